@@ -1,0 +1,59 @@
+# `make demo` and `make test` are all a newcomer needs; `make help` lists the rest.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+.PHONY: help demo test check lint types unit wheel lock clean system-run system-test
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## /  \1\t/p' Makefile | expand -t 12
+
+demo: system-run $(VENV)/.run ## broker, platform, one sentinel and simulated people; Ctrl-C stops it all
+	@$(BIN)/edge-agent demo
+
+test: system-test $(VENV)/.dev ## installs what the tests need and runs every check
+	@$(MAKE) --no-print-directory check
+
+check: lint types unit
+
+lint: ## style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: ## static types
+	$(BIN)/mypy
+
+unit: ## tests with coverage
+	$(BIN)/pytest -q --cov --cov-report=term:skip-covered
+
+wheel: $(VENV)/.dev ## the package, in dist/
+	$(BIN)/python -m build
+
+lock: ## resolve the lock files anew (needs uv)
+	$(COMPILE) pyproject.toml --output-file requirements.lock
+	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## remove everything that was built or installed here
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+
+# One environment; `.run` holds what the product needs, `.dev` the tools on top of it.
+$(VENV)/.run: pyproject.toml requirements.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --require-hashes --requirement requirements.lock
+	$(INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	$(INSTALL) --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+system-run:
+	@sh .ci/system-packages run
+
+system-test:
+	@sh .ci/system-packages test
