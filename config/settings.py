@@ -1,0 +1,234 @@
+"""The settings of one box: one TOML file, one frozen value, checked whole before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from config.errors import SettingsError
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}$", description="1-40 of a-z, 0-9 and -")]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+ThermometerDriver = Literal["gy-mcu90640", "gy-mcu90614"]
+ReaderDriver = Literal["qr-line"]
+Provider = Literal["document-number", "simulated"]
+GateDriver = Literal["lcus", "modbus-relay", "none"]
+Output = Annotated[str, Meta(pattern=r"^(auto|default|null|wav:.+)$", description="auto, default, null or wav:FILE")]
+Language = Literal["zh-CN", "yue", "en"]
+
+
+class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who and where this box is."""
+
+    district: Name = "demo"
+    name: Name = "box-1"
+    checkpoint: Annotated[str, Meta(min_length=1, max_length=80)] = "East gate"
+    lane: Annotated[str, Meta(min_length=1, max_length=20)] = "1"
+    direction: Literal["in", "out"] = "in"
+    data_dir: str = "/var/lib/edge-agent"
+
+
+class Camera(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where pictures come from: a V4L2 device, an rtsp:// or http:// address, or a file."""
+
+    source: Annotated[str, Meta(min_length=1)] = "/dev/video0"
+    width: Annotated[int, Meta(ge=160, le=4096)] = 640
+    height: Annotated[int, Meta(ge=120, le=4096)] = 480
+    fps: Annotated[float, Meta(ge=1, le=60)] = 15.0
+
+
+class Vision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which model looks, at what size and how often."""
+
+    detector: Literal["sentinel", "yunet", "scrfd"] = "sentinel"
+    size: Annotated[int, Meta(ge=160, le=1280, multiple_of=32)] = 320
+    threads: Annotated[int, Meta(ge=1, le=8)] = 1
+    min_score: Fraction = 0.5
+    active_fps: Annotated[float, Meta(ge=1, le=60)] = 15.0
+    idle_fps: Annotated[float, Meta(ge=0.5, le=30)] = 4.0
+    accept_non_commercial: bool = False
+
+
+class Thermometer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which thermometer, where, and how it is aligned with the camera."""
+
+    driver: ThermometerDriver = "gy-mcu90640"
+    port: str = "/dev/sentinel-thermometer"
+    baud: Annotated[int, Meta(ge=1200, le=921600)] = 115200
+    mirror: bool = True
+    covers: tuple[Fraction, Fraction, Fraction, Fraction] = (0.0, 0.0, 1.0, 1.0)
+    offset_c: Annotated[float, Meta(ge=-5, le=5)] = 0.0
+    sensor_uncertainty_c: Annotated[float, Meta(ge=0, le=5)] = 0.2
+
+
+class Reader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which code reader, where, and who understands its codes, asked in turn."""
+
+    driver: ReaderDriver = "qr-line"
+    port: str = "/dev/sentinel-reader"
+    baud: Annotated[int, Meta(ge=1200, le=921600)] = 115200
+    providers: Annotated[tuple[Provider, ...], Meta(min_length=1)] = ("document-number",)
+
+
+class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which relay opens the gate, and for how long."""
+
+    driver: GateDriver = "none"
+    port: str = "/dev/sentinel-gate"
+    channel: Annotated[int, Meta(ge=1, le=8)] = 1
+    pulse_ms: Annotated[int, Meta(ge=100, le=10000)] = 700
+
+
+class Speaker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where sound goes: auto, default, null or wav:FILE."""
+
+    output: Annotated[
+        str, Meta(pattern=r"^(auto|default|null|wav:.+)$", description="auto, default, null or wav:FILE")
+    ] = "auto"
+    language: Language = "zh-CN"
+
+
+class Arrival(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a face counts as an arrival, and how long each step may take."""
+
+    near_height: Fraction = 0.2
+    steady_frames: Annotated[int, Meta(ge=2, le=30)] = 3
+    steady_shift: Fraction = 0.12
+    credential_wait_s: Annotated[float, Meta(ge=1, le=120)] = 20.0
+    credential_hold_s: Annotated[float, Meta(ge=1, le=60)] = 10.0
+    measure_wait_s: Annotated[float, Meta(ge=0.3, le=10)] = 2.0
+    recheck_pause_s: Annotated[float, Meta(ge=0.5, le=30)] = 1.5
+    recheck_wait_s: Annotated[float, Meta(ge=1, le=60)] = 8.0
+    result_hold_s: Annotated[float, Meta(ge=1, le=30)] = 6.0
+    leave_s: Annotated[float, Meta(ge=0.2, le=10)] = 0.6
+
+
+class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How people are looked up."""
+
+    community_key_file: str = "/etc/edge-agent/community.key"
+    query_budget_ms: Annotated[int, Meta(ge=50, le=3000)] = 300
+
+
+class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The way to the city platform; plaintext mqtt:// is accepted on loopback only."""
+
+    url: Annotated[str, Meta(pattern=r"^mqtts?://[^\s/]+$", description="mqtt://HOST:PORT or mqtts://HOST:PORT")] = (
+        "mqtts://platform.example:8883"
+    )
+    ca_file: str = "/etc/edge-agent/ca.pem"
+    cert_file: str = "/etc/edge-agent/box.pem"
+    key_file: str = "/etc/edge-agent/box.key"
+
+
+class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much the ledger may hold."""
+
+    budget_mb: Annotated[int, Meta(ge=4, le=65536)] = 512
+    retention_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+
+
+class Kiosk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the resident's page is served."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which admission policy applies; empty means the one that ships with the agent."""
+
+    file: str = ""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every setting of one box."""
+
+    box: Box = Box()
+    camera: Camera = Camera()
+    vision: Vision = Vision()
+    thermometer: Thermometer = Thermometer()
+    reader: Reader = Reader()
+    gate: Gate = Gate()
+    speaker: Speaker = Speaker()
+    arrival: Arrival = Arrival()
+    directory: Directory = Directory()
+    platform: Platform = Platform()
+    ledger: Ledger = Ledger()
+    kiosk: Kiosk = Kiosk()
+    policy: Policy = Policy()
+
+
+def load_settings(path: Path) -> Settings:
+    """The settings in the TOML file at `path`. Raises SettingsError naming every section's first fault."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise SettingsError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise SettingsError(f"{path}: is not UTF-8 text (byte {exc.start})") from exc
+    try:
+        return parse_settings(text)
+    except SettingsError as exc:
+        raise SettingsError("\n".join(f"{path}: {line}" for line in str(exc).splitlines())) from exc
+
+
+def parse_settings(text: str) -> Settings:
+    """The settings in TOML `text`. Raises SettingsError, one line a fault."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise SettingsError(f"not valid TOML: {exc}") from exc
+    sections = get_type_hints(Settings)
+    faults: list[str] = []
+    parsed: dict[str, Any] = {}
+    for name, value in raw.items():
+        if name not in sections:
+            faults.append(f"[{name}]: no such section{_did_you_mean(name, sections)}")
+        elif not isinstance(value, dict):
+            faults.append(f"{name} = {value!r}: expected a section [{name}]")
+        else:
+            try:
+                parsed[name] = msgspec.convert(value, sections[name], strict=True)
+            except msgspec.ValidationError as exc:
+                faults.append(_fault(name, value, sections[name], str(exc)))
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return Settings(**parsed)
+
+
+def _fault(section: str, value: dict[str, Any], kind: type, message: str) -> str:
+    """One sentence on what is wrong: the key, its value and what is accepted."""
+    unknown = re.search(r"unknown field `(.+?)`", message)
+    if unknown:
+        return f"[{section}] {unknown[1]}: no such key{_did_you_mean(unknown[1], kind.__struct_fields__)}"  # type: ignore[attr-defined]
+    place = re.search(r" - at `\$\.(\w+)((?:\[\d+\])*)`$", message)
+    if not place:
+        return f"[{section}]: {message}"
+    key, reason = place[1], message[: place.start()]
+    return f"[{section}] {key} = {value[key]!r}: {reason[0].lower()}{reason[1:]}{_accepted(kind, key)}"
+
+
+def _accepted(kind: type, key: str) -> str:
+    """What `key` takes, where the bare message of the type does not say it."""
+    hint = get_type_hints(kind, include_extras=True)[key]
+    if choices := _choices(hint):
+        return f"; accepted: {', '.join(map(str, choices))}"
+    described = [part.description for part in get_args(hint) if isinstance(part, Meta) and part.description]
+    return f"; accepted: {described[0]}" if described else ""
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if getattr(hint, "__origin__", None) is Literal else ()
+
+
+def _did_you_mean(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else f"; accepted: {', '.join(known)}"

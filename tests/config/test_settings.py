@@ -1,0 +1,65 @@
+"""Settings: every key has its place in the example, every fault is named with what is accepted."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from config.errors import SettingsError
+from config.settings import Settings, load_settings, parse_settings
+
+EXAMPLE = Path(__file__).parents[2] / "config" / "sentinel.example.toml"
+
+
+def test_the_example_names_every_setting_with_its_default() -> None:
+    assert tomllib.loads(EXAMPLE.read_text(encoding="utf-8")) == json.loads(msgspec.json.encode(Settings()))
+
+
+def test_no_file_content_means_defaults() -> None:
+    assert parse_settings("") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("[gate]\npuls_ms = 700", ["[gate] puls_ms", "no such key", "did you mean pulse_ms"]),
+        ("[gate]\nnonsense = 1", ["[gate] nonsense", "accepted: driver, port, channel, pulse_ms"]),
+        ("[gate]\npulse_ms = 5", ["[gate] pulse_ms = 5", ">= 100"]),
+        ('[gate]\npulse_ms = "0.7 s"', ["[gate] pulse_ms = '0.7 s'", "`int`"]),
+        ("[camera]\nfps = nan", ["[camera] fps = nan"]),
+        ('[vision]\ndetector = "magic"', ["[vision] detector = 'magic'", "accepted: sentinel, yunet, scrfd"]),
+        ('[box]\nname = "Box A"', ["[box] name = 'Box A'", "a-z, 0-9 and -"]),
+        ("gate = 3", ["gate = 3", "section [gate]"]),
+        ("[gat]", ["[gat]", "did you mean gate?"]),
+        ("[thermometer]\ncovers = [0, 0, 1, 7]", ["covers", "<= 1"]),
+        ("[box", ["not valid TOML"]),
+        ("[gate]\npulse_ms = 5\n[camera]\nfps = 0", ["[gate] pulse_ms", "[camera] fps"]),
+    ],
+)
+def test_faults_are_named(text: str, parts: list[str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(text)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"absent\.toml: cannot be read"):
+        load_settings(tmp_path / "absent.toml")
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "sentinel.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="UTF-8"):
+        load_settings(path)
+
+
+def test_every_fault_of_a_file_carries_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "sentinel.toml"
+    path.write_text("[gate]\npulse_ms = 5\n[camera]\nfps = 0", encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    assert all(line.startswith(str(path)) for line in str(caught.value).splitlines())
