@@ -1,0 +1,38 @@
+"""Modbus RTU frames of the few functions that relay boards need, without I/O."""
+
+from __future__ import annotations
+
+CRC_BYTES = 2
+EXCEPTION_FLAG = 0x80
+EXCEPTION_BYTES = 5
+READ_COILS = 0x01
+WRITE_COIL = 0x05
+
+
+def crc16(data: bytes) -> bytes:
+    """CRC-16/MODBUS of `data` as it is sent, low byte first."""
+    crc = 0xFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+    return crc.to_bytes(CRC_BYTES, "little")
+
+
+def request(unit: int, function: int, address: int, value: int) -> bytes:
+    """A request with two 16-bit fields, which all functions used here have."""
+    body = bytes((unit, function)) + address.to_bytes(2, "big") + value.to_bytes(2, "big")
+    return body + crc16(body)
+
+
+def answer(asked: bytes, received: bytes, reply_bytes: int) -> int | None:
+    """How `received` answers the request `asked`: 0 for the expected reply, n for exception n, None for not (yet)."""
+    head = asked[0], asked[1] | EXCEPTION_FLAG
+    if len(received) >= EXCEPTION_BYTES and tuple(received[:2]) == head and _is_intact(received[:EXCEPTION_BYTES]):
+        return received[2]
+    reply = received[:reply_bytes]
+    return 0 if len(reply) == reply_bytes and reply[:2] == asked[:2] and _is_intact(reply) else None
+
+
+def _is_intact(reply: bytes) -> bool:
+    return crc16(reply[:-CRC_BYTES]) == reply[-CRC_BYTES:]

@@ -1,0 +1,77 @@
+"""What the text of a scanned code says: one provider a kind of code, chosen by name.
+
+The live health-code services are gone, so none is built in: a city's own is added as a row of `PROVIDERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from drivers.errors import BadSetting
+from drivers.readers.errors import CodeMalformed, CodeUnknown
+from drivers.readers.id_number import looks_like_id_number, normalised_id_number
+
+SIMULATED_PREFIX = "SHC1:"
+MAX_TIME_DIGITS = 11
+
+
+class CredentialKind(StrEnum):
+    """How the person was identified."""
+
+    CODE = "code"  # a health code
+    CARD = "card"  # a document, or its number
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """Who a code says the person is; times are Unix seconds, None where the code does not tell."""
+
+    kind: CredentialKind
+    number: str = field(repr=False)
+    issued_at_s: int | None = None
+    expires_at_s: int | None = None
+
+
+Provider = Callable[[str], Credential]
+"""Reads the text of a code. Raises CodeUnknown for one that is not its own, CodeMalformed for a bad one of its own."""
+
+
+def document_number(text: str) -> Credential:
+    """A bare ID number."""
+    if not looks_like_id_number(text):
+        raise CodeUnknown("not an ID number")
+    return Credential(CredentialKind.CARD, normalised_id_number(text))
+
+
+def simulated(text: str) -> Credential:
+    """The code of the demo city, `SHC1:<ID number>:<expiry in Unix seconds>`."""
+    if not text.startswith(SIMULATED_PREFIX):
+        raise CodeUnknown("not a simulated health code")
+    number, separator, expiry = text.removeprefix(SIMULATED_PREFIX).partition(":")
+    if not separator or not (expiry.isascii() and expiry.isdecimal()) or len(expiry) > MAX_TIME_DIGITS:
+        raise CodeMalformed("a simulated code ends in its expiry time")
+    return Credential(CredentialKind.CODE, normalised_id_number(number), expires_at_s=int(expiry))
+
+
+PROVIDERS: dict[str, Provider] = {"document-number": document_number, "simulated": simulated}
+
+
+def make_code_provider(names: Iterable[str]) -> Provider:
+    """One provider that asks the named ones in order; raises BadSetting for a name that is not known."""
+    chosen = list(names)
+    unknown = [name for name in chosen if name not in PROVIDERS]
+    if unknown or not chosen:
+        raise BadSetting(f"code providers {unknown} are not known; accepted: some of {', '.join(sorted(PROVIDERS))}")
+    providers = [PROVIDERS[name] for name in chosen]
+
+    def parse(text: str) -> Credential:
+        for provider in providers:
+            try:
+                return provider(text.strip())
+            except CodeUnknown:
+                continue
+        raise CodeUnknown("no provider in use knows this kind of code")
+
+    return parse

@@ -1,0 +1,105 @@
+"""Codes as lines of text on a serial port: what nearly every QR reader sends in its CDC or UART mode.
+
+Confidence V2: a code ends with CR, LF, CRLF or nothing but silence, by interface and setting, so all are taken.
+The text is untrusted and about a person: it is bounded here and never logged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from drivers.contract import CodeRead
+from drivers.latest import Latest
+from drivers.readers.repeats import RepeatFilter
+from drivers.serial_port import SerialLine
+from drivers.vitals import VitalPart
+
+BAUDS = (115200, 9600)  # recent readers, older ones
+GAP_S = 0.08  # silence that ends a code; within one code bytes follow each other at once
+CAP_BYTES = 512
+REPEAT_S = 3.0
+LINE_END = re.compile(rb"[\r\n]")
+
+
+class QrLineParser:
+    """Codes from bytes; empty bytes mean that the line was silent for `GAP_S`, which ends a code."""
+
+    def __init__(self, *, cap_bytes: int = CAP_BYTES, repeat_s: float = REPEAT_S) -> None:
+        self.counters: Counter[str] = Counter(
+            frames=0, bad_checksum=0, resync_bytes=0, too_long=0, undecodable=0, repeats=0
+        )
+        self._cap_bytes = cap_bytes
+        self._repeats = RepeatFilter(repeat_s)
+        self._line = bytearray()
+        self._overflown = False
+
+    def feed(self, data: bytes, at_s: float) -> list[CodeRead]:
+        """Codes completed by `data`; text is UTF-8."""
+        if not data:
+            return self._end(at_s)
+        *whole, rest = LINE_END.split(data)
+        codes: list[CodeRead] = []
+        for part in whole:
+            self._add(part)
+            codes += self._end(at_s)
+        self._add(rest)
+        return codes
+
+    def _add(self, part: bytes) -> None:
+        """Collect; a line over the cap is dropped up to its end."""
+        if not self._overflown and len(self._line) + len(part) <= self._cap_bytes:
+            self._line += part
+            return
+        self.counters["resync_bytes"] += len(self._line) + len(part)
+        self._line.clear()
+        self._overflown = True
+
+    def _end(self, at_s: float) -> list[CodeRead]:
+        """The code that ends here: none or one."""
+        line, self._line = bytes(self._line), bytearray()
+        self.counters["too_long"] += self._overflown
+        self._overflown = False
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            self.counters["undecodable"] += 1
+            self.counters["resync_bytes"] += len(line)
+            return []
+        if not text:
+            return []
+        self.counters["frames"] += 1
+        if not self._repeats.passes(text, at_s):
+            self.counters["repeats"] += 1
+            return []
+        return [CodeRead(text, at_s)]
+
+
+class QrLineReader(VitalPart):
+    """The newest code scanned on `line`; well while its port is open, for nobody may have a code to show."""
+
+    def __init__(self, line: SerialLine, parser: QrLineParser) -> None:
+        super().__init__(line.vitals)
+        self._line = line
+        self._parser = parser
+        self._codes: Latest[CodeRead] = Latest()
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counts of the line and of the parser."""
+        return {**self.vitals.counters, **self._parser.counters, "replaced": self._codes.replaced}
+
+    @property
+    def codes(self) -> Latest[CodeRead]:
+        """The newest code."""
+        return self._codes
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        await self._line.run(self._take)
+
+    def _take(self, data: bytes, at_s: float) -> bool:
+        codes = self._parser.feed(data, at_s)
+        for code in codes:
+            self._codes.put(code)
+        return bool(codes)

@@ -1,0 +1,52 @@
+"""Sound files and the sound card: the only file that knows miniaudio."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import miniaudio
+import numpy as np
+
+from drivers.contract import Clip
+from drivers.errors import BadSetting, DeviceLost
+from drivers.playhead import Playhead, Samples, Sink
+
+RATE_HZ = 22050  # what spoken prompts are made at
+CARD_PERIOD_MS = 40
+CARDS = [miniaudio.Backend.PULSEAUDIO, miniaudio.Backend.ALSA, miniaudio.Backend.JACK]
+
+
+def load_clip(path: Path, rate_hz: int = RATE_HZ) -> Clip:
+    """The sound in `path` (WAV, Ogg Vorbis, FLAC or MP3), mixed to mono at `rate_hz`; raises BadSetting."""
+    try:
+        sound = miniaudio.decode_file(str(path), nchannels=1, sample_rate=rate_hz)
+    except (miniaudio.MiniaudioError, OSError) as exc:
+        raise BadSetting(f"{path} is no sound that can be read; accepted: WAV, Ogg Vorbis, FLAC, MP3") from exc
+    return Clip(path.stem, np.array(sound.samples, np.int16), rate_hz)
+
+
+def open_card(playhead: Playhead) -> Sink:
+    """Let the default sound card pull until closed; blocks for a while. Raises DeviceLost where there is no card."""
+    try:
+        card = miniaudio.PlaybackDevice(
+            nchannels=1, sample_rate=RATE_HZ, buffersize_msec=CARD_PERIOD_MS, backends=CARDS, app_name="sentinel"
+        )
+        card.start(_pulling(playhead))
+    except miniaudio.MiniaudioError as exc:
+        raise DeviceLost("no sound card can be opened") from exc
+    sink: Sink = card
+    return sink
+
+
+def _pulling(playhead: Playhead) -> Generator[Samples, int, None]:
+    """The generator that miniaudio sends frame counts to, waiting for the first."""
+
+    def pulling() -> Generator[Samples, int, None]:
+        count = yield np.empty(0, np.int16)
+        while True:
+            count = yield playhead.pull(count).reshape(-1, 1)
+
+    generator = pulling()
+    next(generator)
+    return generator

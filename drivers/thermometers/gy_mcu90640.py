@@ -1,0 +1,73 @@
+"""GY-MCU90640: a 32x24 thermal array (MLX90640) behind a small controller on a UART.
+
+Confidence V2: the maker's "GYMCU90640 User Manual V1.0" and several independent readers; no hardware was at hand.
+Signed values (below 0 °C) are recalled, not found. The maker states ±2 °C: not enough alone for a verdict about fever.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from drivers.contract import ThermalFrame
+from drivers.framing import FrameParser
+
+ROWS, COLS = 24, 32
+HEADER = b"\x5a\x5a\x02\x06"  # the length 0x0602 is checked with the mark: other lengths have no known layout
+FRAME_BYTES = 1544
+BAUDS = (115200, 460800)  # 9600 is left out: it carries half a frame a second
+
+BAUD_CODES = {9600: 1, 115200: 2, 460800: 3}
+RATE_CODES = {0.5: 0, 1.0: 1, 2.0: 2, 4.0: 3, 8.0: 4}
+MAX_EMISSIVITY = 1.0
+
+
+def command(code: int, value: int) -> bytes:
+    """A command: its sum is of bytes, while a frame's is of 16-bit words."""
+    start = bytes((0xA5, code, value))
+    return start + bytes((sum(start) & 0xFF,))
+
+
+def set_baud(baud: int) -> bytes:
+    """Speed of the line: 9600, 115200 or 460800; in force at once, kept only after `SAVE`."""
+    return command(0x15, BAUD_CODES[baud])
+
+
+def set_rate(rate_hz: float) -> bytes:
+    """Frames a second: 0.5, 1, 2, 4 or 8; 8 Hz is 12.4 kB/s and needs 460800 baud."""
+    return command(0x25, RATE_CODES[rate_hz])
+
+
+def set_emissivity(emissivity: float) -> bytes:
+    """Emissivity above 0, up to 1, in hundredths; skin is 0.98."""
+    if not 0 < emissivity <= MAX_EMISSIVITY:
+        raise ValueError(f"emissivity is above 0 and at most 1, not {emissivity}")
+    return command(0x45, round(emissivity * 100))
+
+
+QUERY = command(0x35, 0x01)  # one frame, and no more by itself
+AUTOMATIC = command(0x35, 0x02)
+READ_EMISSIVITY = command(0x55, 0x01)  # answered by 5A 5A, percent, byte sum
+SAVE = command(0x65, 0x01)  # into flash; in force after a restart
+
+START_UP = (set_rate(4.0), set_emissivity(0.98), AUTOMATIC)  # not saved: the flash stays as the installer left it
+
+
+class GyMcu90640(FrameParser[ThermalFrame]):
+    """Frames of the module.
+
+    The module sends row by row from the top, each row beginning at the viewer's right (the maker's figure).
+    `mirror` turns the rows round, so that column 0 is at the viewer's left, as in a camera's picture.
+    """
+
+    def __init__(self, mirror: bool = False) -> None:
+        super().__init__(HEADER, FRAME_BYTES)
+        self._step = -1 if mirror else 1
+
+    def decode(self, frame: bytes, at_s: float) -> ThermalFrame | None:
+        """768 pixels, the sensor's own temperature, the sum of all words before: little-endian, °C times 100."""
+        words = np.frombuffer(frame, "<u2")
+        if int(words[:-1].sum(dtype=np.uint32)) & 0xFFFF != words[-1]:
+            return None
+        celsius = words[2:-1].view("<i2").astype(np.float32) / np.float32(100)
+        pixels_c = celsius[: ROWS * COLS].reshape(ROWS, COLS)[:, :: self._step]
+        return ThermalFrame(pixels_c, float(words[-2:-1].view("<i2")[0]) / 100, at_s)

@@ -1,0 +1,70 @@
+"""A thermometer on a serial line: joins the line and a parser into readings."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from drivers.contract import SpotReading, ThermalFrame
+from drivers.errors import DeviceLost
+from drivers.framing import Parser
+from drivers.latest import Latest
+from drivers.serial_port import SerialLine
+from drivers.thermometers.evenness import EvennessWatch, Liveliness
+from drivers.vitals import VitalPart
+
+Reading = ThermalFrame | SpotReading
+
+
+class SerialThermometer(VitalPart):
+    """Newest reading of the sensor on `line`; readings that are too even make it broken and are kept back.
+
+    `poll` is written every `poll_s` for a sensor that speaks only when asked.
+    """
+
+    def __init__(
+        self, line: SerialLine, parser: Parser[Reading], least: Liveliness, *, poll: bytes = b"", poll_s: float = 0.25
+    ) -> None:
+        super().__init__(line.vitals)
+        self._line = line
+        self._parser = parser
+        self._watch = EvennessWatch(least)
+        self._least = least
+        self._poll = poll
+        self._poll_s = poll_s
+        self._readings: Latest[Reading] = Latest()
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counts of the line and of the parser."""
+        return {**self.vitals.counters, **self._parser.counters, "replaced": self._readings.replaced}
+
+    @property
+    def readings(self) -> Latest[Reading]:
+        """The newest reading."""
+        return self._readings
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        if not self._poll:
+            await self._line.run(self._take)
+            return
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._line.run(self._take), name=f"{self.name} line")
+            tasks.create_task(self._ask(), name=f"{self.name} poll")
+
+    async def _ask(self) -> None:
+        while True:
+            with suppress(DeviceLost):  # the line notices by itself and opens again
+                await self._line.write(self._poll)
+            await asyncio.sleep(self._poll_s)
+
+    def _take(self, data: bytes, at_s: float) -> bool:
+        readings = self._parser.feed(data, at_s)
+        for reading in readings:
+            if self._watch.alive(reading):
+                self.vitals.ok()
+                self._readings.put(reading)
+            else:
+                self.vitals.broken(f"readings have not moved for {self._least.window_s:g} s")
+        return bool(readings)
