@@ -1,0 +1,152 @@
+"""A simulated network camera: MJPEG over HTTP on loopback, with sensor noise and faults on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from enum import Enum
+from types import TracebackType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+WIDTH, HEIGHT = 640, 480
+FRAMES_PER_S = 15
+JPEG_QUALITY = 80
+BRIGHTER_TILES, DARKER_TILES = 4, 3  # prime to each other: twelve different noises
+NOISE_SIGMA = 3.0
+MAX_VIEWERS = 4
+SLOW_VIEWER_S = 2.0  # a viewer that takes longer over one picture is dropped
+REQUEST_LIMIT_S = 2.0
+BOUNDARY = b"picture"
+HEADER = (
+    b"HTTP/1.0 200 OK\r\nCache-Control: no-store\r\nContent-Type: multipart/x-mixed-replace; boundary=%s\r\n\r\n"
+    % BOUNDARY
+)
+
+Image = NDArray[np.uint8]
+
+
+class CameraMode(Enum):
+    """What the camera does."""
+
+    LIVE = "live"  # what `view` gives, with noise
+    FROZEN = "frozen"  # the same picture for ever
+    BLACK = "black"  # lens covered
+    STALLED = "stalled"  # connected, but no bytes come
+    REFUSED = "refused"  # nobody listens
+
+
+class SimulatedCamera:
+    """The camera at `url` while the `async with` lasts; `view` gives the scene without noise, 640x480 BGR."""
+
+    def __init__(self, view: Callable[[], Image], seed: int, port: int = 0) -> None:
+        self._view = view
+        self._noise = _noise_tiles(seed)
+        self._port = port
+        self._mode = CameraMode.LIVE
+        self._server: asyncio.Server | None = None
+        self._viewers: dict[asyncio.StreamWriter, asyncio.Event] = {}  # set when the viewer is gone
+        self._tick = -1
+        self._jpeg = b""
+
+    async def __aenter__(self) -> SimulatedCamera:
+        await self._listen()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._hang_up()
+
+    @property
+    def url(self) -> str:
+        """Where the pictures are; known once the camera listens."""
+        return f"http://127.0.0.1:{self._port}/video.mjpg"
+
+    @property
+    def mode(self) -> CameraMode:
+        """What the camera does now."""
+        return self._mode
+
+    async def set_mode(self, mode: CameraMode) -> None:
+        """Break the camera in a named way, or mend it; the address stays."""
+        self._mode = mode
+        if mode is CameraMode.REFUSED:
+            await self._hang_up()
+        elif self._server is None:
+            await self._listen()
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def _hang_up(self) -> None:
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.close()
+        gone = list(self._viewers.values())
+        for viewer in self._viewers:
+            viewer.transport.abort()
+        for event in gone:
+            await event.wait()  # within one picture's time
+        await server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._viewers) >= MAX_VIEWERS:
+            writer.transport.abort()
+            return
+        gone = self._viewers[writer] = asyncio.Event()
+        try:
+            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), REQUEST_LIMIT_S)
+            writer.write(HEADER)
+            await self._stream(writer)
+        except (ConnectionError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # a viewer that went away, or was no viewer
+        finally:
+            del self._viewers[writer]
+            writer.transport.abort()
+            gone.set()
+
+    async def _stream(self, writer: asyncio.StreamWriter) -> None:
+        while not writer.is_closing():
+            if self._mode is not CameraMode.STALLED:
+                jpeg = self._picture()
+                writer.write(b"--%s\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % (BOUNDARY, len(jpeg)))
+                writer.write(jpeg + b"\r\n")
+                await asyncio.wait_for(writer.drain(), SLOW_VIEWER_S)
+            await asyncio.sleep(1 / FRAMES_PER_S - time.monotonic() % (1 / FRAMES_PER_S))
+
+    def _picture(self) -> bytes:
+        """The JPEG of this fifteenth of a second, the same for every viewer."""
+        tick = int(time.monotonic() * FRAMES_PER_S)
+        if tick != self._tick and not (self._mode is CameraMode.FROZEN and self._jpeg):
+            self._tick = tick
+            self._jpeg = self._encode(tick)
+        return self._jpeg
+
+    def _encode(self, tick: int) -> bytes:
+        if self._mode is CameraMode.BLACK:
+            return _jpeg(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        brighter, darker = self._noise[tick % BRIGHTER_TILES], self._noise[-1 - tick % DARKER_TILES]
+        return _jpeg(cv2.subtract(cv2.add(self._view(), brighter), darker))
+
+
+def _jpeg(image: cv2.typing.MatLike) -> bytes:
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return data.tobytes()
+
+
+def _noise_tiles(seed: int) -> list[Image]:
+    """Pictures of noise of one sign, made once: adding one and taking another away costs a tenth of fresh noise."""
+    random = np.random.default_rng(seed)
+    return [_noise_tile(random) for _ in range(BRIGHTER_TILES + DARKER_TILES)]
+
+
+def _noise_tile(random: np.random.Generator) -> Image:
+    noise = random.standard_normal((HEIGHT, WIDTH, 3), np.float32) * NOISE_SIGMA
+    tile: Image = np.abs(noise).astype(np.uint8)
+    return tile
