@@ -1,0 +1,93 @@
+"""A face detector made of one network: letterbox, run, decode, merge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.candidates import Candidates
+from models.detections import Face, MaskScores
+from models.errors import ModelDamaged
+from models.letterbox import Letterbox
+from models.nms import greedy_nms
+from models.session import Session
+
+#: outputs, input width, input height, lowest score -> candidates
+Decode = Callable[[Mapping[str, NDArray[np.float32]], int, int, float], Candidates]
+
+
+class NetworkDetector:
+    """A `FaceDetector` over one loaded network whose input is (1, 3, height, width) float32 BGR 0..255.
+
+    `size` is the long side of the input in pixels, where the network leaves it open; boxes that overlap more than
+    `same_face` are one face. Raises ModelDamaged when the network lacks one of `outputs`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        session: Session,
+        decode: Decode,
+        *,
+        outputs: frozenset[str],
+        same_face: float,
+        size: int,
+        score: float,
+    ) -> None:
+        lacking = outputs - {port.name for port in session.outputs}
+        if lacking:
+            raise ModelDamaged(
+                f"not a network for the detector '{name}': it has no output {', '.join(sorted(lacking))}"
+            )
+        self._name = name
+        self._session = session
+        self._decode = decode
+        self._same_face = same_face
+        self._size = size
+        self._score = score
+        self._input = session.inputs[0].name
+        self._fixed_height, self._fixed_width = session.inputs[0].shape[2:]
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+        """Faces in `image` ((h, w, 3) uint8 BGR), best score first."""
+        plan = self._plan(image.shape[1], image.shape[0])
+        blob = cv2.dnn.blobFromImage(plan.apply(image))
+        outputs = self._session.run({self._input: blob})
+        return faces(self._decode(outputs, plan.width, plan.height, self._score), plan, self._same_face)
+
+    def _plan(self, width: int, height: int) -> Letterbox:
+        if self._fixed_width and self._fixed_height:
+            return Letterbox.into(width, height, self._fixed_width, self._fixed_height)
+        return Letterbox.fit(width, height, self._size)
+
+
+def faces(found: Candidates, plan: Letterbox, same_face: float) -> list[Face]:
+    """One face for each group of overlapping candidates, in pixels of the picture, best score first."""
+    kept, owner = greedy_nms(found.boxes, found.scores, same_face)
+    boxes = plan.boxes_back(found.boxes[kept])
+    boxes[:, 2:] -= boxes[:, :2]
+    landmarks = plan.points_back(found.landmarks[kept])
+    scores = found.scores[kept]
+    masks = [None] * len(kept) if found.mask is None else _vote(found.mask, found.scores, owner, len(kept))
+    return [
+        Face((float(box[0]), float(box[1]), float(box[2]), float(box[3])), float(score), points, mask)
+        for box, score, points, mask in zip(boxes, scores, landmarks, masks, strict=True)
+    ]
+
+
+def _vote(
+    mask: NDArray[np.float32], scores: NDArray[np.float32], owner: NDArray[np.intp], count: int
+) -> list[MaskScores]:
+    """Every candidate of a face has a say in its mask state, weighted by its squared score."""
+    weight = scores**2
+    total = np.zeros((count, 3), np.float64)
+    np.add.at(total, owner, mask * weight[:, None])
+    total /= total.sum(axis=1, keepdims=True)
+    return [MaskScores(float(row[0]), float(row[1]), float(row[2])) for row in total]

@@ -1,0 +1,51 @@
+"""Reading a picture from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import PictureUnreadable
+from models.picture_size import stated_size
+
+#: 64 megapixels take 192 MB once decoded; a small file may state far more
+MAX_PIXELS = 64_000_000
+MAX_FILE_BYTES = 128 * 1024 * 1024
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """(h, w, 3) uint8 BGR, turned upright as its EXIF data say; raises PictureUnreadable naming the file and why."""
+    data = _bytes(path)
+    width, height = stated_size(data) or (0, 0)
+    if width * height > MAX_PIXELS:
+        raise PictureUnreadable(
+            f"{path}: {width} x {height} pixels are more than the {MAX_PIXELS // 10**6} million taken"
+        )
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as exc:
+        raise PictureUnreadable(f"{path}: damaged picture ({exc.err})") from exc
+    if picture is None:
+        raise PictureUnreadable(f"{path}: no picture, or of a kind that is not known here")
+    return np.asarray(picture, np.uint8)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        if not path.exists():
+            raise PictureUnreadable(f"{path}: no such file")
+        if not path.is_file():
+            raise PictureUnreadable(f"{path}: not a file")
+        size = path.stat().st_size
+        if size == 0:
+            raise PictureUnreadable(f"{path}: the file is empty")
+        if size > MAX_FILE_BYTES:
+            raise PictureUnreadable(
+                f"{path}: {size // 2**20} MiB are more than the {MAX_FILE_BYTES // 2**20} MiB taken"
+            )
+        return path.read_bytes()
+    except OSError as exc:
+        raise PictureUnreadable(f"{path}: {exc.strerror}") from exc

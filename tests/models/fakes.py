@@ -1,0 +1,54 @@
+"""What the tests of the models stand on: a loopback server of one file, and the form of the network maker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+#: property tests do not watch the clock, and try the same examples every time
+steady = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+
+#: outputs by name, and the side of a fixed input -> file
+MakeNetwork = Callable[..., Path]
+
+
+@dataclass
+class FileServer:
+    """One file over HTTP, with the faults a test asks for."""
+
+    content: bytes
+    address: str = ""
+    cut_after: int | None = None  # close the connection after so many bytes, once
+    ranges: bool = True  # go on from the middle when asked
+    status: int | None = None  # answer this instead
+    asked: list[str | None] = field(default_factory=list)  # the Range of each request
+
+
+class FileHandler(BaseHTTPRequestHandler):
+    def __init__(self, *args: object, shop: FileServer) -> None:
+        self.shop = shop
+        super().__init__(*args)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        shop, wanted = self.shop, self.headers["Range"]
+        shop.asked.append(wanted)
+        if shop.status is not None:
+            self.send_error(shop.status)
+            return
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and shop.ranges else 0
+        if start and start >= len(shop.content):
+            self.send_error(416)
+            return
+        body = shop.content[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        cut, shop.cut_after = shop.cut_after, None
+        self.wfile.write(body[:cut])
+
+    def log_message(self, *args: object) -> None:
+        pass

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.errors import ModelDamaged, ModelMissing
+from models.session import Session
+from tests.models.fakes import MakeNetwork
+
+
+def test_runs_a_network_and_tells_its_ports(make_network: MakeNetwork) -> None:
+    answer = np.arange(6, dtype=np.float32).reshape(1, 6)
+    session = Session(make_network({"answer": answer}))
+    assert [(port.name, port.shape, port.kind) for port in session.inputs] == [
+        ("input", (1, 3, None, None), "tensor(float)")
+    ]
+    outputs = session.run({"input": np.zeros((1, 3, 8, 8), np.float32)})
+    assert list(outputs) == ["answer"]
+    assert outputs["answer"].tolist() == answer.tolist()
+
+
+def test_a_missing_file_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing, match=r"nowhere\.onnx"):
+        Session(tmp_path / "nowhere.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no model", None])
+def test_a_damaged_file_is_damaged(make_network: MakeNetwork, content: bytes | None) -> None:
+    path = make_network({"answer": np.zeros((1, 100), np.float32)})
+    path.write_bytes(path.read_bytes()[:-200] if content is None else content)
+    with pytest.raises(ModelDamaged, match=path.name):
+        Session(path)
