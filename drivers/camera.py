@@ -30,6 +30,7 @@ class OpenCvCamera(VitalPart):
         self.vitals.counters.update(frames=0, held_back=0)
         self._source = source
         self._wish = wish
+        self._rate_fps = wish.fps
         self._frames: Latest[CameraFrame] = Latest()
         self._watch = PictureWatch()
         self._captures: list[Capture] = []
@@ -38,6 +39,15 @@ class OpenCvCamera(VitalPart):
     def frames(self) -> Latest[CameraFrame]:
         """The newest picture."""
         return self._frames
+
+    def limit_rate(self, fps: float) -> None:
+        """Hand on `fps` pictures a second at most, never more than the setting; takes hold with the next picture."""
+        wanted_fps = min(fps, self._wish.fps)
+        if wanted_fps == self._rate_fps:
+            return
+        self._rate_fps = wanted_fps
+        for capture in self._captures[-1:]:
+            capture.limit_rate(self._rate_fps)
 
     @property
     def format(self) -> PictureFormat | None:
@@ -74,6 +84,7 @@ class OpenCvCamera(VitalPart):
             raise DeviceLost(f"{MAX_HANGING} attempts to read it hang")
         mailbox = _Mailbox()
         capture = Capture(self._source, self._wish, mailbox.put, mailbox.close)
+        capture.limit_rate(self._rate_fps)
         self._captures.append(capture)
         capture.start()
         try:

@@ -107,6 +107,10 @@ class Camera(Part, Protocol):
     @property
     def frames(self) -> Latest[CameraFrame]: ...
 
+    def limit_rate(self, fps: float) -> None:
+        """Hand on `fps` pictures a second at most, from the next one on; what is not handed on costs little."""
+        ...
+
 
 class CodeReader(Part, Protocol):
     """Gives scanned codes, newest wins; repeats within a few seconds are dropped."""

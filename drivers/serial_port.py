@@ -22,6 +22,7 @@ from drivers.vitals import Vitals
 CHUNK_BYTES = 4096
 RETRY_FIRST_S = 0.2
 RETRY_CAP_S = 1.0  # a device that returns is read again well under 3 s
+CHECK_EVERY_S = 0.25  # between two looks at what the path leads to
 COMMAND_GAP_S = 0.05  # small modules take one command at a time
 
 OnBytes = Callable[[bytes, float], bool]
@@ -119,15 +120,20 @@ class SerialLine:
         for command in self._hello:
             await self.write(command)
             await asyncio.sleep(COMMAND_GAP_S)
-        understood_s = time.monotonic()
+        understood_s = checked_s = time.monotonic()
+        wait_s = self._quiet_s
         while True:
-            await _readable(port.fileno(), self._quiet_s)
+            await _readable(port.fileno(), wait_s)
             data = _read(port)
             now_s = time.monotonic()
             if on_bytes(data, now_s):
                 understood_s = now_s
                 self._bauds = self._bauds[:1]
-            self._check_path(port)
+            # Silence after bytes may end a reading and is told soon; silence after silence tells nothing new.
+            wait_s = self._quiet_s if data else max(self._quiet_s, CHECK_EVERY_S)
+            if now_s - checked_s >= CHECK_EVERY_S:
+                checked_s = now_s
+                self._check_path(port)
             if self._silence_s is not None and now_s - understood_s > self._silence_s:
                 self._bauds = (*self._bauds[1:], self._bauds[0])
                 raise DeviceLost(f"nothing understood on {self.port} for {self._silence_s:g} s at {port.baudrate} baud")

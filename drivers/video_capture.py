@@ -93,6 +93,11 @@ class Capture(threading.Thread):
         self._on_end = on_end
         self._abandoned = threading.Event()
         self._calling = threading.Lock()
+        self._limit = Pace(wish.fps)
+
+    def limit_rate(self, fps: float) -> None:
+        """From now on hand on `fps` pictures a second at most."""
+        self._limit = Pace(fps)
 
     def abandon(self) -> None:
         """From the return of this on nobody is called; the thread ends as soon as OpenCV gives it back."""
@@ -115,8 +120,8 @@ class Capture(threading.Thread):
                 self._on_end(reason)
 
     def _read(self, capture: cv2.VideoCapture) -> None:
-        limit, rate = _Pace(self._wish.fps), _Rate()
-        file = _Pace(capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FILE_FPS) if self._source.file else None
+        rate = _Rate()
+        file = Pace(capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FILE_FPS) if self._source.file else None
         # A file waits for its time, as it was taken; a camera sets the pace itself.
         while not self._abandoned.wait(file.wait_s(time.monotonic()) if file else 0):
             if not (capture.grab() or (file and _rewound(capture))):
@@ -125,7 +130,7 @@ class Capture(threading.Thread):
             fps = rate.counted(now_s)
             if file:
                 file.takes(now_s)
-            if not limit.takes(now_s):
+            if not self._limit.takes(now_s):
                 continue
             good, picture = capture.retrieve()
             if good:
@@ -140,17 +145,20 @@ class Capture(threading.Thread):
                 self._on_image(image, at_s)
 
 
-class _Pace:
+class Pace:
     """Lets through so many a second on average; a quarter of the interval early is in time, for cameras jitter."""
 
     def __init__(self, rate_hz: float) -> None:
+        """At most `rate_hz`, which is itself held to HIGHEST_FPS."""
         self._interval_s = 1 / min(rate_hz, HIGHEST_FPS)
         self._due_s = 0.0
 
     def wait_s(self, now_s: float) -> float:
+        """Seconds until the next one is due."""
         return max(0.0, self._due_s - now_s)
 
     def takes(self, now_s: float) -> bool:
+        """Whether one at `now_s` is let through."""
         if now_s < self._due_s - self._interval_s / 4:
             return False
         self._due_s = max(self._due_s + self._interval_s, now_s)

@@ -118,6 +118,10 @@ class Street:
             self._visit, self._busy = None, False
         return served
 
+    def stand(self, visit: Visit) -> None:
+        """Put somebody before the box who stays there."""
+        self._visit = visit
+
     async def _stand(self, scene: Scene, over: asyncio.Event, patience_s: float) -> bool:
         stands_s = time.monotonic()
         for at_s in scene.code_shown_at_s:
