@@ -20,7 +20,8 @@ ThermometerDriver = Literal["gy-mcu90640", "gy-mcu90614"]
 ReaderDriver = Literal["qr-line"]
 Provider = Literal["document-number", "simulated"]
 GateDriver = Literal["lcus", "modbus-relay", "none"]
-Output = Annotated[str, Meta(pattern=r"^(auto|default|null|wav:.+)$", description="auto, default, null or wav:FILE")]
+_OUTPUTS = "auto, auto:FILE, default, null or wav:FILE"
+Output = Annotated[str, Meta(pattern=r"^(auto|default|null|(auto|wav):.+)$", description=_OUTPUTS)]
 Language = Literal["zh-CN", "yue", "en"]
 
 
@@ -87,7 +88,7 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Speaker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where sound goes: auto, default, null or wav:FILE."""
+    """Where sound goes: the card (default), a WAV file, nothing, or the card where there is one (auto)."""
 
     output: Annotated[
         str, Meta(pattern=r"^(auto|default|null|wav:.+)$", description="auto, default, null or wav:FILE")
