@@ -1,0 +1,73 @@
+"""Health statuses as the platform publishes them and the box keeps them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+# A time without its offset is refused on the wire: it could not be compared with the clock.
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Colour(StrEnum):
+    """Health-code colour; kept apart from how the query went, so that a failure can never look green."""
+
+    GREEN = "green"
+    YELLOW = "yellow"
+    RED = "red"
+    GREY = "grey"  # no colour assigned yet
+
+
+class TestResult(StrEnum):
+    """Result of the newest nucleic-acid test."""
+
+    __test__ = False  # not a pytest class
+
+    NEGATIVE = "negative"
+    POSITIVE = "positive"
+    PENDING = "pending"
+    NONE = "none"
+
+
+class HealthStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """What the city knows of one person as of `as_of`; `lists` are memberships such as `watch` or `white:medical`."""
+
+    person_key: str = msgspec.field()
+    colour: Colour
+    as_of: Instant
+    sampled_at: Instant | None = None
+    reported_at: Instant | None = None
+    result: TestResult = TestResult.NONE
+    lists: tuple[str, ...] = ()
+    version: int = 0
+
+
+class Freshness(StrEnum):
+    """Age class of the directory since its last confirmed checkpoint."""
+
+    FRESH = "fresh"  # <= 60 s
+    AGING = "aging"  # <= 15 min
+    STALE = "stale"  # <= 24 h
+    EXPIRED = "expired"  # older, or never confirmed
+
+
+class LookupOutcome(StrEnum):
+    """How a look-up ended."""
+
+    FOUND = "found"
+    NOT_FOUND = "not_found"  # the platform itself said so
+    FAILED = "failed"  # nobody could be asked, or the answer was bad
+    TIMED_OUT = "timed_out"  # asked, no answer within the budget
+
+
+class Lookup(msgspec.Struct, frozen=True):
+    """Answer of one look-up: `age_s` is how old the knowledge is, `source` is `replica`, `platform` or `none`."""
+
+    outcome: LookupOutcome
+    status: HealthStatus | None
+    freshness: Freshness
+    age_s: float
+    source: str

@@ -1,0 +1,200 @@
+"""Messages of the wire other than ledger records: frozen, checked when decoded. Their TYPE is the CloudEvents type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import pairwise
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from sync.contract.health import Freshness, HealthStatus, Instant, LookupOutcome
+from sync.contract.records import Record, decode_record, encode_record
+
+BACKLOG_LIMIT = 100  # records in one backlog message
+PAGE_LIMIT = 500  # operations in one directory page
+
+Epoch = Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+Seq = Annotated[int, Meta(ge=1)]
+Op = Annotated[int, Meta(ge=0)]
+PersonKey = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Checksum = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """One record the platform will never take, and why."""
+
+    seq: Seq
+    reason: str
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """Committed at the platform: inclusive ranges of sequence numbers of one epoch."""
+
+    TYPE: ClassVar[str] = "sentinel.ack"
+
+    epoch: Epoch
+    ranges: tuple[tuple[Seq, Seq], ...]
+    refused: tuple[Refusal, ...] = ()
+
+
+def to_ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Inclusive ranges that cover exactly `numbers`, in order."""
+    ranges: list[tuple[int, int]] = []
+    for number in sorted(set(numbers)):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return tuple(ranges)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One record inside a backlog message; `data` is its JSON as the ledger holds it: a bad one spoils no other."""
+
+    seq: Seq
+    type: str
+    time: Instant
+    data: msgspec.Raw
+
+    @classmethod
+    def of(cls, seq: int, time: datetime, record: Record) -> Entry:
+        return cls(seq, record.TYPE, time, msgspec.Raw(encode_record(record)))
+
+    def record(self) -> Record:
+        """The record itself; raises BadMessage."""
+        return decode_record(self.type, bytes(self.data))
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """Up to 100 records of one epoch that waited: historical by nature."""
+
+    TYPE: ClassVar[str] = "sentinel.backlog"
+
+    epoch: Epoch
+    records: Annotated[tuple[Entry, ...], Meta(min_length=1, max_length=BACKLOG_LIMIT)]
+
+
+class BoxState(msgspec.Struct, frozen=True):
+    """Birth (`online`) and will (not `online`) of one box."""
+
+    TYPE: ClassVar[str] = "sentinel.state"
+
+    online: bool
+    epoch: Epoch
+    boot_id: str
+    versions: dict[str, str]
+
+
+class PlatformState(msgspec.Struct, frozen=True):
+    """Whether the platform commits records now; the broker alone being up is not enough."""
+
+    TYPE: ClassVar[str] = "sentinel.platform"
+
+    online: bool
+
+
+class OutboxHealth(msgspec.Struct, frozen=True):
+    """State of the ledger's unacknowledged tail."""
+
+    last_seq: int
+    unacknowledged: int
+    parked: int
+    oldest_age_s: float
+    used_bytes: int
+
+
+class DirectoryHealth(msgspec.Struct, frozen=True):
+    """How old the box's replica is."""
+
+    freshness: Freshness
+    age_s: float | None  # None: never confirmed
+    cursor: Op
+
+
+class HealthReport(msgspec.Struct, frozen=True):
+    """How one box is, every 30 s; `parts` maps a part to its state."""
+
+    TYPE: ClassVar[str] = "sentinel.health"
+
+    uptime_s: float
+    outbox: OutboxHealth
+    directory: DirectoryHealth
+    parts: dict[str, str]
+
+
+class Query(msgspec.Struct, frozen=True):
+    """Question for one person who is not in the replica."""
+
+    TYPE: ClassVar[str] = "sentinel.query"
+
+    person_key: PersonKey
+
+    def __repr__(self) -> str:
+        return "Query(...)"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the platform knows of the person asked for; `status` stands exactly when `outcome` is found."""
+
+    TYPE: ClassVar[str] = "sentinel.answer"
+
+    outcome: LookupOutcome
+    status: HealthStatus | None = None
+
+    def __post_init__(self) -> None:
+        if (self.outcome is LookupOutcome.FOUND) != (self.status is not None):
+            raise ValueError("an answer carries a status exactly when the person was found")
+
+
+class DirectoryRequest(msgspec.Struct, frozen=True):
+    """What a box has of the directory: all operations of `generation` up to `cursor`; cursor 0 asks for everything."""
+
+    TYPE: ClassVar[str] = "sentinel.directory.request"
+
+    generation: str
+    cursor: Op
+
+
+class DirectoryOp(msgspec.Struct, frozen=True):
+    """The newest change of one person: `status` is the JSON of a HealthStatus, or null when the row is gone."""
+
+    op: Op
+    person_key: PersonKey
+    status: msgspec.Raw
+
+    def __repr__(self) -> str:
+        return f"DirectoryOp(op={self.op})"
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """The directory as a whole after operation `op`: number of rows and their checksum (see `contract.checksum`)."""
+
+    op: Op
+    rows: int
+    checksum: Checksum
+
+
+class DirectoryPage(msgspec.Struct, frozen=True):
+    """Operations after `after`, in order; only the last page of a run carries the checkpoint that makes it count.
+
+    `after` 0 begins a whole new copy. `start_again` says the box's cursor is of no use here: ask with cursor 0.
+    """
+
+    TYPE: ClassVar[str] = "sentinel.directory.page"
+
+    generation: str
+    after: Op
+    ops: Annotated[tuple[DirectoryOp, ...], Meta(max_length=PAGE_LIMIT)] = ()
+    checkpoint: Checkpoint | None = None
+    start_again: bool = False
+
+    def __post_init__(self) -> None:
+        numbers = [self.after, *(op.op for op in self.ops)]
+        if any(later <= earlier for earlier, later in pairwise(numbers)):
+            raise ValueError("the operations of a page must follow each other")
+
+
+Message = Ack | Backlog | BoxState | PlatformState | HealthReport | Query | Answer | DirectoryRequest | DirectoryPage

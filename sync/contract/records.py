@@ -1,0 +1,149 @@
+"""Records of the ledger: what a box must never lose, one message each."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from sync.contract.health import Colour, Freshness, Instant, LookupOutcome
+from sync.errors import BadMessage
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """When something happened, and how far the wall clock could be trusted then."""
+
+    wall: Instant
+    boot_id: str
+    monotonic_ms: int
+    in_sync: bool
+    error_ms: int | None = None
+
+
+class Temperature(msgspec.Struct, frozen=True):
+    """A screening temperature and all it was made from, in °C; `estimate_c` None means not measured."""
+
+    estimate_c: float | None
+    uncertainty_c: float | None  # one standard deviation
+    skin_c: float | None  # raw maximum over the face
+    ambient_c: float | None
+    samples: int
+    method: str  # name and version of the correction
+
+
+class Mask(msgspec.Struct, frozen=True):
+    """Mask state voted over `frames` pictures; `state` None means not judged."""
+
+    state: str | None
+    share: float  # weight of the winning state, 0..1
+    frames: int
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What was known of the person when the verdict was taken."""
+
+    lookup: LookupOutcome
+    source: str
+    freshness: Freshness
+    age_s: float
+    colour: Colour | None = None
+    as_of: Instant | None = None
+    sampled_at: Instant | None = None
+
+
+class PassageDecided(msgspec.Struct, frozen=True, kw_only=True):
+    """A verdict, committed before it is spoken."""
+
+    TYPE: ClassVar[str] = "sentinel.passage.decided"
+
+    passage_id: str
+    follows: str | None  # the passage this one rechecks
+    decided: Clock
+    checkpoint: str
+    lane: str
+    direction: str
+    verdict: str
+    reasons: tuple[str, ...]
+    credential: str | None  # kind: code, card, face
+    person_key: str | None
+    temperature: Temperature
+    mask: Mask
+    health: Health
+    policy_version: int
+    arrival_to_decision_ms: int
+
+
+class PassageClosed(msgspec.Struct, frozen=True, kw_only=True):
+    """How a passage ended: its second row."""
+
+    TYPE: ClassVar[str] = "sentinel.passage.closed"
+
+    passage_id: str
+    closed: Clock
+    outcome: str  # opened, gate_failed, left, retried, stayed, interrupted
+    arrival_to_prompt_ms: int | None
+    gate_opened: bool | None  # None: nobody knows, the agent died
+
+
+class AlarmRaised(msgspec.Struct, frozen=True, kw_only=True):
+    """Something staff must hear of at once."""
+
+    TYPE: ClassVar[str] = "sentinel.alarm.raised"
+
+    alarm_id: str
+    raised: Clock
+    kind: str  # fever, watch_list, part_lost, part_back, store_full, …
+    subject: str  # part name or passage id, never a person
+    detail: str
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """Records that a full store had to give up, by kind: a loss is itself delivered."""
+
+    TYPE: ClassVar[str] = "sentinel.ledger.gap"
+
+    noted: Clock
+    lost: dict[str, int]
+    first_seq: int
+    last_seq: int
+
+
+Record = PassageDecided | PassageClosed | AlarmRaised | Gap
+RECORD_TYPES: dict[str, type[Record]] = {kind.TYPE: kind for kind in (PassageDecided, PassageClosed, AlarmRaised, Gap)}
+_DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in RECORD_TYPES.items()}
+
+
+def encode_record(record: Record) -> bytes:
+    """JSON body of `record`; its TYPE travels beside it."""
+    return msgspec.json.encode(record)
+
+
+def decode_record(kind: str, body: bytes) -> Record:
+    """The record of TYPE `kind` in `body`; raises BadMessage without quoting any of it."""
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        raise BadMessage(f"no record type {kind[:60]!r}")
+    try:
+        return decoder.decode(body)
+    except msgspec.DecodeError as exc:
+        raise BadMessage(f"{kind}: {exc}") from exc
+
+
+class RecordId(msgspec.Struct, frozen=True):
+    """Name of one record in the whole city; `str()` and `parse()` are its wire form."""
+
+    box: str
+    epoch: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.box}/{self.epoch}/{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str) -> RecordId:
+        """The record that `text` names; raises BadMessage."""
+        box, _, tail = text.partition("/")
+        epoch, _, seq = tail.partition("/")
+        if not (box and epoch and seq.isascii() and seq.isdecimal() and int(seq) > 0):
+            raise BadMessage("a record id is box/epoch/seq")
+        return cls(box, epoch, int(seq))

@@ -1,0 +1,147 @@
+"""The box's replica of the health statuses of its community."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+from sqlite_utils import Database
+
+from sync.contract.health import Freshness, HealthStatus, Lookup, LookupOutcome
+from sync.contract.messages import Answer, DirectoryPage, DirectoryRequest
+from sync.edge.replica import (
+    DIRECTORY_MIGRATIONS,
+    Mismatch,
+    Position,
+    Staged,
+    read_position,
+    read_status,
+    settle,
+    stage,
+    write_position,
+)
+from sync.errors import BadMessage, LinkError, LinkLost, NoAnswer, StoreFailed
+from sync.sqlite_thread import SqliteThread
+
+Ask = Callable[[str, float], Awaitable[Answer]]
+
+_FRESH_S = 60.0
+_AGING_S = 15 * 60.0
+_STALE_S = 24 * 3600.0
+NEVER_S = 1e9  # age of what was never confirmed: finite, because it goes into records, and JSON has no infinity
+
+
+def freshness_of(age_s: float) -> Freshness:
+    """Class of knowledge that was confirmed `age_s` ago."""
+    for limit_s, freshness in ((_FRESH_S, Freshness.FRESH), (_AGING_S, Freshness.AGING), (_STALE_S, Freshness.STALE)):
+        if age_s <= limit_s:
+            return freshness
+    return Freshness.EXPIRED
+
+
+async def ask_nobody(_person_key: str, _budget_s: float) -> Answer:
+    """Stands in for the platform while there is no link."""
+    raise LinkLost("no link to the platform")
+
+
+class Directory:
+    """Answers look-ups from the replica, else from the platform through `ask`; takes pages of operations.
+
+    Pages are staged, and applied only as a whole run whose checkpoint matches: a look-up sees the directory before
+    it or after it. Look-ups read through a connection of their own and never wait for the writer.
+    """
+
+    def __init__(
+        self, writer: SqliteThread, reader: SqliteThread, position: Position, now_s: Callable[[], float]
+    ) -> None:
+        self.ask: Ask = ask_nobody
+        self._writer = writer
+        self._reader = reader
+        self._now_s = now_s
+        self._position = position
+        self._staged: Staged | None = None
+        self._confirmed_s = now_s() - _age_at_start_s(position)
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, path: Path, *, now_s: Callable[[], float] = time.monotonic) -> AsyncIterator[Directory]:
+        """The replica at `path`; a damaged one is set aside and fetched anew. `now_s` is the monotonic clock."""
+        async with SqliteThread.opened(path, DIRECTORY_MIGRATIONS) as writer, SqliteThread.reading(path) as reader:
+            yield cls(writer, reader, await writer.run(read_position), now_s)
+
+    @property
+    def cursor(self) -> int:
+        """Last operation that the replica holds."""
+        return self._position.cursor
+
+    def freshness(self) -> tuple[Freshness, float]:
+        """Age class of the replica and seconds since its last confirmed checkpoint (NEVER_S or more: never)."""
+        age_s = self._now_s() - self._confirmed_s
+        return freshness_of(age_s), age_s
+
+    async def lookup(self, person_key: str, *, budget_s: float) -> Lookup:
+        """What is known of one person, within about `budget_s`.
+
+        NOT_FOUND is said by the platform alone; without a link the outcome is FAILED, without an answer TIMED_OUT.
+        """
+        freshness, age_s = self.freshness()
+        try:
+            body = await self._reader.run(lambda db: read_status(db, person_key))
+            if body is not None:
+                status = msgspec.json.decode(body, type=HealthStatus)
+                return Lookup(LookupOutcome.FOUND, status, freshness, age_s, "replica")
+            answer = await self.ask(person_key, budget_s)
+        except NoAnswer:
+            return Lookup(LookupOutcome.TIMED_OUT, None, freshness, age_s, "none")
+        except (LinkError, BadMessage, StoreFailed, msgspec.DecodeError):
+            return Lookup(LookupOutcome.FAILED, None, freshness, age_s, "none")
+        return Lookup(answer.outcome, answer.status, Freshness.FRESH, 0.0, "platform")
+
+    def request(self) -> DirectoryRequest:
+        """What to ask the platform for now."""
+        return DirectoryRequest(self._position.generation, self._position.cursor)
+
+    async def take(self, page: DirectoryPage) -> bool:
+        """Take one page; False when it leads nowhere and `request()` should be asked (again)."""
+        joins = (page.generation, page.after) == self._expected()
+        if page.start_again or not (joins or page.after == 0):
+            await self._forget(whole=page.start_again)
+            return False
+        run = self._staged if joins else None
+        try:
+            self._position, self._staged = await self._writer.write(lambda db: self._take(db, page, run))
+        except Mismatch:
+            await self._forget(whole=True)
+            return False
+        if page.checkpoint is not None:
+            self._confirmed_s = self._now_s()
+        return True
+
+    def _expected(self) -> tuple[str, int]:
+        if self._staged is not None:
+            return self._staged.generation, self._staged.upto
+        return self._position.generation, self._position.cursor
+
+    def _take(self, db: Database, page: DirectoryPage, run: Staged | None) -> tuple[Position, Staged | None]:
+        staged = stage(db, page, run)
+        if page.checkpoint is None:
+            return self._position, staged
+        return settle(db, staged, page.checkpoint), None
+
+    async def _forget(self, *, whole: bool) -> None:
+        """Drop what is staged, and with `whole` the cursor too: the rows stay in use until a new copy is complete."""
+        self._staged = None
+        if whole:
+            lost = msgspec.structs.replace(self._position, generation="", cursor=0)
+            self._position = await self._writer.write(lambda db: write_position(db, lost))
+
+
+def _age_at_start_s(position: Position) -> float:
+    """Age by the wall clock, the only one that outlives a restart; a clock set back makes it unknown."""
+    if position.confirmed_ms == 0:
+        return NEVER_S
+    age_s = time.time() - position.confirmed_ms / 1000
+    return age_s if age_s >= 0 else NEVER_S

@@ -1,0 +1,136 @@
+"""The link of one box to the city: always trying, never in anybody's way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from sync.broker import Broker, TlsFiles
+from sync.connection import Connection
+from sync.contract.messages import Answer, BoxState
+from sync.contract.topics import Lane, check_name
+from sync.edge.directory import Directory
+from sync.edge.outbox import Outbox
+from sync.edge.pump import PumpSettings
+from sync.edge.session import Home, Session
+from sync.errors import LinkLost, SyncError
+from sync.packets import Options
+from sync.post import will
+from sync.reconnect import Retry, stay_connected
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """Where the city is and who we are there. `url` is mqtts://host:port, or mqtt:// on loopback.
+
+    `district` and `box` are [a-z0-9-]{1,40}; ValueError otherwise.
+    """
+
+    url: str
+    district: str
+    box: str
+    tls: TlsFiles = field(default_factory=TlsFiles)
+    session_expiry_s: int = 3600  # how long the broker keeps acknowledgements for us
+    keepalive_s: int = 20
+    connect_timeout_s: float = 5.0
+    reply_timeout_s: float = 10.0
+    will_delay_s: int = 5
+    health_s: float = 30.0
+    pump: PumpSettings = field(default_factory=PumpSettings)
+    retry: Retry = field(default_factory=Retry)
+
+    def __post_init__(self) -> None:
+        check_name(self.district)
+        check_name(self.box)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatus:
+    """How the link is. `platform_online`: the platform itself commits records, not only the broker is there."""
+
+    connected: bool
+    since_s: float  # monotonic second of the last change of `connected`
+    platform_online: bool
+    last_ack_age_s: float | None  # None: no acknowledgement in this connection
+    reconnects: int
+    detail: str  # why there is no connection; empty when there is
+
+
+class CityLink:
+    """Carries the outbox up and the directory down; answers `directory.ask`. Raises UnsafeLink for unsafe settings.
+
+    `parts` gives the state of each part for the health report; `versions` and `boot_id` go into the birth.
+    """
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        outbox: Outbox,
+        directory: Directory,
+        *,
+        versions: Mapping[str, str],
+        boot_id: str,
+        parts: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        self._settings = settings
+        self._broker = Broker.from_url(settings.url, settings.tls)
+        self._home = Home(settings.district, settings.box, outbox, directory, parts, time.monotonic())
+        self._birth = BoxState(online=True, epoch=outbox.epoch, boot_id=boot_id, versions=dict(versions))
+        self._farewell = BoxState(online=False, epoch=outbox.epoch, boot_id=boot_id, versions=dict(versions))
+        self._session: Session | None = None
+        self._since_s = time.monotonic()
+        self._connections = 0
+        self._detail = "not connected yet"
+        directory.ask = self.query
+
+    async def run(self) -> NoReturn:
+        """Stay connected until cancelled."""
+        name = f"city link to {self._broker}"
+        await stay_connected(name, self._options, self._serve, self._settings.retry, self._lost)
+
+    def status(self) -> LinkStatus:
+        """How the link is now."""
+        session = self._session
+        last_ack_s = session.last_ack_s if session else None
+        return LinkStatus(
+            connected=session is not None,
+            since_s=self._since_s,
+            platform_online=session is not None and session.platform_online,
+            last_ack_age_s=None if last_ack_s is None else time.monotonic() - last_ack_s,
+            reconnects=max(0, self._connections - 1),
+            detail=self._detail,
+        )
+
+    async def query(self, person_key: str, budget_s: float) -> Answer:
+        """What the platform knows of one person. Raises LinkLost at once without a link; NoAnswer, BadMessage."""
+        if self._session is None:
+            raise LinkLost("no link to the platform")
+        return await self._session.query(person_key, budget_s)
+
+    def _options(self) -> Options:
+        settings = self._settings
+        return Options(
+            broker=self._broker,
+            client_id=f"{settings.district}.{settings.box}",
+            will=will(self._home.topic(Lane.STATE), self._home.event(self._farewell), settings.will_delay_s),
+            session_expiry_s=settings.session_expiry_s,
+            keepalive_s=settings.keepalive_s,
+            connect_timeout_s=settings.connect_timeout_s,
+            reply_timeout_s=settings.reply_timeout_s,
+        )
+
+    async def _serve(self, connection: Connection) -> None:
+        self._session = Session(connection, self._home, self._settings.pump, self._settings.health_s)
+        self._since_s = time.monotonic()
+        self._connections += 1
+        self._detail = ""
+        try:
+            await self._session.run(self._birth, self._farewell)
+        finally:
+            self._session = None
+            self._since_s = time.monotonic()
+
+    def _lost(self, why: SyncError) -> None:
+        self._detail = str(why)

@@ -1,0 +1,94 @@
+"""The fleet page and its figures over HTTP."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from sync.contract.records import AlarmRaised, PassageClosed, PassageDecided
+from sync.platform.fleet import BoxView, Fleet
+from sync.platform.store import RecordStore, Totals
+
+_PAGE = Path(__file__).with_name("fleet.html")
+_ALARMS_SHOWN = 20
+
+
+class FleetPage:
+    """Serves `/` and `/api/stats`; reads only."""
+
+    def __init__(self, store: RecordStore, fleet: Fleet) -> None:
+        self._store = store
+        self._fleet = fleet
+
+    @asynccontextmanager
+    async def served(self, host: str, port: int) -> AsyncIterator[int]:
+        """The page on `host`; yields the port, which the system chooses when `port` is 0. Raises OSError."""
+        application = web.Application()
+        application.add_routes([web.get("/", self._index), web.get("/api/stats", self._stats)])
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+            yield runner.addresses[0][1]
+        finally:
+            await runner.cleanup()
+
+    async def stats(self) -> dict[str, Any]:
+        """The figures of the page: totals, boxes, newest alarms. `duplicates` must be 0."""
+        midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+        totals = await self._store.totals(midnight, _ALARMS_SHOWN)
+        today: Counter[str] = Counter()
+        for verdicts in totals.verdicts_today.values():
+            today.update(verdicts)
+        return {
+            "records": sum(totals.kinds.values()),
+            "passages": totals.kinds.get(PassageDecided.TYPE, 0),
+            "closed": totals.kinds.get(PassageClosed.TYPE, 0),
+            "alarms": totals.kinds.get(AlarmRaised.TYPE, 0),
+            "duplicates": totals.duplicates,
+            "redelivered": totals.redelivered,
+            "verdicts_today": dict(today),
+            "verdicts": totals.reasons,
+            "boxes": [_box(self._fleet.view(name), totals) for name in sorted(self._fleet.names() | set(totals.boxes))],
+            "newest_alarms": [
+                {
+                    "box": box,
+                    "at": alarm.raised.wall,
+                    "kind": alarm.kind,
+                    "subject": alarm.subject,
+                    "detail": alarm.detail,
+                }
+                for box, alarm in totals.alarms
+            ],
+        }
+
+    async def _stats(self, _request: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(await self.stats()), content_type="application/json")
+
+    async def _index(self, _request: web.Request) -> web.FileResponse:
+        return web.FileResponse(_PAGE)
+
+
+def _box(view: BoxView, totals: Totals) -> dict[str, Any]:
+    records, last_record = totals.boxes.get(view.box, (0, None))
+    outbox = view.health.outbox if view.health else None
+    return {
+        "box": view.box,
+        "online": view.online,
+        "last_seen": max((time for time in (view.seen, last_record) if time is not None), default=None),
+        "records": records,
+        "verdicts_today": totals.verdicts_today.get(view.box, {}),
+        "unacknowledged": outbox.unacknowledged if outbox else None,
+        "parked": outbox.parked if outbox else None,
+        "directory": view.health.directory.freshness if view.health else None,
+        "parts": view.health.parts if view.health else {},
+        "epoch": view.state.epoch if view.state else None,
+        "versions": view.state.versions if view.state else {},
+    }

@@ -1,0 +1,80 @@
+"""Brings every box's replica up to the city's directory, and confirms it while nothing changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from sync.connection import Connection
+from sync.contract.envelope import Event
+from sync.contract.messages import DirectoryRequest
+from sync.contract.topics import Lane, Topic, source_of
+from sync.errors import PublishRefused
+from sync.platform.source import DirectorySource
+from sync.post import post
+
+log = logging.getLogger(__name__)
+
+CONFIRM_S = 25.0  # a replica is FRESH for 60 s after a confirmation: two may be lost
+
+
+class DirectoryPublisher:
+    """Serves one connection at a time. A box follows from its first request until it goes offline."""
+
+    def __init__(self, source: DirectorySource, district: str, confirm_s: float = CONFIRM_S) -> None:
+        self._source = source
+        self._district = district
+        self._confirm_s = confirm_s
+        self._followers: dict[str, DirectoryRequest] = {}  # where each box stands
+        self._asked: set[str] = set()
+        self._wake = asyncio.Event()
+
+    def asked(self, box: str, request: DirectoryRequest) -> None:
+        """Note that `box` stands at `request` and wants what follows."""
+        self._followers[box] = request
+        self._asked.add(box)
+        self._wake.set()
+
+    def gone(self, box: str) -> None:
+        """Stop following up `box`."""
+        self._followers.pop(box, None)
+
+    async def run(self, connection: Connection) -> None:
+        """Send pages for ever; raises LinkLost."""
+        with self._source.watched(self._wake):
+            while True:
+                everybody = False
+                try:
+                    async with asyncio.timeout(self._confirm_s):
+                        await self._wake.wait()
+                except TimeoutError:
+                    everybody = True
+                self._wake.clear()
+                for box in self._behind(everybody):
+                    await self._bring_up(connection, box)
+
+    def _behind(self, everybody: bool) -> list[str]:
+        asked, self._asked = self._asked, set()
+        newest = self._source.last_op
+        return [box for box, at in self._followers.items() if everybody or box in asked or at.cursor != newest]
+
+    async def _bring_up(self, connection: Connection, box: str) -> None:
+        """Send pages from where `box` stands up to a checkpoint."""
+        complete = False
+        while not complete and (at := self._followers.get(box)) is not None:
+            page = await self._source.page(at)
+            try:
+                event = Event.of(page, source_of(self._district, None))
+                await post(connection, Topic(self._district, Lane.DIRECTORY, box), event)
+            except PublishRefused as exc:
+                log.warning("directory page to %s: %s", box, exc)
+                self.gone(box)
+                return
+            if page.start_again:
+                self.gone(box)  # until it asks for a whole copy
+                return
+            complete = page.checkpoint is not None
+            upto = page.checkpoint.op if page.checkpoint else page.ops[-1].op
+            # A request that came meanwhile wins: the box lost its place.
+            if self._followers.get(box) is at:
+                self._followers[box] = DirectoryRequest(page.generation, upto)

@@ -1,0 +1,107 @@
+"""The platform of one district as one process: ingest, desk, directory and fleet page over two connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sync.broker import Broker, TlsFiles
+from sync.contract.topics import Lane, Topic, check_name
+from sync.packets import Options
+from sync.platform.desk import Desk, platform_event
+from sync.platform.fleet import Fleet
+from sync.platform.importer import import_jsonl
+from sync.platform.ingest import Ingest
+from sync.platform.page import FleetPage
+from sync.platform.publisher import DirectoryPublisher
+from sync.platform.source import DirectorySource
+from sync.platform.store import RecordStore
+from sync.post import will
+from sync.reconnect import Retry, stay_connected
+
+log = logging.getLogger(__name__)
+
+_WILL_DELAY_S = 5
+_SESSION_EXPIRY_S = 300
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformSettings:
+    """What to serve and where. `http_port` 0 lets the system choose. `district` is [a-z0-9-]{1,40}."""
+
+    broker: str
+    district: str
+    data: Path
+    http_host: str = "127.0.0.1"
+    http_port: int = 8090
+    tls: TlsFiles = field(default_factory=TlsFiles)
+    directory: Path | None = None  # JSONL, imported at start
+    community_key: bytes = field(default=b"", repr=False)
+    retry: Retry = field(
+        default_factory=lambda: Retry(cap_s=5.0)
+    )  # one platform is no storm, and all boxes wait for it
+
+    def __post_init__(self) -> None:
+        check_name(self.district)
+
+
+class Platform:
+    """Runs until cancelled. `ready` is set when the page answers, `http_port` is then known."""
+
+    def __init__(self, settings: PlatformSettings) -> None:
+        """Raises UnsafeLink for unsafe settings."""
+        self.http_port = settings.http_port
+        self.ready = asyncio.Event()
+        self._settings = settings
+        self._broker = Broker.from_url(settings.broker, settings.tls)
+
+    async def run(self) -> None:
+        """Serve. Raises OSError when the page's port or a file cannot be used, StoreFailed when a store cannot."""
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(RecordStore.opened(settings.data / "records.db"))
+            source = await stack.enter_async_context(DirectorySource.opened(settings.data / "directory.db"))
+            await self._import(source)
+            fleet = Fleet()
+            page = FleetPage(store, fleet)
+            ingest = Ingest(store, settings.district)
+            publisher = DirectoryPublisher(source, settings.district)
+            desk = Desk(fleet, source, publisher, settings.district, ingest.ready)
+            self.http_port = await stack.enter_async_context(page.served(settings.http_host, settings.http_port))
+            self.ready.set()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(
+                    stay_connected("ingest", self._ingest_options, ingest.serve, settings.retry), name="ingest"
+                )
+                group.create_task(stay_connected("desk", self._desk_options, desk.serve, settings.retry), name="desk")
+
+    async def _import(self, source: DirectorySource) -> None:
+        if self._settings.directory is None:
+            return
+        report = await import_jsonl(source, self._settings.directory, self._settings.community_key)
+        log.info("directory: %d lines read, %d persons changed", report.read, report.changed)
+        for line, reason in report.refused:
+            log.warning("directory: line %d refused: %s", line, reason)
+
+    def _ingest_options(self) -> Options:
+        return Options(
+            broker=self._broker,
+            client_id=f"{self._settings.district}.platform.ingest",
+            session_expiry_s=_SESSION_EXPIRY_S,
+            receive_maximum=1000,
+            manual_ack=True,
+        )
+
+    def _desk_options(self) -> Options:
+        district = self._settings.district
+        away = platform_event(district, online=False)
+        return Options(
+            broker=self._broker,
+            client_id=f"{district}.platform.desk",
+            session_expiry_s=_SESSION_EXPIRY_S,
+            receive_maximum=1000,
+            will=will(Topic(district, Lane.PLATFORM), away, _WILL_DELAY_S),
+        )

@@ -1,0 +1,139 @@
+"""One SQLite file on one thread of its own: the loop never waits for a disk, and a file has one writer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from sqlite_utils import Database, Migrations
+
+from sync.errors import StoreFailed
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+_BUSY_S = 5.0
+_SIDE_FILES = ("", "-wal", "-shm")
+
+
+class SqliteThread:
+    """Runs functions of the database on its thread, one after the other.
+
+    WAL and synchronous=FULL: a write that returned is on the disk (NORMAL loses everything since the last checkpoint
+    in a power cut). `set_aside` is where a damaged file went when this one was opened.
+    """
+
+    def __init__(self, thread: ThreadPoolExecutor, database: Database, set_aside: Path | None = None) -> None:
+        self.set_aside = set_aside
+        self._thread = thread
+        self._database = database
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, path: Path, migrations: Migrations) -> AsyncIterator[SqliteThread]:
+        """The file at `path` with its schema brought up to date; a damaged one is renamed and begun anew.
+
+        Raises StoreFailed when the file cannot be used for another reason than damage.
+        """
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, thread_name_prefix=path.stem) as thread:
+            try:
+                database, set_aside = await loop.run_in_executor(thread, _open_or_set_aside, path, migrations)
+            except (sqlite3.Error, OSError) as exc:
+                raise StoreFailed(f"{path}: {exc}") from exc
+            try:
+                yield cls(thread, database, set_aside)
+            finally:
+                await loop.run_in_executor(thread, database.close)
+
+    @classmethod
+    @asynccontextmanager
+    async def reading(cls, path: Path) -> AsyncIterator[SqliteThread]:
+        """A second, read-only connection to a file that is already open: it never waits for the writer."""
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, thread_name_prefix=f"{path.stem}-read") as thread:
+            database = await loop.run_in_executor(thread, _connect_read_only, path)
+            try:
+                yield cls(thread, database)
+            finally:
+                await loop.run_in_executor(thread, database.close)
+
+    async def run(self, work: Callable[[Database], T]) -> T:
+        """The result of `work(database)`; raises StoreFailed. Once begun it runs to its end, even when cancelled."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._database)
+        except sqlite3.Error as exc:
+            raise StoreFailed(str(exc)) from exc
+
+    async def write(self, work: Callable[[Database], T]) -> T:
+        """As `run`, in one transaction: all of it is on the disk, or nothing."""
+
+        def atomically(database: Database) -> T:
+            with database.atomic():
+                return work(database)
+
+        return await self.run(atomically)
+
+
+def _open_or_set_aside(path: Path, migrations: Migrations) -> tuple[Database, Path | None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _open(path, migrations), None
+    except sqlite3.DatabaseError as exc:
+        if not _is_damage(exc):
+            raise
+        aside = _set_aside(path)
+        log.warning("%s is damaged (%s); set aside as %s", path, exc, aside.name)
+        return _open(path, migrations), aside
+
+
+def _open(path: Path, migrations: Migrations) -> Database:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        _check(connection)
+        database = Database(connection)
+        migrations.apply(database)
+    except BaseException:
+        connection.close()
+        raise
+    return database
+
+
+def _connect_read_only(path: Path) -> Database:
+    return Database(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S))
+
+
+class _Damaged(sqlite3.DatabaseError):
+    """The check at start found the file inconsistent."""
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    [verdict] = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise _Damaged(verdict)
+
+
+def _is_damage(exc: sqlite3.DatabaseError) -> bool:
+    """Damage, and not a full disk, a missing right or a lock, which setting aside would not mend."""
+    code = getattr(exc, "sqlite_errorcode", None)
+    return isinstance(exc, _Damaged) or (
+        code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    )
+
+
+def _set_aside(path: Path) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    for suffix in _SIDE_FILES:
+        side = path.with_name(path.name + suffix)
+        if side.exists():
+            side.rename(path.with_name(f"{path.name}.damaged-{stamp}{suffix}"))
+    return path.with_name(f"{path.name}.damaged-{stamp}")

@@ -1,0 +1,205 @@
+"""What the tests of the city link share: a real broker, a platform, boxes and records with seeded content."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sync.contract.health import Colour, Freshness, HealthStatus, LookupOutcome, TestResult
+from sync.contract.identity import person_key
+from sync.contract.records import (
+    AlarmRaised,
+    Clock,
+    Health,
+    Mask,
+    PassageClosed,
+    PassageDecided,
+    Record,
+    Temperature,
+)
+from sync.edge.directory import Directory
+from sync.edge.link import CityLink, LinkSettings
+from sync.edge.outbox import Outbox
+from sync.edge.pump import PumpSettings
+from sync.platform.service import Platform, PlatformSettings
+from sync.reconnect import Retry
+
+WHEN = datetime(2022, 4, 1, 8, 0, tzinfo=UTC)
+COMMUNITY_KEY = bytes(range(32))
+QUICK = Retry(cap_s=0.2, stable_s=60.0)
+BUDGET_BYTES = 50_000_000
+
+
+def number(index: int) -> str:
+    """A document number of an area that was never assigned."""
+    return f"9999991990{index:08d}"
+
+
+def status_of(index: int, **changes: Any) -> HealthStatus:
+    return HealthStatus(
+        person_key=person_key(COMMUNITY_KEY, number(index)),
+        colour=changes.pop("colour", Colour.GREEN),
+        as_of=WHEN + timedelta(seconds=index),
+        sampled_at=WHEN,
+        reported_at=WHEN,
+        result=TestResult.NEGATIVE,
+        **changes,
+    )
+
+
+def clock(at_s: int = 0) -> Clock:
+    return Clock(wall=WHEN + timedelta(seconds=at_s), boot_id="boot", monotonic_ms=at_s * 1000, in_sync=True)
+
+
+def passage(index: int, *, verdict: str = "admit") -> PassageDecided:
+    return PassageDecided(
+        passage_id=f"passage-{index}",
+        follows=None,
+        decided=clock(index),
+        checkpoint="east-gate",
+        lane="1",
+        direction="in",
+        verdict=verdict,
+        reasons=("green_code",),
+        credential="code",
+        person_key=person_key(COMMUNITY_KEY, number(index)),
+        temperature=Temperature(36.4, 0.2, 33.1, 22.0, 8, "forehead-1"),
+        mask=Mask("correct", 0.98, 5),
+        health=Health(LookupOutcome.FOUND, "replica", Freshness.FRESH, 3.0, Colour.GREEN, WHEN, WHEN),
+        policy_version=1,
+        arrival_to_decision_ms=240,
+    )
+
+
+def closing(index: int) -> PassageClosed:
+    return PassageClosed(
+        passage_id=f"passage-{index}", closed=clock(index), outcome="passed", arrival_to_prompt_ms=250, gate_opened=True
+    )
+
+
+def alarm(index: int) -> AlarmRaised:
+    return AlarmRaised(
+        alarm_id=f"alarm-{index}", raised=clock(index), kind="fever", subject=f"passage-{index}", detail=""
+    )
+
+
+def mixed(count: int, first: int = 0) -> list[Record]:
+    """`count` records: passages, their closings and now and then an alarm."""
+    makers: list[Callable[[int], Record]] = [passage, closing, passage, closing, alarm]
+    return [makers[index % 5](index) for index in range(first, first + count)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Mosquitto:
+    """A broker on loopback with its own data directory; may be stopped and started again."""
+
+    def __init__(self, home: Path, *, extra: str = "") -> None:
+        self.port = free_port()
+        self.url = f"mqtt://127.0.0.1:{self.port}"
+        self._home = home
+        self._extra = extra
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._home.mkdir(parents=True, exist_ok=True)
+        config = self._home / "mosquitto.conf"
+        config.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nuser root\n"
+            f"persistence true\npersistence_location {self._home}/\n{self._extra}"
+        )
+        with (self._home / "mosquitto.log").open("ab") as log:
+            self._process = subprocess.Popen(["/usr/sbin/mosquitto", "-c", config], stdout=log, stderr=log)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.01)
+        raise TimeoutError((self._home / "mosquitto.log").read_text())
+
+    def stop(self, *, kill: bool = False) -> None:
+        if self._process is not None:
+            (self._process.kill if kill else self._process.terminate)()
+            self._process.wait(10)
+            self._process = None
+
+
+@contextmanager
+def mosquitto(home: Path, *, extra: str = "") -> Iterator[Mosquitto]:
+    broker = Mosquitto(home, extra=extra)
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop(kill=True)
+
+
+@asynccontextmanager
+async def running(work: Awaitable[Any]) -> AsyncIterator[asyncio.Task[Any]]:
+    """`work` as a task while the block lasts; its failure is the block's."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(_awaited(work))
+        yield task
+        task.cancel()
+
+
+async def _awaited(work: Awaitable[Any]) -> Any:
+    return await work
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], limit_s: float = 20.0) -> None:
+    """Until `check` holds, looking every 10 ms: for states that have no event to wait for."""
+    async with asyncio.timeout(limit_s):
+        while not await check():
+            await asyncio.sleep(0.01)
+
+
+def link_settings(url: str, box: str = "box-1", **changes: Any) -> LinkSettings:
+    settings = LinkSettings(url=url, district="demo", box=box, pump=PumpSettings(resend_s=1.0), retry=QUICK)
+    return replace(settings, **changes)
+
+
+class Box:
+    """One box with its stores and its link, running."""
+
+    def __init__(self, outbox: Outbox, directory: Directory, link: CityLink) -> None:
+        self.outbox = outbox
+        self.directory = directory
+        self.link = link
+
+    async def all_acknowledged(self) -> bool:
+        return (await self.outbox.status()).unacknowledged == 0
+
+
+@asynccontextmanager
+async def a_box(home: Path, settings: LinkSettings) -> AsyncIterator[Box]:
+    async with (
+        Outbox.opened(home / "ledger.db", budget_bytes=BUDGET_BYTES) as outbox,
+        Directory.opened(home / "directory.db") as directory,
+    ):
+        link = CityLink(settings, outbox, directory, versions={"agent": "0"}, boot_id="boot")
+        async with running(link.run()):
+            yield Box(outbox, directory, link)
+
+
+@asynccontextmanager
+async def a_platform(home: Path, url: str, **changes: Any) -> AsyncIterator[Platform]:
+    settings = PlatformSettings(broker=url, district="demo", data=home, http_port=0, retry=QUICK)
+    platform = Platform(replace(settings, **changes))
+    async with running(platform.run()):
+        await platform.ready.wait()
+        yield platform

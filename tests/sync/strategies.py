@@ -1,0 +1,93 @@
+"""Hypothesis strategies for every message of the contract, made from its types and their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+from msgspec import inspect as types
+
+from sync.contract.health import HealthStatus, LookupOutcome
+from sync.contract.lanes import MESSAGE_TYPES
+from sync.contract.messages import Answer, Checkpoint, DirectoryOp, DirectoryPage, Entry
+from sync.contract.records import RECORD_TYPES, Record
+
+BIG = 2**53  # JSON numbers stay exact below
+INSTANTS: st.SearchStrategy[datetime] = st.datetimes(timezones=st.just(UTC))
+
+
+def values_of(kind: Any) -> st.SearchStrategy[Any]:
+    """Valid values of a struct, or of any type that stands in one."""
+    return OWN_RULES[kind]() if kind in OWN_RULES else _values(types.type_info(kind))
+
+
+def any_record() -> st.SearchStrategy[Record]:
+    return st.one_of([values_of(kind) for kind in RECORD_TYPES.values()])
+
+
+def any_message() -> st.SearchStrategy[Any]:
+    return st.one_of([values_of(kind) for kind in MESSAGE_TYPES.values()])
+
+
+def _struct(info: types.StructType) -> st.SearchStrategy[Any]:
+    if info.cls in OWN_RULES:
+        return OWN_RULES[info.cls]()
+    return st.builds(info.cls, **{field.name: _values(field.type) for field in info.fields})
+
+
+def _list(info: types.VarTupleType) -> st.SearchStrategy[Any]:
+    return st.lists(_values(info.item_type), min_size=info.min_length or 0, max_size=4).map(tuple)
+
+
+def _text(info: types.StrType) -> st.SearchStrategy[str]:
+    return st.text(max_size=20) if info.pattern is None else st.from_regex(info.pattern, fullmatch=True)
+
+
+BY_TYPE: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
+    types.StructType: _struct,
+    types.StrType: _text,
+    types.IntType: lambda info: st.integers(-BIG if info.ge is None else info.ge, BIG),
+    types.FloatType: lambda _: st.floats(allow_nan=False, allow_infinity=False),
+    types.BoolType: lambda _: st.booleans(),
+    types.NoneType: lambda _: st.none(),
+    types.DateTimeType: lambda _: INSTANTS,
+    types.EnumType: lambda info: st.sampled_from(list(info.cls)),
+    types.UnionType: lambda info: st.one_of([_values(each) for each in info.types]),
+    types.DictType: lambda info: st.dictionaries(_values(info.key_type), _values(info.value_type), max_size=3),
+    types.TupleType: lambda info: st.tuples(*(_values(each) for each in info.item_types)),
+    types.VarTupleType: _list,
+}
+
+
+def _values(info: types.Type) -> st.SearchStrategy[Any]:
+    return BY_TYPE[type(info)](info)
+
+
+def _answers() -> st.SearchStrategy[Answer]:
+    found = st.builds(Answer, st.just(LookupOutcome.FOUND), values_of(HealthStatus))
+    return found | st.builds(Answer, st.sampled_from([each for each in LookupOutcome if each != LookupOutcome.FOUND]))
+
+
+def _operations() -> st.SearchStrategy[DirectoryOp]:
+    status = st.one_of(st.none(), values_of(HealthStatus)).map(lambda made: msgspec.Raw(msgspec.json.encode(made)))
+    return st.builds(DirectoryOp, st.integers(1, BIG), st.from_regex("[0-9a-f]{64}", fullmatch=True), status)
+
+
+def _pages() -> st.SearchStrategy[DirectoryPage]:
+    in_order = st.lists(_operations(), max_size=3, unique_by=lambda op: op.op).map(
+        lambda ops: tuple(sorted(ops, key=lambda op: op.op))
+    )
+    checkpoint = st.one_of(st.none(), _values(types.type_info(Checkpoint)))
+    return st.builds(DirectoryPage, st.text(max_size=16), st.just(0), in_order, checkpoint, st.booleans())
+
+
+# Types whose fields depend on each other, or hold JSON as it was written.
+OWN_RULES: dict[type, Callable[[], st.SearchStrategy[Any]]] = {
+    Entry: lambda: st.builds(Entry.of, st.integers(1, BIG), INSTANTS, any_record()),
+    Answer: _answers,
+    DirectoryOp: _operations,
+    DirectoryPage: _pages,
+}
