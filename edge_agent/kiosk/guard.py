@@ -1,0 +1,64 @@
+"""Who may ask the kiosk, and what a browser may do with the answers."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Signal handler: every answer carries HEADERS."""
+    response.headers.update(HEADERS)
+
+
+def host_check(own_host: str) -> Middleware:
+    """Middleware that refuses a request made under a foreign name.
+
+    A page of another site can make its name point at this machine (DNS rebinding) and read the answers; it cannot do
+    so under an IP address, `localhost` or the name this box listens on.
+    """
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        name = _host_name(request.headers.get("Host", ""))
+        if name is None or not (_is_address(name) or name in ("localhost", own_host)):
+            raise web.HTTPMisdirectedRequest(text="This machine does not go by that name.\n")
+        return await handler(request)
+
+    return check
+
+
+def is_loopback(request: web.Request) -> bool:
+    """Whether the request comes from this very machine."""
+    return request.remote is not None and ipaddress.ip_address(request.remote).is_loopback
+
+
+def _host_name(host: str) -> str | None:
+    """Name in a Host header without its port, None where it is malformed."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,107 @@
+"""The resident's page and what it feeds on, served on this machine only."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from config.catalogue import load_catalogue
+from drivers.latest import Latest
+from edge_agent.board import View
+from edge_agent.kiosk.errors import KioskError
+from edge_agent.kiosk.guard import add_headers, host_check
+from edge_agent.kiosk.picture import stream_pictures
+from edge_agent.kiosk.stream import stream_views
+
+PAGE_DIR = Path(__file__).parent / "page"
+CLOSE_S = 0.2
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+class Kiosk:
+    """Serves the page, the stream of `views`, the live picture and the status; one task, `run`."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        views: Latest[View],
+        frames: Callable[[], bytes | None] | None,
+        status: Callable[[], Awaitable[dict[str, object]]],
+    ) -> None:
+        """`frames` gives the newest camera picture as JPEG and is called only while somebody watches."""
+        self._host = host
+        self._port = port
+        self._views = views
+        self._frames = frames
+        self._status = status
+        self._catalogue = load_catalogue()
+        self._page = {path.name: path.read_bytes() for path in sorted(PAGE_DIR.iterdir())}
+        self._strings = msgspec.json.encode(
+            {
+                "languages": dict(self._catalogue.languages),
+                "texts": {
+                    section: {key: dict(entry.texts) for key, entry in entries.items() if not entry.private}
+                    for section, entries in self._catalogue.sections.items()
+                },
+            }
+        )
+        self._edition = hashlib.sha256(b"".join([*self._page.values(), self._strings])).hexdigest()[:16]
+
+    async def run(self) -> None:
+        """Serve until cancelled. Raises KioskError when the address cannot be had."""
+        runner = web.AppRunner(self.application(), access_log=None, handler_cancellation=True, shutdown_timeout=CLOSE_S)
+        await runner.setup()
+        try:
+            await self._listen(runner)
+            await asyncio.Event().wait()  # for ever
+        finally:
+            await runner.cleanup()
+
+    def application(self) -> web.Application:
+        """The routes with their guards, without a socket."""
+        application = web.Application(middlewares=[host_check(self._host)])
+        application.on_response_prepare.append(add_headers)
+        router = application.router
+        router.add_get("/events", self._events, allow_head=False)
+        router.add_get("/picture.mjpg", self._picture, allow_head=False)
+        router.add_get("/api/status", self._api_status)
+        router.add_get("/api/strings", self._api_strings)
+        router.add_get("/", self._file)
+        router.add_get("/{name}", self._file)
+        return application
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except OSError as exc:
+            address = f"{self._host}:{self._port}"
+            if exc.errno == errno.EADDRINUSE:
+                raise KioskError(
+                    f"{address} is taken by another program: stop that one or set another kiosk.port"
+                ) from exc
+            raise KioskError(f"{address} cannot be served: {exc.strerror}; check kiosk.host and kiosk.port") from exc
+
+    async def _file(self, request: web.Request) -> web.Response:
+        name = request.match_info.get("name", "index.html")
+        if name not in self._page:
+            raise web.HTTPNotFound(text="There is no such page.\n")
+        return web.Response(body=self._page[name], content_type=KINDS[Path(name).suffix], charset="utf-8")
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        return await stream_views(request, self._views, self._catalogue, self._edition)
+
+    async def _picture(self, request: web.Request) -> web.StreamResponse:
+        return await stream_pictures(request, self._views, self._frames)
+
+    async def _api_status(self, _request: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(await self._status()), content_type="application/json")
+
+    async def _api_strings(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._strings, content_type="application/json")

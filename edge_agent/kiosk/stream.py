@@ -1,0 +1,60 @@
+"""The views as server-sent events: one stream a page, newest wins, nothing queues.
+
+Server-sent events and not a WebSocket: the news go one way, and the browser needs no library for either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+import msgspec
+from aiohttp import web
+
+from config.catalogue import Catalogue
+from drivers.latest import Latest
+from edge_agent.board import View
+from edge_agent.kiosk.sending import send
+
+HEARTBEAT_S = 2.0
+KERNEL_BUFFER_BYTES = 16_384
+
+
+def on_screen(view: View, catalogue: Catalogue) -> View:
+    """`view` with private reasons replaced by the one they share, each reason once."""
+    shown = dict.fromkeys(catalogue.shown("reason", reason) for reason in view.reasons)
+    return msgspec.structs.replace(view, reasons=tuple(shown))
+
+
+async def stream_views(
+    request: web.Request, views: Latest[View], catalogue: Catalogue, edition: str
+) -> web.StreamResponse:
+    """Answer `request` with the edition of the page, the newest view and every later one the page can keep up with."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    _shrink_kernel_buffer(request)
+    with contextlib.suppress(ConnectionResetError, TimeoutError):  # the page left, or takes nothing any more
+        await send(request, response, _event("edition", edition))
+        sequence = 0
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    sequence, view = await views.after(sequence)
+            except TimeoutError:
+                event = _event("heartbeat", None)
+            else:
+                event = _event("view", on_screen(view, catalogue))
+            await send(request, response, event)
+    return response
+
+
+def _shrink_kernel_buffer(request: web.Request) -> None:
+    """Keep the kernel from piling up what the page should skip."""
+    if request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
+
+
+def _event(name: str, data: object) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), msgspec.json.encode(data))
