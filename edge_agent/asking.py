@@ -1,0 +1,38 @@
+"""Asks the agent that runs on this box."""
+
+from __future__ import annotations
+
+import json
+from http.client import HTTPException
+from typing import Any
+from urllib.request import urlopen
+
+_LIMIT_S = 5.0
+
+
+class AgentSilent(Exception):
+    """The agent does not answer; the message says where it was asked."""
+
+
+def ask_agent(host: str, port: int) -> dict[str, Any]:
+    """The status report of the agent whose kiosk listens there. Raises AgentSilent."""
+    url = f"http://{host}:{port}/api/status"
+    try:
+        with urlopen(url, timeout=_LIMIT_S) as answer:
+            report: dict[str, Any] = json.load(answer)
+    except (OSError, HTTPException, ValueError) as exc:
+        raise AgentSilent(f"no agent answers at {url}: is it running? (systemctl status edge-agent)") from exc
+    return report
+
+
+def status_lines(report: dict[str, Any]) -> list[str]:
+    """The report as lines for people."""
+    view, outbox, link = report["view"], report["outbox"], report["link"]
+    lines = [f"stage      {view['stage']}, {view['passages']} passages since the start {report['up_s']:.0f} s ago"]
+    lines += [f"{part['name']:<10} {part['state']} {part['detail']}".rstrip() for part in view["parts"]]
+    lines.append(
+        f"platform   {'connected' if link['connected'] else 'not connected'}, data {view['link']['freshness']}"
+    )
+    lines.append(f"outbox     {outbox['unacknowledged']} of {outbox['last_seq']} records wait for the platform")
+    lines.append(f"memory     {report['rss_mb']} MB, {report['cpu_s']} s of processor time")
+    return lines

@@ -1,0 +1,206 @@
+"""`edge-agent`: one verb each. What a verb needs is imported when it is called, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from config.errors import SettingsError
+from config.settings import Settings, load_settings
+
+app = typer.Typer(
+    name="edge-agent",
+    help="电子哨兵 The agent on one sentinel: measures, looks, identifies, decides, opens the gate and reports.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).", show_default=True)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def fail(message: str, code: int = 1) -> typer.Exit:
+    """Print what is wrong and how to go on; returns the exit to raise."""
+    typer.echo(f"edge-agent: {message}", err=True)
+    return typer.Exit(code)
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings, or a clear end."""
+    try:
+        return load_settings(path)
+    except SettingsError as exc:
+        raise fail(str(exc), 2) from exc
+
+
+@app.command()
+def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Run this sentinel until it is stopped."""
+    from edge_agent.main import MENDABLE, run_sentinel
+    from edge_agent.signals import leave, until_signalled
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    settings = read_settings(config)
+    try:
+        asyncio.run(until_signalled(run_sentinel(settings)))
+    except MENDABLE as exc:
+        raise fail(str(exc), 2) from exc
+    except ExceptionGroup as group:
+        mendable, bugs = group.split(MENDABLE)
+        if mendable is None or bugs is not None:
+            raise
+        raise fail("\n".join(map(str, leaves(mendable))), 2) from group
+    leave()
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """The exceptions inside a group of groups."""
+    for inner in group.exceptions:
+        if isinstance(inner, BaseExceptionGroup):
+            yield from leaves(inner)
+        else:
+            yield inner
+
+
+@app.command()
+def demo(
+    passages: Annotated[
+        int | None, typer.Option(help="Stop after so many passages were committed and acknowledged.", min=1)
+    ] = None,
+    as_json: JsonOption = False,
+    kiosk_port: Annotated[int | None, typer.Option(help="Port of the kiosk page [8080]; 0 takes a free one.")] = None,
+    fleet_port: Annotated[int | None, typer.Option(help="Port of the fleet page [8090]; 0 takes a free one.")] = None,
+    detector: Annotated[str, typer.Option(help="Face detector: sentinel, yunet.")] = "sentinel",
+    seed: Annotated[int, typer.Option(help="Another seed, other people.")] = 1,
+    data: Annotated[Path | None, typer.Option(help="Keep everything in this folder [a temporary one].")] = None,
+) -> None:
+    """Run the whole path on this machine: broker, platform, one sentinel and people who come and go."""
+    from edge_agent.demo.errors import DemoError
+    from edge_agent.demo.supervisor import Demo, DemoOptions
+    from edge_agent.signals import until_signalled
+
+    def say(line: str) -> None:
+        typer.echo(line, err=as_json)
+
+    default_kiosk, default_fleet = (0, 0) if as_json else (8080, 8090)
+    with tempfile.TemporaryDirectory(prefix="sentinel-demo-") as temporary:
+        folder = data or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        options = DemoOptions(
+            folder=folder.resolve(),
+            passages=passages,
+            quiet=as_json,
+            kiosk_port=default_kiosk if kiosk_port is None else kiosk_port,
+            fleet_port=default_fleet if fleet_port is None else fleet_port,
+            detector=detector,
+            seed=seed,
+        )
+        try:
+            report = asyncio.run(until_signalled(Demo(options, say).run()))
+        except DemoError as exc:
+            raise fail(str(exc)) from exc
+    if report is None:
+        say("stopped")
+        raise typer.Exit(0 if passages is None else 130)
+    typer.echo(json.dumps(report) if as_json else json.dumps(report, indent=2))
+
+
+@app.command()
+def inspect(
+    photos: Annotated[list[Path], typer.Argument(help="Pictures to look at.", metavar="PHOTO...")],
+    as_json: JsonOption = False,
+    detector: Annotated[str, typer.Option(help="Face detector: sentinel, yunet, scrfd.")] = "sentinel",
+    size: Annotated[int, typer.Option(help="Long side of the model's input.", min=160, max=1280)] = 320,
+    min_score: Annotated[
+        float | None, typer.Option(help="Leave out faces under this score [0.45; with --json 0.05].", min=0, max=1)
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Model file to use in place of the pinned one.")] = None,
+    accept_non_commercial: Annotated[bool, typer.Option(help="Allow weights not licensed for commercial use.")] = False,
+) -> None:
+    """Find faces and judge masks in photos; prints one line a photo."""
+    from models.errors import ModelError, PictureUnreadable
+    from models.face import make_detector
+    from models.inspect import INSPECT_SCORE, inspect_picture
+
+    score = INSPECT_SCORE if as_json and min_score is None else min_score
+    try:
+        eye = make_detector(
+            detector, size=size, score=score, weights=weights, accept_non_commercial=accept_non_commercial
+        )
+    except ModelError as exc:
+        raise fail(str(exc), 2) from exc
+    unreadable = 0
+    for photo in photos:
+        try:
+            found = inspect_picture(eye, photo)
+        except PictureUnreadable as exc:
+            unreadable += 1
+            typer.echo(f"edge-agent: {exc}", err=True)
+            continue
+        typer.echo(json.dumps(found, ensure_ascii=False) if as_json else _readable(found))
+    if unreadable:
+        raise typer.Exit(1)
+
+
+def _readable(found: dict[str, Any]) -> str:
+    faces = found["faces"]
+    told = ", ".join(
+        f"{face['mask'] or 'mask not judged'} at {[round(edge) for edge in face['box']]} ({face['score']:.2f})"
+        for face in faces
+    )
+    return f"{found['image']}: {len(faces)} face{'' if len(faces) == 1 else 's'}{': ' + told if told else ''}"
+
+
+@app.command()
+def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Check this box: settings, model, stores, devices, clock and the way to the platform."""
+    from edge_agent.doctor import examine
+
+    sheet = asyncio.run(examine(config))
+    if as_json:
+        typer.echo(json.dumps([finding.to_dict() for finding in sheet], ensure_ascii=False))
+    else:
+        for finding in sheet:
+            typer.echo(finding.line())
+    if not all(finding.passed for finding in sheet):
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Ask the running agent how it is."""
+    from edge_agent.asking import AgentSilent, ask_agent, status_lines
+
+    settings = read_settings(config)
+    try:
+        report = ask_agent(settings.kiosk.host, settings.kiosk.port)
+    except AgentSilent as exc:
+        raise fail(str(exc)) from exc
+    typer.echo(json.dumps(report, ensure_ascii=False) if as_json else "\n".join(status_lines(report)))
+
+
+@app.command()
+def version(as_json: JsonOption = False) -> None:
+    """Print the version."""
+    number = installed_version("sentinel-gate")
+    typer.echo(json.dumps({"version": number}) if as_json else f"edge-agent {number}")
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Child processes of the demo, each in a session of its own, so that Ctrl-C is ours to pass on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edge_agent.demo.errors import DemoError
+
+_STOP_LIMIT_S = 8.0
+_RESTART_PAUSE_S = 0.5
+_POLL_S = 0.05
+
+
+def free_port(wanted: int = 0) -> int:
+    """`wanted` if it is free on loopback, any free port for 0. Raises DemoError when it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as exc:
+            raise DemoError(f"port {wanted} is taken by another program: stop that one or choose another port") from exc
+        return int(probe.getsockname()[1])
+
+
+async def answers(port: int, limit_s: float) -> bool:
+    """Whether something listens on the loopback `port` within `limit_s`."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            while True:
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.close()
+                    return True
+                await asyncio.sleep(_POLL_S)
+    return False
+
+
+class Child:
+    """One program; `log` takes what it prints, None lets it through to the terminal."""
+
+    def __init__(self, name: str, command: Sequence[str | Path], log: Path | None, say: Callable[[str], None]) -> None:
+        self.name = name
+        self._command = [str(part) for part in command]
+        self._log = log
+        self._say = say
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended without being asked to."""
+        return self._process is not None and self._process.returncode is not None and not self._stopping
+
+    def last_words(self) -> str:
+        """The last lines it wrote into its log."""
+        if self._log is None or not self._log.exists():
+            return "see above"
+        return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:])
+
+    async def start(self) -> None:
+        """Start the program. Raises DemoError when there is no such program."""
+        try:
+            if self._log is None:
+                self._process = await asyncio.create_subprocess_exec(*self._command, start_new_session=True)
+            else:
+                with self._log.open("ab") as log:
+                    self._process = await asyncio.create_subprocess_exec(
+                        *self._command, start_new_session=True, stdout=log, stderr=log
+                    )
+        except FileNotFoundError as exc:
+            raise DemoError(f"{self._command[0]} is not installed") from exc
+        self._stopping = False
+
+    async def wait(self) -> int:
+        """Wait until it ends by itself."""
+        return 0 if self._process is None else await self._process.wait()
+
+    async def keep(self) -> None:
+        """Start it again whenever it dies, as systemd does on a box; until cancelled."""
+        while True:
+            code = await self.wait()
+            self._say(f"{self.name} ended with {code}: started again")
+            await asyncio.sleep(_RESTART_PAUSE_S)
+            await self.start()
+
+    async def stop(self) -> None:
+        """Ask it to end, and make it end when it does not."""
+        self._stopping = True
+        if self._process is None or self._process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self._process.wait(), _STOP_LIMIT_S)
+        except TimeoutError:
+            self._say(f"{self.name} did not stop within {_STOP_LIMIT_S:g} s and is killed")
+            self._process.kill()
+            await self._process.wait()

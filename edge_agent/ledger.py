@@ -1,0 +1,139 @@
+"""Domain values into records of the ledger; what returns from here is on the disk."""
+
+from __future__ import annotations
+
+import uuid
+
+from config.settings import Box
+from edge_agent.domain import Decision, Measurement, Moment, Outcome, Passage, Reason
+from sync.contract.health import Lookup
+from sync.contract.records import AlarmRaised, Clock, Health, Mask, PassageClosed, PassageDecided, Temperature
+from sync.edge.outbox import Outbox
+
+_LOOK_BACK = 64  # passages follow one another: only the newest can be open
+
+_ALARMING = {
+    Reason.FEVER: "fever",
+    Reason.WATCH_LIST: "watch_list",
+    Reason.TEST_POSITIVE: "test_positive",
+    Reason.CODE_RED: "code_red",
+}
+
+
+class Ledger:
+    """Writes passages and alarms of this box."""
+
+    def __init__(self, outbox: Outbox, box: Box) -> None:
+        self._outbox = outbox
+        self._box = box
+
+    async def commit(self, passage: Passage) -> None:
+        """Put the verdict, and the alarms it causes, on the disk in one transaction."""
+        alarms = [
+            _alarm(passage.decided, _ALARMING[reason], passage.passage_id, "")
+            for reason in passage.decision.reasons
+            if reason in _ALARMING
+        ]
+        await self._outbox.append_all([*alarms, self._decided(passage)])
+
+    async def close(
+        self, passage: Passage, closed: Moment, outcome: Outcome, arrival_to_prompt_ms: int | None, *, gate_opened: bool
+    ) -> None:
+        """Put down how the passage ended."""
+        await self._outbox.append(
+            PassageClosed(
+                passage_id=passage.passage_id,
+                closed=_clock(closed),
+                outcome=outcome.value,
+                arrival_to_prompt_ms=arrival_to_prompt_ms,
+                gate_opened=gate_opened,
+            )
+        )
+
+    async def close_interrupted(self, now: Moment) -> None:
+        """Close what the agent's last run decided and did not see end; nobody knows whether the gate opened."""
+        records = [row.record() for row in await self._outbox.recent(_LOOK_BACK)]
+        closed = {record.passage_id for record in records if isinstance(record, PassageClosed)}
+        for record in records:
+            if isinstance(record, PassageDecided) and record.passage_id not in closed:
+                await self._outbox.append(
+                    PassageClosed(
+                        passage_id=record.passage_id,
+                        closed=_clock(now),
+                        outcome=Outcome.INTERRUPTED.value,
+                        arrival_to_prompt_ms=None,
+                        gate_opened=None,
+                    )
+                )
+
+    async def alarm(self, raised: Moment, kind: str, subject: str, detail: str) -> None:
+        """Put down an alarm that no passage caused; `subject` names a part, never a person."""
+        await self._outbox.append(_alarm(raised, kind, subject, detail))
+
+    def _decided(self, passage: Passage) -> PassageDecided:
+        credential, decision = passage.credential, passage.decision
+        return PassageDecided(
+            passage_id=passage.passage_id,
+            follows=passage.follows,
+            decided=_clock(passage.decided),
+            checkpoint=self._box.checkpoint,
+            lane=self._box.lane,
+            direction=self._box.direction,
+            verdict=decision.verdict.value,
+            reasons=_reasons(decision),
+            credential=credential.kind.value if credential else None,
+            person_key=credential.person_key if credential else None,
+            temperature=_temperature(passage.measurement),
+            mask=_mask(passage.measurement),
+            health=_health(passage.lookup),
+            policy_version=passage.policy_version,
+            arrival_to_decision_ms=round((passage.decided.monotonic_s - passage.arrived_at_s) * 1000),
+        )
+
+
+def _reasons(decision: Decision) -> tuple[str, ...]:
+    return tuple(reason.value for reason in decision.reasons)
+
+
+def _alarm(raised: Moment, kind: str, subject: str, detail: str) -> AlarmRaised:
+    return AlarmRaised(alarm_id=uuid.uuid4().hex, raised=_clock(raised), kind=kind, subject=subject, detail=detail)
+
+
+def _clock(moment: Moment) -> Clock:
+    return Clock(
+        wall=moment.wall,
+        boot_id=moment.boot_id,
+        monotonic_ms=round(moment.monotonic_s * 1000),
+        in_sync=moment.in_sync,
+        error_ms=None if moment.error_s is None else round(moment.error_s * 1000),
+    )
+
+
+def _temperature(measurement: Measurement) -> Temperature:
+    reading = measurement.temperature
+    return Temperature(
+        estimate_c=reading.estimate_c,
+        uncertainty_c=reading.uncertainty_c,
+        skin_c=reading.skin_c,
+        ambient_c=reading.ambient_c,
+        samples=reading.samples,
+        method=reading.method,
+    )
+
+
+def _mask(measurement: Measurement) -> Mask:
+    reading = measurement.mask
+    return Mask(state=reading.state.value if reading.state else None, share=reading.share, frames=reading.frames)
+
+
+def _health(lookup: Lookup) -> Health:
+    status = lookup.status
+    return Health(
+        lookup=lookup.outcome,
+        source=lookup.source,
+        freshness=lookup.freshness,
+        age_s=round(lookup.age_s, 1),
+        colour=status.colour if status else None,
+        as_of=status.as_of if status else None,
+        sampled_at=status.sampled_at if status else None,
+    )

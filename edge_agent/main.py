@@ -1,0 +1,20 @@
+"""Runs one sentinel until a signal asks it to stop."""
+
+from __future__ import annotations
+
+from config.errors import SettingsError
+from config.settings import Settings
+from drivers.errors import DriverError
+from edge_agent.app import opened
+from edge_agent.kiosk.errors import KioskError
+from models.errors import ModelError
+from sync.errors import SyncError
+
+# What somebody can put right: told in a sentence, not as a traceback.
+MENDABLE = (SettingsError, DriverError, ModelError, SyncError, KioskError)
+
+
+async def run_sentinel(settings: Settings) -> None:
+    """Open and run the sentinel until cancelled."""
+    async with opened(settings) as sentinel:
+        await sentinel.run()

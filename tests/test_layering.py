@@ -1,0 +1,103 @@
+"""Imports point down: who may know whom, and which file touches which part of the world."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("config", "drivers", "models", "sync")
+CHOOSERS = {"edge_agent/app.py", "edge_agent/doctor.py", "edge_agent/demo/supervisor.py", "edge_agent/cli.py"}
+# A library that reaches into the world is imported in these files alone.
+WORLD = {
+    "serial": {"drivers/serial_port.py"},
+    "paho": {"sync/mqtt.py"},
+    "onnxruntime": {"models/session.py"},
+    "insightface": {"models/scrfd.py"},
+    "miniaudio": {"drivers/sound.py", "config/prompts/build.py"},
+}
+LAZY = {"edge_agent/cli.py", "sync/platform/cli.py", "models/face.py", "models/scrfd.py"}
+
+
+def sources() -> list[Path]:
+    return [
+        path
+        for room in (*ROOMS, "edge_agent")
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if "training" not in path.parts
+    ]
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or ""
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_rooms_know_nothing_of_each_other(path: Path) -> None:
+    room = path.relative_to(ROOT).parts[0]
+    if room == "edge_agent":
+        return
+    known = {module.split(".")[0] for module in imports(ast.parse(path.read_text(encoding="utf-8")))}
+    assert not known & ({*ROOMS, "edge_agent"} - {room})
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_only_the_choosers_see_real_parts(path: Path) -> None:
+    if path.relative_to(ROOT).parts[0] != "edge_agent" or name_of(path) in CHOOSERS:
+        return
+    seen = {module for module in imports(ast.parse(path.read_text(encoding="utf-8"))) if module.startswith("drivers.")}
+    values = {"drivers.contract", "drivers.errors", "drivers.latest", "drivers.sound"} | {
+        "drivers.readers.errors",
+        "drivers.readers.health_code",
+    }
+    assert seen <= values
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_foreign_libraries_stay_in_their_file(path: Path) -> None:
+    for module in imports(ast.parse(path.read_text(encoding="utf-8"))):
+        library = module.split(".")[0]
+        assert library not in WORLD or name_of(path) in WORLD[library], f"{module} in {name_of(path)}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_no_import_hides(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    hidden = [
+        node.lineno
+        for scope in ast.walk(tree)
+        if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(scope)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert name_of(path) in LAZY or not hidden
+    assert "TYPE_CHECKING" not in path.read_text(encoding="utf-8")
+
+
+def test_no_circles() -> None:
+    graph = {}
+    for path in sources():
+        module = name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        graph[module] = set(imports(ast.parse(path.read_text(encoding="utf-8"))))
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join((*trail, module))
+        if module in done or module not in graph:
+            return
+        for target in graph[module]:
+            visit(target, (*trail, module))
+        done.add(module)
+
+    for module in graph:
+        visit(module, ())
