@@ -1,0 +1,61 @@
+"""The package as users get it: built, installed alone into an empty environment, run outside the checkout."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LIMIT_S = 300
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """What a command prints; nothing of this checkout can be imported by it."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    shown = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=LIMIT_S
+    )
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    return shown.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--outdir", folder, ROOT, cwd=folder)
+    assert len(list(folder.glob("*.tar.gz"))) == 1
+    [built] = folder.glob("*.whl")
+    return built
+
+
+def test_the_wheel_holds_what_a_box_needs_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    for needed in (
+        "config/sentinel.example.toml",
+        "systemd/edge-agent.service",
+        "config/policy.default.toml",
+        "config/profiles/demo.toml",
+        "config/prompts/zh-CN/pass.ogg",
+        "edge_agent/kiosk/page/index.html",
+        "models/manifest.toml",
+        "models/sentinel_face.onnx",
+        "sync/contract/asyncapi.yaml",
+        "sync/platform/fleet.html",
+    ):
+        assert needed in names
+    assert not [name for name in names if name.startswith(("tests/", "bench/", "models/training/"))]
+
+
+@pytest.mark.timeout(2 * LIMIT_S)
+def test_it_runs_from_an_empty_environment_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    run(sys.executable, "-m", "venv", "venv", cwd=tmp_path)
+    binaries = tmp_path / "venv" / "bin"
+    run(binaries / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel, cwd=tmp_path)
+    assert run(binaries / "edge-agent", "version", cwd=tmp_path).startswith("edge-agent ")
+    assert run(binaries / "edge-platform", "version", cwd=tmp_path).startswith("edge-platform ")
+    report = json.loads(run(binaries / "edge-agent", "demo", "--passages", "1", "--json", cwd=tmp_path))
+    assert (report["outbox_left"], report["duplicates_at_platform"]) == (0, 0)
