@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -28,6 +29,8 @@ def load_clip(path: Path, rate_hz: int = RATE_HZ) -> Clip:
 
 def open_card(playhead: Playhead) -> Sink:
     """Let the default sound card pull until closed; blocks for a while. Raises DeviceLost where there is no card."""
+    if not _may_have_a_card():
+        raise DeviceLost("there is no sound card")
     try:
         card = miniaudio.PlaybackDevice(
             nchannels=1, sample_rate=RATE_HZ, buffersize_msec=CARD_PERIOD_MS, backends=CARDS, app_name="sentinel"
@@ -37,6 +40,12 @@ def open_card(playhead: Playhead) -> Sink:
         raise DeviceLost("no sound card can be opened") from exc
     sink: Sink = card
     return sink
+
+
+def _may_have_a_card() -> bool:
+    """Whether looking for a card makes sense: without one, ALSA's library complains on the terminal at length."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    return Path("/dev/snd").exists() or "PULSE_SERVER" in os.environ or Path(runtime, "pulse", "native").exists()
 
 
 def _pulling(playhead: Playhead) -> Generator[Samples, int, None]:
