@@ -90,9 +90,7 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Speaker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where sound goes: the card (default), a WAV file, nothing, or the card where there is one (auto)."""
 
-    output: Annotated[
-        str, Meta(pattern=r"^(auto|default|null|wav:.+)$", description="auto, default, null or wav:FILE")
-    ] = "auto"
+    output: Output = "auto"
     language: Language = "zh-CN"
 
 
