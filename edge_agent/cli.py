@@ -16,6 +16,7 @@ import typer
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
+from edge_agent import models_cli
 
 app = typer.Typer(
     name="edge-agent",
@@ -24,6 +25,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(models_cli.app, name="models")
+
 DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).", show_default=True)]

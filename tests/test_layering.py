@@ -17,7 +17,7 @@ WORLD = {
     "insightface": {"models/scrfd.py"},
     "miniaudio": {"drivers/sound.py", "config/prompts/build.py"},
 }
-LAZY = {"edge_agent/cli.py", "sync/platform/cli.py", "models/face.py", "models/scrfd.py"}
+LAZY = {"edge_agent/cli.py", "edge_agent/models_cli.py", "sync/platform/cli.py", "models/face.py", "models/scrfd.py"}
 
 
 def sources() -> list[Path]:

@@ -1,0 +1,116 @@
+"""`edge-agent models`: the packs of weights on this box."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+from models.errors import ModelError
+from models.packs import PackShelf, PackState, PackStatus
+
+app = typer.Typer(no_args_is_help=True, help="模型 The packs of weights on this box: list, verify, add, pull, bench.")
+
+DataOption = Annotated[Path, typer.Option("--data", help="Folder of packs that did not come with the package.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+YesOption = Annotated[
+    bool, typer.Option("--accept-non-commercial", help="Say yes to a licence that forbids commercial use.")
+]
+DEFAULT_DATA = Path("/var/lib/edge-agent/models")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn an error of the models into one sentence and exit 1."""
+    try:
+        yield
+    except ModelError as exc:
+        typer.echo(f"edge-agent: {exc}", err=True)
+        raise typer.Exit(1) from exc
+
+
+@app.command("list")
+def list_packs(data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
+    """List the known packs and which are here, judged by their size."""
+    _show(PackShelf(data).list(), as_json)
+
+
+@app.command()
+def verify(data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
+    """Check the sum of every pack that is here; exit 1 when one is damaged."""
+    found = PackShelf(data).verify()
+    _show(found, as_json)
+    if any(status.state is PackState.DAMAGED for status in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def add(
+    file: Annotated[Path, typer.Argument(help="A pack brought by hand; its sum says which it is.")],
+    data: DataOption = DEFAULT_DATA,
+    accept_non_commercial: YesOption = False,
+) -> None:
+    """Add a pack from a file."""
+    with told():
+        status = PackShelf(data).add(file, accept_non_commercial=accept_non_commercial)
+    typer.echo(f"{status.pack.name} is in {status.path}")
+
+
+@app.command()
+def pull(
+    name: Annotated[str, typer.Argument(help="Name of the pack, as in the list.")],
+    data: DataOption = DEFAULT_DATA,
+    accept_non_commercial: YesOption = False,
+) -> None:
+    """Fetch a pack from its address; goes on where an earlier pull was cut."""
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with told(), Progress(*columns, transient=True) as bar:
+        task = bar.add_task(name)
+        status = PackShelf(data).pull(
+            name,
+            progress=lambda done, size: bar.update(task, completed=done, total=size),
+            accept_non_commercial=accept_non_commercial,
+        )
+    typer.echo(f"{status.pack.name} is in {status.path}")
+
+
+@app.command()
+def bench(
+    detector: Annotated[str, typer.Argument(help="sentinel, yunet or scrfd.")] = "sentinel",
+    size: Annotated[int, typer.Option(help="Long side of the model's input.", min=160, max=1280)] = 320,
+    threads: Annotated[int, typer.Option(help="Threads of the model.", min=1, max=8)] = 1,
+    data: DataOption = DEFAULT_DATA,
+    accept_non_commercial: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Time a detector on this machine, on a plain 640x480 frame."""
+    from models.face import make_detector
+    from models.timing import plain_frame, time_detector
+
+    with told():
+        eye = make_detector(
+            detector, size=size, threads=threads, data_dir=data, accept_non_commercial=accept_non_commercial
+        )
+    timing = time_detector(eye, plain_frame())
+    if as_json:
+        typer.echo(json.dumps({"detector": detector, "size": size, "threads": threads, **asdict(timing)}))
+    else:
+        typer.echo(f"{detector} at {size} px: {timing.cpu_median_ms:.1f} ms a frame (p95 {timing.cpu_p95_ms:.1f} ms)")
+
+
+def _show(found: tuple[PackStatus, ...], as_json: bool) -> None:
+    for status in found:
+        pack = status.pack
+        if as_json:
+            row = {"name": pack.name, "kind": pack.kind, "state": status.state, "bytes": pack.bytes}
+            row |= {"sha256": pack.sha256, "licence": pack.licence, "commercial": pack.commercial}
+            typer.echo(json.dumps({**row, "path": status.path and str(status.path)}))
+        else:
+            use = "" if pack.commercial else ", not for commercial use"
+            typer.echo(f"{status.state.value:<8} {pack.name:<16} {pack.kind:<16} {pack.bytes:>10}  {pack.licence}{use}")
