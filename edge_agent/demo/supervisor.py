@@ -168,7 +168,6 @@ class Demo:
         stack.push_async_callback(platform.stop)
         await platform.start()
         await self._ready(platform, self._fleet("/api/stats"))
-        rows_file.unlink()  # document numbers do not stay on the disk
         return platform
 
     async def _start_agent(self, stack: AsyncExitStack, street: Street, broker: Broker) -> Child:
