@@ -6,6 +6,7 @@ Times named `taken_at_s` are `time.monotonic()` seconds at which the measurement
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Protocol
 
@@ -26,10 +27,10 @@ class ThermalFrame:
 
 @dataclass(frozen=True, slots=True)
 class SpotReading:
-    """One reading of a spot thermometer, in °C."""
+    """One reading of a spot thermometer, in °C; `ambient_c` None where the sensor does not tell."""
 
     object_c: float
-    ambient_c: float
+    ambient_c: float | None
     taken_at_s: float
 
 
@@ -47,6 +48,52 @@ class CodeRead:
     """Text of one scanned code. Untrusted, and about a person: never shown by `repr`."""
 
     text: str = field(repr=False)
+    taken_at_s: float
+
+
+class CardKind(StrEnum):
+    """Which document a card is."""
+
+    CITIZEN = "citizen"
+    PERMIT = "permit"  # residence permit of people from Hong Kong, Macau and Taiwan
+    FOREIGNER = "foreigner"  # permanent residence
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CardRead:
+    """What an identity card says, checked; about a person: `repr` shows none of it, and no photo is ever in it.
+
+    `nation` is the two-digit code of the ethnic group, `nationality` the three letters of the country; "" where the
+    kind has none. `valid_until` None means without end. The number is a valid one and in upper case.
+    """
+
+    kind: CardKind
+    name: str
+    sex: str  # male, female, unknown
+    nation: str
+    birth: date
+    address: str
+    number: str
+    authority: str
+    valid_from: date
+    valid_until: date | None
+    taken_at_s: float
+    english_name: str = ""
+    nationality: str = ""
+    pass_number: str = ""
+
+    def is_valid_on(self, day: date) -> bool:
+        """Whether `day` lies in the card's period of validity, first and last day included."""
+        return self.valid_from <= day and (self.valid_until is None or day <= self.valid_until)
+
+    def __repr__(self) -> str:
+        return f"CardRead({self.kind.value}, taken_at_s={self.taken_at_s})"
+
+
+@dataclass(frozen=True, slots=True)
+class CardUnreadable:
+    """A card was held up, but what it says cannot be right."""
+
     taken_at_s: float
 
 
@@ -119,11 +166,31 @@ class CodeReader(Part, Protocol):
     def codes(self) -> Latest[CodeRead]: ...
 
 
+class CardReader(Part, Protocol):
+    """Gives identity cards, newest wins; one that is left lying is given once."""
+
+    @property
+    def cards(self) -> Latest[CardRead | CardUnreadable]: ...
+
+
 class Speaker(Part, Protocol):
-    """Plays one clip at a time."""
+    """Plays one prompt at a time, and one broadcast that goes on more quietly below it."""
+
+    @property
+    def volume(self) -> float:
+        """Share of the full amplitude, 0 to 1."""
+        ...
+
+    def set_volume(self, share: float) -> None:
+        """Play at `share` of the full amplitude from now on."""
+        ...
 
     async def play(self, clip: Clip) -> float:
-        """Start `clip`, cutting short what plays; returns the monotonic second of its first sample."""
+        """Start the prompt `clip`, cutting short the prompt that plays; returns the monotonic second it began."""
+        ...
+
+    async def broadcast(self, clip: Clip) -> float:
+        """Start `clip` for everybody, in the place of another broadcast; returns the monotonic second it began."""
         ...
 
     async def drained(self) -> None:
@@ -132,8 +199,19 @@ class Speaker(Part, Protocol):
 
 
 class Gate(Part, Protocol):
-    """Opens the gate for one pulse; it falls back by itself."""
+    """Opens the gate for one pulse; it falls back by itself. Lamp and passage sensor are there where they are wired."""
 
     async def pulse(self, duration_ms: int) -> None:
         """Hold the gate open for `duration_ms`. Raises `drivers.errors.DeviceLost` when it cannot."""
+        ...
+
+    async def light(self, *, on: bool) -> None:
+        """Switch the lamp that calls staff; does nothing where none is wired. Raises DeviceLost, DeviceRefused."""
+        ...
+
+    async def passed(self, limit_s: float) -> bool:
+        """Whether somebody walked through since the last pulse, for which it waits `limit_s` at most.
+
+        Without a sensor nobody knows: False at once.
+        """
         ...

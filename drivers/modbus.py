@@ -6,7 +6,9 @@ CRC_BYTES = 2
 EXCEPTION_FLAG = 0x80
 EXCEPTION_BYTES = 5
 READ_COILS = 0x01
+READ_INPUTS = 0x02
 WRITE_COIL = 0x05
+COIL_ON, COIL_OFF = 0xFF00, 0x0000
 
 
 def crc16(data: bytes) -> bytes:
@@ -26,12 +28,16 @@ def request(unit: int, function: int, address: int, value: int) -> bytes:
 
 
 def answer(asked: bytes, received: bytes, reply_bytes: int) -> int | None:
-    """How `received` answers the request `asked`: 0 for the expected reply, n for exception n, None for not (yet)."""
+    """How `received` answers the request `asked`: 0 for the expected reply, n for exception n, None for not (yet).
+
+    A write is answered by repeating it, so the late answer to another one is none.
+    """
     head = asked[0], asked[1] | EXCEPTION_FLAG
     if len(received) >= EXCEPTION_BYTES and tuple(received[:2]) == head and _is_intact(received[:EXCEPTION_BYTES]):
         return received[2]
     reply = received[:reply_bytes]
-    return 0 if len(reply) == reply_bytes and reply[:2] == asked[:2] and _is_intact(reply) else None
+    head_bytes = len(asked) if asked[1] == WRITE_COIL else 2
+    return 0 if len(reply) == reply_bytes and reply[:head_bytes] == asked[:head_bytes] and _is_intact(reply) else None
 
 
 def _is_intact(reply: bytes) -> bool:

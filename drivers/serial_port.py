@@ -1,25 +1,18 @@
-"""One serial line that stays open: the only file that knows pyserial.
-
-pyserial opens and configures the port; bytes are then taken on the event loop without a thread.
-"""
+"""One serial line that stays open, whatever becomes of its port."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
-
-import serial
+from itertools import cycle
 
 from drivers.errors import BadSetting, DeviceLost
+from drivers.open_port import BAUDS, OpenPort, open_port
+from drivers.ports import check_name, resolve
 from drivers.vitals import Vitals
 
-CHUNK_BYTES = 4096
 RETRY_FIRST_S = 0.2
 RETRY_CAP_S = 1.0  # a device that returns is read again well under 3 s
 CHECK_EVERY_S = 0.25  # between two looks at what the path leads to
@@ -30,8 +23,9 @@ OnBytes = Callable[[bytes, float], bool]
 
 
 class SerialLine:
-    """Keeps `port` (a path, symlinks welcome) open 8N1 and exclusive, and reopens it whenever it is lost.
+    """Keeps `port` open 8N1 and exclusive, and reopens it whenever it is lost.
 
+    `port`: a path (a link by choice) or `usb:...` as `ports.py` has it; looked up by `find_port` at every opening.
     `bauds`: tried in turn while nothing is understood; the first that makes sense is kept.
     `silence_s`: understanding nothing for so long is a lost device; None for one that may rightly be silent.
     `hello`: commands written each time the port opens; `farewell`: written before it is closed by us.
@@ -47,9 +41,11 @@ class SerialLine:
         quiet_s: float = 0.25,
         hello: Sequence[bytes] = (),
         farewell: bytes = b"",
+        find_port: Callable[[str], str] = resolve,
     ) -> None:
-        if not port or not bauds or any(baud not in serial.Serial.BAUDRATES for baud in bauds):
-            raise BadSetting(f"{name}: {port!r} at {list(bauds)} cannot be opened; accepted: a path, a standard rate")
+        check_name(port)
+        if not bauds or not BAUDS.issuperset(bauds):
+            raise BadSetting(f"{name}: {port} at {list(bauds)} baud cannot be opened; accepted: standard rates")
         self.vitals = Vitals(name)
         self.port = port
         self._bauds = tuple(bauds)
@@ -57,7 +53,8 @@ class SerialLine:
         self._quiet_s = quiet_s
         self._hello = tuple(hello)
         self._farewell = farewell
-        self._open_port: serial.Serial | None = None
+        self._find_port = find_port
+        self._open_port: OpenPort | None = None
         self._has_reader = False
 
     async def run(self, on_bytes: OnBytes) -> None:
@@ -71,16 +68,18 @@ class SerialLine:
             self._has_reader = False
 
     async def write(self, data: bytes) -> None:
-        """Write `data` (a command, well below the 4 KiB the kernel takes at once) whole, or raise DeviceLost."""
+        """Write `data` whole, or raise DeviceLost."""
         if self._open_port is None:
             raise DeviceLost(f"{self.vitals.name} is not connected")
-        try:
-            # Not pyserial's write: with no timeout it spins on a full buffer, with one it blocks the loop.
-            taken = os.write(self._open_port.fileno(), data)
-        except OSError as exc:
-            raise DeviceLost(f"{self.vitals.name} takes no bytes: {os.strerror(exc.errno or 0)}") from exc
-        if taken < len(data):
-            raise DeviceLost(f"{self.vitals.name} took {taken} of {len(data)} bytes")
+        self._open_port.write(data)
+
+    async def ask(self, questions: Sequence[bytes], every_s: float, asked: Callable[[bytes], None]) -> None:
+        """Write the questions in turn until cancelled, one each `every_s`; `asked` hears of each before it is sent."""
+        for question in cycle(questions):
+            asked(question)
+            with suppress(DeviceLost):  # the reading side notices by itself and opens again
+                await self.write(question)
+            await asyncio.sleep(every_s)
 
     async def _keep_open(self, on_bytes: OnBytes) -> None:
         pause_s = RETRY_FIRST_S
@@ -97,23 +96,19 @@ class SerialLine:
             pause_s = min(2 * pause_s, RETRY_CAP_S)
 
     @contextmanager
-    def _opened(self) -> Iterator[serial.Serial]:
-        try:
-            port = serial.Serial(self.port, self._bauds[0], timeout=0, exclusive=True)
-        except (OSError, termios.error) as exc:
-            raise DeviceLost(f"cannot open {self.port}: {_reason(exc)}") from exc
-        self._open_port = port
-        self.vitals.counters["opened"] += 1
-        try:
-            yield port
-        finally:
-            self._open_port = None
-            if self._farewell:
-                with suppress(OSError):
-                    os.write(port.fileno(), self._farewell)
-            port.close()
+    def _opened(self) -> Iterator[OpenPort]:
+        with open_port(self._find_port(self.port), self._bauds[0]) as port:
+            self._open_port = port
+            self.vitals.counters["opened"] += 1
+            try:
+                yield port
+            finally:
+                self._open_port = None
+                if self._farewell:
+                    with suppress(DeviceLost):
+                        port.write(self._farewell)
 
-    async def _serve(self, port: serial.Serial, on_bytes: OnBytes) -> None:
+    async def _serve(self, port: OpenPort, on_bytes: OnBytes) -> None:
         """Read one opened port until it is lost, which always ends in DeviceLost."""
         if self._silence_s is None:
             self.vitals.ok()
@@ -123,8 +118,8 @@ class SerialLine:
         understood_s = checked_s = time.monotonic()
         wait_s = self._quiet_s
         while True:
-            await _readable(port.fileno(), wait_s)
-            data = _read(port)
+            await port.readable(wait_s)
+            data = port.read()
             now_s = time.monotonic()
             if on_bytes(data, now_s):
                 understood_s = now_s
@@ -133,43 +128,7 @@ class SerialLine:
             wait_s = self._quiet_s if data else max(self._quiet_s, CHECK_EVERY_S)
             if now_s - checked_s >= CHECK_EVERY_S:
                 checked_s = now_s
-                self._check_path(port)
+                port.check_path()
             if self._silence_s is not None and now_s - understood_s > self._silence_s:
                 self._bauds = (*self._bauds[1:], self._bauds[0])
-                raise DeviceLost(f"nothing understood on {self.port} for {self._silence_s:g} s at {port.baudrate} baud")
-
-    def _check_path(self, port: serial.Serial) -> None:
-        """A path that is gone or now names another device means that ours was unplugged."""
-        try:
-            same = os.path.samestat(Path(self.port).stat(), os.fstat(port.fileno()))
-        except OSError as exc:
-            raise DeviceLost(f"{self.port} is gone") from exc
-        if not same:
-            raise DeviceLost(f"{self.port} is another device now")
-
-
-async def _readable(fd: int, limit_s: float) -> None:
-    """Wait until `fd` has bytes (or its end), for `limit_s` at most."""
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(fd, ready.cancel)  # done is done, and cancelling twice is harmless
-    try:
-        await asyncio.wait({ready}, timeout=limit_s)
-    finally:
-        loop.remove_reader(fd)
-
-
-def _read(port: serial.Serial) -> bytes:
-    """What is there now; asked after a quiet wait too, for a loop that was held up must not take bytes for silence."""
-    try:
-        return bytes(port.read(CHUNK_BYTES))
-    except OSError as exc:  # SerialException is one; an unplugged port also gives bare OSError(EIO)
-        raise DeviceLost(f"{port.port} was unplugged") from exc
-
-
-def _reason(exc: BaseException) -> str:
-    """Why a port did not open, without the words pyserial wraps around it."""
-    number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else None
-    if number == errno.EAGAIN:
-        return "another program has it open"
-    return os.strerror(number) if number else str(exc)
+                raise DeviceLost(f"nothing understood on {port.path} for {self._silence_s:g} s at {port.baud} baud")

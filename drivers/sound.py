@@ -27,6 +27,24 @@ def load_clip(path: Path, rate_hz: int = RATE_HZ) -> Clip:
     return Clip(path.stem, np.array(sound.samples, np.int16), rate_hz)
 
 
+def load_foreign_clip(path: Path, longest_s: float) -> Clip:
+    """As `load_clip` at RATE_HZ, but no more than the first `longest_s`: a small file can unpack to hours of silence."""
+    wanted = int(longest_s * RATE_HZ)
+    blocks: list[Samples] = []
+    try:
+        stream = miniaudio.stream_file(str(path), nchannels=1, sample_rate=RATE_HZ, frames_to_read=RATE_HZ)
+        for block in stream:
+            blocks.append(np.array(block, np.int16))
+            wanted -= len(block)
+            if wanted <= 0:
+                stream.close()
+                break
+    except (miniaudio.MiniaudioError, OSError) as exc:
+        raise BadSetting(f"{path} is no sound that can be read; accepted: WAV, Ogg Vorbis, FLAC, MP3") from exc
+    samples = np.concatenate([np.empty(0, np.int16), *blocks])
+    return Clip(path.stem, samples[: int(longest_s * RATE_HZ)], RATE_HZ)
+
+
 def open_card(playhead: Playhead) -> Sink:
     """Let the default sound card pull until closed; blocks for a while. Raises DeviceLost where there is no card."""
     if not _may_have_a_card():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from drivers.contract import Clip, Speaker
 from drivers.errors import BadSetting, DeviceLost
-from drivers.playhead import Playhead, Sink
+from drivers.playhead import Playhead, Sink, Voice
 from drivers.sound import RATE_HZ, open_card
 from drivers.vitals import VitalPart, Vitals
 from drivers.wav_file import WavFile
@@ -52,7 +52,7 @@ class PacedSink(threading.Thread):
 
     def _play_out(self) -> None:
         due_s = time.monotonic()
-        while self._playhead.playing is not None and not self._closing.is_set():
+        while self._playhead.sounding is not None and not self._closing.is_set():
             block = self._playhead.pull(BLOCK_SAMPLES)
             if self._file is not None:
                 self._file.append(block.astype("<i2").tobytes())
@@ -61,14 +61,26 @@ class PacedSink(threading.Thread):
 
 
 class ClipSpeaker(VitalPart):
-    """Plays one clip at a time on the sink that `open_sink` opens; nothing here blocks the loop."""
+    """Plays prompts and broadcasts on the sink that `open_sink` opens; nothing here blocks the loop."""
 
-    def __init__(self, open_sink: OpenSink) -> None:
+    def __init__(self, open_sink: OpenSink, volume: float = 1.0) -> None:
         super().__init__(Vitals("speaker"))
         self.vitals.counters.update(clips=0, cut_short=0)
         self._open_sink = open_sink
         self._playhead = Playhead()
         self._is_open = False
+        self.set_volume(volume)
+
+    @property
+    def volume(self) -> float:
+        """Share of the full amplitude, 0 to 1."""
+        return self._playhead.volume
+
+    def set_volume(self, share: float) -> None:
+        """Play at `share` of the full amplitude from the next block of samples on."""
+        if not 0 <= share <= 1:
+            raise BadSetting(f"volume {share} is not possible; accepted: 0 to 1")
+        self._playhead.volume = share
 
     async def run(self) -> None:
         """Keep a sink open until cancelled."""
@@ -80,22 +92,30 @@ class ClipSpeaker(VitalPart):
             await asyncio.sleep(RETRY_S)
 
     async def play(self, clip: Clip) -> float:
-        """Start `clip`, cutting short what plays; returns the monotonic second its first sample left for the device.
+        """Start the prompt `clip`, cutting short the prompt that plays.
 
-        Raises DeviceLost while there is no device, BadSetting for a clip of another rate than RATE_HZ.
+        Returns the monotonic second its first sample left for the device. Raises DeviceLost while there is no device,
+        BadSetting for a clip of another rate than RATE_HZ.
         """
+        return await self._start(clip, Voice.PROMPT)
+
+    async def broadcast(self, clip: Clip) -> float:
+        """Start `clip` in the place of another broadcast; below a prompt it goes on more quietly. Else as `play`."""
+        return await self._start(clip, Voice.BROADCAST)
+
+    async def drained(self) -> None:
+        """Wait until nothing plays: a device that stops asking counts as such."""
+        while (playing := self._playhead.sounding) is not None:
+            await playing.ended.wait()
+
+    async def _start(self, clip: Clip, voice: Voice) -> float:
         if clip.rate_hz != RATE_HZ:
             raise BadSetting(f"clip {clip.name} has {clip.rate_hz} Hz; accepted: {RATE_HZ}")
         if not self._is_open:
             raise DeviceLost("the speaker is not open")
         self.vitals.counters["clips"] += 1
-        self.vitals.counters["cut_short"] += self._playhead.playing is not None
-        return await self._playhead.play(clip).started
-
-    async def drained(self) -> None:
-        """Wait until nothing plays: a device that stops asking counts as such."""
-        while (playing := self._playhead.playing) is not None:
-            await playing.ended.wait()
+        self.vitals.counters["cut_short"] += self._playhead.playing(voice) is not None
+        return await self._playhead.play(clip, voice).started
 
     async def _serve(self) -> None:
         sink = await asyncio.to_thread(self._open_sink, self._playhead)
@@ -149,12 +169,12 @@ OUTPUTS: dict[str, Callable[[str], OpenSink]] = {
 }
 
 
-def make_speaker(*, output: str = "auto") -> Speaker:
-    """The speaker on `output`: `default` is the card, `wav:PATH` a file, `null` nothing.
+def make_speaker(*, output: str = "auto", volume: float = 1.0) -> Speaker:
+    """The speaker on `output`: `default` is the card, `wav:PATH` a file, `null` nothing; `volume` from 0 to 1.
 
     `auto` is the card where there is one, else nothing; `auto:PATH` is the card where there is one, else a WAV file.
     """
     kind, _colon, path = output.partition(":")
     if kind not in OUTPUTS:
         raise BadSetting(f"speaker output {output!r} is not known; accepted: auto, auto:PATH, default, null, wav:PATH")
-    return ClipSpeaker(OUTPUTS[kind](path))
+    return ClipSpeaker(OUTPUTS[kind](path), volume)

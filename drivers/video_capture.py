@@ -21,6 +21,8 @@ READ_LIMIT_MS = 2500
 RATE_WINDOW_S = 1.0
 DEFAULT_FILE_FPS = 25.0
 HIGHEST_FPS = 120.0
+V4L2_LIMIT_S = 3  # OpenCV's own is ten
+V4L2_LIMIT = "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"
 FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 FFMPEG_LOG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
 AT_ONCE = "fflags;nobuffer|probesize;32|analyzeduration;0|flags;low_delay"
@@ -190,6 +192,7 @@ def _opened(source: Source, wish: Wish) -> cv2.VideoCapture:
     # The part logs once that it is lost; these two would write lines at every try, with address and password in them.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     os.environ.setdefault(FFMPEG_LOG_LEVEL, "-8")
+    os.environ.setdefault(V4L2_LIMIT, str(V4L2_LIMIT_S))
     if source.device:
         name = int(source.device) if source.device.isdecimal() else source.device
         capture = cv2.VideoCapture(name, cv2.CAP_V4L2)

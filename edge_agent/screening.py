@@ -1,89 +1,78 @@
-"""From skin to a screening temperature: a stated linear fit with its uncertainty, or nothing.
-
-Fitted on the whole-face maximum of the FDA "Facial and oral temperature data" (PhysioNet, doi 10.13026/3bhc-9065),
-first round, against the oral reference: 533 people, 20-24 °C. "Skin plus a constant" under-reads fevers, because the
-slope is far below 1; this does not.
-"""
+"""The screening temperature of one arrival: samples of skin joined, corrected for this sensor, and estimated."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_agent.domain import TemperatureReading
+from edge_agent.temperature import REGIONS, CoreEstimate, estimate_core, shipped
 
-SLOPE = 0.7151
-INTERCEPT_C = 11.442
-FIT_UNCERTAINTY_C = 0.296  # RMSE of the fit, one standard deviation
-FITTED_SKIN_C = (33.85, 38.52)
-FITTED_AMBIENT_C = (20.0, 24.0)
-METHOD = "face-maximum-linear/1"
-
-_LEAST_SKIN_C = 30.0  # colder than any face in a room: a wall, a hand-held cup, nobody
-_OUTSIDE_FACTOR = 2.0  # widening outside the fitted range, where nothing was measured
+AMBIENT_UNKNOWN = "ambient_unknown"
+_ROOM_C = 23.0  # an ordinary room: only to have an estimate to record where the sensor tells no ambient
 
 
 @dataclass(frozen=True, slots=True)
 class SkinSample:
-    """Maximum over one face in one thermal frame, in °C."""
+    """One reading of one face in °C: the skin of each region seen, what the sensor calls ambient, and the distance."""
 
-    skin_c: float
-    ambient_c: float
+    skin_c: Mapping[str, float]
+    ambient_c: float | None
     taken_at_s: float
+    distance_m: float | None = None
 
 
-def face_maximum(
-    pixels_c: NDArray[np.float32],
-    face: tuple[float, float, float, float],
-    covers: tuple[float, float, float, float],
-) -> float | None:
-    """Maximum over the pixels under `face`, or None where the array sees no skin there.
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """What is known of this thermometer.
 
-    `face` and `covers` (the part of the picture that the array sees) are (x, y, w, h) as fractions of the picture.
+    `offset_c` is its correction against a black body and `uncertainty_c` what is left of its error (one standard
+    uncertainty); `ambient_offset_c` goes from what it calls ambient to the room.
     """
-    rows, cols = pixels_c.shape
-    left = (face[0] - covers[0]) / covers[2] * cols
-    top = (face[1] - covers[1]) / covers[3] * rows
-    right = left + face[2] / covers[2] * cols
-    bottom = top + face[3] / covers[3] * rows
-    region = pixels_c[_span(top, bottom), _span(left, right)]
-    if region.size == 0:
-        return None
-    warmest = float(region.max())
-    return warmest if warmest >= _LEAST_SKIN_C else None
+
+    offset_c: float = 0.0
+    uncertainty_c: float = 0.0
+    ambient_offset_c: float = 0.0
 
 
-def screen(samples: list[SkinSample], offset_c: float, sensor_uncertainty_c: float) -> TemperatureReading:
-    """The screening temperature from the samples of one arrival; without samples it is not measured.
-
-    `offset_c` is this sensor's own correction against a blackbody, `sensor_uncertainty_c` what is left of its error.
-    """
+def screen(samples: Sequence[SkinSample], sensor: Sensor) -> TemperatureReading:
+    """The screening temperature from the samples of one arrival; without samples it is not measured."""
     if not samples:
-        return TemperatureReading(None, None, None, None, 0, METHOD)
-    skin_c = median(sample.skin_c for sample in samples)
-    ambient_c = samples[-1].ambient_c
-    corrected_c = skin_c + offset_c
-    uncertainty_c = math.hypot(FIT_UNCERTAINTY_C, SLOPE * sensor_uncertainty_c)
-    if not (_inside(corrected_c, FITTED_SKIN_C) and _inside(ambient_c, FITTED_AMBIENT_C)):
-        uncertainty_c *= _OUTSIDE_FACTOR
+        return TemperatureReading(None, None, None, None, 0, shipped().name)
+    raw_c = joined(samples)
+    ambient_c = _median_of_known(sample.ambient_c for sample in samples)
+    distance_m = _median_of_known(sample.distance_m for sample in samples)
+    room_c = _ROOM_C if ambient_c is None else ambient_c + sensor.ambient_offset_c
+
+    def estimated(error_c: float) -> CoreEstimate:
+        skin_c = {name: value + sensor.offset_c + error_c for name, value in raw_c.items()}
+        return estimate_core(skin_c, room_c, distance_m=distance_m)
+
+    estimate = estimated(0.0)
+    by_sensor_c = (estimated(sensor.uncertainty_c).core_c - estimated(-sensor.uncertainty_c).core_c) / 2
     return TemperatureReading(
-        estimate_c=round(INTERCEPT_C + SLOPE * corrected_c, 2),
-        uncertainty_c=round(uncertainty_c, 2),
-        skin_c=round(skin_c, 2),
-        ambient_c=round(ambient_c, 2),
+        estimate_c=round(estimate.core_c, 2),
+        uncertainty_c=round(math.hypot(estimate.uncertainty_c, by_sensor_c), 2),
+        skin_c=round(raw_c[shipped().leading(raw_c)], 2),
+        ambient_c=None if ambient_c is None else round(ambient_c, 2),
         samples=len(samples),
-        method=METHOD,
+        method=estimate.model,
+        regions={name: round(value, 2) for name, value in raw_c.items()},
+        correction_c=sensor.offset_c,
+        distance_m=distance_m,
+        fever_probability=round(estimate.fever_probability, 3),
+        outside=estimate.outside if ambient_c is not None else (*estimate.outside, AMBIENT_UNKNOWN),
     )
 
 
-def _span(start: float, stop: float) -> slice:
-    """The whole pixels between two edges; an edge outside the array is clipped, never counted from the end."""
-    return slice(max(0, math.floor(start)), max(0, math.ceil(stop)))
+def joined(samples: Sequence[SkinSample]) -> dict[str, float]:
+    """The median of each region over the samples in which it was seen, so that one bad frame moves nothing."""
+    seen = {name: [sample.skin_c[name] for sample in samples if name in sample.skin_c] for name in REGIONS}
+    return {name: median(values) for name, values in seen.items() if values}
 
 
-def _inside(value: float, bounds: tuple[float, float]) -> bool:
-    return bounds[0] <= value <= bounds[1]
+def _median_of_known(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None

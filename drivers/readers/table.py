@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from drivers.contract import CodeReader
+from drivers.contract import CardReader, CodeReader
 from drivers.errors import BadSetting
-from drivers.readers import qr_line
+from drivers.readers import qr_line, sam_v, sam_v_reader
 from drivers.serial_port import SerialLine
 
 
@@ -24,3 +24,20 @@ def make_reader(*, driver: str, port: str, baud: int | None = None) -> CodeReade
     if make is None:
         raise BadSetting(f"reader driver {driver!r} is not known; accepted: {', '.join(sorted(READERS))}")
     return make(port, baud)
+
+
+def _sam_v(port: str) -> CardReader:
+    silence_s, quiet_s = sam_v_reader.SILENCE_S, sam_v_reader.QUIET_S
+    line = SerialLine("card_reader", port, bauds=(sam_v.BAUD,), silence_s=silence_s, quiet_s=quiet_s)
+    return sam_v_reader.SamVReader(line)
+
+
+CARD_READERS: dict[str, Callable[[str], CardReader]] = {"sam-v": _sam_v}
+
+
+def make_card_reader(*, driver: str, port: str) -> CardReader:
+    """The reader of identity cards `driver` on `port`."""
+    make = CARD_READERS.get(driver)
+    if make is None:
+        raise BadSetting(f"card reader {driver!r} is not known; accepted: {', '.join(sorted(CARD_READERS))}")
+    return make(port)

@@ -29,12 +29,24 @@ HEADER = (
 Image = NDArray[np.uint8]
 
 
+def _palm() -> Image:
+    """What comes through a palm on the lens: a reddish glow without an edge."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    glow = np.exp(-(((x - 420) / 260) ** 2) - ((y - 160) / 220) ** 2)
+    palm: Image = np.stack([20 + 15 * glow, 25 + 25 * glow, 70 + 80 * glow], axis=2).astype(np.uint8)
+    return palm
+
+
+PALM = _palm()
+
+
 class CameraMode(Enum):
     """What the camera does."""
 
     LIVE = "live"  # what `view` gives, with noise
     FROZEN = "frozen"  # the same picture for ever
-    BLACK = "black"  # lens covered
+    BLACK = "black"  # lens covered, no light
+    BLOCKED = "blocked"  # a palm before the lens, light shining through
     STALLED = "stalled"  # connected, but no bytes come
     REFUSED = "refused"  # nobody listens
 
@@ -131,8 +143,9 @@ class SimulatedCamera:
     def _encode(self, tick: int) -> bytes:
         if self._mode is CameraMode.BLACK:
             return _jpeg(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        view = PALM if self._mode is CameraMode.BLOCKED else self._view()
         brighter, darker = self._noise[tick % BRIGHTER_TILES], self._noise[-1 - tick % DARKER_TILES]
-        return _jpeg(cv2.subtract(cv2.add(self._view(), brighter), darker))
+        return _jpeg(cv2.subtract(cv2.add(view, brighter), darker))
 
 
 def _jpeg(image: cv2.typing.MatLike) -> bytes:

@@ -1,9 +1,20 @@
-"""A simulated LCUS relay at the end of a wire: takes the real command bytes and counts what they did."""
+"""Simulated relay boards at the end of a wire: they take the real command bytes and count what they did."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 
+from drivers.modbus import (
+    COIL_OFF,
+    COIL_ON,
+    CRC_BYTES,
+    EXCEPTION_FLAG,
+    READ_COILS,
+    READ_INPUTS,
+    WRITE_COIL,
+    crc16,
+)
 from drivers.simulated.wire import PtyWire
 
 _COMMAND_BYTES = 4
@@ -46,3 +57,90 @@ class SimulatedRelay:
     def _switch(self, *, on: bool) -> None:
         self.pulses += on and not self.closed
         self.closed = on
+
+
+_UNIT = 1
+_CHANNELS = 8
+_REQUEST_BYTES = 8
+_TIMED = 0x0200
+_NO_FUNCTION, _NO_ADDRESS, _NO_VALUE = 1, 2, 3
+
+
+class SimulatedModbusBoard:
+    """A Modbus relay board: functions 1, 2 and 5, and the timed pulse that it ends by itself.
+
+    `inputs` are its digital inputs, to be set from outside; `mute` makes it silent, as a board without power.
+    """
+
+    def __init__(self, wire: PtyWire, channels: int = _CHANNELS) -> None:
+        self._wire = wire
+        self._buffer = bytearray()
+        self._closed_until_s = [0.0] * channels  # monotonic; infinity for one that was switched on
+        self.inputs = [False] * channels
+        self.mute = False
+        self.pulses = 0
+        self.requests: list[bytes] = []
+
+    @property
+    def relays(self) -> list[bool]:
+        """Which relays are closed now."""
+        return [time.monotonic() < until_s for until_s in self._closed_until_s]
+
+    async def run(self) -> None:
+        """Obey requests until cancelled."""
+        while True:
+            self._take(self._wire.read())
+            await asyncio.sleep(0.005)
+
+    async def walk_through(self, in_beam_s: float = 0.3, sensor: int = 1) -> None:
+        """Let somebody break the beam of the sensor on input `sensor`."""
+        self.inputs[sensor - 1] = True
+        await asyncio.sleep(in_beam_s)
+        self.inputs[sensor - 1] = False
+
+    def _take(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= _REQUEST_BYTES:
+            request = bytes(self._buffer[:_REQUEST_BYTES])
+            intact = request[0] == _UNIT and crc16(request[:-CRC_BYTES]) == request[-CRC_BYTES:]
+            del self._buffer[: _REQUEST_BYTES if intact else 1]
+            if intact and not self.mute:
+                self.requests.append(request)
+                self._wire.write(self._answer(request))
+
+    def _answer(self, request: bytes) -> bytes:
+        function = request[1]
+        address, value = int.from_bytes(request[2:4], "big"), int.from_bytes(request[4:6], "big")
+        if function in (READ_COILS, READ_INPUTS):
+            states = self.relays if function == READ_COILS else self.inputs
+            if not 0 < value <= len(states) - address:
+                return _exception(function, _NO_ADDRESS)
+            bits = sum(on << place for place, on in enumerate(states[address : address + value]))
+            return _summed(bytes((_UNIT, function, 1, bits)))
+        if function != WRITE_COIL:
+            return _exception(function, _NO_FUNCTION)
+        refusal = self._write(address, value)
+        return _exception(function, refusal) if refusal else request
+
+    def _write(self, address: int, value: int) -> int:
+        """Switch or pulse a relay; returns the number of the exception, 0 when done."""
+        timed = _TIMED <= address < _TIMED + len(self._closed_until_s)
+        relay = address - _TIMED if timed else address
+        if relay >= len(self._closed_until_s):
+            return _NO_ADDRESS
+        if timed:
+            self.pulses += 1
+            self._closed_until_s[relay] = time.monotonic() + value / 10
+        elif value in (COIL_ON, COIL_OFF):
+            self._closed_until_s[relay] = float("inf") if value == COIL_ON else 0.0
+        else:
+            return _NO_VALUE
+        return 0
+
+
+def _exception(function: int, number: int) -> bytes:
+    return _summed(bytes((_UNIT, function | EXCEPTION_FLAG, number)))
+
+
+def _summed(body: bytes) -> bytes:
+    return body + crc16(body)

@@ -1,8 +1,12 @@
-"""A simulated serial QR reader: one line a code."""
+"""Simulated codes: a serial QR reader that sends one line a code, and the picture of a code on a phone."""
 
 from __future__ import annotations
 
 from enum import Enum
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from drivers.simulated.wire import PtyWire
 
@@ -34,3 +38,10 @@ class SimulatedQrReader:
     def plug(self) -> None:
         """Put the cable back."""
         self.wire.plug()
+
+
+def code_picture(text: str, module_px: int = 4, quiet_modules: int = 4) -> NDArray[np.uint8]:
+    """The QR code of `text` as a BGR picture with its white border."""
+    code = np.asarray(cv2.QRCodeEncoder.create().encode(text), np.uint8)
+    bordered = np.pad(code[code.min(axis=1) == 0][:, code.min(axis=0) == 0], quiet_modules, constant_values=255)
+    return np.repeat(bordered.repeat(module_px, axis=0).repeat(module_px, axis=1)[..., None], 3, axis=2)

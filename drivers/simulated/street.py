@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from drivers.simulated.camera import SimulatedCamera
 from drivers.simulated.figure import HEIGHT, WIDTH, Portrait, Pose, Stage, draw_portrait, face_box
 from drivers.simulated.masks import MaskWear
-from drivers.simulated.qr import SimulatedQrReader
+from drivers.simulated.qr import SimulatedQrReader, code_picture
 from drivers.simulated.scenes import Scene
 from drivers.simulated.thermal import SimulatedThermometer, WarmFace
 from drivers.simulated.wire import PtyWire
@@ -76,6 +76,7 @@ class Street:
         self._stage = Stage(seed)
         self._visit: Visit | None = None
         self._busy = False
+        self._held_up: NDArray[np.uint8] | None = None
         self._closing = AsyncExitStack()
         self.thermometer = SimulatedThermometer(PtyWire(folder / "thermometer"), self._warm_face, seed)
         self.reader = SimulatedQrReader(PtyWire(folder / "qr"))
@@ -122,6 +123,10 @@ class Street:
         """Put somebody before the box who stays there."""
         self._visit = visit
 
+    def hold_up(self, code: str | None) -> None:
+        """Let a code be held before the camera, in its lower corner; None takes it away."""
+        self._held_up = None if code is None else code_picture(code)
+
     async def _stand(self, scene: Scene, over: asyncio.Event, patience_s: float) -> bool:
         stands_s = time.monotonic()
         for at_s in scene.code_shown_at_s:
@@ -148,10 +153,14 @@ class Street:
         return face_box(self._visit.portrait(now_s), pose) if self._visit and pose else None
 
     def _view(self) -> NDArray[np.uint8]:
-        now_s = time.monotonic()
-        if self._visit is None:
-            return self._stage.view(None, None)
-        return self._stage.view(self._visit.portrait(now_s), self._visit.pose(now_s))
+        now_s, visit = time.monotonic(), self._visit
+        scene = self._stage.view(*((visit.portrait(now_s), visit.pose(now_s)) if visit else (None, None)))
+        if self._held_up is None:
+            return scene
+        scene = scene.copy()
+        height, width = self._held_up.shape[:2]
+        scene[-height:, :width] = self._held_up
+        return scene
 
     def _warm_face(self) -> WarmFace | None:
         """The visitor's face for the thermal array, which looks the same way as the camera."""

@@ -6,10 +6,10 @@ allow 3 to 15 cm of distance, by lens. A newer firmware sends 10 bytes; its layo
 
 from __future__ import annotations
 
-import struct
-
+from drivers.checksums import sum8
 from drivers.contract import SpotReading
-from drivers.framing import FrameParser
+from drivers.framing import FrameParser, NoReading
+from drivers.thermometers import mlx90614
 
 HEADER = b"\x5a\x5a\x45\x04"  # data type 0x45, 4 data bytes
 FRAME_BYTES = 9
@@ -29,9 +29,8 @@ class GyMcu90614(FrameParser[SpotReading]):
     def __init__(self) -> None:
         super().__init__(HEADER, FRAME_BYTES)
 
-    def decode(self, frame: bytes, at_s: float) -> SpotReading | None:
-        """The reading of one frame; None for a wrong sum."""
-        if sum(frame[:-1]) & 0xFF != frame[-1]:
+    def decode(self, frame: bytes, at_s: float) -> SpotReading | NoReading | None:
+        """The reading of one frame."""
+        if sum8(frame[:-1]) != frame[-1]:
             return None
-        object_, ambient = struct.unpack_from(">hh", frame, 4)
-        return SpotReading(object_ / 100, ambient / 100, at_s)
+        return mlx90614.reading(frame[4:-1], at_s)

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from drivers.checksums import sum8
 from drivers.contract import ThermalFrame
-from drivers.framing import FrameParser
+from drivers.framing import FrameParser, NoReading
 
 ROWS, COLS = 24, 32
-HEADER = b"\x5a\x5a\x02\x06"  # the length 0x0602 is checked with the mark: other lengths have no known layout
+HEADER = b"\x5a\x5a"
+LENGTH = b"\x02\x06"  # 0x0602 is checked with the mark: other lengths have no known layout
 FRAME_BYTES = 1544
+REPLY_BYTES = 4
+PIXELS_C = (-40.0, 300.0)  # the maker's manual
+AMBIENT_C = (-40.0, 125.0)
 BAUDS = (115200, 460800)  # 9600 is left out: it carries half a frame a second
 
 BAUD_CODES = {9600: 1, 115200: 2, 460800: 3}
@@ -24,7 +29,7 @@ MAX_EMISSIVITY = 1.0
 def command(code: int, value: int) -> bytes:
     """A command: its sum is of bytes, while a frame's is of 16-bit words."""
     start = bytes((0xA5, code, value))
-    return start + bytes((sum(start) & 0xFF,))
+    return start + bytes((sum8(start),))
 
 
 def set_baud(baud: int) -> bytes:
@@ -63,11 +68,24 @@ class GyMcu90640(FrameParser[ThermalFrame]):
         super().__init__(HEADER, FRAME_BYTES)
         self._step = -1 if mirror else 1
 
-    def decode(self, frame: bytes, at_s: float) -> ThermalFrame | None:
+    def needed(self, start: bytearray) -> int:
+        """A frame by its length, or the answer to `READ_EMISSIVITY` by its sum, for it has no other mark."""
+        if len(start) < REPLY_BYTES:
+            return REPLY_BYTES
+        if start.startswith(LENGTH, len(HEADER)):
+            return FRAME_BYTES
+        return REPLY_BYTES if 0 < start[2] <= 100 * MAX_EMISSIVITY and sum8(start[:3]) == start[3] else 0
+
+    def decode(self, frame: bytes, at_s: float) -> ThermalFrame | NoReading | None:
         """768 pixels, the sensor's own temperature, the sum of all words before: little-endian, °C times 100."""
+        if len(frame) < FRAME_BYTES:
+            return NoReading.OTHER
         words = np.frombuffer(frame, "<u2")
         if int(words[:-1].sum(dtype=np.uint32)) & 0xFFFF != words[-1]:
             return None
         celsius = words[2:-1].view("<i2").astype(np.float32) / np.float32(100)
-        pixels_c = celsius[: ROWS * COLS].reshape(ROWS, COLS)[:, :: self._step]
-        return ThermalFrame(pixels_c, float(words[-2:-1].view("<i2")[0]) / 100, at_s)
+        pixels_c, ambient_c = celsius[: ROWS * COLS], round(float(celsius[-1]), 2)
+        low, high = PIXELS_C
+        if pixels_c.min() < low or pixels_c.max() > high or not AMBIENT_C[0] <= ambient_c <= AMBIENT_C[1]:
+            return NoReading.REFUSED
+        return ThermalFrame(pixels_c.reshape(ROWS, COLS)[:, :: self._step], ambient_c, at_s)

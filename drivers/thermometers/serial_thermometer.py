@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Sequence
 
 from drivers.contract import SpotReading, ThermalFrame
-from drivers.errors import DeviceLost
-from drivers.framing import Parser
+from drivers.framing import AnswerParser
 from drivers.latest import Latest
 from drivers.serial_port import SerialLine
 from drivers.thermometers.evenness import EvennessWatch, Liveliness
 from drivers.vitals import VitalPart
 
 Reading = ThermalFrame | SpotReading
+ASK_S = 0.25
 
 
 class SerialThermometer(VitalPart):
     """Newest reading of the sensor on `line`; readings that are too even make it broken and are kept back.
 
-    `poll` is written every `poll_s` for a sensor that speaks only when asked.
+    `questions` are written in turn, one each `ask_s`, for a sensor that speaks only when asked.
     """
 
     def __init__(
-        self, line: SerialLine, parser: Parser[Reading], least: Liveliness, *, poll: bytes = b"", poll_s: float = 0.25
+        self,
+        line: SerialLine,
+        parser: AnswerParser[Reading],
+        least: Liveliness,
+        *,
+        questions: Sequence[bytes] = (),
+        ask_s: float = ASK_S,
     ) -> None:
         super().__init__(line.vitals)
         self._line = line
         self._parser = parser
         self._watch = EvennessWatch(least)
         self._least = least
-        self._poll = poll
-        self._poll_s = poll_s
+        self._questions = questions
+        self._ask_s = ask_s
         self._readings: Latest[Reading] = Latest()
 
     @property
@@ -46,18 +52,10 @@ class SerialThermometer(VitalPart):
 
     async def run(self) -> None:
         """Read until cancelled."""
-        if not self._poll:
-            await self._line.run(self._take)
-            return
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._line.run(self._take), name=f"{self.name} line")
-            tasks.create_task(self._ask(), name=f"{self.name} poll")
-
-    async def _ask(self) -> None:
-        while True:
-            with suppress(DeviceLost):  # the line notices by itself and opens again
-                await self._line.write(self._poll)
-            await asyncio.sleep(self._poll_s)
+            asking = self._line.ask(self._questions, self._ask_s, self._parser.asked)
+            tasks.create_task(asking, name=f"{self.name} questions")
 
     def _take(self, data: bytes, at_s: float) -> bool:
         readings = self._parser.feed(data, at_s)

@@ -2,38 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from drivers.contract import Thermometer
+from drivers.dialect import Dialect
 from drivers.errors import BadSetting
-from drivers.framing import Parser
+from drivers.framing import AnswerParser
 from drivers.serial_port import SerialLine
-from drivers.thermometers import gy_mcu90614, gy_mcu90640
+from drivers.thermometers import cjmcu_90614, evo_thermal_33, gy_614v, gy_mcu90614, gy_mcu90640, optris, pyrousb
 from drivers.thermometers.evenness import Liveliness
 from drivers.thermometers.serial_thermometer import Reading, SerialThermometer
 
-SILENCE_S = 2.0  # eight frames at 4 Hz; a silent sensor is known within 3 s
 ARRAY_LIVES = Liveliness(window_s=10.0, spread_c=0.02)  # noise of an MLX90640 pixel: 0.1 °C and more
 SPOT_LIVES = Liveliness(window_s=60.0, spread_c=0.009)  # any change at all: the wire carries hundredths
+COARSE_LIVES = Liveliness(window_s=600.0, spread_c=0.09)  # any change at all: the wire carries tenths
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """How one kind of thermometer is spoken to; `bauds` are tried in order, `parser` is given the setting `mirror`."""
+    """One kind of thermometer; the parser of an array takes the setting `mirror`."""
 
-    parser: Callable[[bool], Parser[Reading]]
-    bauds: tuple[int, ...]
-    start_up: tuple[bytes, ...]
+    dialect: Dialect[AnswerParser[Reading]]
     lives: Liveliness
-    is_array: bool
-    poll: bytes = b""
+    is_array: bool = False
 
 
 MODELS: dict[str, Model] = {
-    "gy-mcu90640": Model(gy_mcu90640.GyMcu90640, gy_mcu90640.BAUDS, gy_mcu90640.START_UP, ARRAY_LIVES, is_array=True),
+    "gy-mcu90640": Model(
+        Dialect(
+            gy_mcu90640.GyMcu90640,
+            gy_mcu90640.BAUDS,
+            hello=gy_mcu90640.START_UP,
+            probe=gy_mcu90640.READ_EMISSIVITY,
+            proof=2,
+        ),
+        ARRAY_LIVES,
+        is_array=True,
+    ),
     "gy-mcu90614": Model(
-        lambda _mirror: gy_mcu90614.GyMcu90614(), gy_mcu90614.BAUDS, gy_mcu90614.START_UP, SPOT_LIVES, is_array=False
+        Dialect(
+            gy_mcu90614.GyMcu90614,
+            gy_mcu90614.BAUDS,
+            hello=gy_mcu90614.START_UP,
+            probe=gy_mcu90614.QUERY,
+            proof=2,
+        ),
+        SPOT_LIVES,
+    ),
+    "gy-614v": Model(
+        Dialect(
+            gy_614v.Gy614v,
+            gy_614v.BAUDS,
+            hello=gy_614v.START_UP,
+            questions=(gy_614v.QUERY,),
+            probe=gy_614v.QUERY,
+            proof=2,
+        ),
+        SPOT_LIVES,
+    ),
+    "cjmcu-90614": Model(
+        Dialect(
+            cjmcu_90614.Cjmcu90614,
+            cjmcu_90614.BAUDS,
+            hello=cjmcu_90614.START_UP,
+            probe=cjmcu_90614.QUERY,
+            proof=2,
+        ),
+        SPOT_LIVES,
+    ),
+    "evo-thermal-33": Model(
+        Dialect(
+            evo_thermal_33.EvoThermal33,
+            evo_thermal_33.BAUDS,
+            hello=evo_thermal_33.START_UP,
+            probe=evo_thermal_33.ACTIVATE,
+            proof=2,
+        ),
+        ARRAY_LIVES,
+        is_array=True,
+    ),
+    "pyrousb": Model(
+        Dialect(pyrousb.PyroUsb, pyrousb.BAUDS, questions=(pyrousb.QUERY,), probe=pyrousb.QUERY),
+        COARSE_LIVES,
+    ),
+    "optris": Model(
+        Dialect(
+            optris.Optris,
+            optris.BAUDS,
+            questions=optris.QUESTIONS,
+            probe=optris.ASK_TARGET,
+            proof=3,
+            quiet_s=optris.QUIET_S,
+        ),
+        COARSE_LIVES,
+    ),
+    "optris-hr": Model(
+        Dialect(optris.OptrisHighResolution, optris.BAUDS, questions=optris.QUESTIONS, quiet_s=optris.QUIET_S),
+        SPOT_LIVES,
     ),
 }
 
@@ -46,10 +111,18 @@ def make_thermometer(*, driver: str, port: str, baud: int | None = None, mirror:
     model = MODELS.get(driver)
     if model is None:
         raise BadSetting(f"thermometer driver {driver!r} is not known; accepted: {', '.join(sorted(MODELS))}")
-    if baud is not None and baud not in model.bauds:
-        raise BadSetting(f"baud {baud} does not fit {driver}; accepted: {', '.join(map(str, model.bauds))}")
+    dialect = model.dialect
+    if baud is not None and baud not in dialect.bauds:
+        raise BadSetting(f"baud {baud} does not fit {driver}; accepted: {', '.join(map(str, dialect.bauds))}")
     if mirror and not model.is_array:
         raise BadSetting(f"mirror does not fit {driver}: it has one spot and no picture; accepted: false")
-    bauds = model.bauds if baud is None else (baud,)
-    line = SerialLine("thermometer", port, bauds=bauds, silence_s=SILENCE_S, hello=model.start_up)
-    return SerialThermometer(line, model.parser(mirror), model.lives, poll=model.poll)
+    line = SerialLine(
+        "thermometer",
+        port,
+        bauds=dialect.bauds if baud is None else (baud,),
+        silence_s=dialect.silence_s,
+        quiet_s=dialect.quiet_s,
+        hello=dialect.hello,
+    )
+    parser = dialect.parser(mirror=True) if mirror else dialect.parser()
+    return SerialThermometer(line, parser, model.lives, questions=dialect.questions)

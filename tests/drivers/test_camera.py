@@ -19,8 +19,11 @@ from drivers.video_capture import Source
 from tests.drivers.driver_bench import running, state
 
 
-def grey() -> NDArray[np.uint8]:
-    return np.full((480, 640, 3), 128, np.uint8)
+def scene() -> NDArray[np.uint8]:
+    """A wall with two doors."""
+    wall = np.full((480, 640, 3), 128, np.uint8)
+    wall[100:, 100:240] = wall[100:, 400:540] = 60
+    return wall
 
 
 @pytest.fixture
@@ -30,7 +33,9 @@ def film(tmp_path: Path) -> Path:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (320, 240))
     random = np.random.default_rng(1)
     for step in range(40):
-        writer.write(random.normal(60 + 3 * step, 3, (240, 320, 3)).clip(0, 255).astype(np.uint8))
+        picture = random.normal(60 + 3 * step, 3, (240, 320, 3))
+        picture[50:, 50:120] -= 50
+        writer.write(picture.clip(0, 255).astype(np.uint8))
     writer.release()
     return path
 
@@ -70,14 +75,15 @@ async def test_a_held_up_loop_finds_one_fresh_frame_not_a_queue(film: Path) -> N
         assert frame.taken_at_s > held_s + 0.2
 
 
-async def test_a_network_camera_that_freezes_goes_black_stalls_and_hangs_up_is_noticed_and_heals() -> None:
-    async with SimulatedCamera(grey, seed=1) as simulated:
+async def test_a_network_camera_that_freezes_goes_black_is_covered_stalls_and_hangs_up_is_noticed_and_heals() -> None:
+    async with SimulatedCamera(scene, seed=1) as simulated:
         camera = make_camera(source=simulated.url, fps=30)
         async with running(camera):
             await state(camera, PartState.OK, 3)
             for mode, seen_as in (
                 (CameraMode.FROZEN, PartState.BROKEN),
                 (CameraMode.BLACK, PartState.BROKEN),
+                (CameraMode.BLOCKED, PartState.BROKEN),
                 (CameraMode.STALLED, PartState.LOST),
                 (CameraMode.REFUSED, PartState.LOST),
             ):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers import modbus
-from drivers.contract import PartState
+from drivers.contract import Gate, PartState
 from drivers.errors import BadSetting, DeviceLost, DeviceRefused
-from drivers.gate import MODBUS_READ_RELAYS, lcus_command, make_gate, modbus_pulse
+from drivers.gates.lcus import lcus_command
+from drivers.gates.modbus_relay import MODBUS_READ_INPUTS, MODBUS_READ_RELAYS, modbus_pulse, modbus_switch
+from drivers.gates.table import make_gate
+from drivers.simulated.gate import SimulatedModbusBoard
 from drivers.simulated.wire import PtyWire
 from tests.drivers.driver_bench import eventually, heard, running, state
 
@@ -24,7 +29,9 @@ def test_modbus_frames() -> None:
     assert modbus_pulse(1, 700) == bytes.fromhex("010502000007 8DB0")
     assert modbus_pulse(1, 500) == modbus_pulse(1, 401) == bytes.fromhex("010502000005 0C71")
     assert bytes.fromhex("010100000008 3DCC") == MODBUS_READ_RELAYS
-    assert modbus.request(1, 5, 0, 0xFF00) == bytes.fromhex("01050000FF00 8C3A")
+    assert modbus_switch(1, on=True) == bytes.fromhex("01050000FF00 8C3A")
+    assert modbus_switch(1, on=False) == bytes.fromhex("010500000000 CDCA")
+    assert MODBUS_READ_INPUTS[:6] == bytes.fromhex("010200000008")
     assert modbus.request(1, 5, 0xFF, 0) == bytes.fromhex("010500FF0000 FDFA")
     assert modbus.crc16(bytes.fromhex("010F000000080100")) == bytes.fromhex("FE95")
 
@@ -40,6 +47,8 @@ def test_modbus_answers() -> None:
     assert modbus.answer(asked, asked[:7] + b"\0", 8) is None
     assert modbus.answer(asked, with_crc("018502"), 8) == 2
     assert modbus.answer(asked, with_crc("028502"), 8) is None
+    assert modbus.answer(asked, modbus_switch(2, on=False), 8) is None
+    assert modbus.answer(MODBUS_READ_INPUTS, with_crc("01020105"), 6) == 0
 
 
 @given(st.binary(max_size=20))
@@ -76,47 +85,102 @@ async def test_lcus_gate_that_is_unplugged_cannot_open(tmp_path: Path) -> None:
                 await gate.pulse(100)
 
 
-async def relay_board(wire: PtyWire, asked: list[bytes], exception: bool = False) -> None:
-    """A Modbus relay: echoes a pulse or refuses it, and tells the state of its relays."""
-    received = b""
-    while True:
-        received += wire.read()
-        if len(received) >= 8:
-            request, received = received[:8], received[8:]
-            asked.append(request)
-            if request[1] == modbus.READ_COILS:
-                wire.write(with_crc("01010100"))
-            else:
-                wire.write(with_crc("018502") if exception else request)
-        await asyncio.sleep(0.005)
+@asynccontextmanager
+async def board(folder: Path, channels: int = 8) -> AsyncIterator[SimulatedModbusBoard]:
+    """A Modbus relay board on the port in `folder`."""
+    with PtyWire(folder / "port") as wire:
+        simulated = SimulatedModbusBoard(wire, channels)
+        task = asyncio.create_task(simulated.run())
+        try:
+            yield simulated
+        finally:
+            task.cancel()
 
 
 async def test_modbus_gate_lets_the_board_time_the_pulse(tmp_path: Path) -> None:
     gate = make_gate(driver="modbus-relay", port=str(tmp_path / "port"))
-    asked: list[bytes] = []
-    with PtyWire(tmp_path / "port") as wire:
-        async with running(gate):
-            board = asyncio.create_task(relay_board(wire, asked))
-            await state(gate, PartState.OK)
+    async with board(tmp_path) as simulated, running(gate):
+        await state(gate, PartState.OK)
+        opening = asyncio.create_task(gate.pulse(300))
+        await eventually(lambda: simulated.relays[0])
+        await opening
+        await eventually(lambda: not simulated.relays[0])
+        assert modbus_pulse(1, 300) in simulated.requests
+        assert (gate.counters["pulses"], simulated.pulses) == (1, 1)
+        assert not await gate.passed(0.1)
+        simulated.mute = True
+        with pytest.raises(DeviceLost, match="does not answer"):
             await gate.pulse(300)
-            assert modbus_pulse(1, 300) in asked
-            assert gate.counters["pulses"] == 1
-            board.cancel()
-            with pytest.raises(DeviceLost, match="does not answer"):
-                await gate.pulse(300)
-            await state(gate, PartState.LOST)
+        await state(gate, PartState.LOST)
+        simulated.mute = False
+        await state(gate, PartState.OK)
 
 
 async def test_modbus_gate_says_that_the_board_refuses(tmp_path: Path) -> None:
     gate = make_gate(driver="modbus-relay", port=str(tmp_path / "port"), channel=8)
+    async with board(tmp_path, channels=4), running(gate):
+        with pytest.raises(DeviceRefused, match="pulse of relay 8 with exception 2"):
+            await pulsed(gate)
+    assert gate.counters["pulses"] == 0
+
+
+async def pulsed(gate: Gate) -> None:
+    """A pulse as soon as the port is open."""
+    await eventually(lambda: gate.counters["opened"] > 0)
+    await gate.pulse(100)
+
+
+async def test_somebody_who_walks_through_is_told_from_an_open_gate(tmp_path: Path) -> None:
+    gate = make_gate(driver="modbus-relay", port=str(tmp_path / "port"), passage_input=3)
+    async with board(tmp_path) as simulated, running(gate):
+        await state(gate, PartState.OK)
+        await simulated.walk_through(0.2, sensor=3)  # nobody was let in yet
+        await gate.pulse(100)
+        assert not await gate.passed(0.3)
+        walking = asyncio.create_task(simulated.walk_through(0.3, sensor=3))
+        await gate.pulse(100)
+        assert await gate.passed(5)
+        await walking
+        await gate.pulse(100)
+        assert not await gate.passed(0.2)
+
+
+async def test_a_board_without_inputs_is_no_passage_sensor(tmp_path: Path) -> None:
+    gate = make_gate(driver="modbus-relay", port=str(tmp_path / "port"), passage_input=1)
+    async with board(tmp_path, channels=4), running(gate):
+        await state(gate, PartState.BROKEN)
+        assert "no inputs" in gate.health.detail
+        await gate.pulse(100)  # but the gate opens
+
+
+@pytest.mark.parametrize("driver", ["lcus", "none"])
+async def test_without_a_sensor_nobody_knows_who_passed(tmp_path: Path, driver: str) -> None:
+    assert not await make_gate(driver=driver, port=str(tmp_path / "port")).passed(60)
+
+
+async def test_the_lamp_is_a_relay_of_its_own_and_off_when_the_port_opens(tmp_path: Path) -> None:
+    gate = make_gate(driver="modbus-relay", port=str(tmp_path / "port"), lamp_channel=2)
+    async with board(tmp_path) as simulated:
+        async with running(gate):
+            await state(gate, PartState.OK)
+            assert simulated.requests[0] == modbus_switch(2, on=False)
+            await gate.light(on=True)
+            assert simulated.relays == [False, True, *[False] * 6]
+            await gate.pulse(100)
+            await gate.light(on=False)
+            assert not any(simulated.relays)
+            await gate.light(on=True)
+        await eventually(lambda: not any(simulated.relays))  # and when it closes
+
+
+async def test_the_lamp_of_an_lcus_board(tmp_path: Path) -> None:
+    gate = make_gate(driver="lcus", port=str(tmp_path / "port"), lamp_channel=2)
     with PtyWire(tmp_path / "port") as wire:
         async with running(gate):
-            board = asyncio.create_task(relay_board(wire, [], exception=True))
             await state(gate, PartState.OK)
-            with pytest.raises(DeviceRefused, match="exception 2"):
-                await gate.pulse(300)
-            board.cancel()
-    assert gate.counters["pulses"] == 0
+            await heard(wire, lcus_command(1, on=False) + lcus_command(2, on=False))
+            await gate.light(on=True)
+            await heard(wire, lcus_command(2, on=True))
 
 
 async def test_no_gate_counts_only() -> None:
@@ -129,7 +193,13 @@ async def test_no_gate_counts_only() -> None:
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [({"driver": "servo"}, "lcus, modbus-relay, none"), ({"driver": "lcus", "channel": 0}, "1 to 8")],
+    [
+        ({"driver": "servo"}, "lcus, modbus-relay, none"),
+        ({"driver": "lcus", "channel": 0}, "1 to 8"),
+        ({"driver": "lcus", "lamp_channel": 9}, "0 to 8"),
+        ({"driver": "lcus", "lamp_channel": 1}, "cannot both be relay 1"),
+        ({"driver": "lcus", "passage_input": 1}, "no inputs"),
+    ],
 )
 def test_wrong_settings_name_what_is_accepted(options: dict[str, object], named: str) -> None:
     with pytest.raises(BadSetting, match=named):

@@ -62,7 +62,7 @@ async def test_readings_that_do_not_move_are_kept_back(tmp_path: Path) -> None:
 
 async def test_a_sensor_that_speaks_when_asked_is_asked(tmp_path: Path) -> None:
     line = SerialLine("thermometer", str(tmp_path / "port"), bauds=(9600,), silence_s=2.0)
-    thermometer = SerialThermometer(line, GyMcu90614(), Liveliness(60.0, 0.009), poll=QUERY, poll_s=0.02)
+    thermometer = SerialThermometer(line, GyMcu90614(), Liveliness(60.0, 0.009), questions=(QUERY,), ask_s=0.02)
     with PtyWire(tmp_path / "port") as wire:
         async with running(thermometer):
             for number, object_ in enumerate((3450, 3460)):

@@ -4,6 +4,7 @@ import asyncio
 import struct
 import time
 import wave
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 
 from drivers.contract import Clip, PartState
 from drivers.errors import BadSetting, DeviceLost
+from drivers.playhead import DUCKED, FADE_SAMPLES, Playhead, Voice
 from drivers.sound import RATE_HZ, load_clip
 from drivers.speaker import BLOCK_SAMPLES, make_speaker
 from drivers.wav_file import WavFile
 from tests.drivers.driver_bench import running, state
+from tests.drivers.flac import flac
 
 
 def tone(name: str, hz: float, seconds: float) -> Clip:
@@ -59,6 +62,79 @@ async def test_a_second_clip_cuts_the_first_short(tmp_path: Path) -> None:
     cut = next(n for n in range(0, len(heard), BLOCK_SAMPLES) if np.array_equal(heard[n : n + 99], short.samples[:99]))
     assert np.array_equal(heard[:cut], long.samples[:cut])
     assert speaker.counters == {"opened": 1, "clips": 2, "cut_short": 1}
+
+
+def amplitude(heard: np.ndarray, hz: float) -> float:
+    """How loud the tone of `hz` is in `heard`."""
+    at_s = np.arange(len(heard)) / RATE_HZ
+    return float(2 * np.abs(np.mean(heard * np.exp(-2j * np.pi * hz * at_s))))
+
+
+async def test_a_broadcast_goes_on_quietly_below_a_prompt_and_comes_back(tmp_path: Path) -> None:
+    speaker = make_speaker(output=f"wav:{tmp_path / 'heard.wav'}")
+    broadcast, prompt = tone("b", 300, 1.2), tone("p", 1000, 0.4)
+    async with running(speaker):
+        await state(speaker, PartState.OK)
+        broadcast_s = await speaker.broadcast(broadcast)
+        await asyncio.sleep(0.3)
+        prompt_s = await speaker.play(prompt)
+        await speaker.drained()
+    heard = recorded(tmp_path / "heard.wav").astype(np.float64)
+    assert len(heard) - len(broadcast.samples) < BLOCK_SAMPLES  # it went on, it did not wait
+    begins = next(
+        n for n in range(0, len(heard), BLOCK_SAMPLES) if amplitude(heard[n : n + BLOCK_SAMPLES], 1000) > 4000
+    )
+    assert begins / RATE_HZ == pytest.approx(prompt_s - broadcast_s, abs=0.1)
+    ends = begins + len(prompt.samples)
+    before, below, after = heard[:begins], heard[begins + 2 * FADE_SAMPLES : ends], heard[ends + 2 * FADE_SAMPLES :]
+    assert [amplitude(part, 1000) for part in (before, below, after[: RATE_HZ // 10])] == pytest.approx(
+        [0, 8000, 0], abs=80
+    )
+    levels = [amplitude(part[: len(part) // 441 * 441], 300) for part in (before, below, after)]
+    assert levels == pytest.approx([8000, 8000 * DUCKED, 8000], rel=0.03)
+    assert np.abs(np.diff(heard)).max() < 8000 * 2 * np.pi * (300 + 1000) / RATE_HZ  # and never clicks
+    assert speaker.counters["cut_short"] == 0
+
+
+async def test_a_prompt_cuts_a_prompt_and_a_broadcast_a_broadcast(tmp_path: Path) -> None:
+    speaker = make_speaker(output=f"wav:{tmp_path / 'heard.wav'}")
+    async with running(speaker):
+        await state(speaker, PartState.OK)
+        for start in (speaker.broadcast, speaker.play):
+            await start(tone("long", 300, 30))
+            await start(tone("short", 300, 0.05))
+        await asyncio.wait_for(speaker.drained(), 1)
+    assert speaker.counters["cut_short"] == 2
+
+
+async def test_the_volume_is_set_and_changed_while_it_plays(tmp_path: Path) -> None:
+    speaker = make_speaker(output=f"wav:{tmp_path / 'heard.wav'}", volume=0.5)
+    async with running(speaker):
+        await state(speaker, PartState.OK)
+        await speaker.play(tone("a", 441, 0.4))
+        await asyncio.sleep(0.2)
+        speaker.set_volume(0.1)
+        await speaker.drained()
+    assert speaker.volume == 0.1
+    heard = recorded(tmp_path / "heard.wav").astype(np.float64)
+    loud, soft = heard[: RATE_HZ // 10], heard[-RATE_HZ // 10 - BLOCK_SAMPLES : -BLOCK_SAMPLES]
+    assert [amplitude(part, 441) for part in (loud, soft)] == pytest.approx([4000, 800], rel=0.03)
+
+
+def test_two_voices_at_full_level_are_limited_not_wrapped() -> None:
+    async def mixed() -> np.ndarray:
+        playhead = Playhead()
+        for voice in Voice:
+            playhead.play(Clip("loud", np.full(5000, 32767, np.int16), RATE_HZ), voice)
+        return playhead.pull(5000)
+
+    assert set(asyncio.run(mixed()).tolist()) == {32767}
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_an_impossible_volume_is_refused(share: float) -> None:
+    with pytest.raises(BadSetting, match="accepted: 0 to 1"):
+        make_speaker(output="null", volume=share)
 
 
 async def test_a_clip_replaced_before_it_sounded_leaves_nobody_waiting() -> None:
@@ -146,6 +222,27 @@ def test_a_clip_is_mixed_to_mono_at_the_rate_asked(tmp_path: Path) -> None:
     assert (clip.name, clip.rate_hz, clip.samples.dtype.name) == ("welcome", RATE_HZ, "int16")
     assert abs(len(clip.samples) - len(left) // 2) <= 2
     assert 7000 < np.abs(clip.samples).max() <= 8001
+
+
+def test_a_prompt_in_ogg_is_decoded() -> None:
+    with resources.as_file(resources.files("config") / "prompts" / "en" / "pass.ogg") as path:
+        clip = load_clip(path)
+    assert 0.2 < len(clip.samples) / RATE_HZ < 5
+    assert np.abs(clip.samples).max() > 1000
+
+
+def test_flac_is_decoded_to_the_last_bit(tmp_path: Path) -> None:
+    samples = tone("", 440, 0.25).samples
+    (tmp_path / "clip.flac").write_bytes(flac(samples, RATE_HZ))
+    assert np.array_equal(load_clip(tmp_path / "clip.flac").samples, samples)
+
+
+def test_mp3_is_decoded(tmp_path: Path) -> None:
+    silent = b"\xff\xfb\x90\xc4" + bytes(413)  # 1152 samples of MPEG-1 Layer III, 128 kbit/s, 44.1 kHz, mono
+    (tmp_path / "clip.mp3").write_bytes(silent * 20)
+    clip = load_clip(tmp_path / "clip.mp3")
+    assert len(clip.samples) / RATE_HZ == pytest.approx(20 * 1152 / 44100, abs=0.06)
+    assert not clip.samples.any()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no sound"])

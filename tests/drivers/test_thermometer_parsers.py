@@ -84,7 +84,7 @@ def test_however_the_bytes_are_cut_the_frames_are_the_same(cuts: list[int]) -> N
     stream = b"".join(noisy_frame(seed) for seed in range(3))
     readings = [reading for piece in pieces(stream, cuts) for reading in parser.feed(piece, 0.0)]
     assert len(readings) == 3
-    assert dict(parser.counters) == {"frames": 3, "bad_checksum": 0, "resync_bytes": 0}
+    assert {name: count for name, count in parser.counters.items() if count} == {"frames": 3}
 
 
 @given(
@@ -108,7 +108,8 @@ def test_a_changed_byte_gives_no_reading(place: int, change: int, cuts: list[int
     readings = [reading for piece in pieces(bytes(frame) + good, cuts) for reading in parser.feed(piece, 0.0)]
     assert len(readings) == 1
     assert parser.counters["frames"] == 1
-    assert parser.counters["resync_bytes"] == len(frame)
+    # A changed length can make the answer about emissivity out of the first four bytes, which gives no number either.
+    assert parser.counters["resync_bytes"] == len(frame) - 4 * parser.counters["other_frames"]
 
 
 CELSIUS = st.integers(-4000, 12_000)
@@ -128,7 +129,7 @@ def test_a_changed_byte_gives_no_spot_reading(object_: int, ambient: int, place:
     frame = bytearray(spot_frame(object_, ambient))
     frame[place] ^= change
     parser = GyMcu90614()
-    assert parser.feed(bytes(frame), 0.0) == []
+    assert [*parser.feed(bytes(frame), 0.0), *parser.feed(b"", 0.0)] == []
     assert parser.counters["bad_checksum"] == 1
 
 

@@ -1,0 +1,125 @@
+"""Feeds damaged bytes to the parser of every family and times the heaviest frame; prints JSON, exits 1 on a failure.
+
+An input is two damaged frames and then a good one, cut into random pieces, and then silence. No exception may come
+out, the buffer stays within one frame, memory flat, and the good frame is found: at once where its check has 16 bits or
+more. Where 8 bits (or none) let damaged bytes pass now and then, such losses are counted (`swallowed`), and the good
+frame must be found when it comes again after the silence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import random
+import statistics
+import sys
+import time
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import psutil
+
+from drivers.framing import FrameParser
+from drivers.plain import Plain, plain
+from drivers.thermometers.gy_mcu90640 import GyMcu90640
+from tests.drivers.families import FAMILIES, Family, mutated, pool
+
+GROWTH_LIMIT_MB = 4.0
+WARM_UP = 0.1  # share of the inputs after which memory must not grow
+PAUSE_S = 60.0  # between inputs: code readers drop what was just said
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of the inputs of one family."""
+
+    inputs: int = 0
+    megabytes: float = 0.0
+    swallowed: int = 0  # good frames that damaged bytes before them took away
+    failed: int = 0  # good frames not found where they must be
+    longest_buffer: int = 0
+    memory_growth_mb: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether the family holds what is promised."""
+        return not self.failed and self.memory_growth_mb < GROWTH_LIMIT_MB
+
+
+class Fuzz:
+    """One family under fire."""
+
+    def __init__(self, family: Family, seed: int) -> None:
+        self._family = family
+        self._rng = random.Random(f"{seed} {family.driver}")
+        self._parser = family.parser()
+        self.tally = Tally()
+        self._frames = [(frame, plain(reading)) for frame in pool(family.driver) for reading in self._all(frame, 0.0)]
+
+    def run(self, inputs: int) -> Tally:
+        """Feed so many inputs."""
+        process, warm_mb = psutil.Process(), 0.0
+        for number in range(inputs):
+            if number == int(inputs * WARM_UP):
+                gc.collect()
+                warm_mb = process.memory_info().rss / 1e6
+            self._one((number + 1) * PAUSE_S)
+        gc.collect()
+        self.tally.memory_growth_mb = round(process.memory_info().rss / 1e6 - warm_mb, 2)
+        self.tally.megabytes = round(self.tally.megabytes, 1)
+        return self.tally
+
+    def _one(self, at_s: float) -> None:
+        frame, told = self._rng.choice(self._frames)
+        damaged = b"".join(mutated(self._rng.choice(self._frames)[0], self._rng) for _ in range(2))
+        if not self._found(told, damaged + frame, at_s):
+            self.tally.swallowed += 1
+            self.tally.failed += self._family.strong or not self._found(told, frame, at_s + PAUSE_S / 2)
+        self.tally.inputs += 1
+        self.tally.megabytes += (len(damaged) + len(frame)) / 1e6
+
+    def _found(self, told: Plain, data: bytes, at_s: float) -> bool:
+        readings = self._all(data, at_s)
+        return bool(readings) and plain(readings[-1]) == told
+
+    def _all(self, data: bytes, at_s: float) -> list[Any]:
+        """The readings in `data`, cut at random, and in the silence after it."""
+        edges = [0, *sorted(self._rng.randrange(len(data) + 1) for _ in range(self._rng.randrange(4))), len(data)]
+        readings: list[Any] = []
+        for start, end in pairwise(edges):
+            if end > start:
+                readings += self._parser.feed(data[start:end], at_s)
+                if isinstance(self._parser, FrameParser):
+                    self.tally.longest_buffer = max(self.tally.longest_buffer, self._parser.held_bytes)
+        return [*readings, *self._parser.feed(b"", at_s)]
+
+
+def array_frame_us(rounds: int = 2000) -> dict[str, float]:
+    """Microseconds from the bytes of a GY-MCU90640 frame to its array."""
+    (frame, *_), parser = pool("gy-mcu90640"), GyMcu90640()
+    spent_us = []
+    for _ in range(rounds):
+        started_ns = time.perf_counter_ns()
+        parser.feed(frame, 0.0)
+        spent_us.append((time.perf_counter_ns() - started_ns) / 1000)
+    return {"median": round(statistics.median(spent_us), 1), "p99": round(sorted(spent_us)[int(rounds * 0.99)], 1)}
+
+
+def main() -> None:
+    """Print the figures."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--inputs", type=int, default=100_000, help="a family; 1000000 every night")
+    options.add_argument("--family", choices=[family.driver for family in FAMILIES], action="append")
+    options.add_argument("--seed", type=int, default=1)
+    chosen = options.parse_args()
+    wanted = [family for family in FAMILIES if family.driver in (chosen.family or [family.driver])]
+    tallies = {family.driver: Fuzz(family, chosen.seed).run(chosen.inputs) for family in wanted}
+    figures = {"array_frame_us": array_frame_us(), "families": {name: asdict(it) for name, it in tallies.items()}}
+    print(json.dumps(figures, indent=2))
+    sys.exit(not all(tally.good for tally in tallies.values()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Unplugs a thermometer and plugs it in under another name, again and again; prints JSON, exits 1 on a failure.
+
+The port is named by its USB identity, as in the settings; the bus is simulated, the port is a pseudo-terminal and all
+between it and the reading is the real driver.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import random
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from drivers.ports import PortInfo, find
+from drivers.serial_port import SerialLine
+from drivers.simulated.sensor_frames import gy_mcu90614
+from drivers.simulated.wire import PtyWire
+from drivers.thermometers import gy_mcu90614 as module
+from drivers.thermometers.serial_thermometer import SerialThermometer
+from drivers.thermometers.table import SPOT_LIVES
+
+NAME = "usb:1a86:7523"
+BACK_LIMIT_S = 3.0
+LONGEST_AWAY_S = 1.5
+FRAME_EVERY_S = 0.02
+
+
+class Bus:
+    """One socket: what is in it, and under which name the system shows it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._wire = PtyWire(folder / "none")
+        self._number = 0
+
+    def find(self, name: str) -> str:
+        """The path of the port called `name` now."""
+        there = [PortInfo(str(self._wire.link), vendor_id=0x1A86, product_id=0x7523)] if self._wire.plugged else []
+        return find(name, there)
+
+    def plug(self) -> None:
+        """Make the port appear under a name it never had."""
+        self._number += 1
+        self._wire.plug(self._folder / f"ttyUSB{self._number}")
+
+    def unplug(self) -> None:
+        """Pull the cable."""
+        self._wire.unplug()
+
+    async def speak(self) -> None:
+        """Measure until cancelled."""
+        rng = random.Random(1)
+        while True:
+            self._wire.write(gy_mcu90614(36 + rng.uniform(-0.5, 0.5), 25.0))
+            self._wire.read()
+            await asyncio.sleep(FRAME_EVERY_S)
+
+
+async def replug(cycles: int, folder: Path) -> dict[str, object]:
+    """Seconds from plugging in to the first reading, and open files before and after."""
+    bus, rng, process = Bus(folder), random.Random(1), psutil.Process()
+    line = SerialLine("thermometer", NAME, bauds=module.BAUDS, silence_s=2.0, hello=module.START_UP, find_port=bus.find)
+    thermometer = SerialThermometer(line, module.GyMcu90614(), SPOT_LIVES)
+    backs_s: list[float] = []
+    files: list[int] = []
+    async with asyncio.TaskGroup() as tasks:
+        living = [tasks.create_task(thermometer.run()), tasks.create_task(bus.speak())]
+        for _ in range(cycles):
+            plugged_s, sequence = time.monotonic(), thermometer.readings.sequence
+            bus.plug()
+            await asyncio.wait_for(thermometer.readings.after(sequence), 10 * BACK_LIMIT_S)
+            backs_s.append(time.monotonic() - plugged_s)
+            files.append(process.num_fds())
+            bus.unplug()
+            await asyncio.sleep(rng.uniform(0.05, LONGEST_AWAY_S))
+        for task in living:
+            task.cancel()
+    return {
+        "cycles": cycles,
+        "back_s": {"median": round(statistics.median(backs_s), 2), "max": round(max(backs_s), 2)},
+        "open_files": {"first": files[0], "last": files[-1], "most": max(files)},
+        "good": max(backs_s) <= BACK_LIMIT_S and files[-1] <= files[0],
+    }
+
+
+def main() -> None:
+    """Print the figures."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--cycles", type=int, default=1000)
+    logging.disable(logging.ERROR)  # two lines a cycle
+    with tempfile.TemporaryDirectory() as folder:
+        figures = asyncio.run(replug(options.parse_args().cycles, Path(folder)))
+    print(json.dumps(figures, indent=2))
+    sys.exit(not figures["good"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,328 @@
+"""Fits skin to oral temperature on the clinical data, cross-validates it and, with --write, ships it; prints JSON.
+
+python -m bench.temperature ../shared/training/temperature/face_oral_flir.csv --write config/temperature.default.toml
+
+Every figure comes from the shipped code (`edge_agent.temperature`); people, never rounds, are split; seeded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.policy import load_policy
+from edge_agent.temperature import Coefficients, CoreEstimate, Fitted, Line, Odds, RegionModel, Widening
+
+COLUMNS = {"forehead_center": "T_FHCC", "forehead_max": "T_FH_Max", "canthi_max": "canthi4Max", "face_max": "T_Max"}
+REFERENCE = "aveOralM"
+ROUNDS = ("1", "2", "3")  # in the fourth round T_Max is the open mouth: 0.65 °C above the others
+FEVER_C, HIGH_FEVER_C, HIGH_FEVER_FLOOR_C = 37.5, 38.5, 37.8
+FOLDS, SEED = 10, 20261123
+ODDS_LIFT = 3.0  # a missed fever costs more than a second look: the odds of fever are counted this many times
+SPREAD = 1.05  # people of another study scatter a little more than those of the fit
+# First match wins. Beside canthi and face maximum the forehead gains little here and loses in warmer rooms.
+REGION_SETS = (("canthi_max", "face_max"), ("canthi_max",), ("face_max",), ("forehead_max",), ("forehead_center",))
+FITTED = Fitted(ambient_c=(20.0, 29.0), humidity_pct=(9.9, 61.2), distance_m=(0.5, 1.0))
+WIDENING = Widening(skin_per_c=0.5, ambient_per_c=0.15, humidity_per_pct=0.01, distance_per_m=2.0)
+LOWEST_SHARE = 0.005  # skin below this share of the study is "too low": cold or mismeasured foreheads reach 29 °C
+SOURCE = "FDA, Facial and oral temperature data, PhysioNet v1.0.0, doi 10.13026/3bhc-9065: FLIR, rooms of 20-24 °C"
+WARM_C, MILD_C = 23.7, 23.5  # the warm hold-out: fitted below MILD_C, tested from WARM_C
+
+Floats = NDArray[np.float64]
+Splits = Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Study:
+    """Each person's oral reference and room, and by region the skin: (people, rounds), NaN where missing."""
+
+    oral_c: Floats
+    ambient_c: Floats
+    skin_c: Mapping[str, Floats]
+
+
+def read_study(path: Path) -> Study:
+    """The study's CSV."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    def column(name: str) -> Floats:
+        return np.array([float(row[name]) if row[name] else math.nan for row in rows])
+
+    skin_c = {name: np.stack([column(stem + each) for each in ROUNDS], axis=1) for name, stem in COLUMNS.items()}
+    return Study(column(REFERENCE), column("T_atm"), skin_c)
+
+
+def samples(study: Study, regions: tuple[str, ...], people: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Skin (samples, regions) and oral reference of `people`, every round a sample of its own."""
+    skin = np.stack([study.skin_c[name][people].ravel() for name in regions], axis=1)
+    oral = np.repeat(study.oral_c[people], len(ROUNDS))
+    whole = ~np.isnan(skin).any(axis=1)
+    return skin[whole], oral[whole]
+
+
+def fit(study: Study, people: NDArray[np.bool_]) -> Coefficients:
+    """The coefficients fitted on `people`."""
+    return Coefficients(
+        name="two-lines/1",
+        fitted_on=date.today().isoformat(),  # noqa: DTZ011 - a date on a label
+        source=SOURCE,
+        reference=f"oral, monitor mode ({REFERENCE})",
+        people=int(people.sum()),
+        febrile_people=int((study.oral_c[people] >= FEVER_C).sum()),
+        fever_c=FEVER_C,
+        odds_lift=ODDS_LIFT,
+        fitted=FITTED,
+        widening=WIDENING,
+        models=tuple(fit_regions(*samples(study, regions, people), regions) for regions in REGION_SETS),
+    )
+
+
+def fit_regions(skin: Floats, oral: Floats, regions: tuple[str, ...]) -> RegionModel:
+    """One model: least squares on the healthy, least squares on the febrile, logistic regression between them."""
+    centre = np.median(skin, axis=0).round(1)
+    design = np.column_stack([np.ones(len(skin)), skin - centre])
+    febrile = oral >= FEVER_C
+    return RegionModel(
+        regions=regions,
+        centre_c=tuple(centre.tolist()),
+        fitted_skin_c=tuple(
+            (round(float(np.quantile(values, LOWEST_SHARE)), 2), round(float(values.max()), 2)) for values in skin.T
+        ),
+        healthy=fit_line(design[~febrile], oral[~febrile]),
+        febrile=fit_line(design[febrile], oral[febrile]),
+        odds=fit_odds(design, febrile),
+    )
+
+
+def fit_line(design: Floats, oral: Floats) -> Line:
+    weights, *_ = np.linalg.lstsq(design, oral, rcond=None)
+    sigma = SPREAD * float(np.std(oral - design @ weights))
+    intercept, *slopes = (round(float(weight), 4) for weight in weights)
+    return Line(intercept, tuple(slopes), round(sigma, 4))
+
+
+def fit_odds(design: Floats, febrile: NDArray[np.bool_]) -> Odds:
+    """Logistic regression by Newton's method."""
+    weights = np.zeros(design.shape[1])
+    for _ in range(50):
+        share = 1 / (1 + np.exp(-design @ weights))
+        curvature = design.T @ (design * (share * (1 - share))[:, None])
+        step = np.linalg.solve(curvature, design.T @ (febrile - share))
+        weights += step
+        if np.abs(step).max() < 1e-9:
+            break
+    intercept, *slopes = (round(float(weight), 4) for weight in weights)
+    return Odds(intercept, tuple(slopes))
+
+
+def folds(people: int) -> Splits:
+    """(train, test) of each fold."""
+    fold = np.random.default_rng(SEED).permutation(people) % FOLDS
+    for each in range(FOLDS):
+        yield fold != each, fold == each
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """What was told of people who were not in the fit, beside the truth."""
+
+    oral_c: Floats
+    estimates: list[CoreEstimate]
+
+    @property
+    def core_c(self) -> Floats:
+        return np.array([estimate.core_c for estimate in self.estimates])
+
+    @property
+    def uncertainty_c(self) -> Floats:
+        return np.array([estimate.uncertainty_c for estimate in self.estimates])
+
+
+def told(
+    study: Study,
+    regions: tuple[str, ...],
+    which: int | None,
+    splits: Splits,
+) -> Told:
+    """Estimates of one round, or with None of the median over the rounds."""
+    oral: list[float] = []
+    estimates: list[CoreEstimate] = []
+    for train, test in splits:
+        coefficients = fit(study, train)
+        for person in np.flatnonzero(test):
+            rounds = {name: study.skin_c[name][person] for name in regions}
+            skin = {name: float(np.nanmedian(all_) if which is None else all_[which]) for name, all_ in rounds.items()}
+            if not any(math.isnan(value) for value in skin.values()):
+                oral.append(float(study.oral_c[person]))
+                estimates.append(coefficients.estimate(skin, float(study.ambient_c[person])))
+    return Told(np.array(oral), estimates)
+
+
+def figures(result: Told) -> dict[str, float]:
+    """How good the estimates are."""
+    error = result.core_c - result.oral_c
+    inside = np.abs(error) <= 1.96 * result.uncertainty_c
+    febrile = result.oral_c >= FEVER_C
+    high = result.oral_c >= HIGH_FEVER_C
+    probability = np.array([estimate.fever_probability for estimate in result.estimates])
+    shown = {
+        "people": len(error),
+        "febrile": int(febrile.sum()),
+        "rmse_c": math.sqrt(float(np.mean(error**2))),
+        "auc": area(result.core_c, febrile),
+        "bias_healthy_c": float(error[~febrile].mean()),
+        "bias_febrile_c": float(error[febrile].mean()),
+        "coverage_95": float(inside.mean()),
+        "coverage_95_febrile": float(inside[febrile].mean()),
+        "uncertainty_c": float(result.uncertainty_c.mean()),
+        "brier": float(np.mean((probability - febrile) ** 2)),
+        "high_fevers": int(high.sum()),
+        "lowest_of_high_fevers_c": float(result.core_c[high].min()),
+        "high_fevers_under_37_8": int((result.core_c[high] < HIGH_FEVER_FLOOR_C).sum()),
+    }
+    return {name: round(value, 3) for name, value in shown.items()}
+
+
+def area(score: Floats, positive: NDArray[np.bool_]) -> float:
+    """Area under the ROC curve."""
+    ahead = score[positive][:, None] - score[~positive]
+    return float((ahead > 0).mean() + (ahead == 0).mean() / 2)
+
+
+def consequences(result: Told) -> list[dict[str, float]]:
+    """What thresholds and margins would do at the gate; the first row is the default policy."""
+    rule = load_policy(None).temperature
+    febrile = result.oral_c >= FEVER_C
+    rows = []
+    settings = [(rule.fever_c, rule.recheck_margin_u), (37.3, 0.0), (37.3, 1.0), (37.1, 0.5), (37.5, 0.5), (37.5, 1.0)]
+    for threshold, margin in settings:
+        staff = result.core_c >= threshold
+        again = ~staff & (result.core_c + margin * result.uncertainty_c >= threshold)
+        high = result.oral_c >= 38.0
+        rows.append(
+            {
+                "fever_c": threshold,
+                "margin_u": margin,
+                "febrile_to_staff": float(staff[febrile].mean()),
+                "febrile_to_staff_or_again": float((staff | again)[febrile].mean()),
+                "oral_38_to_staff": float(staff[high].mean()),
+                "healthy_to_staff": float(staff[~febrile].mean()),
+                "healthy_again": float(again[~febrile].mean()),
+            }
+        )
+    return [{name: round(value, 3) for name, value in row.items()} for row in rows]
+
+
+def plain_line(study: Study, regions: tuple[str, ...], which: int) -> dict[str, float]:
+    """The baseline: one straight line, cross-validated likewise."""
+    oral, core = [], []
+    for train, test in folds(len(study.oral_c)):
+        skin, reference = samples(study, regions, train)
+        weights, *_ = np.linalg.lstsq(np.column_stack([np.ones(len(skin)), skin]), reference, rcond=None)
+        tested = np.column_stack([np.ones(test.sum()), *(study.skin_c[name][test, which] for name in regions)])
+        whole = ~np.isnan(tested).any(axis=1)
+        core.append(tested[whole] @ weights)
+        oral.append(study.oral_c[test][whole])
+    truth, value = np.concatenate(oral), np.concatenate(core)
+    rmse_c = math.sqrt(float(np.mean((value - truth) ** 2)))
+    lowest_c = float(value[truth >= HIGH_FEVER_C].min())
+    return {
+        "rmse_c": round(rmse_c, 3),
+        "auc": round(area(value, truth >= FEVER_C), 3),
+        "lowest_of_high_fevers_c": round(lowest_c, 3),
+    }
+
+
+def considered(study: Study) -> dict[str, Any]:
+    """Models that were tried and not shipped, beside those that are: first round, and the warm hold-out that chose."""
+    rooms = np.repeat(study.ambient_c[:, None], len(ROUNDS), axis=1)
+    wider = Study(study.oral_c, study.ambient_c, {**study.skin_c, "ambient": rooms})
+    warm = (study.ambient_c < MILD_C, study.ambient_c >= WARM_C)
+    shown: dict[str, Any] = {}
+    for regions in (*REGION_SETS, (*COLUMNS,)):
+        for inputs in (regions, (*regions, "ambient")):
+            shown["+".join(inputs)] = {
+                "first_round": tried(wider, inputs, folds(len(study.oral_c))),
+                "held_out_warm_rooms": tried(wider, inputs, iter([warm])),
+            }
+    return shown
+
+
+def tried(study: Study, inputs: tuple[str, ...], splits: Splits) -> dict[str, float]:
+    """RMSE and AUC of two lines on any inputs, first round."""
+    oral, core = [], []
+    for train, test in splits:
+        model = fit_regions(*samples(study, inputs, train), inputs)
+        values = np.stack([study.skin_c[name][test, 0] for name in inputs], axis=1)
+        whole = ~np.isnan(values).any(axis=1)
+        core += [model.blend(tuple(row), ODDS_LIFT)[0] for row in values[whole].tolist()]
+        oral += study.oral_c[test][whole].tolist()
+    error = np.array(core) - np.array(oral)
+    auc = area(np.array(core), np.array(oral) >= FEVER_C)
+    return {"rmse_c": round(math.sqrt(float(np.mean(error**2))), 3), "auc": round(auc, 3)}
+
+
+def report(study: Study) -> dict[str, Any]:
+    """All figures."""
+    everybody = len(study.oral_c)
+    warm = (study.ambient_c < MILD_C, study.ambient_c >= WARM_C)
+    sets: dict[str, Any] = {}
+    for regions in ((*COLUMNS,), *REGION_SETS):
+        median = told(study, regions, None, folds(everybody))
+        sets["+".join(regions)] = {
+            "first_round": figures(told(study, regions, 0, folds(everybody))),
+            "median_of_rounds": figures(median),
+            "held_out_warm_rooms": figures(told(study, regions, 0, iter([warm]))),
+            "one_straight_line_first_round": plain_line(study, regions, 0),
+            "at_the_gate": consequences(median),
+        }
+    return {"shipped": sets, "considered": considered(study)}
+
+
+def to_toml(coefficients: Coefficients) -> str:
+    """The data file that ships."""
+    values = msgspec.to_builtins(coefficients)
+    models = values.pop("models")
+    lines = ["# Skin to oral temperature: fitted by bench/temperature.py, not edited by hand. See docs/temperature.md."]
+    lines += [
+        f"{key} = {json.dumps(value, ensure_ascii=False)}"
+        for key, value in values.items()
+        if not isinstance(value, dict)
+    ]
+    for section in ("fitted", "widening"):
+        lines += ["", f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values[section].items())]
+    for model in models:
+        lines += ["", "[[models]]"]
+        for key, value in model.items():
+            inline = isinstance(value, dict)
+            pairs = ", ".join(f"{name} = {json.dumps(each)}" for name, each in value.items()) if inline else ""
+            lines.append(f"{key} = {{ {pairs} }}" if inline else f"{key} = {json.dumps(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("csv", type=Path)
+    parser.add_argument("--write", type=Path, help="put the coefficients fitted on everybody here")
+    chosen = parser.parse_args()
+    study = read_study(chosen.csv)
+    if chosen.write:
+        everybody = np.ones(len(study.oral_c), bool)
+        chosen.write.write_text(to_toml(fit(study, everybody)), encoding="utf-8")
+    print(json.dumps(report(study), indent=2))
+
+
+if __name__ == "__main__":
+    main()

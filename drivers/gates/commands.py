@@ -1,0 +1,96 @@
+"""What a host says to a relay board, read back: for a recording of the line to the gate, and for tests.
+
+Confidence V2, as the files beside this one, which write these frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drivers import modbus
+from drivers.checksums import sum8
+from drivers.framing import FrameParser, NoReading
+from drivers.gates.modbus_relay import MODBUS_UNIT
+
+ALL = 0  # in the place of a channel
+
+LCUS_HEAD = b"\xa0"
+LCUS_BYTES = 4
+
+WRITE_COILS = 0x0F
+ABOUT_STATE = (modbus.READ_COILS, modbus.READ_INPUTS)
+TOGGLE = 0x5500
+ALL_COILS = 0x00FF
+PULSE_COILS = 0x0200  # and the ones after it: the board's own timed pulse (Waveshare)
+PULSE_STEP_MS = 100
+MAX_CHANNELS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class RelayCommand:
+    """One command for `channel` (from 1, or ALL): `on`, or toggled where that is None, or on for `pulse_ms`."""
+
+    channel: int
+    on: bool | None
+    taken_at_s: float
+    pulse_ms: int | None = None
+
+
+class LcusCommands(FrameParser[RelayCommand]):
+    """Commands to an LCUS board: A0, channel, on or off, byte sum."""
+
+    def __init__(self) -> None:
+        super().__init__(LCUS_HEAD, LCUS_BYTES)
+
+    def decode(self, frame: bytes, at_s: float) -> RelayCommand | NoReading | None:
+        """The command in one frame."""
+        if sum8(frame[:-1]) != frame[-1]:
+            return None
+        channel, on = frame[1:3]
+        return RelayCommand(channel, bool(on), at_s) if channel and on <= 1 else NoReading.REFUSED
+
+
+class ModbusRelayCommands(FrameParser[RelayCommand]):
+    """Commands to a Modbus board; its answers to them look the same, the questions and answers about state do not."""
+
+    def __init__(self) -> None:
+        functions = (modbus.WRITE_COIL, WRITE_COILS, *ABOUT_STATE)
+        heads = [bytes((MODBUS_UNIT, function)) for function in functions]
+        super().__init__(heads[0], 8, others=heads[1:])
+
+    def needed(self, start: bytearray) -> int:
+        """Eight bytes; longer where coils are counted, shorter where the board tells eight of them."""
+        if start[1] == WRITE_COILS and len(start) >= 7:
+            coils = int.from_bytes(start[4:6], "big")
+            return 9 + start[6] if start[6] == -(-coils // 8) and 0 < coils <= MAX_CHANNELS else 0
+        return 6 if start[1] in ABOUT_STATE and start[2:3] == b"\x01" else 8
+
+    def decode(self, frame: bytes, at_s: float) -> RelayCommand | NoReading | None:
+        """The command in one frame."""
+        if modbus.crc16(frame[: -modbus.CRC_BYTES]) != frame[-modbus.CRC_BYTES :]:
+            return None
+        if frame[1] == WRITE_COILS:
+            return _of_coils(frame, at_s)
+        if frame[1] in ABOUT_STATE:
+            return NoReading.OTHER
+        address, value = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
+        return _of_coil(address, value, at_s) or NoReading.REFUSED
+
+
+def _of_coil(address: int, value: int, at_s: float) -> RelayCommand | None:
+    if address >= PULSE_COILS:
+        channel, on, pulse_ms = address - PULSE_COILS + 1, value > 0, value * PULSE_STEP_MS
+        return RelayCommand(channel, on, at_s, pulse_ms) if channel <= MAX_CHANNELS and on else None
+    channel = ALL if address == ALL_COILS else address + 1
+    if channel > MAX_CHANNELS or value not in (modbus.COIL_ON, modbus.COIL_OFF, TOGGLE):
+        return None
+    return RelayCommand(channel, None if value == TOGGLE else value == modbus.COIL_ON, at_s)
+
+
+def _of_coils(frame: bytes, at_s: float) -> RelayCommand | NoReading:
+    """Several coils at once: read only where the first ones are all switched alike, as the boards' own examples do."""
+    first, coils = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
+    states = int.from_bytes(frame[7:-2], "little")
+    if first == 0 and states in (0, (1 << coils) - 1):
+        return RelayCommand(ALL, states > 0, at_s)
+    return NoReading.OTHER

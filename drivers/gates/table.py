@@ -1,0 +1,58 @@
+"""The gates to choose from: one row each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from drivers.contract import Gate
+from drivers.errors import BadSetting
+from drivers.gates.lcus import LcusGate
+from drivers.gates.modbus_relay import ModbusGate
+from drivers.gates.wiring import Wiring, check_duration
+from drivers.vitals import VitalPart, Vitals
+
+
+class NoGate(VitalPart):
+    """No gate is wired: a pulse takes its time and is counted, no more."""
+
+    def __init__(self) -> None:
+        super().__init__(Vitals("gate"))
+        self.vitals.counters["pulses"] = 0
+
+    async def run(self) -> None:
+        """Nothing to do until cancelled."""
+        self.vitals.ok("no gate is wired")
+        await asyncio.Event().wait()
+
+    async def pulse(self, duration_ms: int) -> None:
+        """Wait as long as a gate would stand open."""
+        check_duration(duration_ms)
+        self.vitals.counters["pulses"] += 1
+        await asyncio.sleep(duration_ms / 1000)
+
+    async def light(self, *, on: bool) -> None:
+        """No lamp is wired."""
+
+    async def passed(self, _limit_s: float) -> bool:
+        """Nobody knows."""
+        return False
+
+
+GATES: dict[str, Callable[[str, Wiring], Gate]] = {
+    "lcus": LcusGate,
+    "modbus-relay": ModbusGate,
+    "none": lambda _port, _wiring: NoGate(),
+}
+
+
+def make_gate(*, driver: str, port: str = "", channel: int = 1, lamp_channel: int = 0, passage_input: int = 0) -> Gate:
+    """The gate `driver` on `port`, relay `channel` from 1; `modbus-relay` is the safe one: its board ends the pulse.
+
+    `lamp_channel` is the relay of the lamp that calls staff, `passage_input` the input of the sensor behind the gate; 0
+    where there is none.
+    """
+    make = GATES.get(driver)
+    if make is None:
+        raise BadSetting(f"gate driver {driver!r} is not known; accepted: {', '.join(sorted(GATES))}")
+    return make(port, Wiring(channel, lamp_channel, passage_input))

@@ -1,0 +1,118 @@
+"""The card reader as a part: asks a SAM-V reader again and again until somebody holds up a card."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from drivers.contract import CardRead, CardUnreadable
+from drivers.errors import DeviceLost
+from drivers.latest import Latest
+from drivers.readers.errors import CodeMalformed
+from drivers.readers.id_card import read_card
+from drivers.readers.repeats import InView
+from drivers.readers.sam_v import FAULTS, FIND, FOUND, OK, READ, SELECT, Reply, SamVReplies
+from drivers.serial_port import SerialLine
+from drivers.vitals import VitalPart
+
+POLL_S = 0.25
+ANSWER_LIMIT_S = 1.0
+READ_LIMIT_S = 3.0  # 112 ms on the wire; the rest is the card's own
+SILENCE_S = 4.0  # a reader answers every question; longer than a slow card takes
+QUIET_S = 0.2  # silence that ends an answer
+MISREADS_TO_TELL = 4  # of a card that stays: about two seconds, then its owner should know
+REPEAT_S = 3.0  # a card that wavers at the edge of the field was not taken away
+
+
+class SamVReader(VitalPart):
+    """The newest card. A card is read once, then it must be taken away, as the readers themselves demand."""
+
+    def __init__(self, line: SerialLine) -> None:
+        super().__init__(line.vitals)
+        self.vitals.counters.update(cards=0, malformed=0, repeats=0, misread=0)
+        self._line = line
+        self._replies = SamVReplies()
+        self._shown = InView(REPEAT_S, most=2)
+        self._cards: Latest[CardRead | CardUnreadable] = Latest()
+        self._answer: asyncio.Future[Reply] | None = None
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counts of the line, the frames and the cards."""
+        return {**self.vitals.counters, **self._replies.counters, "replaced": self._cards.replaced}
+
+    @property
+    def cards(self) -> Latest[CardRead | CardUnreadable]:
+        """The newest card."""
+        return self._cards
+
+    async def run(self) -> None:
+        """Ask and read until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._line.run(self._take), name=f"{self.name} line")
+            tasks.create_task(self._poll(), name=f"{self.name} poll")
+
+    async def _poll(self) -> None:
+        was_read, misreads = False, 0
+        while True:
+            try:
+                if not await self._found():
+                    was_read, misreads = False, 0
+                elif not was_read:
+                    was_read = await self._read()
+                    misreads += not was_read
+                    if misreads == MISREADS_TO_TELL:
+                        self._put(CardUnreadable(time.monotonic()))
+            except DeviceLost:  # the line notices by itself and opens again
+                was_read, misreads = False, 0
+            await asyncio.sleep(POLL_S)
+
+    async def _found(self) -> bool:
+        """Whether a card lies on the reader."""
+        status = (await self._ask(FIND, ANSWER_LIMIT_S)).status
+        if status in FAULTS:
+            self.vitals.broken(FAULTS[status])
+        else:
+            self.vitals.ok()
+        return status == FOUND
+
+    async def _read(self) -> bool:
+        """Select and read the card that was found; False when it must be found again first."""
+        if (await self._ask(SELECT, ANSWER_LIMIT_S)).status == OK:
+            text = (await self._ask(READ, READ_LIMIT_S)).text
+            if text is not None:
+                self._put(self._said(text))
+                return True
+        self.vitals.counters["misread"] += 1
+        return False
+
+    def _said(self, text: bytes) -> CardRead | CardUnreadable:
+        at_s = time.monotonic()
+        try:
+            return read_card(text, at_s)
+        except CodeMalformed:
+            self.vitals.counters["malformed"] += 1
+            return CardUnreadable(at_s)
+
+    def _put(self, card: CardRead | CardUnreadable) -> None:
+        """Hand on a card, once for each time that it is held up."""
+        if self._shown.passes(card.number if isinstance(card, CardRead) else "", card.taken_at_s):
+            self.vitals.counters["cards"] += 1
+            self._cards.put(card)
+        else:
+            self.vitals.counters["repeats"] += 1
+
+    async def _ask(self, question: bytes, limit_s: float) -> Reply:
+        """The answer to `question`; an answer that comes too late for the question before is taken for no card."""
+        self._answer = asyncio.get_running_loop().create_future()
+        await self._line.write(question)
+        try:
+            return await asyncio.wait_for(self._answer, limit_s)
+        except TimeoutError as exc:
+            raise DeviceLost(f"{self.name} does not answer") from exc
+
+    def _take(self, data: bytes, at_s: float) -> bool:
+        replies = self._replies.feed(data, at_s)
+        if replies and self._answer is not None and not self._answer.done():
+            self._answer.set_result(replies[0])
+        return bool(replies)

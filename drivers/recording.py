@@ -1,0 +1,107 @@
+"""Raw bytes of a device with their times, in a file.
+
+The file: `SENTINEL-RECORDING 1`, a space, one JSON object (driver, port, baud) and a newline; then for every piece that
+was read its second since the start (float64, little-endian), its length (uint32, little-endian) and its bytes.
+A file without that head is taken for bare bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from drivers.errors import BadSetting
+
+MAGIC = b"SENTINEL-RECORDING 1 "
+PIECE = struct.Struct("<dI")
+CAP_BYTES = 256 * 1024 * 1024  # five hours of the fastest sensor
+HEAD_CAP_BYTES = 4096
+PIECE_CAP_BYTES = 1024 * 1024
+BARE_PIECE_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes that came together, `at_s` after the start; 0 throughout a file of bare bytes."""
+
+    at_s: float
+    data: bytes
+
+
+class Recorder:
+    """Writes a new recording that only its owner can read, for a reader's bytes are about people."""
+
+    def __init__(self, path: Path, *, driver: str, port: str) -> None:
+        self.recorded_bytes = 0
+        head = {"driver": driver, "port": port}
+        try:
+            self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
+            self._file.write(MAGIC + json.dumps(head).encode() + b"\n")
+        except FileExistsError as exc:
+            raise BadSetting(f"{path} is there already; accepted: a new file") from exc
+        except OSError as exc:
+            raise BadSetting(f"cannot write {path}: {exc.strerror}") from exc
+
+    def write(self, data: bytes, at_s: float) -> None:
+        """Add a piece. Raises BadSetting when the file is full or the disk is."""
+        if self.recorded_bytes + len(data) > CAP_BYTES:
+            raise BadSetting(f"the recording has its full size of {CAP_BYTES // 1024**2} MiB")
+        try:
+            self._file.write(PIECE.pack(at_s, len(data)) + data)
+        except OSError as exc:
+            raise BadSetting(f"cannot write the recording: {exc.strerror}") from exc
+        self.recorded_bytes += len(data)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A file to be replayed; `driver` is "" for bare bytes."""
+
+    path: Path
+    driver: str
+    is_bare: bool
+
+    def pieces(self) -> Iterator[Piece]:
+        """Its bytes in order; a last piece that was not written whole is left out."""
+        with _opened(self.path) as file:
+            if self.is_bare:
+                while data := file.read(BARE_PIECE_BYTES):
+                    yield Piece(0.0, data)
+                return
+            file.readline(HEAD_CAP_BYTES)
+            while len(head := file.read(PIECE.size)) == PIECE.size:
+                at_s, size = PIECE.unpack(head)
+                if size > PIECE_CAP_BYTES:
+                    raise BadSetting(f"{self.path} is damaged: a piece of {size} bytes")
+                data = file.read(size)
+                if len(data) < size:
+                    return
+                yield Piece(at_s, data)
+
+
+def open_recording(path: Path) -> Recording:
+    """The recording in `path`, or its bare bytes. Raises BadSetting where it cannot be read."""
+    with _opened(path) as file:
+        head = file.readline(HEAD_CAP_BYTES)
+    if not head.startswith(MAGIC):
+        return Recording(path, "", is_bare=True)
+    try:
+        return Recording(path, str(json.loads(head.removeprefix(MAGIC))["driver"]), is_bare=False)
+    except (ValueError, KeyError, TypeError) as exc:
+        raise BadSetting(f"{path} is damaged: its head cannot be read") from exc
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as exc:
+        raise BadSetting(f"cannot read {path}: {exc.strerror}") from exc

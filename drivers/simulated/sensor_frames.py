@@ -1,0 +1,101 @@
+"""What the small sensors put on the wire, from their side: readings to bytes, without I/O.
+
+Written apart from the parsers, from the same sources, so that one checks the other.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def _sum8(data: bytes) -> bytes:
+    return bytes((sum(data) % 256,))
+
+
+def _remainder(data: bytes, polynomial: int, width: int, start: int) -> int:
+    """CRC of `data`, bit by bit from the highest."""
+    crc, top = start, 1 << width - 1
+    for byte in data:
+        crc ^= byte << width - 8
+        for _ in range(8):
+            crc = (crc << 1 ^ polynomial if crc & top else crc << 1) & (1 << width) - 1
+    return crc
+
+
+def _crc8(data: bytes) -> bytes:
+    return bytes((_remainder(data, 0x07, 8, 0),))
+
+
+def _modbus_crc(data: bytes) -> bytes:
+    mirrored = bytes(int(f"{byte:08b}"[::-1], 2) for byte in data)
+    crc = _remainder(mirrored, 0x8005, 16, 0xFFFF)
+    return int(f"{crc:016b}"[::-1], 2).to_bytes(2, "little")
+
+
+def _hundredths(*celsius: float) -> bytes:
+    return b"".join(round(value * 100).to_bytes(2, "big", signed=True) for value in celsius)
+
+
+def gy_mcu90614(object_c: float, ambient_c: float) -> bytes:
+    """One frame of a GY-MCU90614."""
+    frame = b"\x5a\x5a\x45\x04" + _hundredths(object_c, ambient_c)
+    return frame + _sum8(frame)
+
+
+def gy_614v(object_c: float, ambient_c: float, body_c: float = 36.5, emissivity_percent: int = 98) -> bytes:
+    """What a GY-614V answers to a read of seven registers from 7."""
+    frame = bytes((0xA4, 0x03, 7, 7, emissivity_percent)) + _hundredths(object_c, ambient_c, body_c)
+    return frame + _sum8(frame)
+
+
+def cjmcu_90614(object_c: float, ambient_c: float) -> bytes:
+    """One frame of a CJMCU-90614."""
+    data = _hundredths(object_c, ambient_c)
+    return b"\x66\x66\x01\x04" + data + _sum8(data)
+
+
+def evo_thermal_33(pixels_c: NDArray[np.floating], ambient_c: float) -> bytes:
+    """One frame of 1024 pixels, °C, of an Evo Thermal 33."""
+    kelvin_tenths = np.rint((np.append(pixels_c.ravel(), ambient_c) + 273.15) * 10).astype("<u2")
+    payload: bytes = kelvin_tenths.tobytes() + bytes(14)
+    crc = _remainder(payload, 0x04C11DB7, 32, 0xFFFFFFFF)
+    return b"\x0d\x00" + payload + struct.pack("<HH", crc >> 16, crc & 0xFFFF)
+
+
+def evo_thermal_ack() -> bytes:
+    """What an Evo Thermal 33 says to a command that it took."""
+    return b"\x14\x05\x00" + _crc8(b"\x14\x05\x00")
+
+
+def pyrousb(object_c: float, ambient_c: float | None = None, status: int = 0) -> bytes:
+    """What a PyroUSB answers: one register, or the four from 0x12 where an ambient temperature is given."""
+    tenths = struct.pack(">h", round(object_c * 10))
+    if ambient_c is not None:
+        tenths += tenths + struct.pack(">hH", round(ambient_c * 10), status)
+    answer = bytes((1, 4, len(tenths))) + tenths
+    return answer + _modbus_crc(answer)
+
+
+def optris(celsius: float) -> bytes:
+    """What an Optris answers to a question about a temperature."""
+    return round(celsius * 10 + 1000).to_bytes(2, "big")
+
+
+def tof10120(distance_mm: int) -> bytes:
+    """One line of a TOF10120."""
+    return b"%dmm\r\n" % distance_mm
+
+
+def evo_mini(raw_mm: int) -> bytes:
+    """One frame of an Evo Mini with one pixel; 0, 1 and 65535 are no distances."""
+    frame = b"T" + raw_mm.to_bytes(2, "big")
+    return frame + _crc8(frame)
+
+
+def tofsense(distance_mm: int, running_ms: int = 36766) -> bytes:
+    """One frame of a TOFSense."""
+    frame = b"\x57\x00\xff\x00" + struct.pack("<I", running_ms) + distance_mm.to_bytes(3, "little") + b"\0\x03\0\xff"
+    return frame + _sum8(frame)

@@ -1,0 +1,41 @@
+"""CJMCU-90614: an MLX90614 behind a small controller on a UART.
+
+Confidence V2: two vendors' texts and a driver; the frame in the tests is a real one. Its sum covers the four data bytes
+only, so a zeroed frame passes it; that the object comes before the sensor itself is the order of all sister boards.
+"""
+
+from __future__ import annotations
+
+from drivers.checksums import sum8
+from drivers.contract import SpotReading
+from drivers.framing import FrameParser, NoReading
+from drivers.thermometers import mlx90614
+
+HEADER = b"\x66\x66\x01\x04"  # measured by itself, 4 data bytes
+ANSWER_HEADER = b"\x66\x66\x02\x04"  # measured when asked
+FRAME_BYTES = 9
+BAUDS = (115200, 9600, 57600)
+
+
+def command(code: int) -> bytes:
+    """One of the commands, which carry no sum."""
+    return bytes((0x66, 0x66, code, 0x56))
+
+
+CONTINUOUS = command(0x01)
+QUERY = command(0x02)
+SET_BAUD = {9600: command(0x11), 57600: command(0x12), 115200: command(0x13)}
+
+START_UP = (CONTINUOUS,)
+
+
+class Cjmcu90614(FrameParser[SpotReading]):
+    """Frames of the board: object and ambient, big-endian, °C times 100."""
+
+    def __init__(self) -> None:
+        super().__init__(HEADER, FRAME_BYTES, others=(ANSWER_HEADER,))
+
+    def decode(self, frame: bytes, at_s: float) -> SpotReading | NoReading | None:
+        """The reading of one frame."""
+        data = frame[4:-1]
+        return mlx90614.reading(data, at_s) if sum8(data) == frame[-1] else None

@@ -1,0 +1,62 @@
+"""TeraRanger Evo Thermal 33: a 32x32 thermal array (Heimann) on USB, or on a UART by its backboard.
+
+Confidence V2: the maker's sample code with its forks, and the maker's own fever application; CRCs recomputed, no
+hardware was at hand. In which direction the rows run was not found: align it with the camera.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from drivers.checksums import crc32_mpeg2
+from drivers.contract import ThermalFrame
+from drivers.framing import FrameParser, NoReading
+from drivers.terabee import ack_bytes, command
+
+ROWS, COLS = 32, 32
+HEADER = b"\x0d\x00"
+ACK_HEAD = b"\x14"
+FRAME_BYTES = 2070  # header, 1032 words, CRC
+BAUDS = (115200, 460800)  # USB, backboard
+PIXELS_C = (-40.0, 1000.0)  # no range of the maker's was found; this is wider than the sensor's kind has
+AMBIENT_C = (-40.0, 125.0)
+
+ACTIVATE = command(0x00, 0x52, 0x02, 0x01)
+DEACTIVATE = command(0x00, 0x52, 0x02, 0x00)
+
+
+def set_emissivity(emissivity: float) -> bytes:
+    """Emissivity above 0, up to 1, in hundredths; skin is 0.98."""
+    if not 0 < emissivity <= 1:
+        raise ValueError(f"emissivity is above 0 and at most 1, not {emissivity}")
+    return command(0x00, 0x51, round(emissivity * 100))
+
+
+START_UP = (set_emissivity(0.98), ACTIVATE)
+
+
+class EvoThermal33(FrameParser[ThermalFrame]):
+    """Frames of the sensor, and acknowledgements between them. `mirror` turns each row round."""
+
+    def __init__(self, mirror: bool = False) -> None:
+        super().__init__(HEADER, FRAME_BYTES, others=(ACK_HEAD,))
+        self._step = -1 if mirror else 1
+
+    def needed(self, start: bytearray) -> int:
+        """A frame, or an acknowledgement."""
+        return FRAME_BYTES if start.startswith(HEADER) else ack_bytes(start, HEADER[0])
+
+    def decode(self, frame: bytes, at_s: float) -> ThermalFrame | NoReading | None:
+        """1024 pixels and the sensor's own temperature, little-endian tenths of a kelvin; CRC, its high word first."""
+        if len(frame) < FRAME_BYTES:
+            return NoReading.OTHER
+        words = np.frombuffer(frame, "<u2", offset=len(HEADER))
+        if crc32_mpeg2(frame[len(HEADER) : -4]) != int(words[-2]) << 16 | int(words[-1]):
+            return None
+        celsius = words[: ROWS * COLS + 1] / 10 - 273.15
+        pixels_c, ambient_c = celsius[:-1], float(celsius[-1])
+        low, high = PIXELS_C
+        if pixels_c.min() < low or pixels_c.max() > high or not AMBIENT_C[0] <= ambient_c <= AMBIENT_C[1]:
+            return NoReading.REFUSED
+        picture = pixels_c.astype(np.float32).reshape(ROWS, COLS)[:, :: self._step]
+        return ThermalFrame(picture, ambient_c, at_s)

@@ -1,0 +1,58 @@
+"""Calex PyroUSB: an industrial spot thermometer that speaks Modbus RTU.
+
+Confidence V2: two copies of the maker's manual; CRCs recomputed, no hardware was at hand. An answer does not say which
+registers it holds: one register is the filtered temperature, four are what `QUERY` asks for. The PyroMiniBus has other
+addresses and is another device.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from drivers import modbus
+from drivers.contract import SpotReading
+from drivers.framing import FrameParser, NoReading
+
+UNIT = 1
+ANY_UNIT = 255  # the sensor answers to this as well
+READ_HOLDING, READ_INPUT = 0x03, 0x04
+FILTERED_REGISTER = 0x12  # then unfiltered, the sensor's own temperature and the status bits
+ONE_REGISTER, FOUR_REGISTERS = 2, 8
+OVERHEAD_BYTES = 5  # unit, function, count, CRC
+BAUDS = (9600,)
+OBJECT_C = (-40.0, 2000.0)  # the widest of the maker's models
+AMBIENT_C = (-40.0, 125.0)
+FAULTS = 0b11111  # error, sensor too cold, too hot, object too cold, too hot
+
+QUERY = modbus.request(UNIT, READ_INPUT, FILTERED_REGISTER, 4)
+_HEADS = [
+    bytes((unit, function, count))
+    for unit in (UNIT, ANY_UNIT)
+    for function in (READ_INPUT, READ_HOLDING)
+    for count in (ONE_REGISTER, FOUR_REGISTERS)
+]
+
+
+class PyroUsb(FrameParser[SpotReading]):
+    """Answers of the sensor: tenths of a degree, big-endian; refused while it reports a fault."""
+
+    def __init__(self) -> None:
+        super().__init__(_HEADS[0], OVERHEAD_BYTES, others=_HEADS[1:])
+
+    def needed(self, start: bytearray) -> int:
+        """The third byte counts the bytes of the registers."""
+        return OVERHEAD_BYTES + start[2]
+
+    def decode(self, frame: bytes, at_s: float) -> SpotReading | NoReading | None:
+        """The reading of one answer; without an ambient temperature when it holds one register."""
+        if modbus.crc16(frame[: -modbus.CRC_BYTES]) != frame[-modbus.CRC_BYTES :]:
+            return None
+        object_c = struct.unpack_from(">h", frame, 3)[0] / 10
+        ambient_c, status = None, 0
+        if frame[2] == FOUR_REGISTERS:
+            _, ambient_tenths, status = struct.unpack_from(">hhH", frame, 5)
+            ambient_c = ambient_tenths / 10
+        possible = OBJECT_C[0] <= object_c <= OBJECT_C[1] and (
+            ambient_c is None or AMBIENT_C[0] <= ambient_c <= AMBIENT_C[1]
+        )
+        return SpotReading(object_c, ambient_c, at_s) if possible and not status & FAULTS else NoReading.REFUSED

@@ -1,0 +1,79 @@
+"""`edge-agent calibrate`: what an installer does with a black body in hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import msgspec
+import typer
+
+from config.errors import SettingsError
+from config.settings import Settings, load_settings
+from drivers.errors import DriverError
+from edge_agent.calibration import BadCalibration, Calibration, Point, made_of, save_calibration
+
+app = typer.Typer(no_args_is_help=True, help="校准 Calibrate a device of this box.")
+DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
+
+
+@app.callback()
+def calibrate() -> None:
+    """Calibrate a device of this box."""
+
+
+@app.command()
+def thermometer(
+    by: Annotated[str, typer.Option(help="Who calibrates.")],
+    reference: Annotated[list[float], typer.Option(help="Black-body temperature in °C; give it twice or more.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")] = DEFAULT_CONFIG,
+    serial: Annotated[str, typer.Option(help="Serial number of the sensor.")] = "",
+    seconds: Annotated[float, typer.Option(help="How long to read each black body.", min=1, max=120)] = 15.0,
+    reference_uncertainty: Annotated[
+        float, typer.Option(help="Standard uncertainty of the black body in °C.", min=0, max=1)
+    ] = 0.1,
+    valid_days: Annotated[int, typer.Option(help="Days until it expires.", min=1, max=730)] = 365,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Find the thermometer's correction against a black body; the agent must not be running."""
+    try:
+        settings = load_settings(config)
+        points, ambients_c = zip(*(_point(settings, each, seconds, ask=not yes) for each in reference), strict=True)
+        told_c = [each for some in ambients_c for each in some]
+        now = datetime.now(UTC)
+        made = made_of(
+            points,
+            reference_uncertainty,
+            driver=settings.thermometer.driver,
+            serial=serial,
+            by=by,
+            at=now,
+            expires_at=now + timedelta(days=valid_days),
+            ambient_c=round(median(told_c), 2) if told_c else None,
+        )
+        _show(made, ask=not yes)
+        path = save_calibration(made, Path(settings.box.data_dir))
+    except (BadCalibration, SettingsError, DriverError, OSError) as exc:
+        typer.echo(f"edge-agent: {exc}", err=True)
+        raise typer.Exit(1) from exc
+    typer.echo(msgspec.json.encode(made).decode() if as_json else f"kept in {path}; restart the agent")
+
+
+def _point(settings: Settings, reference_c: float, seconds: float, *, ask: bool) -> tuple[Point, list[float]]:
+    from edge_agent.black_body import read_point
+
+    if ask:
+        typer.prompt(f"Let a black body of {reference_c:g} °C fill the view, then press Enter", "", show_default=False)
+    point, ambients_c = read_point(settings.thermometer, reference_c, seconds)
+    typer.echo(f"{reference_c:g} °C: read {point.read_c:.2f} ± {point.scatter_c:.2f} °C ({point.readings})", err=True)
+    return point, ambients_c
+
+
+def _show(made: Calibration, *, ask: bool) -> None:
+    found = f"offset {made.offset_c:+.2f} °C, residual {made.residual_c:.2f} °C, left over {made.uncertainty_c:.2f} °C"
+    typer.echo(found, err=True)
+    if ask:
+        typer.confirm("Keep it?", abort=True)

@@ -1,0 +1,150 @@
+"""A thermometer's correction against a black body: computed, refused where it makes no sense, kept with its past.
+
+Only an offset is fitted: over the few degrees that matter a wrong slope shows as residual, and a residual is a reason
+to refuse the sensor, not to bend its readings.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from statistics import fmean, median, pstdev
+
+import msgspec
+
+from config.errors import SettingsError
+from config.settings import Thermometer
+
+FILE_NAME = "thermometer-calibration.json"
+LEAST_READINGS = 5
+BLACK_BODY_C = (30.0, 45.0)
+LEAST_APART_C = 2.0
+MOST_SCATTER_C = 0.5
+MOST_OFFSET_C = 5.0
+MOST_RESIDUAL_C = 0.3  # what China allows a forehead thermometer as its whole error
+EXPIRED_FACTOR = 2.0
+
+_LOG = logging.getLogger(__name__)
+
+
+class BadCalibration(Exception):
+    """What was measured cannot be a calibration; the message says why and what to do."""
+
+
+class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the sensor said of a black body at `reference_c`: median and standard deviation of `readings` values."""
+
+    reference_c: float
+    read_c: float
+    scatter_c: float
+    readings: int
+
+
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`offset_c` is to be added to every reading; `uncertainty_c` what is left (standard, with the black body's).
+
+    `residual_c` is the greatest error of a point after the correction.
+    """
+
+    driver: str
+    serial: str
+    by: str
+    at: datetime
+    expires_at: datetime
+    ambient_c: float | None
+    points: tuple[Point, ...]
+    offset_c: float
+    residual_c: float
+    uncertainty_c: float
+
+
+def point_of(reference_c: float, read_c: Sequence[float]) -> Point:
+    """The point that readings of one black body make. Raises BadCalibration."""
+    low, high = BLACK_BODY_C
+    if not low <= reference_c <= high:
+        raise BadCalibration(f"a black body of {reference_c:g} °C says nothing of skin: choose {low:g} to {high:g} °C")
+    if len(read_c) < LEAST_READINGS:
+        raise BadCalibration(f"{len(read_c)} readings at {reference_c:g} °C: {LEAST_READINGS} are needed")
+    point = Point(reference_c, round(median(read_c), 3), round(pstdev(read_c), 3), len(read_c))
+    if point.scatter_c > MOST_SCATTER_C:
+        raise BadCalibration(
+            f"readings at {reference_c:g} °C scatter by {point.scatter_c} °C: let it settle, hold still"
+        )
+    return point
+
+
+def made_of(
+    points: tuple[Point, ...],
+    reference_uncertainty_c: float,
+    *,
+    driver: str,
+    serial: str,
+    by: str,
+    at: datetime,
+    expires_at: datetime,
+    ambient_c: float | None,
+) -> Calibration:
+    """The calibration that `points` make. Raises BadCalibration."""
+    references = [point.reference_c for point in points]
+    if len(points) < 2 or max(references) - min(references) < LEAST_APART_C:
+        raise BadCalibration(f"two black-body temperatures at least {LEAST_APART_C:g} °C apart are needed")
+    errors = [point.reference_c - point.read_c for point in points]
+    offset_c = fmean(errors)
+    residual_c = max(abs(error - offset_c) for error in errors)
+    if abs(offset_c) > MOST_OFFSET_C:
+        raise BadCalibration(f"the sensor is {-offset_c:+.1f} °C off: was it the black body that it saw?")
+    if residual_c > MOST_RESIDUAL_C:
+        raise BadCalibration(f"{residual_c:.2f} °C are left at one point: an offset does not mend this sensor")
+    noise_c = max(point.scatter_c for point in points)
+    return Calibration(
+        driver=driver,
+        serial=serial,
+        by=by,
+        at=at,
+        expires_at=expires_at,
+        ambient_c=ambient_c,
+        points=points,
+        offset_c=round(offset_c, 3),
+        residual_c=round(residual_c, 3),
+        uncertainty_c=round(math.hypot(residual_c, reference_uncertainty_c, noise_c), 3),
+    )
+
+
+def save_calibration(calibration: Calibration, data_dir: Path) -> Path:
+    """Put it in `data_dir` in the place of the last one. Raises OSError."""
+    path = data_dir / FILE_NAME
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n")
+    return fresh.replace(path)
+
+
+def load_calibration(data_dir: Path) -> Calibration | None:
+    """The calibration in `data_dir`, None where there is none. Raises SettingsError."""
+    path = data_dir / FILE_NAME
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Calibration)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as exc:
+        raise SettingsError(f"{path}: {exc}; calibrate again or remove it") from exc
+
+
+def calibrated(thermometer: Thermometer, data_dir: Path, now: datetime) -> Thermometer:
+    """The settings with the calibration of `data_dir` in the place of theirs; an expired one counts with more doubt.
+
+    Raises SettingsError.
+    """
+    found = load_calibration(data_dir)
+    if found is None:
+        return thermometer
+    if found.driver != thermometer.driver:
+        _LOG.warning("the calibration is of a %s, not of this %s: not used", found.driver, thermometer.driver)
+        return thermometer
+    expired = now >= found.expires_at
+    if expired:
+        _LOG.warning("the calibration expired on %s", found.expires_at.date())
+    uncertainty_c = found.uncertainty_c * (EXPIRED_FACTOR if expired else 1.0)
+    return msgspec.structs.replace(thermometer, offset_c=found.offset_c, sensor_uncertainty_c=uncertainty_c)

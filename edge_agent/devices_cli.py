@@ -1,0 +1,228 @@
+"""`edge-agent devices`: what an installer does with a cable in one hand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from config.errors import SettingsError
+from config.settings import load_settings
+from drivers.errors import BadSetting, DriverError
+from edge_agent.signals import until_signalled
+
+app = typer.Typer(no_args_is_help=True, help="设备 The devices on this box: list, probe, watch, record, replay.")
+DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
+SHOW_EVERY_S = 0.25
+NEWS_LIMIT_S = 2.0
+
+NameArgument = Annotated[str, typer.Argument(help="A section of the settings (thermometer, reader), or a driver.")]
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")]
+PortOption = Annotated[
+    str, typer.Option("--port", help="Port of the driver NAME: a path, usb:VID:PID[:SERIAL] or usb@LOCATION.")
+]
+BaudOption = Annotated[int | None, typer.Option("--baud", help="Rate of the line [tries those of the driver].")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn a fault of a device or a setting into one sentence and an exit."""
+    try:
+        yield
+    except (SettingsError, BadSetting) as exc:
+        raise _ended(str(exc), 2) from exc
+    except DriverError as exc:
+        raise _ended(str(exc), 1) from exc
+    except ExceptionGroup as group:
+        known, bugs = group.split(DriverError)
+        if known is None or bugs is not None:
+            raise
+        raise _ended(str(known.exceptions[0]), 2) from group
+
+
+def _ended(message: str, code: int) -> typer.Exit:
+    typer.echo(f"edge-agent: {message}", err=True)
+    return typer.Exit(code)
+
+
+@app.command("list")
+def list_ports(as_json: JsonOption = False) -> None:
+    """List the serial ports with the names that they keep."""
+    from drivers.ports import list_serial_ports, stable_name
+
+    ports = list_serial_ports()
+    named = [{"name": stable_name(port, ports), **port.to_dict()} for port in ports]
+    if as_json:
+        typer.echo(json.dumps(named, ensure_ascii=False))
+        return
+    for port in ports:
+        usb = f"{port.vendor_id:04x}:{port.product_id:04x}" if port.vendor_id is not None else "no USB"
+        typer.echo(f"{port.device}  {usb}  {port.serial or '-'}  {port.location or '-'}  {port.product or '-'}")
+        typer.echo(f'    port = "{stable_name(port, ports)}"')
+    if not ports:
+        typer.echo("no serial port is there")
+
+
+@app.command()
+def probe(
+    ports: Annotated[list[str] | None, typer.Argument(help="Ports to try [all].", metavar="[PORT...]")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find out what is plugged in, and propose the settings for it; takes up to half a minute."""
+    from drivers.probe import probe_all, proposed_settings
+
+    with told():
+        findings = asyncio.run(until_signalled(probe_all(ports or ())))
+    if findings is None:
+        raise typer.Exit(130)
+    if not findings:
+        raise _ended("no serial port is there", 1)
+    proposal = proposed_settings(findings)
+    if as_json:
+        found = {"ports": [finding.to_dict() for finding in findings], "toml": proposal}
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    for finding in findings:
+        typer.echo(finding.line())
+    typer.echo(f"\n{proposal}" if proposal else "")
+
+
+@app.command()
+def watch(
+    name: NameArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+    port: PortOption = "",
+    baud: BaudOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the readings of one device with their age, until Ctrl-C; the agent must not be running."""
+    from drivers.tap import Tap
+
+    _log_to_terminal()
+    with told():
+        driver, where, rate = _device(name, config, port, baud)
+        asyncio.run(until_signalled(_watch(Tap(name, _dialect(driver), where, rate), as_json)))
+
+
+async def _watch(tap: Any, as_json: bool) -> None:
+    from drivers.plain import plain, sentence
+
+    sequence = 0
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(tap.run(), name="tap")
+        while True:
+            try:
+                async with asyncio.timeout(NEWS_LIMIT_S):
+                    sequence, (at_s, reading) = await tap.readings.after(sequence)
+            except TimeoutError:
+                news = {"state": tap.health.state.value, "detail": tap.health.detail or "no reading"}
+            else:
+                news = {**plain(reading), "age_s": round(time.monotonic() - at_s, 3)}
+            typer.echo(json.dumps(news, ensure_ascii=False) if as_json else sentence(news))
+            await asyncio.sleep(SHOW_EVERY_S)
+
+
+@app.command()
+def record(
+    name: NameArgument,
+    file: Annotated[Path, typer.Argument(help="New file for the raw bytes and their times.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    port: PortOption = "",
+    baud: BaudOption = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long [at Ctrl-C].", min=0.1)] = None,
+) -> None:
+    """Record the raw bytes of one device; a reader's are about people, so only the file's owner can read it."""
+    from drivers.recording import Recorder
+    from drivers.tap import Tap
+
+    _log_to_terminal()
+    with told():
+        driver, where, rate = _device(name, config, port, baud)
+        started_s = time.monotonic()
+        with closing(Recorder(file, driver=driver, port=where)) as recorder:
+            dialect = _dialect(driver)
+            asked = tuple(question for question in dialect.questions if question not in dialect.private)
+            tap = Tap(
+                name,
+                replace(dialect, questions=asked),
+                where,
+                rate,
+                lambda data, at_s: recorder.write(data, at_s - started_s),
+            )
+            asyncio.run(until_signalled(_run_for(tap, seconds)))
+    counts = tap.counters
+    typer.echo(
+        f"{file}: {recorder.recorded_bytes} bytes in {time.monotonic() - started_s:.1f} s; {counts['frames']} frames, "
+        f"{counts['bad_checksum']} with a wrong sum, {counts['resync_bytes']} bytes of none"
+    )
+
+
+async def _run_for(tap: Any, limit_s: float | None) -> None:
+    try:
+        async with asyncio.timeout(limit_s):
+            await tap.run()
+    except TimeoutError:
+        return
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A recording, or a file of bare bytes.")],
+    driver: Annotated[str, typer.Option(help="Driver that decodes it [the one that was recorded].")] = "",
+    as_json: JsonOption = False,
+    pixels: Annotated[bool, typer.Option(help="With every pixel of a thermal frame.")] = False,
+) -> None:
+    """Decode recorded bytes without the device: a line a reading, then the counts; JSON unless for a terminal."""
+    from drivers.plain import plain, sentence
+    from drivers.recording import open_recording
+    from drivers.replay import Replay
+
+    show = json.dumps if as_json or not sys.stdout.isatty() else sentence
+    with told():
+        recording = open_recording(file)
+        replayed = Replay(_dialect(driver or recording.driver))
+        for at_s, reading in replayed.readings(recording.pieces()):
+            when = {} if recording.is_bare else {"at_s": round(at_s, 3)}
+            typer.echo(show({**when, **plain(reading, pixels=pixels)}))
+    typer.echo(show(replayed.counts))
+
+
+def _device(name: str, config: Path, port: str, baud: int | None) -> tuple[str, str, int | None]:
+    """Driver, port and rate of the device that was named."""
+    from drivers.dialects import DIALECTS, RELAYS
+
+    if name in DIALECTS and port:
+        driver, where, rate = name, port, baud
+    elif name in DIALECTS:
+        raise BadSetting(f"{name} is a driver: say where it is with --port")
+    else:
+        section: Any = getattr(load_settings(config), name, None)
+        if not hasattr(section, "driver"):
+            raise BadSetting(f"{name!r} is no device; accepted: thermometer, reader, {', '.join(DIALECTS)}")
+        driver, where = section.driver, port or section.port
+        rate = baud or getattr(section, "baud", None)
+    if driver in RELAYS:
+        raise BadSetting(f"{driver}: a relay says nothing by itself; watch its state with edge-agent doctor")
+    return driver, where, rate
+
+
+def _dialect(driver: str) -> Any:
+    from drivers.dialects import DIALECTS
+
+    if driver not in DIALECTS:
+        raise BadSetting(f"{driver or 'no driver'!r} is not known here; accepted: {', '.join(DIALECTS)}")
+    return DIALECTS[driver]
+
+
+def _log_to_terminal() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)

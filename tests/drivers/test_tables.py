@@ -1,0 +1,20 @@
+"""What can be set is what can be made."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import msgspec
+
+from config.settings import Settings, ThermometerDriver
+from drivers.dialects import DIALECTS, THERMOMETERS, section_of
+from drivers.distance.table import DISTANCE_SENSORS
+
+
+def test_the_settings_name_the_thermometers_of_the_table() -> None:
+    assert set(get_args(ThermometerDriver)) == set(THERMOMETERS)
+
+
+def test_every_device_belongs_in_a_section_that_takes_it() -> None:
+    for driver in DIALECTS.keys() - DISTANCE_SENSORS.keys():
+        msgspec.convert({section_of(driver): {"driver": driver}}, Settings, strict=True)
