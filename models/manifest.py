@@ -18,6 +18,7 @@ class PackKind(StrEnum):
     """What a pack is for."""
 
     FACE_DETECTOR = "face-detector"
+    MASK_JUDGE = "mask-judge"
     FACE_EMBEDDING = "face-embedding"
     LIVENESS = "liveness"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -19,11 +20,19 @@ from models.session import Session
 Decode = Callable[[Mapping[str, NDArray[np.float32]], int, int, float], Candidates]
 
 
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """How candidates become faces: those that overlap more than `overlap` are one; `average` joins their boxes too."""
+
+    overlap: float
+    average: bool = False
+
+
 class NetworkDetector:
     """A `FaceDetector` over one loaded network whose input is (1, 3, height, width) float32 BGR 0..255.
 
-    `size` is the long side of the input in pixels, where the network leaves it open; boxes that overlap more than
-    `same_face` are one face. Raises ModelDamaged when the network lacks one of `outputs`.
+    `size` is the long side of the input in pixels, where the network leaves it open. Raises ModelDamaged when the
+    network lacks one of `outputs`.
     """
 
     def __init__(
@@ -31,9 +40,9 @@ class NetworkDetector:
         name: str,
         session: Session,
         decode: Decode,
+        merge: Merge,
         *,
         outputs: frozenset[str],
-        same_face: float,
         size: int,
         score: float,
     ) -> None:
@@ -45,7 +54,7 @@ class NetworkDetector:
         self._name = name
         self._session = session
         self._decode = decode
-        self._same_face = same_face
+        self._merge = merge
         self._size = size
         self._score = score
         self._input = session.inputs[0].name
@@ -60,7 +69,7 @@ class NetworkDetector:
         plan = self._plan(image.shape[1], image.shape[0])
         blob = cv2.dnn.blobFromImage(plan.apply(image))
         outputs = self._session.run({self._input: blob})
-        return faces(self._decode(outputs, plan.width, plan.height, self._score), plan, self._same_face)
+        return faces(self._decode(outputs, plan.width, plan.height, self._score), plan, self._merge)
 
     def _plan(self, width: int, height: int) -> Letterbox:
         if self._fixed_width and self._fixed_height:
@@ -68,26 +77,38 @@ class NetworkDetector:
         return Letterbox.fit(width, height, self._size)
 
 
-def faces(found: Candidates, plan: Letterbox, same_face: float) -> list[Face]:
+def faces(found: Candidates, plan: Letterbox, merge: Merge) -> list[Face]:
     """One face for each group of overlapping candidates, in pixels of the picture, best score first."""
-    kept, owner = greedy_nms(found.boxes, found.scores, same_face)
-    boxes = plan.boxes_back(found.boxes[kept])
+    kept, owner = greedy_nms(found.boxes, found.scores, merge.overlap)
+    shares = _shares(found.scores, owner, len(kept))
+    boxes = plan.boxes_back(_mean(found.boxes, shares, owner, len(kept)) if merge.average else found.boxes[kept])
     boxes[:, 2:] -= boxes[:, :2]
     landmarks = plan.points_back(found.landmarks[kept])
     scores = found.scores[kept]
-    masks = [None] * len(kept) if found.mask is None else _vote(found.mask, found.scores, owner, len(kept))
+    masks = [None] * len(kept) if found.mask is None else _masks(_mean(found.mask, shares, owner, len(kept)))
     return [
         Face((float(box[0]), float(box[1]), float(box[2]), float(box[3])), float(score), points, mask)
         for box, score, points, mask in zip(boxes, scores, landmarks, masks, strict=True)
     ]
 
 
-def _vote(
-    mask: NDArray[np.float32], scores: NDArray[np.float32], owner: NDArray[np.intp], count: int
-) -> list[MaskScores]:
-    """Every candidate of a face has a say in its mask state, weighted by its squared score."""
+def _shares(scores: NDArray[np.float32], owner: NDArray[np.intp], count: int) -> NDArray[np.float32]:
+    """What each candidate (n, 1) has to say about its face: its squared score, all of one face adding up to 1."""
     weight = scores**2
-    total = np.zeros((count, 3), np.float64)
-    np.add.at(total, owner, mask * weight[:, None])
-    total /= total.sum(axis=1, keepdims=True)
-    return [MaskScores(float(row[0]), float(row[1]), float(row[2])) for row in total]
+    total = np.zeros(count, np.float32)
+    np.add.at(total, owner, weight)
+    return np.asarray((weight / total[owner])[:, None], np.float32)
+
+
+def _mean(
+    values: NDArray[np.float32], shares: NDArray[np.float32], owner: NDArray[np.intp], count: int
+) -> NDArray[np.float32]:
+    """The mean of the candidates' `values` (n, k) for each face, (count, k)."""
+    mean = np.zeros((count, values.shape[1]), np.float32)
+    np.add.at(mean, owner, values * shares)
+    return mean
+
+
+def _masks(states: NDArray[np.float32]) -> list[MaskScores]:
+    states = states / states.sum(axis=1, keepdims=True)
+    return [MaskScores(float(row[0]), float(row[1]), float(row[2])) for row in states]

@@ -53,7 +53,11 @@ def test_nobody_there(make_network: MakeNetwork) -> None:
     assert detector.detect(np.zeros((480, 640, 3), np.uint8)) == []
 
 
-@pytest.mark.skipif(not (PACKAGE_DIR / "sentinel_face.onnx").exists(), reason="the built-in model has not landed")
-def test_the_built_in_model_is_the_pinned_one() -> None:
+def test_the_built_in_models_are_the_pinned_ones() -> None:
     states = {status.pack.name: status.state for status in PackShelf().verify()}
     assert states["sentinel"] is PackState.READY
+    assert states["sentinel-mask"] is PackState.READY
+
+
+def test_the_built_in_models_are_small() -> None:
+    assert sum(path.stat().st_size for path in PACKAGE_DIR.glob("*.onnx")) <= 2_000_000
