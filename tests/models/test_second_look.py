@@ -52,6 +52,14 @@ def test_a_detector_without_masks_takes_the_second_answer(make_network: MakeNetw
     assert judged.mask.none == pytest.approx(0.7)
 
 
+def test_a_sure_answer_stands(make_network: MakeNetwork) -> None:
+    sure, unsure = MaskScores(0.95, 0.03, 0.02), MaskScores(0.5, 0.3, 0.2)
+    first, second = look(make_network, [[0.0, 0.0, 1.0]], face(sure), face(unsure))
+    assert first.mask == sure
+    assert second.mask is not None
+    assert second.mask.none > 0.9
+
+
 def test_nobody_there_needs_no_look(make_network: MakeNetwork) -> None:
     assert look(make_network, [[1.0, 0.0, 0.0]]) == []
 
