@@ -16,13 +16,18 @@ from config.errors import SettingsError
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}$", description="1-40 of a-z, 0-9 and -")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
-ThermometerDriver = Literal["gy-mcu90640", "gy-mcu90614"]
+ThermometerDriver = Literal[
+    "gy-mcu90640", "gy-mcu90614", "gy-614v", "cjmcu-90614", "evo-thermal-33", "pyrousb", "optris", "optris-hr"
+]
+SkinRegion = Literal["forehead_center", "forehead_max", "canthi_max", "face_max"]
 ReaderDriver = Literal["qr-line"]
+CardReaderDriver = Literal["none", "sam-v"]
 Provider = Literal["document-number", "simulated"]
 GateDriver = Literal["lcus", "modbus-relay", "none"]
 _OUTPUTS = "auto, auto:FILE, default, null or wav:FILE"
 Output = Annotated[str, Meta(pattern=r"^(auto|default|null|(auto|wav):.+)$", description=_OUTPUTS)]
 Language = Literal["zh-CN", "yue", "en"]
+TimeOfDay = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="HH:MM")]
 
 
 class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,24 +72,36 @@ class Thermometer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     covers: tuple[Fraction, Fraction, Fraction, Fraction] = (0.0, 0.0, 1.0, 1.0)
     offset_c: Annotated[float, Meta(ge=-5, le=5)] = 0.0
     sensor_uncertainty_c: Annotated[float, Meta(ge=0, le=5)] = 0.2
+    ambient_offset_c: Annotated[float, Meta(ge=-20, le=20)] = 0.0
+    spot_region: SkinRegion = "forehead_center"
 
 
 class Reader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which code reader, where, and who understands its codes, asked in turn."""
+    """Which code reader, where, and who understands its codes, asked in turn; the camera may read codes as well."""
 
     driver: ReaderDriver = "qr-line"
     port: str = "/dev/sentinel-reader"
     baud: Annotated[int, Meta(ge=1200, le=921600)] = 115200
     providers: Annotated[tuple[Provider, ...], Meta(min_length=1)] = ("document-number",)
+    camera: bool = True
+
+
+class CardReader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which reader of identity cards, and where."""
+
+    driver: CardReaderDriver = "none"
+    port: str = "/dev/sentinel-card-reader"
 
 
 class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which relay opens the gate, and for how long."""
+    """Which relay opens the gate and for how long, and what else is wired to its board; 0 is nothing."""
 
     driver: GateDriver = "none"
     port: str = "/dev/sentinel-gate"
     channel: Annotated[int, Meta(ge=1, le=8)] = 1
     pulse_ms: Annotated[int, Meta(ge=100, le=10000)] = 700
+    lamp_channel: Annotated[int, Meta(ge=0, le=8)] = 0
+    passage_input: Annotated[int, Meta(ge=0, le=8)] = 0
 
 
 class Speaker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +109,25 @@ class Speaker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     output: Output = "auto"
     language: Language = "zh-CN"
+
+
+class Announcer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How loud, when and in which languages people are spoken to; a volume is a share of the full amplitude.
+
+    A span of hours runs from its first to its second time, over midnight where that comes earlier; equal times mean
+    never. The night volume is 10 dB under the day's, as GB 3096 class 1 (homes) has 55 dB by day and 45 dB by night.
+    """
+
+    day_volume: Fraction = 0.8
+    night_volume: Fraction = 0.25
+    night: tuple[TimeOfDay, TimeOfDay] = ("22:00", "06:00")
+    quiet: tuple[TimeOfDay, TimeOfDay] = ("21:00", "07:00")
+    also: tuple[Language, ...] = ()
+    turn_s: Annotated[float, Meta(ge=3, le=120)] = 8.0
+    hint_after_s: Annotated[float, Meta(ge=1, le=60)] = 4.0
+    repeat_s: Annotated[float, Meta(ge=0, le=60)] = 5.0
+    audio_hosts: tuple[str, ...] = ()
+    cache_mb: Annotated[int, Meta(ge=1, le=4096)] = 64
 
 
 class Arrival(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,7 +153,10 @@ class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The way to the city platform; plaintext mqtt:// is accepted on loopback only."""
+    """The way to the city platform; plaintext mqtt:// is accepted on loopback only.
+
+    Orders of the platform are heard only where `signing_key_file` names its Ed25519 public key.
+    """
 
     url: Annotated[str, Meta(pattern=r"^mqtts?://[^\s/]+$", description="mqtt://HOST:PORT or mqtts://HOST:PORT")] = (
         "mqtts://platform.example:8883"
@@ -125,6 +164,7 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ca_file: str = "/etc/edge-agent/ca.pem"
     cert_file: str = "/etc/edge-agent/box.pem"
     key_file: str = "/etc/edge-agent/box.key"
+    signing_key_file: str = ""
 
 
 class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,6 +181,12 @@ class Kiosk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Port = 8080
 
 
+class Staff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may use the staff view: `edge-agent staff set-pin` writes the file; without it nobody may."""
+
+    pin_hash_file: str = "/etc/edge-agent/staff.pin"
+
+
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which admission policy applies; empty means the one that ships with the agent."""
 
@@ -155,13 +201,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vision: Vision = Vision()
     thermometer: Thermometer = Thermometer()
     reader: Reader = Reader()
+    card_reader: CardReader = CardReader()
     gate: Gate = Gate()
     speaker: Speaker = Speaker()
+    announcer: Announcer = Announcer()
     arrival: Arrival = Arrival()
     directory: Directory = Directory()
     platform: Platform = Platform()
     ledger: Ledger = Ledger()
     kiosk: Kiosk = Kiosk()
+    staff: Staff = Staff()
     policy: Policy = Policy()
 
 

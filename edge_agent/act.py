@@ -38,13 +38,31 @@ class Actor:
         """Show, speak and open at once; returns as soon as the voice has begun and the gate took the pulse."""
         prompt = self._announcer.prompt_of(passage.decision)
         self._show(passage, prompt)
-        started_s, opened = await asyncio.gather(self._announcer.say(prompt), self._open(passage))
+        lit = self._light(passage, on=True)
+        started_s, opened, _ = await asyncio.gather(self._announcer.say(prompt), self._open(passage), lit)
         if started_s is None:
             return Acted(None, opened)
         arrival_to_prompt_ms = round((started_s - passage.arrived_at_s) * 1000)
         self._figures.note("arrival_to_prompt_ms", arrival_to_prompt_ms)
         self._figures.note("commit_to_prompt_ms", (started_s - passage.decided.monotonic_s) * 1000)
         return Acted(arrival_to_prompt_ms, opened)
+
+    async def passed(self, limit_s: float) -> bool:
+        """Whether somebody walked through the opened gate; False where no sensor is wired."""
+        return await self._gate.passed(limit_s)
+
+    async def over(self, passage: Passage) -> None:
+        """The person is gone: nobody needs help here any more."""
+        await self._light(passage, on=False)
+
+    async def _light(self, passage: Passage, *, on: bool) -> None:
+        """Switch the lamp for a passage that staff are called to."""
+        if passage.decision.verdict is not Verdict.ASSIST:
+            return
+        try:
+            await self._gate.light(on=on)
+        except DriverError as exc:
+            _LOG.warning("the lamp was not switched: %s", exc)
 
     def _show(self, passage: Passage, prompt: str | None) -> None:
         credential = passage.credential

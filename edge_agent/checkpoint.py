@@ -12,12 +12,13 @@ from config.settings import Arrival as ArrivalSettings
 from edge_agent.act import Actor
 from edge_agent.board import Board, Hint, Stage
 from edge_agent.clock import WallClock
-from edge_agent.decide import decide
+from edge_agent.decide import decide, grade_temperature
 from edge_agent.domain import Credential, Measurement, Outcome, Passage, Reason, Verdict
+from edge_agent.drift import CrowdWatch
 from edge_agent.figures import Figures
 from edge_agent.ledger import Ledger
 from edge_agent.passage_log import log_passage
-from edge_agent.policy import Policy
+from edge_agent.policy_book import PolicyBook
 from edge_agent.presence import Person, Presence
 from sync.contract.health import Freshness, Lookup, LookupOutcome
 
@@ -64,7 +65,7 @@ class Checkpoint:
         presence: Presence,
         parts: Parts,
         directory: LookUp,
-        policy: Policy,
+        policies: PolicyBook,
         ledger: Ledger,
         actor: Actor,
         board: Board,
@@ -76,7 +77,7 @@ class Checkpoint:
         self._presence = presence
         self._parts = parts
         self._directory = directory
-        self._policy = policy
+        self._policies = policies
         self._ledger = ledger
         self._actor = actor
         self._board = board
@@ -84,6 +85,7 @@ class Checkpoint:
         self._figures = figures
         self._settings = settings
         self._query_budget_s = query_budget_s
+        self._crowd = CrowdWatch()
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -102,6 +104,7 @@ class Checkpoint:
         credential = await self._credential(arrival)
         measurement, lookup = await asyncio.gather(self._measured(arrival), self._looked_up(credential))
         decided = self._clock.now()
+        policy = self._policies.at(decided.wall)
         passage = Passage(
             passage_id=uuid.uuid4().hex,
             follows=chain[-1] if chain else None,
@@ -109,15 +112,19 @@ class Checkpoint:
             credential=credential,
             measurement=measurement,
             lookup=lookup,
-            decision=decide(measurement, credential, lookup, self._policy, decided, attempt=len(chain) + 1),
-            policy_version=self._policy.version,
+            decision=decide(measurement, credential, lookup, policy, decided, attempt=len(chain) + 1),
+            policy_version=policy.version,
             arrived_at_s=max(arrival.arrived_at_s, credential.presented_at_s if credential else 0.0),
+            grade=grade_temperature(measurement, policy.temperature),
+            attempt=len(chain) + 1,
         )
         await self._ledger.commit(passage)
         self._figures.count(passage.decision.verdict.value, passage.decision.reasons[0].value)
         acted = await self._actor.carry_out(passage)
         log_passage(passage, acted.arrival_to_prompt_ms)
+        await self._watch_crowd(passage)
         outcome = await self._outcome(passage, gate_opened=acted.gate_opened)
+        await self._actor.over(passage)
         await self._ledger.close(
             passage, self._clock.now(), outcome, acted.arrival_to_prompt_ms, gate_opened=acted.gate_opened
         )
@@ -166,7 +173,8 @@ class Checkpoint:
 
     def _evidence_complete(self, arrival: Arrival) -> bool:
         no_face = arrival.person is None or self._parts.camera_lost
-        mask_known = no_face or self._presence.mask().frames >= self._policy.mask.min_frames
+        min_frames = self._policies.at(self._clock.now().wall).mask.min_frames
+        mask_known = no_face or self._presence.mask().frames >= min_frames
         warmth_known = no_face or self._parts.thermometer_lost or self._presence.temperature().samples > 0
         return mask_known and warmth_known
 
@@ -179,6 +187,13 @@ class Checkpoint:
         self._figures.note("lookup_ms", (time.perf_counter() - started_s) * 1000)
         return lookup
 
+    async def _watch_crowd(self, passage: Passage) -> None:
+        """Hold the thermometer against the crowd; a person who is measured again counts once."""
+        if passage.follows is None and (
+            wrong := self._crowd.note(passage.measurement.temperature, passage.decided.wall.hour)
+        ):
+            await self._ledger.alarm(passage.decided, "thermometer_drift", "thermometer", wrong)
+
     async def _outcome(self, passage: Passage, *, gate_opened: bool) -> Outcome:
         """Wait until the person left, or for a recheck until there is something new to judge."""
         if passage.decision.verdict is Verdict.RECHECK:
@@ -188,8 +203,13 @@ class Checkpoint:
         while (stays := self._stays()) and time.monotonic() < until_s:
             await self._change()
         if passage.decision.verdict is Verdict.ADMIT:
-            return Outcome.OPENED if gate_opened else Outcome.GATE_FAILED
+            return await self._through(until_s) if gate_opened else Outcome.GATE_FAILED
         return Outcome.STAYED if stays else Outcome.LEFT
+
+    async def _through(self, until_s: float) -> Outcome:
+        """Tell who walked through from a gate that only stood open, where a sensor is wired."""
+        passed = await self._actor.passed(max(0.0, until_s - time.monotonic()))
+        return Outcome.PASSED if passed else Outcome.OPENED
 
     async def _retried(self, passage: Passage) -> Outcome:
         """Give the person time to put it right; begin anew as soon as the evidence looks different."""

@@ -16,7 +16,8 @@ import typer
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
-from edge_agent import models_cli
+from edge_agent import calibrate_cli, devices_cli, models_cli, policy_cli, prompts_cli, staff_cli
+from edge_agent.signals import leave
 
 app = typer.Typer(
     name="edge-agent",
@@ -26,6 +27,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models_cli.app, name="models")
+app.add_typer(calibrate_cli.app, name="calibrate")
+app.add_typer(devices_cli.app, name="devices")
+app.add_typer(policy_cli.app, name="policy")
+app.add_typer(prompts_cli.app, name="prompts")
+app.add_typer(staff_cli.app, name="staff")
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 
@@ -51,7 +57,7 @@ def read_settings(path: Path) -> Settings:
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run this sentinel until it is stopped."""
     from edge_agent.main import MENDABLE, run_sentinel
-    from edge_agent.signals import leave, until_signalled
+    from edge_agent.signals import until_signalled
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     settings = read_settings(config)
@@ -64,7 +70,6 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
         if mendable is None or bugs is not None:
             raise
         raise fail("\n".join(map(str, leaves(mendable))), 2) from group
-    leave()
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
@@ -202,7 +207,11 @@ def version(as_json: JsonOption = False) -> None:
 
 def main() -> None:
     """Entry point of the command."""
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else 0)
+        raise
 
 
 if __name__ == "__main__":

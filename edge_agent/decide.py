@@ -10,16 +10,18 @@ from datetime import datetime, timedelta
 
 from edge_agent.domain import (
     Credential,
+    CredentialKind,
     CredentialProblem,
     Decision,
     MaskReading,
     Measurement,
     Moment,
     Reason,
-    TemperatureReading,
+    TemperatureClass,
     Verdict,
 )
 from edge_agent.policy import MaskRule, Policy, TemperatureRule
+from edge_agent.temperature import SKIN_LOW
 from models.detections import MaskState
 from sync.contract.health import Colour, HealthStatus, Lookup, LookupOutcome, TestResult
 
@@ -30,6 +32,12 @@ _COLOUR_REASONS = {
     Colour.YELLOW: Reason.CODE_YELLOW,
     Colour.RED: Reason.CODE_RED,
     Colour.GREY: Reason.CODE_UNASSIGNED,
+}
+_PROBLEMS = {  # of a card, else of a code
+    (False, CredentialProblem.EXPIRED): Reason.CODE_EXPIRED,
+    (False, CredentialProblem.UNREADABLE): Reason.CODE_UNREADABLE,
+    (True, CredentialProblem.EXPIRED): Reason.CARD_EXPIRED,
+    (True, CredentialProblem.UNREADABLE): Reason.CARD_UNREADABLE,
 }
 WATCH_LIST = "watch"
 KEY_WORKER_LIST = "key_worker"
@@ -56,12 +64,24 @@ def decide(
     return Decision(verdict, tuple(dict.fromkeys(reason for _, reason in reasons)) or (Reason.ALL_CLEAR,))
 
 
+def grade_temperature(measurement: Measurement, rule: TemperatureRule) -> TemperatureClass:
+    """What the temperature says; outside the fitted range it is never normal."""
+    reading = measurement.temperature
+    if reading.estimate_c is None or measurement.thermometer_lost:
+        return TemperatureClass.NOT_MEASURED
+    if reading.estimate_c >= rule.fever_c:
+        return TemperatureClass.HIGH
+    if reading.estimate_c < rule.low_c or SKIN_LOW in reading.outside:
+        return TemperatureClass.LOW
+    return TemperatureClass.NOT_MEASURED if reading.outside else TemperatureClass.NORMAL
+
+
 def _judge_measurement(measurement: Measurement, policy: Policy) -> list[Finding]:
     findings: list[Finding] = []
     if measurement.thermometer_lost:
         findings += _part_finding(policy.parts.thermometer_lost, Reason.THERMOMETER_LOST)
     elif policy.temperature.required:
-        findings += _judge_temperature(measurement.temperature, policy.temperature)
+        findings += _judge_temperature(measurement, policy.temperature)
     if measurement.camera_lost:
         findings += _part_finding(policy.parts.camera_lost, Reason.CAMERA_LOST)
     elif policy.mask.required:
@@ -73,13 +93,16 @@ def _part_finding(rule: str, reason: Reason) -> list[Finding]:
     return [] if rule == "skip" else [(Verdict(rule), reason)]
 
 
-def _judge_temperature(reading: TemperatureReading, rule: TemperatureRule) -> list[Finding]:
+def _judge_temperature(measurement: Measurement, rule: TemperatureRule) -> list[Finding]:
+    reading, grade = measurement.temperature, grade_temperature(measurement, rule)
     if reading.estimate_c is None or reading.uncertainty_c is None:
         return [(Verdict.RECHECK, Reason.TEMPERATURE_MISSING)]
-    if reading.estimate_c < rule.low_c:
-        return [(Verdict.RECHECK, Reason.TEMPERATURE_LOW)]
-    if reading.estimate_c >= rule.fever_c:
+    if grade is TemperatureClass.HIGH:
         return [(Verdict.ASSIST, Reason.FEVER)]
+    if grade is TemperatureClass.LOW:
+        return [(Verdict.RECHECK, Reason.TEMPERATURE_LOW)]
+    if grade is TemperatureClass.NOT_MEASURED and rule.outside != "decide":
+        return [(Verdict(rule.outside), Reason.TEMPERATURE_MISSING)]
     if reading.estimate_c + rule.recheck_margin_u * reading.uncertainty_c >= rule.fever_c:
         return [(Verdict.RECHECK, Reason.TEMPERATURE_UNCERTAIN)]
     return []
@@ -98,10 +121,8 @@ def _judge_mask(reading: MaskReading, rule: MaskRule) -> list[Finding]:
 def _judge_credential(credential: Credential | None, lookup: Lookup, policy: Policy, now: Moment) -> list[Finding]:
     if credential is None:
         return [(Verdict.ASSIST, Reason.NO_CREDENTIAL)]
-    if credential.problem is CredentialProblem.EXPIRED:
-        return [(Verdict.RECHECK, Reason.CODE_EXPIRED)]
-    if credential.problem is CredentialProblem.UNREADABLE:
-        return [(Verdict.RECHECK, Reason.CODE_UNREADABLE)]
+    if credential.problem is not None:
+        return [(Verdict.RECHECK, _PROBLEMS[credential.kind is CredentialKind.CARD, credential.problem])]
     if lookup.outcome is LookupOutcome.NOT_FOUND:
         return [(Verdict(policy.lookup.not_found), Reason.PERSON_UNKNOWN)]
     if lookup.outcome is not LookupOutcome.FOUND or lookup.status is None:

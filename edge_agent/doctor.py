@@ -16,12 +16,12 @@ from config.settings import Settings, load_settings
 from drivers.camera import make_camera
 from drivers.contract import Part, PartState
 from drivers.errors import DriverError
-from drivers.gate import make_gate
 from drivers.readers.table import make_reader
 from drivers.speaker import make_speaker
 from drivers.thermometers.table import make_thermometer
-from edge_agent.app import make_data_dir, read_community_key
+from edge_agent.app import card_reader_of, gate_of, make_data_dir, read_community_key
 from edge_agent.asking import AgentSilent, ask_agent
+from edge_agent.calibration import load_calibration
 from edge_agent.clock import WallClock
 from edge_agent.policy import load_policy
 from models.errors import ModelError
@@ -62,6 +62,7 @@ async def examine(config: Path) -> list[Finding]:
         return [Finding("settings", False, str(exc), "请改正配置文件。", "Correct the settings file.")]
     sheet = [Finding("settings", True, str(config))]
     sheet += [_policy(settings), _store(settings), _community_key(settings), _model(settings), _clock()]
+    sheet.append(_calibration(settings))
     sheet += await _parts(settings)
     sheet.append(await _platform(settings))
     return sheet
@@ -136,6 +137,19 @@ def _clock() -> Finding:
     return Finding("clock", False, "not confirmed by NTP", "请启用时间同步。", "Enable NTP: timedatectl set-ntp true")
 
 
+def _calibration(settings: Settings) -> Finding:
+    remedy = "Calibrate: edge-agent calibrate thermometer --help"
+    try:
+        found = load_calibration(Path(settings.box.data_dir))
+    except SettingsError as exc:
+        return Finding("calibration", False, str(exc), "请用黑体校准测温仪。", remedy)
+    if found is None:
+        return Finding("calibration", True, f"none; the settings say {settings.thermometer.offset_c:+g} °C")
+    expired = WallClock().now().wall >= found.expires_at
+    told = f"offset {found.offset_c:+.2f} °C, until {found.expires_at:%Y-%m-%d}"
+    return Finding("calibration", not expired, told, "请用黑体校准测温仪。", remedy)
+
+
 async def _parts(settings: Settings) -> list[Finding]:
     """The devices: as the running agent sees them, else opened here."""
     with contextlib.suppress(AgentSilent):
@@ -157,9 +171,11 @@ async def _parts(settings: Settings) -> list[Finding]:
         "reader": lambda: make_reader(
             driver=settings.reader.driver, port=settings.reader.port, baud=settings.reader.baud
         ),
-        "gate": lambda: make_gate(driver=settings.gate.driver, port=settings.gate.port, channel=settings.gate.channel),
+        "gate": lambda: gate_of(settings),
         "speaker": lambda: make_speaker(output=settings.speaker.output),
     }
+    if (card_reader := card_reader_of(settings)) is not None:
+        makers["card_reader"] = lambda: card_reader
     checks: list[Awaitable[Finding]] = [_part(name, make) for name, make in makers.items()]
     return list(await asyncio.gather(*checks))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -33,6 +34,8 @@ class Reason(StrEnum):
     TEMPERATURE_MISSING = "temperature_missing"
     CODE_EXPIRED = "code_expired"
     CODE_UNREADABLE = "code_unreadable"
+    CARD_EXPIRED = "card_expired"  # or not valid yet
+    CARD_UNREADABLE = "card_unreadable"
     TEST_EXPIRED = "test_expired"
     TEST_MISSING = "test_missing"
     TEST_PENDING = "test_pending"
@@ -55,7 +58,8 @@ class Reason(StrEnum):
 class Outcome(StrEnum):
     """How a passage ended."""
 
-    OPENED = "opened"  # the gate was opened; nobody measured who walked through
+    OPENED = "opened"  # the gate was opened; nobody was seen to walk through, or nobody measures it
+    PASSED = "passed"  # the gate was opened and its sensor saw somebody walk through
     GATE_FAILED = "gate_failed"  # admitted, but the gate did not take the pulse
     LEFT = "left"  # the person went away
     RETRIED = "retried"  # the person stayed and the next passage rechecks this one
@@ -88,9 +92,22 @@ class Credential:
     problem: CredentialProblem | None = None
 
 
+class TemperatureClass(StrEnum):
+    """What a screening temperature says."""
+
+    NORMAL = "normal"
+    HIGH = "high"  # at or above the fever threshold
+    LOW = "low"  # colder than a face can be: measure again
+    NOT_MEASURED = "not_measured"  # nothing measured, or under circumstances for which no fit holds
+
+
 @dataclass(frozen=True, slots=True)
 class TemperatureReading:
-    """A screening temperature in °C with how it was obtained; `estimate_c` None means not measured."""
+    """A screening temperature in °C with how it was obtained; `estimate_c` None means not measured.
+
+    `skin_c` is the raw skin of the region that told most, `regions` of all; `correction_c` was added to them.
+    `uncertainty_c` is one standard uncertainty; `outside` names what lay outside the fitted range.
+    """
 
     estimate_c: float | None
     uncertainty_c: float | None
@@ -98,6 +115,11 @@ class TemperatureReading:
     ambient_c: float | None
     samples: int
     method: str
+    regions: Mapping[str, float] = field(default_factory=dict)
+    correction_c: float = 0.0
+    distance_m: float | None = None
+    fever_probability: float | None = None
+    outside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +173,5 @@ class Passage:
     decision: Decision
     policy_version: int
     arrived_at_s: float
+    grade: TemperatureClass = TemperatureClass.NOT_MEASURED
+    attempt: int = 1  # this passage and the ones it rechecks

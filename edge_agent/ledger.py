@@ -83,10 +83,13 @@ class Ledger:
             reasons=_reasons(decision),
             credential=credential.kind.value if credential else None,
             person_key=credential.person_key if credential else None,
-            temperature=_temperature(passage.measurement),
+            temperature=_temperature(passage),
             mask=_mask(passage.measurement),
             health=_health(passage.lookup),
             policy_version=passage.policy_version,
+            attempt=passage.attempt,
+            credential_problem=credential.problem.value if credential and credential.problem else None,
+            parts_lost=_parts_lost(passage.measurement),
             arrival_to_decision_ms=round((passage.decided.monotonic_s - passage.arrived_at_s) * 1000),
         )
 
@@ -109,8 +112,8 @@ def _clock(moment: Moment) -> Clock:
     )
 
 
-def _temperature(measurement: Measurement) -> Temperature:
-    reading = measurement.temperature
+def _temperature(passage: Passage) -> Temperature:
+    reading = passage.measurement.temperature
     return Temperature(
         estimate_c=reading.estimate_c,
         uncertainty_c=reading.uncertainty_c,
@@ -118,7 +121,18 @@ def _temperature(measurement: Measurement) -> Temperature:
         ambient_c=reading.ambient_c,
         samples=reading.samples,
         method=reading.method,
+        grade=passage.grade.value,
+        regions=dict(reading.regions),
+        correction_c=reading.correction_c,
+        distance_m=reading.distance_m,
+        fever_probability=reading.fever_probability,
+        outside=reading.outside,
     )
+
+
+def _parts_lost(measurement: Measurement) -> tuple[str, ...]:
+    lost = {"thermometer": measurement.thermometer_lost, "camera": measurement.camera_lost}
+    return tuple(part for part, is_lost in lost.items() if is_lost)
 
 
 def _mask(measurement: Measurement) -> Mask:
@@ -136,4 +150,7 @@ def _health(lookup: Lookup) -> Health:
         colour=status.colour if status else None,
         as_of=status.as_of if status else None,
         sampled_at=status.sampled_at if status else None,
+        reported_at=status.reported_at if status else None,
+        result=status.result if status else None,
+        lists=status.lists if status else (),
     )

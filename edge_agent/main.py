@@ -7,6 +7,7 @@ from config.settings import Settings
 from drivers.errors import DriverError
 from edge_agent.app import opened
 from edge_agent.kiosk.errors import KioskError
+from edge_agent.wanted_settings import as_wanted
 from models.errors import ModelError
 from sync.errors import SyncError
 
@@ -16,5 +17,5 @@ MENDABLE = (SettingsError, DriverError, ModelError, SyncError, KioskError)
 
 async def run_sentinel(settings: Settings) -> None:
     """Open and run the sentinel until cancelled."""
-    async with opened(settings) as sentinel:
+    async with opened(as_wanted(settings)) as sentinel:
         await sentinel.run()

@@ -16,12 +16,17 @@ NonAdmitting = Literal["recheck", "refuse", "assist"]
 
 
 class TemperatureRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`recheck_margin_u`: how many standard uncertainties under the threshold call for a second reading."""
+    """`recheck_margin_u`: how many standard uncertainties under the threshold call for a second reading.
+
+    `outside`: what happens where the fit does not hold (room too cold or too hot, person too far); `decide` judges the
+    estimate with its widened uncertainty.
+    """
 
     required: bool = True
     fever_c: Annotated[float, Meta(ge=36, le=40)] = 37.3
     low_c: Annotated[float, Meta(ge=30, le=36.5)] = 35.0
     recheck_margin_u: Annotated[float, Meta(ge=0, le=3)] = 0.5
+    outside: Literal["decide", "recheck", "assist"] = "assist"
 
 
 class MaskRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

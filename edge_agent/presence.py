@@ -10,11 +10,14 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from config.settings import Arrival as ArrivalSettings
 from config.settings import Thermometer as ThermometerSettings
 from drivers.contract import SpotReading, ThermalFrame
 from edge_agent.domain import Credential, MaskReading, TemperatureReading
-from edge_agent.screening import SkinSample, face_maximum, screen
+from edge_agent.regions import Point, face_regions
+from edge_agent.screening import Sensor, SkinSample, screen
 from edge_agent.sight import Sighting
 from models.detections import Face, MaskScores, MaskState
 
@@ -30,6 +33,7 @@ class Person:
     """The face being followed and the evidence gathered of it."""
 
     box: FractionBox
+    eyes: tuple[Point, Point] | None
     first_seen_s: float
     last_seen_s: float
     steady_since_s: float
@@ -46,6 +50,7 @@ class Presence:
     def __init__(self, arrival: ArrivalSettings, thermometer: ThermometerSettings) -> None:
         self._arrival = arrival
         self._thermometer = thermometer
+        self._sensor = Sensor(thermometer.offset_c, thermometer.sensor_uncertainty_c, thermometer.ambient_offset_c)
         self._person: Person | None = None
         self._credential: Credential | None = None
         self._changed = asyncio.Event()
@@ -79,7 +84,7 @@ class Presence:
             if self._person and at_s - self._person.last_seen_s > self._arrival.leave_s:
                 self._person = None
         else:
-            self._follow(nearest, _fractions(nearest, sighting.size), at_s)
+            self._follow(nearest, sighting.size, at_s)
         self._notify()
 
     def feel(self, reading: ThermalFrame | SpotReading) -> None:
@@ -87,11 +92,12 @@ class Presence:
         person = self._person
         if person is None or not person.near or reading.taken_at_s <= person.steady_since_s:
             return
+        skin_c: dict[str, float]
         if isinstance(reading, SpotReading):
-            skin_c: float | None = reading.object_c
+            skin_c = {self._thermometer.spot_region: reading.object_c}
         else:
-            skin_c = face_maximum(reading.pixels_c, person.box, self._thermometer.covers)
-        if skin_c is not None:
+            skin_c = face_regions(reading.pixels_c, person.box, self._thermometer.covers, person.eyes)
+        if skin_c:
             person.samples.append(SkinSample(skin_c, reading.ambient_c, reading.taken_at_s))
         self._notify()
 
@@ -114,7 +120,7 @@ class Presence:
     def temperature(self) -> TemperatureReading:
         """The screening temperature of this person."""
         samples = list(self._person.samples) if self._person else []
-        return screen(samples, self._thermometer.offset_c, self._thermometer.sensor_uncertainty_c)
+        return screen(samples, self._sensor)
 
     def again(self, at_s: float) -> None:
         """Begin anew with the same person and credential: what was measured before `at_s` does not count."""
@@ -141,10 +147,10 @@ class Presence:
         person.steady_count = 1
         person.steady_since_s = at_s
 
-    def _follow(self, face: Face, box: FractionBox, at_s: float) -> None:
-        person = self._person
+    def _follow(self, face: Face, size: tuple[int, int], at_s: float) -> None:
+        person, box, eyes = self._person, _fractions(face, size), _eyes(face, size)
         if person is None or _overlap(person.box, box) < 0.2:
-            person = self._person = Person(box, at_s, at_s, at_s)
+            person = self._person = Person(box, eyes, at_s, at_s, at_s)
         elif _shift(person.box, box) > self._arrival.steady_shift:
             person.steady_count, person.steady_since_s = 1, at_s
         else:
@@ -152,7 +158,7 @@ class Presence:
         was_near, person.near = person.near, box[3] >= self._arrival.near_height
         if person.near and not was_near:
             person.steady_count, person.steady_since_s = 1, at_s
-        person.box, person.last_seen_s = box, at_s
+        person.box, person.eyes, person.last_seen_s = box, eyes, at_s
         if person.near and face.mask is not None:
             person.votes.append((at_s, face.mask, face.score))
 
@@ -179,6 +185,14 @@ def _fractions(face: Face, size: tuple[int, int]) -> FractionBox:
     width, height = size
     x, y, w, h = face.box
     return x / width, y / height, w / width, h / height
+
+
+def _eyes(face: Face, size: tuple[int, int]) -> tuple[Point, Point] | None:
+    """Right and left eye as fractions of the picture, where the detector tells."""
+    if face.landmarks is None:
+        return None
+    (right_x, right_y), (left_x, left_y) = (face.landmarks[:2] / np.array(size, np.float32)).tolist()
+    return (right_x, right_y), (left_x, left_y)
 
 
 def _shift(before: FractionBox, after: FractionBox) -> float:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -32,12 +33,14 @@ async def until_signalled(work: Coroutine[Any, Any, T]) -> T | None:
         return None
 
 
-def leave() -> None:
-    """End the process now, if a thread hangs in foreign code.
+def leave(code: int = 0) -> None:
+    """End the process now with `code`, if a thread hangs in foreign code; else return.
 
     A camera that blocks for ever keeps its abandoned thread inside OpenCV; the interpreter's own way out would run
     into it and abort. Everything of ours is closed by then.
     """
     if threading.active_count() > 1:
         logging.shutdown()
-        os._exit(0)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -27,6 +27,8 @@ class Status:
         outbox: Callable[[], Awaitable[OutboxStatus]],
         link: Callable[[], LinkStatus],
         versions: dict[str, str],
+        voice: Callable[[], dict[str, object]],
+        broadcasts: Callable[[], dict[str, object]],
     ) -> None:
         self._board = board
         self._figures = figures
@@ -34,6 +36,8 @@ class Status:
         self._outbox = outbox
         self._link = link
         self._versions = versions
+        self._voice = voice
+        self._broadcasts = broadcasts
         self._process = psutil.Process()
 
     async def report(self) -> dict[str, object]:
@@ -50,6 +54,8 @@ class Status:
             "outbox": to_plain(await self._outbox()),
             "link": to_plain(self._link()),
             "verdicts": figures.counts(),
+            "voice": self._voice(),
+            "broadcasts": self._broadcasts(),
             "arrival_to_prompt_ms": figures.percentiles("arrival_to_prompt_ms", 50, 95, 99),
             "commit_to_prompt_ms": figures.percentiles("commit_to_prompt_ms", 50, 95, 99),
             "vision_ms": figures.percentiles("vision_ms", 50, 95),

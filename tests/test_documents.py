@@ -30,7 +30,7 @@ def commands(app: typer.Typer, before: str = "") -> dict[str, str]:
 
 def test_the_readme_lists_every_command() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| `(edge-\w+) ([a-z -]+?)(?: [A-Z][A-Z.]*)?` \|", text, flags=re.M)
+    listed = re.findall(r"^\| `(edge-\w+) ([a-z -]+?)(?: [A-Z][A-Z. ]*)?` \|", text, flags=re.M)
     assert sorted(listed) == sorted((name, verb) for name, app in COMMANDS.items() for verb in commands(app))
 
 

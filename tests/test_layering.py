@@ -8,16 +8,26 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("config", "drivers", "models", "sync")
-CHOOSERS = {"edge_agent/app.py", "edge_agent/doctor.py", "edge_agent/demo/supervisor.py", "edge_agent/cli.py"}
+CHOOSERS = {
+    "edge_agent/app.py",
+    "edge_agent/doctor.py",
+    "edge_agent/demo/supervisor.py",
+    "edge_agent/cli.py",
+    "edge_agent/black_body.py",
+    "edge_agent/devices_cli.py",
+    "edge_agent/prompts_cli.py",
+}
 # A library that reaches into the world is imported in these files alone.
 WORLD = {
-    "serial": {"drivers/serial_port.py"},
+    "serial": {"drivers/open_port.py", "drivers/ports.py"},
+    "asyncpg": {"sync/platform/postgresql_store.py"},
     "paho": {"sync/mqtt.py"},
     "onnxruntime": {"models/session.py"},
     "insightface": {"models/scrfd.py"},
     "miniaudio": {"drivers/sound.py", "config/prompts/build.py"},
+    "zxingcpp": {"drivers/readers/qr_camera.py"},
 }
-LAZY = {"edge_agent/cli.py", "edge_agent/models_cli.py", "sync/platform/cli.py", "models/face.py", "models/scrfd.py"}
+LAZY = {"models/face.py", "models/scrfd.py", "sync/platform/stores.py"}  # and the command lines, one import a verb
 
 
 def sources() -> list[Path]:
@@ -80,7 +90,7 @@ def test_no_import_hides(path: Path) -> None:
         for node in ast.walk(scope)
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
-    assert name_of(path) in LAZY or not hidden
+    assert name_of(path) in LAZY or path.name.endswith("cli.py") or not hidden
     assert "TYPE_CHECKING" not in path.read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Makes the sound of every prompt with espeak-ng and oggenc: `python -m config.prompts.build [FOLDER]`.
+"""Makes the sound of every prompt with espeak-ng and oggenc (`edge-agent prompts build`), and checks it.
 
 Until a person has recorded them. The same input gives the same bytes, so that a rebuild shows what changed.
 """
@@ -7,32 +7,23 @@ from __future__ import annotations
 
 import io
 import shutil
-import subprocess
-import sys
-import tempfile
 import wave
 from pathlib import Path
 
 import miniaudio
 import numpy as np
-from numpy.typing import NDArray
 
-from config.catalogue import PROMPTS_DIR, load_catalogue
+from config.catalogue import load_catalogue
 from config.errors import SettingsError
+from config.prompts.speech import PROGRAM, RATE_HZ, Samples, run_program, speak
 
-RATE_HZ = 22_050
 SHORTEST_S = 0.4
 LONGEST_S = 8.0
 PEAK = 0.7  # Vorbis overshoots what it was given by some 10 %
 SILENCE = 0.02  # of the peak
 TAIL_S = 0.12
 FADE_S = 0.005
-# The voice `cmn` of espeak-ng 1.51 (Debian 12) spells Hanzi out as English; its pinyin sister reads them.
-VOICES = {"zh-CN": ("cmn-latn-pinyin", 200), "yue": ("yue", 180), "en": ("en-gb", 165)}  # voice, words a minute
-TOOLS = {"espeak-ng": "espeak-ng", "oggenc": "vorbis-tools"}
-TOOL_LIMIT_S = 30
-
-Samples = NDArray[np.float32]
+TOOLS = {PROGRAM: PROGRAM, "oggenc": "vorbis-tools"}
 
 
 def build(folder: Path) -> list[Path]:
@@ -51,24 +42,11 @@ def build(folder: Path) -> list[Path]:
     return written
 
 
-def speak(text: str, language: str) -> Samples:
-    """`text` as espeak-ng says it, mono at RATE_HZ."""
-    voice, words_a_minute = VOICES[language]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "speech.wav"
-        _run(["espeak-ng", "-v", voice, "-s", str(words_a_minute), "-w", str(path), text])
-        with wave.open(str(path)) as file:
-            if (file.getframerate(), file.getnchannels()) != (RATE_HZ, 1):
-                raise SettingsError(f"espeak-ng gave {file.getframerate()} Hz, expected {RATE_HZ} Hz mono")
-            samples: Samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").astype(np.float32)
-    return samples / np.float32(32768)
-
-
 def tidy(samples: Samples) -> Samples:
     """`samples` without the silence around them, at PEAK, with soft ends."""
     loud = np.flatnonzero(np.abs(samples) > SILENCE * np.abs(samples).max(initial=0))
     if not loud.size:
-        raise SettingsError("espeak-ng gave silence")
+        raise SettingsError(f"{PROGRAM} gave silence")
     fade = int(FADE_S * RATE_HZ)
     cut = samples[max(0, loud[0] - fade) : loud[-1] + int(TAIL_S * RATE_HZ)].copy()
     cut *= PEAK / np.abs(cut).max()
@@ -85,7 +63,7 @@ def encode(samples: Samples, path: Path) -> None:
         file.setsampwidth(2)
         file.setframerate(RATE_HZ)
         file.writeframes((samples * 32767).astype("<i2").tobytes())
-    _run(["oggenc", "--quiet", "--quality", "0", "--serial", "1", "--output", str(path), "-"], sound.getvalue())
+    run_program(["oggenc", "--quiet", "--quality", "0", "--serial", "1", "--output", str(path), "-"], sound.getvalue())
 
 
 def faults(path: Path) -> list[str]:
@@ -104,30 +82,3 @@ def faults(path: Path) -> list[str]:
     if peak > 0.99:
         found.append(f"{path}: is clipped (peak {peak:.3f})")
     return found
-
-
-def _run(command: list[str], given: bytes = b"") -> None:
-    try:
-        subprocess.run(command, input=given, capture_output=True, check=True, timeout=TOOL_LIMIT_S)
-    except subprocess.CalledProcessError as exc:
-        said = exc.stderr.decode(errors="replace").strip()
-        raise SettingsError(f"{command[0]} failed with status {exc.returncode}: {said}") from exc
-    except subprocess.TimeoutExpired as exc:
-        raise SettingsError(f"{command[0]} did not finish within {TOOL_LIMIT_S} s") from exc
-
-
-def main() -> None:
-    """Build, check and say what was made; exit status 1 with the reason when that fails."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else PROMPTS_DIR
-    try:
-        written = build(folder)
-    except SettingsError as exc:
-        sys.exit(str(exc))
-    if found := [fault for path in written for fault in faults(path)]:
-        sys.exit("\n".join(found))
-    size_kb = sum(path.stat().st_size for path in written) / 1024
-    sys.stdout.write(f"{len(written)} prompts, {size_kb:.0f} KB, in {folder}\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -48,6 +48,17 @@ def is_loopback(request: web.Request) -> bool:
     return request.remote is not None and ipaddress.ip_address(request.remote).is_loopback
 
 
+def is_own_page(request: web.Request) -> bool:
+    """Whether a browser sent the request from a page of this very server.
+
+    Every browser names the origin of a POST; where it does not, the request came from no page.
+    """
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
+    return urlsplit(origin).netloc == request.headers.get("Host")
+
+
 def _host_name(host: str) -> str | None:
     """Name in a Host header without its port, None where it is malformed."""
     try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from aiohttp import web
@@ -24,6 +25,12 @@ CLOSE_S = 0.2
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
+class Routes(Protocol):
+    """Some more of what the server answers."""
+
+    def add_to(self, router: web.UrlDispatcher) -> None: ...
+
+
 class Kiosk:
     """Serves the page, the stream of `views`, the live picture and the status; one task, `run`."""
 
@@ -34,6 +41,7 @@ class Kiosk:
         views: Latest[View],
         frames: Callable[[], bytes | None] | None,
         status: Callable[[], Awaitable[dict[str, object]]],
+        more: Iterable[Routes] = (),
     ) -> None:
         """`frames` gives the newest camera picture as JPEG and is called only while somebody watches."""
         self._host = host
@@ -41,6 +49,7 @@ class Kiosk:
         self._views = views
         self._frames = frames
         self._status = status
+        self._more = tuple(more)
         self._catalogue = load_catalogue()
         self._page = {path.name: path.read_bytes() for path in sorted(PAGE_DIR.iterdir())}
         self._strings = msgspec.json.encode(
@@ -73,6 +82,8 @@ class Kiosk:
         router.add_get("/picture.mjpg", self._picture, allow_head=False)
         router.add_get("/api/status", self._api_status)
         router.add_get("/api/strings", self._api_strings)
+        for routes in self._more:
+            routes.add_to(router)
         router.add_get("/", self._file)
         router.add_get("/{name}", self._file)
         return application
@@ -90,6 +101,7 @@ class Kiosk:
 
     async def _file(self, request: web.Request) -> web.Response:
         name = request.match_info.get("name", "index.html")
+        name = "staff.html" if name == "staff" else name
         if name not in self._page:
             raise web.HTTPNotFound(text="There is no such page.\n")
         return web.Response(body=self._page[name], content_type=KINDS[Path(name).suffix], charset="utf-8")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.decide import decide
+from edge_agent.decide import decide, grade_temperature
 from edge_agent.domain import (
     Credential,
     CredentialKind,
@@ -18,6 +18,7 @@ from edge_agent.domain import (
     Measurement,
     Moment,
     Reason,
+    TemperatureClass,
     TemperatureReading,
     Verdict,
 )
@@ -59,6 +60,10 @@ def warm(estimate_c: float | None) -> Measurement:
     return replace(WELL, temperature=replace(WELL.temperature, estimate_c=estimate_c))
 
 
+def outside(*names: str, estimate_c: float = 36.7) -> Measurement:
+    return replace(WELL, temperature=replace(WELL.temperature, estimate_c=estimate_c, outside=names))
+
+
 def masked(state: MaskState | None, share: float = 0.95, frames: int = 5) -> Measurement:
     return replace(WELL, mask=MaskReading(state, share, frames))
 
@@ -74,6 +79,9 @@ def test_a_healthy_masked_resident_is_admitted() -> None:
         (warm(37.29), (Verdict.RECHECK, Reason.TEMPERATURE_UNCERTAIN)),
         (warm(34.9), (Verdict.RECHECK, Reason.TEMPERATURE_LOW)),
         (warm(None), (Verdict.RECHECK, Reason.TEMPERATURE_MISSING)),
+        (outside("skin_low"), (Verdict.RECHECK, Reason.TEMPERATURE_LOW)),
+        (outside("ambient"), (Verdict.ASSIST, Reason.TEMPERATURE_MISSING)),
+        (outside("ambient", estimate_c=38.0), (Verdict.ASSIST, Reason.FEVER)),
         (masked(MaskState.NONE), (Verdict.RECHECK, Reason.MASK_MISSING)),
         (masked(MaskState.INCORRECT), (Verdict.RECHECK, Reason.MASK_INCORRECT)),
         (masked(None, 0.0, 0), (Verdict.RECHECK, Reason.MASK_UNJUDGED)),
@@ -174,3 +182,29 @@ def test_only_the_well_and_masked_are_admitted(estimate_c: float | None, state: 
         assert estimate_c is not None
         assert POLICY.temperature.low_c <= estimate_c < POLICY.temperature.fever_c
         assert state is MaskState.CORRECT
+
+
+@pytest.mark.parametrize(
+    ("measurement", "expected"),
+    [
+        (WELL, TemperatureClass.NORMAL),
+        (warm(37.3), TemperatureClass.HIGH),
+        (warm(34.9), TemperatureClass.LOW),
+        (warm(None), TemperatureClass.NOT_MEASURED),
+        (outside("skin_low", "ambient"), TemperatureClass.LOW),
+        (outside("distance"), TemperatureClass.NOT_MEASURED),
+        (outside("skin_high", estimate_c=39.5), TemperatureClass.HIGH),
+        (replace(WELL, thermometer_lost=True), TemperatureClass.NOT_MEASURED),
+    ],
+)
+def test_the_class_of_a_temperature(measurement: Measurement, expected: TemperatureClass) -> None:
+    assert grade_temperature(measurement, POLICY.temperature) is expected
+
+
+def test_a_policy_may_judge_outside_the_fitted_range_by_the_widened_uncertainty() -> None:
+    rule = msgspec.structs.replace(POLICY.temperature, outside="decide")
+    policy = msgspec.structs.replace(POLICY, temperature=rule)
+    assert judged(outside("ambient"), policy=policy).verdict is Verdict.ADMIT
+    unsure = outside("ambient")
+    unsure = replace(unsure, temperature=replace(unsure.temperature, uncertainty_c=1.5))
+    assert judged(unsure, policy=policy).reasons == (Reason.TEMPERATURE_UNCERTAIN,)

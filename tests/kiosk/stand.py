@@ -12,7 +12,8 @@ import numpy as np
 
 from drivers.latest import Latest
 from edge_agent.board import LinkView, PartView, Stage, View
-from edge_agent.kiosk.server import Kiosk
+from edge_agent.kiosk.server import Kiosk, Routes
+from edge_agent.kiosk.touch import TouchRoutes
 
 PARTS = ("camera", "thermometer", "reader", "gate", "speaker")
 NOBODY = View(
@@ -68,11 +69,26 @@ class Stand:
         self.views.put(NOBODY)
         self.frames_asked = 0
         self.jpeg: bytes | None = blank_jpeg()
+        self.touched: list[str] = []
+        self.more: list[Routes] = [TouchRoutes(self._choose_language, self._call_staff)]
         self._task: asyncio.Task[None] | None = None
 
     def kiosk(self) -> Kiosk:
         """The kiosk under test."""
-        return Kiosk("127.0.0.1", self.port, self.views, self._frame, self._status)
+        return Kiosk("127.0.0.1", self.port, self.views, self._frame, self._status, self.more)
+
+    def put(self, **fields: object) -> None:
+        """Change the newest view as the board would."""
+        assert self.views.value is not None
+        self.views.put(msgspec.structs.replace(self.views.value, **fields))
+
+    def _choose_language(self, language: str) -> None:
+        self.touched.append(language)
+        self.put(language=language)
+
+    async def _call_staff(self) -> None:
+        self.touched.append("staff")
+        self.put(staff_called=True)
 
     async def _status(self) -> dict[str, object]:
         return {"passages": 7, "camera": "ok"}

@@ -11,7 +11,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from config.catalogue import LANGUAGES, columns, load_catalogue
-from edge_agent.board import Hint, Stage, View
+from edge_agent.board import Hint, LinkView, Notice, Stage, View
+from edge_agent.broadcasts.broadcast import shown
 from edge_agent.domain import Reason, Verdict
 from tests.kiosk.stand import OFFLINE, PARTS, Stand, blank_jpeg, changed, lost
 
@@ -22,8 +23,16 @@ SIZES = {"5 inch": (800, 480), "10 inch": (1280, 800), "15 inch upright": (1080,
 LIMIT_MS = 10_000
 FACE = (0.1, 0.2, 0.3, 0.5)
 CATALOGUE = load_catalogue()
+LONG_TEXT = Notice(
+    {
+        "zh-CN": shown("因供水管道检修，本小区今晚八点至明早六点停水，请提前储水。" * 9),
+        "yue": shown("因為水管維修，本屋苑今晚八點至聽朝六點停水，請提早儲水。" * 9),
+        "en": shown("The water is off from 8 pm until 6 am because the pipes are mended; please store some. " * 9),
+    },
+    at="20:00",
+)
 LAYOUT_FAULTS = (Path(__file__).parent / "layout.js").read_text()
-SERVED = "(served) => document.getElementById('passages').textContent.includes(served)"
+DRAWN = "(serial) => document.body.dataset.serial === serial"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -55,6 +64,13 @@ def staged() -> list[View]:
     """Every stage and hint, with parts lost and the link down among them."""
     views = [changed(stage=Stage.STARTING), changed(), changed(link=OFFLINE, parts=lost(*PARTS))]
     stages = [(Stage.ARRIVAL, None), *((Stage.MEASURING, hint) for hint in (None, *Hint))]
+    views += [
+        changed(bulletin=LONG_TEXT, link=OFFLINE, parts=lost("thermometer")),
+        changed(staff_called=True, parts=lost("camera")),
+        changed(emergency=LONG_TEXT, link=OFFLINE),
+        changed(emergency=LONG_TEXT, stage=Stage.RESULT, verdict="assist", reasons=("fever",), staff_called=True),
+        changed(link=LinkView(connected=False, platform_online=False, freshness="expired", age_s=None)),
+    ]
     busy = changed(face=FACE, link=OFFLINE, parts=lost("speaker"))
     return views + [msgspec.structs.replace(busy, stage=stage, hint=hint) for stage, hint in stages]
 
@@ -82,10 +98,10 @@ def judged() -> list[View]:
 
 
 async def show(stand: Stand, page: Page, view: View) -> None:
-    """Put `view` and wait until the page has drawn it; the count of passages tells one view from the next."""
-    view = msgspec.structs.replace(view, passages=1000 + stand.views.sequence)
+    """Put `view` and wait until the page has drawn it."""
+    view = msgspec.structs.replace(view, serial=1000 + stand.views.sequence)
     stand.views.put(view)
-    await page.wait_for_function(SERVED, arg=str(view.passages))
+    await page.wait_for_function(DRAWN, arg=str(view.serial))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -141,7 +157,7 @@ async def test_lost_parts_and_a_lost_link_say_what_they_mean_for_people(stand: S
     notices = page.locator("#notices li")
     await show(stand, page, changed(link=OFFLINE, parts=lost("thermometer")))
     assert await notices.all_inner_texts() == [
-        CATALOGUE.text("label", "offline", "zh-CN"),
+        CATALOGUE.text("label", "offline", "zh-CN").format(age="2 小时"),
         f"{CATALOGUE.text('part', 'thermometer', 'zh-CN')}：{CATALOGUE.text('part_lost', 'thermometer', 'zh-CN')}",
     ]
     assert "2 小时前" in await page.locator("#freshness").inner_text()
@@ -149,19 +165,66 @@ async def test_lost_parts_and_a_lost_link_say_what_they_mean_for_people(stand: S
     await expect(notices).to_have_count(0)
 
 
-async def test_a_touch_changes_the_language_until_the_next_person(stand: Stand, page: Page) -> None:
-    arrival, headline = changed(stage=Stage.ARRIVAL), page.locator("#headline")
+async def test_a_touch_on_a_language_asks_the_box_which_answers_with_the_next_view(stand: Stand, page: Page) -> None:
+    await show(stand, page, changed(stage=Stage.ARRIVAL))
+    await page.get_by_role("button", name="English").click()
+    await expect(page.locator("#headline")).to_have_text(CATALOGUE.text("stage", "arrival", "en"))
+    await expect(page.locator("html")).to_have_attribute("lang", "en")
+    assert stand.touched == ["en"]
+
+
+async def test_everything_can_be_reached_and_done_with_keys_alone(stand: Stand, page: Page) -> None:
+    await show(stand, page, changed())
+    reached = []
+    for _ in range(7):
+        await page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        reached.append(await focused.get_attribute("id") or await focused.get_attribute("lang"))
+        outline = await focused.evaluate("(element) => getComputedStyle(element).outlineStyle")
+        assert outline == "solid"
+    assert reached == [*LANGUAGES, "clock", "large", "contrast", "call"]
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#headline")).to_have_text(CATALOGUE.text("label", "staff_called", "zh-CN"))
+    assert stand.touched == ["staff"]
+    await page.keyboard.press("Shift+Tab")
+    await page.keyboard.press("Space")
+    await expect(page.locator("#contrast")).to_have_attribute("aria-pressed", "true")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_ways_of_reading_keep_the_page_whole(stand: Stand, browser: Browser, size: str) -> None:
+    width, height = SIZES[size]
+    page = await browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
+    await page.goto(stand.url)
+    await show(stand, page, changed(stage=Stage.ARRIVAL))
+    for mode in ("large", "contrast"):
+        await page.locator(f"#{mode}").click()
+    for number, view in enumerate([*staged(), *judged()]):
+        await show(stand, page, msgspec.structs.replace(view, language=LANGUAGES[number % 3]))
+        assert await page.evaluate(LAYOUT_FAULTS) == [], view
+    await page.close()
+
+
+async def test_a_way_of_reading_ends_when_its_person_is_gone(stand: Stand, page: Page) -> None:
     await page.clock.install()
     await page.reload()
-    await show(stand, page, arrival)
-    await page.get_by_role("button", name="English").press("Enter")
-    await expect(headline).to_have_text(CATALOGUE.text("stage", "arrival", "en"))
-    await expect(page.locator("html")).to_have_attribute("lang", "en")
-    await show(stand, page, changed())
-    await expect(headline).to_have_text(CATALOGUE.text("stage", "idle", "en"))
+    await show(stand, page, changed(stage=Stage.ARRIVAL))
+    await page.locator("#large").click()
     await page.clock.run_for(20_000)
-    await show(stand, page, arrival)
-    await expect(headline).to_have_text(CATALOGUE.text("stage", "arrival", "zh-CN"))
+    await expect(page.locator("#large")).to_have_attribute("aria-pressed", "true")
+    await show(stand, page, changed())
+    await page.clock.run_for(20_000)
+    await expect(page.locator("#large")).to_have_attribute("aria-pressed", "false")
+    assert await page.locator("body").get_attribute("data-large") is None
+
+
+async def test_markup_in_a_broadcast_is_a_text(stand: Stand, page: Page) -> None:
+    text = '<img src=x onerror="document.title=1"> $& {n} & done'
+    await show(stand, page, changed(bulletin=Notice({"zh-CN": text})))
+    assert text in await page.locator("#bulletin").inner_text()
+    assert await page.locator("#bulletin *").count() == 0
+    await show(stand, page, changed(emergency=Notice({"en": text})))
+    await expect(page.locator("#next")).to_have_text(text)
 
 
 async def test_the_face_is_framed_in_the_mirrored_picture(stand: Stand, page: Page) -> None:

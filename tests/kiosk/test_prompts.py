@@ -7,7 +7,8 @@ import pytest
 
 from config.catalogue import LANGUAGES, PROMPTS_DIR, load_catalogue, prompt_file
 from config.errors import SettingsError
-from config.prompts.build import PEAK, RATE_HZ, TAIL_S, VOICES, build, faults, tidy
+from config.prompts.build import PEAK, TAIL_S, build, faults, tidy
+from config.prompts.speech import RATE_HZ, VOICES
 
 PROMPTS = load_catalogue().prompts
 

@@ -1,14 +1,16 @@
 // Starts the page: strings first, then the stream; everything on screen follows the newest view.
 
 import { Picture } from "./picture.js";
-import { isDown, showAge, showClock, showLabels, showStale, showView } from "./screen.js";
+import { find, fitWords, isDown, setPressed, showAge, showClock, showLabels, showStale, showView } from "./screen.js";
 import { Stream } from "./stream.js";
+import { ask, Modes, onStaffPress } from "./touch.js";
 import { Words } from "./words.js";
 
 const PICTURE_STAGES = ["arrival", "measuring"];
 
 const words = new Words(await (await fetch("api/strings")).json());
-const picture = new Picture(document.getElementById("frame"), document.getElementById("mirror"));
+const picture = new Picture(find("frame"), find("mirror"));
+const modes = new Modes([find("large"), find("contrast")], drawSoon);
 let view = null;
 let receivedAt = 0;
 let stale = false;
@@ -19,27 +21,30 @@ const buttons = words.languages.map(([language, name]) => {
   const button = document.createElement("button");
   button.textContent = name;
   button.lang = language;
-  button.addEventListener("click", () => {
-    words.choose(language);
-    draw();
-  });
+  button.type = "button";
+  button.addEventListener("click", () => ask("touch/language", { language }));
   return button;
 });
-document.getElementById("languages").append(...buttons);
+find("languages").append(...buttons);
+find("call").addEventListener("click", () => ask("touch/staff"));
+onStaffPress(find("clock"), () => location.assign("staff"));
 
 function draw() {
   drawing = false;
-  if (view) words.follow(view, performance.now());
+  if (view) words.language = view.language;
   if (words.language !== shownLanguage) {
     shownLanguage = words.language;
     showLabels(words);
-    for (const button of buttons) button.setAttribute("aria-pressed", String(button.lang === shownLanguage));
+    for (const button of buttons) setPressed(button, button.lang === shownLanguage);
   }
   showClock(words, new Date());
   showStale(stale);
   if (view === null) return;
-  showView(view, words);
-  showAge(view.link, (performance.now() - receivedAt) / 1000, words);
+  const sinceS = (performance.now() - receivedAt) / 1000;
+  modes.follow(view.visit, !["idle", "starting"].includes(view.stage), performance.now());
+  showView(view, sinceS, words);
+  showAge(view.link, sinceS, words);
+  fitWords();
   picture.want(!stale && PICTURE_STAGES.includes(view.stage) && !isDown(view, "camera"));
 }
 
@@ -63,4 +68,5 @@ new Stream(
 ).start();
 
 draw();
+addEventListener("resize", drawSoon);
 setInterval(drawSoon, 1000);

@@ -1,14 +1,16 @@
 // A view as words and shapes. Only what changed is touched, so nothing flickers.
 
-const NOTICES_MAX = { starting: 2, idle: 2, arrival: 1, measuring: 1, result: 0 }; // a result is not to be talked over
+// A result is not to be talked over; an emergency leaves one line, for the verdict.
+const NOTICES_MAX = { starting: 2, idle: 2, staff: 1, arrival: 1, measuring: 1, result: 0, emergency: 1 };
 const REASONS_MAX = 2;
-const PARTS = ["camera", "thermometer", "reader", "gate", "speaker"]; // the gravest for people first
+const PARTS = ["camera", "thermometer", "reader", "card_reader", "gate", "speaker"]; // the gravest for people first
 const DOWN = ["lost", "broken"];
+const SCALES = { usual: 1, large: 1.6, least: 0.5, step: 0.1 };
 const TEMPERATURE_REASONS = /^(temperature_|fever$|thermometer_lost$)/;
 
-const find = (id) => document.getElementById(id);
+export const find = (id) => document.getElementById(id);
 
-function setText(element, text) {
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
@@ -18,6 +20,10 @@ function setData(element, name, value) {
 
 function setHidden(element, hidden) {
   if (element.hidden !== hidden) element.hidden = hidden;
+}
+
+export function setPressed(button, pressed) {
+  if (button.getAttribute("aria-pressed") !== String(pressed)) button.setAttribute("aria-pressed", String(pressed));
 }
 
 function setShape(use, href) {
@@ -47,14 +53,23 @@ export function showStale(stale) {
   document.body.toggleAttribute("data-stale", stale);
 }
 
-export function showView(view, words) {
-  setData(document.body, "stage", view.stage);
+// What the screen is about: the stage of the line, unless something stands above it.
+function sceneOf(view) {
+  if (view.emergency) return "emergency";
+  return view.staff_called && view.stage === "idle" ? "staff" : view.stage;
+}
+
+export function showView(view, sinceS, words) {
+  setData(document.body, "stage", sceneOf(view));
   setData(document.body, "verdict", view.verdict ?? "none");
+  setData(document.body, "serial", String(view.serial));
   showMessage(view, words);
   showFacts(view, words);
   showFace(view.face);
-  setList(find("notices"), notices(view, words));
-  setText(find("passages"), words.text("label", "passages", { n: view.passages }));
+  setList(find("notices"), notices(view, sinceS, words));
+  setText(find("bulletin"), bulletin(view, words));
+  setText(find("call"), words.text("label", view.staff_called ? "staff_called" : "call_staff"));
+  setPressed(find("call"), view.staff_called);
 }
 
 export function showAge(link, sinceReceivedS, words) {
@@ -66,16 +81,48 @@ export function showAge(link, sinceReceivedS, words) {
   setData(find("freshness"), "freshness", link.freshness);
 }
 
+// Makes the words as large as their place allows; measured only when something changed.
+let fittedTo = "";
+
+export function fitWords() {
+  const say = document.querySelector(".say");
+  const { lang } = document.documentElement;
+  const { stage, large } = document.body.dataset;
+  const place = [lang, stage, large, innerWidth, innerHeight, say.clientHeight, say.textContent].join();
+  if (place === fittedTo) return;
+  fittedTo = place;
+  for (let scale = large === undefined ? SCALES.usual : SCALES.large; scale > SCALES.least; scale -= SCALES.step) {
+    say.style.setProperty("--scale", scale.toFixed(1));
+    say.style.setProperty("--shrink", Math.min(1, scale).toFixed(1));
+    if (fits(say)) return;
+  }
+}
+
+function fits(say) {
+  const outer = say.getBoundingClientRect();
+  const inside = (element) => {
+    const inner = element.getBoundingClientRect();
+    if (inner.height === 0) return true; // not shown
+    return inner.top >= outer.top && inner.bottom <= outer.bottom && inner.left >= outer.left && inner.right <= outer.right;
+  };
+  const whole = [...say.querySelectorAll("h1, p, li")].every((element) => element.scrollWidth <= element.clientWidth + 1);
+  return whole && [...say.children].every(inside);
+}
+
 function showMessage(view, words) {
   const [shape, headline, next] = message(view, words);
   setShape(find("shape"), `#shape-${shape}`);
   setText(find("headline"), headline);
   setText(find("next"), next);
-  const reasons = view.stage === "result" ? view.reasons.filter((reason) => words.has("reason", reason)) : [];
+  const reasons = sceneOf(view) === "result" ? view.reasons.filter((reason) => words.has("reason", reason)) : [];
   setList(find("reasons"), reasons.slice(0, REASONS_MAX).map((reason) => words.text("reason", reason)));
 }
 
 function message(view, words) {
+  if (view.emergency) return ["emergency", words.text("label", "emergency"), words.notice(view.emergency)];
+  if (sceneOf(view) === "staff") {
+    return ["assist", words.text("label", "staff_called"), words.text("label", "staff_called_next")];
+  }
   const prompt = view.prompt && words.text("prompt", view.prompt);
   const hint = view.hint && words.text("hint", view.hint);
   const stage = words.text("stage", view.stage);
@@ -124,16 +171,30 @@ export function isDown(view, name) {
   return view.parts.some((part) => part.name === name && DOWN.includes(part.state));
 }
 
+// What everybody is told now or next; only while nobody is being served.
+function bulletin(view, words) {
+  if (!view.bulletin || sceneOf(view) !== "idle") return "";
+  const [key, time] = view.bulletin.at ? ["broadcast_next", view.bulletin.at] : ["broadcast_now", ""];
+  return words.text("label", key, { time, text: words.notice(view.bulletin) });
+}
+
 // What is out of order and what that means for people, the gravest first.
-function notices(view, words) {
+function notices(view, sinceS, words) {
   const texts = [];
-  if (view.link.freshness === "expired") texts.push(words.text("label", "data_expired"));
-  else if (!view.link.connected || !view.link.platform_online) texts.push(words.text("label", "offline"));
+  if (view.emergency && view.verdict) {
+    texts.push(words.text("label", "verdict_note", { verdict: words.text("verdict", view.verdict) }));
+  }
+  if (view.staff_called && view.stage !== "idle") texts.push(words.text("label", "staff_called"));
+  const { freshness, age_s: ageS } = view.link;
+  const offline = !view.link.connected || !view.link.platform_online;
+  if (offline && ageS === null) texts.push(words.text("label", "offline_never"));
+  else if (freshness === "expired") texts.push(words.text("label", "data_expired"));
+  else if (offline) texts.push(words.text("label", "offline", { age: words.age(ageS + sinceS) }));
   const lost = view.parts.filter((part) => DOWN.includes(part.state)).map((part) => part.name);
   const rank = (name) => (PARTS.includes(name) ? PARTS.indexOf(name) : PARTS.length);
   for (const name of lost.sort((a, b) => rank(a) - rank(b))) {
     const key = PARTS.includes(name) ? name : "other";
     texts.push(words.text("label", "fault", { part: words.text("part", key), meaning: words.text("part_lost", key) }));
   }
-  return texts.slice(0, NOTICES_MAX[view.stage]);
+  return texts.slice(0, NOTICES_MAX[sceneOf(view)] - (view.bulletin && sceneOf(view) === "idle" ? 1 : 0));
 }

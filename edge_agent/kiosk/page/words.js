@@ -1,42 +1,22 @@
 // The strings of the catalogue in the language that is on now.
 
-// A person's choice of language ends when nobody stood here for this long.
-const CHOICE_MS = 15_000;
 const LOCALES = { "zh-CN": "zh-CN", yue: "zh-HK", en: "en-GB" };
 
 export class Words {
   #strings;
-  #boxLanguage = "zh-CN";
-  #chosen = null;
-  #idleSince = null;
+  language;
 
   constructor(strings) {
     this.#strings = strings;
+    this.language = Object.keys(strings.languages)[0];
   }
 
   get languages() {
     return Object.entries(this.#strings.languages);
   }
 
-  get language() {
-    return this.#chosen ?? this.#boxLanguage;
-  }
-
   get locale() {
     return LOCALES[this.language];
-  }
-
-  choose(language) {
-    this.#chosen = language;
-    this.#idleSince = null;
-  }
-
-  // Takes the language of the box; a choice made by touch stands while somebody is there and a little longer.
-  follow(view, now) {
-    this.#boxLanguage = view.language;
-    if (view.stage !== "idle") this.#idleSince = null;
-    else this.#idleSince ??= now;
-    if (this.#idleSince !== null && now - this.#idleSince > CHOICE_MS) this.#chosen = null;
   }
 
   has(section, key) {
@@ -45,7 +25,12 @@ export class Words {
 
   text(section, key, values = {}) {
     const text = this.#strings.texts[section][key][this.language];
-    return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+    return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  }
+
+  // The text of a notice: in this language, else in the first that it has.
+  notice(notice) {
+    return notice.texts[this.language] ?? Object.values(notice.texts)[0] ?? "";
   }
 
   age(seconds) {

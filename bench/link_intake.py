@@ -1,0 +1,116 @@
+"""How many records a second the platform takes: into its store alone, and from the broker with everything between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from sync.broker import Broker
+from sync.connection import Connection
+from sync.contract.chain import first_hash, next_hash
+from sync.contract.envelope import Event
+from sync.contract.messages import BACKLOG_LIMIT, Backlog, Entry
+from sync.contract.records import RecordId, encode_record
+from sync.contract.topics import Lane, Topic, source_of
+from sync.packets import Options
+from sync.platform.arrival import Arrival
+from sync.platform.service import IngestProcess, PlatformSettings
+from sync.platform.simulation.broker import PrivateBroker
+from sync.platform.simulation.day import passage
+from sync.platform.stores import open_store
+from sync.post import post
+
+BOXES = 50
+BATCH = 2_000
+NO_PACE = 1e9
+EPOCH = "0123456789abcdef"
+
+
+async def intake(name: str, where: str, folder: Path, count: int) -> dict[str, Any]:
+    """Records a second of one process on the store at `where`."""
+    messages = backlog(count)
+    return {
+        "store": name,
+        "records": count,
+        "insert_per_s": round(await inserted(where, messages, count)),
+        "from_broker_per_s": round(await from_broker(where, messages, folder / f"intake-{name}", count)),
+    }
+
+
+def backlog(count: int) -> list[tuple[str, Backlog]]:
+    """`count` records of 50 boxes as backlog messages, with their boxes."""
+    random, now = Random(2), datetime.now(UTC)
+    messages: list[tuple[str, Backlog]] = []
+    for number in range(BOXES):
+        box = f"box-{number:02d}"
+        chain, entries = first_hash(box, EPOCH), []
+        for seq in range(1, count // BOXES + 1):
+            record = passage(random)[0][0]
+            chain = next_hash(chain, seq, record.TYPE, encode_record(record))
+            entries.append(Entry.of(seq, now, record, chain.hex()))
+        messages += [
+            (box, Backlog(EPOCH, tuple(entries[first : first + BACKLOG_LIMIT])))
+            for first in range(0, len(entries), BACKLOG_LIMIT)
+        ]
+    random.shuffle(messages)
+    return messages
+
+
+async def inserted(where: str, messages: list[tuple[str, Backlog]], count: int) -> float:
+    """Committed in batches of 2,000, read from their messages before."""
+    now = datetime.now(UTC)
+    arrivals = [
+        Arrival.read(RecordId(f"direct-{box}", EPOCH, entry.seq), entry.type, entry.time, now, bytes(entry.data))
+        for box, each in messages
+        for entry in each.records
+    ]
+    async with open_store(where) as store:
+        began_s = time.perf_counter()
+        for first in range(0, len(arrivals), BATCH):
+            await store.insert(arrivals[first : first + BATCH])
+        return count / (time.perf_counter() - began_s)
+
+
+async def from_broker(where: str, messages: list[tuple[str, Backlog]], folder: Path, count: int) -> float:
+    """From the first message at the broker to the last record in the store, by one ingest process.
+
+    Sender, broker and ingest share this machine: it is a floor.
+    """
+    broker = PrivateBroker(folder, None)
+    await broker.start()
+    url = f"mqtt://localhost:{broker.port}"
+    process = IngestProcess(PlatformSettings(url, "bench", folder, store=where, backlog_per_s=NO_PACE))
+    running = asyncio.create_task(process.run())
+    try:
+        async with (
+            open_store(where) as store,
+            Connection.open(Options(Broker.from_url(url), "sender", window=100)) as connection,
+        ):
+            before = await stored(store)
+            ready = [
+                (Topic("bench", Lane.BACKLOG, box), Event.of(each, source_of("bench", box))) for box, each in messages
+            ]
+            await asyncio.sleep(1.0)  # the subscription
+            began_s = time.perf_counter()
+            async with asyncio.TaskGroup() as group:
+                for topic, event in ready:
+                    group.create_task(post(connection, topic, event))
+            while await stored(store) - before < count:
+                await asyncio.sleep(0.02)
+            return count / (time.perf_counter() - began_s)
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        await broker.stop()
+
+
+async def stored(store: Any) -> int:
+    """Records in the store."""
+    totals = await store.totals("", 0)
+    return sum(totals.kinds.values())

@@ -1,0 +1,49 @@
+"""Keeps the list of broadcasts over a restart: an order of the platform is delivered once."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import msgspec
+
+from edge_agent.broadcasts.broadcast import Broadcast
+
+_LOG = logging.getLogger(__name__)
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """The broadcasts in the order they came, and the ids of those that were told."""
+
+    broadcasts: tuple[Broadcast, ...] = ()
+    told: tuple[str, ...] = ()
+
+
+class BulletinMemory:
+    """One JSON file, replaced whole. Neither a damaged file nor a full disk silences what is on the list now."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> Kept:
+        """What was kept last; nothing where there is no usable file."""
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Kept)
+        except FileNotFoundError:
+            return Kept()
+        except (OSError, msgspec.DecodeError) as exc:
+            _LOG.warning("the list of broadcasts begins anew, %s cannot be read: %s", self._path, exc)
+            return Kept()
+
+    def save(self, kept: Kept) -> None:
+        """Keep the list; blocks for the disk."""
+        new = self._path.with_name(f"{self._path.name}.new")
+        try:
+            with new.open("wb") as file:
+                file.write(msgspec.json.encode(kept))
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self._path)
+        except OSError as exc:
+            _LOG.warning("the list of broadcasts was not kept: %s", exc)

@@ -1,0 +1,135 @@
+"""The staff view's routes: a PIN opens a short session; every act needs it, on this machine's own screen."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from config.settings import Fraction, Language
+from edge_agent.kiosk.touch import body_of, own_screen_only
+from edge_agent.staff_desk import StaffDesk, UnknownPassage, Why
+from edge_agent.staff_pin import Door, PinLock
+
+COOKIE = "staff"
+SESSION_S = 300.0  # without a touch
+
+_STATUS = {Door.WRONG: 403, Door.LOCKED: 429, Door.SHUT: 409}
+
+
+class _Pin(msgspec.Struct, forbid_unknown_fields=True):
+    pin: Annotated[str, Meta(max_length=32)]
+
+
+class _Override(msgspec.Struct, forbid_unknown_fields=True):
+    passage_id: Annotated[str, Meta(max_length=64)]
+    why: Why
+
+
+class _Release(msgspec.Struct, forbid_unknown_fields=True):
+    why: Why
+
+
+class _Volume(msgspec.Struct, forbid_unknown_fields=True):
+    share: Fraction
+
+
+class _House(msgspec.Struct, forbid_unknown_fields=True):
+    language: Language
+
+
+class StaffRoutes:
+    """One session at a time: a new one ends the old."""
+
+    def __init__(self, desk: StaffDesk, lock: PinLock, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._desk = desk
+        self._lock = lock
+        self._monotonic = monotonic
+        self._token: str | None = None
+        self._until_s = 0.0
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Add the routes."""
+        router.add_get("/staff/door", self._door, allow_head=False)
+        router.add_post("/staff/enter", self._enter)
+        router.add_post("/staff/leave", self._leave)
+        router.add_get("/staff/overview", self._overview, allow_head=False)
+        router.add_post("/staff/override", self._override)
+        router.add_post("/staff/gate", self._gate)
+        router.add_post("/staff/volume", self._volume)
+        router.add_post("/staff/language", self._language)
+
+    async def _door(self, request: web.Request) -> web.Response:
+        """Whether a PIN is set, how long it is locked, and whether this screen is in already."""
+        own_screen_only(request)
+        door = {"set": self._lock.is_set, "locked_s": round(self._lock.locked_s), "inside": self._inside(request)}
+        return _json(door)
+
+    async def _enter(self, request: web.Request) -> web.Response:
+        own_screen_only(request)
+        door = await self._lock.try_pin((await body_of(request, _Pin)).pin)
+        if door is not Door.OPEN:
+            if door is Door.WRONG and self._lock.locked_s:
+                await self._desk.note_lock()
+            return _json({"door": door, "locked_s": round(self._lock.locked_s)}, _STATUS[door])
+        self._token, self._until_s = secrets.token_urlsafe(32), self._monotonic() + SESSION_S
+        await self._desk.note_entry()
+        response = _json({"door": door, "locked_s": 0})
+        response.set_cookie(COOKIE, self._token, path="/staff", httponly=True, samesite="Strict")
+        return response
+
+    async def _leave(self, request: web.Request) -> web.Response:
+        self._check(request)
+        self._token = None
+        response = web.Response(status=204)
+        response.del_cookie(COOKIE, path="/staff")
+        return response
+
+    async def _overview(self, request: web.Request) -> web.Response:
+        self._check(request, touch=False)
+        return _json(await self._desk.overview())
+
+    async def _override(self, request: web.Request) -> web.Response:
+        self._check(request)
+        wanted = await body_of(request, _Override)
+        try:
+            opened = await self._desk.override(wanted.passage_id, wanted.why)
+        except UnknownPassage as exc:
+            raise web.HTTPNotFound(text="There is no such passage among the last ones.\n") from exc
+        return _json({"opened": opened})
+
+    async def _gate(self, request: web.Request) -> web.Response:
+        self._check(request)
+        return _json({"opened": await self._desk.release_gate((await body_of(request, _Release)).why)})
+
+    async def _volume(self, request: web.Request) -> web.Response:
+        self._check(request)
+        self._desk.set_volume((await body_of(request, _Volume)).share)
+        return web.Response(status=204)
+
+    async def _language(self, request: web.Request) -> web.Response:
+        self._check(request)
+        self._desk.speak((await body_of(request, _House)).language)
+        return web.Response(status=204)
+
+    def _check(self, request: web.Request, *, touch: bool = True) -> None:
+        """Let in whom the PIN let in; a touch makes the session last longer, a page that only looks does not."""
+        own_screen_only(request)
+        if not self._inside(request):
+            raise web.HTTPUnauthorized(text="The PIN is asked for.\n")
+        if touch:
+            self._until_s = self._monotonic() + SESSION_S
+
+    def _inside(self, request: web.Request) -> bool:
+        given = request.cookies.get(COOKIE, "")
+        known = self._token is not None and secrets.compare_digest(given.encode(), self._token.encode())
+        return known and self._monotonic() < self._until_s
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")

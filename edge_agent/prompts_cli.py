@@ -1,0 +1,109 @@
+"""`edge-agent prompts`: the spoken sentences on this box."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config.catalogue import LANGUAGES, PROMPTS_DIR, Catalogue, load_catalogue, prompt_file
+from config.errors import SettingsError
+
+app = typer.Typer(no_args_is_help=True, help="提示音 The spoken sentences: build, play, check.")
+
+LanguageOption = Annotated[str | None, typer.Option("--language", "-l", help="zh-CN, yue or en [all].")]
+_START_LIMIT_S = 3.0
+
+
+@contextmanager
+def told(error: type[Exception] = SettingsError) -> Iterator[None]:
+    """Turn a foreseen error into one sentence and exit 1."""
+    try:
+        yield
+    except (SettingsError, error) as exc:
+        typer.echo(f"edge-agent: {exc}", err=True)
+        raise typer.Exit(1) from exc
+
+
+def languages_of(language: str | None) -> tuple[str, ...]:
+    """The languages that are meant. Raises SettingsError."""
+    if language is not None and language not in LANGUAGES:
+        raise SettingsError(f"language {language!r} is not known; accepted: {', '.join(LANGUAGES)}")
+    return LANGUAGES if language is None else (language,)
+
+
+@app.command()
+def build(
+    folder: Annotated[Path, typer.Option(help="Where to write LANGUAGE/PROMPT.ogg.")] = PROMPTS_DIR,
+) -> None:
+    """Speak every prompt with espeak-ng; overwrites recorded ones."""
+    from config.prompts.build import build as build_prompts
+    from config.prompts.build import faults
+
+    with told():
+        written = build_prompts(folder)
+    found = [fault for path in written for fault in faults(path)]
+    size_kb = sum(path.stat().st_size for path in written) / 1024
+    typer.echo("\n".join([*found, f"{len(written)} prompts, {size_kb:.0f} KB, in {folder}"]))
+    if found:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check() -> None:
+    """Say which prompts are missing, cannot be decoded, are silent, clipped or too long; exit 1 when any is."""
+    from config.prompts.build import faults
+
+    with told():
+        catalogue = load_catalogue()
+    wanted = [prompt_file(prompt, language) for language in LANGUAGES for prompt in catalogue.prompts]
+    found = [fault for path in wanted for fault in (faults(path) if path.exists() else [f"{path}: is missing"])]
+    found += [f"{path}: is no prompt of the catalogue" for path in sorted(set(PROMPTS_DIR.rglob("*.ogg")) - {*wanted})]
+    typer.echo("\n".join(found) if found else f"{len(wanted)} prompts are well")
+    if found:
+        raise typer.Exit(1)
+
+
+@app.command()
+def play(
+    prompt: Annotated[str, typer.Argument(help="Name of a prompt, or all.")] = "all",
+    language: LanguageOption = None,
+    output: Annotated[str, typer.Option(help="As in the settings: auto, default, null or wav:FILE.")] = "auto",
+) -> None:
+    """Play prompts on this machine's speaker, one after the other, with their text."""
+    from drivers.errors import DriverError
+
+    with told(DriverError):
+        catalogue = load_catalogue()
+        if prompt != "all" and prompt not in catalogue.prompts:
+            raise SettingsError(f"prompt {prompt!r} is not known; accepted: all, {', '.join(catalogue.prompts)}")
+        names = catalogue.prompts if prompt == "all" else (prompt,)
+        asyncio.run(_play(catalogue, names, languages_of(language), output))
+
+
+async def _play(catalogue: Catalogue, names: tuple[str, ...], languages: tuple[str, ...], output: str) -> None:
+    from drivers.contract import PartState
+    from drivers.errors import DeviceLost
+    from drivers.sound import load_clip
+    from drivers.speaker import make_speaker
+
+    speaker = make_speaker(output=output)
+    running = asyncio.create_task(speaker.run())
+    try:
+        async with asyncio.timeout(_START_LIMIT_S):
+            while speaker.health.state is not PartState.OK:
+                await asyncio.sleep(0.02)
+        for language in languages:
+            for name in names:
+                typer.echo(f"{language:<6} {name:<18} {catalogue.text('prompt', name, language)}")
+                await speaker.play(load_clip(prompt_file(name, language)))
+                await speaker.drained()
+    except TimeoutError as exc:
+        raise DeviceLost(f"the speaker does not open: {speaker.health.detail or 'no sound card'}") from exc
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

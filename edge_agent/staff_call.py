@@ -1,0 +1,25 @@
+"""A person at the screen asks for a human."""
+
+from __future__ import annotations
+
+from edge_agent.announcer import Announcer
+from edge_agent.board import Board
+from edge_agent.clock import WallClock
+from edge_agent.ledger import Ledger
+
+
+class StaffCall:
+    """One alarm a call, and a word to the person; more touches while the call stands change nothing."""
+
+    def __init__(self, board: Board, ledger: Ledger, clock: WallClock, announcer: Announcer) -> None:
+        self._board = board
+        self._ledger = ledger
+        self._clock = clock
+        self._announcer = announcer
+
+    async def call(self) -> None:
+        """Call staff."""
+        if not self._board.call_staff():
+            return
+        await self._ledger.alarm(self._clock.now(), "staff_wanted", "kiosk", "")
+        await self._announcer.say("staff_will_help")

@@ -1,0 +1,41 @@
+"""`edge-agent staff`: who may use the staff view of this box."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config.errors import SettingsError
+from config.settings import load_settings
+from edge_agent.staff_pin import FEWEST_DIGITS, MOST_DIGITS, check_pin, write_pin
+
+app = typer.Typer(no_args_is_help=True, help="工作人员 Who may use the staff view of this box.")
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")]
+
+
+@app.callback()
+def staff() -> None:
+    """工作人员 Who may use the staff view of this box."""
+
+
+@app.command("set-pin")
+def set_pin(
+    config: ConfigOption = Path("/etc/edge-agent/sentinel.toml"),
+) -> None:
+    """Set the PIN of the staff view, asked for or read from standard input; only a slow hash of it is kept."""
+    if sys.stdin.isatty():
+        pin = typer.prompt(f"PIN, {FEWEST_DIGITS} to {MOST_DIGITS} digits", hide_input=True, confirmation_prompt=True)
+    else:
+        pin = sys.stdin.readline().strip()
+    try:
+        check_pin(pin)
+        path = Path(load_settings(config).staff.pin_hash_file)
+        write_pin(path, pin)
+    except SettingsError as exc:
+        typer.echo(f"edge-agent: {exc}", err=True)
+        raise typer.Exit(1) from exc
+    typer.echo(f"The PIN is set ({path}).")

@@ -1,0 +1,83 @@
+"""Hours of people at speed: the page must neither grow nor complain. SENTINEL_LONG_RUN=1 plays eight hours."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from playwright.async_api import CDPSession, async_playwright
+
+from config.catalogue import LANGUAGES
+from edge_agent.board import Hint, Notice, Stage, View
+from edge_agent.domain import Reason, Verdict
+from tests.kiosk.sound import CATALOGUE
+from tests.kiosk.stand import OFFLINE, Stand, changed, lost
+from tests.kiosk.test_page import CHROMIUM, show
+
+SECONDS_A_PERSON = 12
+PEOPLE = 8 * 3600 // SECONDS_A_PERSON if os.environ.get("SENTINEL_LONG_RUN") else 12
+WARM_UP = 6
+GROWTH_LIMIT_BYTES = 500_000
+
+
+def day(seed: int) -> Iterator[list[View]]:
+    """What the screen shows one person after the other, faults and broadcasts among it."""
+    chance = random.Random(seed)
+    while True:
+        common = {
+            "language": chance.choice(LANGUAGES),
+            "link": OFFLINE if chance.random() < 0.1 else changed().link,
+            "parts": lost("thermometer") if chance.random() < 0.05 else changed().parts,
+            "bulletin": Notice({"zh-CN": f"通知 {chance.random()}"}, "18:30") if chance.random() < 0.2 else None,
+            "emergency": Notice({"zh-CN": "请从东门离开"}) if chance.random() < 0.02 else None,
+            "staff_called": chance.random() < 0.05,
+        }
+        face = tuple(round(chance.random() / 2, 3) for _ in range(4))
+        reason, verdict = chance.choice(list(Reason)), chance.choice(list(Verdict))
+        result = {"verdict": verdict, "reasons": (CATALOGUE.shown("reason", reason),), "temperature_c": 36.6}
+        yield [
+            changed(**common),
+            changed(**common, stage=Stage.ARRIVAL, hint=Hint.COME_CLOSER, face=face),
+            changed(**common, stage=Stage.MEASURING, hint=Hint.SHOW_CODE, face=face, mask="correct"),
+            changed(**common, stage=Stage.RESULT, prompt=CATALOGUE.spoken("reason", reason), **result),
+        ]
+
+
+async def grown(session: CDPSession) -> tuple[int, int]:
+    """Bytes of the page's heap after a collection, and its DOM nodes."""
+    await session.send("HeapProfiler.collectGarbage")
+    metrics = (await session.send("Performance.getMetrics"))["metrics"]
+    values = {metric["name"]: metric["value"] for metric in metrics}
+    return int(values["JSHeapUsedSize"]), int(values["Nodes"])
+
+
+@pytest.mark.timeout(3600)
+async def test_hours_of_people_leave_the_page_as_it_was() -> None:
+    stand = Stand()
+    await stand.start()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await browser.new_page(viewport={"width": 800, "height": 480})
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        await page.goto(stand.url)
+        session = await page.context.new_cdp_session(page)
+        await session.send("Performance.enable")
+        before = (0, 0)
+        for number, views in enumerate(day(seed=1)):
+            if number == WARM_UP:
+                before = await grown(session)
+            if number == WARM_UP + PEOPLE:
+                break
+            for view in views:
+                await show(stand, page, msgspec.structs.replace(view, visit=number))
+        after = await grown(session)
+        await browser.close()
+    await stand.stop()
+    assert complaints == []
+    assert after[0] - before[0] < GROWTH_LIMIT_BYTES, (before, after)
+    assert after[1] - before[1] < 200, (before, after)
