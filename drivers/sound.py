@@ -28,7 +28,7 @@ def load_clip(path: Path, rate_hz: int = RATE_HZ) -> Clip:
 
 
 def load_foreign_clip(path: Path, longest_s: float) -> Clip:
-    """As `load_clip` at RATE_HZ, but no more than the first `longest_s`: a small file can unpack to hours of silence."""
+    """As `load_clip` at RATE_HZ, but only the first `longest_s`: a small file can unpack to hours of silence."""
     wanted = int(longest_s * RATE_HZ)
     blocks: list[Samples] = []
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -32,6 +33,7 @@ class Connection:
         self._inbox: asyncio.Queue[Message | LinkError] = asyncio.Queue()
         self._over: LinkError | None = None
         self._being_read = False
+        self._reply_s: float | None = None
 
     @classmethod
     @asynccontextmanager
@@ -45,6 +47,11 @@ class Connection:
             yield connection
         finally:
             await connection._wire.close()
+
+    @property
+    def reply_age_s(self) -> float | None:
+        """Seconds since the broker's last PUBACK or SUBACK; None before the first."""
+        return None if self._reply_s is None else time.monotonic() - self._reply_s
 
     async def publish(
         self, topic: str, body: bytes, *, qos: int = 1, retain: bool = False, properties: Properties = NO_PROPERTIES
@@ -104,6 +111,7 @@ class Connection:
             self._wire.ack(message)
 
     def on_reply(self, packet_id: int, replies: list[Reply]) -> None:
+        self._reply_s = time.monotonic()
         waiting = self._replies.get(packet_id)
         if waiting is not None and not waiting.done():
             waiting.set_result(replies)

@@ -19,6 +19,10 @@ class LinkRefused(LinkError):
     """The broker answered that it will not have us; somebody must change something, so try slowly."""
 
 
+class NameContested(LinkError):
+    """Another device speaks under our name, as a copied card does; taking the line from it at once helps nobody."""
+
+
 class BrokerUntrusted(LinkError):
     """The broker's certificate is not one we trust; there is no fallback, so try slowly."""
 
@@ -46,5 +50,50 @@ class BadMessage(SyncError):
     """What came over the wire is no message of the contract: count it and go on, trying again changes nothing."""
 
 
+class OrderRefused(SyncError):
+    """An order that will not be carried out, and never will be as it is; `version` None: it proved nothing."""
+
+    def __init__(self, reason: str, version: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.version = version
+
+
+class BadSignature(OrderRefused):
+    """It is not the platform's: nothing in it is believed."""
+
+
+class OrderForAnother(OrderRefused):
+    """It was signed for another box, district or lane."""
+
+
+class OrderEarly(OrderRefused):
+    """Its time has not come, by this clock."""
+
+
+class OrderExpired(OrderRefused):
+    """Its time is over, by this clock."""
+
+
+class OrderTooLong(OrderRefused):
+    """It would stay valid for longer than its kind may."""
+
+
+class OrderReplayed(OrderRefused):
+    """It was carried out before."""
+
+
+class OrderOlder(OrderRefused):
+    """A newer one of its kind was taken before."""
+
+
+class OrderUnfit(OrderRefused):
+    """It is the platform's and in time, but what it says does not fit this box."""
+
+
 class StoreFailed(SyncError):
     """The disk did not take or give it; nothing of this call is stored."""
+
+
+class StoreFull(StoreFailed):
+    """There is no room on the disk; room must be made, then it may be tried again."""

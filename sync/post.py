@@ -16,14 +16,14 @@ async def post(connection: Connection, topic: Topic, event: Event, *, correlatio
     """Publish `event` by the rule of its lane. Raises PublishRefused, LinkLost."""
     rule = LANES[topic.lane]
     properties = replace(_properties(event, rule), correlation=correlation)
-    await connection.publish(str(topic), event.body, qos=rule.qos, retain=rule.retained, properties=properties)
+    await connection.publish(str(topic), event.payload(), qos=rule.qos, retain=rule.retained, properties=properties)
 
 
 async def ask(connection: Connection, question: Topic, event: Event, *, budget_s: float) -> Event:
     """The event that answers `event` on the answer lane of the same box. Raises NoAnswer, LinkLost, BadMessage."""
     answer = await connection.request(
         str(question),
-        event.body,
+        event.payload(),
         answer_topic=str(replace(question, lane=Lane.ANSWER)),
         timeout_s=budget_s,
         properties=_properties(event, LANES[question.lane]),
@@ -51,7 +51,7 @@ def box_of(topic: Topic) -> str:
 def will(topic: Topic, event: Event, delay_s: int) -> Will:
     """`event` as what the broker says on `topic` when we vanish."""
     rule = LANES[topic.lane]
-    return Will(str(topic), event.body, rule.qos, rule.retained, _properties(event, rule), delay_s)
+    return Will(str(topic), event.payload(), rule.qos, rule.retained, _properties(event, rule), delay_s)
 
 
 def _properties(event: Event, rule: LaneRule) -> Properties:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from sync.connection import Connection
-from sync.errors import LinkError, StoreFailed, SyncError
+from sync.errors import LinkError, NameContested, StoreFailed, SyncError
 from sync.packets import Options
 
 log = logging.getLogger(__name__)
@@ -19,16 +19,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Pause before try n: random(0, min(`cap_s`, 2**n s)); n starts anew after `stable_s` of one connection.
+    """Pause before try n: random(0, min(`cap_s`, spread * 2**n)); n starts anew after `stable_s` of one connection.
 
-    Without jitter a whole district comes back in one second.
+    The spread is 1 s, or what the platform says for a fleet of its size. Without jitter a whole district comes back in
+    one second. Two devices of one name leave each other alone for `contested_s`, or half of it.
     """
 
     cap_s: float = 60.0
     stable_s: float = 60.0
+    contested_s: float = 600.0
 
-    def pause_s(self, tries: int) -> float:
-        return random.SystemRandom().uniform(0, min(self.cap_s, 2.0 ** min(tries, 30)))
+    def pause_s(self, tries: int, spread_s: float = 1.0) -> float:
+        return random.SystemRandom().uniform(0, min(self.cap_s, spread_s * 2.0 ** min(tries, 30)))
+
+    def contested_pause_s(self) -> float:
+        return random.SystemRandom().uniform(0.5, 1) * self.contested_s
 
 
 async def stay_connected(
@@ -37,6 +42,7 @@ async def stay_connected(
     serve: Callable[[Connection], Awaitable[None]],
     retry: Retry,
     on_lost: Callable[[SyncError], None] = lambda _: None,
+    spread_s: Callable[[], float] = lambda: 1.0,
 ) -> NoReturn:
     """Connect by fresh `options`, `serve` the connection, and begin again when the link or the disk fails it.
 
@@ -46,6 +52,7 @@ async def stay_connected(
     tries = 0
     while True:
         since_s = time.monotonic()
+        contested = False
         try:
             async with Connection.open(options()) as connection:
                 if lost:
@@ -54,13 +61,14 @@ async def stay_connected(
                 await serve(connection)
         except* (LinkError, StoreFailed) as group:
             why = _first(group)
+            contested = isinstance(why, NameContested)
             if not lost:
                 log.warning("%s: not connected: %s", name, why)
                 lost = True
             on_lost(why)
         if time.monotonic() - since_s >= retry.stable_s:
             tries = 0
-        await asyncio.sleep(retry.pause_s(tries))
+        await asyncio.sleep(retry.contested_pause_s() if contested else retry.pause_s(tries, spread_s()))
         tries += 1
 
 

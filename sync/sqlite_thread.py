@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from sqlite_utils import Database, Migrations
 
-from sync.errors import StoreFailed
+from sync.errors import StoreFailed, StoreFull
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _BUSY_S = 5.0
-_SIDE_FILES = ("", "-wal", "-shm")
+_WAL_PAGES = 1000
+SIDE_FILES = ("", "-wal", "-shm")
 
 
 class SqliteThread:
@@ -37,17 +38,28 @@ class SqliteThread:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, path: Path, migrations: Migrations) -> AsyncIterator[SqliteThread]:
+    async def opened(
+        cls,
+        path: Path,
+        migrations: Migrations,
+        *,
+        wal_pages: int = _WAL_PAGES,
+        shared: ThreadPoolExecutor | None = None,
+    ) -> AsyncIterator[SqliteThread]:
         """The file at `path` with its schema brought up to date; a damaged one is renamed and begun anew.
 
-        Raises StoreFailed when the file cannot be used for another reason than damage.
+        The write-ahead log goes into the file every `wal_pages`, and is cut to that size.
+        Raises StoreFailed when the file cannot be used for another reason than damage. `shared` is the one thread of
+        many files, for a whole fleet in one process.
         """
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, thread_name_prefix=path.stem) as thread:
+        with _thread(shared, path.stem) as thread:
             try:
-                database, set_aside = await loop.run_in_executor(thread, _open_or_set_aside, path, migrations)
+                database, set_aside = await loop.run_in_executor(
+                    thread, _open_or_set_aside, path, migrations, wal_pages
+                )
             except (sqlite3.Error, OSError) as exc:
-                raise StoreFailed(f"{path}: {exc}") from exc
+                raise store_failure(exc, f"{path}: ") from exc
             try:
                 yield cls(thread, database, set_aside)
             finally:
@@ -55,11 +67,14 @@ class SqliteThread:
 
     @classmethod
     @asynccontextmanager
-    async def reading(cls, path: Path) -> AsyncIterator[SqliteThread]:
-        """A second, read-only connection to a file that is already open: it never waits for the writer."""
+    async def reading(cls, path: Path, *, shared: ThreadPoolExecutor | None = None) -> AsyncIterator[SqliteThread]:
+        """A second, read-only connection: it never waits for the writer. Raises StoreFailed when there is no file."""
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, thread_name_prefix=f"{path.stem}-read") as thread:
-            database = await loop.run_in_executor(thread, _connect_read_only, path)
+        with _thread(shared, f"{path.stem}-read") as thread:
+            try:
+                database = await loop.run_in_executor(thread, _connect_read_only, path)
+            except sqlite3.Error as exc:
+                raise store_failure(exc, f"{path}: ") from exc
             try:
                 yield cls(thread, database)
             finally:
@@ -70,7 +85,7 @@ class SqliteThread:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._database)
         except sqlite3.Error as exc:
-            raise StoreFailed(str(exc)) from exc
+            raise store_failure(exc) from exc
 
     async def write(self, work: Callable[[Database], T]) -> T:
         """As `run`, in one transaction: all of it is on the disk, or nothing."""
@@ -82,23 +97,41 @@ class SqliteThread:
         return await self.run(atomically)
 
 
-def _open_or_set_aside(path: Path, migrations: Migrations) -> tuple[Database, Path | None]:
+@contextmanager
+def _thread(shared: ThreadPoolExecutor | None, name: str) -> Iterator[ThreadPoolExecutor]:
+    if shared is not None:
+        yield shared
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix=name) as own:
+        yield own
+
+
+def store_failure(exc: sqlite3.Error | OSError, where: str = "") -> StoreFailed:
+    """`exc` as ours."""
+    full = getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return (StoreFull if full else StoreFailed)(f"{where}{exc}")
+
+
+def _open_or_set_aside(path: Path, migrations: Migrations, wal_pages: int) -> tuple[Database, Path | None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return _open(path, migrations), None
+        return _open(path, migrations, wal_pages), None
     except sqlite3.DatabaseError as exc:
         if not _is_damage(exc):
             raise
         aside = _set_aside(path)
         log.warning("%s is damaged (%s); set aside as %s", path, exc, aside.name)
-        return _open(path, migrations), aside
+        return _open(path, migrations, wal_pages), aside
 
 
-def _open(path: Path, migrations: Migrations) -> Database:
+def _open(path: Path, migrations: Migrations, wal_pages: int) -> Database:
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        [page_bytes] = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute(f"PRAGMA wal_autocheckpoint={wal_pages}")
+        connection.execute(f"PRAGMA journal_size_limit={wal_pages * page_bytes}")
         _check(connection)
         database = Database(connection)
         migrations.apply(database)
@@ -130,9 +163,14 @@ def _is_damage(exc: sqlite3.DatabaseError) -> bool:
     )
 
 
+def aside_pattern(path: Path) -> str:
+    """What files are called that were set aside in place of `path`, and their side files."""
+    return f"{path.name}.damaged-*"
+
+
 def _set_aside(path: Path) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    for suffix in _SIDE_FILES:
+    for suffix in SIDE_FILES:
         side = path.with_name(path.name + suffix)
         if side.exists():
             side.rename(path.with_name(f"{path.name}.damaged-{stamp}{suffix}"))

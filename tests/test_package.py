@@ -38,6 +38,7 @@ def test_the_wheel_holds_what_a_box_needs_and_nothing_else(wheel: Path) -> None:
         "config/sentinel.example.toml",
         "systemd/edge-agent.service",
         "config/policy.default.toml",
+        "config/temperature.default.toml",
         "config/profiles/demo.toml",
         "config/prompts/zh-CN/pass.ogg",
         "edge_agent/kiosk/page/index.html",

@@ -1,6 +1,8 @@
 """The hash chain over the records of one epoch: with it the platform can prove that a day is complete and unaltered.
 
 The hash of a record covers the hash before it, so one record left out, added or changed breaks every later one.
+Records from before 0.2 have none: the first that has one begins at `first_hash`. Behind records that a Gap names, the
+chain goes on from hashes that only the box knew; it can be followed again from the second record on.
 """
 
 from __future__ import annotations

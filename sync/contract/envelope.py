@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,56 +12,88 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from sync.contract.lanes import MESSAGE_TYPES
-from sync.contract.messages import Message
-from sync.contract.records import Record
+from sync.contract.lanes import MESSAGE_TYPES, SpokenMessage
 from sync.errors import BadMessage
 
 CONTENT_TYPE = "application/json"
 SPEC_VERSION = "1.0"
 _ATTRIBUTES = ("specversion", "id", "source", "type", "time")
+# Extension attributes: the hash of a ledger record (see `contract.chain`), and how the body is packed.
+_EXTENSIONS = ("chain", "contentencoding")
+_CHAIN = re.compile("[0-9a-f]{64}")
+_DEFLATE = "deflate"
+_UNPACKED_LIMIT = 8_000_000  # bytes that a packed body may grow to
 _DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in MESSAGE_TYPES.items()}
 
-AnyMessage = Message | Record
+AnyMessage = SpokenMessage
 T = TypeVar("T", bound=AnyMessage)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One CloudEvent, `kind` its type; `body` is JSON and about people, so `repr` leaves it out."""
+    """One CloudEvent, `kind` its type; `body` is JSON and about people, so `repr` leaves it out.
+
+    `chain` is the hash of a ledger record, 64 hex digits; older boxes send none. `packed`: the body travels deflated,
+    to those who said that they unpack it.
+    """
 
     id: str
     source: str
     kind: str
     time: datetime
     body: bytes = field(repr=False)
+    chain: str | None = None
+    packed: bool = False
 
     def user_properties(self) -> tuple[tuple[str, str], ...]:
         """The attributes as they travel beside the body."""
-        return (
+        attributes = (
             ("specversion", SPEC_VERSION),
             ("id", self.id),
             ("source", self.source),
             ("type", self.kind),
             ("time", self.time.astimezone(UTC).isoformat().replace("+00:00", "Z")),
         )
+        chain = (("chain", self.chain),) if self.chain is not None else ()
+        return (*attributes, *chain, *((("contentencoding", _DEFLATE),) if self.packed else ()))
+
+    def payload(self) -> bytes:
+        """The body as it travels."""
+        return zlib.compress(self.body) if self.packed else self.body
 
     @classmethod
     def from_wire(cls, content_type: str | None, user_properties: Iterable[tuple[str, str]], body: bytes) -> Event:
         """The event in one MQTT message; unknown attributes are allowed and dropped. Raises BadMessage."""
         if content_type != CONTENT_TYPE:
             raise BadMessage(f"the content type must be {CONTENT_TYPE}")
-        given = [(name, value) for name, value in user_properties if name in _ATTRIBUTES]
+        given = [(name, value) for name, value in user_properties if name in _ATTRIBUTES or name in _EXTENSIONS]
         attributes = dict(given)
-        if len(attributes) != len(given) or set(attributes) != set(_ATTRIBUTES):
+        if len(attributes) != len(given) or not attributes.keys() >= set(_ATTRIBUTES):
             raise BadMessage(f"each of {', '.join(_ATTRIBUTES)} must be given once")
         if attributes["specversion"] != SPEC_VERSION:
             raise BadMessage(f"the CloudEvents version must be {SPEC_VERSION}")
-        return cls(attributes["id"], attributes["source"], attributes["type"], _instant(attributes["time"]), body)
+        chain, encoding = (attributes.get(name) for name in _EXTENSIONS)
+        if chain is not None and not _CHAIN.fullmatch(chain):
+            raise BadMessage("the chain of a record must be 64 hex digits")
+        return cls(
+            id=attributes["id"],
+            source=attributes["source"],
+            kind=attributes["type"],
+            time=_instant(attributes["time"]),
+            body=body if encoding is None else _unpacked(encoding, body),
+            chain=chain,
+            packed=encoding is not None,
+        )
 
     @classmethod
     def of(
-        cls, message: AnyMessage, source: str, *, event_id: str | None = None, time: datetime | None = None
+        cls,
+        message: AnyMessage,
+        source: str,
+        *,
+        event_id: str | None = None,
+        time: datetime | None = None,
+        packed: bool = False,
     ) -> Event:
         """`message` as an event; without `event_id` it gets a random one, without `time` the present."""
         return cls(
@@ -68,6 +102,7 @@ class Event:
             kind=message.TYPE,
             time=time or datetime.now(UTC),
             body=msgspec.json.encode(message),
+            packed=packed,
         )
 
     def message(self, *expected: type[T]) -> T:
@@ -78,6 +113,19 @@ class Event:
             return cast(T, _DECODERS[self.kind].decode(self.body))
         except msgspec.DecodeError as exc:
             raise BadMessage(f"{self.kind}: {exc}") from exc
+
+
+def _unpacked(encoding: str, body: bytes) -> bytes:
+    if encoding != _DEFLATE:
+        raise BadMessage(f"the content encoding must be {_DEFLATE}")
+    inflate = zlib.decompressobj()
+    try:
+        plain = inflate.decompress(body, _UNPACKED_LIMIT)
+    except zlib.error as exc:
+        raise BadMessage("the body is not deflated as it says") from exc
+    if not inflate.eof:
+        raise BadMessage(f"a packed body must be whole and below {_UNPACKED_LIMIT} bytes")
+    return plain
 
 
 def _instant(text: str) -> datetime:

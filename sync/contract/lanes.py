@@ -17,8 +17,12 @@ from sync.contract.messages import (
     PlatformState,
     Query,
 )
+from sync.contract.orders import CommandDone, Reported
 from sync.contract.records import AlarmRaised, Gap, PassageClosed, PassageDecided, Record
+from sync.contract.signed import Signed
 from sync.contract.topics import Lane
+
+SpokenMessage = Message | Record | Signed | Reported | CommandDone
 
 
 class Direction(StrEnum):
@@ -35,7 +39,7 @@ class LaneRule:
 
     direction: Direction
     qos: int
-    messages: tuple[type[Message | Record], ...] = ()  # none yet: the lane is kept for later
+    messages: tuple[type[SpokenMessage], ...]
     retained: bool = False
     expiry_s: int | None = None
 
@@ -51,14 +55,12 @@ LANES: dict[Lane, LaneRule] = {
     Lane.ANSWER: LaneRule(Direction.DOWN, 0, (Answer,), expiry_s=2),
     # A page that waited at the broker must not pass for a fresh confirmation (FRESH is 60 s).
     Lane.DIRECTORY: LaneRule(Direction.BOTH, 1, (DirectoryRequest, DirectoryPage), expiry_s=30),
-    Lane.DESIRED: LaneRule(Direction.DOWN, 1, retained=True),
-    Lane.REPORTED: LaneRule(Direction.UP, 1),
-    Lane.COMMAND: LaneRule(Direction.DOWN, 1, expiry_s=30),
-    Lane.REVOCATION: LaneRule(Direction.DOWN, 1),
-    Lane.BROADCAST: LaneRule(Direction.DOWN, 1),
+    Lane.DESIRED: LaneRule(Direction.DOWN, 1, (Signed,), retained=True),
+    Lane.REPORTED: LaneRule(Direction.UP, 1, (Reported, CommandDone)),
+    Lane.COMMAND: LaneRule(Direction.DOWN, 1, (Signed,), expiry_s=30),
+    Lane.REVOCATION: LaneRule(Direction.DOWN, 1, (Signed,)),
+    Lane.BROADCAST: LaneRule(Direction.DOWN, 1, (Signed,)),
     Lane.PLATFORM: LaneRule(Direction.DOWN, 1, (PlatformState,), retained=True),
 }
 
-MESSAGE_TYPES: dict[str, type[Message | Record]] = {
-    kind.TYPE: kind for rule in LANES.values() for kind in rule.messages
-}
+MESSAGE_TYPES: dict[str, type[SpokenMessage]] = {kind.TYPE: kind for rule in LANES.values() for kind in rule.messages}

@@ -21,6 +21,10 @@ Seq = Annotated[int, Meta(ge=1)]
 Op = Annotated[int, Meta(ge=0)]
 PersonKey = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Checksum = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+ChainHash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Pace = Annotated[float, Meta(gt=0)]
+Nonce = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+Version = Annotated[int, Meta(ge=1)]
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -31,13 +35,19 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """Committed at the platform: inclusive ranges of sequence numbers of one epoch."""
+    """Committed at the platform: inclusive ranges of sequence numbers of one epoch.
+
+    `backlog_per_s` is the pace from now on, in records of backlog a second; None leaves it as it is. `missing` are
+    numbers the platform does not have though later ones came: the box owes them again, acknowledged before or not.
+    """
 
     TYPE: ClassVar[str] = "sentinel.ack"
 
     epoch: Epoch
     ranges: tuple[tuple[Seq, Seq], ...]
     refused: tuple[Refusal, ...] = ()
+    backlog_per_s: Pace | None = None
+    missing: tuple[tuple[Seq, Seq], ...] = ()
 
 
 def to_ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
@@ -52,16 +62,20 @@ def to_ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One record inside a backlog message; `data` is its JSON as the ledger holds it: a bad one spoils no other."""
+    """One record inside a backlog message; `data` is its JSON as the ledger holds it: a bad one spoils no other.
+
+    `chain` is its hash (see `contract.chain`); boxes before 0.2 send none.
+    """
 
     seq: Seq
     type: str
     time: Instant
     data: msgspec.Raw
+    chain: ChainHash | None = None
 
     @classmethod
-    def of(cls, seq: int, time: datetime, record: Record) -> Entry:
-        return cls(seq, record.TYPE, time, msgspec.Raw(encode_record(record)))
+    def of(cls, seq: int, time: datetime, record: Record, chain: str | None = None) -> Entry:
+        return cls(seq, record.TYPE, time, msgspec.Raw(encode_record(record)), chain)
 
     def record(self) -> Record:
         """The record itself; raises BadMessage."""
@@ -89,11 +103,19 @@ class BoxState(msgspec.Struct, frozen=True):
 
 
 class PlatformState(msgspec.Struct, frozen=True):
-    """Whether the platform commits records now; the broker alone being up is not enough."""
+    """Whether the platform commits records now; the broker alone being up is not enough.
+
+    `backlog_per_s` is the pace at which each box begins, in records of backlog a second; None sets no limit.
+    `reconnect_spread_s`: over how long boxes spread their first try after a loss, because all lose it together.
+    `boot_id` names the process: another one may have lost what the one before had not committed.
+    """
 
     TYPE: ClassVar[str] = "sentinel.platform"
 
     online: bool
+    backlog_per_s: Pace | None = None
+    reconnect_spread_s: Pace | None = None
+    boot_id: str | None = None
 
 
 class OutboxHealth(msgspec.Struct, frozen=True):
@@ -150,12 +172,16 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class DirectoryRequest(msgspec.Struct, frozen=True):
-    """What a box has of the directory: all operations of `generation` up to `cursor`; cursor 0 asks for everything."""
+    """What a box has of the directory: all operations of `generation` up to `cursor`; cursor 0 asks for everything.
+
+    `packed`: the box unpacks deflated pages.
+    """
 
     TYPE: ClassVar[str] = "sentinel.directory.request"
 
     generation: str
     cursor: Op
+    packed: bool = False
 
 
 class DirectoryOp(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
-from sync.contract.health import Colour, Freshness, Instant, LookupOutcome
+from sync.contract.health import Colour, Freshness, Instant, LookupOutcome, TestResult
 from sync.errors import BadMessage
 
 
@@ -25,10 +25,17 @@ class Temperature(msgspec.Struct, frozen=True):
 
     estimate_c: float | None
     uncertainty_c: float | None  # one standard deviation
-    skin_c: float | None  # raw maximum over the face
+    skin_c: float | None  # raw, of the region that told most
     ambient_c: float | None
     samples: int
-    method: str  # name and version of the correction
+    method: str  # name and version of the fit, and the regions that it used
+    # Since 0.2.
+    grade: str | None = None  # normal, high, low, not_measured
+    regions: dict[str, float] = {}  # raw skin of each region seen
+    correction_c: float | None = None  # this sensor's own, added to every raw value before the fit
+    distance_m: float | None = None
+    fever_probability: float | None = None  # of oral >= 37.5 °C, where fevers are as common as in the study
+    outside: tuple[str, ...] = ()  # what lay outside the fitted range
 
 
 class Mask(msgspec.Struct, frozen=True):
@@ -40,7 +47,7 @@ class Mask(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What was known of the person when the verdict was taken."""
+    """What was known of the person when the verdict was taken; `result` None: a record from before 0.2."""
 
     lookup: LookupOutcome
     source: str
@@ -49,6 +56,9 @@ class Health(msgspec.Struct, frozen=True):
     colour: Colour | None = None
     as_of: Instant | None = None
     sampled_at: Instant | None = None
+    reported_at: Instant | None = None
+    result: TestResult | None = None
+    lists: tuple[str, ...] = ()
 
 
 class PassageDecided(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +81,10 @@ class PassageDecided(msgspec.Struct, frozen=True, kw_only=True):
     health: Health
     policy_version: int
     arrival_to_decision_ms: int
+    # Since 0.2, so that another policy can be tried on what was decided.
+    attempt: int = 1  # this passage and the ones it rechecks
+    credential_problem: str | None = None  # expired, unreadable
+    parts_lost: tuple[str, ...] = ()  # thermometer, camera
 
 
 class PassageClosed(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +94,7 @@ class PassageClosed(msgspec.Struct, frozen=True, kw_only=True):
 
     passage_id: str
     closed: Clock
-    outcome: str  # opened, gate_failed, left, retried, stayed, interrupted
+    outcome: str  # opened, passed, gate_failed, left, retried, stayed, interrupted
     arrival_to_prompt_ms: int | None
     gate_opened: bool | None  # None: nobody knows, the agent died
 
@@ -98,7 +112,10 @@ class AlarmRaised(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
-    """Records that a full store had to give up, by kind: a loss is itself delivered."""
+    """Records that a store had to give up, by kind: a loss is itself delivered.
+
+    `epoch` names an earlier epoch of the box whose file was damaged; None is the epoch of this record.
+    """
 
     TYPE: ClassVar[str] = "sentinel.ledger.gap"
 
@@ -106,6 +123,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     lost: dict[str, int]
     first_seq: int
     last_seq: int
+    epoch: str | None = None
 
 
 Record = PassageDecided | PassageClosed | AlarmRaised | Gap

@@ -92,6 +92,11 @@ def every_box(district: str, lane: Lane) -> str:
     return f"{ROOT}/{check_name(district)}/+/{lane}"
 
 
+def every_command(district: str, box: str) -> str:
+    """Filter for all commands to one box."""
+    return f"{ROOT}/{check_name(district)}/{check_name(box)}/{Lane.COMMAND}/+"
+
+
 def shared(group: str, topic_filter: str) -> str:
     """Filter by which the members of `group` share the messages among them."""
     return f"$share/{check_name(group)}/{topic_filter}"

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Self
 
 import msgspec
 from sqlite_utils import Database
 
 from sync.contract.health import Freshness, HealthStatus, Lookup, LookupOutcome
 from sync.contract.messages import Answer, DirectoryPage, DirectoryRequest
+from sync.contract.orders import Revocation
 from sync.edge.replica import (
     DIRECTORY_MIGRATIONS,
+    Ahead,
     Mismatch,
     Position,
     Staged,
+    ahead_of,
+    read_ahead,
     read_position,
     read_status,
     settle,
     stage,
+    write_ahead,
     write_position,
 )
 from sync.errors import BadMessage, LinkError, LinkLost, NoAnswer, StoreFailed
@@ -31,6 +38,7 @@ Ask = Callable[[str, float], Awaitable[Answer]]
 _FRESH_S = 60.0
 _AGING_S = 15 * 60.0
 _STALE_S = 24 * 3600.0
+_AHEAD_LIMIT = 10_000
 NEVER_S = 1e9  # age of what was never confirmed: finite, because it goes into records, and JSON has no infinity
 
 
@@ -52,25 +60,46 @@ class Directory:
 
     Pages are staged, and applied only as a whole run whose checkpoint matches: a look-up sees the directory before
     it or after it. Look-ups read through a connection of their own and never wait for the writer.
+    A revocation is an operation that came ahead of its page; it counts at once, until a checkpoint holds it. When more
+    than `ahead_limit` of them wait, no more are taken and the replica is no longer confirmed.
     """
 
     def __init__(
-        self, writer: SqliteThread, reader: SqliteThread, position: Position, now_s: Callable[[], float]
+        self,
+        writer: SqliteThread,
+        reader: SqliteThread,
+        position: Position,
+        ahead: dict[str, Ahead],
+        now_s: Callable[[], float],
+        ahead_limit: int,
     ) -> None:
         self.ask: Ask = ask_nobody
         self._writer = writer
         self._reader = reader
         self._now_s = now_s
         self._position = position
+        self._ahead = ahead
+        self._ahead_limit = ahead_limit
         self._staged: Staged | None = None
         self._confirmed_s = now_s() - _age_at_start_s(position)
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, path: Path, *, now_s: Callable[[], float] = time.monotonic) -> AsyncIterator[Directory]:
+    async def opened(
+        cls,
+        path: Path,
+        *,
+        now_s: Callable[[], float] = time.monotonic,
+        ahead_limit: int = _AHEAD_LIMIT,
+        shared: ThreadPoolExecutor | None = None,
+    ) -> AsyncIterator[Self]:
         """The replica at `path`; a damaged one is set aside and fetched anew. `now_s` is the monotonic clock."""
-        async with SqliteThread.opened(path, DIRECTORY_MIGRATIONS) as writer, SqliteThread.reading(path) as reader:
-            yield cls(writer, reader, await writer.run(read_position), now_s)
+        async with (
+            SqliteThread.opened(path, DIRECTORY_MIGRATIONS, shared=shared) as writer,
+            SqliteThread.reading(path, shared=shared) as reader,
+        ):
+            position, ahead = await writer.run(lambda db: (read_position(db), read_ahead(db)))
+            yield cls(writer, reader, position, ahead, now_s, ahead_limit)
 
     @property
     def cursor(self) -> int:
@@ -89,7 +118,7 @@ class Directory:
         """
         freshness, age_s = self.freshness()
         try:
-            body = await self._reader.run(lambda db: read_status(db, person_key))
+            body = await self._body(person_key)
             if body is not None:
                 status = msgspec.json.decode(body, type=HealthStatus)
                 return Lookup(LookupOutcome.FOUND, status, freshness, age_s, "replica")
@@ -102,7 +131,22 @@ class Directory:
 
     def request(self) -> DirectoryRequest:
         """What to ask the platform for now."""
-        return DirectoryRequest(self._position.generation, self._position.cursor)
+        return DirectoryRequest(self._position.generation, self._position.cursor, packed=True)
+
+    async def start_again(self) -> None:
+        """Ask for a whole copy at the next opportunity; the rows stay in use until it is complete."""
+        await self._forget(whole=True)
+
+    async def revoke(self, revocation: Revocation) -> None:
+        """Let what came ahead of its page count from now on, and after a restart. Raises StoreFailed."""
+        added = ahead_of(self._position, self._ahead, revocation)
+        if len(self._ahead) + len(added) > self._ahead_limit:
+            self._confirmed_s = self._now_s() - NEVER_S
+            return
+        self._ahead |= added
+        if added:
+            ahead = dict(self._ahead)
+            await self._writer.write(lambda db: write_ahead(db, ahead))
 
     async def take(self, page: DirectoryPage) -> bool:
         """Take one page; False when it leads nowhere and `request()` should be asked (again)."""
@@ -112,13 +156,26 @@ class Directory:
             return False
         run = self._staged if joins else None
         try:
-            self._position, self._staged = await self._writer.write(lambda db: self._take(db, page, run))
+            await self._settle(*await self._writer.write(lambda db: self._take(db, page, run)))
         except Mismatch:
             await self._forget(whole=True)
             return False
         if page.checkpoint is not None:
             self._confirmed_s = self._now_s()
         return True
+
+    async def _body(self, person_key: str) -> bytes | None:
+        if (ahead := self._ahead.get(person_key)) is not None:
+            return ahead.body
+        return await self._reader.run(lambda db: read_status(db, person_key))
+
+    async def _settle(self, position: Position, staged: Staged | None) -> None:
+        """Stand where the page led; what it holds is ahead no longer."""
+        left = {key: each for key, each in self._ahead.items() if not each.is_covered(self._position, position)}
+        self._position, self._staged = position, staged
+        if len(left) < len(self._ahead):
+            self._ahead = left
+            await self._writer.write(lambda db: write_ahead(db, left))
 
     def _expected(self) -> tuple[str, int]:
         if self._staged is not None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from sqlite_utils import Database, Migrations
 
+from sync.contract.chain import first_hash, next_hash
 from sync.contract.records import AlarmRaised, Record, decode_record, encode_record
 
 LEDGER_MIGRATIONS = Migrations("ledger")
@@ -40,22 +41,73 @@ def create(db: Database) -> None:
     db.table("ledger").insert({"epoch": secrets.token_hex(8)})
 
 
+@LEDGER_MIGRATIONS()
+def chain(db: Database) -> None:
+    """Each record's hash over itself and the hash before; what was written until now has none."""
+    db.conn.execute("ALTER TABLE record ADD COLUMN chain BLOB")
+    db.conn.execute("DROP VIEW waiting")
+    db.conn.execute(
+        "CREATE VIEW waiting AS SELECT (SELECT epoch FROM ledger) AS epoch, record.* FROM record"
+        " WHERE acknowledged_ms IS NULL AND parked IS NULL"
+    )
+
+
+@LEDGER_MIGRATIONS()
+def salvage(db: Database) -> None:
+    """Records of earlier epochs that still wait, and the damaged files they were taken from."""
+    db.conn.execute(
+        """
+        CREATE TABLE earlier (
+            epoch TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            body BLOB NOT NULL,
+            appended_ms INTEGER NOT NULL,
+            chain BLOB,
+            parked TEXT,
+            PRIMARY KEY (epoch, seq)
+        ) WITHOUT ROWID
+        """
+    )
+    db.conn.execute("CREATE TABLE salvaged (file TEXT PRIMARY KEY) WITHOUT ROWID")
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record as the ledger holds it; `body` is its JSON."""
+    """One record as the ledger holds it; `body` is its JSON, `chain` its hash (None: from before 0.2)."""
 
+    epoch: str
     seq: int
     kind: str
     body: bytes = field(repr=False)
     appended_ms: int
+    chain: bytes | None
+
+    @property
+    def name(self) -> tuple[str, int]:
+        """Epoch and number: the record's name on its box."""
+        return self.epoch, self.seq
 
     @property
     def appended(self) -> datetime:
         """Wall time of the append."""
         return datetime.fromtimestamp(self.appended_ms / 1000, UTC)
 
+    @property
+    def chain_hex(self) -> str | None:
+        """The hash as it travels."""
+        return None if self.chain is None else self.chain.hex()
+
     def record(self) -> Record:
         return decode_record(self.kind, self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The last number given and the hash that stands before the next record."""
+
+    seq: int
+    chain: bytes
 
 
 def wall_ms() -> int:
@@ -63,23 +115,45 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def insert(db: Database, record: Record) -> int:
-    """Add `record` within the caller's transaction; returns its number."""
-    seq: int = db.conn.execute(
-        "INSERT INTO record (kind, alarm, body, appended_ms) VALUES (?, ?, ?, ?) RETURNING seq",
-        (record.TYPE, isinstance(record, AlarmRaised), encode_record(record), wall_ms()),
-    ).fetchone()[0]
-    return seq
+def read_epoch(db: Database) -> str:
+    """The epoch of this file."""
+    [epoch] = db.conn.execute("SELECT epoch FROM ledger").fetchone()
+    return str(epoch)
 
 
-def rows(db: Database, select: str, *parameters: int) -> list[Row]:
+def read_tail(db: Database, box: str) -> Tail:
+    """Where `box` goes on. The newest row is never deleted, because the next hash covers it."""
+    last = db.conn.execute("SELECT seq FROM sqlite_sequence WHERE name = 'record'").fetchone()
+    seq = last[0] if last else 0
+    found = db.conn.execute("SELECT chain FROM record WHERE seq = ?", (seq,)).fetchone()
+    return Tail(seq, found[0] if found and found[0] else first_hash(box, read_epoch(db)))
+
+
+def insert(db: Database, tail: Tail, record: Record) -> Tail:
+    """Add `record` behind `tail`, within the caller's transaction; returns the new tail."""
+    seq, body = tail.seq + 1, encode_record(record)
+    new = Tail(seq, next_hash(tail.chain, seq, record.TYPE, body))
+    db.conn.execute(
+        "INSERT INTO record (seq, kind, alarm, body, appended_ms, chain) VALUES (?, ?, ?, ?, ?, ?)",
+        (seq, record.TYPE, isinstance(record, AlarmRaised), body, wall_ms(), new.chain),
+    )
+    return new
+
+
+def rows(db: Database, select: str, *parameters: object) -> list[Row]:
     """What `select` finds; its columns are those of Row."""
     return [Row(*found) for found in db.conn.execute(select, parameters)]
 
 
 def used_bytes(db: Database) -> int:
     """Bytes of the pages in use; pages freed by deletions are used again before the file grows."""
-    size, pages, free = (
-        db.conn.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count")
-    )
-    return int(size * (pages - free))
+    return _pragma(db, "page_size") * (_pragma(db, "page_count") - _pragma(db, "freelist_count"))
+
+
+def file_bytes(db: Database) -> int:
+    """Bytes that the file holds on the disk."""
+    return _pragma(db, "page_size") * _pragma(db, "page_count")
+
+
+def _pragma(db: Database, name: str) -> int:
+    return int(db.conn.execute(f"PRAGMA {name}").fetchone()[0])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import NoReturn
 
 from sync.broker import Broker, TlsFiles
@@ -12,6 +13,7 @@ from sync.connection import Connection
 from sync.contract.messages import Answer, BoxState
 from sync.contract.topics import Lane, check_name
 from sync.edge.directory import Directory
+from sync.edge.orders import Orders
 from sync.edge.outbox import Outbox
 from sync.edge.pump import PumpSettings
 from sync.edge.session import Home, Session
@@ -48,12 +50,16 @@ class LinkSettings:
 
 @dataclass(frozen=True, slots=True)
 class LinkStatus:
-    """How the link is. `platform_online`: the platform itself commits records, not only the broker is there."""
+    """How the link is. `platform_online`: the platform itself commits records, not only the broker is there.
+
+    Ages are of this connection; None: nothing yet.
+    """
 
     connected: bool
     since_s: float  # monotonic second of the last change of `connected`
     platform_online: bool
-    last_ack_age_s: float | None  # None: no acknowledgement in this connection
+    last_ack_age_s: float | None  # the platform's last acknowledgement of records
+    last_puback_age_s: float | None  # the broker's last word that it took something
     reconnects: int
     detail: str  # why there is no connection; empty when there is
 
@@ -61,6 +67,7 @@ class LinkStatus:
 class CityLink:
     """Carries the outbox up and the directory down; answers `directory.ask`. Raises UnsafeLink for unsafe settings.
 
+    Without `orders` the box listens to no signed lane.
     `parts` gives the state of each part for the health report; `versions` and `boot_id` go into the birth.
     """
 
@@ -73,22 +80,29 @@ class CityLink:
         versions: Mapping[str, str],
         boot_id: str,
         parts: Callable[[], Mapping[str, str]] = dict,
+        orders: Orders | None = None,
     ) -> None:
         self._settings = settings
         self._broker = Broker.from_url(settings.url, settings.tls)
-        self._home = Home(settings.district, settings.box, outbox, directory, parts, time.monotonic())
+        self._home = Home(settings.district, settings.box, outbox, directory, orders, parts, time.monotonic())
         self._birth = BoxState(online=True, epoch=outbox.epoch, boot_id=boot_id, versions=dict(versions))
         self._farewell = BoxState(online=False, epoch=outbox.epoch, boot_id=boot_id, versions=dict(versions))
         self._session: Session | None = None
         self._since_s = time.monotonic()
         self._connections = 0
         self._detail = "not connected yet"
+        self._spread_s = 1.0
+        self._born: datetime | None = None  # when the broker last took our birth
         directory.ask = self.query
+
+    def listen_to(self, orders: Orders) -> None:
+        """Listen to the signed lanes from the next connection on."""
+        self._home = replace(self._home, orders=orders)
 
     async def run(self) -> NoReturn:
         """Stay connected until cancelled."""
         name = f"city link to {self._broker}"
-        await stay_connected(name, self._options, self._serve, self._settings.retry, self._lost)
+        await stay_connected(name, self._options, self._serve, self._settings.retry, self._lost, lambda: self._spread_s)
 
     def status(self) -> LinkStatus:
         """How the link is now."""
@@ -99,6 +113,7 @@ class CityLink:
             since_s=self._since_s,
             platform_online=session is not None and session.platform_online,
             last_ack_age_s=None if last_ack_s is None else time.monotonic() - last_ack_s,
+            last_puback_age_s=session.puback_age_s if session else None,
             reconnects=max(0, self._connections - 1),
             detail=self._detail,
         )
@@ -127,8 +142,10 @@ class CityLink:
         self._connections += 1
         self._detail = ""
         try:
-            await self._session.run(self._birth, self._farewell)
+            await self._session.run(self._birth, self._farewell, born_before=self._born)
         finally:
+            self._born = self._session.born or self._born
+            self._spread_s = max(1.0, self._session.reconnect_spread_s or self._spread_s)
             self._session = None
             self._since_s = time.monotonic()
 

@@ -5,31 +5,53 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from sqlite_utils import Database
 
 from sync.contract.records import Clock, Record
+from sync.edge.ballast import Ballast
 from sync.edge.clock import system_clock
-from sync.edge.ledger_file import LEDGER_MIGRATIONS, Row, insert, rows, used_bytes, wall_ms
-from sync.edge.sacrifice import make_room
+from sync.edge.ledger_file import (
+    LEDGER_MIGRATIONS,
+    Row,
+    read_epoch,
+    read_tail,
+    rows,
+    used_bytes,
+    wall_ms,
+)
+from sync.edge.ledger_writer import LedgerWriter
+from sync.edge.salvage import take_over
 from sync.errors import StoreFailed
-from sync.sqlite_thread import SqliteThread
+from sync.sqlite_thread import SqliteThread, store_failure
 
 _DAY_S = 86_400
-_CLEAN_CHUNK = 100  # rows past their retention that one acknowledgement may delete
+# The write-ahead log must fit into the ballast: on a full disk it goes into the file before it can be used anew.
+_WAL_PAGES = 50
 
-_WAITING = "SELECT seq, kind, body, appended_ms FROM waiting WHERE alarm = ? AND seq > ? ORDER BY seq LIMIT ?"
-_WAITING_NEWEST = "SELECT seq, kind, body, appended_ms FROM waiting WHERE alarm = 0 ORDER BY seq DESC LIMIT ?"
-_NEWEST = "SELECT seq, kind, body, appended_ms FROM record ORDER BY seq DESC LIMIT ?"
-_ACKNOWLEDGE = (
-    "UPDATE record SET acknowledged_ms = ?, parked = NULL WHERE seq BETWEEN ? AND ? AND acknowledged_ms IS NULL"
+_WAITING = (
+    "SELECT epoch, seq, kind, body, appended_ms, chain FROM waiting WHERE alarm = ? AND seq > ? ORDER BY seq LIMIT ?"
 )
-_FORGET = (
-    "DELETE FROM record WHERE acknowledged_ms < ? AND seq IN"
-    " (SELECT seq FROM record WHERE acknowledged_ms IS NOT NULL ORDER BY seq LIMIT ?)"
+_WAITING_NEWEST = (
+    "SELECT epoch, seq, kind, body, appended_ms, chain FROM waiting WHERE alarm = 0 ORDER BY seq DESC LIMIT ?"
+)
+_WAITING_EARLIER = (
+    "SELECT epoch, seq, kind, body, appended_ms, chain FROM earlier WHERE parked IS NULL"
+    " AND epoch = (SELECT min(epoch) FROM earlier WHERE parked IS NULL) ORDER BY seq LIMIT ?"
+)
+_NEWEST = "SELECT (SELECT epoch FROM ledger), seq, kind, body, appended_ms, chain FROM record ORDER BY seq DESC LIMIT ?"
+_FORGET_EARLIER = "DELETE FROM earlier WHERE epoch = ? AND seq BETWEEN ? AND ?"
+_PARK = "UPDATE record SET parked = ? WHERE seq = ? AND acknowledged_ms IS NULL"
+_OWE_AGAIN = "UPDATE record SET acknowledged_ms = NULL WHERE seq BETWEEN ? AND ? AND acknowledged_ms IS NOT NULL"
+_PARK_EARLIER = "UPDATE earlier SET parked = ? WHERE seq = ? AND epoch = ?"
+_UNPARK = (
+    "UPDATE record SET parked = NULL WHERE parked IS NOT NULL",
+    "UPDATE earlier SET parked = NULL WHERE parked IS NOT NULL",
 )
 _OLDEST = (
     "SELECT min(appended_ms) FROM record WHERE seq IN"
@@ -44,9 +66,11 @@ class OutboxStatus:
     epoch: str
     last_seq: int
     unacknowledged: int  # without the parked ones
+    earlier: int  # of them, those of earlier epochs, whose file was damaged
     parked: int  # refused for good, with a reason each
-    oldest_age_s: float  # of the unacknowledged; 0 when there are none
+    oldest_age_s: float  # of the unacknowledged of this epoch; 0 when there are none
     used_bytes: int
+    disk_full: bool
     set_aside: Path | None  # a damaged ledger found at start
 
 
@@ -56,32 +80,23 @@ class _Batch:
 
     records: list[Record] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)  # filled by the commit
-    last_seq: int = 0  # with the gap record that the commit may have added
+    last_seq: int = 0  # with the records that the commit may have added
     failed: StoreFailed | None = None
 
 
 class Outbox:
     """Numbers are gap-free within an epoch; every append that returned survives a power cut.
 
-    Appends that come while another commits go to the disk together. Over `budget_bytes` acknowledged rows go first,
-    then the oldest passages become a gap record; alarms never go.
+    Appends that come while another commits go to the disk together. Over its budget, or over what a full disk gives,
+    acknowledged rows go first, then the oldest passages become a gap record; alarms never go.
     """
 
-    def __init__(
-        self,
-        store: SqliteThread,
-        epoch: str,
-        last_seq: int,
-        budget_bytes: int,
-        retention_s: int,
-        clock: Callable[[], Clock],
-    ) -> None:
+    def __init__(self, store: SqliteThread, writer: LedgerWriter, epoch: str, last_seq: int, retention_s: int) -> None:
         self.epoch = epoch
         self.last_seq = last_seq
         self._store = store
-        self._budget_bytes = budget_bytes
+        self._writer = writer
         self._retention_s = retention_s
-        self._clock = clock
         self._forming = _Batch()
         self._committing = asyncio.Lock()
         self._watchers: set[asyncio.Event] = set()
@@ -92,14 +107,25 @@ class Outbox:
         cls,
         path: Path,
         *,
+        box: str,
         budget_bytes: int,
         retention_s: int = 7 * _DAY_S,
         clock: Callable[[], Clock] = system_clock,
-    ) -> AsyncIterator[Outbox]:
-        """The ledger at `path`. A damaged file is set aside and a new epoch begins; parked rows get another chance."""
-        async with SqliteThread.opened(path, LEDGER_MIGRATIONS) as store:
-            epoch, last_seq = await store.write(_begin)
-            yield cls(store, epoch, last_seq, budget_bytes, retention_s, clock)
+        shared: ThreadPoolExecutor | None = None,
+    ) -> AsyncIterator[Self]:
+        """The ledger of `box` at `path`; parked rows get another chance.
+
+        A damaged file is set aside and a new epoch begins. What still waited in it is delivered under its old name; an
+        alarm says how much that is, and a gap record what could not be read.
+        """
+        ballast = Ballast(path.with_suffix(".ballast"))
+        writer = LedgerWriter(box, budget_bytes, clock, ballast)
+        async with AsyncExitStack() as stack:
+            store = await _opened(stack, path, ballast, shared)
+            await store.run(writer.begin)
+            await store.run(lambda db: take_over(db, path, writer))
+            epoch, tail = await store.write(lambda db: (_begin(db), read_tail(db, box)))
+            yield cls(store, writer, epoch, tail.seq, retention_s)
 
     async def append(self, record: Record) -> int:
         """Commit `record`; returns its number once it is on the disk. Raises StoreFailed: then it is not stored."""
@@ -123,6 +149,10 @@ class Outbox:
         self._changed()
         return batch.numbers[first:last]
 
+    async def alarm(self, kind: str, subject: str, detail: str) -> int:
+        """Commit an alarm about the box itself; `subject` names a part, never a person. Raises StoreFailed."""
+        return await self.append(self._writer.alarm(kind, subject, detail))
+
     async def unacknowledged(self, alarms: bool, after_seq: int = 0, limit: int = 100) -> list[Row]:
         """Rows that wait, alarms or all others, in order from `after_seq` (exclusive)."""
         return await self._store.run(lambda db: rows(db, _WAITING, alarms, after_seq, limit))
@@ -131,25 +161,35 @@ class Outbox:
         """The newest rows that wait, without alarms, in order."""
         return (await self._store.run(lambda db: rows(db, _WAITING_NEWEST, limit)))[::-1]
 
-    async def acknowledge(self, epoch: str, ranges: Iterable[tuple[int, int]]) -> int:
-        """Mark inclusive `ranges` as committed at the platform; returns how many rows that freed.
+    async def earlier_unacknowledged(self, limit: int) -> list[Row]:
+        """Rows of one earlier epoch that wait, in order."""
+        return await self._store.run(lambda db: rows(db, _WAITING_EARLIER, limit))
 
-        An acknowledgement of another epoch frees nothing.
-        """
-        if epoch != self.epoch:
-            return 0
+    async def acknowledge(self, epoch: str, ranges: Iterable[tuple[int, int]]) -> int:
+        """Mark inclusive `ranges` of `epoch` as committed at the platform; returns how many rows that freed."""
         wanted = tuple(ranges)
-        freed = await self._store.write(lambda db: _acknowledge(db, wanted, self._retention_s))
+        if epoch == self.epoch:
+            freed = await self._store.run(lambda db: self._writer.acknowledge(db, wanted, self._retention_s))
+        else:
+            freed = await self._store.write(lambda db: _forget_earlier(db, epoch, wanted))
         self._changed()
         return freed
 
-    async def park(self, seq: int, reason: str) -> None:
+    async def owe_again(self, epoch: str, ranges: Iterable[tuple[int, int]]) -> int:
+        """Take back the acknowledgement of `ranges`: the platform lost them; returns how many rows wait anew."""
+        if epoch != self.epoch:
+            return 0
+        wanted = tuple(ranges)
+        count = await self._store.write(lambda db: sum(db.conn.execute(_OWE_AGAIN, each).rowcount for each in wanted))
+        self._changed()
+        return count
+
+    async def park(self, epoch: str, seq: int, reason: str) -> None:
         """Set a row aside that nobody will take, with the reason; it is kept and counted."""
-        await self._store.write(
-            lambda db: db.conn.execute(
-                "UPDATE record SET parked = ? WHERE seq = ? AND acknowledged_ms IS NULL", (reason[:200], seq)
-            )
-        )
+        if epoch == self.epoch:
+            await self._store.write(lambda db: db.conn.execute(_PARK, (reason[:200], seq)))
+        else:
+            await self._store.write(lambda db: db.conn.execute(_PARK_EARLIER, (reason[:200], seq, epoch)))
         self._changed()
 
     async def recent(self, limit: int) -> list[Row]:
@@ -158,9 +198,18 @@ class Outbox:
 
     async def status(self) -> OutboxStatus:
         """Counts as of now."""
-        waiting, parked, oldest_ms, used = await self._store.run(_count)
-        age_s = max(0.0, (wall_ms() - oldest_ms) / 1000) if waiting else 0.0
-        return OutboxStatus(self.epoch, self.last_seq, waiting, parked, age_s, used, self._store.set_aside)
+        count = await self._store.run(_count)
+        return OutboxStatus(
+            epoch=self.epoch,
+            last_seq=self.last_seq,
+            unacknowledged=count.own + count.earlier,
+            earlier=count.earlier,
+            parked=count.parked,
+            oldest_age_s=max(0.0, (wall_ms() - count.oldest_ms) / 1000) if count.own else 0.0,
+            used_bytes=count.used_bytes,
+            disk_full=self._writer.disk_full,
+            set_aside=self._store.set_aside,
+        )
 
     @contextmanager
     def watched(self, changed: asyncio.Event) -> Iterator[None]:
@@ -176,35 +225,60 @@ class Outbox:
             watcher.set()
 
     def _commit(self, db: Database, batch: _Batch) -> None:
-        if batch.numbers or batch.failed is not None:
+        if batch.numbers or batch.failed is not None or not batch.records:
             return
         try:
-            with db.atomic():
-                numbers = [insert(db, record) for record in batch.records]
-                gap_seq = make_room(db, self._budget_bytes, numbers[0], self._clock) if numbers else None
+            numbers, batch.last_seq = self._writer.append(db, batch.records)
         except sqlite3.Error as exc:
-            batch.failed = StoreFailed(str(exc))
+            batch.failed = store_failure(exc)
         else:
             batch.numbers.extend(numbers)
-            batch.last_seq = gap_seq or max(numbers, default=0)
 
 
-def _begin(db: Database) -> tuple[str, int]:
-    db.conn.execute("UPDATE record SET parked = NULL WHERE parked IS NOT NULL")
-    [epoch] = db.conn.execute("SELECT epoch FROM ledger").fetchone()
-    last = db.conn.execute("SELECT seq FROM sqlite_sequence WHERE name = 'record'").fetchone()
-    return epoch, last[0] if last else 0
+async def _opened(
+    stack: AsyncExitStack, path: Path, ballast: Ballast, shared: ThreadPoolExecutor | None
+) -> SqliteThread:
+    """The file; where there is no room even for opening it, with what the ballast gives."""
+    try:
+        return await stack.enter_async_context(
+            SqliteThread.opened(path, LEDGER_MIGRATIONS, wal_pages=_WAL_PAGES, shared=shared)
+        )
+    except StoreFailed:
+        if not ballast.release():
+            raise
+    return await stack.enter_async_context(
+        SqliteThread.opened(path, LEDGER_MIGRATIONS, wal_pages=_WAL_PAGES, shared=shared)
+    )
 
 
-def _acknowledge(db: Database, ranges: tuple[tuple[int, int], ...], retention_s: int) -> int:
-    now_ms = wall_ms()
-    freed = sum(db.conn.execute(_ACKNOWLEDGE, (now_ms, first, last)).rowcount for first, last in ranges)
-    db.conn.execute(_FORGET, (now_ms - 1000 * retention_s, _CLEAN_CHUNK))
-    return freed
+def _begin(db: Database) -> str:
+    for unpark in _UNPARK:
+        db.conn.execute(unpark)
+    return read_epoch(db)
 
 
-def _count(db: Database) -> tuple[int, int, int, int]:
-    [waiting] = db.conn.execute("SELECT count(*) FROM waiting").fetchone()
-    [oldest_ms] = db.conn.execute(_OLDEST).fetchone()
-    [parked] = db.conn.execute("SELECT count(*) FROM record WHERE parked IS NOT NULL").fetchone()
-    return waiting, parked, oldest_ms or 0, used_bytes(db)
+def _forget_earlier(db: Database, epoch: str, ranges: tuple[tuple[int, int], ...]) -> int:
+    return sum(db.conn.execute(_FORGET_EARLIER, (epoch, first, last)).rowcount for first, last in ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    own: int
+    earlier: int
+    parked: int
+    oldest_ms: int
+    used_bytes: int
+
+
+def _count(db: Database) -> _Count:
+    def number(select: str) -> int:
+        return int(db.conn.execute(select).fetchone()[0] or 0)
+
+    return _Count(
+        own=number("SELECT count(*) FROM waiting"),
+        earlier=number("SELECT count(*) FROM earlier WHERE parked IS NULL"),
+        parked=number("SELECT count(*) FROM record WHERE parked IS NOT NULL")
+        + number("SELECT count(*) FROM earlier WHERE parked IS NOT NULL"),
+        oldest_ms=number(_OLDEST),
+        used_bytes=used_bytes(db),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -16,7 +17,7 @@ from sync.contract.records import RecordId
 from sync.contract.topics import Lane, Topic, source_of
 from sync.edge.ledger_file import Row, wall_ms
 from sync.edge.outbox import Outbox
-from sync.errors import PublishRefused
+from sync.errors import LinkLost, PublishRefused
 from sync.post import post
 
 
@@ -28,13 +29,43 @@ class PumpSettings:
     live_age_s: float = 60.0  # older passages are history and travel as backlog
     alarm_window: int = 100
     live_window: int = 20  # when more passages wait, all of them are backlog, and only later ones are live again
-    backlog_window: int = 4 * BACKLOG_LIMIT
+    backlog_window: int = 10 * BACKLOG_LIMIT
+    silent_s: float = 30.0  # an acknowledgement is owed for so long: the platform is taken for away
+    lost_s: float = 90.0  # and now the connection is given up
+
+
+class _Pace:
+    """When the next message of backlog may go, at the pace the platform asks for."""
+
+    def __init__(self) -> None:
+        self._per_s: float | None = None
+        self._ahead = 0.0  # records sent before their time
+        self._settled_s = 0.0
+
+    def set(self, per_s: float | None) -> None:
+        """Go at `per_s` records a second from now on; None is without limit. What was sent counts on."""
+        self._settle()
+        self._per_s = per_s
+
+    def spend(self, records: int) -> None:
+        self._settle()
+        self._ahead += records
+
+    def wait_s(self) -> float:
+        self._settle()
+        return 0.0 if self._per_s is None else self._ahead / self._per_s
+
+    def _settle(self) -> None:
+        now_s = time.monotonic()
+        due = (now_s - self._settled_s) * self._per_s if self._per_s is not None else self._ahead
+        self._ahead, self._settled_s = max(0.0, self._ahead - due), now_s
 
 
 class Pump:
     """Serves one connection. The outbox alone remembers what is owed; here is only what was lately sent.
 
     The broker's PUBACK frees nothing. While the platform is away nothing is sent: the broker would take it and drop it.
+    Whether it listens is told by the age of its last acknowledgement, and not by what it once said.
     """
 
     def __init__(self, outbox: Outbox, connection: Connection, district: str, box: str, settings: PumpSettings) -> None:
@@ -43,7 +74,10 @@ class Pump:
         self._district = district
         self._box = box
         self._settings = settings
-        self._sent: dict[int, float] = {}  # number -> monotonic second of the last publish
+        self._sent: dict[tuple[str, int], float] = {}  # epoch and number -> monotonic second of the last publish
+        self._read_to = 0  # backlog up to this number was read and sent
+        self._pace = _Pace()
+        self._owed_since_s: float | None = None  # since when an acknowledgement is missing, monotonic
         self._live_after = 0  # passages up to this number are backlog
         self._platform = asyncio.Event()
         self._wake = asyncio.Event()
@@ -58,49 +92,102 @@ class Pump:
                     pass
                 await self._rest()
 
-    def platform_is(self, *, online: bool) -> None:
+    @property
+    def platform_is_silent(self) -> bool:
+        """Whether the platform owes us an acknowledgement for so long that it must be away, whatever it says."""
+        return self._silent_s() > self._settings.silent_s
+
+    def _silent_s(self) -> float:
+        return 0.0 if self._owed_since_s is None else time.monotonic() - self._owed_since_s
+
+    def platform_is(self, *, online: bool, backlog_per_s: float | None = None) -> None:
         """Start or stop sending. A platform says `online` when it begins: what it had not committed may be gone."""
+        self._owed_since_s = None
         if online:
             self._sent.clear()
+            self._read_to = 0
+            self._pace.set(backlog_per_s)
             self._platform.set()
         else:
             self._platform.clear()
         self._wake.set()
 
+    def pace_is(self, backlog_per_s: float | None) -> None:
+        """Go on at another pace."""
+        self._pace.set(backlog_per_s)
+        self._wake.set()
+
     async def acknowledged(self, ack: Ack) -> None:
         """Let the outbox forget what the platform committed, and park what it will never take."""
-        if ack.epoch != self._outbox.epoch:
-            return
         await self._outbox.acknowledge(ack.epoch, ack.ranges)
         for refusal in ack.refused:
-            await self._outbox.park(refusal.seq, f"platform: {refusal.reason}")
-        for seq in [seq for seq in self._sent if any(first <= seq <= last for first, last in ack.ranges)]:
-            del self._sent[seq]
+            await self._outbox.park(ack.epoch, refusal.seq, f"platform: {refusal.reason}")
+        if ack.missing:
+            await self._outbox.owe_again(ack.epoch, ack.missing)
+        settled = (*ack.ranges, *((refusal.seq, refusal.seq) for refusal in ack.refused))
+        for epoch, seq in list(self._sent):
+            if epoch == ack.epoch and any(first <= seq <= last for first, last in settled):
+                del self._sent[epoch, seq]
+        self._owed_since_s = time.monotonic() if self._sent else None
+        if ack.backlog_per_s is not None:
+            self._pace.set(ack.backlog_per_s)
 
     async def _rest(self) -> None:
-        """Until something changes, or the row that was sent first is due again."""
-        wait_s = None
-        if self._sent and self._platform.is_set():
-            wait_s = max(0.0, min(self._sent.values()) + self._settings.resend_s - time.monotonic())
+        """Until something changes, the row that was sent first is due again, or the pace allows more backlog."""
+        if self._silent_s() > self._settings.lost_s:
+            raise LinkLost(f"no acknowledgement for {self._settings.lost_s:.3g} s")
+        # What is overdue is looked for again: it waits, or was parked or given up in the meantime.
+        sent_before = time.monotonic() - self._settings.resend_s
+        owed = {name: sent_s for name, sent_s in self._sent.items() if sent_s > sent_before}
+        if len(owed) < len(self._sent):
+            self._sent, self._read_to = owed, 0
+            self._wake.set()
+        waits = [wait_s] if (wait_s := self._pace.wait_s()) else []
+        if self._sent:
+            waits.append(min(self._sent.values()) - sent_before)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(min(waits) if waits and self._platform.is_set() else None):
                 await self._wake.wait()
 
     async def _send_next(self) -> bool:
-        """Send the most urgent message that is due; False when none is."""
+        """Send the most urgent messages that are due; False when none is."""
         if alarms := self._due(await self._outbox.unacknowledged(True, limit=self._settings.alarm_window)):
-            await self._send_live(Lane.ALARM, alarms[0])
+            await _together(self._send_live(Lane.ALARM, row) for row in alarms)
         elif live := self._due(self._live(await self._outbox.newest_unacknowledged(self._settings.live_window + 1))):
-            await self._send_live(Lane.PASSAGE, live[0])
-        elif old := self._due(await self._outbox.unacknowledged(False, limit=self._settings.backlog_window)):
-            await self._send_backlog(old[:BACKLOG_LIMIT])
+            await _together(self._send_live(Lane.PASSAGE, row) for row in live)
+        elif self._pace.wait_s():
+            return False
+        elif old := await self._due_backlog():
+            await _together(self._backlogs(old))
+        elif earlier := self._due(await self._outbox.earlier_unacknowledged(limit=self._settings.backlog_window)):
+            await _together(self._backlogs(earlier))
         else:
             return False
         return True
 
+    async def _due_backlog(self) -> list[Row]:
+        """Rows behind those read before, as far as the window goes: each is read once, unless it is due again."""
+        room = self._settings.backlog_window - len(self._sent)
+        if room <= 0:
+            return []
+        rows = await self._outbox.unacknowledged(False, after_seq=self._read_to, limit=room)
+        if rows:
+            self._read_to = rows[-1].seq
+        return self._due(rows)
+
+    def _backlogs(self, rows: list[Row]) -> Iterator[Coroutine[None, None, None]]:
+        """Messages of up to 100 records each, as many as the pace allows now."""
+        for first in range(0, len(rows), BACKLOG_LIMIT):
+            if self._pace.wait_s():
+                self._read_to = min(self._read_to, rows[first].seq - 1)  # what was read and not sent is read again
+                return
+            some = rows[first : first + BACKLOG_LIMIT]
+            self._pace.spend(len(some))
+            yield self._send_backlog(some)
+
     def _due(self, rows: list[Row]) -> list[Row]:
         sent_before = time.monotonic() - self._settings.resend_s
-        return [row for row in rows if self._sent.get(row.seq, sent_before) <= sent_before]
+        return [row for row in rows if self._sent.get(row.name, sent_before) <= sent_before]
 
     def _live(self, newest: list[Row]) -> list[Row]:
         oldest_ms = wall_ms() - 1000 * self._settings.live_age_s
@@ -111,25 +198,36 @@ class Pump:
         return live
 
     async def _send_live(self, lane: Lane, row: Row) -> None:
-        name = RecordId(self._box, self._outbox.epoch, row.seq)
+        name = RecordId(self._box, row.epoch, row.seq)
         source = source_of(self._district, self._box)
-        await self._send(lane, [row], Event(str(name), source, row.kind, row.appended, row.body))
+        await self._send(lane, [row], Event(str(name), source, row.kind, row.appended, row.body, row.chain_hex))
 
     async def _send_backlog(self, rows: list[Row]) -> None:
-        entries = tuple(Entry(row.seq, row.kind, row.appended, msgspec.Raw(row.body)) for row in rows)
-        backlog = Backlog(self._outbox.epoch, entries)
-        name = RecordId(self._box, self._outbox.epoch, rows[0].seq)
+        entries = tuple(Entry(row.seq, row.kind, row.appended, msgspec.Raw(row.body), row.chain_hex) for row in rows)
+        backlog = Backlog(rows[0].epoch, entries)
+        name = RecordId(self._box, rows[0].epoch, rows[0].seq)
         await self._send(
             Lane.BACKLOG, rows, Event.of(backlog, source_of(self._district, self._box), event_id=f"{name}+{len(rows)}")
         )
 
     async def _send(self, lane: Lane, rows: list[Row], event: Event) -> None:
         sent_s = time.monotonic()
-        self._sent.update({row.seq: sent_s for row in rows})
+        self._sent.update({row.name: sent_s for row in rows})
+        self._owed_since_s = self._owed_since_s or sent_s
         try:
             await post(self._connection, Topic(self._district, lane, self._box), event)
         except PublishRefused as refused:
             if refused.code == PublishRefused.QUOTA_EXCEEDED:
                 return  # it passes: these rows are due again after `resend_s`
             for row in rows:
-                await self._outbox.park(row.seq, f"broker: {refused}")
+                await self._outbox.park(row.epoch, row.seq, f"broker: {refused}")
+                self._sent.pop(row.name, None)
+            if not self._sent:
+                self._owed_since_s = None
+
+
+async def _together(sending: Iterable[Coroutine[None, None, None]]) -> None:
+    """Send all at once, as far as the connection's window goes; they leave in their order."""
+    async with asyncio.TaskGroup() as group:
+        for each in sending:
+            group.create_task(each, name="pump: send")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from sqlite_utils import Database, Migrations
 
 from sync.contract.checksum import EMPTY, changed
 from sync.contract.messages import Checkpoint, DirectoryPage
+from sync.contract.orders import Revocation
 
 DIRECTORY_MIGRATIONS = Migrations("directory")
-_NULL = b"null"
+NULL = b"null"
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -47,6 +48,57 @@ def create(db: Database) -> None:
     db.conn.execute("INSERT INTO position VALUES (?)", (msgspec.json.encode(Position()),))
 
 
+@DIRECTORY_MIGRATIONS()
+def revocations(db: Database) -> None:
+    """Operations that came ahead of their page."""
+    db.conn.execute(
+        "CREATE TABLE ahead (person_key TEXT PRIMARY KEY, generation TEXT NOT NULL, op INTEGER NOT NULL, body BLOB)"
+        " WITHOUT ROWID"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """One person's status (None: gone) as of an operation whose page has not come yet."""
+
+    generation: str
+    op: int
+    body: bytes | None = field(repr=False)
+
+    def is_covered(self, old: Position, new: Position) -> bool:
+        """Whether `new`, which followed `old`, holds it: or replaced the whole stream that it belongs to."""
+        if self.generation == new.generation:
+            return self.op <= new.cursor
+        return old.generation != new.generation
+
+
+def read_ahead(db: Database) -> dict[str, Ahead]:
+    """All that came ahead, by person key."""
+    found = db.conn.execute("SELECT person_key, generation, op, body FROM ahead")
+    return {key: Ahead(generation, op, body) for key, generation, op, body in found}
+
+
+def write_ahead(db: Database, ahead: dict[str, Ahead]) -> None:
+    """Replace what came ahead."""
+    db.conn.execute("DELETE FROM ahead")
+    db.conn.executemany(
+        "INSERT INTO ahead VALUES (?, ?, ?, ?)",
+        [(key, each.generation, each.op, each.body) for key, each in ahead.items()],
+    )
+
+
+def ahead_of(position: Position, known: dict[str, Ahead], revocation: Revocation) -> dict[str, Ahead]:
+    """What `revocation` adds to `known`: the newest of each person that the replica does not hold."""
+    new: dict[str, Ahead] = {}
+    for op in revocation.ops:
+        made = Ahead(revocation.generation, op.op, None if bytes(op.status) == NULL else bytes(op.status))
+        old = new.get(op.person_key) or known.get(op.person_key)
+        newer = old is None or old.generation != made.generation or old.op < made.op
+        if newer and not made.is_covered(position, position):
+            new[op.person_key] = made
+    return new
+
+
 def read_position(db: Database) -> Position:
     """Where the replica stands."""
     [body] = db.conn.execute("SELECT body FROM position").fetchone()
@@ -71,7 +123,7 @@ def stage(db: Database, page: DirectoryPage, staged: Staged | None) -> Staged:
         db.conn.execute("DELETE FROM staged")
     db.conn.executemany(
         "INSERT INTO staged VALUES (?, ?, ?)",
-        [(op.op, op.person_key, None if bytes(op.status) == _NULL else bytes(op.status)) for op in page.ops],
+        [(op.op, op.person_key, None if bytes(op.status) == NULL else bytes(op.status)) for op in page.ops],
     )
     upto = page.ops[-1].op if page.ops else page.after
     return Staged(page.generation, page.after if staged is None else staged.after, upto)
@@ -83,7 +135,7 @@ def settle(db: Database, staged: Staged, checkpoint: Checkpoint) -> Position:
     if staged.after == 0:
         db.conn.execute("DELETE FROM status")
     checksum, rows = (EMPTY, 0) if staged.after == 0 else (old.checksum, old.rows)
-    for key, body in db.conn.execute("SELECT person_key, body FROM staged ORDER BY op").fetchall():
+    for key, body in db.conn.execute("SELECT person_key, body FROM staged ORDER BY op"):  # maybe a million
         before = read_status(db, key)
         checksum = changed(checksum, before, body)
         rows += (body is not None) - (before is not None)

@@ -2,52 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import groupby
 
 from sqlite_utils import Database
 
-from sync.contract.records import Clock, Gap
-from sync.edge.ledger_file import insert, used_bytes
+from sync.contract.records import AlarmRaised, Clock, Gap
+from sync.edge.ledger_file import used_bytes
 
 _CHUNK = 100
-# Below the budget, so that a full store writes a gap record once in a while and not at each append.
-_TARGET = 0.9
+_ROOM_BYTES = 256_000
+_ROOM_SHARE = 0.1
+
+GivenUp = tuple[str | None, int, str]  # an earlier epoch or None for this one, number, kind
 
 
-def make_room(db: Database, budget_bytes: int, before_seq: int, clock: Callable[[], Clock]) -> int | None:
-    """Within the caller's transaction, bring the ledger below its budget; rows from `before_seq` on are untouched.
+def below(limit_bytes: int) -> int:
+    """How far to go below a limit, so that a full store makes room once in a while and not at each append."""
+    return limit_bytes - min(_ROOM_BYTES, int(limit_bytes * _ROOM_SHARE))
 
-    Returns the number of the gap record written for unacknowledged passages given up, or None when nothing was lost.
-    Where only alarms are left the budget is overrun.
+
+def make_room(db: Database, limit_bytes: int, before_seq: int, clock: Callable[[], Clock]) -> list[Gap]:
+    """Within the caller's transaction, bring the ledger below its limit; rows from `before_seq` on are untouched.
+
+    Returns the gap records to be written for unacknowledged passages given up. Where only alarms are left the limit
+    is overrun.
     """
-    if used_bytes(db) <= budget_bytes:
-        return None
-    target = int(budget_bytes * _TARGET)
+    if used_bytes(db) <= limit_bytes:
+        return []
+    target = below(limit_bytes)
     while used_bytes(db) > target and _drop_acknowledged(db, before_seq):
         pass
-    lost: dict[str, int] = {}
-    numbers: list[int] = []
-    while used_bytes(db) > target and (given_up := _drop_passages(db, before_seq)):
-        for seq, kind in given_up:
-            lost[kind] = lost.get(kind, 0) + 1
-            numbers.append(seq)
-    if not lost:
-        return None
-    return insert(db, Gap(noted=clock(), lost=lost, first_seq=min(numbers), last_seq=max(numbers)))
+    lost: list[GivenUp] = []
+    while used_bytes(db) > target and (given_up := _drop_earlier(db) or _drop_passages(db, before_seq)):
+        lost += given_up
+    return [
+        _gap(epoch, list(group), clock())
+        for epoch, group in groupby(sorted(lost, key=lambda row: (row[0] or "", row[1])), key=lambda row: row[0])
+    ]
+
+
+def _gap(epoch: str | None, given_up: Iterable[GivenUp], noted: Clock) -> Gap:
+    kinds = [kind for _, _, kind in given_up]
+    numbers = [seq for _, seq, _ in given_up]
+    counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+    return Gap(noted=noted, lost=counts, first_seq=min(numbers), last_seq=max(numbers), epoch=epoch)
 
 
 def _drop_acknowledged(db: Database, before_seq: int) -> int:
-    return db.conn.execute(
-        "DELETE FROM record WHERE seq IN "
-        "(SELECT seq FROM record WHERE acknowledged_ms IS NOT NULL AND seq < ? ORDER BY seq LIMIT ?)",
-        (before_seq, _CHUNK),
-    ).rowcount
+    return int(
+        db.conn.execute(
+            "DELETE FROM record WHERE seq IN "
+            "(SELECT seq FROM record WHERE acknowledged_ms IS NOT NULL AND seq < ? ORDER BY seq LIMIT ?)",
+            (before_seq, _CHUNK),
+        ).rowcount
+    )
 
 
-def _drop_passages(db: Database, before_seq: int) -> list[tuple[int, str]]:
-    return db.conn.execute(
-        "DELETE FROM record WHERE seq IN "
-        "(SELECT seq FROM record WHERE alarm = 0 AND kind != ? AND acknowledged_ms IS NULL AND seq < ?"
-        " ORDER BY seq LIMIT ?) RETURNING seq, kind",
-        (Gap.TYPE, before_seq, _CHUNK),
-    ).fetchall()
+def _drop_earlier(db: Database) -> list[GivenUp]:
+    return [
+        (epoch, seq, kind)
+        for epoch, seq, kind in db.conn.execute(
+            "DELETE FROM earlier WHERE (epoch, seq) IN "
+            "(SELECT epoch, seq FROM earlier WHERE kind NOT IN (?, ?) ORDER BY epoch, seq LIMIT ?)"
+            " RETURNING epoch, seq, kind",
+            (Gap.TYPE, AlarmRaised.TYPE, _CHUNK),
+        ).fetchall()
+    ]
+
+
+def _drop_passages(db: Database, before_seq: int) -> list[GivenUp]:
+    return [
+        (None, seq, kind)
+        for seq, kind in db.conn.execute(
+            "DELETE FROM record WHERE seq IN "
+            "(SELECT seq FROM record WHERE alarm = 0 AND kind != ? AND acknowledged_ms IS NULL AND seq < ?"
+            " ORDER BY seq LIMIT ?) RETURNING seq, kind",
+            (Gap.TYPE, before_seq, _CHUNK),
+        ).fetchall()
+    ]

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from sync.connection import Connection
 from sync.contract.envelope import AnyMessage, Event
@@ -23,11 +24,13 @@ from sync.contract.messages import (
     PlatformState,
     Query,
 )
-from sync.contract.topics import Lane, Topic, source_of
+from sync.contract.signed import Signed
+from sync.contract.topics import DISTRICT_LANES, Lane, Topic, every_command, source_of
 from sync.edge.directory import NEVER_S, Directory
+from sync.edge.orders import Orders
 from sync.edge.outbox import Outbox
 from sync.edge.pump import Pump, PumpSettings
-from sync.errors import BadMessage, LinkError, LinkLost, LinkRefused, PublishRefused
+from sync.errors import BadMessage, LinkError, LinkLost, LinkRefused, NameContested, PublishRefused
 from sync.packets import Subscription
 from sync.post import ask, event_in, post, topic_of
 
@@ -36,6 +39,9 @@ log = logging.getLogger(__name__)
 # The platform confirms the directory every 25 s; after this long without a page it is asked again.
 _DIRECTORY_QUIET_S = 45.0
 _FAREWELL_S = 1.0
+_HEARD = (Lane.ACK, Lane.ANSWER, Lane.DIRECTORY, Lane.PLATFORM, Lane.STATE)
+_ORDERS = (Lane.REVOCATION, Lane.DESIRED, Lane.BROADCAST)  # and the commands, whose topics end in their names
+_BOTH_WAYS = (Lane.DIRECTORY, Lane.STATE)  # we speak and hear there, but do not hear ourselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +52,24 @@ class Home:
     box: str
     outbox: Outbox
     directory: Directory
+    orders: Orders | None  # None: no key to check signatures with, so the signed lanes are not listened to
     parts: Callable[[], Mapping[str, str]]
     started_s: float  # monotonic
 
     def topic(self, lane: Lane) -> Topic:
-        """`lane` of this box, or of its district for the platform's."""
-        return Topic(self.district, lane) if lane is Lane.PLATFORM else Topic(self.district, lane, self.box)
+        """`lane` of this box or of its district."""
+        return Topic(self.district, lane, None if lane in DISTRICT_LANES else self.box)
+
+    def lanes(self) -> list[Subscription]:
+        """What this box listens to."""
+        orders = _ORDERS if self.orders is not None else ()
+        heard = [
+            Subscription(str(self.topic(lane)), LANES[lane].qos, no_local=lane in _BOTH_WAYS)
+            for lane in (*orders, *_HEARD)
+        ]
+        if orders:
+            heard.append(Subscription(every_command(self.district, self.box), LANES[Lane.COMMAND].qos))
+        return heard
 
     def event(self, message: AnyMessage) -> Event:
         return Event.of(message, source_of(self.district, self.box))
@@ -66,7 +84,7 @@ class Home:
                 outbox.last_seq, outbox.unacknowledged, outbox.parked, outbox.oldest_age_s, outbox.used_bytes
             ),
             directory=DirectoryHealth(freshness, age_s if age_s < NEVER_S else None, self.directory.cursor),
-            parts=dict(self.parts()),
+            parts={**self.parts(), "disk": "full" if outbox.disk_full else "ok"},
         )
 
 
@@ -74,8 +92,11 @@ class Session:
     """The conversation over one connection: birth, records and their acknowledgements, directory, health, queries."""
 
     def __init__(self, connection: Connection, home: Home, pump: PumpSettings, health_s: float) -> None:
-        self.platform_online = False
         self.last_ack_s: float | None = None  # monotonic
+        self.born: datetime | None = None  # when the birth was said that the broker took
+        self.reconnect_spread_s: float | None = None  # what the platform last said
+        self._says_online = False
+        self._platform_boot_id: str | None = None
         self._connection = connection
         self._home = home
         self._health_s = health_s
@@ -83,11 +104,30 @@ class Session:
         self._platform = asyncio.Event()
         self._ask_directory = asyncio.Event()
         self._page_s = 0.0  # when the last page came, monotonic
+        self._boot_id = ""
+        self._born_before: datetime | None = None
 
-    async def run(self, birth: BoxState, farewell: BoxState) -> None:
-        """Serve until the connection is lost (raises LinkLost) or this is cancelled (then the farewell is said)."""
-        await self._subscribe()
-        await self._say(Lane.STATE, birth)
+    @property
+    def platform_online(self) -> bool:
+        """Whether the platform takes records: it says so, and does not owe us an acknowledgement for long."""
+        return self._says_online and not self._pump.platform_is_silent
+
+    @property
+    def puback_age_s(self) -> float | None:
+        """Seconds since the broker last acknowledged anything."""
+        return self._connection.reply_age_s
+
+    async def run(self, birth: BoxState, farewell: BoxState, *, born_before: datetime | None = None) -> None:
+        """Serve until the connection is lost (raises LinkLost) or this is cancelled (then the farewell is said).
+
+        `born_before` is when this process last said its birth. Raises NameContested when somebody else, from another
+        boot, has said one under our name since.
+        """
+        self._boot_id, self._born_before = birth.boot_id, born_before
+        await self._connection.subscribe(*self._home.lanes())
+        said = self._home.event(birth)
+        await self._post(Lane.STATE, said)
+        self.born = said.time
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._hear(), name="link: hear")
@@ -110,47 +150,60 @@ class Session:
             raise BadMessage("the answer is about another person")
         return answer
 
-    async def _subscribe(self) -> None:
-        # Lanes that carry orders are not subscribed to before their signatures are checked.
-        heard = (Lane.ACK, Lane.ANSWER, Lane.DIRECTORY, Lane.PLATFORM)
-        await self._connection.subscribe(
-            *(
-                Subscription(str(self._home.topic(lane)), LANES[lane].qos, no_local=lane is Lane.DIRECTORY)
-                for lane in heard
-            )
-        )
-
     async def _say(self, lane: Lane, message: AnyMessage) -> None:
+        await self._post(lane, self._home.event(message))
+
+    async def _post(self, lane: Lane, event: Event) -> None:
         try:
-            await post(self._connection, self._home.topic(lane), self._home.event(message))
+            await post(self._connection, self._home.topic(lane), event)
         except PublishRefused as exc:
             raise LinkRefused(f"{lane}: {exc}") from exc
 
     async def _hear(self) -> None:
         async for message in self._connection.messages():
             try:
-                await self._handle(topic_of(message).lane, event_in(message))
+                await self._handle(topic_of(message), event_in(message))
             except BadMessage as exc:
                 log.warning("%s: dropped: %s", message.topic, exc)
 
-    async def _handle(self, lane: Lane, event: Event) -> None:
-        match lane:
+    async def _handle(self, topic: Topic, event: Event) -> None:
+        match topic.lane:
             case Lane.ACK:
                 await self._pump.acknowledged(event.message(Ack))
                 self.last_ack_s = time.monotonic()
             case Lane.PLATFORM:
-                self._platform_is(online=event.message(PlatformState).online)
+                self._platform_is(event.message(PlatformState))
             case Lane.DIRECTORY:
                 await self._take_page(event.message(DirectoryPage))
+            case Lane.STATE:
+                await self._check_own_name(event)
             case Lane.ANSWER:
                 pass  # the answer to a question that nobody waits for any more
+            case Lane.REVOCATION | Lane.DESIRED | Lane.COMMAND | Lane.BROADCAST if self._home.orders is not None:
+                answer = await self._home.orders.take(topic, event.message(Signed), self._home.directory.revoke)
+                if answer is not None:
+                    await self._say(Lane.REPORTED, answer)
             case _:
-                raise BadMessage(f"nothing is expected on {lane}")
+                raise BadMessage(f"nothing is expected on {topic.lane}")
 
-    def _platform_is(self, *, online: bool) -> None:
-        self.platform_online = online
-        self._pump.platform_is(online=online)
-        if online:
+    async def _check_own_name(self, event: Event) -> None:
+        """The retained birth under our name is ours, or from before it; else there are two of us."""
+        state = event.message(BoxState)
+        newer = self._born_before is not None and event.time > self._born_before
+        if state.online and state.boot_id != self._boot_id and newer:
+            await self._home.outbox.alarm("cloned_box", "link", "another device speaks under this box's name")
+            raise NameContested("another device speaks under this box's name: is its card a copy?")
+
+    def _platform_is(self, state: PlatformState) -> None:
+        goes_on = state.online and self._says_online and state.boot_id == self._platform_boot_id is not None
+        self._says_online, self._platform_boot_id = state.online, state.boot_id
+        if goes_on:
+            self.reconnect_spread_s = state.reconnect_spread_s
+            self._pump.pace_is(state.backlog_per_s)
+            return
+        self._pump.platform_is(online=state.online, backlog_per_s=state.backlog_per_s)
+        if state.online:
+            self.reconnect_spread_s = state.reconnect_spread_s
             self._ask_directory.set()
             self._platform.set()
         else:

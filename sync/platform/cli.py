@@ -3,63 +3,101 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.metadata
 import json
 import logging
-import signal
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sync.errors import SyncError
+from sync.platform import cli_options as options
+from sync.platform.directory_cli import app as directory_commands
+from sync.platform.ledger_cli import app as ledger_commands
+from sync.platform.orders_cli import broadcast, command, revoke
+from sync.platform.policy_cli import keys as key_commands
+from sync.platform.policy_cli import policy as policy_commands
+from sync.platform.simulate_cli import simulate
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The city's end of the wire: takes records, shows the fleet."
 )
+for verb in (simulate, revoke, command, broadcast):
+    app.command()(verb)
+app.add_typer(key_commands, name="keys")
+app.add_typer(policy_commands, name="policy")
+app.add_typer(directory_commands, name="directory")
+app.add_typer(ledger_commands, name="ledger")
+
+_LOG = "%(asctime)s %(levelname)s %(message)s"
 
 
 @app.command()
 def serve(
-    broker: Annotated[
-        str, typer.Option(help="mqtts://host:port, or mqtt:// on this machine")
-    ] = "mqtt://127.0.0.1:1883",
-    district: Annotated[str, typer.Option(help="district name as in the topics: a-z, 0-9 and -")] = "demo",
-    data: Annotated[Path, typer.Option(help="folder of the databases; made when missing")] = Path("var/platform"),
+    broker: options.Broker = options.BROKER,
+    district: options.District = options.DISTRICT,
+    data: options.Data = options.DATA,
+    store: options.Store = "",
     http: Annotated[str, typer.Option(help="host:port of the fleet page")] = "127.0.0.1:8090",
-    directory: Annotated[Path | None, typer.Option(help="JSONL of health statuses, imported at start")] = None,
-    community_key_file: Annotated[Path | None, typer.Option(help="hex digits; makes person keys of numbers")] = None,
-    ca: Annotated[Path | None, typer.Option(help="PEM of the authority that signed the broker")] = None,
-    certificate: Annotated[Path | None, typer.Option(help="PEM of our own certificate")] = None,
-    key: Annotated[Path | None, typer.Option(help="PEM of its key")] = None,
+    directory: Annotated[Path | None, typer.Option(help="CSV or JSONL of persons, imported at start")] = None,
+    community_key_file: options.CommunityKey = None,
+    backlog_per_s: options.BacklogRate = 5000.0,
+    ca: options.Ca = None,
+    certificate: options.Certificate = None,
+    key: options.Key = None,
 ) -> None:
     """Run ingest, directory and fleet page of one district until interrupted."""
     from sync.broker import TlsFiles
     from sync.platform.service import Platform, PlatformSettings
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    try:
+    logging.basicConfig(level=logging.INFO, format=_LOG)
+    with options.plain_errors():
         host, port = _address(http)
         settings = PlatformSettings(
             broker=broker,
             district=district,
             data=data,
+            store=store,
             http_host=host,
             http_port=port,
             tls=TlsFiles(ca, certificate, key),
             directory=directory,
             community_key=_community_key(directory, community_key_file),
+            backlog_per_s=backlog_per_s,
         )
-        asyncio.run(_until_stopped(Platform(settings).run()))
-    except (SyncError, OSError, ValueError) as exc:
-        typer.echo(f"edge-platform: {exc}", err=True)
-        raise typer.Exit(1) from exc
+        asyncio.run(options.until_stopped(Platform(settings).run()))
 
 
 @app.command()
-def version(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False) -> None:
+def ingest(
+    broker: options.Broker = options.BROKER,
+    district: options.District = options.DISTRICT,
+    data: options.Data = options.DATA,
+    store: options.Store = "",
+    backlog_per_s: options.BacklogRate = 5000.0,
+    ca: options.Ca = None,
+    certificate: options.Certificate = None,
+    key: options.Key = None,
+) -> None:
+    """Take records beside `serve`, into the same store; as many processes as the work needs."""
+    from sync.broker import TlsFiles
+    from sync.platform.service import IngestProcess, PlatformSettings
+
+    logging.basicConfig(level=logging.INFO, format=_LOG)
+    with options.plain_errors():
+        settings = PlatformSettings(
+            broker=broker,
+            district=district,
+            data=data,
+            store=store,
+            tls=TlsFiles(ca, certificate, key),
+            backlog_per_s=backlog_per_s,
+        )
+        asyncio.run(options.until_stopped(IngestProcess(settings).run()))
+
+
+@app.command()
+def version(as_json: options.AsJson = False) -> None:
     """Print the version."""
     number = importlib.metadata.version("sentinel-gate")
     typer.echo(json.dumps({"version": number}) if as_json else f"edge-platform {number}")
@@ -68,17 +106,6 @@ def version(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for
 def main() -> None:
     """Entry point of the command."""
     app()
-
-
-async def _until_stopped(work: Coroutine[None, None, None]) -> None:
-    """Run the platform until SIGINT or SIGTERM."""
-    running = asyncio.current_task()
-    if running is None:
-        raise RuntimeError("runs as a task")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await work
 
 
 def _community_key(directory: Path | None, file: Path | None) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 from datetime import UTC, datetime
 
 from sync.connection import Connection
@@ -24,13 +25,21 @@ log = logging.getLogger(__name__)
 
 _LANES = (Lane.STATE, Lane.HEALTH, Lane.QUERY, Lane.DIRECTORY)
 _FAREWELL_S = 1.0
+_LOOK_S = 1.0
+_COMEBACKS_PER_S = 16.0  # of a fleet that lost its broker: the first tries of 948 boxes take a minute
 
 
 class Desk:
     """Serves one connection at a time. Says that the platform is online once `ready` is set: records are taken."""
 
     def __init__(
-        self, fleet: Fleet, source: DirectorySource, publisher: DirectoryPublisher, district: str, ready: asyncio.Event
+        self,
+        fleet: Fleet,
+        source: DirectorySource,
+        publisher: DirectoryPublisher,
+        district: str,
+        ready: asyncio.Event,
+        backlog_per_s: float | None = None,
     ) -> None:
         self.refused = 0
         self._fleet = fleet
@@ -38,6 +47,8 @@ class Desk:
         self._publisher = publisher
         self._district = district
         self._ready = ready
+        self._backlog_per_s = backlog_per_s
+        self._boot_id = secrets.token_hex(8)
 
     async def serve(self, connection: Connection) -> None:
         """Talk until the connection is lost (raises LinkLost) or this is cancelled (then the farewell is said)."""
@@ -53,14 +64,28 @@ class Desk:
                 group.create_task(self._hear(connection), name="desk: hear")
                 group.create_task(self._publisher.run(connection), name="desk: directory")
                 await self._ready.wait()
-                await self._say(connection, online=True)
+                await self._say_online(connection)
         finally:
             with contextlib.suppress(LinkError, TimeoutError):
                 async with asyncio.timeout(_FAREWELL_S):
                     await self._say(connection, online=False)
 
     async def _say(self, connection: Connection, *, online: bool) -> None:
-        await post(connection, Topic(self._district, Lane.PLATFORM), platform_event(self._district, online=online))
+        state = PlatformState(online=False)
+        if online:
+            boxes = max(1, self._fleet.online())
+            share = self._backlog_per_s / boxes if self._backlog_per_s else None
+            spread_s = max(1.0, boxes / _COMEBACKS_PER_S)
+            state = PlatformState(True, share, spread_s, self._boot_id)
+        await post(connection, Topic(self._district, Lane.PLATFORM), platform_event(self._district, state))
+
+    async def _say_online(self, connection: Connection) -> None:
+        """Say it now, and again whenever the fleet turns out to be twice as large: its share and spread follow."""
+        while True:
+            boxes = self._fleet.online()
+            await self._say(connection, online=True)
+            while self._fleet.online() < 2 * max(1, boxes):
+                await asyncio.sleep(_LOOK_S)
 
     async def _hear(self, connection: Connection) -> None:
         async for message in connection.messages():
@@ -100,6 +125,6 @@ class Desk:
         await post(connection, topic, Event.of(answer, source_of(self._district, None)), correlation=correlation)
 
 
-def platform_event(district: str, *, online: bool) -> Event:
+def platform_event(district: str, state: PlatformState) -> Event:
     """Birth or will of the platform of `district`."""
-    return Event.of(PlatformState(online=online), source_of(district, None))
+    return Event.of(state, source_of(district, None))

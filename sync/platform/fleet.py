@@ -40,3 +40,7 @@ class Fleet:
     def names(self) -> set[str]:
         """Boxes heard of."""
         return set(self._boxes)
+
+    def online(self) -> int:
+        """How many boxes are there now."""
+        return sum(view.online for view in self._boxes.values())

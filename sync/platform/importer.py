@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from sync.contract.health import Colour, HealthStatus, TestResult
-from sync.contract.identity import person_key
+from sync.contract.identity import normalise_number, person_key
 from sync.platform.source import DirectorySource
 
 _CHUNK = 1_000
+_NUMBER = re.compile("[0-9A-Z]{6,24}")
+_LIST_SEPARATOR = ";"
+_TIME = "a time with its offset, such as 2022-04-01T08:00:00+08:00"
+# What each field accepts. Reasons are made of these words alone: a value may be a person's number in the wrong column.
+_ACCEPTED = {
+    "number": "6 to 24 letters and digits",
+    "colour": f"one of {', '.join(Colour)}",
+    "as_of": _TIME,
+    "sampled_at": _TIME,
+    "reported_at": _TIME,
+    "result": f"one of {', '.join(TestResult)}",
+    "lists": f"names, in CSV with {_LIST_SEPARATOR} between them",
+}
+_PLACE = re.compile(r"at `\$\.(\w+)")
+_ABSENT = re.compile(r"missing required field `(\w+)`")
+
+Progress = Callable[[int], None]
 
 
 class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,31 +47,55 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     result: TestResult = TestResult.NONE
     lists: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        if not self.number.strip():
-            raise ValueError("number must not be empty")
-        if any(time is not None and time.tzinfo is None for time in (self.as_of, self.sampled_at, self.reported_at)):
-            raise ValueError("times must name their offset")
-
     def __repr__(self) -> str:
         return "_Line(...)"
+
+    def status(self, community_key: bytes) -> HealthStatus:
+        """The status of the person; raises _Refused."""
+        if not _NUMBER.fullmatch(normalise_number(self.number)):
+            raise _Refused(_must("number"))
+        for name in ("as_of", "sampled_at", "reported_at"):
+            if (time := getattr(self, name)) is not None and time.tzinfo is None:
+                raise _Refused(_must(name))
+        return HealthStatus(
+            person_key=person_key(community_key, self.number),
+            colour=self.colour,
+            as_of=self.as_of,
+            sampled_at=self.sampled_at,
+            reported_at=self.reported_at,
+            result=self.result,
+            lists=self.lists,
+        )
+
+
+class _Refused(Exception):
+    """A row that cannot be taken; says why without quoting it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """How an import went: lines read, persons changed, and the lines refused with the reason, never their content."""
+    """How an import went: rows read, persons changed, and the refused with line and reason, never their content."""
 
     read: int
     changed: int
     refused: tuple[tuple[int, str], ...]
 
 
-async def import_jsonl(source: DirectorySource, path: Path, community_key: bytes) -> ImportReport:
-    """Put every line of `path` into `source`, 1,000 in a transaction. Raises OSError when it cannot be read."""
+async def import_file(
+    source: DirectorySource, path: Path, community_key: bytes, progress: Progress = lambda _: None
+) -> ImportReport:
+    """Put every row of `path`, CSV or JSON lines by its ending, into `source`, 1,000 in a transaction.
+
+    `progress` is told how many bytes were read since last time. Raises OSError when the file cannot be read and
+    ValueError when it is neither, names unknown columns or is not UTF-8.
+    """
+    rows = _READERS.get(path.suffix.lower())
+    if rows is None:
+        raise ValueError(f"{path.name}: the ending must be one of {', '.join(_READERS)}")
     read, changed = 0, 0
     refused: list[tuple[int, str]] = []
     with path.open("rb") as lines:
-        numbered = enumerate(lines, start=1)
+        numbered = rows(_counted(lines, progress))
         while chunk := list(islice(numbered, _CHUNK)):
             read += len(chunk)
             changed += await source.put(list(_statuses(chunk, community_key, refused)))
@@ -62,23 +107,75 @@ def read_community_key(path: Path) -> bytes:
     return bytes.fromhex(path.read_text(encoding="ascii").strip())
 
 
-def _statuses(
-    chunk: list[tuple[int, bytes]], community_key: bytes, refused: list[tuple[int, str]]
-) -> Iterator[HealthStatus]:
-    for number, text in chunk:
-        if not text.strip():
+def person_keys(lines: Iterable[str], community_key: bytes) -> list[str]:
+    """Person keys of the document numbers in `lines`; raises ValueError naming the line, never the number."""
+    keys = []
+    for place, line in enumerate(lines, start=1):
+        if not line.strip():
             continue
+        if not _NUMBER.fullmatch(normalise_number(line)):
+            raise ValueError(f"line {place}: {_must('number')}")
+        keys.append(person_key(community_key, line))
+    return keys
+
+
+Row = tuple[int, Callable[[], _Line]]
+
+
+def _jsonl(lines: Iterable[bytes]) -> Iterator[Row]:
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield number, partial(msgspec.json.decode, line, type=_Line)
+
+
+def _csv(lines: Iterable[bytes]) -> Iterator[Row]:
+    reader = csv.DictReader(line.decode("utf-8-sig") for line in lines)
+    unknown = set(reader.fieldnames or ()) - set(_ACCEPTED)
+    if unknown:
+        raise ValueError(f"unknown columns: {', '.join(sorted(unknown))}; there are {', '.join(_ACCEPTED)}")
+    try:
+        for cells in reader:
+            yield reader.line_num, partial(_from_cells, cells)
+    except csv.Error as exc:
+        raise ValueError(f"line {reader.line_num}: {exc}") from exc
+
+
+_READERS: dict[str, Callable[[Iterable[bytes]], Iterator[Row]]] = {".csv": _csv, ".jsonl": _jsonl}
+
+
+def _from_cells(cells: dict[str | None, Any]) -> _Line:
+    if None in cells:
+        raise _Refused("more cells than the header has")
+    given: dict[str | None, Any] = {name: cell.strip() for name, cell in cells.items() if cell and cell.strip()}
+    if "lists" in given:
+        given["lists"] = [name.strip() for name in given["lists"].split(_LIST_SEPARATOR) if name.strip()]
+    return msgspec.convert(given, _Line, strict=False)
+
+
+def _counted(lines: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+    for line in lines:
+        progress(len(line))
+        yield line
+
+
+def _statuses(chunk: list[Row], community_key: bytes, refused: list[tuple[int, str]]) -> Iterator[HealthStatus]:
+    for number, read in chunk:
         try:
-            line = msgspec.json.decode(text, type=_Line)
-        except msgspec.DecodeError as exc:
+            yield read().status(community_key)
+        except _Refused as exc:
             refused.append((number, str(exc)))
-            continue
-        yield HealthStatus(
-            person_key=person_key(community_key, line.number),
-            colour=line.colour,
-            as_of=line.as_of,
-            sampled_at=line.sampled_at,
-            reported_at=line.reported_at,
-            result=line.result,
-            lists=line.lists,
-        )
+        except msgspec.DecodeError as exc:
+            refused.append((number, _reason(str(exc))))
+
+
+def _reason(said: str) -> str:
+    """Why a row was not understood, in our own words."""
+    if (absent := _ABSENT.search(said)) is not None:
+        return f"{absent[1]}: is missing"
+    if (place := _PLACE.search(said)) is not None and place[1] in _ACCEPTED:
+        return _must(place[1])
+    return "an unknown field" if "unknown field" in said else "no JSON object with the fields of a person"
+
+
+def _must(name: str) -> str:
+    return f"{name}: must be {_ACCEPTED[name]}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from sync.contract.records import AlarmRaised, PassageClosed, PassageDecided
+from sync.platform.arrival import today
 from sync.platform.fleet import BoxView, Fleet
 from sync.platform.store import RecordStore, Totals
 
@@ -42,11 +42,10 @@ class FleetPage:
 
     async def stats(self) -> dict[str, Any]:
         """The figures of the page: totals, boxes, newest alarms. `duplicates` must be 0."""
-        midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-        totals = await self._store.totals(midnight, _ALARMS_SHOWN)
-        today: Counter[str] = Counter()
+        totals = await self._store.totals(today(), _ALARMS_SHOWN)
+        verdicts_today: Counter[str] = Counter()
         for verdicts in totals.verdicts_today.values():
-            today.update(verdicts)
+            verdicts_today.update(verdicts)
         return {
             "records": sum(totals.kinds.values()),
             "passages": totals.kinds.get(PassageDecided.TYPE, 0),
@@ -54,7 +53,7 @@ class FleetPage:
             "alarms": totals.kinds.get(AlarmRaised.TYPE, 0),
             "duplicates": totals.duplicates,
             "redelivered": totals.redelivered,
-            "verdicts_today": dict(today),
+            "verdicts_today": dict(verdicts_today),
             "verdicts": totals.reasons,
             "boxes": [_box(self._fleet.view(name), totals) for name in sorted(self._fleet.names() | set(totals.boxes))],
             "newest_alarms": [
@@ -70,7 +69,9 @@ class FleetPage:
         }
 
     async def _stats(self, _request: web.Request) -> web.Response:
-        return web.Response(body=msgspec.json.encode(await self.stats()), content_type="application/json")
+        answer = web.Response(body=msgspec.json.encode(await self.stats()), content_type="application/json")
+        answer.enable_compression()  # 400 kB of a fleet are 30 on the wire
+        return answer
 
     async def _index(self, _request: web.Request) -> web.FileResponse:
         return web.FileResponse(_PAGE)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 
 from sync.connection import Connection
 from sync.contract.envelope import Event
-from sync.contract.messages import DirectoryRequest
+from sync.contract.messages import DirectoryPage, DirectoryRequest
 from sync.contract.topics import Lane, Topic, source_of
 from sync.errors import PublishRefused
 from sync.platform.source import DirectorySource
@@ -50,31 +51,44 @@ class DirectoryPublisher:
                 except TimeoutError:
                     everybody = True
                 self._wake.clear()
-                for box in self._behind(everybody):
-                    await self._bring_up(connection, box)
+                await self._bring_up(connection, self._behind(everybody))
 
     def _behind(self, everybody: bool) -> list[str]:
         asked, self._asked = self._asked, set()
         newest = self._source.last_op
         return [box for box, at in self._followers.items() if everybody or box in asked or at.cursor != newest]
 
-    async def _bring_up(self, connection: Connection, box: str) -> None:
-        """Send pages from where `box` stands up to a checkpoint."""
-        complete = False
-        while not complete and (at := self._followers.get(box)) is not None:
-            page = await self._source.page(at)
-            try:
-                event = Event.of(page, source_of(self._district, None))
-                await post(connection, Topic(self._district, Lane.DIRECTORY, box), event)
-            except PublishRefused as exc:
-                log.warning("directory page to %s: %s", box, exc)
-                self.gone(box)
-                return
-            if page.start_again:
-                self.gone(box)  # until it asks for a whole copy
-                return
-            complete = page.checkpoint is not None
+    async def _bring_up(self, connection: Connection, boxes: list[str]) -> None:
+        """Send pages to `boxes` from where each stands up to a checkpoint."""
+        while boxes:
+            standing: dict[DirectoryRequest, list[str]] = defaultdict(list)
+            for box in boxes:
+                if (at := self._followers.get(box)) is not None:
+                    standing[at].append(box)
+            boxes = []
+            for at, group in standing.items():  # most boxes stand at the same place: its page is read and packed once
+                page = await self._source.page(at)
+                event = Event.of(page, source_of(self._district, None), packed=at.packed and len(page.ops) > 1)
+                async with asyncio.TaskGroup() as sending:  # the connection's window bounds how many go at once
+                    for box in group:
+                        sending.create_task(self._send(connection, box, at, page, event), name="directory: page")
+                if page.checkpoint is None and not page.start_again:
+                    boxes += group
+
+    async def _send(
+        self, connection: Connection, box: str, at: DirectoryRequest, page: DirectoryPage, event: Event
+    ) -> None:
+        try:
+            await post(connection, Topic(self._district, Lane.DIRECTORY, box), event)
+        except PublishRefused as exc:
+            log.warning("directory page to %s: %s", box, exc)
+            self.gone(box)
+            return
+        # A request that came meanwhile wins: the box lost its place.
+        if self._followers.get(box) is not at:
+            return
+        if page.start_again:
+            self.gone(box)  # until it asks for a whole copy
+        else:
             upto = page.checkpoint.op if page.checkpoint else page.ops[-1].op
-            # A request that came meanwhile wins: the box lost its place.
-            if self._followers.get(box) is at:
-                self._followers[box] = DirectoryRequest(page.generation, upto)
+            self._followers[box] = DirectoryRequest(page.generation, upto, at.packed)

@@ -1,4 +1,4 @@
-"""The platform of one district as one process: ingest, desk, directory and fleet page over two connections."""
+"""The platform of one district as one process: intake, desk, directory and fleet page."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sync.broker import Broker, TlsFiles
+from sync.contract.messages import PlatformState
 from sync.contract.topics import Lane, Topic, check_name
 from sync.packets import Options
 from sync.platform.desk import Desk, platform_event
 from sync.platform.fleet import Fleet
-from sync.platform.importer import import_jsonl
-from sync.platform.ingest import Ingest
+from sync.platform.gaps import GapWatch
+from sync.platform.importer import import_file
+from sync.platform.intake import Intake
 from sync.platform.page import FleetPage
 from sync.platform.publisher import DirectoryPublisher
 from sync.platform.source import DirectorySource
 from sync.platform.store import RecordStore
+from sync.platform.stores import open_store
 from sync.post import will
 from sync.reconnect import Retry, stay_connected
 
 log = logging.getLogger(__name__)
 
+BACKLOG_PER_S = 5000.0
 _WILL_DELAY_S = 5
 _SESSION_EXPIRY_S = 300
 
@@ -35,17 +39,44 @@ class PlatformSettings:
     broker: str
     district: str
     data: Path
+    store: str = ""  # postgresql://…, or the path of an SQLite file; empty: records.db in `data`
     http_host: str = "127.0.0.1"
     http_port: int = 8090
     tls: TlsFiles = field(default_factory=TlsFiles)
-    directory: Path | None = None  # JSONL, imported at start
+    directory: Path | None = None  # CSV or JSONL, imported at start
     community_key: bytes = field(default=b"", repr=False)
+    backlog_per_s: float = BACKLOG_PER_S  # records of all boxes together
+    gap_look_s: float = 10.0
     retry: Retry = field(
         default_factory=lambda: Retry(cap_s=5.0)
     )  # one platform is no storm, and all boxes wait for it
 
     def __post_init__(self) -> None:
         check_name(self.district)
+
+    @property
+    def records(self) -> str:
+        """Where the records lie."""
+        return self.store or str(self.data / "records.db")
+
+
+class IngestProcess:
+    """Takes records beside a platform that serves, and shares its work. Runs until cancelled."""
+
+    def __init__(self, settings: PlatformSettings) -> None:
+        """Raises UnsafeLink for unsafe settings."""
+        self._settings = settings
+        self._broker = Broker.from_url(settings.broker, settings.tls)
+
+    async def run(self) -> None:
+        """Take records. Raises StoreFailed when the store cannot be used."""
+        async with open_store(self._settings.records) as store:
+            await _intake(self._settings, self._broker, store).run()
+
+
+def _intake(settings: PlatformSettings, broker: Broker, store: RecordStore) -> Intake:
+    gaps = GapWatch(store, settings.district, settings.gap_look_s)
+    return Intake(store, broker, settings.district, settings.retry, settings.backlog_per_s, gaps)
 
 
 class Platform:
@@ -62,46 +93,37 @@ class Platform:
         """Serve. Raises OSError when the page's port or a file cannot be used, StoreFailed when a store cannot."""
         settings = self._settings
         async with AsyncExitStack() as stack:
-            store = await stack.enter_async_context(RecordStore.opened(settings.data / "records.db"))
+            store = await stack.enter_async_context(open_store(settings.records))
             source = await stack.enter_async_context(DirectorySource.opened(settings.data / "directory.db"))
             await self._import(source)
             fleet = Fleet()
             page = FleetPage(store, fleet)
-            ingest = Ingest(store, settings.district)
+            intake = _intake(settings, self._broker, store)
             publisher = DirectoryPublisher(source, settings.district)
-            desk = Desk(fleet, source, publisher, settings.district, ingest.ready)
+            desk = Desk(fleet, source, publisher, settings.district, intake.ready, settings.backlog_per_s)
             self.http_port = await stack.enter_async_context(page.served(settings.http_host, settings.http_port))
             self.ready.set()
             async with asyncio.TaskGroup() as group:
-                group.create_task(
-                    stay_connected("ingest", self._ingest_options, ingest.serve, settings.retry), name="ingest"
-                )
+                group.create_task(intake.run(), name="intake")
+                group.create_task(source.follow(), name="directory")
                 group.create_task(stay_connected("desk", self._desk_options, desk.serve, settings.retry), name="desk")
 
     async def _import(self, source: DirectorySource) -> None:
         if self._settings.directory is None:
             return
-        report = await import_jsonl(source, self._settings.directory, self._settings.community_key)
+        report = await import_file(source, self._settings.directory, self._settings.community_key)
         log.info("directory: %d lines read, %d persons changed", report.read, report.changed)
         for line, reason in report.refused:
             log.warning("directory: line %d refused: %s", line, reason)
 
-    def _ingest_options(self) -> Options:
-        return Options(
-            broker=self._broker,
-            client_id=f"{self._settings.district}.platform.ingest",
-            session_expiry_s=_SESSION_EXPIRY_S,
-            receive_maximum=1000,
-            manual_ack=True,
-        )
-
     def _desk_options(self) -> Options:
         district = self._settings.district
-        away = platform_event(district, online=False)
+        away = platform_event(district, PlatformState(online=False))
         return Options(
             broker=self._broker,
             client_id=f"{district}.platform.desk",
             session_expiry_s=_SESSION_EXPIRY_S,
+            window=100,
             receive_maximum=1000,
             will=will(Topic(district, Lane.PLATFORM), away, _WILL_DELAY_S),
         )

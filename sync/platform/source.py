@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn
 
 import msgspec
 from sqlite_utils import Database, Migrations
@@ -18,8 +18,13 @@ from sync.contract.messages import PAGE_LIMIT, Checkpoint, DirectoryOp, Director
 from sync.sqlite_thread import SqliteThread
 
 SOURCE_MIGRATIONS = Migrations("source")
-T = TypeVar("T")
 _NULL = msgspec.Raw(b"null")
+
+
+class _Version(msgspec.Struct, frozen=True):
+    """The one field of a stored status that a change needs."""
+
+    version: int = 0
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -59,11 +64,17 @@ class DirectorySource:
 
     async def put(self, statuses: Iterable[HealthStatus]) -> int:
         """Write `statuses`, each one an operation unless nothing changed; returns how many did."""
-        return await self._change(lambda db: _put(db, statuses))
+        return await self._change(lambda change: sum(change.put(status) for status in statuses))
+
+    async def put_at_once(self, statuses: Iterable[HealthStatus]) -> tuple[str, tuple[DirectoryOp, ...]]:
+        """As `put`; returns the generation and the newest operation of each of these persons, changed now or not."""
+        wanted = tuple(statuses)
+        await self.put(wanted)
+        return await self._store.run(lambda db: (_head(db).generation, _ops_of(db, wanted)))
 
     async def remove(self, person_keys: Iterable[str]) -> int:
         """Replace persons by tombstones; returns how many there were."""
-        return await self._change(lambda db: sum(_remove(db, key) for key in person_keys))
+        return await self._change(lambda change: sum(change.remove(key) for key in person_keys))
 
     async def purge(self) -> int:
         """Forget all tombstones: boxes that did not see them yet must start again."""
@@ -87,11 +98,39 @@ class DirectorySource:
         finally:
             self._watchers.discard(changed)
 
-    async def _change(self, work: Callable[[Database], int]) -> int:
-        count, self.last_op = await self._store.write(lambda db: (work(db), _head(db).op))
+    async def follow(self, period_s: float = 0.5) -> NoReturn:
+        """Notice what another process puts in (an import beside a running platform), for ever. Raises StoreFailed."""
+        seen = await self._store.run(_outside_changes)
+        while True:
+            await asyncio.sleep(period_s)
+            now = await self._store.run(_outside_changes)
+            if now != seen:
+                seen = now
+                self._moved((await self._store.run(_head)).op)
+
+    async def _change(self, work: Callable[[_Change], int]) -> int:
+        def apply(db: Database) -> tuple[int, int]:
+            # The transaction begins with a write: another process is waited for now, not stumbled over later.
+            db.conn.execute("UPDATE head SET body = body")
+            change = _Change(db)
+            count = work(change)
+            db.conn.execute("UPDATE head SET body = ?", (msgspec.json.encode(change.head),))
+            return count, change.head.op
+
+        count, last_op = await self._store.write(apply)
+        self._moved(last_op)
+        return count
+
+    def _moved(self, last_op: int) -> None:
+        self.last_op = last_op
         for watcher in self._watchers:
             watcher.set()
-        return count
+
+
+def _outside_changes(db: Database) -> int:
+    """A number that changes whenever another connection commits to the file."""
+    [version] = db.conn.execute("PRAGMA data_version").fetchone()
+    return int(version)
 
 
 def _head(db: Database) -> _Head:
@@ -104,32 +143,43 @@ def _body(db: Database, person_key: str) -> bytes | None:
     return found[0] if found else None
 
 
-def _put(db: Database, statuses: Iterable[HealthStatus]) -> int:
-    count = 0
-    for status in statuses:
-        old = _body(db, status.person_key)
-        version = 0 if old is None else msgspec.json.decode(old, type=HealthStatus).version
-        if old != msgspec.json.encode(msgspec.structs.replace(status, version=version)):
-            newest = msgspec.structs.replace(status, version=_head(db).op + 1)
-            _write(db, status.person_key, old, msgspec.json.encode(newest))
-            count += 1
-    return count
+class _Change:
+    """Operations that go into one transaction; the head is written once, at the end."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self.head = _head(db)
+
+    def put(self, status: HealthStatus) -> bool:
+        old = _body(self._db, status.person_key)
+        version = 0 if old is None else msgspec.json.decode(old, type=_Version).version
+        if old == msgspec.json.encode(msgspec.structs.replace(status, version=version)):
+            return False
+        newest = msgspec.structs.replace(status, version=self.head.op + 1)
+        self._write(status.person_key, old, msgspec.json.encode(newest))
+        return True
+
+    def remove(self, person_key: str) -> bool:
+        old = _body(self._db, person_key)
+        if old is not None:
+            self._write(person_key, old, None)
+        return old is not None
+
+    def _write(self, person_key: str, old: bytes | None, new: bytes | None) -> None:
+        head = self.head
+        self.head = msgspec.structs.replace(
+            head,
+            op=head.op + 1,
+            rows=head.rows + (new is not None) - (old is not None),
+            checksum=changed(head.checksum, old, new),
+        )
+        self._db.conn.execute("INSERT OR REPLACE INTO person VALUES (?, ?, ?)", (person_key, self.head.op, new))
 
 
-def _remove(db: Database, person_key: str) -> bool:
-    old = _body(db, person_key)
-    if old is not None:
-        _write(db, person_key, old, None)
-    return old is not None
-
-
-def _write(db: Database, person_key: str, old: bytes | None, new: bytes | None) -> None:
-    head = _head(db)
-    op = head.op + 1
-    rows = head.rows + (new is not None) - (old is not None)
-    head = msgspec.structs.replace(head, op=op, rows=rows, checksum=changed(head.checksum, old, new))
-    db.conn.execute("INSERT OR REPLACE INTO person VALUES (?, ?, ?)", (person_key, op, new))
-    db.conn.execute("UPDATE head SET body = ?", (msgspec.json.encode(head),))
+def _ops_of(db: Database, statuses: Iterable[HealthStatus]) -> tuple[DirectoryOp, ...]:
+    select = "SELECT op, person_key, body FROM person WHERE person_key = ?"
+    found = (db.conn.execute(select, (status.person_key,)).fetchone() for status in statuses)
+    return tuple(DirectoryOp(op, key, _NULL if body is None else msgspec.Raw(body)) for op, key, body in sorted(found))
 
 
 def _purge(db: Database) -> int:

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from sync.contract.topics import Topic
 from sync.packets import Message
+from sync.post import event_in
 from tests.sync.contract_document import PATH
 
 WRITTEN: dict[str, Any] = yaml.safe_load(PATH.read_text(encoding="utf-8"))
@@ -30,7 +31,7 @@ def check_against_the_contract(message: Message) -> None:
         if WRITTEN["components"]["messages"][each["$ref"].rpartition("/")[2]]["name"] == headers["type"]
     )
     name = reference.rpartition("/")[2]
-    for part, given in (("headers", headers), ("payload", json.loads(message.body))):
+    for part, given in (("headers", headers), ("payload", json.loads(event_in(message).body))):
         validator_of(f"#/components/messages/{name}/{part}").validate(given)
     bindings = [
         each["bindings"]["mqtt"]

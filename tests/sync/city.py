@@ -7,14 +7,17 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from sync.contract.health import Colour, Freshness, HealthStatus, LookupOutcome, TestResult
 from sync.contract.identity import person_key
+from sync.contract.orders import OrderBody
 from sync.contract.records import (
     AlarmRaised,
     Clock,
@@ -25,13 +28,18 @@ from sync.contract.records import (
     Record,
     Temperature,
 )
+from sync.contract.signed import Signed, sign
+from sync.contract.topics import Topic
 from sync.edge.directory import Directory
 from sync.edge.link import CityLink, LinkSettings
+from sync.edge.order_memory import OrderMemory
+from sync.edge.orders import Hands, Orders
 from sync.edge.outbox import Outbox
 from sync.edge.pump import PumpSettings
 from sync.platform.service import Platform, PlatformSettings
 from sync.reconnect import Retry
 
+SIGNING_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 WHEN = datetime(2022, 4, 1, 8, 0, tzinfo=UTC)
 COMMUNITY_KEY = bytes(range(32))
 QUICK = Retry(cap_s=0.2, stable_s=60.0)
@@ -95,6 +103,21 @@ def mixed(count: int, first: int = 0) -> list[Record]:
     """`count` records: passages, their closings and now and then an alarm."""
     makers: list[Callable[[int], Record]] = [passage, closing, passage, closing, alarm]
     return [makers[index % 5](index) for index in range(first, first + count)]
+
+
+def signed(
+    body: OrderBody,
+    topic: Topic,
+    *,
+    version: int = 1,
+    begins_s: float = 0.0,
+    lasts_s: float = 30.0,
+    key: Ed25519PrivateKey = SIGNING_KEY,
+) -> Signed:
+    """An order of the platform for `topic`, valid from `begins_s` from now on."""
+    begins = datetime.now(UTC) + timedelta(seconds=begins_s)
+    expires = begins + timedelta(seconds=lasts_s)
+    return sign(body, key, to=str(topic), version=version, not_before=begins, expires=expires)
 
 
 def free_port() -> int:
@@ -186,12 +209,20 @@ class Box:
 
 
 @asynccontextmanager
-async def a_box(home: Path, settings: LinkSettings) -> AsyncIterator[Box]:
+async def a_box(
+    home: Path, settings: LinkSettings, *, hands: Hands | None = None, boot_id: str = "boot"
+) -> AsyncIterator[Box]:
+    """A box; with `hands` it takes orders signed with SIGNING_KEY."""
     async with (
-        Outbox.opened(home / "ledger.db", budget_bytes=BUDGET_BYTES) as outbox,
+        AsyncExitStack() as stack,
+        Outbox.opened(home / "ledger.db", box=settings.box, budget_bytes=BUDGET_BYTES) as outbox,
         Directory.opened(home / "directory.db") as directory,
     ):
-        link = CityLink(settings, outbox, directory, versions={"agent": "0"}, boot_id="boot")
+        orders = None
+        if hands is not None:
+            memory = await stack.enter_async_context(OrderMemory.opened(home / "orders.db"))
+            orders = Orders(memory, SIGNING_KEY.public_key(), hands)
+        link = CityLink(settings, outbox, directory, versions={"agent": "0"}, boot_id=boot_id, orders=orders)
         async with running(link.run()):
             yield Box(outbox, directory, link)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.sync.city import Mosquitto, mosquitto
+from tests.sync.postgresql import Cluster, cluster
 
 
 @pytest.fixture
@@ -15,3 +16,19 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     """A broker of one test's own."""
     with mosquitto(tmp_path / "mosquitto") as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A PostgreSQL server for all tests that ask for one."""
+    with cluster() as started:
+        yield started
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def records(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where the platform's records lie: every test that asks for it runs on both stores."""
+    if request.param == "sqlite":
+        return str(tmp_path / "records.db")
+    server: Cluster = request.getfixturevalue("postgresql")
+    return server.new_database()

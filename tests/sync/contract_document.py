@@ -13,6 +13,8 @@ from sync.contract.envelope import CONTENT_TYPE, SPEC_VERSION
 from sync.contract.health import HealthStatus
 from sync.contract.lanes import LANES, MESSAGE_TYPES, Direction, LaneRule
 from sync.contract.messages import DirectoryPage, DirectoryRequest
+from sync.contract.orders import ORDER_TYPES
+from sync.contract.signed import Order
 from sync.contract.topics import DISTRICT_LANES, NAME_PATTERN, ROOT, Lane
 
 PATH = Path(records.__file__).with_name("asyncapi.yaml")
@@ -35,7 +37,7 @@ def document() -> dict[str, Any]:
             "description": (
                 "MQTT 5 between the boxes of a district and its platform, seen from the box. Every message is a"
                 " CloudEvent in binary mode: the attributes are MQTT user properties, the body is JSON."
-                " Lanes without messages are kept for signed orders and not subscribed to yet."
+                " Orders are signed (Ed25519) over the bytes of the field `order` behind the line `sentinel/v1 order`."
             ),
         },
         "defaultContentType": CONTENT_TYPE,
@@ -107,13 +109,28 @@ def cloud_event() -> dict[str, Any]:
             "source": {"type": "string", "format": "uri-reference"},
             "type": {"type": "string"},
             "time": {"type": "string", "format": "date-time"},
+            "chain": {
+                "type": "string",
+                "pattern": "^[0-9a-f]{64}$",
+                "description": "Extension, on ledger records: their place in the hash chain.",
+            },
+            "contentencoding": {
+                "const": "deflate",
+                "description": "Extension, on directory pages that the box asked to have packed.",
+            },
         },
     }
 
 
 def schemas() -> dict[str, Any]:
-    _, components = msgspec.json.schema_components([*MESSAGE_TYPES.values(), HealthStatus], ref_template=SCHEMA)
-    # These two fields hold JSON as it was written, so the code does not type them.
+    _, components = msgspec.json.schema_components(
+        [*MESSAGE_TYPES.values(), HealthStatus, Order, *ORDER_TYPES.values()], ref_template=SCHEMA
+    )
+    # These fields hold JSON as it was written, so the code does not type them.
+    components["Signed"]["properties"]["order"] = {"$ref": SCHEMA.format(name="Order")}
+    components["Order"]["properties"]["body"] = {
+        "anyOf": [{"$ref": SCHEMA.format(name=kind.__name__)} for kind in ORDER_TYPES.values()]
+    }
     components["Entry"]["properties"]["data"] = {
         "anyOf": [{"$ref": SCHEMA.format(name=kind.__name__)} for kind in records.RECORD_TYPES.values()]
     }

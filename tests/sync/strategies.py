@@ -13,7 +13,9 @@ from msgspec import inspect as types
 from sync.contract.health import HealthStatus, LookupOutcome
 from sync.contract.lanes import MESSAGE_TYPES
 from sync.contract.messages import Answer, Checkpoint, DirectoryOp, DirectoryPage, Entry
+from sync.contract.orders import ORDER_TYPES, Command, CommandDone, Desired
 from sync.contract.records import RECORD_TYPES, Record
+from sync.contract.signed import Order, Signed
 
 BIG = 2**53  # JSON numbers stay exact below
 INSTANTS: st.SearchStrategy[datetime] = st.datetimes(timezones=st.just(UTC))
@@ -50,13 +52,17 @@ BY_TYPE: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
     types.StructType: _struct,
     types.StrType: _text,
     types.IntType: lambda info: st.integers(-BIG if info.ge is None else info.ge, BIG),
-    types.FloatType: lambda _: st.floats(allow_nan=False, allow_infinity=False),
+    types.FloatType: lambda info: st.floats(
+        info.gt, exclude_min=info.gt is not None, allow_nan=False, allow_infinity=False
+    ),
     types.BoolType: lambda _: st.booleans(),
     types.NoneType: lambda _: st.none(),
     types.DateTimeType: lambda _: INSTANTS,
     types.EnumType: lambda info: st.sampled_from(list(info.cls)),
     types.UnionType: lambda info: st.one_of([_values(each) for each in info.types]),
-    types.DictType: lambda info: st.dictionaries(_values(info.key_type), _values(info.value_type), max_size=3),
+    types.DictType: lambda info: st.dictionaries(
+        _values(info.key_type), _values(info.value_type), min_size=info.min_length or 0, max_size=3
+    ),
     types.TupleType: lambda info: st.tuples(*(_values(each) for each in info.item_types)),
     types.VarTupleType: _list,
 }
@@ -84,10 +90,40 @@ def _pages() -> st.SearchStrategy[DirectoryPage]:
     return st.builds(DirectoryPage, st.text(max_size=16), st.just(0), in_order, checkpoint, st.booleans())
 
 
+def _orders() -> st.SearchStrategy[Order]:
+    body = st.one_of([values_of(kind) for kind in ORDER_TYPES.values()])
+    nonce = st.from_regex("[0-9a-f]{32}", fullmatch=True)
+    content = body.map(lambda made: msgspec.Raw(msgspec.json.encode(made)))
+    return st.builds(
+        Order, st.sampled_from([*ORDER_TYPES]), st.just("to"), st.integers(1, BIG), INSTANTS, INSTANTS, nonce, content
+    )
+
+
+def _signed() -> st.SearchStrategy[Signed]:
+    raw = values_of(Order).map(lambda made: msgspec.Raw(msgspec.json.encode(made)))
+    return st.builds(Signed, raw, st.from_regex("[0-9a-f]{128}", fullmatch=True))
+
+
+JSON = st.dictionaries(st.text(max_size=8), st.one_of(st.none(), st.booleans(), st.text(max_size=8)), max_size=3)
+
 # Types whose fields depend on each other, or hold JSON as it was written.
 OWN_RULES: dict[type, Callable[[], st.SearchStrategy[Any]]] = {
     Entry: lambda: st.builds(Entry.of, st.integers(1, BIG), INSTANTS, any_record()),
     Answer: _answers,
+    Order: _orders,
+    Signed: _signed,
+    Command: lambda: st.builds(Command, JSON),
+    Desired: lambda: st.builds(
+        Desired, st.none() | JSON, st.none() | INSTANTS, st.dictionaries(st.text(max_size=8), JSON, max_size=2)
+    ),
+    CommandDone: lambda: st.builds(
+        CommandDone,
+        st.text(max_size=8),
+        st.from_regex("[0-9a-f]{32}", fullmatch=True),
+        st.booleans(),
+        st.text(max_size=8),
+        JSON,
+    ),
     DirectoryOp: _operations,
     DirectoryPage: _pages,
 }

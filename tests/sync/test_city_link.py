@@ -21,9 +21,11 @@ from sync.connection import Connection
 from sync.contract.envelope import Event
 from sync.contract.health import Colour, Freshness, LookupOutcome
 from sync.contract.lanes import LANES
-from sync.contract.messages import Backlog, DirectoryPage, PlatformState, Query
+from sync.contract.messages import Backlog, DirectoryOp, DirectoryPage, PlatformState, Query
+from sync.contract.orders import Command, Desired, OrderBody, Revocation, Withdrawal
 from sync.contract.records import RecordId
 from sync.contract.topics import Lane, Topic, source_of
+from sync.edge.orders import Hands
 from sync.edge.pump import PumpSettings
 from sync.errors import LinkLost, UnsafeLink
 from sync.packets import Message, Options, Properties, Subscription
@@ -48,6 +50,7 @@ from tests.sync.city import (
     number,
     passage,
     running,
+    signed,
     status_of,
 )
 
@@ -415,18 +418,36 @@ async def test_unsafe_settings_are_refused_before_anything_runs(tmp_path: Path) 
 async def test_every_message_on_the_wire_is_as_the_contract_says(tmp_path: Path, broker: Mosquitto) -> None:
     known = write_directory(tmp_path / "people.jsonl", (1, "green"))
     async with eavesdropping(broker) as heard:
-        async with a_box(tmp_path / "box", link_settings(broker.url)) as box:
+        async with a_box(tmp_path / "box", link_settings(broker.url), hands=Hands(not_needed)) as box:
             await box.outbox.append_all(mixed(60))
             async with a_platform(tmp_path / "platform", broker.url, **known) as platform:
+                await order_everything(broker)
                 await settled(platform, box, 60)
                 await box.outbox.append(passage(1000))
                 await eventually(lambda: is_fresh(box))
                 await box.link.query(status_of(1).person_key, 5)
-        spoken = {lane for lane, rule in LANES.items() if rule.messages}
-        await eventually(lambda: all_heard(heard, spoken))
+        await eventually(lambda: all_heard(heard, set(LANES)))
         for message in heard:
             check_against_the_contract(message)
     assert not any(status_of(1).person_key in message.topic for message in heard)
+
+
+async def not_needed(_desired: Desired) -> bool:
+    return False
+
+
+async def order_everything(broker: Mosquitto) -> None:
+    """One order on each signed lane."""
+    revoked = Revocation("g", (DirectoryOp(1, status_of(2).person_key, msgspec.Raw(b"null")),))
+    said: list[tuple[OrderBody, Topic]] = [
+        (Desired(), Topic("demo", Lane.DESIRED, "box-1")),
+        (Command(), Topic("demo", Lane.COMMAND, "box-1", "status")),
+        (revoked, Topic("demo", Lane.REVOCATION)),
+        (Withdrawal("b-1"), Topic("demo", Lane.BROADCAST)),
+    ]
+    async with Connection.open(Options(Broker.from_url(broker.url), "headquarters")) as connection:
+        for body, topic in said:
+            await post(connection, topic, Event.of(signed(body, topic), source_of("demo", None)))
 
 
 async def all_heard(heard: list[Message], wanted: set[Lane]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -92,8 +94,9 @@ def test_every_message_comes_back_through_the_envelope(message: object, time: da
 def test_records_come_back(record: Record) -> None:
     body = encode_record(record)
     assert decode_record(record.TYPE, body) == record
-    entry = Entry.of(7, datetime.now(UTC), record)
-    assert msgspec.json.decode(msgspec.json.encode(entry), type=Entry).record() == record
+    entry = Entry.of(7, datetime.now(UTC), record, "ab" * 32)
+    again = msgspec.json.decode(msgspec.json.encode(entry), type=Entry)
+    assert (again.record(), bytes(again.data), again.chain) == (record, body, "ab" * 32)
 
 
 @given(NAMES, st.from_regex("[0-9a-f]{16}", fullmatch=True), st.integers(1, 2**60))
@@ -129,6 +132,26 @@ def test_an_envelope_must_be_whole() -> None:
             Event.from_wire(content_type, good, b"{}")
     with pytest.raises(BadMessage):
         Event.from_wire(CONTENT_TYPE, (*good[:-1], ("time", "2022-04-01T08:00:00")), b"{}")
+
+
+def test_the_chain_travels_beside_a_record() -> None:
+    event = replace(Event.of(passage(1), source_of("demo", "box-1"), event_id="box-1/0/1"), chain="ab" * 32)
+    assert Event.from_wire(CONTENT_TYPE, event.user_properties(), event.payload()) == event
+    for bad in ("ab", "AB" * 32, "zz" * 32):
+        with pytest.raises(BadMessage):
+            Event.from_wire(CONTENT_TYPE, (*ACK.user_properties(), ("chain", bad)), ACK.body)
+
+
+def test_a_packed_body_comes_back_and_a_spoilt_or_huge_one_is_refused() -> None:
+    packed = Event.of(Ack("0" * 16, tuple((n, n) for n in range(1, 999, 2))), source_of("demo", None), packed=True)
+    body = packed.payload()
+    assert len(body) < len(packed.body) / 2
+    assert Event.from_wire(CONTENT_TYPE, packed.user_properties(), body) == packed
+    for bad in (b"", body[:-1], packed.body, zlib.compress(bytes(9_000_000))):
+        with pytest.raises(BadMessage):
+            Event.from_wire(CONTENT_TYPE, packed.user_properties(), bad)
+    with pytest.raises(BadMessage):
+        Event.from_wire(CONTENT_TYPE, (*ACK.user_properties(), ("contentencoding", "br")), ACK.body)
 
 
 def test_bodies_of_another_shape_are_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,10 +17,13 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from sync.contract.health import Colour, Freshness, HealthStatus, Lookup, LookupOutcome
 from sync.contract.messages import Answer, Checkpoint, DirectoryOp, DirectoryPage, DirectoryRequest
+from sync.contract.orders import Revocation
 from sync.edge.directory import NEVER_S, Directory, freshness_of
 from sync.errors import BadMessage, LinkLost, NoAnswer
 from sync.platform.source import DirectorySource
 from tests.sync.city import status_of
+
+QUICK_DISK = Path("/dev/shm")  # noqa: S108 - histories need no durable disk
 
 
 class Hands:
@@ -152,7 +156,7 @@ async def test_a_useless_cursor_must_start_again(tmp_path: Path, reason: str) ->
         refused = await serving.page(directory.request())
         assert refused.start_again
         assert not await directory.take(refused)
-        assert directory.request() == DirectoryRequest("", 0)
+        assert directory.request() == DirectoryRequest("", 0, packed=True)
         assert await known(directory, 2) == status_of(2)
         await fetch(serving, directory)
         assert await known(directory, 1) == (status_of(1) if reason == "ahead" else None)
@@ -231,12 +235,79 @@ async def test_the_platform_is_asked_for_who_is_not_in_the_replica(tmp_path: Pat
         assert asked == [(status_of(5).person_key, 0.3)] * 5
 
 
+def revoked(source_generation: str, *statuses: HealthStatus | str) -> Revocation:
+    """A revocation of statuses by their version, or of a person who is gone, at operation 900."""
+    ops = [
+        DirectoryOp(900, status, msgspec.Raw(b"null"))
+        if isinstance(status, str)
+        else DirectoryOp(status.version, status.person_key, msgspec.Raw(msgspec.json.encode(status)))
+        for status in statuses
+    ]
+    return Revocation(source_generation, tuple(ops))
+
+
+async def test_a_revocation_counts_at_once_and_until_a_checkpoint_holds_it(tmp_path: Path) -> None:
+    async with DirectorySource.opened(tmp_path / "source.db") as source:
+        async with Directory.opened(tmp_path / "replica.db") as directory:
+            await source.put([status_of(1), status_of(2)])
+            await fetch(source, directory)
+            generation = directory.request().generation
+            red = status_of(1, colour=Colour.RED, version=3)
+            await directory.revoke(revoked(generation, red, status_of(2).person_key))
+            assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+            assert await known(directory, 2) is None
+            await fetch(source, directory)  # the page that holds it has not come yet
+            assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+            await directory.revoke(revoked(generation, status_of(1, version=2)))  # an older one changes nothing
+            assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+        async with Directory.opened(tmp_path / "replica.db") as directory:
+            assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+            await source.put([status_of(1, colour=Colour.RED)])
+            await source.put([status_of(1, colour=Colour.YELLOW)])
+            await fetch(source, directory)
+            assert await known(directory, 1) == status_of(1, colour=Colour.YELLOW)
+            await directory.revoke(revoked(generation, red))  # the replica holds it already
+            assert await known(directory, 1) == status_of(1, colour=Colour.YELLOW)
+
+
+async def test_a_revocation_of_a_stream_that_was_replaced_is_forgotten(tmp_path: Path) -> None:
+    async with (
+        DirectorySource.opened(tmp_path / "source.db") as source,
+        DirectorySource.opened(tmp_path / "other.db") as other,
+        Directory.opened(tmp_path / "replica.db") as directory,
+    ):
+        await source.put([status_of(1)])
+        await other.put([status_of(1)])
+        await fetch(source, directory)
+        red = status_of(1, colour=Colour.RED, version=50)
+        await directory.revoke(revoked(directory.request().generation, red))
+        await fetch(other, directory)
+        assert await known(directory, 1) == status_of(1)
+        await directory.revoke(revoked("one that comes", red))
+        await fetch(other, directory)
+        assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+
+
+async def test_too_many_revocations_unconfirm_the_replica(tmp_path: Path) -> None:
+    async with (
+        DirectorySource.opened(tmp_path / "source.db") as source,
+        Directory.opened(tmp_path / "replica.db", ahead_limit=2) as directory,
+    ):
+        await fetch(source, directory)
+        await directory.revoke(revoked("g", *(status_of(index, version=7) for index in range(2))))
+        assert directory.freshness()[0] is Freshness.FRESH
+        await directory.revoke(revoked("g", status_of(3, version=8)))
+        assert directory.freshness()[0] is Freshness.EXPIRED
+        assert await known(directory, 1) == status_of(1)
+        assert await known(directory, 3) is None
+
+
 class DirectoryHistory(RuleBasedStateMachine):
     """Changes, lost and repeated pages, purges and restarts in any order: once fetched, the replica is the source."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = TemporaryDirectory()
+        self.folder = TemporaryDirectory(dir=QUICK_DISK if QUICK_DISK.is_dir() else None)
         self.runner = asyncio.Runner()
         self.stack = AsyncExitStack()
         self.people: dict[int, HealthStatus] = {}
@@ -260,6 +331,16 @@ class DirectoryHistory(RuleBasedStateMachine):
     def remove(self, index: int) -> None:
         assert self.run(self.source.remove([status_of(index).person_key])) == (index in self.people)
         self.people.pop(index, None)
+
+    @rule(index=st.integers(0, 5), whole=st.booleans())
+    def revoke(self, index: int, whole: bool) -> None:
+        """A change that is published a second time, ahead of its page."""
+        self.people[index] = status_of(index, colour=Colour.RED)
+        self.run(self.source.put([self.people[index]]))
+        page = self.run(self.source.page(DirectoryRequest(self.directory.request().generation, 0)))
+        ops = tuple(op for op in page.ops if whole or op.person_key == self.people[index].person_key)
+        self.run(self.directory.revoke(Revocation(page.generation, ops)))
+        assert self.run(known(self.directory, index)) == self.people[index]
 
     @rule()
     def purge(self) -> None:
@@ -296,5 +377,7 @@ class DirectoryHistory(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-DirectoryHistory.TestCase.settings = settings(max_examples=8, stateful_step_count=20, deadline=None)
+DirectoryHistory.TestCase.settings = settings(
+    max_examples=int(os.environ.get("DIRECTORY_HISTORIES", "200")), stateful_step_count=20, deadline=None
+)
 TestDirectoryHistory = DirectoryHistory.TestCase

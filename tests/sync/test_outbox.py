@@ -18,16 +18,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sync.contract.records import AlarmRaised, Gap, Record
-from sync.edge.ledger_file import LEDGER_MIGRATIONS
 from sync.edge.outbox import Outbox
 from sync.errors import StoreFailed
-from sync.sqlite_thread import SqliteThread
 from tests.sync.city import BUDGET_BYTES, alarm, clock, mixed, passage
 
 
 @pytest.fixture
 async def outbox(tmp_path: Path) -> AsyncIterator[Outbox]:
-    async with Outbox.opened(tmp_path / "ledger.db", budget_bytes=BUDGET_BYTES) as opened:
+    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as opened:
         yield opened
 
 
@@ -75,7 +73,7 @@ async def test_acknowledged_rows_no_longer_wait_and_are_kept_for_a_time(outbox: 
 
 
 async def test_rows_past_their_retention_are_deleted(tmp_path: Path) -> None:
-    async with Outbox.opened(tmp_path / "ledger.db", budget_bytes=BUDGET_BYTES, retention_s=-1) as outbox:
+    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES, retention_s=-1) as outbox:
         await outbox.append_all(mixed(10))
         await outbox.acknowledge(outbox.epoch, [(1, 4)])
         assert [row.seq for row in await outbox.recent(100)] == [10, 9, 8, 7, 6, 5]
@@ -83,13 +81,13 @@ async def test_rows_past_their_retention_are_deleted(tmp_path: Path) -> None:
 
 
 async def test_parked_rows_are_counted_and_tried_again_after_a_restart(tmp_path: Path) -> None:
-    async with Outbox.opened(tmp_path / "ledger.db", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(3))
-        await outbox.park(2, "broker: Not authorized (0x87)")
+        await outbox.park(outbox.epoch, 2, "broker: Not authorized (0x87)")
         status = await outbox.status()
         assert (status.unacknowledged, status.parked) == (2, 1)
         assert [row.seq for row in await outbox.unacknowledged(False)] == [1, 3]
-    async with Outbox.opened(tmp_path / "ledger.db", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         status = await outbox.status()
         assert (status.unacknowledged, status.parked) == (3, 0)
 
@@ -97,7 +95,11 @@ async def test_parked_rows_are_counted_and_tried_again_after_a_restart(tmp_path:
 async def test_every_change_wakes_who_watches(outbox: Outbox) -> None:
     changed = asyncio.Event()
     with outbox.watched(changed):
-        for change in (outbox.append(passage(1)), outbox.acknowledge(outbox.epoch, [(1, 1)]), outbox.park(1, "why")):
+        for change in (
+            outbox.append(passage(1)),
+            outbox.acknowledge(outbox.epoch, [(1, 1)]),
+            outbox.park(outbox.epoch, 1, "why"),
+        ):
             await change
             assert changed.is_set()
             changed.clear()
@@ -106,7 +108,9 @@ async def test_every_change_wakes_who_watches(outbox: Outbox) -> None:
 
 
 async def test_a_full_ledger_gives_up_acknowledged_rows_then_passages_and_never_alarms(tmp_path: Path) -> None:
-    async with Outbox.opened(tmp_path / "ledger.db", budget_bytes=400_000, clock=lambda: clock(7)) as outbox:
+    async with Outbox.opened(
+        tmp_path / "ledger.db", box="box-1", budget_bytes=400_000, clock=lambda: clock(7)
+    ) as outbox:
         await outbox.append_all(mixed(200))
         await outbox.acknowledge(outbox.epoch, [(1, 100)])
         for first in range(200, 1000, 20):
@@ -129,57 +133,17 @@ async def test_a_full_ledger_gives_up_acknowledged_rows_then_passages_and_never_
 
 
 async def test_only_alarms_overrun_the_budget(tmp_path: Path) -> None:
-    async with Outbox.opened(tmp_path / "ledger.db", budget_bytes=60_000) as outbox:
+    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=60_000) as outbox:
         for first in range(0, 1000, 50):
             await outbox.append_all([alarm(index) for index in range(first, first + 50)])
         status = await outbox.status()
         assert (status.unacknowledged, status.used_bytes > 60_000) == (1000, True)
 
 
-async def test_a_full_disk_refuses_and_stores_nothing_of_the_call(tmp_path: Path) -> None:
-    async with SqliteThread.opened(tmp_path / "ledger.db", LEDGER_MIGRATIONS) as store:
-        outbox = Outbox(store, "0" * 16, 0, BUDGET_BYTES, 0, clock)
-        await store.run(lambda db: db.conn.execute("PRAGMA max_page_count = 40").fetchone())
-        kept: list[int] = []
-        with pytest.raises(StoreFailed, match="full"):
-            await append_until_refused(outbox, kept)
-        assert [row.seq for row in await outbox.recent(1000)] == kept[::-1]
-        await store.run(lambda db: db.conn.execute("PRAGMA max_page_count = 4000").fetchone())
-        assert await outbox.append(passage(1)) == kept[-1] + 1
-
-
-async def append_until_refused(outbox: Outbox, kept: list[int]) -> None:
-    while True:
-        kept += await outbox.append_all(mixed(20))
-
-
-@pytest.mark.parametrize("damage", ["header", "page", "text"])
-async def test_a_damaged_ledger_is_set_aside_and_a_new_epoch_begins(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "ledger.db"
-    async with Outbox.opened(path, budget_bytes=BUDGET_BYTES) as outbox:
-        await outbox.append_all(mixed(200))
-        before = outbox.epoch
-    whole = path.read_bytes()
-    broken = {
-        "header": b"\xff" * 100 + whole[100:],
-        "page": whole[:8192] + bytes(4096) + whole[12288:],
-        "text": b"this is not a database" * 400,
-    }[damage]
-    path.write_bytes(broken)
-    async with Outbox.opened(path, budget_bytes=BUDGET_BYTES) as outbox:
-        assert outbox.epoch != before
-        assert await outbox.append(passage(1)) == 1
-        aside = (await outbox.status()).set_aside
-        assert aside is not None
-        assert aside.read_bytes() == broken
-    async with Outbox.opened(path, budget_bytes=BUDGET_BYTES) as outbox:
-        assert (outbox.last_seq, (await outbox.status()).set_aside) == (1, None)
-
-
 async def test_a_folder_that_cannot_be_used_is_no_damage(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").mkdir()
     with pytest.raises(StoreFailed):
-        async with Outbox.opened(tmp_path / "ledger.db", budget_bytes=BUDGET_BYTES):
+        async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES):
             pass
 
 
@@ -190,7 +154,7 @@ from sync.edge.outbox import Outbox
 from tests.sync.city import passage
 
 async def write() -> None:
-    async with Outbox.opened(Path(sys.argv[1]), budget_bytes=50_000_000) as outbox:
+    async with Outbox.opened(Path(sys.argv[1]), box="box-1", budget_bytes=50_000_000) as outbox:
         print(outbox.epoch, flush=True)
         async def forever(lane: int) -> None:
             while True:
@@ -217,7 +181,7 @@ async def test_every_append_that_returned_survives_kill_9(tmp_path: Path) -> Non
         os.kill(writer.pid, signal.SIGKILL)
         returned += [int(line) for line in (await writer.stdout.read()).split(b"\n")[:-1]]
         await writer.wait()
-    async with Outbox.opened(path, budget_bytes=BUDGET_BYTES) as outbox:
+    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         stored = [row.seq for row in await outbox.recent(100_000)][::-1]
     assert len(epochs) == 1
     assert len(returned) == len(set(returned)) >= 167
@@ -244,7 +208,9 @@ class OutboxHistory(RuleBasedStateMachine):
 
     def open(self) -> None:
         path = Path(self.folder.name) / "ledger.db"
-        self.outbox = self.run(self.stack.enter_async_context(Outbox.opened(path, budget_bytes=BUDGET_BYTES)))
+        self.outbox = self.run(
+            self.stack.enter_async_context(Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES))
+        )
 
     @rule(count=st.integers(1, 6))
     def append(self, count: int) -> None:
@@ -267,7 +233,7 @@ class OutboxHistory(RuleBasedStateMachine):
     @rule(data=st.data())
     def park(self, data: st.DataObject) -> None:
         seq = data.draw(st.integers(1, len(self.appended)))
-        self.run(self.outbox.park(seq, "refused"))
+        self.run(self.outbox.park(self.epoch, seq, "refused"))
         if seq not in self.freed:
             self.parked.add(seq)
 

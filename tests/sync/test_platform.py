@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
-import re
 import signal
 import sys
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -15,81 +16,120 @@ import pytest
 from typer.testing import CliRunner
 
 from sync.contract.health import Colour
-from sync.contract.records import RecordId, encode_record
-from sync.errors import BadMessage
 from sync.platform.cli import app
-from sync.platform.importer import import_jsonl, read_community_key
+from sync.platform.importer import import_file, read_community_key
 from sync.platform.source import DirectorySource
-from sync.platform.store import Arrival, RecordStore
-from tests.sync.city import COMMUNITY_KEY, Mosquitto, free_port, mixed, number, passage, status_of
-
-EPOCH = "0123456789abcdef"
-NOW = datetime.now(UTC)
+from tests.sync.city import COMMUNITY_KEY, Mosquitto, free_port, number, running, status_of
 
 
-def arrivals(count: int, box: str = "box-1", first: int = 0) -> list[Arrival]:
-    return [
-        Arrival.read(RecordId(box, EPOCH, first + seq), record.TYPE, NOW, NOW, encode_record(record))
-        for seq, record in enumerate(mixed(count, first), start=1)
-    ]
-
-
-async def test_what_comes_twice_is_stored_once(tmp_path: Path) -> None:
-    async with RecordStore.opened(tmp_path / "records.db") as store:
-        assert await store.insert(arrivals(10)) == 10
-        assert await store.insert(arrivals(15)) == 5
-        assert await store.insert([]) == 0
-    async with RecordStore.opened(tmp_path / "records.db") as store:
-        totals = await store.totals(NOW - timedelta(hours=1), alarms=10)
-        assert (sum(totals.kinds.values()), totals.redelivered, totals.duplicates) == (15, 10, 0)
-        assert totals.verdicts_today == {"box-1": {"admit": 6}}
-        assert len(totals.alarms) == 3
-        assert (await store.totals(NOW + timedelta(hours=1), alarms=10)).verdicts_today == {}
-
-
-async def test_one_passage_under_two_numbers_is_seen_as_a_duplicate(tmp_path: Path) -> None:
-    async with RecordStore.opened(tmp_path / "records.db") as store:
-        for seq in (1, 2, 3):
-            body = encode_record(passage(7))
-            await store.insert([Arrival.read(RecordId("box-1", EPOCH, seq), passage(7).TYPE, NOW, NOW, body)])
-        assert (await store.totals(NOW, alarms=1)).duplicates == 2
-
-
-def test_a_kind_of_a_newer_box_is_kept_as_it_is() -> None:
-    name = RecordId("box-1", EPOCH, 1)
-    assert Arrival.read(name, "sentinel.future", NOW, NOW, b'{"x": 1}').subject is None
-    with pytest.raises(BadMessage):
-        Arrival.read(name, "sentinel.future", NOW, NOW, b"no json")
-
-
-def line(index: int, **changes: object) -> str:
-    fields = {
+def person(index: int, **changes: object) -> dict[str, object]:
+    """One row of a directory file."""
+    fields: dict[str, object] = {
         "number": number(index),
         "colour": "green",
         "as_of": "2022-04-01T08:00:00+08:00",
         "sampled_at": "2022-04-01T06:00:00+08:00",
         "reported_at": None,
         "result": "negative",
-        "lists": ["watch"],
+        "lists": ["watch", "white:medical"],
     }
-    return json.dumps({**fields, **changes})
+    return {**fields, **changes}
 
 
-async def test_an_import_takes_the_good_lines_and_tells_of_the_others(tmp_path: Path) -> None:
-    path = tmp_path / "people.jsonl"
-    bad = ["{", line(3, colour="blue"), line(4, as_of="2022-04-01T08:00:00"), line(5, number=" "), line(6, name="A")]
-    path.write_text("\n".join([line(1), *bad, "", line(2, colour="red"), line(1)]))
+FIELDS = ("number", "colour", "as_of", "sampled_at", "reported_at", "result", "lists")
+SECRET = number(3)  # stands wherever a value can be wrong: no reason may quote it
+BAD = [
+    ({"colour": SECRET}, "colour: must be one of green, yellow, red, grey"),
+    ({"as_of": "2022-04-01T08:00:00"}, "as_of: must be a time with its offset"),
+    ({"as_of": SECRET}, "as_of: must be a time"),
+    ({"sampled_at": SECRET}, "sampled_at: must be a time"),
+    ({"result": SECRET}, "result: must be one of negative"),
+    ({"number": "+86 1"}, "number: must be 6 to 24"),
+    ({"number": f"{SECRET}/{SECRET}"}, "number: must be 6 to 24"),
+]
+
+
+def as_jsonl(rows: list[dict[str, object]]) -> str:
+    return "\n".join(json.dumps(row) for row in rows)
+
+
+def as_csv(rows: list[dict[str, object]]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, FIELDS)
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({**row, "lists": ";".join(row["lists"])})  # type: ignore[arg-type]
+    return "\ufeff" + out.getvalue()
+
+
+@pytest.mark.parametrize(("ending", "write", "first"), [("jsonl", as_jsonl, 2), ("csv", as_csv, 3)])
+async def test_an_import_takes_the_good_rows_and_tells_of_the_others(
+    tmp_path: Path, ending: str, write: Callable[[list[dict[str, object]]], str], first: int
+) -> None:
+    path = tmp_path / f"people.{ending}"
+    rows = [person(1), *(person(4, **changes) for changes, _ in BAD), person(2, colour="red"), person(1)]
+    path.write_text(write(rows), encoding="utf-8")
+    seen: list[int] = []
     async with DirectorySource.opened(tmp_path / "source.db") as source:
-        report = await import_jsonl(source, path, COMMUNITY_KEY)
-        assert (report.read, report.changed) == (9, 2)
-        assert [where for where, _ in report.refused] == [2, 3, 4, 5, 6]
-        assert not re.search(r"\d{6}", str(report))
+        report = await import_file(source, path, COMMUNITY_KEY, seen.append)
+        assert (report.read, report.changed) == (len(rows), 2)
+        assert [line for line, _ in report.refused] == list(range(first, first + len(BAD)))
+        for (_, reason), (_, expected) in zip(report.refused, BAD, strict=True):
+            assert reason.startswith(expected)
+        assert SECRET not in str(report)
         status = await source.status(status_of(2).person_key)
         assert status is not None
-        assert (status.colour, status.lists) == (Colour.RED, ("watch",))
-        again = await import_jsonl(source, path, COMMUNITY_KEY)
-        assert again.changed == 0
-    assert number(1).encode() not in (tmp_path / "source.db").read_bytes()
+        assert (status.colour, status.lists) == (Colour.RED, ("watch", "white:medical"))
+        assert (await import_file(source, path, COMMUNITY_KEY)).changed == 0
+    assert sum(seen) == path.stat().st_size
+    for file in tmp_path.glob("source.db*"):
+        assert number(1).encode() not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("people.txt", b"", "ending"),
+        ("people.csv", b"number,colour,as_of,telephone\n", "unknown columns: telephone"),
+        ("people.csv", "number,colour,as_of,lists\n1,\u7eff".encode("gbk"), "utf-8"),
+    ],
+)
+async def test_a_file_that_is_no_directory_is_refused_whole(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    async with DirectorySource.opened(tmp_path / "source.db") as source:
+        with pytest.raises(ValueError, match=said):
+            await import_file(source, tmp_path / name, COMMUNITY_KEY)
+        assert source.last_op == 0
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"number": "999999199001010016"}', '{"number": 1, "x": 2}', "\x00"])
+async def test_no_line_stops_an_import(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "people.jsonl"
+    path.write_text(f"{text}\n\n{json.dumps(person(1))}")
+    async with DirectorySource.opened(tmp_path / "source.db") as source:
+        report = await import_file(source, path, COMMUNITY_KEY)
+    assert (report.read, report.changed, [line for line, _ in report.refused]) == (2, 1, [1])
+    assert "99999" not in str(report)
+
+
+async def test_an_import_beside_a_running_platform_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(COMMUNITY_KEY.hex())
+    people = tmp_path / "people.csv"
+    people.write_text(as_csv([person(index) for index in range(3)] + [person(9, colour="blue")]))
+    arguments = ["directory", "import", str(people), "--data", str(tmp_path), "--json"]
+    async with DirectorySource.opened(tmp_path / "directory.db") as source, running(source.follow(0.01)):
+        moved = asyncio.Event()
+        with source.watched(moved):
+            result = await asyncio.to_thread(
+                CliRunner().invoke, app, [*arguments, "--community-key-file", str(tmp_path / "key")]
+            )
+            await asyncio.wait_for(moved.wait(), 5)
+        assert source.last_op == 3
+    assert result.exit_code == 1
+    report = json.loads(result.stdout)
+    assert (report["read"], report["changed"], report["refused"][0][0]) == (4, 3, 5)
 
 
 def test_a_community_key_is_hex(tmp_path: Path) -> None:
@@ -105,7 +145,7 @@ async def test_serve_runs_until_it_is_told_to_stop(
     tmp_path: Path, broker: Mosquitto, number_of_signal: signal.Signals
 ) -> None:
     (tmp_path / "key").write_text(COMMUNITY_KEY.hex())
-    (tmp_path / "people.jsonl").write_text(f"{line(1)}\n{{\n")
+    (tmp_path / "people.jsonl").write_text(f"{json.dumps(person(1))}\n{{\n")
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "error", "-c", "from sync.platform.cli import main; main()", "serve"),

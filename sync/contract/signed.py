@@ -1,0 +1,117 @@
+"""Orders under an Ed25519 signature: whoever holds the broker still commands nothing.
+
+The bytes that are signed travel as they are, so that nobody has to write the same JSON twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, ClassVar, TypeVar, cast
+
+import msgspec
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from msgspec import Meta
+
+from sync.contract.health import Instant
+from sync.contract.messages import Nonce, Version
+from sync.contract.orders import ORDER_TYPES, Command, OrderBody
+from sync.errors import BadMessage, BadSignature, OrderEarly, OrderExpired, OrderForAnother, OrderTooLong
+
+_DOMAIN = b"sentinel/v1 order\n"  # a signature of ours is good for nothing else
+_LEEWAY = timedelta(seconds=60)  # between the clocks of a box and the platform
+_LONGEST = {Command.TYPE: timedelta(seconds=30)}
+OrderKey = Ed25519PublicKey  # what orders are checked with
+T = TypeVar("T", bound=OrderBody)
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What is signed: an order of `kind` for the topic `to`; `version` grows with each order of a kind to one topic."""
+
+    kind: str
+    to: str
+    version: Version
+    not_before: Instant
+    expires: Instant
+    nonce: Nonce
+    body: msgspec.Raw
+
+    def content(self, kind: type[T]) -> T:
+        """The body, which must be of `kind`; raises BadMessage without quoting any of it."""
+        if self.kind != kind.TYPE:
+            raise BadMessage(f"order: {kind.TYPE} is expected here")
+        try:
+            return cast(T, msgspec.json.decode(self.body, type=ORDER_TYPES[self.kind]))
+        except msgspec.DecodeError as exc:
+            raise BadMessage(f"{self.kind}: {exc}") from exc
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """An order as it travels: the JSON of an Order exactly as it was signed, and the signature in hex."""
+
+    TYPE: ClassVar[str] = "sentinel.signed"
+
+    order: msgspec.Raw
+    signature: Annotated[str, Meta(pattern="^[0-9a-f]{128}$")]
+
+
+def sign(
+    body: OrderBody, key: Ed25519PrivateKey, *, to: str, version: int, not_before: datetime, expires: datetime
+) -> Signed:
+    """`body` as an order for the topic `to`, with a nonce of its own."""
+    content = msgspec.Raw(msgspec.json.encode(body))
+    order = msgspec.json.encode(
+        Order(body.TYPE, to, version, not_before, expires, secrets.token_hex(16), content),
+    )
+    return Signed(msgspec.Raw(order), key.sign(_DOMAIN + order).hex())
+
+
+def verify(signed: Signed, key: Ed25519PublicKey, *, at: str, now: datetime) -> Order:
+    """The order inside, good now for the topic `at` where it came.
+
+    Raises BadSignature, OrderForAnother, OrderEarly, OrderExpired, OrderTooLong, BadMessage; whether it is new is for
+    the caller to know.
+    """
+    body = bytes(signed.order)
+    try:
+        key.verify(bytes.fromhex(signed.signature), _DOMAIN + body)
+    except InvalidSignature as exc:
+        raise BadSignature("no order of ours: the signature is wrong") from exc
+    try:
+        order = msgspec.json.decode(body, type=Order)
+    except msgspec.DecodeError as exc:
+        raise BadMessage(f"order: {exc}") from exc
+    if order.to != at:
+        raise OrderForAnother("meant for another topic", order.version)
+    if now < order.not_before - _LEEWAY:
+        raise OrderEarly("not valid yet", order.version)
+    if now > order.expires + _LEEWAY:
+        raise OrderExpired("no longer valid", order.version)
+    if order.expires - order.not_before > _LONGEST.get(order.kind, timedelta.max):
+        raise OrderTooLong("valid for too long", order.version)
+    return order
+
+
+def read_public_key(path: Path) -> Ed25519PublicKey:
+    """The platform's Ed25519 public key (PEM). Raises OSError, ValueError."""
+    try:
+        key = load_pem_public_key(path.read_bytes())
+    except UnsupportedAlgorithm as exc:
+        raise ValueError("no Ed25519 public key") from exc
+    if not isinstance(key, Ed25519PublicKey):
+        raise ValueError("no Ed25519 public key")  # noqa: TRY004 - the file's content, not a type of ours
+    return key
+
+
+def read_private_key(path: Path) -> Ed25519PrivateKey:
+    """The platform's own Ed25519 key (PEM, not encrypted). Raises OSError, ValueError."""
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (UnsupportedAlgorithm, TypeError) as exc:
+        raise ValueError("no plain Ed25519 private key") from exc
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError("no plain Ed25519 private key")  # noqa: TRY004 - the file's content, not a type of ours
+    return key

@@ -1,0 +1,35 @@
+"""Looks back into a ledger, beside whoever writes to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from sync.contract.records import PassageDecided, decode_record
+from sync.errors import BadMessage, StoreFailed
+from sync.sqlite_thread import SqliteThread
+
+_CHUNK = 1_000
+_DECIDED = "SELECT seq, body FROM record WHERE kind = ? AND appended_ms >= ? AND seq > ? ORDER BY seq LIMIT ?"
+
+
+async def decided_since(path: Path, since: datetime) -> AsyncIterator[PassageDecided]:
+    """The passages decided since then that the ledger at `path` still holds, oldest first. Raises StoreFailed."""
+    since_ms, after = int(since.timestamp() * 1000), 0
+    async with SqliteThread.reading(path) as ledger:
+        while found := await ledger.run(lambda db, after=after: _decided(db, since_ms, after)):  # type: ignore[misc]
+            for seq, body in found:
+                after = seq
+                try:
+                    record = decode_record(PassageDecided.TYPE, body)
+                except BadMessage as exc:
+                    raise StoreFailed(f"{path}: record {seq}: {exc}") from exc
+                if isinstance(record, PassageDecided):
+                    yield record
+
+
+def _decided(db: Database, since_ms: int, after: int) -> list[tuple[int, bytes]]:
+    return db.conn.execute(_DECIDED, (PassageDecided.TYPE, since_ms, after, _CHUNK)).fetchall()

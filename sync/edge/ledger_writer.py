@@ -1,0 +1,160 @@
+"""Puts records into the ledger, and makes room for them where there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Sequence
+
+from sqlite_utils import Database
+
+from sync.contract.records import AlarmRaised, Clock, Record
+from sync.edge.ballast import Ballast
+from sync.edge.ledger_file import file_bytes, insert, read_tail, used_bytes, wall_ms
+from sync.edge.sacrifice import below, make_room
+
+log = logging.getLogger(__name__)
+
+_CLEAN_CHUNK = 100  # rows past their retention that one acknowledgement may delete
+_DROP_CHUNK = 50  # rows whose deletion fits into the ballast
+_ACKNOWLEDGE = (
+    "UPDATE record SET acknowledged_ms = ?, parked = NULL WHERE seq BETWEEN ? AND ? AND acknowledged_ms IS NULL"
+)
+# The newest row stays: the next hash covers it.
+_FORGET = (
+    "DELETE FROM record WHERE acknowledged_ms < ? AND seq < (SELECT max(seq) FROM record) AND seq IN"
+    " (SELECT seq FROM record WHERE acknowledged_ms IS NOT NULL ORDER BY seq LIMIT ?)"
+)
+_DROP = (
+    "DELETE FROM record WHERE seq IN (SELECT seq FROM record WHERE seq BETWEEN ? AND ?"
+    " AND seq < (SELECT max(seq) FROM record) ORDER BY seq LIMIT ?)"
+)
+_CALM_S = 60.0  # a disk that was full is spared for so long before the whole budget is used again
+
+
+class LedgerWriter:
+    """Runs on the thread of the database; its methods raise sqlite3.Error, and have then written nothing.
+
+    A full disk is a smaller budget: the ballast is let go, room is made in the declared order, and an alarm says so
+    once. The ballast is taken back, and the budget restored, when the disk has been calm for a minute.
+    """
+
+    def __init__(self, box: str, budget_bytes: int, clock: Callable[[], Clock], ballast: Ballast) -> None:
+        self.disk_full = False
+        self._box = box
+        self._budget_bytes = budget_bytes
+        self._limit_bytes = budget_bytes
+        self._clock = clock
+        self._ballast = ballast
+        self._full_s = 0.0  # monotonic second at which the disk was last found full
+        self._alarm_due = False
+
+    def begin(self, db: Database) -> None:
+        """Hold the ballast; where there is no room for it, the file must not grow from the start."""
+        if not self._ballast.take():
+            self._on_full(db)
+
+    def append(self, db: Database, records: Sequence[Record]) -> tuple[list[int], int]:
+        """Commit `records` in one transaction; returns their numbers and the last number given."""
+        try:
+            written = self._write(db, records)
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                raise
+            if not self._on_full(db):
+                raise
+            written = self._write(db, records)
+        self._alarm_due = False
+        self._take_heart()
+        return written
+
+    def acknowledge(self, db: Database, ranges: Sequence[tuple[int, int]], retention_s: int) -> int:
+        """Mark `ranges` as committed at the platform and drop what is past its retention; returns how many were new.
+
+        On a full disk, where nothing can be marked, they are dropped at once.
+        """
+        try:
+            with db.atomic():
+                return _acknowledge(db, ranges, retention_s)
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                raise
+        self._let_go(db)
+        dropped = sum(_drop(db, first, last) for first, last in ranges)
+        self._ballast.take(at_once=True)
+        return dropped
+
+    def now(self) -> Clock:
+        """This instant, as records carry it."""
+        return self._clock()
+
+    def alarm(self, kind: str, subject: str, detail: str) -> AlarmRaised:
+        """An alarm about the box itself."""
+        return AlarmRaised(alarm_id=uuid.uuid4().hex, raised=self.now(), kind=kind, subject=subject, detail=detail)
+
+    def _write(self, db: Database, records: Sequence[Record]) -> tuple[list[int], int]:
+        with db.atomic():
+            tail = read_tail(db, self._box)
+            numbers = []
+            for record in records:
+                tail = insert(db, tail, record)
+                numbers.append(tail.seq)
+            alarms = [self.alarm("disk_full", "ledger", "oldest records make room")] if self._alarm_due else []
+            gaps = make_room(db, self._limit_bytes, min(numbers, default=tail.seq), self._clock)
+            added: list[Record] = [*alarms, *gaps]
+            for record in added:
+                tail = insert(db, tail, record)
+        return numbers, tail.seq
+
+    def _on_full(self, db: Database) -> bool:
+        """Make room with what the ballast gives; False where nothing may be given up."""
+        self._let_go(db)
+        limit_bytes = min(self._limit_bytes, below(file_bytes(db)))
+        with db.atomic():
+            tail = read_tail(db, self._box)
+            for gap in make_room(db, limit_bytes, tail.seq, self._clock):
+                tail = insert(db, tail, gap)
+        if used_bytes(db) > limit_bytes:
+            self._ballast.take(at_once=True)  # for the acknowledgements that will free us
+            return False
+        self._limit_bytes = limit_bytes
+        return True
+
+    def _let_go(self, db: Database) -> None:
+        """Use the ballast to empty the write-ahead log, which is small enough for it."""
+        self._ballast.release()
+        if not self.disk_full:
+            log.warning("the disk is full: the ledger makes room in the declared order")
+            self.disk_full = self._alarm_due = True
+        self._full_s = time.monotonic()
+        with contextlib.suppress(sqlite3.OperationalError):
+            db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _take_heart(self) -> None:
+        if self.disk_full and time.monotonic() - self._full_s >= _CALM_S and self._ballast.take():
+            log.warning("the disk has room again")
+            self.disk_full = False
+            self._limit_bytes = self._budget_bytes
+
+
+def _acknowledge(db: Database, ranges: Sequence[tuple[int, int]], retention_s: int) -> int:
+    now_ms = wall_ms()
+    freed = sum(db.conn.execute(_ACKNOWLEDGE, (now_ms, first, last)).rowcount for first, last in ranges)
+    db.conn.execute(_FORGET, (now_ms - 1000 * retention_s, _CLEAN_CHUNK))
+    return freed
+
+
+def _drop(db: Database, first: int, last: int) -> int:
+    """Delete rows `first` to `last`, a few in a transaction."""
+    total = 0
+    while True:
+        with db.atomic():
+            dropped: int = db.conn.execute(_DROP, (first, last, _DROP_CHUNK)).rowcount
+        if not dropped:
+            return total
+        total += dropped
+        with contextlib.suppress(sqlite3.OperationalError):
+            db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

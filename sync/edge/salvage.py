@@ -1,0 +1,168 @@
+"""What can still be read of a ledger that was damaged and set aside; the file itself is never changed.
+
+What waited in it goes into `earlier` of the new ledger, to be delivered under its old epoch and number.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from sync.contract.chain import HASH_BYTES
+from sync.contract.records import RECORD_TYPES, Gap, Record
+from sync.edge.ledger_file import Row
+from sync.edge.ledger_writer import LedgerWriter
+from sync.errors import BadMessage, StoreFailed
+from sync.sqlite_thread import SIDE_FILES, aside_pattern, store_failure
+
+log = logging.getLogger(__name__)
+
+_CHUNK = 512  # numbers asked for at once; halved where the file is damaged
+_WAITING = (
+    "SELECT (SELECT epoch FROM ledger), seq, kind, body, appended_ms, {chain} FROM record NOT INDEXED"
+    " WHERE seq BETWEEN ? AND ? AND acknowledged_ms IS NULL ORDER BY seq"
+)
+_EARLIER = "SELECT epoch, seq, kind, body, appended_ms, chain FROM earlier ORDER BY epoch, seq"
+_KEEP = (
+    "INSERT OR IGNORE INTO earlier (epoch, seq, kind, body, appended_ms, chain)"
+    " VALUES (:epoch, :seq, :kind, :body, :appended_ms, :chain)"
+)
+_LAST = ("SELECT max(seq) FROM record", "SELECT seq FROM sqlite_sequence WHERE name = 'record'")
+
+
+@dataclass(slots=True)
+class Salvage:
+    """What became of one file: rows that still waited for the platform, and the numbers that could not be read.
+
+    Without an epoch nothing can be named, and nothing is delivered of it.
+    """
+
+    epoch: str | None = None
+    kept: int = 0
+    unreadable: list[int] = field(default_factory=list)
+
+
+def take_over(db: Database, ledger: Path, writer: LedgerWriter) -> None:
+    """Salvage every damaged file beside `ledger` that was not yet: repeated until it went through to the end."""
+    done = {name for (name,) in db.conn.execute("SELECT file FROM salvaged")}
+    for path in damaged_files(ledger):
+        if path.name in done:
+            continue
+        try:
+            salvaged = salvage(path, lambda rows: _keep(db, rows))
+            writer.append(db, list(_account(path, salvaged, writer)))
+            db.conn.execute("INSERT INTO salvaged VALUES (?)", (path.name,))
+        except (sqlite3.Error, StoreFailed) as exc:
+            log.warning("%s: tried again at the next start: %s", path.name, exc)
+
+
+def _keep(db: Database, rows: list[Row]) -> None:
+    try:
+        with db.atomic():
+            db.conn.executemany(_KEEP, [asdict(row) for row in rows])
+    except sqlite3.Error as exc:  # of the new file, and no damage of the old one
+        raise store_failure(exc) from exc
+
+
+def _account(path: Path, salvaged: Salvage, writer: LedgerWriter) -> Iterator[Record]:
+    lost = salvaged.unreadable
+    yield writer.alarm(
+        "ledger_damaged",
+        "ledger",
+        f"set aside as {path.name}; {salvaged.kept} waiting records kept, {len(lost)} numbers unreadable"
+        if salvaged.epoch
+        else f"set aside as {path.name}; nothing of it can be read",
+    )
+    if salvaged.epoch and lost:
+        yield Gap(
+            noted=writer.now(),
+            lost={"unreadable": len(lost)},
+            first_seq=min(lost),
+            last_seq=max(lost),
+            epoch=salvaged.epoch,
+        )
+
+
+def damaged_files(ledger: Path) -> list[Path]:
+    """Every damaged file that was set aside in place of `ledger`, oldest first."""
+    found = ledger.parent.glob(aside_pattern(ledger))
+    return sorted(path for path in found if not path.name.endswith(tuple(filter(None, SIDE_FILES))))
+
+
+def salvage(path: Path, keep: Callable[[list[Row]], None]) -> Salvage:
+    """Hand every row of the ledger at `path` that waits and can be read to `keep`; damage is counted, never raised."""
+    salvaged = Salvage()
+    try:
+        # Read-only, so that the write-ahead log beside it is read too and stays as it is.
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("PRAGMA writable_schema=ON")  # else a file that was cut short is refused as a whole
+            [salvaged.epoch] = connection.execute("SELECT epoch FROM ledger").fetchone()
+            _Reader(connection, keep, salvaged).read()
+    except sqlite3.Error as exc:
+        log.warning("%s: not everything can be read: %s", path.name, exc)
+    return salvaged
+
+
+class _Reader:
+    """Reads one file in ranges of numbers, and ranges that fail by halves, down to the rows on the damaged page."""
+
+    def __init__(self, connection: sqlite3.Connection, keep: Callable[[list[Row]], None], salvaged: Salvage) -> None:
+        self._connection = connection
+        self._keep = keep
+        self._salvaged = salvaged
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(record)")}
+        self._waiting = _WAITING.format(chain="chain" if "chain" in columns else "NULL")
+
+    def read(self) -> None:
+        last = max(self._number(query) for query in _LAST)
+        for first in range(1, last + 1, _CHUNK):
+            self._range(first, min(first + _CHUNK - 1, last))
+        if self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'earlier'").fetchone():
+            cursor = self._connection.execute(_EARLIER)
+            while values := cursor.fetchmany(_CHUNK):
+                self._take([Row(*each) for each in values])
+
+    def _number(self, query: str) -> int:
+        try:
+            answer = self._connection.execute(query).fetchone()
+        except sqlite3.Error as exc:
+            log.warning("set aside: %s: %s", query, exc)
+            return 0
+        return int(answer[0]) if answer and isinstance(answer[0], int) else 0
+
+    def _range(self, first: int, last: int) -> None:
+        try:
+            values = self._connection.execute(self._waiting, (first, last)).fetchall()
+        except sqlite3.Error:
+            if first == last:
+                self._salvaged.unreadable.append(first)
+                return
+            middle = (first + last) // 2
+            self._range(first, middle)
+            self._range(middle + 1, last)
+            return
+        self._take([Row(*each) for each in values])
+
+    def _take(self, rows: list[Row]) -> None:
+        whole = [row for row in rows if _is_whole(row)]
+        self._keep(whole)
+        self._salvaged.kept += len(whole)
+        self._salvaged.unreadable += [row.seq for row in rows if row.epoch == self._salvaged.epoch and row not in whole]
+
+
+def _is_whole(row: Row) -> bool:
+    """Whether damage left the record valid; the hash chain tells the platform the rest."""
+    chained = row.chain is None or (isinstance(row.chain, bytes) and len(row.chain) == HASH_BYTES)
+    if not chained or row.kind not in RECORD_TYPES or not isinstance(row.appended_ms, int):
+        return False
+    try:
+        row.record()
+    except BadMessage:
+        return False
+    return True

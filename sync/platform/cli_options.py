@@ -1,0 +1,84 @@
+"""Options that several commands of `edge-platform` share, and how all of them end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sync.errors import SyncError
+
+Broker = Annotated[str, typer.Option(help="mqtts://host:port, or mqtt:// on this machine")]
+District = Annotated[str, typer.Option(help="district name as in the topics: a-z, 0-9 and -")]
+Data = Annotated[Path, typer.Option(help="folder of the databases; made when missing")]
+Store = Annotated[
+    str,
+    typer.Option(
+        help="where records lie: postgresql://user@host/name, or an SQLite file; records.db in --data when empty",
+        envvar="EDGE_PLATFORM_STORE",
+        show_default=False,
+    ),
+]
+Ca = Annotated[Path | None, typer.Option(help="PEM of the authority that signed the broker")]
+Certificate = Annotated[Path | None, typer.Option(help="PEM of our own certificate")]
+Key = Annotated[Path | None, typer.Option(help="PEM of its key")]
+CommunityKey = Annotated[Path | None, typer.Option(help="hex digits; makes person keys of numbers")]
+BacklogRate = Annotated[float, typer.Option(help="records of backlog a second, of all boxes together", min=1)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+_MENDABLE = (SyncError, OSError, ValueError)
+
+BROKER = "mqtt://127.0.0.1:1883"
+DISTRICT = "demo"
+DATA = Path("var/platform")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where a command speaks to the boxes of a district."""
+
+    broker: str
+    district: str
+    ca: Path | None
+    certificate: Path | None
+    key: Path | None
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """What a person can mend ends the command with one line and status 1; a bug is not caught."""
+    try:
+        yield
+    except _MENDABLE as exc:
+        raise _told(exc) from exc
+    except ExceptionGroup as group:
+        mendable, bugs = group.split(_MENDABLE)
+        if mendable is None or bugs is not None:
+            raise
+        raise _told(_first(mendable)) from group
+
+
+def _told(exc: Exception) -> typer.Exit:
+    typer.echo(f"edge-platform: {exc}", err=True)
+    return typer.Exit(1)
+
+
+def _first(exc: Exception) -> Exception:
+    return _first(exc.exceptions[0]) if isinstance(exc, ExceptionGroup) else exc
+
+
+async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` until SIGINT or SIGTERM."""
+    running = asyncio.current_task()
+    if running is None:
+        raise RuntimeError("runs as a task")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await work

@@ -1,0 +1,47 @@
+"""The platform's secrets, as files that only their owner reads."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+_COMMUNITY_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFiles:
+    """`orders` signs (PEM, secret), `orders_public` goes into every box, `community` makes person keys (secret)."""
+
+    orders: Path
+    orders_public: Path
+    community: Path
+
+    @classmethod
+    def below(cls, folder: Path) -> KeyFiles:
+        return cls(folder / "orders.key", folder / "orders.pub", folder / "community.key")
+
+    def create(self) -> None:
+        """Make all three. Raises FileExistsError when one is there: a key that is in use is never replaced."""
+        for path in (self.orders, self.orders_public, self.community):
+            if path.exists():
+                raise FileExistsError(f"{path} is there already")
+        key = Ed25519PrivateKey.generate()
+        self.orders.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write(self.orders, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+        _write(self.community, secrets.token_hex(_COMMUNITY_KEY_BYTES).encode() + b"\n", 0o600)
+        _write(
+            self.orders_public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644
+        )
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    """A new file that is never readable for others, not even for a moment, and that is on the disk."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

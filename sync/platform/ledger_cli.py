@@ -1,0 +1,45 @@
+"""`edge-platform ledger`: proofs over what boxes sent."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from sync.platform import cli_options as options
+
+app = typer.Typer(no_args_is_help=True, help="The records of the boxes.")
+
+
+@app.callback()
+def ledger() -> None:
+    """The records of the boxes."""
+
+
+@app.command()
+def verify(
+    box: Annotated[str, typer.Argument(help="name of the box")],
+    day: Annotated[str | None, typer.Argument(help="YYYY-MM-DD; every day when left out", show_default=False)] = None,
+    data: options.Data = options.DATA,
+    store: options.Store = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Prove the records of a box complete and unaltered, or tell what is missing and where the proof breaks.
+
+    Ends with 0 when the proof is complete, with 1 otherwise.
+    """
+    import msgspec
+
+    from sync.platform.ledger import Proof, State, verify
+    from sync.platform.stores import open_store
+
+    async def run() -> Proof:
+        async with open_store(store or str(data / "records.db"), reading=True) as records:
+            return await verify(records, box, day)
+
+    with options.plain_errors():
+        proof = asyncio.run(run())
+    typer.echo(msgspec.json.encode(proof).decode() if as_json else "\n".join(proof.lines()))
+    if proof.state is not State.COMPLETE:
+        raise typer.Exit(1)

@@ -1,0 +1,79 @@
+"""The statements of the PostgreSQL store. A batch goes up as one array a column: one statement, one round trip."""
+
+from __future__ import annotations
+
+# Applied in order, once each; a change of the schema is a new entry at the end.
+MIGRATIONS: dict[str, tuple[str, ...]] = {
+    "create": (
+        "CREATE TABLE record (box text, epoch text, seq bigint, kind text NOT NULL, happened_ms bigint NOT NULL,"
+        " received_ms bigint NOT NULL, body bytea NOT NULL, chain bytea, PRIMARY KEY (box, epoch, seq))",
+        "CREATE INDEX record_alarm ON record (happened_ms) WHERE kind = 'sentinel.alarm.raised'",
+        "CREATE TABLE tally (name text, key text, detail text, count bigint NOT NULL, PRIMARY KEY (name, key, detail))",
+        "CREATE TABLE stream (box text, epoch text, records bigint NOT NULL, highest bigint NOT NULL,"
+        " newest_ms bigint NOT NULL, settled bigint NOT NULL DEFAULT 0, asked_ms bigint NOT NULL DEFAULT 0,"
+        " PRIMARY KEY (box, epoch))",
+        "CREATE TABLE span (box text, day text, epoch text, records bigint NOT NULL, first_seq bigint NOT NULL,"
+        " last_seq bigint NOT NULL, PRIMARY KEY (box, day, epoch))",
+        "CREATE TABLE absence (box text, epoch text, first_seq bigint, last_seq bigint, count bigint NOT NULL,"
+        " reason text NOT NULL, PRIMARY KEY (box, epoch, first_seq, last_seq))",
+        "CREATE TABLE effect (id bytea PRIMARY KEY)",
+    ),
+}
+LOCK_MIGRATIONS = "SELECT pg_advisory_xact_lock(hashtext('edge-platform migrations'))"
+NOTE_MIGRATIONS = "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY)"
+DONE_MIGRATIONS = "SELECT name FROM migration"
+NOTE_MIGRATION = "INSERT INTO migration VALUES ($1)"
+
+
+def _from_arrays(table: str, *types: str) -> str:
+    columns = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(types, start=1))
+    return f"INSERT INTO {table} SELECT * FROM unnest({columns})"  # noqa: S608 - names of this file
+
+
+_RECORD = _from_arrays("record", "text", "text", "bigint", "text", "bigint", "bigint", "bytea", "bytea")
+RECORD = f"{_RECORD} ON CONFLICT DO NOTHING RETURNING box, epoch, seq"
+EFFECT = f"{_from_arrays('effect', 'bytea')} ON CONFLICT DO NOTHING"
+ABSENCE = f"{_from_arrays('absence', 'text', 'text', 'bigint', 'bigint', 'bigint', 'text')} ON CONFLICT DO NOTHING"
+TALLY = (
+    f"{_from_arrays('tally', 'text', 'text', 'text', 'bigint')}"
+    " ON CONFLICT (name, key, detail) DO UPDATE SET count = tally.count + excluded.count"
+)
+STREAM = (
+    f"{_from_arrays('stream (box, epoch, records, highest, newest_ms)', 'text', 'text', 'bigint', 'bigint', 'bigint')}"
+    " ON CONFLICT (box, epoch) DO UPDATE SET records = stream.records + excluded.records,"
+    " highest = greatest(stream.highest, excluded.highest), newest_ms = greatest(stream.newest_ms, excluded.newest_ms)"
+)
+SPAN = (
+    f"{_from_arrays('span', 'text', 'text', 'text', 'bigint', 'bigint', 'bigint')}"
+    " ON CONFLICT (box, day, epoch) DO UPDATE SET records = span.records + excluded.records,"
+    " first_seq = least(span.first_seq, excluded.first_seq), last_seq = greatest(span.last_seq, excluded.last_seq)"
+)
+
+TOTALS = "SELECT name, key, detail, count FROM tally WHERE name = ANY($1)"
+BOXES = "SELECT box, sum(records)::bigint, max(newest_ms) FROM stream GROUP BY box"
+ALARMS = "SELECT box, body FROM record WHERE kind = 'sentinel.alarm.raised' ORDER BY happened_ms DESC LIMIT $1"
+OPEN_STREAMS = (
+    "SELECT box, epoch, highest, settled, asked_ms FROM stream"
+    " WHERE newest_ms >= $1 AND highest > settled AND asked_ms < $2 ORDER BY newest_ms DESC LIMIT 1000"
+)
+SETTLE = (
+    "UPDATE stream SET settled = $1, asked_ms = $2"
+    " WHERE box = $3 AND epoch = $4 AND settled = $5 AND asked_ms = $6 RETURNING 1"
+)
+HOLES = (
+    "SELECT before + 1, seq - 1 FROM"
+    " (SELECT seq, lag(seq, 1, $3::bigint - 1) OVER (ORDER BY seq) AS before FROM"
+    "  (SELECT seq FROM record WHERE box = $1 AND epoch = $2 AND seq BETWEEN $3 AND $4"
+    "   UNION ALL SELECT $4::bigint + 1) AS there) AS pairs"
+    " WHERE seq > before + 1 ORDER BY seq LIMIT 1000"
+)
+ABSENCES = "SELECT * FROM absence WHERE box = $1 AND epoch = $2 ORDER BY first_seq"
+SPANS = (
+    "SELECT epoch, first, last,"
+    " (SELECT max(seq) FROM record WHERE box = $1 AND epoch = used.epoch AND seq < first),"
+    " (SELECT min(seq) FROM record WHERE box = $1 AND epoch = used.epoch AND seq > last)"
+    " FROM (SELECT epoch, min(first_seq) AS first, max(last_seq) AS last, max(newest_ms) AS newest_ms"
+    "  FROM span JOIN stream USING (box, epoch) WHERE box = $1 AND ($2::text IS NULL OR day = $2::text)"
+    "  GROUP BY epoch) AS used ORDER BY newest_ms, epoch"
+)
+KEPT = "SELECT seq, kind, chain, body FROM record WHERE box = $1 AND epoch = $2 AND seq BETWEEN $3 AND $4 ORDER BY seq"

@@ -1,0 +1,128 @@
+"""The city around the simulated boxes: broker, platform, front door."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+from sync.broker import Broker, TlsFiles
+from sync.connection import Connection
+from sync.contract.health import Colour
+from sync.contract.signed import read_private_key, read_public_key
+from sync.edge.link import LinkSettings
+from sync.packets import Options
+from sync.platform.keys import KeyFiles
+from sync.platform.order_book import OrderBook
+from sync.platform.orders import Orders
+from sync.platform.simulation.box import CountedRetry
+from sync.platform.simulation.broker import HOST, Authority, PrivateBroker, free_port
+from sync.platform.simulation.course import Course, Simulation
+from sync.platform.simulation.gate import AcceptGate
+from sync.platform.source import DirectorySource
+
+_REVOKE_EACH_S = 1.0
+
+
+class City:
+    """The broker, the platform and the front door, as far as they are the simulation's own."""
+
+    def __init__(self, settings: Simulation, course: Course) -> None:
+        self._settings = settings
+        self._course = course
+        self._authority = Authority(settings.folder / "tls") if settings.tls and settings.broker is None else None
+        self._broker = PrivateBroker(settings.folder / "broker", self._authority) if settings.broker is None else None
+        self.gate: AcceptGate | None = None
+        self._url = settings.broker or ""
+        self._children: list[asyncio.subprocess.Process] = []
+        self._keys = KeyFiles.below(settings.folder / "keys")
+        self._keys.create()
+        self.public_key = read_public_key(self._keys.orders_public)
+
+    @property
+    def records(self) -> str:
+        """Where the platform's records lie."""
+        return self._settings.store or str(self._settings.folder / "platform" / "records.db")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[City]:
+        """Everything is up while the block lasts. Raises LinkLost."""
+        async with AsyncExitStack() as stack:
+            if self._broker is not None:
+                await self._broker.start()
+                stack.push_async_callback(self._broker.stop)
+                stack.push_async_callback(self._end_children)
+                await self._start_platform(self._broker)
+                self._url = self._url_at(self._broker.port)
+            if self._settings.admit_per_s:
+                port = urlsplit(self._url).port or 0
+                self.gate = AcceptGate(port, self._settings.admit_per_s)
+                self._url = self._url_at(await stack.enter_async_context(self.gate.opened()))
+            yield self
+
+    def link(self, box: str, retry: CountedRetry) -> LinkSettings:
+        """How `box` comes to the broker."""
+        files = self._authority.issue(box) if self._authority else self._settings.files
+        return LinkSettings(self._url, self._settings.district, box, tls=files, retry=retry)
+
+    async def revoke(self, count: int) -> None:
+        """Take `count` persons' green away, one each second, as `edge-platform revoke` does."""
+        if self._broker is None:
+            return
+        data = self._settings.folder / "platform"
+        files = self._authority.issue("orders") if self._authority else TlsFiles()
+        options = Options(Broker.from_url(self._url_at(self._broker.port), files), "orders")
+        async with (
+            Connection.open(options) as connection,
+            DirectorySource.opened(data / "directory.db") as source,
+            OrderBook.opened(data / "orders.db", read_private_key(self._keys.orders)) as book,
+        ):
+            orders = Orders(connection, book, self._settings.district)
+            for _ in range(count):
+                key = secrets.token_hex(32)
+                self._course.revocations_s[key] = time.monotonic()
+                await orders.revoke(source, [key], Colour.RED)
+                await asyncio.sleep(_REVOKE_EACH_S)
+
+    async def take_broker_away(self) -> None:
+        """For as long as the settings say."""
+        if self._broker is None:
+            return
+        self._course.broker_gone_s = time.monotonic()
+        await self._broker.stop()
+        await asyncio.sleep(self._settings.outage_s)
+        await self._broker.start()
+        self._course.broker_back_s = time.monotonic()
+        self._course.processes["broker"] = self._broker.pid
+
+    def _url_at(self, port: int) -> str:
+        return f"{'mqtts' if self._settings.tls else 'mqtt'}://{HOST}:{port}"
+
+    async def _start_platform(self, broker: PrivateBroker) -> None:
+        settings = self._settings
+        files = self._authority.issue("platform") if self._authority else TlsFiles()
+        common = ["--broker", self._url_at(broker.port), "--district", settings.district, "--store", self.records]
+        common += ["--data", str(settings.folder / "platform")]
+        for option, path in (("--ca", files.ca), ("--certificate", files.certificate), ("--key", files.key)):
+            common += [option, str(path)] if path else []
+        await self._child("platform", "serve", "--http", f"127.0.0.1:{free_port()}", *common)
+        for number in range(settings.ingest):
+            await self._child(f"ingest-{number + 1}", "ingest", *common)
+        self._course.processes["broker"] = broker.pid
+
+    async def _child(self, name: str, *arguments: str) -> None:
+        command = [sys.executable, "-m", "sync.platform.cli", *arguments]
+        with (self._settings.folder / f"{name}.log").open("ab") as log:
+            child = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+        self._children.append(child)
+        self._course.processes[name] = child.pid
+
+    async def _end_children(self) -> None:
+        for child in self._children:
+            if child.returncode is None:
+                child.terminate()
+            await child.wait()

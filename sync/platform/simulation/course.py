@@ -1,0 +1,52 @@
+"""What to simulate, and how it went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sync.broker import TlsFiles
+from sync.platform.simulation.box import Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What to simulate. Without `broker` a mosquitto and a platform of its own are started below `folder`."""
+
+    folder: Path
+    boxes: int
+    minutes: float
+    per_hour: float  # passages of one box in an hour, mean of the day
+    broker: str | None = None
+    district: str = "simulation"
+    tls: bool = False
+    files: TlsFiles = field(default_factory=TlsFiles)  # with `broker`
+    store: str = ""
+    ingest: int = 0  # processes beside the platform
+    backlog: int = 0  # records that wait in each box at the start
+    outage_s: float = 0.0  # how long the broker is away, in the middle
+    admit_per_s: float = 0.0  # connections a second that the front door lets in; 0: no door
+    revoke: int = 0  # persons revoked during the day
+    seed: int = 1
+
+
+@dataclass(slots=True)
+class Course:
+    """How a run went; times are monotonic seconds, 0.0 for what did not happen."""
+
+    figures: Figures = field(default_factory=Figures)
+    attempts_s: dict[str, list[float]] = field(default_factory=dict)  # of each box
+    opened_s: float = 0.0
+    switched_on_s: float = 0.0
+    all_connected_s: float = 0.0
+    broker_gone_s: float = 0.0
+    broker_back_s: float = 0.0
+    all_back_s: float = 0.0
+    revocations_s: dict[str, float] = field(default_factory=dict)  # when each person was revoked
+    revoked_s: list[float] = field(default_factory=list)  # how long each took to each box
+    traffic_over_s: float = 0.0
+    drained_s: float = 0.0
+    undrained: int = 0
+    lags_s: list[float] = field(default_factory=list)  # how late the simulation itself was: it bounds every latency
+    last_seq: dict[str, int] = field(default_factory=dict)
+    processes: dict[str, int] = field(default_factory=dict)

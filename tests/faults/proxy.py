@@ -1,0 +1,114 @@
+"""A TCP proxy that does what bad networks do: silence, resets, half a packet, a crawl."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import Enum, auto
+
+_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close with RST
+_BYTES = 4096
+
+
+class Fault(Enum):
+    """What happens to the connections through the proxy."""
+
+    NONE = auto()
+    SILENCE = auto()  # half-open: both ends are still connected and nothing arrives
+    RESET = auto()  # RST to both ends
+    CUT = auto()  # half of what comes next, then the end
+    CRAWL = auto()  # one byte at a time, slowly
+    CLOSED = auto()  # the end, in an orderly way
+
+
+class FaultProxy:
+    """Between clients and one port on this machine; `fault` may change at any time and holds for all connections."""
+
+    def __init__(self, target_port: int) -> None:
+        self.port = 0
+        self._target_port = target_port
+        self._fault = Fault.NONE
+        self._changed = asyncio.Event()
+        self._pipes: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, target_port: int) -> AsyncIterator[FaultProxy]:
+        """The proxy, listening on a port of its own."""
+        proxy = cls(target_port)
+        server = await asyncio.start_server(proxy._serve, "127.0.0.1", 0)
+        proxy.port = server.sockets[0].getsockname()[1]
+        try:
+            yield proxy
+        finally:
+            server.close()
+            proxy.set(Fault.CLOSED)
+            await asyncio.gather(*proxy._pipes, return_exceptions=True)
+
+    def set(self, fault: Fault) -> None:
+        """Do this from now on."""
+        self._fault = fault
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            there, back = await asyncio.open_connection("127.0.0.1", self._target_port)
+            both = [asyncio.ensure_future(self._pipe(reader, back)), asyncio.ensure_future(self._pipe(there, writer))]
+            self._pipes.update(both)
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+            self._pipes.difference_update(both)
+            for each in (writer, back):
+                self._end(each)
+            return
+        self._end(writer)
+
+    async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            reading = asyncio.ensure_future(reader.read(_BYTES))
+            changing = asyncio.ensure_future(self._changed.wait())
+            await asyncio.wait((reading, changing), return_when=asyncio.FIRST_COMPLETED)
+            changing.cancel()
+            if self._fault in (Fault.RESET, Fault.CLOSED):
+                reading.cancel()
+                return
+            data = await reading
+            if not data:
+                return
+            if not await self._forward(data, writer):
+                return
+
+    async def _forward(self, data: bytes, writer: asyncio.StreamWriter) -> bool:
+        """Pass `data` on as the fault has it; False ends the connection."""
+        match self._fault:
+            case Fault.SILENCE:
+                while self._fault is Fault.SILENCE:
+                    await self._changed.wait()
+                return self._fault is Fault.NONE and await self._forward(data, writer)
+            case Fault.CUT:
+                writer.write(data[: len(data) // 2])
+                return False
+            case Fault.CRAWL:
+                for byte in data:
+                    writer.write(bytes((byte,)))
+                    await asyncio.sleep(0.0005)
+            case _:
+                writer.write(data)
+        await writer.drain()
+        return True
+
+    def _end(self, writer: asyncio.StreamWriter) -> None:
+        if self._fault is Fault.RESET:
+            end: socket.socket = writer.get_extra_info("socket")
+            with contextlib.suppress(OSError):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            writer.transport.abort()
+        else:
+            writer.close()

@@ -1,0 +1,247 @@
+"""The ledger against death at every statement, disks that fill at every page, clocks that jump, power that goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+
+from sync.contract.chain import next_hash
+from sync.contract.health import Freshness
+from sync.contract.records import Gap
+from sync.edge.directory import Directory
+from sync.edge.ledger_file import Row
+from sync.edge.outbox import Outbox
+from sync.errors import StoreFailed
+from sync.platform.source import DirectorySource
+from tests.faults.scale import ROUNDS, sampled
+from tests.faults.writer import NEVER, live, live_for_ever, read_promises
+from tests.sync.city import (
+    BUDGET_BYTES,
+    Mosquitto,
+    a_box,
+    a_platform,
+    alarm,
+    eventually,
+    link_settings,
+    mixed,
+    passage,
+    status_of,
+)
+from tests.sync.test_city_link import settled
+from tests.sync.test_directory import fetch
+
+SMALL = 120_000  # bytes: the life of the writer does not fit
+
+
+@pytest.fixture(scope="module")
+def forks() -> ForkServerContext:
+    """Processes that have everything imported; a new one takes milliseconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.faults.writer"])
+    return context
+
+
+def run(forks: ForkServerContext, folder: Path, kill_at: int, budget_bytes: int) -> int | None:
+    process = forks.Process(target=live, args=(folder / "ledger.db", folder / "promises", kill_at, budget_bytes))
+    process.start()
+    process.join(60)
+    return process.exitcode
+
+
+async def check_the_ledger(folder: Path) -> None:
+    """Every promise is kept: a number is there or counted in a gap; the chain goes through; nothing is damaged."""
+    async with Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+        status = await outbox.status()
+        rows = (await outbox.recent(100_000))[::-1]
+    assert status.set_aside is None
+    gaps = [record for row in rows if isinstance(record := row.record(), Gap)]
+    given_up = {seq for gap in gaps for seq in range(gap.first_seq, gap.last_seq + 1)}
+    there = {row.seq for row in rows}
+    freed = read_promises(folder / "promises", "acknowledged")
+    assert read_promises(folder / "promises", "stored") <= there | given_up | freed
+    assert there | given_up | freed >= set(range(1, status.last_seq + 1))
+    check_the_chain(rows)
+
+
+def check_the_chain(rows: list[Row]) -> None:
+    for before, row in pairwise(rows):
+        if row.seq == before.seq + 1:
+            assert before.chain is not None
+            assert row.chain == next_hash(before.chain, row.seq, row.kind, row.body)
+
+
+@pytest.mark.parametrize("budget_bytes", [BUDGET_BYTES, SMALL])
+async def test_killed_before_any_statement_the_ledger_keeps_its_promises(
+    tmp_path: Path, forks: ForkServerContext, budget_bytes: int
+) -> None:
+    assert run(forks, tmp_path, NEVER, budget_bytes) == 0
+    [statements] = read_promises(tmp_path / "promises", "statements")
+    for kill_at in sampled(statements - 1):
+        folder = tmp_path / str(kill_at)
+        folder.mkdir()
+        assert run(forks, folder, kill_at, budget_bytes) == -signal.SIGKILL
+        await check_the_ledger(folder)
+        run(forks, folder, kill_at + 1, budget_bytes)  # what was killed once is killed again
+        await check_the_ledger(folder)
+
+
+async def test_killed_at_any_moment_the_ledger_keeps_its_promises(tmp_path: Path, forks: ForkServerContext) -> None:
+    dice = random.Random(5)
+    for _ in range(10 * ROUNDS):
+        process = forks.Process(target=live, args=(tmp_path / "ledger.db", tmp_path / "promises", NEVER, SMALL))
+        process.start()
+        process.join(dice.uniform(0.01, 0.15))
+        process.kill()
+        process.join()
+        await check_the_ledger(tmp_path)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB."""
+    home = tmp_path / "disk"
+    home.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(home)], check=False).returncode:
+        pytest.skip("mounting needs root")
+    yield home
+    subprocess.run(["umount", str(home)], check=True)
+
+
+async def test_a_disk_that_fills_at_any_page_breaks_no_promise(small_disk: Path) -> None:
+    """Others leave n pages free; what was stored before and whatever an append promised is there afterwards."""
+    whole = 130
+    for free_pages in sampled(whole):
+        for old in small_disk.iterdir():
+            old.unlink()
+        await fill_up(small_disk, free_pages)
+
+
+async def fill_up(home: Path, free_pages: int) -> None:
+    ledger = home / "ledger.db"
+    promised: set[int] = set()
+    with contextlib.suppress(StoreFailed):
+        async with Outbox.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+            promised.update(await outbox.append_all(mixed(30)))
+            leave_free(home, free_pages)
+            for index in range(60):
+                promised.add(await outbox.append(alarm(index) if index % 3 else passage(index)))
+                if index == 40:
+                    await outbox.acknowledge(outbox.epoch, [(5, 30)])
+    (home / "others").unlink(missing_ok=True)
+    async with Outbox.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+        rows = (await outbox.recent(10_000))[::-1]
+        gaps = [record for row in rows if isinstance(record := row.record(), Gap)]
+        given_up = {seq for gap in gaps for seq in range(gap.first_seq, gap.last_seq + 1)}
+        assert (await outbox.status()).set_aside is None
+        assert promised <= {row.seq for row in rows} | given_up | set(range(5, 31))
+        assert rows[-1].seq >= max(promised)
+        check_the_chain(rows)
+        assert await outbox.append(passage(1)) == rows[-1].seq + 1
+
+
+def leave_free(home: Path, pages: int) -> None:
+    disk = os.statvfs(home)
+    (home / "others").write_bytes(bytes(max(0, (disk.f_bavail - pages)) * disk.f_frsize))
+
+
+@pytest.mark.parametrize("jump_s", [-86_400, 86_400, -1_700_000_000])
+async def test_a_clock_that_jumps_loses_nothing(
+    tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch, jump_s: int
+) -> None:
+    """By a day and back to 1970: records arrive once, ages are never negative, a replica never looks younger."""
+    real_ns = time.time_ns
+    async with (
+        a_platform(tmp_path / "platform", broker.url) as platform,
+        a_box(tmp_path / "box", link_settings(broker.url)) as box,
+    ):
+        await box.outbox.append_all(mixed(20))
+        await eventually(box.all_acknowledged)
+        monkeypatch.setattr(time, "time_ns", lambda: max(0, real_ns() + jump_s * 10**9))
+        for record in mixed(20, 20):
+            await box.outbox.append(record)
+        assert (await box.outbox.status()).oldest_age_s >= 0
+        await settled(platform, box, 40)
+        monkeypatch.setattr(time, "time_ns", real_ns)
+        await box.outbox.append_all(mixed(20, 40))
+        await settled(platform, box, 60)
+
+
+@pytest.mark.parametrize(
+    ("jump_s", "freshness"),
+    [(3600, Freshness.STALE), (100_000, Freshness.EXPIRED), (-10, Freshness.EXPIRED), (-1e9, Freshness.EXPIRED)],
+)
+async def test_after_a_restart_a_replica_is_no_younger_than_the_clock_can_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_s: float, freshness: Freshness
+) -> None:
+    async with DirectorySource.opened(tmp_path / "source.db") as source:
+        await source.put([status_of(1)])
+        async with Directory.opened(tmp_path / "replica.db") as directory:
+            await fetch(source, directory)
+            assert directory.freshness()[0] is Freshness.FRESH
+    now_s = datetime.now(UTC).timestamp() + jump_s
+    monkeypatch.setattr(time, "time", lambda: now_s)
+    async with Directory.opened(tmp_path / "replica.db") as directory:
+        assert directory.freshness()[0] is freshness
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Iterator[Path]:
+    """An ext4 file system in a file, mounted at `there`; what the file holds is what reached the disk."""
+    made, there = tmp_path / "disk.img", tmp_path / "there"
+    made.write_bytes(bytes(24_000_000))
+    there.mkdir()
+    format_it = ["mkfs.ext4", "-q", "-F", str(made)]
+    if shutil.which("mkfs.ext4") is None or subprocess.run(format_it, check=False).returncode or not mount(made, there):
+        pytest.skip("mounting an image needs root")
+    yield made
+    unmount(there)
+
+
+def unmount(there: Path) -> None:
+    subprocess.run(["umount", str(there)], check=True)
+
+
+def mount(image: Path, there: Path) -> bool:
+    return subprocess.run(["mount", "-o", "loop", str(image), str(there)], check=False).returncode == 0
+
+
+async def test_when_power_goes_what_was_promised_is_on_the_disk(image: Path, forks: ForkServerContext) -> None:
+    """The writer is stopped at any moment and the image copied: pages that were never synced are not in the copy."""
+    dice = random.Random(7)
+    there, copy, after = image.parent / "there", image.parent / "copy.img", image.parent / "after"
+    after.mkdir()
+    kept = 0
+    for _ in range(2 if ROUNDS == 1 else 10 * ROUNDS):
+        promises = image.parent / "promises"
+        writer = forks.Process(target=live_for_ever, args=(there / "ledger.db", promises))
+        writer.start()
+        await asyncio.sleep(dice.uniform(0.2, 0.8))
+        os.kill(writer.pid or 0, signal.SIGSTOP)
+        promised = read_promises(promises, "stored")
+        shutil.copyfile(image, copy)
+        writer.kill()
+        writer.join()
+        assert mount(copy, after)
+        try:
+            async with Outbox.opened(after / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+                assert (await outbox.status()).set_aside is None
+                stored = {row.seq for row in await outbox.recent(100_000)}
+        finally:
+            unmount(after)
+        assert promised <= stored
+        kept += len(promised)
+    assert kept > 0

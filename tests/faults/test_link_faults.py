@@ -1,0 +1,59 @@
+"""A box behind a bad network: whatever the wire does, everything arrives, once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sync.edge.pump import PumpSettings
+from tests.faults.proxy import Fault, FaultProxy
+from tests.faults.scale import ROUNDS
+from tests.sync.city import Mosquitto, a_box, a_platform, eventually, link_settings, mixed
+from tests.sync.test_city_link import is_connected, settled
+
+PATIENCE = {"reply_timeout_s": 0.5, "keepalive_s": 1, "connect_timeout_s": 1.0}
+
+
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.NONE])
+async def test_one_fault_and_everything_arrives_once(tmp_path: Path, broker: Mosquitto, fault: Fault) -> None:
+    async with FaultProxy.to(broker.port) as proxy, a_platform(tmp_path / "platform", broker.url) as platform:
+        settings = link_settings(f"mqtt://127.0.0.1:{proxy.port}", **PATIENCE)
+        async with a_box(tmp_path / "box", settings) as box:
+            await box.outbox.append_all(mixed(30))
+            await eventually(box.all_acknowledged)
+            proxy.set(fault)
+            await box.outbox.append_all(mixed(30, 30))
+            if fault is not Fault.CRAWL:
+                await eventually(lambda: is_connected(box, False))
+            proxy.set(Fault.NONE)
+            await settled(platform, box, 60)
+
+
+async def test_a_silent_wire_is_noticed_without_anything_to_send(tmp_path: Path, broker: Mosquitto) -> None:
+    """Half-open: no FIN and no RST ever comes, only the silence tells."""
+    async with FaultProxy.to(broker.port) as proxy:
+        settings = link_settings(f"mqtt://127.0.0.1:{proxy.port}", health_s=60.0, **PATIENCE)
+        async with a_box(tmp_path / "box", settings) as box:
+            await eventually(lambda: is_connected(box, True))
+            proxy.set(Fault.SILENCE)
+            await eventually(lambda: is_connected(box, False), 10)
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+async def test_a_storm_of_faults_loses_and_doubles_nothing(tmp_path: Path, broker: Mosquitto, seed: int) -> None:
+    dice = random.Random(seed)
+    async with FaultProxy.to(broker.port) as proxy, a_platform(tmp_path / "platform", broker.url) as platform:
+        settings = replace(
+            link_settings(f"mqtt://127.0.0.1:{proxy.port}", **PATIENCE), pump=PumpSettings(resend_s=0.3, lost_s=3.0)
+        )
+        async with a_box(tmp_path / "box", settings) as box:
+            for first in range(0, 400, 20):
+                proxy.set(dice.choice(list(Fault)))
+                await box.outbox.append_all(mixed(20, first))
+                await asyncio.sleep(dice.uniform(0, 0.1))
+            proxy.set(Fault.NONE)
+            await settled(platform, box, 400)

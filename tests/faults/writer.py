@@ -1,0 +1,61 @@
+"""One life of a ledger in a process of its own, killed where a test says; what it was promised stands in a file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from itertools import count
+from pathlib import Path
+
+from sync.edge.outbox import Outbox
+from tests.sync.city import BUDGET_BYTES, alarm, mixed
+
+NEVER = 1 << 60
+
+
+class Promises:
+    """Numbers whose append returned and those that the platform was told; in the page cache, which outlives a kill."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def note(self, word: str, numbers: list[int]) -> None:
+        os.write(self._file, "".join(f"{word} {number}\n" for number in numbers).encode())
+
+
+def read_promises(path: Path, word: str) -> set[int]:
+    """The numbers noted with `word`."""
+    lines = path.read_text().split("\n") if path.exists() else []
+    return {int(line.split()[1]) for line in lines if line.startswith(word)}
+
+
+def live(ledger: Path, promises: Path, kill_at: int, budget_bytes: int = BUDGET_BYTES) -> None:
+    """Append, acknowledge, park and run out of room; SIGKILL before the `kill_at`th SQL statement."""
+    asyncio.run(_live(ledger, Promises(promises), kill_at, budget_bytes))
+
+
+def live_for_ever(ledger: Path, promises: Path) -> None:
+    """One life after the other, until somebody ends the process."""
+    while True:
+        live(ledger, promises, NEVER)
+
+
+async def _live(ledger: Path, promises: Promises, kill_at: int, budget_bytes: int) -> None:
+    statements = count(1)
+
+    def tick(_statement: str) -> None:
+        if next(statements) == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async with Outbox.opened(ledger, box="box-1", budget_bytes=budget_bytes) as outbox:
+        await outbox._store.run(lambda db: db.conn.set_trace_callback(tick))
+        first = outbox.last_seq
+        promises.note("stored", await outbox.append_all(mixed(12, first)))
+        promises.note("stored", [await outbox.append(alarm(first + 12))])
+        await outbox.acknowledge(outbox.epoch, [(first + 1, first + 6)])
+        promises.note("acknowledged", list(range(first + 1, first + 7)))
+        await outbox.park(outbox.epoch, first + 8, "refused")
+        for start in range(first + 13, first + 100, 20):
+            promises.note("stored", await outbox.append_all(mixed(20, start)))
+        promises.note("statements", [next(statements)])

@@ -1,0 +1,93 @@
+"""The fleet page in a real browser, with a district of 948 boxes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Page, async_playwright
+
+from sync.contract.health import Freshness
+from sync.contract.messages import BoxState, DirectoryHealth, HealthReport, OutboxHealth
+from sync.contract.records import RecordId, encode_record
+from sync.platform.arrival import Arrival
+from sync.platform.fleet import Fleet
+from sync.platform.page import FleetPage
+from sync.platform.stores import open_store
+from tests.sync.city import mixed
+
+BOXES = 948
+NOW = datetime.now(UTC)
+EPOCH = "0123456789abcdef"
+
+
+def district() -> Fleet:
+    """948 boxes: one has lost its camera, one is offline, one is behind."""
+    fleet = Fleet()
+    for number in range(BOXES):
+        box = f"box-{number:04d}"
+        parts = {"camera": "lost" if number == 500 else "ok", "thermometer": "ok", "disk": "ok"}
+        waiting = 4000 if number == 700 else 0
+        fleet.state(box, BoxState(number != 600, EPOCH, "boot", {"agent": "0"}), NOW)
+        report = HealthReport(
+            1.0, OutboxHealth(10, waiting, 0, 0.0, 1), DirectoryHealth(Freshness.FRESH, 1.0, 7), parts
+        )
+        fleet.health(box, report, NOW)
+    return fleet
+
+
+@asynccontextmanager
+async def browsing(tmp_path: Path) -> AsyncIterator[tuple[Page, FleetPage]]:
+    async with open_store(str(tmp_path / "records.db")) as store, async_playwright() as playwright:
+        for number in range(BOXES):
+            named = [RecordId(f"box-{number:04d}", EPOCH, seq) for seq in range(1, 6)]
+            await store.insert(
+                [
+                    Arrival.read(name, record.TYPE, NOW, NOW, encode_record(record))
+                    for name, record in zip(named, mixed(5), strict=True)
+                ]
+            )
+        page_server = FleetPage(store, district())
+        async with page_server.served("127.0.0.1", 0) as port:
+            browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            page = await browser.new_page(locale="en")
+            await page.goto(f"http://127.0.0.1:{port}/")
+            await page.wait_for_selector("#boxes tr")
+            yield page, page_server
+            await browser.close()
+
+
+async def first(page: Page, count: int) -> list[str]:
+    return [await page.locator("#boxes tr").nth(place).locator("td").first.inner_text() for place in range(count)]
+
+
+async def shown(page: Page) -> int:
+    return await page.locator("#boxes tr").count()
+
+
+async def test_a_district_at_a_glance(tmp_path: Path) -> None:
+    problems: list[Any] = []
+    async with browsing(tmp_path) as (page, server):
+        page.on("pageerror", lambda problem: problems.append(problem))
+        assert await first(page, 3) == ["box-0500", "box-0600", "box-0700"]  # the gravest first
+        assert await shown(page) == BOXES
+        await page.click("#language")
+        assert await page.title() == "Sentinels · Platform"
+        await page.get_by_role("button", name="in trouble").click()
+        assert await shown(page) == 3
+        await page.get_by_role("button", name="behind").click()
+        assert await first(page, 1) == ["box-0700"]
+        await page.get_by_role("button", name="all", exact=True).click()
+        await page.fill("#search", "box-09")
+        assert await shown(page) == 48
+        await page.get_by_role("button", name="Box", exact=True).click()
+        await page.get_by_role("button", name="Box", exact=True).click()
+        assert await first(page, 1) == ["box-0947"]
+        figures = await server.stats()
+        assert len(figures["boxes"]) == BOXES
+        assert (figures["records"], figures["duplicates"]) == (5 * BOXES, 0)
+    assert problems == []
