@@ -124,6 +124,7 @@ class Pump:
             await self._outbox.park(ack.epoch, refusal.seq, f"platform: {refusal.reason}")
         if ack.missing:
             await self._outbox.owe_again(ack.epoch, ack.missing)
+            self._read_to = 0
         settled = (*ack.ranges, *((refusal.seq, refusal.seq) for refusal in ack.refused))
         for epoch, seq in list(self._sent):
             if epoch == ack.epoch and any(first <= seq <= last for first, last in settled):
@@ -136,12 +137,13 @@ class Pump:
         """Until something changes, the row that was sent first is due again, or the pace allows more backlog."""
         if self._silent_s() > self._settings.lost_s:
             raise LinkLost(f"no acknowledgement for {self._settings.lost_s:.3g} s")
-        # What is overdue is looked for again: it waits, or was parked or given up in the meantime.
+        # With something overdue, or nothing on the way, the backlog is read from its start: what is owed is there.
         sent_before = time.monotonic() - self._settings.resend_s
         owed = {name: sent_s for name, sent_s in self._sent.items() if sent_s > sent_before}
-        if len(owed) < len(self._sent):
-            self._sent, self._read_to = owed, 0
+        if self._read_to and (len(owed) < len(self._sent) or not owed):
+            self._read_to = 0
             self._wake.set()
+        self._sent = owed
         waits = [wait_s] if (wait_s := self._pace.wait_s()) else []
         if self._sent:
             waits.append(min(self._sent.values()) - sent_before)
@@ -170,10 +172,9 @@ class Pump:
         room = self._settings.backlog_window - len(self._sent)
         if room <= 0:
             return []
-        rows = await self._outbox.unacknowledged(False, after_seq=self._read_to, limit=room)
-        if rows:
-            self._read_to = rows[-1].seq
-        return self._due(rows)
+        after = self._read_to
+        rows = await self._outbox.unacknowledged(False, after_seq=after, limit=room)
+        return self._due(rows) if self._read_to == after else []  # else it was set back in the meantime
 
     def _backlogs(self, rows: list[Row]) -> Iterator[Coroutine[None, None, None]]:
         """Messages of up to 100 records each, as many as the pace allows now."""
@@ -183,6 +184,8 @@ class Pump:
                 return
             some = rows[first : first + BACKLOG_LIMIT]
             self._pace.spend(len(some))
+            if some[0].epoch == self._outbox.epoch:
+                self._read_to = some[-1].seq
             yield self._send_backlog(some)
 
     def _due(self, rows: list[Row]) -> list[Row]:

@@ -15,6 +15,8 @@ from sync.platform.arrival import Absence, Arrival
 from sync.platform.store import Kept, Span, Stream, Totals, read_totals
 from sync.platform.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, summarise, verdicts_of
 
+# InternalClientError: a connection that the server ended while it was being handed back.
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _CONNECTIONS = 4
 _LIMIT_S = 30.0
 
@@ -35,7 +37,7 @@ class PostgresqlStore:
             pool = await asyncpg.create_pool(
                 url, min_size=1, max_size=_CONNECTIONS, command_timeout=_LIMIT_S, server_settings=settings
             )
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as exc:
+        except (*_FAILURES, ValueError) as exc:
             raise StoreFailed(f"PostgreSQL: {exc}") from exc
         try:
             store = cls(pool)
@@ -95,7 +97,7 @@ class PostgresqlStore:
         try:
             async with self._pool.acquire(timeout=_LIMIT_S) as connection, connection.transaction():
                 yield connection
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:  # a TimeoutError is an OSError
+        except _FAILURES as exc:  # a TimeoutError is an OSError
             raise StoreFailed(f"PostgreSQL: {type(exc).__name__}: {exc}") from exc
 
 

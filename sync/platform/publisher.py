@@ -61,19 +61,20 @@ class DirectoryPublisher:
     async def _bring_up(self, connection: Connection, boxes: list[str]) -> None:
         """Send pages to `boxes` from where each stands up to a checkpoint."""
         while boxes:
-            standing: dict[DirectoryRequest, list[str]] = defaultdict(list)
+            # Most boxes stand at the same place: its page is read and packed once.
+            standing: dict[DirectoryRequest, list[tuple[str, DirectoryRequest]]] = defaultdict(list)
             for box in boxes:
                 if (at := self._followers.get(box)) is not None:
-                    standing[at].append(box)
+                    standing[at].append((box, at))
             boxes = []
-            for at, group in standing.items():  # most boxes stand at the same place: its page is read and packed once
-                page = await self._source.page(at)
-                event = Event.of(page, source_of(self._district, None), packed=at.packed and len(page.ops) > 1)
+            for place, group in standing.items():
+                page = await self._source.page(place)
+                event = Event.of(page, source_of(self._district, None), packed=place.packed and len(page.ops) > 1)
                 async with asyncio.TaskGroup() as sending:  # the connection's window bounds how many go at once
-                    for box in group:
+                    for box, at in group:
                         sending.create_task(self._send(connection, box, at, page, event), name="directory: page")
                 if page.checkpoint is None and not page.start_again:
-                    boxes += group
+                    boxes += [box for box, _ in group]
 
     async def _send(
         self, connection: Connection, box: str, at: DirectoryRequest, page: DirectoryPage, event: Event

@@ -25,8 +25,6 @@ from sync.platform.simulation.course import Course, Simulation
 from sync.platform.simulation.gate import AcceptGate
 from sync.platform.source import DirectorySource
 
-_REVOKE_EACH_S = 1.0
-
 
 class City:
     """The broker, the platform and the front door, as far as they are the simulation's own."""
@@ -69,8 +67,8 @@ class City:
         files = self._authority.issue(box) if self._authority else self._settings.files
         return LinkSettings(self._url, self._settings.district, box, tls=files, retry=retry)
 
-    async def revoke(self, count: int) -> None:
-        """Take `count` persons' green away, one each second, as `edge-platform revoke` does."""
+    async def revoke(self, count: int, each_s: float) -> None:
+        """Take `count` persons' green away, one `each_s`, as `edge-platform revoke` does."""
         if self._broker is None:
             return
         data = self._settings.folder / "platform"
@@ -86,7 +84,7 @@ class City:
                 key = secrets.token_hex(32)
                 self._course.revocations_s[key] = time.monotonic()
                 await orders.revoke(source, [key], Colour.RED)
-                await asyncio.sleep(_REVOKE_EACH_S)
+                await asyncio.sleep(each_s)
 
     async def take_broker_away(self) -> None:
         """For as long as the settings say."""

@@ -79,7 +79,7 @@ class Fleet:
                 for box in self._boxes:
                     day.create_task(box.let_people_come(settings.per_hour, length_s), name=f"people at {box.name}")
                 if settings.revoke:
-                    day.create_task(self._revoke(length_s / 4), name="revocations")
+                    day.create_task(self._revoke(length_s / 4, length_s / 2), name="revocations")
                 if settings.outage_s:
                     day.create_task(self._outage(length_s / 2), name="outage")
             course.traffic_over_s = time.monotonic()
@@ -93,9 +93,9 @@ class Fleet:
             for task in background:
                 task.cancel()
 
-    async def _revoke(self, after_s: float) -> None:
+    async def _revoke(self, after_s: float, within_s: float) -> None:
         await asyncio.sleep(after_s)
-        await self._city.revoke(self._settings.revoke)
+        await self._city.revoke(self._settings.revoke, within_s / self._settings.revoke)
         self._say(f"{self._settings.revoke} persons revoked")
 
     async def _outage(self, after_s: float) -> None:
