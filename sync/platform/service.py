@@ -39,7 +39,8 @@ class PlatformSettings:
     broker: str
     district: str
     data: Path
-    store: str = ""  # postgresql://…, or the path of an SQLite file; empty: records.db in `data`
+    # postgresql://…, or the path of an SQLite file; empty: records.db in `data`. It may hold a password.
+    store: str = field(default="", repr=False)
     http_host: str = "127.0.0.1"
     http_port: int = 8090
     tls: TlsFiles = field(default_factory=TlsFiles)
