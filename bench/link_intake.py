@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,6 @@ from sync.contract.records import RecordId, encode_record
 from sync.contract.topics import Lane, Topic, source_of
 from sync.packets import Options
 from sync.platform.arrival import Arrival
-from sync.platform.service import IngestProcess, PlatformSettings
 from sync.platform.simulation.broker import PrivateBroker
 from sync.platform.simulation.day import passage
 from sync.platform.stores import open_store
@@ -27,7 +26,6 @@ from sync.post import post
 
 BOXES = 50
 BATCH = 2_000
-NO_PACE = 1e9
 EPOCH = "0123456789abcdef"
 
 
@@ -79,34 +77,39 @@ async def inserted(where: str, messages: list[tuple[str, Backlog]], count: int) 
 async def from_broker(where: str, messages: list[tuple[str, Backlog]], folder: Path, count: int) -> float:
     """From the first message at the broker to the last record in the store, by one ingest process.
 
-    Sender, broker and ingest share this machine: it is a floor.
+    Sender and broker share this machine with it: it is a floor.
     """
     broker = PrivateBroker(folder, None)
     await broker.start()
     url = f"mqtt://localhost:{broker.port}"
-    process = IngestProcess(PlatformSettings(url, "bench", folder, store=where, backlog_per_s=NO_PACE))
-    running = asyncio.create_task(process.run())
+    options = ["--broker", url, "--district", "bench", "--store", where, "--backlog-per-s", "1e9"]
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sync.platform.cli", "ingest", *options)
     try:
         async with (
             open_store(where) as store,
             Connection.open(Options(Broker.from_url(url), "sender", window=100)) as connection,
         ):
+
+            async def send(box: str, backlog: Backlog) -> None:
+                topic = Topic("bench", Lane.BACKLOG, box)
+                await post(connection, topic, Event.of(backlog, source_of("bench", box)))
+
             before = await stored(store)
-            ready = [
-                (Topic("bench", Lane.BACKLOG, box), Event.of(each, source_of("bench", box))) for box, each in messages
-            ]
-            await asyncio.sleep(1.0)  # the subscription
+            [_, first], *_ = messages
+            while await stored(store) < before + len(first.records):  # the process subscribes some time
+                await send("probe", first)
+                await asyncio.sleep(0.2)
+            before = await stored(store)
             began_s = time.perf_counter()
             async with asyncio.TaskGroup() as group:
-                for topic, event in ready:
-                    group.create_task(post(connection, topic, event))
-            while await stored(store) - before < count:
+                for box, each in messages:
+                    group.create_task(send(box, each))
+            while await stored(store) < before + count:
                 await asyncio.sleep(0.02)
             return count / (time.perf_counter() - began_s)
     finally:
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+        process.terminate()
+        await process.wait()
         await broker.stop()
 
 
