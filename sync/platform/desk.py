@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _LANES = (Lane.STATE, Lane.HEALTH, Lane.QUERY, Lane.DIRECTORY)
 _FAREWELL_S = 1.0
 _LOOK_S = 1.0
+_LARGER = 1.1
 _COMEBACKS_PER_S = 16.0  # of a fleet that lost its broker: the first tries of 948 boxes take a minute
 
 
@@ -80,11 +81,11 @@ class Desk:
         await post(connection, Topic(self._district, Lane.PLATFORM), platform_event(self._district, state))
 
     async def _say_online(self, connection: Connection) -> None:
-        """Say it now, and again whenever the fleet turns out to be twice as large: its share and spread follow."""
+        """Say it now, and again whenever the fleet turns out to be larger: its share and spread follow."""
         while True:
             boxes = self._fleet.online()
             await self._say(connection, online=True)
-            while self._fleet.online() < 2 * max(1, boxes):
+            while self._fleet.online() <= _LARGER * max(1, boxes):
                 await asyncio.sleep(_LOOK_S)
 
     async def _hear(self, connection: Connection) -> None:
