@@ -13,16 +13,13 @@ from urllib.parse import urlsplit
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
-from drivers.camera import make_camera
 from drivers.contract import Part, PartState
 from drivers.errors import DriverError
-from drivers.readers.table import make_reader
-from drivers.speaker import make_speaker
-from drivers.thermometers.table import make_thermometer
-from edge_agent.app import card_reader_of, gate_of, make_data_dir, read_community_key
 from edge_agent.asking import AgentSilent, ask_agent
+from edge_agent.box_files import make_data_dir, read_community_key
 from edge_agent.calibration import load_calibration
 from edge_agent.clock import WallClock
+from edge_agent.devices import camera_of, card_reader_of, gate_of, reader_of, speaker_of, thermometer_of
 from edge_agent.policy import load_policy
 from models.errors import ModelError
 from models.face import make_detector
@@ -156,23 +153,11 @@ async def _parts(settings: Settings) -> list[Finding]:
         report = await asyncio.to_thread(ask_agent, settings.kiosk.host, settings.kiosk.port)
         return [_part_finding(part["name"], part["state"], part["detail"]) for part in report["view"]["parts"]]
     makers: dict[str, Callable[[], Part]] = {
-        "camera": lambda: make_camera(
-            source=settings.camera.source,
-            width=settings.camera.width,
-            height=settings.camera.height,
-            fps=settings.camera.fps,
-        ),
-        "thermometer": lambda: make_thermometer(
-            driver=settings.thermometer.driver,
-            port=settings.thermometer.port,
-            baud=settings.thermometer.baud,
-            mirror=settings.thermometer.mirror,
-        ),
-        "reader": lambda: make_reader(
-            driver=settings.reader.driver, port=settings.reader.port, baud=settings.reader.baud
-        ),
+        "camera": lambda: camera_of(settings),
+        "thermometer": lambda: thermometer_of(settings),
+        "reader": lambda: reader_of(settings),
         "gate": lambda: gate_of(settings),
-        "speaker": lambda: make_speaker(output=settings.speaker.output),
+        "speaker": lambda: speaker_of(settings),
     }
     if (card_reader := card_reader_of(settings)) is not None:
         makers["card_reader"] = lambda: card_reader

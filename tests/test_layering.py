@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("config", "drivers", "models", "sync")
 CHOOSERS = {
     "edge_agent/app.py",
+    "edge_agent/devices.py",
     "edge_agent/doctor.py",
     "edge_agent/demo/supervisor.py",
     "edge_agent/cli.py",

@@ -24,6 +24,7 @@ from sync.contract.identity import person_key
 from sync.contract.messages import Answer
 from sync.contract.records import PassageClosed, PassageDecided
 from sync.edge.directory import Directory
+from sync.edge.order_memory import OrderMemory
 from sync.edge.outbox import Outbox
 from tests.agent.town import scene_of, settings_text
 
@@ -106,7 +107,8 @@ async def wired(folder: Path) -> AsyncIterator[Place]:
             Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=10_000_000, retention_s=86400)
         )
         directory = await stack.enter_async_context(Directory.opened(folder / "directory.db"))
-        sentinel = Sentinel(settings, outbox, directory)
+        memory = await stack.enter_async_context(OrderMemory.opened(folder / "orders.db"))
+        sentinel = Sentinel(settings, outbox, directory, memory)
         directory.ask = everybody_is_well
         running = [asyncio.create_task(work.run()) for work in (street, board, cards, sentinel)]
         place = Place(street, sentinel, outbox, directory, cards, board)

@@ -1,0 +1,42 @@
+"""What the settings of a box name on its disk: folders are made, keys are read, and what is wrong is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from config.errors import SettingsError
+from config.settings import Settings
+from sync.contract.signed import OrderKey, read_public_key
+
+
+def make_data_dir(path: Path) -> Path:
+    """The folder of the stores, made if it is not there. Raises SettingsError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise SettingsError(f"[box] data_dir = {str(path)!r}: cannot be made: {exc.strerror}") from exc
+    return path
+
+
+def read_community_key(path: Path) -> bytes:
+    """The community key: 64 hex digits in a file of its own. Raises SettingsError."""
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except OSError as exc:
+        raise SettingsError(f"[directory] community_key_file = {str(path)!r}: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise SettingsError(f"[directory] community_key_file = {str(path)!r}: expected 64 hex digits") from exc
+    if len(key) != 32:
+        raise SettingsError(
+            f"[directory] community_key_file = {str(path)!r}: expected 64 hex digits, got {2 * len(key)}"
+        )
+    return key
+
+
+def signing_key(settings: Settings) -> OrderKey | None:
+    """The key that the platform's orders are checked with; None where none is set. Raises SettingsError."""
+    path = settings.platform.signing_key_file
+    try:
+        return read_public_key(Path(path)) if path else None
+    except (OSError, ValueError) as exc:
+        raise SettingsError(f"[platform] signing_key_file = {path!r}: {exc}") from exc
