@@ -11,6 +11,7 @@ import numpy as np
 
 from drivers.contract import Clip
 from drivers.errors import BadSetting, DeviceLost
+from drivers.opus import is_opus, read_opus
 from drivers.playhead import Playhead, Samples, Sink
 
 RATE_HZ = 22050  # what spoken prompts are made at
@@ -28,21 +29,32 @@ def load_clip(path: Path, rate_hz: int = RATE_HZ) -> Clip:
 
 
 def load_foreign_clip(path: Path, longest_s: float) -> Clip:
-    """As `load_clip` at RATE_HZ, but only the first `longest_s`: a small file can unpack to hours of silence."""
+    """As `load_clip` at RATE_HZ, and Opus; only the first `longest_s`: a small file can unpack to hours of silence."""
+    try:
+        samples = _opus(path, longest_s) if is_opus(path) else _streamed(path, longest_s)
+    except (miniaudio.MiniaudioError, OSError) as exc:
+        raise BadSetting(f"{path} is no sound that can be read; accepted: WAV, Ogg Vorbis, Opus, FLAC, MP3") from exc
+    return Clip(path.stem, samples[: int(longest_s * RATE_HZ)], RATE_HZ)
+
+
+def _streamed(path: Path, longest_s: float) -> Samples:
     wanted = int(longest_s * RATE_HZ)
     blocks: list[Samples] = []
-    try:
-        stream = miniaudio.stream_file(str(path), nchannels=1, sample_rate=RATE_HZ, frames_to_read=RATE_HZ)
-        for block in stream:
-            blocks.append(np.array(block, np.int16))
-            wanted -= len(block)
-            if wanted <= 0:
-                stream.close()
-                break
-    except (miniaudio.MiniaudioError, OSError) as exc:
-        raise BadSetting(f"{path} is no sound that can be read; accepted: WAV, Ogg Vorbis, FLAC, MP3") from exc
-    samples = np.concatenate([np.empty(0, np.int16), *blocks])
-    return Clip(path.stem, samples[: int(longest_s * RATE_HZ)], RATE_HZ)
+    stream = miniaudio.stream_file(str(path), nchannels=1, sample_rate=RATE_HZ, frames_to_read=RATE_HZ)
+    for block in stream:
+        blocks.append(np.array(block, np.int16))
+        wanted -= len(block)
+        if wanted <= 0:
+            stream.close()
+            break
+    return np.concatenate([np.empty(0, np.int16), *blocks])
+
+
+def _opus(path: Path, longest_s: float) -> Samples:
+    samples, rate_hz = read_opus(path, longest_s)
+    signed = miniaudio.SampleFormat.SIGNED16
+    mixed = miniaudio.convert_frames(signed, samples.shape[1], rate_hz, samples.tobytes(), signed, 1, RATE_HZ)
+    return np.frombuffer(mixed, np.int16)
 
 
 def open_card(playhead: Playhead) -> Sink:

@@ -4,16 +4,21 @@ import asyncio
 import struct
 import time
 import wave
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+import soundfile
+from hypothesis import given
+from hypothesis.strategies import DataObject, data, integers
 
 from drivers.contract import Clip, PartState
 from drivers.errors import BadSetting, DeviceLost
 from drivers.playhead import DUCKED, FADE_SAMPLES, Playhead, Voice
-from drivers.sound import RATE_HZ, load_clip
+from drivers.sound import RATE_HZ, load_clip, load_foreign_clip
 from drivers.speaker import BLOCK_SAMPLES, make_speaker
 from drivers.wav_file import WavFile
 from tests.drivers.driver_bench import running, state
@@ -243,6 +248,49 @@ def test_mp3_is_decoded(tmp_path: Path) -> None:
     clip = load_clip(tmp_path / "clip.mp3")
     assert len(clip.samples) / RATE_HZ == pytest.approx(20 * 1152 / 44100, abs=0.06)
     assert not clip.samples.any()
+
+
+def opus(path: Path, hz: float, length_s: float, channels: int = 1) -> None:
+    seconds = np.arange(int(48000 * length_s)) / 48000
+    wave = np.tile(0.5 * np.sin(2 * np.pi * hz * seconds)[:, None], (1, channels))
+    soundfile.write(path, wave, 48000, format="OGG", subtype="OPUS")
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_opus_is_decoded(tmp_path: Path, channels: int) -> None:
+    opus(tmp_path / "clip", 440, 1.0, channels)
+    clip = load_foreign_clip(tmp_path / "clip", longest_s=5)
+    assert len(clip.samples) / RATE_HZ == pytest.approx(1.0, abs=0.01)
+    heard_hz = np.abs(np.fft.rfft(clip.samples[:RATE_HZ])).argmax() * RATE_HZ / len(clip.samples[:RATE_HZ])
+    assert heard_hz == pytest.approx(440, abs=2)
+    assert np.abs(clip.samples).max() == pytest.approx(16384, rel=0.2)
+
+
+def test_opus_is_unpacked_no_longer_than_it_may_be(tmp_path: Path) -> None:
+    opus(tmp_path / "clip", 440, 2.0)
+    assert len(load_foreign_clip(tmp_path / "clip", longest_s=0.5).samples) == RATE_HZ // 2
+
+
+@given(data())
+def test_no_damage_to_opus_escapes(draw: DataObject) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "clip"
+        opus(path, 440, 0.2)
+        whole = bytearray(path.read_bytes())
+        for _ in range(draw.draw(integers(1, 8))):
+            whole[draw.draw(integers(48, len(whole) - 1))] = draw.draw(integers(0, 255))
+        path.write_bytes(whole[: draw.draw(integers(48, len(whole)))])
+        with suppress(BadSetting):
+            load_foreign_clip(path, longest_s=1)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no sound", b"OggS" + bytes(24) + b"OpusHead" + bytes(40)])
+def test_what_is_no_foreign_sound_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "clip"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadSetting, match=r"Opus"):
+        load_foreign_clip(path, longest_s=1)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no sound"])
