@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from datetime import time as clock_time
+from enum import Enum
 
 import msgspec
 import numpy as np
@@ -25,6 +26,14 @@ FIRST_SAMPLE_LIMIT_S = 0.5  # a device that lets nobody hear anything for so lon
 OVERTIME_S = 2.0  # how much longer than its sound a broadcast may take
 PLAYED_KEPT = 100
 _HUSH = Clip("hush", np.zeros(1, np.int16), RATE_HZ)  # takes the place of a broadcast that is to end
+
+
+class Heard(Enum):
+    """What became of the sound of a broadcast."""
+
+    WHOLE = "whole"
+    CUT_SHORT = "cut_short"  # an emergency took its place
+    NOT = "not"  # the speaker is lost
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -68,6 +77,7 @@ class Announcer:
         }
         self._said: dict[str, tuple[int, float]] = {}
         self._emergency = False
+        self._emergencies = 0
         self._played: deque[Played] = deque(maxlen=PLAYED_KEPT)
         self._counters: Counter[str] = Counter()
 
@@ -99,20 +109,23 @@ class Announcer:
         self._note("prompt", prompt, view.language, started_s)
         return started_s
 
-    async def broadcast(self, clip: Clip, language: str) -> bool:
-        """Play `clip` for everybody and return when it is over; prompts are heard above it. Whether it was heard."""
+    async def broadcast(self, clip: Clip, language: str) -> Heard:
+        """Play `clip` for everybody and return when it is over; prompts are heard above it."""
         if self._emergency:
-            return False
+            return Heard.CUT_SHORT
+        emergencies = self._emergencies
         self._speaker.set_volume(self.hours.volume(self._time()))
         started_s = await self._start(self._speaker.broadcast(clip))
         self._note("broadcast", clip.name, language, started_s)
-        if started_s is not None:
-            await self._over(clip)
-        return started_s is not None
+        if started_s is None:
+            return Heard.NOT
+        await self._over(clip)
+        return Heard.WHOLE if emergencies == self._emergencies else Heard.CUT_SHORT
 
     async def emergency(self, clip: Clip, language: str) -> bool:
         """Play `clip` at full volume in the place of all that sounds; returns when it is over. Whether it was heard."""
         self._emergency = True
+        self._emergencies += 1
         try:
             self._speaker.set_volume(FULL_VOLUME)
             await self._start(self._speaker.broadcast(_HUSH))

@@ -95,7 +95,7 @@ class Sentinel:
             ledger=ledger,
             clock=clock,
         )
-        self.voice = Voice(devices.speaker, catalogue, board, settings)
+        self.voice = Voice(devices.speaker, catalogue, board, settings, ledger=ledger, clock=clock)
         own_policy = load_policy(Path(settings.policy.file) if settings.policy.file else None)
         policies = PolicyBook(own_policy, data_dir / "policy.json")
         self.checkpoint = Checkpoint(

@@ -7,7 +7,16 @@ import uuid
 from config.settings import Box
 from edge_agent.domain import Decision, Measurement, Moment, Outcome, Passage, Reason
 from sync.contract.health import Lookup
-from sync.contract.records import AlarmRaised, Clock, Health, Mask, PassageClosed, PassageDecided, Temperature
+from sync.contract.records import (
+    AlarmRaised,
+    BroadcastPlayed,
+    Clock,
+    Health,
+    Mask,
+    PassageClosed,
+    PassageDecided,
+    Temperature,
+)
 from sync.edge.outbox import Outbox
 
 _LOOK_BACK = 64  # passages follow one another: only the newest can be open
@@ -69,6 +78,12 @@ class Ledger:
     async def alarm(self, raised: Moment, kind: str, subject: str, detail: str) -> None:
         """Put down an alarm that no passage caused; `subject` names a part, never a person."""
         await self._outbox.append(_alarm(raised, kind, subject, detail))
+
+    async def played(self, played: Moment, broadcast_id: str, *, emergency: bool, heard: bool) -> None:
+        """Put down that a broadcast was said to its end, or not."""
+        await self._outbox.append(
+            BroadcastPlayed(broadcast_id=broadcast_id, played=_clock(played), emergency=emergency, heard=heard)
+        )
 
     def _decided(self, passage: Passage) -> PassageDecided:
         credential, decision = passage.credential, passage.decision

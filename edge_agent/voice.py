@@ -18,18 +18,33 @@ from edge_agent.broadcasts.audio_store import AudioStore
 from edge_agent.broadcasts.bulletins import Bulletins
 from edge_agent.broadcasts.memory import BulletinMemory
 from edge_agent.broadcasts.sound import sound_of
+from edge_agent.clock import WallClock
+from edge_agent.ledger import Ledger
 
 
 class Voice:
     """Owns all that uses the speaker. Raises SettingsError or DriverError when a clip cannot be used."""
 
-    def __init__(self, speaker: Speaker, catalogue: Catalogue, board: Board, settings: Settings) -> None:
+    def __init__(
+        self,
+        speaker: Speaker,
+        catalogue: Catalogue,
+        board: Board,
+        settings: Settings,
+        *,
+        ledger: Ledger,
+        clock: WallClock,
+    ) -> None:
+        async def note_played(broadcast_id: str, *, emergency: bool, heard: bool) -> None:
+            await ledger.played(clock.now(), broadcast_id, emergency=emergency, heard=heard)
+
         self.announcer = Announcer(speaker, catalogue, board, settings.announcer, now=local_now)
         self.bulletins = Bulletins(
             self.announcer,
             board,
             partial(sound_of, store=audio_store(settings)),
             BulletinMemory(Path(settings.box.data_dir) / "broadcasts.json"),
+            note_played=note_played,
             now=local_now,
         )
         self._hints = HintSpeaker(board, self.announcer, catalogue, settings.announcer.hint_after_s)

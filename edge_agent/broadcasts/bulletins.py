@@ -6,9 +6,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Protocol
 
 from drivers.contract import Clip
-from edge_agent.announcer import Announcer
+from edge_agent.announcer import Announcer, Heard
 from edge_agent.board import Board, Notice
 from edge_agent.broadcasts.broadcast import Answer, Broadcast, shown
 from edge_agent.broadcasts.errors import NoSound
@@ -24,6 +25,12 @@ _LOG = logging.getLogger(__name__)
 MakeSound = Callable[[Broadcast, tuple[str, ...]], Awaitable[Clip]]
 
 
+class NotePlayed(Protocol):
+    """Whoever keeps what was said when."""
+
+    async def __call__(self, broadcast_id: str, *, emergency: bool, heard: bool) -> None: ...
+
+
 class Bulletins:
     """Owns the list; tells its broadcasts one by one, emergencies first, then what waits longest."""
 
@@ -34,6 +41,7 @@ class Bulletins:
         make_sound: MakeSound,
         memory: BulletinMemory,
         *,
+        note_played: NotePlayed,
         now: Callable[[], datetime],
     ) -> None:
         """`now` gives the local time, with its zone. What `memory` kept is on the list again."""
@@ -41,12 +49,14 @@ class Bulletins:
         self._board = board
         self._make_sound = make_sound
         self._memory = memory
+        self._note_played = note_played
         self._now = now
         self._listing = Listing()
         self._listing.restore(memory.load(), board.house, now())
         self._kept = self._listing.kept()
         self._telling: Broadcast | None = None
         self._unheard = ""
+        self._emergency_noted: tuple[str, bool] | None = None
 
     def offer(self, broadcast: Broadcast) -> Answer:
         """Take a broadcast on; the answer says what became of it."""
@@ -56,6 +66,8 @@ class Bulletins:
 
     def withdraw(self, broadcast_id: str) -> bool:
         """Strike a broadcast off; what is being said ends by itself. False where it is not on the list."""
+        if self._telling is not None and self._telling.broadcast_id == broadcast_id:
+            self._telling = None  # nor is it told again, should an emergency cut it short
         return self._listing.strike(broadcast_id)
 
     async def run(self) -> None:
@@ -100,8 +112,11 @@ class Bulletins:
         broadcast = self._listing.emergency(self._now())
         if broadcast is None:
             return False
-        if clip := await self._sound(broadcast):
-            await self._announcer.emergency(clip, self._board.house[0])
+        clip = await self._sound(broadcast)
+        heard = clip is not None and await self._announcer.emergency(clip, self._board.house[0])
+        if self._emergency_noted != (broadcast.broadcast_id, heard):
+            await self._note_played(broadcast.broadcast_id, emergency=True, heard=heard)
+            self._emergency_noted = broadcast.broadcast_id, heard
         return True
 
     async def _tell_due(self) -> bool:
@@ -113,10 +128,13 @@ class Bulletins:
         self._telling = broadcast
         self._look()
         try:
-            if clip := await self._sound(broadcast):
-                await self._announcer.broadcast(clip, self._board.house[0])
-            else:
+            clip = await self._sound(broadcast)
+            heard = Heard.NOT if clip is None else await self._announcer.broadcast(clip, self._board.house[0])
+            await self._note_played(broadcast.broadcast_id, emergency=False, heard=heard is Heard.WHOLE)
+            if clip is None:
                 await asyncio.sleep(SHOWN_S)
+            if heard is Heard.CUT_SHORT and self._telling is not None:
+                self._listing.again(broadcast, self._now())
         finally:
             self._telling = None
         return True

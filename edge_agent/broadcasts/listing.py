@@ -112,6 +112,16 @@ class Listing:
             self._told.append(entry.broadcast.broadcast_id)
         return entry.broadcast
 
+    def again(self, broadcast: Broadcast, now: datetime) -> None:
+        """Have what was cut short told once more; it waits behind what is due already."""
+        name = broadcast.broadcast_id
+        if name in self._told:
+            self._told.remove(name)
+            self._order += 1
+            self._entries[name] = Entry(broadcast, None, self._order)
+        if name in self._entries:
+            self._entries[name].due = now
+
     def status(self) -> dict[str, object]:
         """How many there are and what became of the rest."""
         due = sum(entry.due is not None for entry in self._entries.values())

@@ -111,6 +111,20 @@ class AlarmRaised(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class BroadcastPlayed(msgspec.Struct, frozen=True, kw_only=True):
+    """A broadcast was said, or could only be shown. Since 0.2.
+
+    An emergency, which is said again and again, is put down when it begins, and when it is no longer or again heard.
+    """
+
+    TYPE: ClassVar[str] = "sentinel.broadcast.played"
+
+    broadcast_id: str
+    played: Clock
+    emergency: bool
+    heard: bool  # to its end; False: only the screen told it, or an emergency cut it short
+
+
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """Records that a store had to give up, by kind: a loss is itself delivered.
 
@@ -126,8 +140,10 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     epoch: str | None = None
 
 
-Record = PassageDecided | PassageClosed | AlarmRaised | Gap
-RECORD_TYPES: dict[str, type[Record]] = {kind.TYPE: kind for kind in (PassageDecided, PassageClosed, AlarmRaised, Gap)}
+Record = PassageDecided | PassageClosed | AlarmRaised | BroadcastPlayed | Gap
+RECORD_TYPES: dict[str, type[Record]] = {
+    kind.TYPE: kind for kind in (PassageDecided, PassageClosed, AlarmRaised, BroadcastPlayed, Gap)
+}
 _DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in RECORD_TYPES.items()}
 
 

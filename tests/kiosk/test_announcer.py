@@ -9,6 +9,7 @@ import pytest
 from config.settings import Announcer as AnnouncerSettings
 from drivers.contract import Clip
 from drivers.sound import RATE_HZ
+from edge_agent.announcer import Heard
 from edge_agent.announcer_hints import HintClock, HintSpeaker
 from edge_agent.announcer_hours import Hours
 from edge_agent.board import STAFF_CALL_S, Hint, Stage
@@ -55,10 +56,10 @@ async def test_an_emergency_takes_the_place_of_all_at_full_volume_and_holds_prom
     await until(lambda: "fire" in room.speaker.names())
     async with asyncio.timeout(0.2):
         assert await room.announcer.say("pass") is None
-        assert not await room.announcer.broadcast(WATER, "zh-CN")
+        assert await room.announcer.broadcast(WATER, "zh-CN") is Heard.CUT_SHORT
     room.speaker.finish()
     assert await emergency
-    assert await broadcast
+    assert await broadcast is Heard.CUT_SHORT
     assert room.speaker.heard == [("broadcast", "water", 0.8), ("broadcast", "hush", 1.0), ("prompt", "fire", 1.0)]
     assert await room.announcer.say("pass") is not None
     assert room.speaker.heard[-1] == ("prompt", "pass", 0.8)

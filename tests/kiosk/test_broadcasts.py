@@ -60,9 +60,20 @@ class Town:
     def __init__(self, folder: Path, clock: Clock | None = None) -> None:
         self.room = Room(clock)
         self.memory = BulletinMemory(folder / "broadcasts.json")
-        self.list = Bulletins(self.room.announcer, self.room.board, clip_of, self.memory, now=self.room.clock.now)
+        self.played: list[tuple[str, bool, bool]] = []
+        self.list = Bulletins(
+            self.room.announcer,
+            self.room.board,
+            clip_of,
+            self.memory,
+            note_played=self.note,
+            now=self.room.clock.now,
+        )
         self.heard = self.room.speaker.names
         self.view = lambda: self.room.board.view
+
+    async def note(self, broadcast_id: str, *, emergency: bool, heard: bool) -> None:
+        self.played.append((broadcast_id, emergency, heard))
 
     async def finish(self, name: str) -> None:
         """Wait until `name` sounds, then let it end."""
@@ -88,6 +99,7 @@ async def test_a_broadcast_is_told_once_and_shown_while_it_is_told(town: Town) -
     await until(lambda: town.view().bulletin is None)
     assert town.list.offer(broadcast("water")) is Answer.OVER
     assert town.heard() == ["water"]
+    assert town.played == [("water", False, True)]
 
 
 async def test_the_next_one_is_announced_and_told_on_schedule(town: Town) -> None:
@@ -107,8 +119,26 @@ async def test_an_emergency_takes_screen_and_voice_until_it_is_over(town: Town) 
     await until(lambda: town.view().emergency is not None)
     await town.finish("fire")
     assert town.heard()[:3] == ["water", "hush", "fire"]
+    await until(lambda: len(town.played) == 2)
+    assert town.played == [("water", False, False), ("fire", True, True)]
     town.room.clock.pass_s(301)
     await until(lambda: town.view().emergency is None, limit_s=15)
+    await until(lambda: town.heard()[-1] == "water")
+    town.room.speaker.finish()
+    await until(lambda: town.played[-1] == ("water", False, True))
+
+
+async def test_what_was_withdrawn_while_an_emergency_cut_it_short_stays_untold(town: Town) -> None:
+    town.list.offer(broadcast("water"))
+    await until(lambda: "water" in town.heard())
+    town.list.withdraw("water")
+    town.list.offer(broadcast("fire", priority="emergency", valid_until=(NOON + timedelta(minutes=5)).isoformat()))
+    await town.finish("fire")
+    town.room.clock.pass_s(301)
+    await until(lambda: town.view().emergency is None, limit_s=15)
+    town.list.offer(broadcast("later"))
+    await until(lambda: "later" in town.heard())
+    assert town.heard().count("water") == 1
 
 
 async def test_quiet_hours_hold_a_broadcast_back_but_no_emergency(tmp_path: Path) -> None:
@@ -182,7 +212,13 @@ async def test_a_broadcast_without_sound_is_shown_and_the_reason_told(
     async def none(_one: Broadcast, _languages: tuple[str, ...]) -> Clip:
         raise NoSound("espeak-ng is not installed")
 
-    bulletins = Bulletins(room.announcer, room.board, none, BulletinMemory(tmp_path / "kept"), now=room.clock.now)
+    played: list[tuple[str, bool, bool]] = []
+
+    async def note(broadcast_id: str, *, emergency: bool, heard: bool) -> None:
+        played.append((broadcast_id, emergency, heard))
+
+    memory = BulletinMemory(tmp_path / "kept")
+    bulletins = Bulletins(room.announcer, room.board, none, memory, note_played=note, now=room.clock.now)
     running = asyncio.create_task(bulletins.run())
     bulletins.offer(broadcast("water"))
     await until(lambda: bulletins.status().get("without_sound"))
@@ -192,6 +228,7 @@ async def test_a_broadcast_without_sound_is_shown_and_the_reason_told(
     assert room.board.view.emergency is not None
     assert bulletins.status()["last_without_sound"] == "espeak-ng is not installed"
     assert room.speaker.names() == []
+    assert played == [("water", False, False), ("fire", True, False)]
     assert "通知" not in caplog.text
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
