@@ -19,7 +19,7 @@ from edge_agent.kiosk.sending import send
 
 Frames = Callable[[], bytes | None]
 
-PERIOD_S = 1 / 15
+PERIOD_S = 1 / 16  # the timer is late by a little each time: 15 and more are shown
 # One transparent pixel, so that nobody's face stays on screen when the pictures end.
 _NOTHING = base64.b64decode(
     b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAAC0lEQVR42mNgAAIAAAUAAen63NgAAAAASUVORK5CYII="

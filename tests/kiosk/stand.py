@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 
 import cv2
 import msgspec
@@ -62,7 +63,9 @@ def free_port() -> int:
 class Stand:
     """One kiosk; its views and pictures are the test's to give."""
 
-    def __init__(self) -> None:
+    def __init__(self, frames: Callable[[], bytes | None] | None = None) -> None:
+        """`frames` gives the pictures; without it they are `jpeg`, and asking is counted."""
+        self._frames = frames or self._frame
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.views: Latest[View] = Latest()
@@ -75,7 +78,7 @@ class Stand:
 
     def kiosk(self) -> Kiosk:
         """The kiosk under test."""
-        return Kiosk("127.0.0.1", self.port, self.views, self._frame, self._status, self.more)
+        return Kiosk("127.0.0.1", self.port, self.views, self._frames, self._status, self.more)
 
     def put(self, **fields: object) -> None:
         """Change the newest view as the board would."""

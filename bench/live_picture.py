@@ -1,0 +1,149 @@
+"""Measures the live picture in a real browser: pictures a second, and what they cost the agent and Chromium.
+
+The page's motion JPEG beside the other way, JPEG by WebSocket drawn on a canvas, in one run; prints JSON. Pictures are
+counted where they are made, one after the other was taken; processor time is that of all of Chromium. Needs Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import psutil
+from aiohttp import web
+from playwright.async_api import Page, async_playwright
+from skimage import data
+
+from bench.path import machine
+from edge_agent.board import Stage
+from edge_agent.kiosk.picture import PERIOD_S
+from edge_agent.live_picture import JPEG_OPTIONS
+from tests.kiosk.stand import Stand, changed, free_port
+
+CHROMIUM = "/usr/bin/chromium"
+VIEWPORT = {"width": 800, "height": 480}
+FACE = (0.3, 0.2, 0.3, 0.5)
+
+CANVAS = """<!doctype html><title>canvas</title><style>canvas{width:100%}</style><canvas id="c"></canvas><script>
+const canvas = document.getElementById("c"); const ink = canvas.getContext("2d");
+const socket = new WebSocket(`ws://${location.host}/pictures`); socket.binaryType = "blob";
+socket.onmessage = async (message) => {
+  const picture = await createImageBitmap(message.data);
+  canvas.width = picture.width; canvas.height = picture.height;
+  ink.drawImage(picture, 0, 0); picture.close();
+};
+</script>"""
+
+
+class Film:
+    """A photograph that moves a little from picture to picture, compressed as the agent compresses."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        photo = cv2.resize(cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR), (640, 480))
+        self._shifts = itertools.cycle(np.roll(photo, shift, axis=1) for shift in range(0, 64, 4))
+
+    def jpeg(self) -> bytes:
+        self.made += 1
+        return bytes(cv2.imencode(".jpg", next(self._shifts), JPEG_OPTIONS)[1])
+
+
+async def socket_pictures(film: Film, request: web.Request) -> web.WebSocketResponse:
+    socket = web.WebSocketResponse(compress=False)
+    await socket.prepare(request)
+    with contextlib.suppress(ConnectionError):
+        while not socket.closed:
+            await socket.send_bytes(film.jpeg())
+            await asyncio.sleep(PERIOD_S)
+    return socket
+
+
+def chromium_s(root: psutil.Process) -> float:
+    """Processor seconds of the browser so far, all its processes."""
+    total = 0.0
+    for process in [root, *root.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def browser_process() -> psutil.Process:
+    """The browser that this process's driver started."""
+    found = [each for each in psutil.Process().children(recursive=True) if "chrom" in each.name()]
+    return min(found, key=lambda each: each.create_time())
+
+
+async def shares(film: Film, root: psutil.Process, seconds: float) -> dict[str, float]:
+    """Pictures a second, and shares of one core in percent, over `seconds`."""
+    made, began_s, chromium, own = film.made, time.perf_counter(), chromium_s(root), time.process_time()
+    await asyncio.sleep(seconds)
+    took_s = time.perf_counter() - began_s
+    return {
+        "pictures_per_s": round((film.made - made) / took_s, 1),
+        "chromium_percent": round(100 * (chromium_s(root) - chromium) / took_s, 1),
+        "agent_percent": round(100 * (time.process_time() - own) / took_s, 1),
+    }
+
+
+async def measured(prepare: Callable[[Page], Awaitable[Any]], film: Film, seconds: float) -> dict[str, float]:
+    """`shares` of a page in a browser of its own, after `prepare` opened it."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await browser.new_page(viewport=VIEWPORT)
+        await prepare(page)
+        await asyncio.sleep(1.0)
+        found = await shares(film, browser_process(), seconds)
+        await browser.close()
+        return found
+
+
+async def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    seconds = parser.parse_args().seconds
+    film = Film()
+    stand = Stand(film.jpeg)
+    await stand.start()
+    canvas = web.Application()
+    canvas.router.add_get("/", lambda _: web.Response(text=CANVAS, content_type="text/html"))
+    canvas.router.add_get("/pictures", lambda request: socket_pictures(film, request))
+    runner = web.AppRunner(canvas)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+
+    async def still(page: Page) -> None:
+        stand.views.put(changed(serial=1))
+        await page.goto(stand.url)
+
+    async def motion_jpeg(page: Page) -> None:
+        await page.goto(stand.url)
+        stand.views.put(changed(serial=2, stage=Stage.MEASURING, face=FACE))
+
+    async def web_socket(page: Page) -> None:
+        await page.goto(f"http://127.0.0.1:{port}/")
+
+    result = {
+        "machine": machine(),
+        "jpeg_bytes": len(film.jpeg()),
+        "page_without_picture": await measured(still, film, seconds),
+        "motion_jpeg": await measured(motion_jpeg, film, seconds),
+        "web_socket_on_canvas": await measured(web_socket, film, seconds),
+    }
+    await runner.cleanup()
+    await stand.stop()
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
