@@ -22,14 +22,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.policy import load_policy
-from edge_agent.temperature import Coefficients, CoreEstimate, Fitted, Line, Odds, RegionModel, Widening
+from edge_agent.temperature import (
+    NORMAL_95,
+    Caution,
+    Coefficients,
+    CoreEstimate,
+    Fitted,
+    Line,
+    Odds,
+    RegionModel,
+    Widening,
+)
 
 COLUMNS = {"forehead_center": "T_FHCC", "forehead_max": "T_FH_Max", "canthi_max": "canthi4Max", "face_max": "T_Max"}
 REFERENCE = "aveOralM"
 ROUNDS = ("1", "2", "3")  # in the fourth round T_Max is the open mouth: 0.65 °C above the others
 FEVER_C, HIGH_FEVER_C, HIGH_FEVER_FLOOR_C = 37.5, 38.5, 37.8
 FOLDS, SEED = 10, 20261123
-ODDS_LIFT = 3.0  # a missed fever costs more than a second look: the odds of fever are counted this many times
+CAUTION = Caution(lift=2.5, sharpness=3.0)  # the mildest by which the canthi alone tell every high fever as one
 SPREAD = 1.05  # people of another study scatter a little more than those of the fit
 # First match wins. Beside canthi and face maximum the forehead gains little here and loses in warmer rooms.
 REGION_SETS = (("canthi_max", "face_max"), ("canthi_max",), ("face_max",), ("forehead_max",), ("forehead_center",))
@@ -37,7 +47,9 @@ FITTED = Fitted(ambient_c=(20.0, 29.0), humidity_pct=(9.9, 61.2), distance_m=(0.
 WIDENING = Widening(skin_per_c=0.5, ambient_per_c=0.15, humidity_per_pct=0.01, distance_per_m=2.0)
 LOWEST_SHARE = 0.005  # skin below this share of the study is "too low": cold or mismeasured foreheads reach 29 °C
 SOURCE = "FDA, Facial and oral temperature data, PhysioNet v1.0.0, doi 10.13026/3bhc-9065: FLIR, rooms of 20-24 °C"
-WARM_C, MILD_C = 23.7, 23.5  # the warm hold-out: fitted below MILD_C, tested from WARM_C
+WARM_C, MILD_C, COOL_C = 23.7, 23.5, 23.1  # warm hold-out: fitted below MILD_C, tested from WARM_C; cool: the reverse
+WARMER_ROOM_C = 2.0  # how far a room of 24-29 °C lies above the study's, about the middle
+RESAMPLES = 500
 
 Floats = NDArray[np.float64]
 Splits = Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]
@@ -75,14 +87,14 @@ def samples(study: Study, regions: tuple[str, ...], people: NDArray[np.bool_]) -
 def fit(study: Study, people: NDArray[np.bool_]) -> Coefficients:
     """The coefficients fitted on `people`."""
     return Coefficients(
-        name="two-lines/1",
+        name="two-lines/2",
         fitted_on=date.today().isoformat(),  # noqa: DTZ011 - a date on a label
         source=SOURCE,
         reference=f"oral, monitor mode ({REFERENCE})",
         people=int(people.sum()),
         febrile_people=int((study.oral_c[people] >= FEVER_C).sum()),
         fever_c=FEVER_C,
-        odds_lift=ODDS_LIFT,
+        caution=CAUTION,
         fitted=FITTED,
         widening=WIDENING,
         models=tuple(fit_regions(*samples(study, regions, people), regions) for regions in REGION_SETS),
@@ -155,8 +167,9 @@ def told(
     regions: tuple[str, ...],
     which: int | None,
     splits: Splits,
+    warmer_c: Mapping[str, float] | None = None,
 ) -> Told:
-    """Estimates of one round, or with None of the median over the rounds."""
+    """Estimates of one round, or with None of the median over the rounds, were the skin `warmer_c`."""
     oral: list[float] = []
     estimates: list[CoreEstimate] = []
     for train, test in splits:
@@ -164,27 +177,26 @@ def told(
         for person in np.flatnonzero(test):
             rounds = {name: study.skin_c[name][person] for name in regions}
             skin = {name: float(np.nanmedian(all_) if which is None else all_[which]) for name, all_ in rounds.items()}
+            skin = {name: value + (warmer_c or {}).get(name, 0.0) for name, value in skin.items()}
             if not any(math.isnan(value) for value in skin.values()):
                 oral.append(float(study.oral_c[person]))
                 estimates.append(coefficients.estimate(skin, float(study.ambient_c[person])))
     return Told(np.array(oral), estimates)
 
 
-def figures(result: Told) -> dict[str, float]:
-    """How good the estimates are."""
+def figures(result: Told) -> dict[str, Any]:
+    """How good the estimates are; `between` holds the 95 % bootstrap intervals."""
     error = result.core_c - result.oral_c
-    inside = np.abs(error) <= 1.96 * result.uncertainty_c
+    inside = np.abs(error) <= NORMAL_95 * result.uncertainty_c
     febrile = result.oral_c >= FEVER_C
     high = result.oral_c >= HIGH_FEVER_C
     probability = np.array([estimate.fever_probability for estimate in result.estimates])
     shown = {
         "people": len(error),
         "febrile": int(febrile.sum()),
-        "rmse_c": math.sqrt(float(np.mean(error**2))),
-        "auc": area(result.core_c, febrile),
+        **headline(result.core_c, result.oral_c, inside),
         "bias_healthy_c": float(error[~febrile].mean()),
         "bias_febrile_c": float(error[febrile].mean()),
-        "coverage_95": float(inside.mean()),
         "coverage_95_febrile": float(inside[febrile].mean()),
         "uncertainty_c": float(result.uncertainty_c.mean()),
         "brier": float(np.mean((probability - febrile) ** 2)),
@@ -192,7 +204,23 @@ def figures(result: Told) -> dict[str, float]:
         "lowest_of_high_fevers_c": float(result.core_c[high].min()),
         "high_fevers_under_37_8": int((result.core_c[high] < HIGH_FEVER_FLOOR_C).sum()),
     }
-    return {name: round(value, 3) for name, value in shown.items()}
+    return {name: round(value, 3) for name, value in shown.items()} | {"between": between(result, inside)}
+
+
+def headline(core_c: Floats, oral_c: Floats, inside: NDArray[np.bool_]) -> dict[str, float]:
+    return {
+        "rmse_c": math.sqrt(float(np.mean((core_c - oral_c) ** 2))),
+        "auc": area(core_c, oral_c >= FEVER_C),
+        "coverage_95": float(inside.mean()),
+    }
+
+
+def between(result: Told, inside: NDArray[np.bool_]) -> dict[str, list[float]]:
+    """The headline figures' 2.5 and 97.5 % quantiles over people drawn anew."""
+    random = np.random.default_rng(SEED)
+    drawn = (random.integers(0, len(inside), len(inside)) for _ in range(RESAMPLES))
+    rows = [headline(result.core_c[people], result.oral_c[people], inside[people]) for people in drawn]
+    return {name: np.quantile([row[name] for row in rows], (0.025, 0.975)).round(3).tolist() for name in rows[0]}
 
 
 def area(score: Floats, positive: NDArray[np.bool_]) -> float:
@@ -206,7 +234,7 @@ def consequences(result: Told) -> list[dict[str, float]]:
     rule = load_policy(None).temperature
     febrile = result.oral_c >= FEVER_C
     rows = []
-    settings = [(rule.fever_c, rule.recheck_margin_u), (37.3, 0.0), (37.3, 1.0), (37.1, 0.5), (37.5, 0.5), (37.5, 1.0)]
+    settings = [(rule.fever_c, rule.recheck_margin_u), (37.3, 0.0), (37.3, 0.5), (37.3, 1.0), (37.1, 0.8), (37.5, 0.8)]
     for threshold, margin in settings:
         staff = result.core_c >= threshold
         again = ~staff & (result.core_c + margin * result.uncertainty_c >= threshold)
@@ -267,28 +295,48 @@ def tried(study: Study, inputs: tuple[str, ...], splits: Splits) -> dict[str, fl
         model = fit_regions(*samples(study, inputs, train), inputs)
         values = np.stack([study.skin_c[name][test, 0] for name in inputs], axis=1)
         whole = ~np.isnan(values).any(axis=1)
-        core += [model.blend(tuple(row), ODDS_LIFT)[0] for row in values[whole].tolist()]
+        core += [model.blend(tuple(row), CAUTION)[0] for row in values[whole].tolist()]
         oral += study.oral_c[test][whole].tolist()
     error = np.array(core) - np.array(oral)
     auc = area(np.array(core), np.array(oral) >= FEVER_C)
     return {"rmse_c": round(math.sqrt(float(np.mean(error**2))), 3), "auc": round(auc, 3)}
 
 
+def by_ambient(study: Study) -> dict[str, dict[str, float]]:
+    """How much warmer the skin is in a room one degree warmer, at the same oral temperature: first round."""
+    shown = {}
+    for name, rounds in study.skin_c.items():
+        seen = ~np.isnan(rounds[:, 0])
+        design = np.column_stack([np.ones(seen.sum()), study.oral_c[seen], study.ambient_c[seen]])
+        weights, *_ = np.linalg.lstsq(design, rounds[seen, 0], rcond=None)
+        scatter = np.sum((rounds[seen, 0] - design @ weights) ** 2) / (len(design) - design.shape[1])
+        error = math.sqrt(scatter * np.linalg.inv(design.T @ design)[2, 2])
+        shown[name] = {"c_per_c": round(float(weights[2]), 3), "standard_error": round(error, 3)}
+    return shown
+
+
 def report(study: Study) -> dict[str, Any]:
     """All figures."""
     everybody = len(study.oral_c)
     warm = (study.ambient_c < MILD_C, study.ambient_c >= WARM_C)
+    cool = (study.ambient_c >= MILD_C, study.ambient_c < COOL_C)
+    slopes = by_ambient(study)
+    warmer_c = {name: WARMER_ROOM_C * slope["c_per_c"] for name, slope in slopes.items()}
     sets: dict[str, Any] = {}
     for regions in ((*COLUMNS,), *REGION_SETS):
         median = told(study, regions, None, folds(everybody))
         sets["+".join(regions)] = {
             "first_round": figures(told(study, regions, 0, folds(everybody))),
+            "second_round": figures(told(study, regions, 1, folds(everybody))),
+            "third_round": figures(told(study, regions, 2, folds(everybody))),
             "median_of_rounds": figures(median),
             "held_out_warm_rooms": figures(told(study, regions, 0, iter([warm]))),
+            "held_out_cool_rooms": figures(told(study, regions, 0, iter([cool]))),
+            "skin_as_in_a_warmer_room": figures(told(study, regions, 0, folds(everybody), warmer_c)),
             "one_straight_line_first_round": plain_line(study, regions, 0),
             "at_the_gate": consequences(median),
         }
-    return {"shipped": sets, "considered": considered(study)}
+    return {"shipped": sets, "skin_by_ambient": slopes, "considered": considered(study)}
 
 
 def to_toml(coefficients: Coefficients) -> str:
@@ -301,7 +349,7 @@ def to_toml(coefficients: Coefficients) -> str:
         for key, value in values.items()
         if not isinstance(value, dict)
     ]
-    for section in ("fitted", "widening"):
+    for section in ("caution", "fitted", "widening"):
         lines += ["", f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values[section].items())]
     for model in models:
         lines += ["", "[[models]]"]

@@ -25,7 +25,7 @@ class TemperatureRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     required: bool = True
     fever_c: Annotated[float, Meta(ge=36, le=40)] = 37.3
     low_c: Annotated[float, Meta(ge=30, le=36.5)] = 35.0
-    recheck_margin_u: Annotated[float, Meta(ge=0, le=3)] = 0.5
+    recheck_margin_u: Annotated[float, Meta(ge=0, le=3)] = 0.8
     outside: Literal["decide", "recheck", "assist"] = "assist"
 
 

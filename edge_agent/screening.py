@@ -46,16 +46,18 @@ def screen(samples: Sequence[SkinSample], sensor: Sensor) -> TemperatureReading:
     distance_m = _median_of_known(sample.distance_m for sample in samples)
     room_c = _ROOM_C if ambient_c is None else ambient_c + sensor.ambient_offset_c
 
+    skin_c = {name: value + sensor.offset_c for name, value in raw_c.items()}
+
     def estimated(error_c: float) -> CoreEstimate:
-        skin_c = {name: value + sensor.offset_c + error_c for name, value in raw_c.items()}
-        return estimate_core(skin_c, room_c, distance_m=distance_m)
+        shifted_c = {name: value + error_c for name, value in skin_c.items()}
+        return estimate_core(shifted_c, room_c, distance_m=distance_m)
 
     estimate = estimated(0.0)
     by_sensor_c = (estimated(sensor.uncertainty_c).core_c - estimated(-sensor.uncertainty_c).core_c) / 2
     return TemperatureReading(
         estimate_c=round(estimate.core_c, 2),
         uncertainty_c=round(math.hypot(estimate.uncertainty_c, by_sensor_c), 2),
-        skin_c=round(raw_c[shipped().leading(raw_c)], 2),
+        skin_c=round(raw_c[shipped().leading(skin_c)], 2),
         ambient_c=None if ambient_c is None else round(ambient_c, 2),
         samples=len(samples),
         method=estimate.model,

@@ -1,7 +1,8 @@
 """From skin to an oral-equivalent temperature with its uncertainty: a fit shipped as data, no device and no clock.
 
-Two straight lines, one fitted on healthy and one on febrile people, are weighted by the odds of fever at that skin. One
-line for both under-reads fevers (its slope is far below 1); "skin plus a constant" does so worse: docs/temperature.md.
+Two straight lines, one fitted on healthy and one on febrile people: from the one to the other as the odds of fever at
+that skin rise. One line for both under-reads fevers (its slope is far below 1); "skin plus a constant" does so worse:
+docs/temperature.md.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -31,8 +33,8 @@ class CoreEstimate:
     """An oral-equivalent temperature in °C.
 
     `uncertainty_c` is one standard uncertainty. `fever_probability` is that of oral >= 37.5 °C where fevers are as
-    common as in the study (9 %). `outside` names what lay outside the fitted range (skin_low, skin_high, ambient,
-    humidity, distance); the uncertainty is widened by each.
+    common as in the study (9 %). `model` names the fit and the regions it used. `outside` names what lay outside the
+    fitted range (skin_low, skin_high, ambient, humidity, distance); the uncertainty is widened by each.
     """
 
     core_c: float
@@ -63,6 +65,21 @@ class Odds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slopes: tuple[float, ...]
 
 
+class Caution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the estimate leans to fever: a missed one costs more than a second look.
+
+    The odds count `lift` times, and raised to the power `sharpness`: sharper, fewer healthy people are told too high
+    for the same lowest reading of a high fever.
+    """
+
+    lift: Annotated[float, msgspec.Meta(gt=0)]
+    sharpness: Annotated[float, msgspec.Meta(gt=0)]
+
+    def weight(self, log_odds: float) -> float:
+        """The share of the febrile line in what is told."""
+        return _probability(self.sharpness * (log_odds + math.log(self.lift)))
+
+
 class RegionModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The fit for one set of regions; every tuple is in the order of `regions`."""
 
@@ -78,19 +95,17 @@ class RegionModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not self.regions or not {len(values) for values in per_region} == {len(self.regions)}:
             raise ValueError("a model needs one number a region in each of its lists")
 
-    def blend(self, skin_c: tuple[float, ...], odds_lift: float) -> tuple[float, float, float]:
-        """Mean and standard deviation in °C of both lines together, and the probability of fever before the lift."""
+    def blend(self, skin_c: tuple[float, ...], caution: Caution) -> tuple[float, float, float]:
+        """The value told in °C, how far from it people are (root mean square, °C), and the probability of fever."""
         offsets = [value - centre for value, centre in zip(skin_c, self.centre_c, strict=True)]
         log_odds = self.odds.at_centre + _dot(self.odds.slopes, offsets)
-        weight = _probability(log_odds + math.log(odds_lift))
         healthy_c = self.healthy.at_centre_c + _dot(self.healthy.slopes, offsets)
         febrile_c = self.febrile.at_centre_c + _dot(self.febrile.slopes, offsets)
-        variance = (
-            (1 - weight) * self.healthy.sigma_c**2
-            + weight * self.febrile.sigma_c**2
-            + weight * (1 - weight) * (febrile_c - healthy_c) ** 2
-        )
-        return (1 - weight) * healthy_c + weight * febrile_c, math.sqrt(variance), _probability(log_odds)
+        told_c = healthy_c + caution.weight(log_odds) * (febrile_c - healthy_c)
+        fever = _probability(log_odds)
+        square = (1 - fever) * (self.healthy.sigma_c**2 + (healthy_c - told_c) ** 2)
+        square += fever * (self.febrile.sigma_c**2 + (febrile_c - told_c) ** 2)
+        return told_c, math.sqrt(square), fever
 
 
 class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,7 +135,7 @@ class Coefficients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     people: int
     febrile_people: int
     fever_c: float
-    odds_lift: float
+    caution: Caution
     fitted: Fitted
     widening: Widening
     models: tuple[RegionModel, ...]
@@ -138,9 +153,9 @@ class Coefficients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ) -> CoreEstimate:
         """See `estimate_core`."""
         _check(regions, ambient_c, humidity_pct, distance_m)
-        model = next(model for model in self.models if all(name in regions for name in model.regions))
+        model = self._model(regions)
         skin_c = tuple(regions[name] for name in model.regions)
-        core_c, sigma_c, fever_probability = model.blend(skin_c, self.odds_lift)
+        core_c, sigma_c, fever_probability = model.blend(skin_c, self.caution)
         fitted, widening = self.fitted, self.widening
         below_c = max(low - value for value, (low, _) in zip(skin_c, model.fitted_skin_c, strict=True))
         above_c = max(value - high for value, (_, high) in zip(skin_c, model.fitted_skin_c, strict=True))
@@ -161,11 +176,23 @@ class Coefficients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def leading(self, regions: Mapping[str, float]) -> str:
         """The one of `regions` that tells most of the core: what is shown where one skin value is shown."""
-        return next(model.regions[0] for model in self.models if all(name in regions for name in model.regions))
+        return self._model(regions).regions[0]
 
     def usual_skin_c(self, region: str) -> float:
         """The median skin of the study's people at `region`."""
-        return next(model.centre_c[0] for model in self.models if model.regions == (region,))
+        return self._alone(region).centre_c[0]
+
+    def _model(self, regions: Mapping[str, float]) -> RegionModel:
+        """The first model whose regions are all given and uncovered.
+
+        Colder than faces are is a hat, hair or glasses while another region is as warm as a face; where none is, the
+        face itself is cold, and that is told.
+        """
+        bare = {name for name, skin_c in regions.items() if skin_c >= self._alone(name).fitted_skin_c[0][0]}
+        return next(model for model in self.models if (bare or set(regions)).issuperset(model.regions))
+
+    def _alone(self, region: str) -> RegionModel:
+        return next(model for model in self.models if model.regions == (region,))
 
 
 def estimate_core(

@@ -35,6 +35,12 @@ def test_raw_values_and_the_correction_are_kept_apart() -> None:
     assert reading.estimate_c == pytest.approx(estimate_core({"face_max": 35.6}, ROOM_C).core_c, abs=0.006)
 
 
+def test_what_is_covered_is_judged_after_the_correction() -> None:
+    reading = screen([sample(33.6, canthi_max=33.5)], Sensor(offset_c=2.0))
+    assert (reading.skin_c, reading.outside) == (33.5, ())
+    assert screen([sample(35.6, canthi_max=31.0)], Sensor()).skin_c == 35.6
+
+
 def test_a_poor_sensor_is_less_sure() -> None:
     good, fair, poor = (screen([sample()], Sensor(uncertainty_c=value)).uncertainty_c or 0 for value in (0.0, 0.3, 2.0))
     assert good < fair < poor

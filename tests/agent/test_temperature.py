@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import SettingsError
+from edge_agent import temperature
 from edge_agent.temperature import REGIONS, estimate_core, load_coefficients, shipped
 
 ROOM_C = 23.0
@@ -33,6 +34,39 @@ def test_any_regions_tell_the_well_from_the_feverish(names: tuple[str, ...]) -> 
 def test_what_each_set_of_regions_uses_is_named() -> None:
     assert estimate_core(WELL, ROOM_C).model == f"{shipped().name} canthi_max+face_max"
     assert estimate_core(some(WELL, ("forehead_max", "forehead_center")), ROOM_C).model.endswith(" forehead_max")
+
+
+@pytest.mark.parametrize("names", [names for names in SUBSETS if "canthi_max" in names], ids="+".join)
+@pytest.mark.parametrize("room_c", [20.0, 24.0, 29.0])
+def test_a_high_fever_with_cool_canthi_is_told_as_one(names: tuple[str, ...], room_c: float) -> None:
+    """Skin about as cool as anybody's of 38.5 °C and more in the study."""
+    skin = {"forehead_center": 35.4, "forehead_max": 36.4, "canthi_max": 36.4, "face_max": 36.8}
+    assert estimate_core(some(skin, names), room_c).core_c > 37.8
+
+
+def test_the_uncertainty_is_widest_where_fever_begins() -> None:
+    cool, between, warm = (estimate_core({"canthi_max": skin_c}, ROOM_C) for skin_c in (35.2, 36.3, 38.0))
+    assert cool.uncertainty_c < between.uncertainty_c > warm.uncertainty_c
+
+
+@pytest.mark.parametrize(
+    ("covered", "used"),
+    [
+        ({"forehead_max": 30.0}, "canthi_max+face_max"),
+        ({"forehead_max": 30.0, "forehead_center": 29.0}, "canthi_max+face_max"),
+        ({"canthi_max": 31.0}, "face_max"),
+    ],
+)
+def test_a_covered_region_hides_no_fever(covered: dict[str, float], used: str) -> None:
+    told = estimate_core(FEVERISH | covered, ROOM_C)
+    assert told.model.endswith(f" {used}")
+    assert told.core_c > 38.0
+    assert told.outside == ()
+
+
+def test_a_face_that_is_cold_all_over_is_named() -> None:
+    cold = {name: skin_c - 4 for name, skin_c in WELL.items()}
+    assert estimate_core(cold, ROOM_C).outside == ("skin_low",)
 
 
 def test_the_canthi_are_surer_than_the_forehead() -> None:
@@ -107,6 +141,14 @@ def test_the_fit_says_where_it_comes_from() -> None:
     fit = shipped()
     assert "10.13026/3bhc-9065" in fit.source
     assert (fit.people, fit.febrile_people, fit.fever_c) == (544, 47, 37.5)
+
+
+def test_caution_that_means_nothing_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fit.toml"
+    text = (Path(temperature.__file__).parents[1] / "config" / "temperature.default.toml").read_text(encoding="utf-8")
+    path.write_text(text.replace("lift = 2.5", "lift = 0.0"), encoding="utf-8")
+    with pytest.raises(SettingsError, match="lift"):
+        load_coefficients(path)
 
 
 @pytest.mark.parametrize("text", ["name = 3", "name = 'x", ""])
