@@ -85,6 +85,7 @@ class PassageDecided(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1  # this passage and the ones it rechecks
     credential_problem: str | None = None  # expired, unreadable
     parts_lost: tuple[str, ...] = ()  # thermometer, camera
+    age: str | None = None  # child, adult, elder, where the credential tells
 
 
 class PassageClosed(msgspec.Struct, frozen=True, kw_only=True):
