@@ -53,6 +53,7 @@ from edge_agent.staff_call import StaffCall
 from edge_agent.staff_desk import StaffDesk
 from edge_agent.staff_pin import PinLock
 from edge_agent.status import Status
+from edge_agent.view.kept import view_of
 from edge_agent.watch import Watch
 from models.face import make_detector
 from sync.broker import TlsFiles
@@ -112,7 +113,7 @@ class Sentinel:
         )
         self.sight = Sight(self.camera, detector, settings.vision.active_fps, settings.vision.idle_fps, figures)
         thermometer = calibrated(settings.thermometer, Path(settings.box.data_dir), clock.now().wall)
-        self.presence = Presence(settings.arrival, thermometer)
+        self.presence = Presence(settings.arrival, thermometer, view_of(settings))
         self.code_camera = (
             QrCamera(self.camera.frames, lambda: self.presence.person is not None) if settings.reader.camera else None
         )

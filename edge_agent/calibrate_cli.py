@@ -13,9 +13,11 @@ import typer
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
 from drivers.errors import DriverError
+from edge_agent.calibrate_view_cli import view
 from edge_agent.calibration import BadCalibration, Calibration, Point, made_of, save_calibration
 
 app = typer.Typer(no_args_is_help=True, help="校准 Calibrate a device of this box.")
+app.command()(view)
 DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 
 

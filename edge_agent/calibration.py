@@ -17,6 +17,7 @@ import msgspec
 
 from config.errors import SettingsError
 from config.settings import Thermometer
+from edge_agent.kept_file import keep
 
 FILE_NAME = "thermometer-calibration.json"
 LEAST_READINGS = 5
@@ -114,11 +115,8 @@ def made_of(
 
 
 def save_calibration(calibration: Calibration, data_dir: Path) -> Path:
-    """Put it in `data_dir` in the place of the last one. Raises OSError."""
-    path = data_dir / FILE_NAME
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n")
-    return fresh.replace(path)
+    """Put it in `data_dir`; the one before stays beside it. Raises OSError."""
+    return keep(data_dir / FILE_NAME, msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n")
 
 
 def load_calibration(data_dir: Path) -> Calibration | None:
