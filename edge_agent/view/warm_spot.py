@@ -35,9 +35,8 @@ def warm_spot(pixels_c: NDArray[np.float32]) -> WarmSpot:
     warmer_c = float(rise_c.max())
     if warmer_c < LEAST_WARMER_C:
         raise BadView(
-            f"热像中没有足够热的物体（只高 {warmer_c:.0f} °C，需要 {LEAST_WARMER_C:.0f} °C）：请用一杯热水或暖手宝。",
-            f"Nothing is warm enough ({warmer_c:.0f} °C above the room, {LEAST_WARMER_C:.0f} °C are needed): take a "
-            "cup of hot water or a hand-warmer.",
+            f"热像中没有足够热的物体（高出 {warmer_c:.0f} °C，需 {LEAST_WARMER_C:.0f} °C）。",
+            f"Nothing is warm enough (+{warmer_c:.0f} °C, {LEAST_WARMER_C:.0f} °C are needed).",
         )
     is_object = rise_c > EDGE_SHARE * warmer_c
     count, labels = cv2.connectedComponents(is_object.astype(np.uint8), connectivity=8)

@@ -16,15 +16,15 @@ let aim = null; // where the keys point
 let kept = false;
 
 const HOLD = {
-  zh: (n) => `第 ${n} 处：把热的物体拿到圆圈 ${n} 附近`,
-  en: (n) => `Place ${n} of 4: hold the warm object near circle ${n}`,
+  zh: (n) => `第 ${n} 处：把热水杯或暖手宝拿到圆圈 ${n} 附近`,
+  en: (n) => `Place ${n} of 4: hold a cup of hot water or a hand-warmer near circle ${n}`,
 };
 const READY = {
   zh: () => "拿稳，在画面上点物体的正中",
-  en: () => "Hold still and touch the middle of the object in the picture",
+  en: () => "hold still and touch the middle of the object in the picture",
 };
 const DONE = {
-  zh: (left) => `残差 ${left} 个热像素。移动物体：圆环应跟着它。对就保存。`,
+  zh: (left) => `残差 ${left} 个热像素。请移动物体：圆环跟着它，就保存。`,
   en: (left) => `${left} thermal pixels are left. Move the object: the ring must follow it. If it does, keep it.`,
 };
 const KEPT = { zh: () => "已保存。请重新启动 agent。", en: () => "Kept. Restart the agent now." };
