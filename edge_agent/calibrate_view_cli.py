@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,12 +19,12 @@ from config.errors import SettingsError
 from config.settings import Settings, load_settings
 from drivers.errors import DriverError
 from edge_agent.asking import AgentRuns, check_stopped
+from edge_agent.calibration_errors import BadCalibration
 from edge_agent.kiosk.errors import KioskError
 from edge_agent.signals import until_signalled
-from edge_agent.view.errors import BadView
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
-MENDABLE = (AgentRuns, BadView, SettingsError, DriverError, KioskError, OSError)
+MENDABLE = (AgentRuns, BadCalibration, SettingsError, DriverError, KioskError, OSError)
 HOW = """把一杯热水或暖手宝拿到画面四处，每处拿稳后在屏幕上点它：http://127.0.0.1:{port}
 没有触摸屏：在电脑上执行 ssh -L {port}:127.0.0.1:{port} 本机，再打开同一网址。Ctrl-C 放弃。
 Hold a cup of hot water or a hand-warmer at four places of the picture, and touch it on the screen at each:
@@ -67,14 +66,24 @@ def view(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Align camera and thermometer by four touches of a warm object: on the kiosk's screen, or from files."""
-    from edge_agent.view.kept import FILE_NAME, aligned
+    from edge_agent.view.kept import FILE_NAME, ViewCalibration, aligned
+    from edge_agent.view.mapping import Size, Touch
+
+    def make(touches: Sequence[Touch], camera_size: Size, thermal_size: Size) -> ViewCalibration:
+        return aligned(
+            touches,
+            camera_size,
+            thermal_size,
+            settings=settings,
+            by=by,
+            at=datetime.now(UTC),
+            serial=serial,
+            camera_serial=camera_serial,
+        )
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with told():
         settings = load_settings(config)
-        make = partial(
-            aligned, settings=settings, by=by, at=datetime.now(UTC), serial=serial, camera_serial=camera_serial
-        )
         if picture or at or thermal:
             made = _from_files(picture or (), at or (), thermal or (), settings, make, ask=not yes)
         else:
@@ -82,8 +91,7 @@ def view(
     if made is None:
         raise typer.Exit(130)
     where = Path(settings.box.data_dir) / FILE_NAME
-    kept = f"残差 {made.residual_px:.2f} 个热像素，已保存：{where}；请重新启动 agent。\n"
-    kept += f"{made.residual_px:.2f} thermal pixels are left; kept in {where}; restart the agent."
+    kept = f"{made.summary}\n已保存：{where}；请重新启动 agent。 Kept in {where}; restart the agent."
     typer.echo(msgspec.json.encode(made).decode() if as_json else kept)
 
 
@@ -102,7 +110,7 @@ def _from_files(
     from edge_agent.view.kept import save_view
 
     if not len(pictures) == len(at) == len(thermal):
-        raise BadView(
+        raise BadCalibration(
             "每处都需要 --picture、--at 和 --thermal。", "Every place needs its --picture, its --at and its --thermal."
         )
     shots = [Shot(*each) for each in zip(pictures, map(_pixel, at), thermal, strict=True)]
@@ -118,5 +126,5 @@ def _from_files(
 def _pixel(text: str) -> tuple[float, float]:
     found = re.fullmatch(r"(\d+(?:\.\d+)?),(\d+(?:\.\d+)?)", text.strip())
     if found is None:
-        raise BadView(f"--at {text}：应为 X,Y。", f"--at {text}: expected X,Y in pixels, such as 412,230.")
+        raise BadCalibration(f"--at {text}：应为 X,Y。", f"--at {text}: expected X,Y in pixels, such as 412,230.")
     return float(found[1]), float(found[2])

@@ -14,11 +14,11 @@ from aiohttp import web
 
 from config.settings import Fraction
 from drivers.contract import Camera, Part, PartState, Thermometer
+from edge_agent.calibration_errors import BadCalibration
 from edge_agent.kiosk.guard import is_loopback
 from edge_agent.kiosk.touch import body_of, own_screen_only
 from edge_agent.live_picture import LivePicture
 from edge_agent.view.alignment import PLACES, Alignment
-from edge_agent.view.errors import BadView
 from edge_agent.view.mapping import Point, Size
 
 PAGE_DIR = Path(__file__).parent / "align_page"
@@ -81,7 +81,7 @@ class AlignRoutes:
         try:
             self._check_parts()
             self._alignment.touch((touch.x, touch.y))
-        except BadView as exc:
+        except BadCalibration as exc:
             return _json({"fault": _fault(exc)}, 409)
         return _json({"fault": None})
 
@@ -102,7 +102,7 @@ class AlignRoutes:
             self._keep((width, height))
         except OSError as exc:
             told = exc.strerror or str(exc)
-            return _json({"fault": _fault(BadView(f"无法保存：{told}", f"It cannot be kept: {told}"))}, 507)
+            return _json({"fault": _fault(BadCalibration(f"无法保存：{told}", f"It cannot be kept: {told}"))}, 507)
         return _json({"fault": None})
 
     def _told(self) -> dict[str, object]:
@@ -112,7 +112,7 @@ class AlignRoutes:
         try:
             self._check_parts()
             spot = alignment.spot()
-        except BadView as exc:
+        except BadCalibration as exc:
             fault = _fault(exc)
         return {
             "touches": alignment.touches,
@@ -127,11 +127,11 @@ class AlignRoutes:
         }
 
     def _check_parts(self) -> None:
-        """Raises BadView where a picture is missing."""
+        """Raises BadCalibration where a picture is missing."""
         for part, zh, en in ((self._camera, "摄像头", "The camera"), (self._thermometer, "测温仪", "The thermometer")):
             if part.health.state is not PartState.OK:
                 detail = _detail(part)
-                raise BadView(
+                raise BadCalibration(
                     f"{zh}没有画面（{detail}），请检查接线。", f"{en} gives no picture ({detail}): check its cable."
                 )
 
@@ -140,7 +140,7 @@ def _detail(part: Part) -> str:
     return part.health.detail or part.health.state.value
 
 
-def _fault(exc: BadView) -> dict[str, str]:
+def _fault(exc: BadCalibration) -> dict[str, str]:
     return {"zh": exc.zh, "en": exc.en}
 
 

@@ -9,11 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.contract import ThermalFrame
-from edge_agent.view.errors import BadView
+from edge_agent.calibration_errors import BadCalibration
 from edge_agent.view.mapping import LEAST_TOUCHES, Fit, Point, Size, Touch, fit_view
 from edge_agent.view.warm_spot import LEAST_READINGS, WarmSpot, steady_spot
 
-PLACES: tuple[Point, ...] = ((0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7))  # to hold the object at, more or less
+PLACES: tuple[Point, ...] = (
+    (0.7, 0.3),
+    (0.3, 0.3),
+    (0.3, 0.7),
+    (0.7, 0.7),
+)  # clockwise in a mirror, from the upper left
 LEAST_APART = 0.15  # of the picture; nearer is the same touch twice
 
 
@@ -43,9 +48,9 @@ class Alignment:
 
     @property
     def thermal_size(self) -> Size:
-        """(columns, rows) of the thermal picture. Raises BadView before the first."""
+        """(columns, rows) of the thermal picture. Raises BadCalibration before the first."""
         if self.thermal is None:
-            raise BadView("测温仪没有读数。", "The thermometer gives no reading.")
+            raise BadCalibration("测温仪没有读数。", "The thermometer gives no reading.")
         rows, cols = self.thermal.shape
         return cols, rows
 
@@ -58,20 +63,22 @@ class Alignment:
         self._readings.clear()
 
     def spot(self) -> WarmSpot:
-        """The warm object, held still. Raises BadView."""
+        """The warm object, held still. Raises BadCalibration."""
         return steady_spot([reading.pixels_c for reading in self._readings])
 
     def touch(self, camera: Point) -> None:
-        """The object is at `camera` in the camera's picture. Raises BadView; a bad fourth touch forgets all four."""
+        """The object is at `camera` in the camera's picture. Raises BadCalibration; a bad fourth forgets all."""
         if self._fit is not None:
-            raise BadView("四个点已点完。", "All four touches are made.")
+            raise BadCalibration("四个点已点完。", "All four touches are made.")
         if any(math.dist(camera, before.camera) < LEAST_APART for before in self._touches):
-            raise BadView("离前面的点太近，请换一处。", "That is too near to a touch before: choose another place.")
+            raise BadCalibration(
+                "离前面的点太近，请换一处。", "That is too near to a touch before: choose another place."
+            )
         self._touches.append(Touch(camera, self.spot().at))
         if len(self._touches) == LEAST_TOUCHES:
             try:
                 self._fit = fit_view(self._touches, self.thermal_size, mirror=self._mirror)
-            except BadView:
+            except BadCalibration:
                 self.again()
                 raise
 

@@ -14,7 +14,7 @@ from drivers.contract import ThermalFrame
 from drivers.recording import open_recording
 from drivers.replay import Replay
 from drivers.thermometers.table import MODELS
-from edge_agent.view.errors import BadView
+from edge_agent.calibration_errors import BadCalibration
 from edge_agent.view.mapping import Size, Touch
 from edge_agent.view.warm_spot import steady_spot
 
@@ -31,30 +31,30 @@ class Shot:
 def touches_of(shots: Sequence[Shot], settings: Settings) -> tuple[tuple[Touch, ...], Size, Size]:
     """The touches that `shots` show, and the sizes (width, height) of camera and thermal picture.
 
-    Raises BadView, or BadSetting for a recording that cannot be read.
+    Raises BadCalibration, or BadSetting for a recording that cannot be read.
     """
     read = [_read(shot, settings) for shot in shots]
     touches, camera_sizes, thermal_sizes = zip(*read, strict=True)
     if len(set(camera_sizes)) > 1:
-        raise BadView("各张照片大小不同。", "The pictures are of different sizes.")
+        raise BadCalibration("各张照片大小不同。", "The pictures are of different sizes.")
     return touches, camera_sizes[0], thermal_sizes[0]
 
 
 def _read(shot: Shot, settings: Settings) -> tuple[Touch, Size, Size]:
     image = cv2.imread(str(shot.picture))
     if image is None:
-        raise BadView(f"{shot.picture} 不是可读的图片。", f"{shot.picture} is no picture that can be read.")
+        raise BadCalibration(f"{shot.picture} 不是可读的图片。", f"{shot.picture} is no picture that can be read.")
     height, width = image.shape[:2]
     x, y = shot.at_px
     if not (0 <= x < width and 0 <= y < height):
-        raise BadView(
+        raise BadCalibration(
             f"{x:g},{y:g} 不在 {shot.picture} 内。", f"{x:g},{y:g} is not in {shot.picture} ({width}x{height})."
         )
     frames = _thermal(shot.thermal, settings)
     try:
         spot = steady_spot([frame.pixels_c for frame in frames])
-    except BadView as exc:
-        raise BadView(f"{shot.thermal}：{exc.zh}", f"{shot.thermal}: {exc.en}") from exc
+    except BadCalibration as exc:
+        raise BadCalibration(f"{shot.thermal}：{exc.zh}", f"{shot.thermal}: {exc.en}") from exc
     rows, cols = frames[0].pixels_c.shape
     return Touch(((x + 0.5) / width, (y + 0.5) / height), spot.at), (width, height), (cols, rows)
 
@@ -64,7 +64,7 @@ def _thermal(path: Path, settings: Settings) -> list[ThermalFrame]:
     chosen = settings.thermometer
     recording = open_recording(path)
     if recording.driver not in ("", chosen.driver):
-        raise BadView(
+        raise BadCalibration(
             f"{path} 是 {recording.driver} 的记录，而本机是 {chosen.driver}。",
             f"{path} was recorded of a {recording.driver}, and this box has a {chosen.driver}.",
         )

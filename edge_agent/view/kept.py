@@ -41,6 +41,11 @@ class ViewCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     residual_px: float
     version: Literal[1] = 1
 
+    @property
+    def summary(self) -> str:
+        """One line on how good it is and whose."""
+        return f"{self.residual_px:.2f} thermal pixels left, {self.at:%Y-%m-%d} by {self.by}"
+
     def misfit(self, settings: Settings) -> str:
         """Why it is not of this box as it is set now, "" where it is."""
         thermometer, camera = settings.thermometer, settings.camera
@@ -64,7 +69,7 @@ def aligned(
     serial: str,
     camera_serial: str,
 ) -> ViewCalibration:
-    """The alignment that `touches` make. Raises BadView."""
+    """The alignment that `touches` make. Raises BadCalibration."""
     fit = fit_view(touches, thermal_size, mirror=settings.thermometer.mirror)
     return ViewCalibration(
         driver=settings.thermometer.driver,

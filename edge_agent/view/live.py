@@ -10,10 +10,10 @@ from config.settings import Settings
 from drivers.camera import make_camera
 from drivers.contract import ThermalFrame, Thermometer
 from drivers.thermometers.table import MODELS, make_thermometer
+from edge_agent.calibration_errors import BadCalibration
 from edge_agent.kiosk.align import AlignRoutes
 from edge_agent.kiosk.serving import guarded, serve
 from edge_agent.view.alignment import Alignment
-from edge_agent.view.errors import BadView
 from edge_agent.view.kept import ViewCalibration, save_view
 from edge_agent.view.mapping import Size, Touch
 
@@ -26,7 +26,7 @@ Make = Callable[[tuple[Touch, ...], Size, Size], ViewCalibration]  # touches, si
 async def align_live(settings: Settings, make: Make) -> ViewCalibration:
     """Serve the page until somebody there keeps what `make` makes of the touches; returns it.
 
-    Raises BadView for a thermometer without a picture; DriverError and KioskError also in a group.
+    Raises BadCalibration for a thermometer without a picture; DriverError and KioskError also in a group.
     """
     check_array(settings)
     alignment = Alignment(mirror=settings.thermometer.mirror)
@@ -66,10 +66,10 @@ async def align_live(settings: Settings, make: Make) -> ViewCalibration:
 
 
 def check_array(settings: Settings) -> None:
-    """Raises BadView where the thermometer of `settings` has no picture."""
+    """Raises BadCalibration where the thermometer of `settings` has no picture."""
     driver = settings.thermometer.driver
     if not MODELS[driver].is_array:
-        raise BadView(
+        raise BadCalibration(
             f"{driver} 只测一个点，没有热像，无需对准。",
             f"{driver} measures one spot and has no picture: there is nothing to align.",
         )

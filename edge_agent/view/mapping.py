@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from edge_agent.view.errors import BadView
+from edge_agent.calibration_errors import BadCalibration
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -94,10 +94,10 @@ class Fit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def fit_view(touches: Sequence[Touch], thermal_size: Size, *, mirror: bool) -> Fit:
     """The view with the least squared error at `touches`; `thermal_size` is (columns, rows).
 
-    `mirror` is the thermometer's setting, named where it is wrong. Raises BadView.
+    `mirror` is the thermometer's setting, named where it is wrong. Raises BadCalibration.
     """
     if len(touches) < LEAST_TOUCHES:
-        raise BadView(f"需要 {LEAST_TOUCHES} 个点。", f"{LEAST_TOUCHES} touches are needed, not {len(touches)}.")
+        raise BadCalibration(f"需要 {LEAST_TOUCHES} 个点。", f"{LEAST_TOUCHES} touches are needed, not {len(touches)}.")
     camera = np.array([touch.camera for touch in touches])
     thermal_px = np.array([touch.thermal for touch in touches]) * thermal_size
     _check_spread(camera)
@@ -105,7 +105,7 @@ def fit_view(touches: Sequence[Touch], thermal_size: Size, *, mirror: bool) -> F
     found, *_ = np.linalg.lstsq(known, thermal_px, rcond=None)
     residual_px = float(np.linalg.norm(known @ found - thermal_px, axis=1).max())
     if residual_px > MOST_RESIDUAL * thermal_size[0]:
-        raise BadView(
+        raise BadCalibration(
             f"各点不吻合（残差 {residual_px:.1f} 个热像素），请重来：点在物体正中，点时不要动。",
             f"The touches do not fit together ({residual_px:.1f} thermal pixels are left): start again, touch the "
             "middle of the object, hold it still.",
@@ -115,21 +115,21 @@ def fit_view(touches: Sequence[Touch], thermal_size: Size, *, mirror: bool) -> F
 
 
 def _check_spread(camera: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
-    """Raises BadView for touches that lie on one line or in one corner."""
+    """Raises BadCalibration for touches that lie on one line or in one corner."""
     across, along = np.sort(np.linalg.svd(camera - camera.mean(axis=0), compute_uv=False)) / math.sqrt(len(camera))
     if along < LEAST_SPREAD:
-        raise BadView(
+        raise BadCalibration(
             "各点太集中，请分散到画面四角附近。", "The touches lie in one corner: spread them over the picture."
         )
     if across < LEAST_SPREAD:
-        raise BadView(
+        raise BadCalibration(
             "各点几乎在一条直线上，请分散到画面四角附近。",
             "The touches lie on one line: spread them towards the four corners.",
         )
 
 
 def _checked(matrix: np.ndarray[tuple[int, ...], np.dtype[np.float64]], mirror: bool) -> View:
-    """The view of a (2, 3) matrix. Raises BadView where no way of mounting the two could have made it."""
+    """The view of a (2, 3) matrix. Raises BadCalibration where no way of mounting the two could have made it."""
     (a, b, c), (d, e, f) = matrix.round(6).tolist()
     if not a * e - b * d:
         raise _stuck()
@@ -138,21 +138,21 @@ def _checked(matrix: np.ndarray[tuple[int, ...], np.dtype[np.float64]], mirror: 
     if least < SCALES[0]:
         raise _stuck()
     if greatest > SCALES[1]:
-        raise BadView(
+        raise BadCalibration(
             "热像只看到画面的很小一部分，请检查两个镜头是否朝向同一处。",
             "The thermometer sees only a small part of the picture: do both look at the same place?",
         )
     if view.is_mirrored:
         right = "false" if mirror else "true"
-        raise BadView(
+        raise BadCalibration(
             f"热像左右相反：请在 [thermometer] 中设 mirror = {right}，然后重来。",
             f"The thermal picture is mirrored: set mirror = {right} under [thermometer], then start again.",
         )
     return view
 
 
-def _stuck() -> BadView:
-    return BadView(
+def _stuck() -> BadCalibration:
+    return BadCalibration(
         "物体移动时热像中的最热点几乎不动：是否另有更热的东西，或有坏点？",
         "The warm spot hardly moved with the object: is something else warmer, or a pixel stuck?",
     )

@@ -22,12 +22,12 @@ from drivers.contract import CameraFrame, ThermalFrame
 from drivers.recording import Recorder
 from drivers.simulated.thermal import ThermalScene, WarmFace
 from drivers.simulated.thermal_module import encode_frame
+from edge_agent.calibration_errors import BadCalibration
 from edge_agent.cli import app
 from edge_agent.kept_file import previous
 from edge_agent.presence import Presence
 from edge_agent.sight import Sighting
 from edge_agent.view.alignment import PLACES, Alignment
-from edge_agent.view.errors import BadView
 from edge_agent.view.kept import FILE_NAME, ViewCalibration, aligned, load_view, save_view, view_of
 from edge_agent.view.mapping import Point, Touch, View, fit_view
 from edge_agent.view.warm_spot import LEAST_READINGS, steady_spot, warm_spot
@@ -116,14 +116,14 @@ def test_covers_is_a_view() -> None:
     ],
 )
 def test_nonsense_is_refused(touches: list[Touch], zh: str, en: str) -> None:
-    with pytest.raises(BadView) as caught:
+    with pytest.raises(BadCalibration) as caught:
         fit_view(touches, ARRAY, mirror=True)
     assert zh in caught.value.zh
     assert en in caught.value.en
 
 
 def test_the_other_way_round_names_the_other_setting() -> None:
-    with pytest.raises(BadView, match="mirror = true"):
+    with pytest.raises(BadCalibration, match="mirror = true"):
         fit_view(shown(View((-1.0, 0.0, 1.0), (0.0, 1.0, 0.0))), ARRAY, mirror=False)
 
 
@@ -161,16 +161,16 @@ def test_a_hand_that_holds_the_cup_does_not_pull_it() -> None:
     ],
 )
 def test_what_is_no_cup_is_refused(pixels_c: NDArray[np.float32], why: str) -> None:
-    with pytest.raises(BadView, match=why):
+    with pytest.raises(BadCalibration, match=why):
         warm_spot(pixels_c)
 
 
 def test_a_moving_cup_is_refused() -> None:
     still = [cup((0.5, 0.5), seed) for seed in range(LEAST_READINGS)]
     assert steady_spot(still).at == pytest.approx((0.5, 0.5), abs=0.01)
-    with pytest.raises(BadView, match="moves"):
+    with pytest.raises(BadCalibration, match="moves"):
         steady_spot([*still, cup((0.6, 0.5))])
-    with pytest.raises(BadView, match="Wait"):
+    with pytest.raises(BadCalibration, match="Wait"):
         steady_spot(still[1:])
 
 
@@ -182,13 +182,13 @@ def hold(alignment: Alignment, at: Point) -> None:
 
 def test_four_touches_make_it() -> None:
     alignment = Alignment(mirror=True)
-    with pytest.raises(BadView, match="no reading"):
+    with pytest.raises(BadCalibration, match="no reading"):
         _ = alignment.thermal_size
     for place in PLACES:
         assert alignment.fit is None
         hold(alignment, MOUNTED.at(place))
         alignment.touch(place)
-        with pytest.raises(BadView, match=r"too near|are made"):
+        with pytest.raises(BadCalibration, match=r"too near|are made"):
             alignment.touch(place)
     assert alignment.fit is not None
     assert alignment.fit.residual_px < 0.3
@@ -203,7 +203,7 @@ def test_a_bad_fourth_touch_begins_anew() -> None:
         hold(alignment, MOUNTED.at(place))
         alignment.touch(place)
     hold(alignment, (0.8, 0.3))
-    with pytest.raises(BadView, match="do not fit"):
+    with pytest.raises(BadCalibration, match="do not fit"):
         alignment.touch(PLACES[3])
     assert alignment.touches == ()
 
@@ -212,7 +212,7 @@ def test_old_readings_do_not_count() -> None:
     alignment = Alignment(mirror=True)
     hold(alignment, (0.5, 0.5))
     alignment.lose_thermal()
-    with pytest.raises(BadView, match="Wait"):
+    with pytest.raises(BadCalibration, match="Wait"):
         alignment.touch((0.5, 0.5))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, async_playwright
 
 from drivers.simulated.camera import HEIGHT, WIDTH, SimulatedCamera
 from drivers.simulated.thermal import SimulatedThermometer, WarmFace
@@ -25,6 +26,7 @@ from edge_agent.view.alignment import PLACES
 from edge_agent.view.kept import FILE_NAME, ViewCalibration, load_view
 from edge_agent.view.mapping import Point, View
 from tests.agent.town import free_port
+from tests.kiosk.stand import Stand
 from tests.kiosk.test_page import CHROMIUM, SIZES
 
 MOUNTED = View((1.2, 0.06, -0.15), (-0.05, 1.1, 0.02))
@@ -156,16 +158,16 @@ async def touch(page: Page, place: Bench, at: Point) -> None:
 async def test_four_touches_on_the_page_recover_how_the_two_are_mounted(tmp_path: Path) -> None:
     async with bench(tmp_path) as place, command(place) as process:
         async with opened(place) as page:
-            await expect(page.locator("#zh")).to_contain_text("没有足够热的物体", timeout=LIMIT_MS)
-            await expect(page.locator("#keep")).to_be_disabled()
+            await page.locator('#zh:has-text("没有足够热的物体")').wait_for()
+            await page.locator("#keep:disabled").wait_for()
             for number, at in enumerate(PLACES):
-                await expect(page.locator("body")).to_have_attribute("data-step", str(number))
+                await page.locator(f"body[data-step='{number}']").wait_for()
                 await touch(page, place, at)
-            await expect(page.locator("#zh")).to_contain_text("残差")
+            await page.locator('#zh:has-text("残差")').wait_for()
             place.cup = (0.5, 0.45)
             await page.wait_for_function(RING_AT, arg=percent(place.cup))
             await page.locator("#keep").click()
-            await expect(page.locator("#zh")).to_contain_text("已保存")
+            await page.locator('#zh:has-text("已保存")').wait_for()
         stdout, _ = await asyncio.wait_for(process.communicate(), LIMIT_S)
     assert process.returncode == 0
     kept = load_view(place.data)
@@ -180,12 +182,12 @@ async def test_a_mirrored_thermal_picture_is_told_and_nothing_is_kept(tmp_path: 
     async with bench(tmp_path, mirror=False) as place, command(place) as process:
         async with opened(place) as page:
             for number, at in enumerate(PLACES):
-                await expect(page.locator("body")).to_have_attribute("data-step", str(number))
+                await page.locator(f"body[data-step='{number}']").wait_for()
                 await touch(page, place, at)
-            await expect(page.locator("#zh")).to_contain_text("mirror = true")
-            await expect(page.locator("#en")).to_contain_text("set mirror = true under [thermometer]")
-            await expect(page.locator("#keep")).to_be_disabled()
-            await expect(page.locator("body")).to_have_attribute("data-step", "0")
+            await page.locator('#zh:has-text("mirror = true")').wait_for()
+            await page.locator('#en:has-text("set mirror = true under [thermometer]")').wait_for()
+            await page.locator("#keep:disabled").wait_for()
+            await page.locator("body[data-step='0']").wait_for()
         process.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(process.wait(), LIMIT_S) == 130
     assert not (place.data / FILE_NAME).exists()
@@ -196,7 +198,7 @@ async def test_the_page_is_whole_on_every_screen(tmp_path: Path) -> None:
         for mood, steps in (("wait", ()), ("ready", PLACES[:1]), ("done", PLACES[1:])):
             for at in steps:
                 await touch(page, place, at)
-            await expect(page.locator("body")).to_have_attribute("data-mood", mood)
+            await page.locator(f"body[data-mood='{mood}']").wait_for()
             for width, height in SIZES.values():
                 await page.set_viewport_size({"width": width, "height": height})
                 assert await page.evaluate(OFF_THE_PAGE) == [], (mood, width, height)
@@ -205,10 +207,49 @@ async def test_the_page_is_whole_on_every_screen(tmp_path: Path) -> None:
 async def test_keys_and_starting_again(tmp_path: Path) -> None:
     async with bench(tmp_path) as place, command(place), opened(place) as page:
         place.cup = PLACES[0]
-        await expect(page.locator("body")).to_have_attribute("data-mood", "ready")
+        await page.locator("body[data-mood='ready']").wait_for()
         await page.locator("#camera").focus()
         for key in ("ArrowRight", "ArrowLeft", "Enter"):
             await page.keyboard.press(key)
-        await expect(page.locator("body")).to_have_attribute("data-step", "1")
+        await page.locator("body[data-step='1']").wait_for()
         await page.locator("#again").click()
-        await expect(page.locator("body")).to_have_attribute("data-step", "0")
+        await page.locator("body[data-step='0']").wait_for()
+
+
+async def test_the_screen_of_the_kiosk_goes_over_and_comes_back(tmp_path: Path) -> None:
+    stand = Stand()
+    async with bench(tmp_path) as place:
+        stand.port = place.port
+        await stand.start()
+        words = ["calibrate", "view", "--by", "me", "--config", str(place.config)]
+        beside = await asyncio.to_thread(run_here, words)
+        assert (beside.returncode, "systemctl stop edge-agent" in beside.stderr) == (1, True)
+        async with opened(place) as page:
+            await page.locator("#headline:not(:empty)").wait_for()
+            await stand.stop()
+            async with command(place) as process:
+                await page.locator("#keep").wait_for()
+                process.send_signal(signal.SIGINT)
+                await process.wait()
+            await page.locator('#zh:has-text("已结束")').wait_for()
+            await stand.start()
+            await page.locator("#headline:not(:empty)").wait_for()
+        await stand.stop()
+
+
+async def test_a_port_that_is_taken_and_a_spot_sensor_are_named(tmp_path: Path) -> None:
+    async with bench(tmp_path) as place:
+        words = ["calibrate", "view", "--by", "me", "--config", str(place.config)]
+        taken = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", place.port)
+        async with taken:
+            done = await asyncio.to_thread(run_here, words)
+        assert (done.returncode, "is taken by another program" in done.stderr) == (1, True)
+        place.config.write_text('[thermometer]\ndriver = "optris"\nmirror = false\n', encoding="utf-8")
+        done = await asyncio.to_thread(run_here, words)
+        assert (done.returncode, "measures one spot" in done.stderr) == (1, True)
+
+
+def run_here(words: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edge_agent.cli", *words], capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
