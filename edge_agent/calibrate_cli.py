@@ -32,7 +32,7 @@ def thermometer(
     config: Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")] = DEFAULT_CONFIG,
     serial: Annotated[str, typer.Option(help="Serial number of the sensor.")] = "",
     ambient: Annotated[
-        float | None, typer.Option(help="Temperature of the room in °C [what the sensor says].", min=-20, max=60)
+        float | None, typer.Option(help="Room temperature in °C; else what the sensor says.", min=-20, max=60)
     ] = None,
     seconds: Annotated[float, typer.Option(help="How long to read each black body.", min=1, max=120)] = 15.0,
     reference_uncertainty: Annotated[

@@ -9,7 +9,8 @@ from pathlib import Path
 def keep(path: Path, data: bytes) -> Path:
     """Put `data` at `path`, on the disk before anything of it shows; what was there becomes `NAME.previous`.
 
-    Makes the folder where it is not there. Raises OSError; `path` is then as it was.
+    Makes the folder where it is not there; the file belongs to whom the folder belongs, so that what root wrote for the
+    agent can be read by the agent. Raises OSError; `path` is then as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
@@ -25,6 +26,9 @@ def previous(path: Path) -> Path:
 def _put(path: Path, data: bytes) -> Path:
     fresh = path.with_name(f"{path.name}.new")
     with fresh.open("wb") as file:
+        if os.geteuid() == 0:
+            folder = path.parent.stat()
+            os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,21 +18,22 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from config.errors import SettingsError
-from config.settings import Arrival, Camera, Settings, Thermometer
+from config.settings import Camera, Settings, Thermometer, parse_settings
 from drivers.contract import CameraFrame, ThermalFrame
 from drivers.recording import Recorder
 from drivers.simulated.thermal import ThermalScene, WarmFace
 from drivers.simulated.thermal_module import encode_frame
+from edge_agent.app import opened
 from edge_agent.calibration_errors import BadCalibration
 from edge_agent.cli import app
 from edge_agent.kept_file import previous
-from edge_agent.presence import Presence
 from edge_agent.sight import Sighting
 from edge_agent.view.alignment import PLACES, Alignment
 from edge_agent.view.kept import FILE_NAME, ViewCalibration, aligned, load_view, save_view, view_of
 from edge_agent.view.mapping import Point, Touch, View, fit_view
 from edge_agent.view.warm_spot import LEAST_READINGS, steady_spot, warm_spot
 from models.detections import Face
+from tests.agent.town import settings_text
 
 ARRAY = (32, 24)
 NOW = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)
@@ -93,6 +95,34 @@ def test_a_shaking_hand_moves_it_by_no_more_than_it_shook(
 @given(mounted(), grid)
 def test_there_and_back(view: View, point: Point) -> None:
     assert view.back(view.at(point)) == pytest.approx(point, abs=1e-9)
+
+
+def lenses(camera: Point, past_deg: float, span_deg: float, *, bent: bool) -> Point:
+    """Where an array 4 cm beside a 60° camera, both at 60 cm, sees a point of a flat scene; `bent`: a wide-angle lens."""
+    focal, away_m = 0.5 / math.tan(math.radians(30)), 0.6
+    across, down = ((camera[0] - 0.5) * away_m / focal - 0.04, (camera[1] - 0.5) * 0.75 * away_m / focal)
+    sine, cosine = math.sin(math.radians(past_deg)), math.cos(math.radians(past_deg))
+    across, ahead = cosine * across - sine * away_m, sine * across + cosine * away_m
+    aside, half = math.hypot(across, down), math.radians(span_deg) / 2
+    angle = math.atan2(aside, ahead)
+    stretch = (angle / half if bent else math.tan(angle) / math.tan(half)) / (2 * aside)
+    return 0.5 + stretch * across, 0.5 + stretch * down / 0.75
+
+
+@pytest.mark.parametrize(
+    ("past_deg", "span_deg", "bent", "most_px"),
+    [(0, 55, False, 0.01), (0, 110, True, 0.53), (5, 55, False, 0.5), (5, 35, False, 0.63), (10, 35, False, 1.3)],
+)
+def test_what_an_affine_mapping_leaves_out(past_deg: float, span_deg: float, bent: bool, most_px: float) -> None:
+    def seen(camera: Point) -> Point:
+        return lenses(camera, past_deg, span_deg, bent=bent)
+
+    view = fit_view([Touch(place, seen(place)) for place in PLACES], ARRAY, mirror=True).view
+    middle = [(x, y) for x in np.linspace(0.15, 0.85, 15).tolist() for y in np.linspace(0.15, 0.85, 15).tolist()]
+    on_both = [point for point in middle if all(0 <= share <= 1 for share in seen(point))]
+    wrong_px = [np.linalg.norm(np.subtract(view.at(point), seen(point)) * ARRAY) for point in on_both]
+    assert len(on_both) > 50
+    assert 0.75 * most_px - 0.01 < max(wrong_px) < most_px
 
 
 def test_covers_is_a_view() -> None:
@@ -238,6 +268,22 @@ def test_it_is_kept_with_the_one_before_and_used(tmp_path: Path) -> None:
     assert msgspec.json.decode(previous(path).read_bytes(), type=ViewCalibration) == first
 
 
+def test_a_disk_that_takes_nothing_leaves_the_old_one(tmp_path: Path) -> None:
+    settings = box(tmp_path)
+    path = save_view(made(settings), tmp_path)
+    path.with_name(f"{FILE_NAME}.new").mkdir()
+    with pytest.raises(OSError, match=FILE_NAME):
+        save_view(made(settings, View()), tmp_path)
+    assert view_of(settings) == made(settings).view
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_aligned_is_the_agents(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    path = save_view(made(box(tmp_path)), tmp_path)
+    assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
+
+
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
@@ -270,20 +316,23 @@ def test_a_view_onto_a_line_does_not_exist(tmp_path: Path) -> None:
         load_view(tmp_path)
 
 
-async def test_the_agent_looks_where_the_alignment_says() -> None:
-    face = (0.6, 0.3, 0.1, 0.2)
-    column, row = (int(value) for value in np.multiply(MOUNTED.at((0.65, 0.4)), ARRAY))
+async def test_the_agent_looks_where_the_alignment_says(tmp_path: Path) -> None:
+    """The same face and the same warm pixel, before and after the box was aligned."""
+    settings = parse_settings(settings_text(tmp_path, "http://127.0.0.1:9/video.mjpg"))
+    column, row = (int(value) for value in np.multiply(MOUNTED.at((0.14, 0.3)), ARRAY))
     pixels_c = np.full((24, 32), 24.0, np.float32)
     pixels_c[row, column] = 35.5
-    felt = {}
-    for name, view in (("aligned", MOUNTED), ("covers", None)):
-        presence = Presence(Arrival(), Thermometer(covers=(0.0, 0.0, 0.5, 0.5)), view)
-        for second in (1.0, 1.1):
-            frame = CameraFrame(np.zeros((480, 640, 3), np.uint8), second, 0)
-            presence.see(Sighting((Face((face[0] * 640, face[1] * 480, 64.0, 96.0), 0.9, None, None),), frame))
-        presence.feel(ThermalFrame(pixels_c, 24.0, 1.2))
-        felt[name] = presence.temperature().skin_c
-    assert felt == {"aligned": 35.5, "covers": None}
+    face = Face((0.1 * 640, 0.2 * 480, 0.08 * 640, 0.2 * 480), 0.9, None, None)
+    felt = []
+    for _ in "before", "after":
+        async with opened(settings) as sentinel:
+            for second in (1.0, 1.1):
+                frame = CameraFrame(np.zeros((480, 640, 3), np.uint8), second, 0)
+                sentinel.presence.see(Sighting((face,), frame))
+            sentinel.presence.feel(ThermalFrame(pixels_c, 24.0, 1.2))
+            felt.append(sentinel.presence.temperature().skin_c)
+        save_view(made(settings), Path(settings.box.data_dir))
+    assert felt == [None, 35.5]
 
 
 def shots(folder: Path, view: View) -> list[str]:
