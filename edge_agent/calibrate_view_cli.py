@@ -68,6 +68,7 @@ def view(
     """Align camera and thermometer by four touches of a warm object: on the kiosk's screen, or from files."""
     from edge_agent.view.kept import FILE_NAME, ViewCalibration, aligned
     from edge_agent.view.mapping import Size, Touch
+    from edge_agent.view.sensor import check_array
 
     def make(touches: Sequence[Touch], camera_size: Size, thermal_size: Size) -> ViewCalibration:
         return aligned(
@@ -84,6 +85,7 @@ def view(
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with told():
         settings = load_settings(config)
+        check_array(settings.thermometer)
         if picture or at or thermal:
             made = _from_files(picture or (), at or (), thermal or (), settings, make, ask=not yes)
         else:
@@ -114,7 +116,7 @@ def _from_files(
             "每处都需要 --picture、--at 和 --thermal。", "Every place needs its --picture, its --at and its --thermal."
         )
     shots = [Shot(*each) for each in zip(pictures, map(_pixel, at), thermal, strict=True)]
-    made = make(*touches_of(shots, settings))
+    made = make(*touches_of(shots, settings.thermometer))
     if ask:
         typer.confirm(
             f"残差 {made.residual_px:.2f} 个热像素 thermal pixels are left. 保存吗？Keep it?", abort=True, err=True

@@ -99,7 +99,10 @@ class AlignRoutes:
             raise web.HTTPConflict(text="There is nothing to keep yet.\n")
         height, width = frame.image.shape[:2]
         try:
+            self._check_parts()
             self._keep((width, height))
+        except BadCalibration as exc:
+            return _json({"fault": _fault(exc)}, 409)
         except OSError as exc:
             told = exc.strerror or str(exc)
             return _json({"fault": _fault(BadCalibration(f"无法保存：{told}", f"It cannot be kept: {told}"))}, 507)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
-from config.settings import Settings
-from drivers.contract import ThermalFrame
-from drivers.recording import open_recording
-from drivers.replay import Replay
-from drivers.thermometers.table import MODELS
+from config.settings import Thermometer
 from edge_agent.calibration_errors import BadCalibration
 from edge_agent.view.mapping import Size, Touch
+from edge_agent.view.sensor import recorded
 from edge_agent.view.warm_spot import steady_spot
 
 
@@ -28,19 +24,19 @@ class Shot:
     thermal: Path
 
 
-def touches_of(shots: Sequence[Shot], settings: Settings) -> tuple[tuple[Touch, ...], Size, Size]:
+def touches_of(shots: Sequence[Shot], chosen: Thermometer) -> tuple[tuple[Touch, ...], Size, Size]:
     """The touches that `shots` show, and the sizes (width, height) of camera and thermal picture.
 
     Raises BadCalibration, or BadSetting for a recording that cannot be read.
     """
-    read = [_read(shot, settings) for shot in shots]
+    read = [_read(shot, chosen) for shot in shots]
     touches, camera_sizes, thermal_sizes = zip(*read, strict=True)
     if len(set(camera_sizes)) > 1:
         raise BadCalibration("各张照片大小不同。", "The pictures are of different sizes.")
     return touches, camera_sizes[0], thermal_sizes[0]
 
 
-def _read(shot: Shot, settings: Settings) -> tuple[Touch, Size, Size]:
+def _read(shot: Shot, chosen: Thermometer) -> tuple[Touch, Size, Size]:
     image = cv2.imread(str(shot.picture))
     if image is None:
         raise BadCalibration(f"{shot.picture} 不是可读的图片。", f"{shot.picture} is no picture that can be read.")
@@ -50,24 +46,10 @@ def _read(shot: Shot, settings: Settings) -> tuple[Touch, Size, Size]:
         raise BadCalibration(
             f"{x:g},{y:g} 不在 {shot.picture} 内。", f"{x:g},{y:g} is not in {shot.picture} ({width}x{height})."
         )
-    frames = _thermal(shot.thermal, settings)
+    frames = recorded(shot.thermal, chosen)
     try:
         spot = steady_spot([frame.pixels_c for frame in frames])
     except BadCalibration as exc:
         raise BadCalibration(f"{shot.thermal}：{exc.zh}", f"{shot.thermal}: {exc.en}") from exc
     rows, cols = frames[0].pixels_c.shape
     return Touch(((x + 0.5) / width, (y + 0.5) / height), spot.at), (width, height), (cols, rows)
-
-
-def _thermal(path: Path, settings: Settings) -> list[ThermalFrame]:
-    """The thermal pictures of a recording, the way round that the driver hands them on."""
-    chosen = settings.thermometer
-    recording = open_recording(path)
-    if recording.driver not in ("", chosen.driver):
-        raise BadCalibration(
-            f"{path} 是 {recording.driver} 的记录，而本机是 {chosen.driver}。",
-            f"{path} was recorded of a {recording.driver}, and this box has a {chosen.driver}.",
-        )
-    dialect = MODELS[chosen.driver].dialect
-    replay = Replay(replace(dialect, parser=partial(dialect.parser, mirror=chosen.mirror)))
-    return [reading for _, reading in replay.readings(recording.pieces()) if isinstance(reading, ThermalFrame)]

@@ -9,8 +9,7 @@ from pathlib import Path
 from config.settings import Settings
 from drivers.camera import make_camera
 from drivers.contract import ThermalFrame, Thermometer
-from drivers.thermometers.table import MODELS, make_thermometer
-from edge_agent.calibration_errors import BadCalibration
+from drivers.thermometers.table import make_thermometer
 from edge_agent.kiosk.align import AlignRoutes
 from edge_agent.kiosk.serving import guarded, serve
 from edge_agent.view.alignment import Alignment
@@ -26,9 +25,8 @@ Make = Callable[[tuple[Touch, ...], Size, Size], ViewCalibration]  # touches, si
 async def align_live(settings: Settings, make: Make) -> ViewCalibration:
     """Serve the page until somebody there keeps what `make` makes of the touches; returns it.
 
-    Raises BadCalibration for a thermometer without a picture; DriverError and KioskError also in a group.
+    Raises DriverError and KioskError, also in a group.
     """
-    check_array(settings)
     alignment = Alignment(mirror=settings.thermometer.mirror)
     camera = make_camera(
         source=settings.camera.source,
@@ -63,16 +61,6 @@ async def align_live(settings: Settings, make: Make) -> ViewCalibration:
         for task in running:
             task.cancel()
     return made
-
-
-def check_array(settings: Settings) -> None:
-    """Raises BadCalibration where the thermometer of `settings` has no picture."""
-    driver = settings.thermometer.driver
-    if not MODELS[driver].is_array:
-        raise BadCalibration(
-            f"{driver} 只测一个点，没有热像，无需对准。",
-            f"{driver} measures one spot and has no picture: there is nothing to align.",
-        )
 
 
 async def _feed(thermometer: Thermometer, alignment: Alignment) -> None:

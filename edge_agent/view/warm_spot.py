@@ -66,7 +66,7 @@ def warm_spot(pixels_c: NDArray[np.float32]) -> WarmSpot:
 def steady_spot(pictures_c: Sequence[NDArray[np.float32]]) -> WarmSpot:
     """The object over several readings, held still. Raises BadCalibration."""
     if len(pictures_c) < LEAST_READINGS:
-        raise BadCalibration("请稍候，热像读数还不够。", "Wait a moment: there are too few thermal readings.")
+        raise BadCalibration("热像读数太少，至少需要一秒。", "Too few thermal readings: a second of them is needed.")
     spots = [warm_spot(pixels_c) for pixels_c in pictures_c]
     x, y = median(spot.at[0] for spot in spots), median(spot.at[1] for spot in spots)
     if any(max(abs(spot.at[0] - x), abs(spot.at[1] - y)) > MOST_MOVED for spot in spots):

@@ -98,7 +98,7 @@ def test_there_and_back(view: View, point: Point) -> None:
 
 
 def lenses(camera: Point, past_deg: float, span_deg: float, *, bent: bool) -> Point:
-    """Where an array 4 cm beside a 60° camera, both at 60 cm, sees a point of a flat scene; `bent`: a wide-angle lens."""
+    """Where an array 4 cm beside a 60° camera, both at 60 cm, sees a point of a flat scene; `bent`: a wide lens."""
     focal, away_m = 0.5 / math.tan(math.radians(30)), 0.6
     across, down = ((camera[0] - 0.5) * away_m / focal - 0.04, (camera[1] - 0.5) * 0.75 * away_m / focal)
     sine, cosine = math.sin(math.radians(past_deg)), math.cos(math.radians(past_deg))
@@ -200,7 +200,7 @@ def test_a_moving_cup_is_refused() -> None:
     assert steady_spot(still).at == pytest.approx((0.5, 0.5), abs=0.01)
     with pytest.raises(BadCalibration, match="moves"):
         steady_spot([*still, cup((0.6, 0.5))])
-    with pytest.raises(BadCalibration, match="Wait"):
+    with pytest.raises(BadCalibration, match="Too few"):
         steady_spot(still[1:])
 
 
@@ -242,7 +242,7 @@ def test_old_readings_do_not_count() -> None:
     alignment = Alignment(mirror=True)
     hold(alignment, (0.5, 0.5))
     alignment.lose_thermal()
-    with pytest.raises(BadCalibration, match="Wait"):
+    with pytest.raises(BadCalibration, match="Too few"):
         alignment.touch((0.5, 0.5))
 
 
@@ -398,6 +398,16 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path, change: list[str], name
     assert done.exit_code == 1
     assert named in done.output
     assert load_view(tmp_path / "data") is None
+
+
+def test_a_spot_sensor_has_nothing_to_align(tmp_path: Path) -> None:
+    config = settings_file(tmp_path)
+    config.write_text('[thermometer]\ndriver = "optris"\nmirror = false\n', encoding="utf-8")
+    words = ["calibrate", "view", "--by", "me", "--config", str(config)]
+    for files in ([], shots(tmp_path, MOUNTED)):
+        done = CliRunner().invoke(app, [*words, *files])
+        assert done.exit_code == 1
+        assert "measures one spot" in done.output
 
 
 def test_a_wrong_mirror_is_named_by_files_too(tmp_path: Path) -> None:

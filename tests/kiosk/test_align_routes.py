@@ -89,6 +89,11 @@ async def test_four_touches_and_keep(page: Page, session: aiohttp.ClientSession)
         assert answer.status == 507
         assert "No space left" in (await answer.json())["fault"]["en"]
     page.disk_full = False
+    page.thermometer.vitals.lost("unplugged")
+    async with session.post(f"{page.url}/keep", json={}) as answer:
+        assert answer.status == 409
+        assert "unplugged" in (await answer.json())["fault"]["en"]
+    page.thermometer.vitals.ok()
     async with session.post(f"{page.url}/keep", json={}) as answer:
         assert answer.status == 200
     assert page.kept == [(640, 480)]
