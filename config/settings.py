@@ -16,6 +16,7 @@ from config.errors import SettingsError
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}$", description="1-40 of a-z, 0-9 and -")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Extent = Annotated[float, Meta(gt=0, le=1)]
 ThermometerDriver = Literal[
     "gy-mcu90640", "gy-mcu90614", "gy-614v", "cjmcu-90614", "evo-thermal-33", "pyrousb", "optris", "optris-hr"
 ]
@@ -69,7 +70,7 @@ class Thermometer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: str = "/dev/sentinel-thermometer"
     baud: Annotated[int, Meta(ge=1200, le=921600)] = 115200
     mirror: bool = True
-    covers: tuple[Fraction, Fraction, Fraction, Fraction] = (0.0, 0.0, 1.0, 1.0)
+    covers: tuple[Fraction, Fraction, Extent, Extent] = (0.0, 0.0, 1.0, 1.0)
     offset_c: Annotated[float, Meta(ge=-5, le=5)] = 0.0
     sensor_uncertainty_c: Annotated[float, Meta(ge=0, le=5)] = 0.2
     ambient_offset_c: Annotated[float, Meta(ge=-20, le=20)] = 0.0

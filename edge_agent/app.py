@@ -39,6 +39,7 @@ from edge_agent.staff_call import StaffCall
 from edge_agent.staff_desk import StaffDesk
 from edge_agent.staff_pin import PinLock
 from edge_agent.status import Status
+from edge_agent.view.kept import view_of
 from edge_agent.voice import Voice
 from edge_agent.watch import Watch
 from models.face import make_detector
@@ -68,7 +69,8 @@ class Sentinel:
             accept_non_commercial=settings.vision.accept_non_commercial,
         )
         self.sight = Sight(devices.camera, detector, settings.vision.active_fps, settings.vision.idle_fps, figures)
-        self.presence = Presence(settings.arrival, calibrated(settings.thermometer, data_dir, clock.now().wall))
+        thermometer = calibrated(settings.thermometer, data_dir, clock.now().wall)
+        self.presence = Presence(settings.arrival, thermometer, view_of(settings))
         self.code_camera = (
             QrCamera(devices.camera.frames, lambda: self.presence.person is not None)
             if settings.reader.camera

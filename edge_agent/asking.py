@@ -14,6 +14,22 @@ class AgentSilent(Exception):
     """The agent does not answer; the message says where it was asked."""
 
 
+class AgentRuns(Exception):
+    """The agent runs and holds the devices; the message says how to stop it."""
+
+
+def check_stopped(host: str, port: int) -> None:
+    """Raises AgentRuns where an agent's kiosk listens there."""
+    try:
+        ask_agent(host, port)
+    except AgentSilent:
+        return
+    raise AgentRuns(
+        "agent 正在运行，占用着设备：请先停止它，完成后再启动。"
+        "The agent runs and holds the devices: stop it (sudo systemctl stop edge-agent), and start it again afterwards."
+    )
+
+
 def ask_agent(host: str, port: int) -> dict[str, Any]:
     """The status report of the agent whose kiosk listens there. Raises AgentSilent."""
     url = f"http://{host}:{port}/api/status"

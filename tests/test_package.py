@@ -42,6 +42,7 @@ def test_the_wheel_holds_what_a_box_needs_and_nothing_else(wheel: Path) -> None:
         "config/profiles/demo.toml",
         "config/prompts/zh-CN/pass.ogg",
         "edge_agent/kiosk/page/index.html",
+        "edge_agent/kiosk/align_page/index.html",
         "models/manifest.toml",
         "models/sentinel_face.onnx",
         "sync/contract/asyncapi.yaml",
