@@ -13,7 +13,7 @@ from sqlite_utils import Database
 
 from sync.contract.records import AlarmRaised, Clock, Record
 from sync.edge.ballast import Ballast
-from sync.edge.ledger_file import file_bytes, insert, read_tail, used_bytes, wall_ms
+from sync.edge.ledger_file import RowSeal, file_bytes, insert, read_tail, used_bytes, wall_ms
 from sync.edge.sacrifice import below, make_room
 
 log = logging.getLogger(__name__)
@@ -42,9 +42,9 @@ class LedgerWriter:
     once. The ballast is taken back, and the budget restored, when the disk has been calm for a minute.
     """
 
-    def __init__(self, box: str, budget_bytes: int, clock: Callable[[], Clock], ballast: Ballast) -> None:
+    def __init__(self, seal: RowSeal, budget_bytes: int, clock: Callable[[], Clock], ballast: Ballast) -> None:
         self.disk_full = False
-        self._box = box
+        self.seal = seal
         self._budget_bytes = budget_bytes
         self._limit_bytes = budget_bytes
         self._clock = clock
@@ -97,16 +97,16 @@ class LedgerWriter:
 
     def _write(self, db: Database, records: Sequence[Record]) -> tuple[list[int], int]:
         with db.atomic():
-            tail = read_tail(db, self._box)
+            tail = read_tail(db, self.seal.box)
             numbers = []
             for record in records:
-                tail = insert(db, tail, record)
+                tail = insert(db, self.seal, tail, record)
                 numbers.append(tail.seq)
             alarms = [self.alarm("disk_full", "ledger", "oldest records make room")] if self._alarm_due else []
             gaps = make_room(db, self._limit_bytes, min(numbers, default=tail.seq), self._clock)
             added: list[Record] = [*alarms, *gaps]
             for record in added:
-                tail = insert(db, tail, record)
+                tail = insert(db, self.seal, tail, record)
         return numbers, tail.seq
 
     def _on_full(self, db: Database) -> bool:
@@ -114,9 +114,9 @@ class LedgerWriter:
         self._let_go(db)
         limit_bytes = min(self._limit_bytes, below(file_bytes(db)))
         with db.atomic():
-            tail = read_tail(db, self._box)
+            tail = read_tail(db, self.seal.box)
             for gap in make_room(db, limit_bytes, tail.seq, self._clock):
-                tail = insert(db, tail, gap)
+                tail = insert(db, self.seal, tail, gap)
         if used_bytes(db) > limit_bytes:
             self._ballast.take(at_once=True)  # for the acknowledgements that will free us
             return False

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
-import subprocess
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -143,18 +141,6 @@ async def test_earlier_passages_are_given_up_before_those_of_this_epoch(tmp_path
         left = await outbox.earlier_unacknowledged(1000)
         assert {row.kind for row in left[:20]} == {AlarmRaised.TYPE}
         assert len(await outbox.unacknowledged(False)) == 40 + len(gaps)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB."""
-    home = tmp_path / "disk"
-    home.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(home)], check=False)
-    if mounted.returncode:
-        pytest.skip("mounting needs root")
-    yield home
-    subprocess.run(["umount", str(home)], check=True)
 
 
 async def test_a_full_disk_is_an_alarm_and_the_oldest_make_room(small_disk: Path) -> None:
