@@ -7,13 +7,13 @@ place of the row, so that a value is good in its own row alone. A file is sealed
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from enum import IntEnum
 from pathlib import Path
 from typing import Protocol
@@ -123,7 +123,7 @@ def is_sealed(path: Path) -> bool:
     """Whether there is a file at `path` that needs a key. Raises sqlite3.Error."""
     if not path.exists():
         return False
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+    with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         return _version(connection) != 0
 
 
@@ -162,7 +162,9 @@ def sealed(
     except sqlite3.OperationalError as exc:
         if exc.sqlite_errorcode != sqlite3.SQLITE_FULL:
             raise
-        log.warning("no room to seal what was stored before; tried again at the next start")
+        log.warning("no room to seal all that was stored before; tried again at the next start")
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # gives back what the attempt took
     return seal
 
 

@@ -115,23 +115,25 @@ async def test_a_plain_ledger_is_sealed_and_nothing_plain_is_left(tmp_path: Path
     assert is_sealed(path)
 
 
-async def test_where_there_is_no_room_a_plain_ledger_stays_plain_and_whole(
-    small_disk: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("records", "sealed"), [(400, True), (1200, False)], ids=["rows only", "nothing"])
+async def test_what_a_full_disk_leaves_undone_is_done_at_the_next_start(
+    small_disk: Path, caplog: pytest.LogCaptureFixture, records: int, sealed: bool
 ) -> None:
     path, sealer = small_disk / "ledger.db", Sealer(KEY)
     async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        await outbox.append_all(mixed(400))
-        before = await outbox.recent(1000)
+        await outbox.append_all(mixed(records))
+        newest = set(await outbox.recent(200))
     fill(small_disk / "log")
     async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
         assert "no room to seal" in caplog.text
-        assert set(await outbox.recent(1000)) > set(before[:200])  # the full disk cost the oldest
-        assert not is_sealed(path)
+        assert set(await outbox.recent(1000)) > newest  # the full disk cost the oldest
+        assert is_sealed(path) == sealed
         await outbox.append(passage(1000))
     (small_disk / "log").unlink()
     async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
         assert is_sealed(path)
-        assert set(await outbox.recent(1000)) > set(before[:200])
+        assert b"passage-" not in on_the_disk(path)
+        assert set(await outbox.recent(1000)) > newest
 
 
 @pytest.mark.parametrize("sealer", [None, Sealer(OTHER)], ids=["no key", "another key"])
