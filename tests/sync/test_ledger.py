@@ -169,10 +169,11 @@ def check_nothing_is_missing(rows: list[Row]) -> None:
     assert len(alarms) - 1 == 6000 // 5
 
 
-async def test_a_disk_full_of_others_still_opens_and_takes_records(small_disk: Path) -> None:
+@pytest.mark.parametrize("records", [400, 1200])
+async def test_a_disk_full_of_others_still_opens_and_takes_records(small_disk: Path, records: int) -> None:
     path = small_disk / "ledger.db"
     async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        await outbox.append_all(mixed(400))
+        await outbox.append_all(mixed(records))
         before = outbox.epoch
     fill(small_disk / "log")
     async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
