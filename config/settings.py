@@ -15,6 +15,7 @@ from config.errors import SettingsError
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}$", description="1-40 of a-z, 0-9 and -")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
+Days = Annotated[int, Meta(ge=1, le=3650)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 ThermometerDriver = Literal[
     "gy-mcu90640", "gy-mcu90614", "gy-614v", "cjmcu-90614", "evo-thermal-33", "pyrousb", "optris", "optris-hr"
@@ -171,7 +172,6 @@ class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much the ledger may hold."""
 
     budget_mb: Annotated[int, Meta(ge=4, le=65536)] = 512
-    retention_days: Annotated[int, Meta(ge=1, le=3650)] = 30
 
 
 class Privacy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -179,6 +179,14 @@ class Privacy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     key_file: Annotated[str, Meta(min_length=1)] = "/etc/edge-agent/at-rest.key"
     algorithm: Literal["aes-256-gcm", "sm4-gcm"] = "aes-256-gcm"
+
+
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long this box keeps what it holds of people; of records only its copy of what the platform has goes."""
+
+    passages_days: Days = 30
+    alarms_days: Days = 180
+    directory_days: Days = 30
 
 
 class Kiosk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -217,6 +225,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     platform: Platform = Platform()
     ledger: Ledger = Ledger()
     privacy: Privacy = Privacy()
+    retention: Retention = Retention()
     kiosk: Kiosk = Kiosk()
     staff: Staff = Staff()
     policy: Policy = Policy()

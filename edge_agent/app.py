@@ -48,6 +48,7 @@ from edge_agent.orders import OrdersHere
 from edge_agent.policy import load_policy
 from edge_agent.policy_book import PolicyBook
 from edge_agent.presence import Presence
+from edge_agent.privacy.forgetting import Forgetting
 from edge_agent.privacy.key_file import sealer_of
 from edge_agent.sight import Sight
 from edge_agent.staff_call import StaffCall
@@ -119,6 +120,7 @@ class Sentinel:
         )
         self.board = Board(Tongue(settings.speaker.language, settings.announcer.also, settings.announcer.turn_s))
         self.clock = clock
+        self.forgetting = Forgetting(settings.retention, outbox, directory, clock)
         self.ledger = ledger = Ledger(outbox, settings.box)
         self.link = CityLink(
             link_settings(settings),
@@ -214,6 +216,7 @@ class Sentinel:
             tasks.create_task(feed_sightings(self.sight, self.presence), name="sightings")
             tasks.create_task(feed_readings(self.thermometer, self.presence), name="readings")
             self._start_reception(tasks)
+            tasks.create_task(self.forgetting.run(), name="forgetting")
             tasks.create_task(self.watch.run(), name="watch")
             tasks.create_task(self.link.run(), name="link")
             tasks.create_task(self.checkpoint.run(), name="checkpoint")
@@ -248,7 +251,6 @@ async def opened(settings: Settings) -> AsyncIterator[Sentinel]:
                 data_dir / "ledger.db",
                 box=settings.box.name,
                 budget_bytes=settings.ledger.budget_mb * 1_000_000,
-                retention_s=settings.ledger.retention_days * 86400,
                 sealer=sealer,
             )
         )

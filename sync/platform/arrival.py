@@ -13,6 +13,7 @@ import msgspec
 from sync.contract.records import (
     RECORD_TYPES,
     AlarmRaised,
+    Deleted,
     Gap,
     PassageClosed,
     PassageDecided,
@@ -77,7 +78,7 @@ class Arrival:
                 return cls(name, kind, happened_ms, received_ms, body, chain, subject=record.alarm_id)
             case Gap():
                 return cls(name, kind, happened_ms, received_ms, body, chain, absence=_given_up(name, record))
-            case None:
+            case Deleted() | None:
                 return cls(name, kind, happened_ms, received_ms, body, chain)
 
     @property
