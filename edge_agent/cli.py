@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -197,6 +198,38 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
     except AgentSilent as exc:
         raise fail(str(exc)) from exc
     typer.echo(json.dumps(report, ensure_ascii=False) if as_json else "\n".join(status_lines(report)))
+
+
+@app.command()
+def bundle(
+    config: ConfigOption = DEFAULT_CONFIG,
+    out: Annotated[Path | None, typer.Option(help="Where it goes [edge-agent-bundle-TIME.tar.gz here].")] = None,
+) -> None:
+    """Pack what helpers need of this box, without secrets and without anything of people."""
+    from edge_agent.app import versions
+    from edge_agent.bundle import Bundle, secrets_of
+    from edge_agent.bundle_parts import collect
+    from edge_agent.doctor import examine
+    from edge_agent.privacy.faces import face_finder
+    from edge_agent.privacy.scan import found_in
+
+    fault, settings = "", Settings()
+    try:
+        settings = load_settings(config)
+    except SettingsError as exc:
+        fault = str(exc)
+    shows_face = face_finder()
+    packed = Bundle(secrets_of(settings), lambda data: found_in(data, shows_face))
+    sheet = [finding.to_dict() for finding in asyncio.run(examine(config))]
+    collect(packed, settings, fault, config, sheet, versions())
+    path = out or Path(f"edge-agent-bundle-{time.strftime('%Y%m%dT%H%M%S')}.tar.gz")
+    try:
+        packed.write(path)
+    except OSError as exc:
+        raise fail(f"{path}: 无法写入。 Cannot be written: {exc.strerror}") from exc
+    for name, why in packed.left_out.items():
+        typer.echo(f"- {name}: 未收入。 Left out: {why}")
+    typer.echo(f"{path}: 已打包，不含密钥和个人信息。 Packed, without secrets and without anything of people.")
 
 
 @app.command()
