@@ -120,7 +120,7 @@ class Sentinel:
         )
         self.board = Board(Tongue(settings.speaker.language, settings.announcer.also, settings.announcer.turn_s))
         self.clock = clock
-        self.forgetting = Forgetting(settings.retention, outbox, directory, clock)
+        self.forgetting = Forgetting(settings.retention, outbox, directory, clock.now)
         self.ledger = ledger = Ledger(outbox, settings.box)
         self.link = CityLink(
             link_settings(settings),

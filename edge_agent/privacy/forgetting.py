@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from config.settings import Retention as RetentionSettings
-from edge_agent.clock import WallClock
+from edge_agent.domain import Moment
 from sync.edge.directory import Directory
 from sync.edge.outbox import Outbox
 from sync.edge.retention import Retention
@@ -24,12 +25,14 @@ class Forgetting:
     A wrong clock costs nothing that the platform has not got; the replica is emptied only by a clock that is in sync.
     """
 
-    def __init__(self, settings: RetentionSettings, outbox: Outbox, directory: Directory, clock: WallClock) -> None:
+    def __init__(
+        self, settings: RetentionSettings, outbox: Outbox, directory: Directory, now: Callable[[], Moment]
+    ) -> None:
         self._records = Retention(settings.passages_days * _DAY_S, settings.alarms_days * _DAY_S)
         self._directory_s = settings.directory_days * _DAY_S
         self._outbox = outbox
         self._directory = directory
-        self._clock = clock
+        self._now = now
 
     async def run(self) -> None:
         """Forget now and every hour, for ever."""
@@ -43,5 +46,5 @@ class Forgetting:
     async def forget(self) -> None:
         """Forget what is past its time now. Raises StoreFailed."""
         await self._outbox.forget(self._records)
-        if self._clock.now().in_sync and (statuses := await self._directory.forget(self._directory_s)):
+        if self._now().in_sync and (statuses := await self._directory.forget(self._directory_s)):
             await self._outbox.note_deleted({"directory": statuses})
