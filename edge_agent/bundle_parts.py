@@ -18,6 +18,7 @@ from edge_agent.privacy.scan import files_below, journal_of
 LOG_LINES = 2000
 _LIMIT_S = 15.0
 _OS_RELEASE = Path("/etc/os-release")
+_OF_THE_BOX = ("stage", "parts", "link", "passages", "language")  # the rest of the view is whoever stands there now
 _UNIT_FACTS = (
     "ActiveState,SubState,Result,NRestarts,ExecMainStatus,ExecMainStartTimestamp,ActiveEnterTimestamp,"
     "MemoryCurrent,CPUUsageNSec,FragmentPath,UnitFileState,WatchdogUSec"
@@ -55,9 +56,12 @@ def _said(bundle: Bundle, name: str, text: str) -> None:
 
 def _status(bundle: Bundle, settings: Settings) -> None:
     try:
-        bundle.add_json("status.json", ask_agent(settings.kiosk.host, settings.kiosk.port))
+        report = ask_agent(settings.kiosk.host, settings.kiosk.port)
     except AgentSilent as exc:
         bundle.add_absence("status.json", str(exc))
+    else:
+        view = {name: report["view"][name] for name in _OF_THE_BOX}
+        bundle.add_json("status.json", report | {"view": view})
 
 
 def _files(bundle: Bundle, folders: list[Path]) -> None:

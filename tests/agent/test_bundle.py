@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import tarfile
@@ -10,14 +11,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from config.settings import Settings, parse_settings
+from config.settings import Kiosk, Settings, parse_settings
 from edge_agent.bundle import Bundle, redacted, secrets_of
 from edge_agent.bundle_parts import collect
 from edge_agent.cli import app
 from edge_agent.privacy.numbers import Kind
 from edge_agent.privacy.scan import found_in
 from edge_agent.staff_pin import write_pin
+from edge_agent.status import to_plain
 from tests.agent.test_privacy_scan import PHONE, id_number, nobody
+from tests.kiosk.stand import Stand, changed
 
 PASSWORD = "hunter2-very-long"  # noqa: S105 - planted
 
@@ -124,6 +127,19 @@ def test_a_box_with_broken_settings_can_still_be_helped(tmp_path: Path) -> None:
     parts = contents(out)
     assert parts["settings-fault.txt"] == b"sentinel.toml: [camera] source = 'rtsp://***@host': wrong\n"
     assert "settings.json" not in parts
+
+
+async def test_the_state_of_a_running_agent_goes_in_without_the_person_before_it(tmp_path: Path) -> None:
+    stand = Stand()
+    stand.report = {"view": to_plain(changed(temperature_c=38.4, verdict="refuse", reasons=("fever",)))}
+    await stand.start()
+    bundle, out = Bundle((), look), tmp_path / "b.tar.gz"
+    settings = Settings(kiosk=Kiosk(port=stand.port))
+    await asyncio.to_thread(collect, bundle, settings, "", tmp_path / "sentinel.toml", [], {})
+    await stand.stop()
+    bundle.write(out)
+    status = json.loads(contents(out)["status.json"])
+    assert (status["view"]["passages"], "38.4" in str(status), "fever" in str(status)) == (7, False, False)
 
 
 def test_a_bundle_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
