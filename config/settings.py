@@ -15,6 +15,7 @@ from config.errors import SettingsError
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}$", description="1-40 of a-z, 0-9 and -")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
+Days = Annotated[int, Meta(ge=1, le=3650)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Extent = Annotated[float, Meta(gt=0, le=1)]
 ThermometerDriver = Literal[
@@ -172,7 +173,21 @@ class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much the ledger may hold."""
 
     budget_mb: Annotated[int, Meta(ge=4, le=65536)] = 512
-    retention_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+
+
+class Privacy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How personal data are sealed on the disk; the key file is made once and must not lie with the data."""
+
+    key_file: Annotated[str, Meta(min_length=1)] = "/etc/edge-agent/at-rest.key"
+    algorithm: Literal["aes-256-gcm", "sm4-gcm"] = "aes-256-gcm"
+
+
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long this box keeps what it holds of people; of records only its copy of what the platform has goes."""
+
+    passages_days: Days = 30
+    alarms_days: Days = 180
+    directory_days: Days = 30
 
 
 class Kiosk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -210,6 +225,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     directory: Directory = Directory()
     platform: Platform = Platform()
     ledger: Ledger = Ledger()
+    privacy: Privacy = Privacy()
+    retention: Retention = Retention()
     kiosk: Kiosk = Kiosk()
     staff: Staff = Staff()
     policy: Policy = Policy()

@@ -34,6 +34,8 @@ from edge_agent.orders import OrdersHere
 from edge_agent.policy import load_policy
 from edge_agent.policy_book import PolicyBook
 from edge_agent.presence import Presence
+from edge_agent.privacy.forgetting import Forgetting
+from edge_agent.privacy.key_file import sealer_of
 from edge_agent.sight import Sight
 from edge_agent.staff_call import StaffCall
 from edge_agent.staff_desk import StaffDesk
@@ -79,6 +81,7 @@ class Sentinel:
         self.board = board = Board(
             Tongue(settings.speaker.language, settings.announcer.also, settings.announcer.turn_s)
         )
+        self.forgetting = Forgetting(settings.retention, outbox, directory, clock.now)
         self.ledger = ledger = Ledger(outbox, settings.box)
         self.link = CityLink(
             link_settings(settings),
@@ -168,6 +171,7 @@ class Sentinel:
             tasks.create_task(feed_sightings(self.sight, self.presence), name="sightings")
             tasks.create_task(feed_readings(self.devices.thermometer, self.presence), name="readings")
             self._start_reception(tasks)
+            tasks.create_task(self.forgetting.run(), name="forgetting")
             tasks.create_task(self.watch.run(), name="watch")
             tasks.create_task(self.link.run(), name="link")
             tasks.create_task(self.checkpoint.run(), name="checkpoint")
@@ -195,15 +199,16 @@ class Sentinel:
 async def opened(settings: Settings) -> AsyncIterator[Sentinel]:
     """One sentinel with its stores open. Raises SettingsError, DriverError or ModelError before anything runs."""
     data_dir = make_data_dir(Path(settings.box.data_dir))
+    sealer = sealer_of(settings)
     async with AsyncExitStack() as stack:
         outbox = await stack.enter_async_context(
             Outbox.opened(
                 data_dir / "ledger.db",
                 box=settings.box.name,
                 budget_bytes=settings.ledger.budget_mb * 1_000_000,
-                retention_s=settings.ledger.retention_days * 86400,
+                sealer=sealer,
             )
         )
-        directory = await stack.enter_async_context(Directory.opened(data_dir / "directory.db"))
+        directory = await stack.enter_async_context(Directory.opened(data_dir / "directory.db", sealer=sealer))
         memory = await stack.enter_async_context(OrderMemory.opened(data_dir / "orders.db"))
         yield Sentinel(settings, outbox, directory, memory)

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -16,7 +17,7 @@ import typer
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
-from edge_agent import calibrate_cli, devices_cli, models_cli, policy_cli, prompts_cli, staff_cli
+from edge_agent import calibrate_cli, devices_cli, models_cli, policy_cli, privacy_cli, prompts_cli, staff_cli
 from edge_agent.signals import leave
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.add_typer(models_cli.app, name="models")
 app.add_typer(calibrate_cli.app, name="calibrate")
 app.add_typer(devices_cli.app, name="devices")
 app.add_typer(policy_cli.app, name="policy")
+app.add_typer(privacy_cli.app, name="privacy")
 app.add_typer(prompts_cli.app, name="prompts")
 app.add_typer(staff_cli.app, name="staff")
 
@@ -196,6 +198,38 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
     except AgentSilent as exc:
         raise fail(str(exc)) from exc
     typer.echo(json.dumps(report, ensure_ascii=False) if as_json else "\n".join(status_lines(report)))
+
+
+@app.command()
+def bundle(
+    config: ConfigOption = DEFAULT_CONFIG,
+    out: Annotated[Path | None, typer.Option(help="Where it goes [edge-agent-bundle-TIME.tar.gz here].")] = None,
+) -> None:
+    """Pack what helpers need of this box, without secrets and without anything of people."""
+    from edge_agent.bundle import Bundle, secrets_of
+    from edge_agent.bundle_parts import collect
+    from edge_agent.city import versions
+    from edge_agent.doctor import examine
+    from edge_agent.privacy.faces import face_finder
+    from edge_agent.privacy.scan import found_in
+
+    fault, settings = "", Settings()
+    try:
+        settings = load_settings(config)
+    except SettingsError as exc:
+        fault = str(exc)
+    shows_face = face_finder()
+    packed = Bundle(secrets_of(settings), lambda data: found_in(data, shows_face))
+    sheet = [finding.to_dict() for finding in asyncio.run(examine(config))]
+    collect(packed, settings, fault, config, sheet, versions())
+    path = out or Path(f"edge-agent-bundle-{time.strftime('%Y%m%dT%H%M%S')}.tar.gz")
+    try:
+        packed.write(path)
+    except OSError as exc:
+        raise fail(f"{path}: 无法写入。 Cannot be written: {exc.strerror}") from exc
+    for name, why in packed.left_out.items():
+        typer.echo(f"- {name}: 未收入。 Left out: {why}")
+    typer.echo(f"{path}: 已打包，不含密钥和个人信息。 Packed, without secrets and without anything of people.")
 
 
 @app.command()

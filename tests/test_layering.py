@@ -73,6 +73,7 @@ def test_only_the_choosers_see_real_parts(path: Path) -> None:
     values = {"drivers.contract", "drivers.errors", "drivers.latest", "drivers.sound"} | {
         "drivers.readers.errors",
         "drivers.readers.health_code",
+        "drivers.readers.id_number",
     }
     assert seen <= values
 

@@ -104,7 +104,7 @@ async def wired(folder: Path) -> AsyncIterator[Place]:
         text = text.replace('driver = "lcus"', 'driver = "modbus-relay"\nlamp_channel = 2\npassage_input = 1')
         settings = parse_settings(text)
         outbox = await stack.enter_async_context(
-            Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=10_000_000, retention_s=86400)
+            Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=10_000_000)
         )
         directory = await stack.enter_async_context(Directory.opened(folder / "directory.db"))
         memory = await stack.enter_async_context(OrderMemory.opened(folder / "orders.db"))
