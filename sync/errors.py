@@ -27,6 +27,22 @@ class BrokerUntrusted(LinkError):
     """The broker's certificate is not one we trust; there is no fallback, so try slowly."""
 
 
+class AuthorityUntrusted(LinkError):
+    """The server of the authority is not the one the sheet names, or we are not the box it knows; nothing was sent."""
+
+
+class EnrolmentRefused(SyncError):
+    """The authority gives no certificate, and will not as things are; `reason` says what must change."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}: {remedy}")
+        self.reason = reason
+
+
+class EnrolmentPending(SyncError):
+    """Nobody has accepted the box yet: ask again later, with the same key."""
+
+
 class NoAnswer(SyncError):
     """The question went out and no answer came within its limit."""
 

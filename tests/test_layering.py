@@ -25,7 +25,7 @@ WORLD = {
     "onnxruntime": {"models/session.py"},
     "insightface": {"models/scrfd.py"},
     "miniaudio": {"drivers/sound.py", "config/prompts/build.py"},
-    "zxingcpp": {"drivers/readers/qr_camera.py"},
+    "zxingcpp": {"drivers/readers/qr_camera.py", "sync/platform/authority/sheet.py"},
 }
 LAZY = {"models/face.py", "models/scrfd.py", "sync/platform/stores.py"}  # and the command lines, one import a verb
 
