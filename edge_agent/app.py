@@ -57,11 +57,13 @@ from edge_agent.watch import Watch
 from models.face import make_detector
 from sync.broker import TlsFiles
 from sync.contract.signed import OrderKey, read_public_key
+from sync.edge.box_identity import BoxIdentity
 from sync.edge.directory import NEVER_S, Directory
 from sync.edge.link import CityLink, LinkSettings
 from sync.edge.order_memory import OrderMemory
 from sync.edge.orders import Orders
 from sync.edge.outbox import Outbox
+from sync.edge.renewal import Renewal
 
 
 class Sentinel:
@@ -127,6 +129,7 @@ class Sentinel:
             boot_id=clock.boot_id,
             parts=lambda: {part.name: part.health.state.value for part in self.parts},
         )
+        self.renewal = Renewal(BoxIdentity(Path(settings.box.data_dir) / "identity"), settings.platform.url)
         self.watch = Watch(
             camera=self.camera,
             thermometer=self.thermometer,
@@ -215,6 +218,7 @@ class Sentinel:
             self._start_reception(tasks)
             tasks.create_task(self.watch.run(), name="watch")
             tasks.create_task(self.link.run(), name="link")
+            tasks.create_task(self.renewal.run(), name="renewal")
             tasks.create_task(self.checkpoint.run(), name="checkpoint")
             tasks.create_task(self._note_cold_start(), name="cold start")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -77,6 +78,20 @@ def read_token(typed: str) -> str:
     if not _TOKEN.fullmatch(token):
         raise ValueError("口令应为 20 个字符（A-Z、2-7）。 A token has 20 characters of A-Z and 2-7")
     return token
+
+
+def to_basic(serial: str, token: str) -> str:
+    """The Authorization header of a box that shows its token (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{serial}:{token}".encode()).decode()
+
+
+def from_basic(header: str) -> tuple[str, str]:
+    """Serial and token in an Authorization header; ValueError when they are not in it."""
+    scheme, _, coded = header.partition(" ")
+    serial, colon, token = base64.b64decode(coded, validate=True).decode().partition(":")
+    if scheme.lower() != "basic" or not colon:
+        raise ValueError("this is no Basic authentication")
+    return serial, read_token(token)
 
 
 @dataclass(frozen=True, slots=True)

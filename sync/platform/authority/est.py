@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from aiohttp import BasicAuth, hdrs, web
+from aiohttp import hdrs, web
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
@@ -25,7 +25,7 @@ from sync.contract.enrolment import (
     SIMPLEENROLL,
     SIMPLEREENROLL,
     Reason,
-    read_token,
+    from_basic,
     refusal,
 )
 from sync.errors import EnrolmentPending, EnrolmentRefused
@@ -130,8 +130,7 @@ class EstServer:
 def _shown(request: web.Request) -> tuple[str, str]:
     """Serial and token of HTTP Basic authentication. Raises EnrolmentRefused."""
     try:
-        shown = BasicAuth.decode(request.headers.get(hdrs.AUTHORIZATION, ""), encoding="utf-8")
-        return shown.login, read_token(shown.password)
+        return from_basic(request.headers.get(hdrs.AUTHORIZATION, ""))
     except ValueError as exc:
         raise refusal(Reason.TOKEN_UNKNOWN) from exc
 
