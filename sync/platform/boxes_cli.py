@@ -101,6 +101,53 @@ def accept(name: Name, data: options.Data = options.DATA, as_json: options.AsJso
     typer.echo(msgspec.json.encode(said) if as_json else f"{name} 已接受 accepted ({box.serial})")
 
 
+@app.command()
+def revoke(
+    name: Name,
+    broker: Annotated[
+        str, typer.Option(help="where the platform's own programs come in, to end the connection of the box")
+    ] = "",
+    pid_file: Annotated[Path, typer.Option(help="of a mosquitto on this machine, to make it read the list")] = (
+        options.PID_FILE
+    ),
+    ca: options.Ca = None,
+    certificate: options.Certificate = None,
+    key: options.Key = None,
+    data: options.Data = options.DATA,
+) -> None:
+    """Take a box's certificates away: the brokers' lists are written anew, and the box is thrown out.
+
+    Ends with 1 when something of that is left to do, and says what.
+    """
+    from sync.broker import Broker, TlsFiles
+    from sync.files import replace_whole
+    from sync.platform.authority.certificates import CaFiles
+    from sync.platform.brokers.kick import kick, reload_mosquitto
+
+    files, left = CaFiles.below(data / "ca"), []
+    with options.plain_errors():
+        authority = files.load()
+        address = Broker.from_url(broker, TlsFiles(ca, certificate, key)) if broker else None
+        revoked, folders = _with_registry(data, lambda registry: registry.revoke(name))
+        listed = authority.revocations(revoked)
+        for path in (files.revoked, *(folder / "revoked.pem" for folder in folders)):
+            try:
+                replace_whole(path, listed, 0o644)
+            except OSError as exc:
+                left.append(f"名单未写入，请手工复制 not written, copy it by hand: {path}: {exc.strerror}")
+        if not reload_mosquitto(pid_file):
+            left.append("请让 broker 重读名单 make the broker read the list: systemctl reload mosquitto")
+        if address is not None:
+            asyncio.run(kick(address, name))
+        else:
+            left.append("已连接的设备仍在线 a box that is connected stays: give --broker to throw it out")
+    typer.echo(f"{name} 已吊销 revoked")
+    for line in left:
+        typer.echo(line, err=True)
+    if left:
+        raise typer.Exit(1)
+
+
 def _with_registry(data: Path, work: Callable[[Any], Awaitable[Any]]) -> Any:
     """What `work` returns, given the register in `data`."""
     from sync.platform.authority.registry import Registry

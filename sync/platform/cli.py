@@ -13,6 +13,7 @@ import typer
 
 from sync.platform import cli_options as options
 from sync.platform.boxes_cli import app as boxes_commands
+from sync.platform.broker_cli import app as broker_commands
 from sync.platform.ca_cli import app as ca_commands
 from sync.platform.directory_cli import app as directory_commands
 from sync.platform.ledger_cli import app as ledger_commands
@@ -32,6 +33,7 @@ app.add_typer(directory_commands, name="directory")
 app.add_typer(ledger_commands, name="ledger")
 app.add_typer(ca_commands, name="ca")
 app.add_typer(boxes_commands, name="boxes")
+app.add_typer(broker_commands, name="broker")
 
 
 @app.command()

@@ -37,6 +37,7 @@ _MENDABLE = (SyncError, OSError, ValueError)
 BROKER = "mqtt://127.0.0.1:1883"
 DISTRICT = "demo"
 DATA = Path("var/platform")
+PID_FILE = Path("/run/mosquitto/mosquitto.pid")
 LOG = "%(asctime)s %(levelname)s %(message)s"
 
 

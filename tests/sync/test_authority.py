@@ -155,7 +155,7 @@ async def test_a_rule_accepts_by_the_beginning_of_the_serial(tmp_path: Path) -> 
 async def test_a_revoked_box_gets_nothing_until_it_is_invited_again(here: Town) -> None:
     invitation, request = await here.invite(), request_of("SN-1")
     certificate = await enrol(here, invitation, request)
-    revoked = await here.registry.revoke("box-1")
+    revoked, _ = await here.registry.revoke("box-1")
     assert [number for number, _ in revoked] == [certificate.serial_number]
     assert await refused(here, invitation, request) == Reason.REVOKED
     await enrol(here, await here.invite(), request_of("SN-1"))
@@ -163,8 +163,8 @@ async def test_a_revoked_box_gets_nothing_until_it_is_invited_again(here: Town) 
 
 async def test_the_list_of_the_revoked_is_signed_and_does_not_run_out(here: Town) -> None:
     certificate = await enrol(here, await here.invite(), request_of("SN-1"))
-    here.files.write_revoked(here.authority, await here.registry.revoke("box-1"))
-    listed = x509.load_pem_x509_crl(here.files.revoked.read_bytes())
+    revoked, _ = await here.registry.revoke("box-1")
+    listed = x509.load_pem_x509_crl(here.authority.revocations(revoked))
     assert listed.is_signature_valid(here.authority.issuing.public_key())  # type: ignore[arg-type]
     assert listed.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
     assert listed.next_update_utc == here.authority.issuing.not_valid_after_utc

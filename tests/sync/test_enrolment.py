@@ -223,9 +223,10 @@ async def test_renewal_makes_before_it_breaks(home: Path, identity: BoxIdentity,
                 after = box.link.status()  # the trial did not touch the live connection
                 assert (after.since_s, after.reconnects) == (before.since_s, before.reconnects)
                 # The next connection uses the new files: the broker is told to refuse the old ones.
-                here.files.write_revoked(here.authority, [(first.serial_number, here.clock())])
+                revoked = tmp_path / "revoked.pem"
+                revoked.write_bytes(here.authority.revocations([(first.serial_number, here.clock())]))
                 broker.stop()
-                broker._extra += f"crlfile {here.files.revoked}\n"
+                broker._extra += f"crlfile {revoked}\n"
                 broker.start()
                 await eventually(lambda: _is(box.link.status().reconnects > 0 and box.link.status().connected))
     assert mode(identity.files.key) == 0o600

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sync.contract.topics import check_name
-from sync.files import replace_whole, write_new
+from sync.files import write_new
 
 PLATFORM = "platform"  # the name of the platform's own programs at the broker; no box may have it
 BOX_DAYS = 365
@@ -46,7 +46,7 @@ class CaFiles:
     root_key: Path
     issuing: Path
     issuing_key: Path
-    revoked: Path  # the list of revoked certificates, for the broker
+    revoked: Path  # the list of revoked certificates as it was last written
 
     @classmethod
     def below(cls, folder: Path) -> CaFiles:
@@ -73,9 +73,7 @@ class CaFiles:
             write_new(path, key_pem(key))
         for path, certificate in ((self.root, root), (self.issuing, issuing)):
             write_new(path, certificate.public_bytes(Encoding.PEM), 0o644)
-        authority = Authority(root, issuing, issuing_key)
-        self.write_revoked(authority, ())
-        return authority
+        return Authority(root, issuing, issuing_key)
 
     def load(self, now: Callable[[], datetime] | None = None) -> Authority:
         """The authority that lies here, with another clock where one is given. Raises OSError, ValueError."""
@@ -88,10 +86,6 @@ class CaFiles:
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != issuing.public_key():
             raise ValueError(f"{self.issuing_key} is not the key of {self.issuing}")
         return Authority(root, issuing, key, now or utc_now)
-
-    def write_revoked(self, authority: Authority, revoked: Iterable[tuple[int, datetime]]) -> None:
-        """The list for the broker, as a whole or not at all; `revoked` are serial numbers and when."""
-        replace_whole(self.revoked, authority.revocations(revoked), 0o644)
 
 
 class Authority:

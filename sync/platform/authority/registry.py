@@ -22,6 +22,7 @@ from sync.sqlite_thread import SqliteThread
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
+Revoked = list[tuple[int, datetime]]  # serial numbers of certificates, and when
 REGISTRY_MIGRATIONS = Migrations("boxes")
 TOKEN_LIMIT = timedelta(hours=24)
 _TOKEN_BYTES = 13  # 104 bits, 20 characters of base32 and a rest of 4 bits
@@ -61,6 +62,7 @@ class TokenEntry(msgspec.Struct, frozen=True):
 def create(db: Database) -> None:
     """Boxes, tokens as hashes, certificates."""
     db.conn.execute("CREATE TABLE about (url TEXT NOT NULL)")
+    db.conn.execute("CREATE TABLE broker (folder TEXT PRIMARY KEY) WITHOUT ROWID")
     db.conn.execute(
         "CREATE TABLE box (name TEXT PRIMARY KEY, serial TEXT NOT NULL UNIQUE, status TEXT NOT NULL,"
         " accepted_ahead INTEGER NOT NULL, request TEXT, certificate BLOB, certificate_key TEXT, expires_ms INTEGER)"
@@ -130,10 +132,17 @@ class Book:
         )
         return int(done.rowcount)
 
-    def revoked(self) -> list[tuple[int, datetime]]:
+    def revoked(self) -> Revoked:
         """Serial numbers of revoked certificates and when they were revoked."""
         rows = self._db.conn.execute("SELECT number, revoked_ms FROM certificate WHERE revoked_ms IS NOT NULL")
         return [(int(number, 16), _time(revoked_ms)) for number, revoked_ms in rows]
+
+    def brokers(self) -> list[Path]:
+        """Folders of broker configurations that hold a list of the revoked."""
+        return [Path(folder) for (folder,) in self._db.conn.execute("SELECT folder FROM broker ORDER BY folder")]
+
+    def broker_at(self, folder: Path) -> None:
+        self._do("INSERT OR IGNORE INTO broker VALUES (?)", str(folder))
 
     def url(self) -> str:
         """Where boxes enrol; ValueError when no authority was made here."""
@@ -216,13 +225,25 @@ class Registry:
 
         return await self.change(work)
 
-    async def revoke(self, name: str) -> list[tuple[int, datetime]]:
-        """Take everything from the box; returns all that is revoked now. ValueError when there is no such box."""
+    async def revoke(self, name: str) -> tuple[Revoked, list[Path]]:
+        """Take everything from the box. ValueError when there is no such box.
 
-        def work(book: Book) -> list[tuple[int, datetime]]:
+        Returns all that is revoked now, and the folders of brokers that must be told.
+        """
+
+        def work(book: Book) -> tuple[Revoked, list[Path]]:
             box = _known(book, name)
             book.put(msgspec.structs.replace(box, status=BoxStatus.REVOKED, accepted_ahead=False, request=None))
             book.revoke_certificates(name, self.now())
+            return book.revoked(), book.brokers()
+
+        return await self.change(work)
+
+    async def serve_broker(self, folder: Path) -> Revoked:
+        """From now on the list of the revoked in `folder` is kept up to date; returns what it begins with."""
+
+        def work(book: Book) -> Revoked:
+            book.broker_at(folder)
             return book.revoked()
 
         return await self.change(work)
