@@ -36,7 +36,8 @@ _ALERTS = {
     "HANDSHAKE_FAILURE": _NO_CERTIFICATE,
     "UNSUPPORTED_CERTIFICATE": "本机证书不是设备证书：请核对证书文件。"
     " Our certificate is not one of a client: check the certificate files",
-    "BAD_CERTIFICATE": "对方不接受本机证书：请重新登记本机。 It does not accept our certificate: enrol this box anew",
+    "BAD_CERTIFICATE": "对方不接受本机证书：请检查时钟，或重新登记本机。"
+    " It does not accept our certificate: check the clock, or enrol this box anew",
 }
 _PLAINTEXT = "对方没有使用 TLS：请核对端口。 It does not speak TLS: check the port"
 

@@ -47,7 +47,7 @@ def config(
     """
     from sync.files import replace_whole
     from sync.platform.authority.certificates import CaFiles
-    from sync.platform.authority.own import write_server
+    from sync.platform.authority.own import ends, write_server
     from sync.platform.authority.registry import Registry, Revoked
     from sync.platform.brokers import emqx, mosquitto
     from sync.platform.brokers.mosquitto import Ports
@@ -62,6 +62,7 @@ def config(
         ports = Ports(boxes[1], boxes[0], own[1], own[0])
         authority = CaFiles.below(data / "ca").load()
         write_server(authority, folder, "broker", host)
+        until = ends(folder / "broker.pem")
         texts = {"revoked.pem": authority.revocations(asyncio.run(revoked())).decode()}
         if kind is Kind.MOSQUITTO:
             texts["mosquitto.conf"] = mosquitto.config(folder, state.resolve(), pid_file, ports)
@@ -73,4 +74,4 @@ def config(
         if owner:
             shutil.chown(folder / "broker.key", owner)
     typer.echo("\n".join(str(folder / name) for name in (*texts, "ca.pem", "broker.pem", "broker.key")))
-    typer.echo("说明 read on: docs/broker.md")
+    typer.echo(f"有效期至 valid until: {until:%Y-%m-%d}\n说明 read on: docs/broker.md")

@@ -59,7 +59,7 @@ def issue(
     """Make a key with its certificate for the platform's own programs, or with --host for a server."""
     from sync.contract.topics import check_name
     from sync.platform.authority.certificates import CaFiles
-    from sync.platform.authority.own import write_platform, write_server
+    from sync.platform.authority.own import ends, write_platform, write_server
 
     with options.plain_errors():
         authority = CaFiles.below(data / "ca").load()
@@ -69,7 +69,8 @@ def issue(
             made = write_platform(authority, out)
         else:
             raise ValueError("boxes enrol themselves; give --host for a server, or the name platform")
-    typer.echo(f"{made.certificate}\n{made.key}\n{made.ca}")
+        until = ends(out / f"{name}.pem")
+    typer.echo(f"{made.certificate}\n{made.key}\n{made.ca}\n有效期至 valid until: {until:%Y-%m-%d}")
 
 
 @app.command()

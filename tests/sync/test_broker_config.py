@@ -285,7 +285,7 @@ async def test_an_expired_certificate(district: District) -> None:
 
 async def test_a_certificate_from_the_future(district: District) -> None:
     ahead = CaFiles.below(district.data / "ca").load(lambda: utc_now() + timedelta(days=30))
-    assert "CERTIFICATE" in await why_not(district.as_box("early", district.box("early", authority=ahead)))
+    assert "check the clock" in await why_not(district.as_box("early", district.box("early", authority=ahead)))
 
 
 async def test_a_certificate_of_another_authority(district: District, tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ async def test_a_broker_of_another_name(district: District) -> None:
 
 
 async def test_a_broker_whose_certificate_has_expired(district: District, tmp_path: Path) -> None:
-    past = CaFiles.below(district.data / "ca").load(lambda: utc_now() - timedelta(days=400))
+    past = CaFiles.below(district.data / "ca").load(lambda: utc_now() - timedelta(days=1900))
     files = write_server(past, tmp_path, "old", ["localhost"])
     async with tls_listener(files) as port:
         there = Broker.from_url(f"mqtts://localhost:{port}", district.box("punctual"))

@@ -25,7 +25,7 @@ from sync.files import write_new
 
 PLATFORM = "platform"  # the name of the platform's own programs at the broker; no box may have it
 BOX_DAYS = 365
-SERVER_DAYS = 365
+OWN_DAYS = 1825  # of the city's own servers and programs, which a forgotten date would end for everybody
 _ROOT_DAYS = 7305
 _ISSUING_DAYS = 3652
 _BACKDATED = timedelta(hours=1)  # for a box whose clock is a little behind
@@ -123,11 +123,11 @@ class Authority:
             raise ValueError(f"{PLATFORM} is the platform's own name at the broker")
         return self._client(name, key, days)
 
-    def platform(self, key: BoxKey, days: int = SERVER_DAYS) -> x509.Certificate:
+    def platform(self, key: BoxKey, days: int = OWN_DAYS) -> x509.Certificate:
         """A certificate for the platform's own programs."""
         return self._client(PLATFORM, key, days)
 
-    def server(self, hosts: Iterable[str], key: BoxKey, days: int = SERVER_DAYS) -> x509.Certificate:
+    def server(self, hosts: Iterable[str], key: BoxKey, days: int = OWN_DAYS) -> x509.Certificate:
         """A certificate for a server that is known by `hosts`, names or addresses; ValueError without one."""
         names = [_host(host) for host in hosts]
         if not names:

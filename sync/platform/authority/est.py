@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import logging
@@ -10,7 +9,6 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NoReturn
 
 from aiohttp import hdrs, web
 from cryptography import x509
@@ -29,15 +27,14 @@ from sync.contract.enrolment import (
     refusal,
 )
 from sync.errors import EnrolmentPending, EnrolmentRefused
-from sync.files import replace_whole
-from sync.platform.authority.certificates import Authority, key_pem, new_key
+from sync.platform.authority.certificates import Authority
 from sync.platform.authority.enroller import Enroller
+from sync.platform.authority.own import write_server
 
 log = logging.getLogger(__name__)
 
 _ANSWER_TYPE = f"{ANSWER_TYPE}; smime-type=certs-only"
 _STATUS = {Reason.BAD_REQUEST: 400, Reason.OTHER_NAME: 403, Reason.SAME_KEY: 400, Reason.REVOKED: 403}
-_RENEW_S = 86400.0
 # OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which Python does not name: whether an expired certificate may still ask is
 # decided by the enroller, by its rules, and everything else about it is checked here.
 _NO_CHECK_TIME = 0x200000
@@ -53,7 +50,7 @@ class EstServer:
         self._enroller = enroller
         self._hosts = hosts
         self._retry_after_s = retry_after_s
-        self._certificate, self._key, self._chain = folder / "est.pem", folder / "est.key", folder / "chain.pem"
+        self._folder = folder
 
     @asynccontextmanager
     async def served(self, host: str, port: int) -> AsyncIterator[int]:
@@ -69,36 +66,20 @@ class EstServer:
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()
         try:
-            context = self._context()
-            await web.TCPSite(runner, host, port, ssl_context=context).start()
-            async with asyncio.TaskGroup() as group:
-                renewing = group.create_task(self._keep_certificate(context), name="est: certificate")
-                yield runner.addresses[0][1]
-                renewing.cancel()
+            await web.TCPSite(runner, host, port, ssl_context=self._context()).start()
+            yield runner.addresses[0][1]
         finally:
             await runner.cleanup()
 
     def _context(self) -> ssl.SSLContext:
-        replace_whole(self._chain, self._authority.chain_pem(), 0o644)
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self._chain)
+        """With a certificate of its own from this start on."""
+        files = write_server(self._authority, self._folder, "est", self._hosts)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=files.ca)
+        context.load_cert_chain(self._folder / "est.pem", files.key)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.verify_mode = ssl.CERT_OPTIONAL  # a box that comes for the first time has a token instead
         context.verify_flags |= _NO_CHECK_TIME
-        self._new_certificate(context)
         return context
-
-    def _new_certificate(self, context: ssl.SSLContext) -> None:
-        key = new_key()
-        certificate = self._authority.server(self._hosts, key.public_key())
-        replace_whole(self._key, key_pem(key))
-        replace_whole(self._certificate, certificate.public_bytes(Encoding.PEM) + self._authority.chain_pem(), 0o644)
-        context.load_cert_chain(self._certificate, self._key)
-
-    async def _keep_certificate(self, context: ssl.SSLContext) -> NoReturn:
-        """A server that runs for years never shows an old certificate: connections from here on see the new one."""
-        while True:
-            await asyncio.sleep(_RENEW_S)
-            self._new_certificate(context)
 
     async def _ca_certificates(self, _request: web.Request) -> web.Response:
         return _certificates([self._authority.root])

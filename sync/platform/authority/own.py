@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -24,6 +25,11 @@ def write_platform(authority: Authority, folder: Path) -> TlsFiles:
     """A new key and certificate for the platform's own programs, in place of those before. Raises OSError."""
     key = new_key()
     return _write(authority, folder, PLATFORM, key, authority.platform(key.public_key()))
+
+
+def ends(certificate: Path) -> datetime:
+    """When the certificate in a PEM file ends. Raises OSError, ValueError."""
+    return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
 
 
 def _write(
