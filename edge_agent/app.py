@@ -45,11 +45,13 @@ from edge_agent.view.kept import view_of
 from edge_agent.voice import Voice
 from edge_agent.watch import Watch
 from models.face import make_detector
+from sync.edge.box_identity import BoxIdentity
 from sync.edge.directory import Directory
 from sync.edge.link import CityLink
 from sync.edge.order_memory import OrderMemory
 from sync.edge.orders import Orders
 from sync.edge.outbox import Outbox
+from sync.edge.renewal import Renewal
 
 
 class Sentinel:
@@ -91,6 +93,7 @@ class Sentinel:
             boot_id=clock.boot_id,
             parts=lambda: {part.name: part.health.state.value for part in devices.parts},
         )
+        self.renewal = Renewal(BoxIdentity(data_dir / "identity"), settings.platform.url)
         self.watch = Watch(
             camera=devices.camera,
             thermometer=devices.thermometer,
@@ -174,6 +177,7 @@ class Sentinel:
             tasks.create_task(self.forgetting.run(), name="forgetting")
             tasks.create_task(self.watch.run(), name="watch")
             tasks.create_task(self.link.run(), name="link")
+            tasks.create_task(self.renewal.run(), name="renewal")
             tasks.create_task(self.checkpoint.run(), name="checkpoint")
             tasks.create_task(self._note_cold_start(), name="cold start")
 

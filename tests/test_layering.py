@@ -29,7 +29,7 @@ WORLD = {
     "insightface": {"models/scrfd.py"},
     "miniaudio": {"drivers/sound.py", "config/prompts/build.py"},
     "soundfile": {"drivers/opus.py"},
-    "zxingcpp": {"drivers/readers/qr_camera.py"},
+    "zxingcpp": {"drivers/readers/qr_camera.py", "sync/platform/authority/sheet.py"},
 }
 LAZY = {"models/face.py", "models/scrfd.py", "sync/platform/stores.py"}  # and the command lines, one import a verb
 

@@ -54,6 +54,7 @@ class Home:
     directory: Directory
     orders: Orders | None  # None: no key to check signatures with, so the signed lanes are not listened to
     parts: Callable[[], Mapping[str, str]]
+    certificate_days: Callable[[], float | None]  # left of our certificate
     started_s: float  # monotonic
 
     def topic(self, lane: Lane) -> Topic:
@@ -85,6 +86,7 @@ class Home:
             ),
             directory=DirectoryHealth(freshness, age_s if age_s < NEVER_S else None, self.directory.cursor),
             parts={**self.parts(), "disk": "full" if outbox.disk_full else "ok"},
+            certificate_days=self.certificate_days(),
         )
 
 
