@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from config.catalogue import load_catalogue
+from config.credentials import secret_path
 from config.errors import SettingsError
 from config.settings import Settings
 from drivers.camera import make_camera
@@ -101,7 +102,7 @@ class Sentinel:
         own_policy = load_policy(Path(settings.policy.file) if settings.policy.file else None)
         policies = PolicyBook(own_policy, Path(settings.box.data_dir) / "policy.json")
         self.provider = make_code_provider(settings.reader.providers)
-        self.community_key = read_community_key(Path(settings.directory.community_key_file))
+        self.community_key = read_community_key(secret_path(settings.directory.community_key_file))
         detector = make_detector(
             settings.vision.detector,
             size=settings.vision.size,
@@ -196,7 +197,7 @@ class Sentinel:
             status.report,
             more=(
                 TouchRoutes(self.board.choose_language, StaffCall(self.board, ledger, clock, announcer).call),
-                StaffRoutes(desk, PinLock(Path(settings.staff.pin_hash_file))),
+                StaffRoutes(desk, PinLock(secret_path(settings.staff.pin_hash_file))),
             ),
         )
 
@@ -320,7 +321,9 @@ def link_settings(settings: Settings) -> LinkSettings:
     """What the link needs of the settings."""
     platform, box = settings.platform, settings.box
     secure = platform.url.startswith("mqtts://")
-    files = TlsFiles(ca=Path(platform.ca_file), certificate=Path(platform.cert_file), key=Path(platform.key_file))
+    files = TlsFiles(
+        ca=Path(platform.ca_file), certificate=Path(platform.cert_file), key=secret_path(platform.key_file)
+    )
     return LinkSettings(url=platform.url, district=box.district, box=box.name, tls=files if secure else TlsFiles())
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import logging
 import sys
 import tempfile
-from collections.abc import Iterator
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,10 +56,11 @@ def read_settings(path: Path) -> Settings:
 @app.command()
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run this sentinel until it is stopped."""
-    from edge_agent.main import MENDABLE, run_sentinel
+    from edge_agent.main import MENDABLE, leaves, run_sentinel
     from edge_agent.signals import until_signalled
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    faulthandler.enable()  # where every thread stands when the watchdog ends it
     settings = read_settings(config)
     try:
         asyncio.run(until_signalled(run_sentinel(settings)))
@@ -70,15 +71,6 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
         if mendable is None or bugs is not None:
             raise
         raise fail("\n".join(map(str, leaves(mendable))), 2) from group
-
-
-def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """The exceptions inside a group of groups."""
-    for inner in group.exceptions:
-        if isinstance(inner, BaseExceptionGroup):
-            yield from leaves(inner)
-        else:
-            yield inner
 
 
 @app.command()

@@ -22,6 +22,7 @@ from edge_agent.kiosk.stream import stream_views
 
 PAGE_DIR = Path(__file__).parent / "page"
 CLOSE_S = 0.2
+IDLE_S = 1.0  # the event loop gives the answers; the task only holds the address
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -69,7 +70,8 @@ class Kiosk:
         await runner.setup()
         try:
             await self._listen(runner)
-            await asyncio.Event().wait()  # for ever
+            while True:
+                await asyncio.sleep(IDLE_S)
         finally:
             await runner.cleanup()
 
