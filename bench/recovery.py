@@ -31,12 +31,13 @@ from tests.agent.town import settings_text
 ROOT = Path(__file__).parents[1]
 UNIT = (ROOT / "systemd" / "edge-agent.service").read_text(encoding="utf-8")
 PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
+SETTLED_S = 5.0  # until the agent said that it is ready
 HARMLESS_S = 45.0  # a thread whose stop is not noticed for so long is one that nobody waits for
 
 
 def unit(key: str) -> float:
     """A number of seconds in the unit file."""
-    [value] = re.findall(rf"^{key}=(\d+)$", UNIT, flags=re.M)
+    [value] = re.findall(rf"^{key}=([0-9.]+)$", UNIT, flags=re.M)
     return float(value)
 
 
@@ -130,11 +131,12 @@ def measure(manager: Manager) -> None:
         os.kill(pid, signal.SIGKILL)
         killed.append(manager.until_serving(pid) or 0.0)
     print(f"kill -9: serving again after {statistics.median(killed):.1f} s, at most {max(killed):.1f} s", flush=True)
+    time.sleep(SETTLED_S)
     pid = manager.agent.pid
     os.kill(pid, signal.SIGSTOP)
     print(f"the whole process stopped: {manager.until_serving(pid):.1f} s", flush=True)
     for nth in range(1, len(threads(manager.agent.pid))):
-        time.sleep(5)
+        time.sleep(SETTLED_S)
         pid = manager.agent.pid
         held = threads(pid)[nth]
         # ptrace belongs to the thread that asked for it, which is this one

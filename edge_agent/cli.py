@@ -177,6 +177,36 @@ def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
         raise typer.Exit(1)
 
 
+RootOption = Annotated[Path, typer.Option(help="File system of the box.")]
+ApplyOption = Annotated[bool, typer.Option("--apply", help="Do it; else only say what would be done.")]
+
+
+@app.command()
+def install(
+    wheelhouse: Annotated[Path, typer.Option(help="Folder made by make wheelhouse.")] = Path(
+        "/usr/share/edge-agent/wheelhouse"
+    ),
+    root: RootOption = Path("/"),
+    for_real: ApplyOption = False,
+) -> None:
+    """Make this box a sentinel: user, environment, settings, units; a rehearsal without --apply."""
+    from edge_agent.installer import __main__ as installer
+
+    raise typer.Exit(installer.install(root, wheelhouse, for_real=for_real))
+
+
+@app.command()
+def uninstall(
+    purge: Annotated[bool, typer.Option("--purge", help="Settings, secrets and records too.")] = False,
+    root: RootOption = Path("/"),
+    for_real: ApplyOption = False,
+) -> None:
+    """Take the agent off this box; a rehearsal without --apply."""
+    from edge_agent.installer import __main__ as installer
+
+    raise typer.Exit(installer.uninstall(root, purge=purge, for_real=for_real))
+
+
 @app.command()
 def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Ask the running agent how it is."""
