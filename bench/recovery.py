@@ -26,6 +26,7 @@ from drivers.simulated.gate import SimulatedRelay
 from drivers.simulated.street import Street
 from drivers.simulated.wire import PtyWire
 from edge_agent.asking import AgentSilent, ask_agent
+from edge_agent.starts import FILE
 from tests.agent.town import settings_text
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +52,7 @@ class Manager:
         self._address = str(folder / "notify")
         self._ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._ear.bind(self._address)
+        self._starts = folder / "agent" / FILE
         self._log = (folder / "agent.log").open("ab")
         self.stopped: int | None = None  # a thread that is being held
         self.bitten = 0
@@ -59,6 +61,7 @@ class Manager:
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "NOTIFY_SOCKET": self._address, "PYTHONPATH": str(ROOT)}
+        self._starts.unlink(missing_ok=True)  # stands for the healthy minute between two faults: no safe mode here
         return subprocess.Popen(self._command, env=environment, stderr=self._log)
 
     def run(self, done: threading.Event) -> None:

@@ -74,6 +74,7 @@ class Sentinel:
         figures, clock = Figures(), WallClock()
         self.figures = figures
         self.outbox = outbox
+        self.directory = directory
         self.camera = make_camera(
             source=settings.camera.source,
             width=settings.camera.width,

@@ -19,7 +19,7 @@ from edge_agent.steps import loops
 
 LOOK_EVERY_S = 1.0
 LIMIT = 20  # looks without a step: longer than any answer of the broker is waited for
-FOREVER = 1 << 62
+_LAST = "kiosk"  # with the screen the agent is ready: whatever else there is started before or with it
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Watchdog:
         self._stuck: tuple[str, ...] = ()
 
     async def run(self) -> None:
-        """Watch until cancelled; says READY with the first look that finds the loops there."""
+        """Watch until cancelled; says READY with the first look that finds the screen served."""
         try:
             while True:
                 await asyncio.sleep(LOOK_EVERY_S)
@@ -98,6 +98,6 @@ class Watchdog:
                 _LOG.warning("watchdog: every loop moves again")
         if not stuck:
             self._notifier.say("WATCHDOG=1")
-        if not self._ready and self._seen:
+        if not self._ready and any(task.get_name() == _LAST for task in self._seen):
             self._ready = True
             self._notifier.say("READY=1", f"STATUS={self._status}, {len(self._seen)} loops")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edge_agent.installer.files import remove_folders
+from edge_agent.installer.files import made_folders, remove_folders
 from edge_agent.installer.step import Step, run
 
 _DATABASES = ("passwd", "group", "shadow", "gshadow")
+_TOUCHED = (*_DATABASES, *(f"{name}-" for name in _DATABASES), ".pwd.lock")
 
 
 class Accounts(Step):
@@ -32,7 +33,7 @@ class Accounts(Step):
 
     def do(self) -> None:
         """Have systemd-sysusers make what is missing."""
-        for name in _DATABASES:
+        for name in _TOUCHED:
             path = self._root / "etc" / name
             self._before[path] = (path.read_bytes(), path.stat()) if path.exists() else None
         run("systemd-sysusers", f"--root={self._root}", self._declared)
@@ -59,6 +60,7 @@ class Folders(Step):
         self._declared = declared
         self._root = root
         self._before: list[tuple[Path, os.stat_result | None]] = []
+        self._made: list[Path] = []
 
     def is_done(self) -> bool:
         """Whether everything has the right owner and mode."""
@@ -78,6 +80,8 @@ class Folders(Step):
     def do(self) -> None:
         """Have systemd-tmpfiles make them."""
         self._before = [(path, path.stat() if path.exists() else None) for _, path, *_ in self._lines()]
+        for path, _ in self._before:
+            self._made += made_folders(path.parent)
         run("systemd-tmpfiles", f"--root={self._root}", "--create", self._declared)
 
     def undo(self) -> None:
@@ -88,6 +92,7 @@ class Folders(Step):
             elif path.exists():
                 os.chown(path, before.st_uid, before.st_gid)
                 path.chmod(before.st_mode & 0o7777)
+        remove_folders(self._made)
 
     def _lines(self) -> list[tuple[str, Path, int, str, str]]:
         words = [line.split() for line in self._declared.read_text(encoding="utf-8").splitlines()]

@@ -41,7 +41,7 @@ class Reload(Step):
         run("systemctl", "try-restart", AGENT)
 
     def undo(self) -> None:
-        """Tell them again, once the files are back: this is the last step, so it is for whoever comes next."""
+        """Nothing: it is the last step, and what systemd has read does no harm."""
         return
 
     def _look(self) -> list[int | None]:

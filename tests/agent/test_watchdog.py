@@ -132,7 +132,7 @@ async def test_some_loops_may_stand_still_for_longer_and_tasks_without_a_name_fo
 
 async def test_it_says_that_it_is_ready_beats_and_says_that_it_stops(systemd: Systemd) -> None:
     count_steps(asyncio.get_running_loop())
-    mover = asyncio.create_task(move(), name="mover")
+    mover = asyncio.create_task(move(), name="kiosk")
     dog = asyncio.create_task(Watchdog(Notifier(systemd.address), "running").run(), name="watchdog")
     assert await systemd.hears() == ["WATCHDOG=1"]
     assert await systemd.hears() == ["READY=1", "STATUS=running, 1 loops"]
