@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -210,17 +211,26 @@ def test_starts_are_counted_over_processes_forgiven_and_tried_once_more(tmp_path
     assert Starts(tmp_path).begin() == Bad()
 
 
-async def test_safe_mode_shows_itself_opens_no_device_and_ends_to_try_again(tmp_path: Path) -> None:
+async def test_safe_mode_shows_itself_and_opens_no_device(tmp_path: Path) -> None:
     settings = parse_settings(settings_text(tmp_path, "http://127.0.0.1:9/"))
-    mode = asyncio.create_task(SafeMode(settings, "[gate] port is wrong").run(retry_after_s=3.0))
-    async with asyncio.timeout(20):
-        assert await answers(settings.kiosk.port, 10)
-        report = await asyncio.to_thread(ask_agent, settings.kiosk.host, settings.kiosk.port)
-        await mode
+    mode = asyncio.create_task(SafeMode(settings, "[gate] port is wrong").run())
+    assert await answers(settings.kiosk.port, 30)
+    report: dict[str, Any] = {"link": None}
+    async with asyncio.timeout(30):
+        while report["link"] is None:  # the screen is there before the ledger is open
+            report = await asyncio.to_thread(ask_agent, settings.kiosk.host, settings.kiosk.port)
     assert report["view"]["stage"] == "out_of_service"
+    assert report["view"]["parts"] == []
     assert report["safe_mode"] == "[gate] port is wrong"
     assert report["link"]["connected"] is False
     assert status_lines(report)[0].startswith("safe mode 安全模式")
+    mode.cancel()
+    await asyncio.gather(mode, return_exceptions=True)
+
+
+async def test_safe_mode_ends_to_try_the_whole_agent_again(tmp_path: Path) -> None:
+    settings = parse_settings(settings_text(tmp_path, "http://127.0.0.1:9/"))
+    await SafeMode(settings, "TypeError").run(retry_after_s=0.01)
 
 
 async def test_ten_bad_starts_lead_to_safe_mode(tmp_path: Path, systemd: Systemd) -> None:
