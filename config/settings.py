@@ -150,7 +150,7 @@ class Arrival(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How people are looked up."""
 
-    community_key_file: str = "/etc/edge-agent/community.key"
+    community_key_file: str = "credential:community.key"
     query_budget_ms: Annotated[int, Meta(ge=50, le=3000)] = 300
 
 
@@ -178,7 +178,7 @@ class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Privacy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How personal data are sealed on the disk; the key file is made once and must not lie with the data."""
 
-    key_file: Annotated[str, Meta(min_length=1)] = "/etc/edge-agent/at-rest.key"
+    key_file: Annotated[str, Meta(min_length=1)] = "credential:at-rest.key"
     algorithm: Literal["aes-256-gcm", "sm4-gcm"] = "aes-256-gcm"
 
 
@@ -200,7 +200,7 @@ class Kiosk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Staff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may use the staff view: `edge-agent staff set-pin` writes the file; without it nobody may."""
 
-    pin_hash_file: str = "/etc/edge-agent/staff.pin"
+    pin_hash_file: str = "credential:staff.pin"
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

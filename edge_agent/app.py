@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
 
 from config.catalogue import load_catalogue
+from config.credentials import secret_path
 from config.settings import Settings
 from drivers.readers.health_code import make_code_provider
 from drivers.readers.qr_camera import QrCamera
 from edge_agent.act import Actor
 from edge_agent.board import Board
-from edge_agent.box_files import make_data_dir, read_community_key, signing_key
+from edge_agent.box_files import read_community_key, signing_key
 from edge_agent.calibration import calibrated
 from edge_agent.checkpoint import Checkpoint
 from edge_agent.city import link_settings, link_view, versions
@@ -35,33 +36,31 @@ from edge_agent.policy import load_policy
 from edge_agent.policy_book import PolicyBook
 from edge_agent.presence import Presence
 from edge_agent.privacy.forgetting import Forgetting
-from edge_agent.privacy.key_file import sealer_of
 from edge_agent.sight import Sight
 from edge_agent.staff_call import StaffCall
 from edge_agent.staff_desk import StaffDesk
 from edge_agent.staff_pin import PinLock
 from edge_agent.status import Status
+from edge_agent.stores import Stores, opened_stores
 from edge_agent.view.kept import view_of
 from edge_agent.voice import Voice
 from edge_agent.watch import Watch
 from models.face import make_detector
 from sync.edge.box_identity import BoxIdentity
-from sync.edge.directory import Directory
 from sync.edge.link import CityLink
-from sync.edge.order_memory import OrderMemory
 from sync.edge.orders import Orders
-from sync.edge.outbox import Outbox
 from sync.edge.renewal import Renewal
 
 
 class Sentinel:
     """One box, whole: every part is made here, opened by `opened` and run by `run`."""
 
-    def __init__(self, settings: Settings, outbox: Outbox, directory: Directory, memory: OrderMemory) -> None:
+    def __init__(self, settings: Settings, stores: Stores) -> None:
+        outbox, directory = stores.outbox, stores.directory
         data_dir = Path(settings.box.data_dir)
         figures, clock, catalogue = Figures(), WallClock(), load_catalogue()
-        self.figures, self.clock, self.outbox = figures, clock, outbox
-        self.community_key = read_community_key(Path(settings.directory.community_key_file))
+        self.figures, self.clock, self.outbox, self.directory = figures, clock, outbox, directory
+        self.community_key = read_community_key(secret_path(settings.directory.community_key_file))
         self.provider = make_code_provider(settings.reader.providers)
         self.devices = devices = Devices.of(settings)
         detector = make_detector(
@@ -138,7 +137,7 @@ class Sentinel:
             report=status.report,
         )
         if (key := signing_key(settings)) is not None:
-            self.link.listen_to(Orders(memory, key, here.hands()))
+            self.link.listen_to(Orders(stores.memory, key, here.hands()))
         desk = StaffDesk(
             outbox=outbox,
             ledger=ledger,
@@ -158,7 +157,7 @@ class Sentinel:
             status.report,
             more=(
                 TouchRoutes(board.choose_language, StaffCall(board, ledger, clock, self.voice.announcer).call),
-                StaffRoutes(desk, PinLock(Path(settings.staff.pin_hash_file))),
+                StaffRoutes(desk, PinLock(secret_path(settings.staff.pin_hash_file))),
             ),
         )
 
@@ -202,17 +201,5 @@ class Sentinel:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Sentinel]:
     """One sentinel with its stores open. Raises SettingsError, DriverError or ModelError before anything runs."""
-    data_dir = make_data_dir(Path(settings.box.data_dir))
-    sealer = sealer_of(settings)
-    async with AsyncExitStack() as stack:
-        outbox = await stack.enter_async_context(
-            Outbox.opened(
-                data_dir / "ledger.db",
-                box=settings.box.name,
-                budget_bytes=settings.ledger.budget_mb * 1_000_000,
-                sealer=sealer,
-            )
-        )
-        directory = await stack.enter_async_context(Directory.opened(data_dir / "directory.db", sealer=sealer))
-        memory = await stack.enter_async_context(OrderMemory.opened(data_dir / "orders.db"))
-        yield Sentinel(settings, outbox, directory, memory)
+    async with opened_stores(settings) as stores:
+        yield Sentinel(settings, stores)

@@ -43,6 +43,12 @@ def ask_agent(host: str, port: int) -> dict[str, Any]:
 
 def status_lines(report: dict[str, Any]) -> list[str]:
     """The report as lines for people."""
+    if why := report.get("safe_mode"):
+        connected = report["link"] is not None and report["link"]["connected"]
+        return [
+            f"safe mode 安全模式: no device is open; the last start failed: {why}",
+            f"platform   {'connected' if connected else 'not connected'}",
+        ]
     view, outbox, link = report["view"], report["outbox"], report["link"]
     lines = [f"stage      {view['stage']}, {view['passages']} passages since the start {report['up_s']:.0f} s ago"]
     lines += [f"{part['name']:<10} {part['state']} {part['detail']}".rstrip() for part in view["parts"]]

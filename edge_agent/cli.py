@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import logging
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,10 +58,11 @@ def read_settings(path: Path) -> Settings:
 @app.command()
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run this sentinel until it is stopped."""
-    from edge_agent.main import MENDABLE, run_sentinel
+    from edge_agent.main import MENDABLE, leaves, run_sentinel
     from edge_agent.signals import until_signalled
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    faulthandler.enable()  # where every thread stands when the watchdog ends it
     settings = read_settings(config)
     try:
         asyncio.run(until_signalled(run_sentinel(settings)))
@@ -72,15 +73,6 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
         if mendable is None or bugs is not None:
             raise
         raise fail("\n".join(map(str, leaves(mendable))), 2) from group
-
-
-def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """The exceptions inside a group of groups."""
-    for inner in group.exceptions:
-        if isinstance(inner, BaseExceptionGroup):
-            yield from leaves(inner)
-        else:
-            yield inner
 
 
 @app.command()
@@ -185,6 +177,36 @@ def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
             typer.echo(finding.line())
     if not all(finding.passed for finding in sheet):
         raise typer.Exit(1)
+
+
+RootOption = Annotated[Path, typer.Option(help="File system of the box.")]
+ApplyOption = Annotated[bool, typer.Option("--apply", help="Do it; else only say what would be done.")]
+
+
+@app.command()
+def install(
+    wheelhouse: Annotated[Path, typer.Option(help="Folder made by make wheelhouse.")] = Path(
+        "/usr/share/edge-agent/wheelhouse"
+    ),
+    root: RootOption = Path("/"),
+    for_real: ApplyOption = False,
+) -> None:
+    """Make this box a sentinel: user, environment, settings, units; a rehearsal without --apply."""
+    from edge_agent.installer import __main__ as installer
+
+    raise typer.Exit(installer.install(root, wheelhouse, for_real=for_real))
+
+
+@app.command()
+def uninstall(
+    purge: Annotated[bool, typer.Option("--purge", help="Settings, secrets and records too.")] = False,
+    root: RootOption = Path("/"),
+    for_real: ApplyOption = False,
+) -> None:
+    """Take the agent off this box; a rehearsal without --apply."""
+    from edge_agent.installer import __main__ as installer
+
+    raise typer.Exit(installer.uninstall(root, purge=purge, for_real=for_real))
 
 
 @app.command()

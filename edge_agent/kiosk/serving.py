@@ -11,6 +11,7 @@ from edge_agent.kiosk.errors import KioskError
 from edge_agent.kiosk.guard import add_headers, host_check
 
 CLOSE_S = 0.2
+IDLE_S = 1.0  # the event loop gives the answers; the task only holds the address
 
 
 def guarded(host: str) -> web.Application:
@@ -26,7 +27,8 @@ async def serve(application: web.Application, host: str, port: int) -> None:
     await runner.setup()
     try:
         await _listen(runner, host, port)
-        await asyncio.Event().wait()  # for ever
+        while True:
+            await asyncio.sleep(IDLE_S)
     finally:
         await runner.cleanup()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 
@@ -12,6 +11,7 @@ from sync.edge.directory import Directory
 from sync.edge.outbox import Outbox
 from sync.edge.retention import Retention
 from sync.errors import StoreFailed
+from sync.waiting import rest
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Forgetting:
                 await self.forget()
             except StoreFailed as exc:
                 log.warning("what is past its retention was not deleted, tried again in an hour: %s", exc)
-            await asyncio.sleep(_EVERY_S)
+            await rest(_EVERY_S)
 
     async def forget(self) -> None:
         """Forget what is past its time now. Raises StoreFailed."""

@@ -145,6 +145,10 @@ class Directory:
             return Lookup(LookupOutcome.FAILED, None, freshness, age_s, "none")
         return Lookup(answer.outcome, answer.status, Freshness.FRESH, 0.0, "platform")
 
+    async def touch(self) -> None:
+        """Return as soon as the thread that looks people up is free."""
+        await self._reader.run(lambda _: None)
+
     def request(self) -> DirectoryRequest:
         """What to ask the platform for now."""
         return DirectoryRequest(self._position.generation, self._position.cursor, packed=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from sync.edge.est import Est
 from sync.edge.knock import knock
 from sync.errors import LinkRefused, SyncError, UnsafeLink
 from sync.reconnect import Retry
+from sync.waiting import rest
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Renewal:
                 tries += 1
             else:
                 tries = 0
-            await asyncio.sleep(min(max(wait_s, 0.0), _LOOK_S))
+            await rest(min(max(wait_s, 0.0), _LOOK_S))
 
     def due_in(self) -> timedelta:
         """How long until the certificate is to be renewed; negative afterwards. Raises UnsafeLink, OSError."""

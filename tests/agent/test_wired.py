@@ -19,6 +19,7 @@ from drivers.simulated.street import Street
 from drivers.simulated.wire import PtyWire
 from edge_agent.app import Sentinel
 from edge_agent.board import Stage, View
+from edge_agent.stores import Stores
 from sync.contract.health import Colour, HealthStatus, LookupOutcome, TestResult
 from sync.contract.identity import person_key
 from sync.contract.messages import Answer
@@ -108,7 +109,7 @@ async def wired(folder: Path) -> AsyncIterator[Place]:
         )
         directory = await stack.enter_async_context(Directory.opened(folder / "directory.db"))
         memory = await stack.enter_async_context(OrderMemory.opened(folder / "orders.db"))
-        sentinel = Sentinel(settings, outbox, directory, memory)
+        sentinel = Sentinel(settings, Stores(outbox, directory, memory))
         directory.ask = everybody_is_well
         running = [asyncio.create_task(work.run()) for work in (street, board, cards, sentinel)]
         place = Place(street, sentinel, outbox, directory, cards, board)
