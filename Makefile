@@ -8,7 +8,7 @@ ARCH ?= amd64
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: help demo test check lint types unit faults wheel wheelhouse deb lock clean system-run system-test
+.PHONY: help demo test check lint types unit fuzz faults wheel wheelhouse deb lock clean system-run system-test
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## /  \1\t/p' Makefile | expand -t 14
@@ -30,6 +30,9 @@ types: ## static types
 
 unit: ## tests with coverage
 	$(BIN)/pytest -q --cov --cov-report=term:skip-covered
+
+fuzz: $(VENV)/.dev ## a million damaged inputs for every parser of the drivers, a quarter of an hour
+	$(BIN)/python -m bench.parsers --inputs 1000000
 
 faults: system-test $(VENV)/.dev ## the fault suite in its long form, hours
 	FAULT_ROUNDS=100 DIRECTORY_HISTORIES=10000 $(BIN)/pytest -q --timeout 14400 tests/faults tests/sync/test_directory.py
