@@ -17,6 +17,7 @@ CHOOSERS = {
     "edge_agent/black_body.py",
     "edge_agent/devices_cli.py",
     "edge_agent/prompts_cli.py",
+    "edge_agent/provision_cli.py",
     "edge_agent/view/live.py",
     "edge_agent/view/sensor.py",
 }
