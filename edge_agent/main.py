@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from config.errors import SettingsError
@@ -20,12 +20,14 @@ from edge_agent.steps import count_steps
 from edge_agent.wanted_settings import as_wanted
 from edge_agent.watchdog import LIMIT, LOOK_EVERY_S, Notifier, Watchdog
 from models.errors import ModelError
-from sync.errors import StoreFailed, SyncError
+from sync.errors import SyncError
 
 # What somebody can put right: told in a sentence, not as a traceback.
 MENDABLE = (SettingsError, DriverError, ModelError, SyncError, KioskError)
 
-_TOUCH_EVERY_S = 5.0
+Touch = Callable[[], Awaitable[None]]
+
+_TOUCH_EVERY_S = 1.0
 # These two wait for what they say to be over.
 _PLAYING = LIMIT + int(LONGEST_S / LOOK_EVERY_S)
 _SLOW = {"emergencies": _PLAYING, "broadcasts": _PLAYING}
@@ -62,7 +64,7 @@ async def _run_safely(settings: Settings, starts: Starts, before: Bad) -> None:
 
 
 @asynccontextmanager
-async def _watched(status: str, files: Mapping[str, Callable[[], Awaitable[object]]]) -> AsyncIterator[None]:
+async def _watched(status: str, files: Mapping[str, Touch]) -> AsyncIterator[None]:
     """Watch every loop, and that `files` answer: nobody may need them for hours, and the next person does."""
     async with asyncio.TaskGroup() as tasks:
         watchdog = Watchdog(Notifier.from_environment(), status, _SLOW)
@@ -75,14 +77,13 @@ async def _watched(status: str, files: Mapping[str, Callable[[], Awaitable[objec
                 task.cancel()
 
 
-def _files_of(sentinel: Sentinel) -> dict[str, Callable[[], Awaitable[object]]]:
-    return {"ledger file": sentinel.outbox.status, "directory file": sentinel.directory.touch}
+def _files_of(sentinel: Sentinel) -> dict[str, Touch]:
+    return {"ledger file": sentinel.outbox.touch, "directory file": sentinel.directory.touch}
 
 
-async def _touch(touch: Callable[[], Awaitable[object]]) -> None:
+async def _touch(touch: Touch) -> None:
     while True:
-        with suppress(StoreFailed):  # an error is an answer; whoever needs the file deals with it
-            await touch()
+        await touch()
         await asyncio.sleep(_TOUCH_EVERY_S)
 
 

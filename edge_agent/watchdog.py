@@ -18,7 +18,7 @@ from typing import Any
 from edge_agent.steps import loops
 
 LOOK_EVERY_S = 1.0
-LIMIT = 20  # looks without a step: longer than any answer of the broker is waited for
+LIMIT = 15  # looks without a step: longer than any answer of the broker is waited for
 _LAST = "kiosk"  # with the screen the agent is ready: whatever else there is started before or with it
 
 _LOG = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ ROOT = Path("/")
 
 def install(root: Path, wheelhouse: Path, *, for_real: bool) -> int:
     """Make a box a sentinel; returns the exit code."""
+    os.umask(0o022)  # the service user has to read what root installs
     try:
         changed = carry_out(install_steps(root.resolve(), wheelhouse), for_real=for_real)
     except (InstallError, OSError) as exc:

@@ -233,6 +233,10 @@ class Outbox:
             set_aside=self._store.set_aside,
         )
 
+    async def touch(self) -> None:
+        """Return as soon as the thread of the file is free."""
+        await self._store.run(lambda _: None)
+
     @contextmanager
     def watched(self, changed: asyncio.Event) -> Iterator[None]:
         """While the block lasts, `changed` is set after every append, acknowledgement and parking."""
