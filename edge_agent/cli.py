@@ -171,11 +171,17 @@ def _readable(found: dict[str, Any]) -> str:
 
 
 @app.command()
-def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Check this box: settings, model, stores, devices, clock and the way to the platform."""
-    from edge_agent.doctor import examine
+def doctor(
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+    gate: Annotated[bool, typer.Option("--gate", help="Open the gate once, after asking.")] = False,
+) -> None:
+    """Check this box and say what to do about every fault; exit 1 when one keeps it from working."""
+    from edge_agent.doctor.examination import examine
 
-    sheet = asyncio.run(examine(config))
+    if gate and sys.stdin.isatty():
+        gate = typer.confirm("闸机将打开一次，通道内无人吗？ The gate will open once. Is nobody in it?", err=True)
+    sheet = asyncio.run(examine(config, open_gate=gate))
     if as_json:
         typer.echo(json.dumps([finding.to_dict() for finding in sheet], ensure_ascii=False))
     else:

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from sqlite_utils import Database
 
 from sync.contract.records import PassageDecided, decode_record
+from sync.edge.ledger_file import wall_ms
+from sync.edge.outbox import count_rows
 from sync.errors import BadMessage, StoreFailed
 from sync.sqlite_thread import SqliteThread
 
 _CHUNK = 1_000
 _DECIDED = "SELECT seq, body FROM record WHERE kind = ? AND appended_ms >= ? AND seq > ? ORDER BY seq LIMIT ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The unacknowledged tail of a ledger: how many records wait, how many were refused, and for how long."""
+
+    count: int
+    parked: int
+    oldest_age_s: float  # by the wall clock; 0 when none wait
+    used_bytes: int
+
+
+async def read_waiting(path: Path) -> Waiting:
+    """What of the ledger at `path` waits for the platform. Raises StoreFailed."""
+    async with SqliteThread.reading(path) as ledger:
+        found = await ledger.run(count_rows)
+    oldest_age_s = max(0.0, (wall_ms() - found.oldest_ms) / 1000) if found.own else 0.0
+    return Waiting(found.own + found.earlier, found.parked, oldest_age_s, found.used_bytes)
 
 
 async def decided_since(path: Path, since: datetime) -> AsyncIterator[PassageDecided]:
