@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
@@ -65,6 +66,7 @@ class WellBox:
     settings: dict[str, dict[str, object]]
     now: Moment
     prompts: Path = PROMPTS_DIR
+    also_installed: list[Path] = field(default_factory=list)  # folders of other packages
 
     @property
     def data(self) -> Path:
@@ -92,8 +94,20 @@ class WellBox:
         """The sheet by check."""
         config = self.home / "sentinel.toml"
         config.write_text(_toml(self.settings), encoding="utf-8")
-        sheet = await examine(config, root=self.root, prompts=self.prompts, now=lambda: self.now)
+        with on_path(self.also_installed):
+            sheet = await examine(config, root=self.root, prompts=self.prompts, now=lambda: self.now)
         return {finding.check: finding for finding in sheet}
+
+
+@contextmanager
+def on_path(folders: list[Path]) -> Iterator[None]:
+    """Python finds packages in `folders` as well, while the block lasts."""
+    before = sys.path[:]
+    sys.path += map(str, folders)
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def red(sheet: dict[str, Finding]) -> set[str]:
