@@ -68,9 +68,14 @@ class Sentinel:
     """One box, whole: every part is made here, opened by `opened` and run by `run`."""
 
     def __init__(
-        self, settings: Settings, outbox: Outbox, directory: Directory, memory: OrderMemory | None = None
+        self,
+        settings: Settings,
+        outbox: Outbox,
+        directory: Directory,
+        memory: OrderMemory | None = None,
+        clock: WallClock | None = None,
     ) -> None:
-        figures, clock = Figures(), WallClock()
+        figures, clock = Figures(), clock or WallClock()
         self.figures = figures
         self.outbox = outbox
         self.camera = make_camera(

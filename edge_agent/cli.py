@@ -33,6 +33,7 @@ app.add_typer(policy_cli.app, name="policy")
 app.add_typer(prompts_cli.app, name="prompts")
 app.add_typer(staff_cli.app, name="staff")
 
+FAULTS = ("camera-loss", "thermometer-loss", "platform-loss", "clock-jump", "disk-full")
 DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).", show_default=True)]
@@ -188,6 +189,35 @@ def doctor(
         for finding in sheet:
             typer.echo(finding.line())
     if not all(finding.passed for finding in sheet):
+        raise typer.Exit(1)
+
+
+@app.command()
+def drill(
+    fault: Annotated[str, typer.Argument(help=f"One of {', '.join(FAULTS)}.", metavar="FAULT")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Play a fault before a private sentinel with this box's policy, and show whether the declared rule holds.
+
+    The agent in service, its data and the gate are never touched.
+    """
+    from edge_agent.drill.errors import DrillImpossible
+    from edge_agent.drill.faults import play
+    from edge_agent.signals import until_signalled
+
+    if fault not in FAULTS:
+        raise fail(f"{fault!r} is no fault that can be played; accepted: {', '.join(FAULTS)}", 2)
+    settings = read_settings(config)
+    logging.disable(logging.CRITICAL)  # the parts that are pulled out say so
+    try:
+        report = asyncio.run(until_signalled(play(fault, settings)))
+    except (DrillImpossible, SettingsError) as exc:
+        raise fail(str(exc), 2) from exc
+    if report is None:
+        raise typer.Exit(130)
+    typer.echo(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else "\n".join(report.lines()))
+    if not report.passed:
         raise typer.Exit(1)
 
 
