@@ -11,6 +11,7 @@ from edge_agent.app import link_settings
 from edge_agent.doctor.certificates import read_certificates
 from edge_agent.doctor.sheet import Answer, Check, Remedy, Site, Status, failed, not_checked, ok, warning
 from edge_agent.doctor.times import is_plausible
+from edge_agent.kiosk.guard import is_loopback_host
 from sync.broker import Broker
 from sync.errors import UnsafeLink
 from sync.handshake import Handshake, shake_hands
@@ -120,6 +121,12 @@ def kiosk_port(site: Site) -> Answer:
     address = f"{kiosk.host}:{kiosk.port}"
     if site.agent is not None:
         return ok(f"{address}: the agent answers")
+    if not is_loopback_host(kiosk.host):
+        return failed(
+            f"{address} would be seen by the network",
+            "请将 [kiosk] host 改为 127.0.0.1。",
+            "Set [kiosk] host to 127.0.0.1: the page is not encrypted and stays on this machine.",
+        )
     family = socket.AF_INET6 if ":" in kiosk.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -16,9 +16,10 @@ from config.catalogue import load_catalogue
 from drivers.latest import Latest
 from edge_agent.board import View
 from edge_agent.kiosk.errors import KioskError
-from edge_agent.kiosk.guard import add_headers, host_check
+from edge_agent.kiosk.guard import acts_from_own_screen, add_headers, host_check, is_loopback_host
 from edge_agent.kiosk.picture import stream_pictures
 from edge_agent.kiosk.stream import stream_views
+from edge_agent.kiosk.touch import BODY_CAP_BYTES
 
 PAGE_DIR = Path(__file__).parent / "page"
 CLOSE_S = 0.2
@@ -75,7 +76,8 @@ class Kiosk:
 
     def application(self) -> web.Application:
         """The routes with their guards, without a socket."""
-        application = web.Application(middlewares=[host_check(self._host)])
+        guards = [host_check(self._host), acts_from_own_screen]
+        application = web.Application(middlewares=guards, client_max_size=BODY_CAP_BYTES)
         application.on_response_prepare.append(add_headers)
         router = application.router
         router.add_get("/events", self._events, allow_head=False)
@@ -89,6 +91,11 @@ class Kiosk:
         return application
 
     async def _listen(self, runner: web.AppRunner) -> None:
+        if not is_loopback_host(self._host):
+            raise KioskError(
+                f"kiosk.host = {self._host!r}: the page is not encrypted and stays on this machine: "
+                f"set it to 127.0.0.1; from elsewhere it is seen through ssh -L {self._port}:127.0.0.1:{self._port}"
+            )
         try:
             await web.TCPSite(runner, self._host, self._port).start()
         except OSError as exc:

@@ -209,6 +209,10 @@ async def hot_board(box: WellBox) -> None:
     (box.root / "sys/class/thermal/thermal_zone0/temp").write_text("95000\n")
 
 
+async def open_to_the_network(box: WellBox) -> None:
+    box.settings["kiosk"]["host"] = "0.0.0.0"  # noqa: S104 - refused
+
+
 async def installed_twice(box: WellBox) -> None:
     twin = box.home / "twin" / "sentinel_gate-0.0.9.dist-info"
     twin.mkdir(parents=True)
@@ -247,6 +251,7 @@ FAULTS: dict[Plant, Expected] = {
     damaged_ledger: ("databases", "salvages what waited", "抢救"),
     expired_calibration: ("calibration", "Calibrate against a black body", "黑体"),
     missing_prompt: ("prompts", "prompts build", "prompts build"),
+    open_to_the_network: ("kiosk port", "host to 127.0.0.1", "127.0.0.1"),
     hot_board: ("heat", "shade and air", "通风"),
 }
 FAULTS_OF_THE_MACHINE: dict[Plant, Expected] = {  # they change what every box of this process sees
