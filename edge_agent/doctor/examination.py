@@ -15,6 +15,7 @@ from edge_agent.clock import WallClock
 from edge_agent.doctor import devices, measuring, network, stored, system, times, units
 from edge_agent.doctor.sheet import Answer, Check, Finding, Site, failed, ok
 from edge_agent.domain import Moment
+from edge_agent.kiosk.guard import is_loopback_host
 
 # The speed of the disk is measured while nothing else uses it.
 ALONE = (system.DISK_SPEED,)
@@ -57,6 +58,8 @@ async def examine(
 
 def _running_agent(kiosk: Kiosk) -> dict[str, object] | None:
     """What the agent on this box says of itself; None where none answers, or something that is no agent."""
+    if not is_loopback_host(kiosk.host):
+        return None  # the agent would not start
     with contextlib.suppress(AgentSilent):
         report = ask_agent(kiosk.host, kiosk.port)
         if "view" in report and "link" in report:
