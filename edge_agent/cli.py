@@ -179,15 +179,18 @@ def doctor(
 ) -> None:
     """Check this box and say what to do about every fault; exit 1 when one keeps it from working."""
     from edge_agent.doctor.examination import examine
+    from edge_agent.doctor.sheet import summary
 
     if gate and sys.stdin.isatty():
         gate = typer.confirm("闸机将打开一次，通道内无人吗？ The gate will open once. Is nobody in it?", err=True)
+    logging.basicConfig(handlers=[logging.NullHandler()])  # the sheet says what is lost
     sheet = asyncio.run(examine(config, open_gate=gate))
     if as_json:
         typer.echo(json.dumps([finding.to_dict() for finding in sheet], ensure_ascii=False))
     else:
         for finding in sheet:
             typer.echo(finding.line())
+        typer.echo(summary(sheet))
     if not all(finding.passed for finding in sheet):
         raise typer.Exit(1)
 
@@ -209,7 +212,7 @@ def drill(
     if fault not in FAULTS:
         raise fail(f"{fault!r} is no fault that can be played; accepted: {', '.join(FAULTS)}", 2)
     settings = read_settings(config)
-    logging.disable(logging.CRITICAL)  # the parts that are pulled out say so
+    logging.basicConfig(handlers=[logging.NullHandler()])  # the parts that are pulled out say so
     try:
         report = asyncio.run(until_signalled(play(fault, settings)))
     except (DrillImpossible, SettingsError) as exc:

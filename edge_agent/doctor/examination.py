@@ -13,7 +13,7 @@ from config.settings import Kiosk, load_settings
 from edge_agent.asking import AgentSilent, ask_agent
 from edge_agent.clock import WallClock
 from edge_agent.doctor import devices, measuring, network, stored, system, times, units
-from edge_agent.doctor.sheet import Answer, Check, Finding, Site, failed, ok
+from edge_agent.doctor.sheet import Answer, Check, Finding, Site, failed, not_checked, ok
 from edge_agent.domain import Moment
 from edge_agent.kiosk.guard import is_loopback_host
 
@@ -46,14 +46,20 @@ async def examine(
     try:
         settings = load_settings(config)
     except SettingsError as exc:
-        answer = failed(str(exc), "请改正配置文件中指出的键。", "Correct the keys that are named in the settings file.")
-        return [Finding("settings", answer)]
+        return [Finding("settings", _unreadable(config, exc))]
     moment = (now or WallClock().now)()
     agent = await asyncio.to_thread(_running_agent, settings.kiosk)
     site = Site(settings, config, moment, agent, root, prompts, open_gate)
     sheet = [Finding("settings", ok(str(config)))]
-    sheet += [await _perform(check, site) for check in ALONE]
-    return sheet + list(await asyncio.gather(*(_perform(check, site) for check in TOGETHER)))
+    sheet += [await perform(check, site) for check in ALONE]
+    return sheet + list(await asyncio.gather(*(perform(check, site) for check in TOGETHER)))
+
+
+def _unreadable(config: Path, exc: SettingsError) -> Answer:
+    if not config.is_file():
+        zh = "请用 --config 指明配置文件，或运行 edge-agent provision 生成。"
+        return failed(str(exc), zh, "Name the file with --config, or have it made: edge-agent provision")
+    return failed(str(exc), "请改正配置文件中指出的键。", "Correct the keys that are named in the settings file.")
 
 
 def _running_agent(kiosk: Kiosk) -> dict[str, object] | None:
@@ -67,10 +73,13 @@ def _running_agent(kiosk: Kiosk) -> dict[str, object] | None:
     return None
 
 
-async def _perform(check: Check, site: Site) -> Finding:
+async def perform(check: Check, site: Site) -> Finding:
+    """The line of one check, within its limit; what this user may not see is not checked."""
     try:
         async with asyncio.timeout(check.limit_s):
             return Finding(check.name, await _look(check, site))
+    except PermissionError as exc:
+        return Finding(check.name, not_checked(f"{exc.filename} may not be read by this user: see rights"))
     except TimeoutError:
         answer = failed(
             f"no answer within {check.limit_s:g} s",

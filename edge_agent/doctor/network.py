@@ -76,7 +76,9 @@ def certificate(site: Site) -> Answer:
         own, authority, fits = read_certificates(
             Path(platform.cert_file), Path(platform.key_file), Path(platform.ca_file)
         )
-    except (OSError, ValueError) as exc:
+    except OSError as exc:
+        return failed(f"{exc.filename}: {exc.strerror}", *remedy)
+    except ValueError as exc:
         return failed(str(exc), *remedy)
     if not fits:
         return failed(f"{platform.key_file} is not the key of {platform.cert_file}", *remedy)

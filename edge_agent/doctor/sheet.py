@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -124,3 +125,10 @@ class Finding:
         if answer.remedy == NOTHING_TO_DO:
             return line
         return f"{line}\n    → {answer.remedy.zh}\n      {answer.remedy.en}"
+
+
+def summary(sheet: Sequence[Finding]) -> str:
+    """The whole sheet in one line."""
+    count = Counter(finding.answer.status for finding in sheet)
+    failures, warnings = count[Status.FAILED], count[Status.WARNING]
+    return f"{len(sheet)} 项检查，{failures} 项故障，{warnings} 项提醒 · {failures} failed, {warnings} warnings"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 import stat
 import tempfile
@@ -29,6 +30,18 @@ _OLDEST_SQLITE = (3, 35, 0)
 _LONG_OFFLINE = timedelta(days=1)
 _FULL_SHARE = 0.8
 _CALIBRATION_NOTICE = timedelta(days=30)
+
+
+def rights(site: Site) -> Answer:
+    """Whoever runs this may see what is to be checked."""
+    home = site.data_dir
+    if os.geteuid() == 0 or not home.exists() or os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        return ok("enough to look at everything")
+    return warning(
+        f"{home} is another user's: some of this sheet says less than it could",
+        "请用 sudo edge-agent doctor 重新检查。",
+        "Run it again with sudo: sudo edge-agent doctor",
+    )
 
 
 def policy(site: Site) -> Answer:
@@ -255,6 +268,7 @@ def permissions(site: Site) -> Answer:
 
 
 CHECKS = (
+    Check("rights", rights),
     Check("policy", policy),
     Check("model", model, limit_s=20.0),
     Check("prompts", prompts),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from drivers.speaker import make_speaker
 from edge_agent.cli import app
 from edge_agent.clock import WallClock
 from edge_agent.doctor import devices
-from edge_agent.doctor.examination import examine
+from edge_agent.doctor.examination import examine, perform
 from edge_agent.doctor.hearing import LEAST_DB, LISTEN_S, hear, tone, tone_over_room_db
 from edge_agent.doctor.part import running
-from edge_agent.doctor.sheet import Site, Status
+from edge_agent.doctor.sheet import Answer, Check, Site, Status
 from tests.agent.town import town
 from tests.sync.city import running as under_way
 
@@ -82,6 +83,26 @@ async def test_what_a_running_agent_holds_is_asked_of_it(tmp_path: Path) -> None
     for name in ("camera", "thermometer", "reader", "gate", "speaker"):
         assert sheet[name].answer.found.endswith("(by the running agent)")
     assert sheet["kiosk port"].passed
+
+
+async def test_what_this_user_may_not_see_is_not_checked() -> None:
+    def look(_site: Site) -> Answer:
+        raise PermissionError(13, "Permission denied", "/var/lib/edge-agent/ledger.db")
+
+    finding = await perform(Check("databases", look), site(""))
+    assert finding.passed
+    assert finding.answer.status is Status.NOT_CHECKED
+    assert "see rights" in finding.answer.found
+
+
+async def test_a_check_that_hangs_is_given_up() -> None:
+    async def look(_site: Site) -> Answer:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    finding = await perform(Check("dns", look, limit_s=0.05), site(""))
+    assert not finding.passed
+    assert "restart the box" in finding.answer.remedy.en
 
 
 def test_scripts_read_the_sheet(tmp_path: Path) -> None:
