@@ -139,9 +139,10 @@ async def disk_full(stage: Stage, report: Report) -> None:
     await stage.have_a_past()
     filler = stage.data_dir / "filler"
     _fill(filler)
-    for _ in range(2):
-        told = "磁盘已满，一位居民通过。", "The disk is full; a resident comes."
-        await _comes(stage, report, told, _verdict(before))
+    await _comes(stage, report, ("磁盘已满，一位居民通过。", "The disk is full; a resident comes."), _verdict(before))
+    await stage.have_a_past()
+    told = "磁盘已满，又过了一天，一位居民通过。", "The disk is full, and a day's records on; a resident comes."
+    await _comes(stage, report, told, _verdict(before))
     alarms = await stage.alarms()
     report.note(
         "平台收到磁盘报警。",

@@ -81,11 +81,14 @@ class WellBox:
         return self.root / "etc/systemd/system/edge-agent.service"
 
     def use(self, files: TlsFiles) -> None:
-        """Take these certificates."""
+        """Take a copy of these certificates: the authority writes the next ones in their place."""
         names = {"ca_file": files.ca, "cert_file": files.certificate, "key_file": files.key}
-        self.settings["platform"].update({name: str(path) for name, path in names.items()})
-        if files.key is not None:
-            files.key.chmod(0o600)
+        for name, path in names.items():
+            assert path is not None
+            own = self.home / name
+            own.write_bytes(path.read_bytes())
+            own.chmod(0o600)
+            self.settings["platform"][name] = str(own)
 
     def broker_at(self, host: str, port: int | None = None) -> None:
         self.settings["platform"]["url"] = f"mqtts://{host}:{port or self.city.broker.port}"
