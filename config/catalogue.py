@@ -58,9 +58,9 @@ class Catalogue:
         return PRIVATE if self.sections[section][key].private else key
 
 
-def prompt_file(prompt: str, language: str) -> Path:
+def prompt_file(prompt: str, language: str, folder: Path = PROMPTS_DIR) -> Path:
     """Where the sound of a prompt lies (Ogg Vorbis, mono)."""
-    return PROMPTS_DIR / language / f"{prompt}.ogg"
+    return folder / language / f"{prompt}.ogg"
 
 
 def load_catalogue(path: Path = PROMPTS_DIR / "catalogue.toml") -> Catalogue:

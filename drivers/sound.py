@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 
 import miniaudio
@@ -70,6 +72,37 @@ def open_card(playhead: Playhead) -> Sink:
         raise DeviceLost("no sound card can be opened") from exc
     sink: Sink = card
     return sink
+
+
+def listen(seconds: float) -> Samples:
+    """What the default microphone hears from now on, mono at RATE_HZ; blocks. Raises DeviceLost where there is none."""
+    if not _may_have_a_card():
+        raise DeviceLost("there is no microphone")
+    heard: list[Samples] = []
+    try:
+        microphone = miniaudio.CaptureDevice(
+            nchannels=1, sample_rate=RATE_HZ, buffersize_msec=CARD_PERIOD_MS, backends=CARDS, app_name="sentinel"
+        )
+        with closing(microphone):
+            microphone.start(_keeping(heard))
+            time.sleep(seconds)
+    except miniaudio.MiniaudioError as exc:
+        raise DeviceLost("there is no microphone that can be opened") from exc
+    if not heard:
+        raise DeviceLost("the microphone gives nothing")
+    return np.concatenate(heard)
+
+
+def _keeping(heard: list[Samples]) -> Generator[None, bytes, None]:
+    """The generator that miniaudio sends sound to, waiting for the first."""
+
+    def keeping() -> Generator[None, bytes, None]:
+        while True:
+            heard.append(np.frombuffer((yield), np.int16))
+
+    generator = keeping()
+    next(generator)
+    return generator
 
 
 def _may_have_a_card() -> bool:

@@ -55,10 +55,10 @@ from sync.edge.renewal import Renewal
 class Sentinel:
     """One box, whole: every part is made here, opened by `opened` and run by `run`."""
 
-    def __init__(self, settings: Settings, stores: Stores) -> None:
+    def __init__(self, settings: Settings, stores: Stores, clock: WallClock | None = None) -> None:
         outbox, directory = stores.outbox, stores.directory
         data_dir = Path(settings.box.data_dir)
-        figures, clock, catalogue = Figures(), WallClock(), load_catalogue()
+        figures, clock, catalogue = Figures(), clock or WallClock(), load_catalogue()
         self.figures, self.clock, self.outbox, self.directory = figures, clock, outbox, directory
         self.community_key = read_community_key(secret_path(settings.directory.community_key_file))
         self.provider = make_code_provider(settings.reader.providers)

@@ -45,6 +45,7 @@ app.add_typer(prompts_cli.app, name="prompts")
 app.add_typer(staff_cli.app, name="staff")
 app.command()(provision_cli.provision)
 
+FAULTS = ("camera-loss", "thermometer-loss", "platform-loss", "clock-jump", "disk-full")
 DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).", show_default=True)]
@@ -175,16 +176,25 @@ def _readable(found: dict[str, Any]) -> str:
 
 
 @app.command()
-def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Check this box: settings, model, stores, devices, clock and the way to the platform."""
-    from edge_agent.doctor import examine
+def doctor(
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+    gate: Annotated[bool, typer.Option("--gate", help="Open the gate once, after asking.")] = False,
+) -> None:
+    """Check this box and say what to do about every fault; exit 1 when one keeps it from working."""
+    from edge_agent.doctor.examination import examine
+    from edge_agent.doctor.sheet import summary
 
-    sheet = asyncio.run(examine(config))
+    if gate and sys.stdin.isatty():
+        gate = typer.confirm("闸机将打开一次，通道内无人吗？ The gate will open once. Is nobody in it?", err=True)
+    logging.basicConfig(handlers=[logging.NullHandler()])  # the sheet says what is lost
+    sheet = asyncio.run(examine(config, open_gate=gate))
     if as_json:
         typer.echo(json.dumps([finding.to_dict() for finding in sheet], ensure_ascii=False))
     else:
         for finding in sheet:
             typer.echo(finding.line())
+        typer.echo(summary(sheet))
     if not all(finding.passed for finding in sheet):
         raise typer.Exit(1)
 
@@ -220,6 +230,35 @@ def uninstall(
 
 
 @app.command()
+def drill(
+    fault: Annotated[str, typer.Argument(help=f"One of {', '.join(FAULTS)}.", metavar="FAULT")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Play a fault before a private sentinel with this box's policy, and show whether the declared rule holds.
+
+    The agent in service, its data and the gate are never touched.
+    """
+    from edge_agent.drill.errors import DrillImpossible
+    from edge_agent.drill.faults import play
+    from edge_agent.signals import until_signalled
+
+    if fault not in FAULTS:
+        raise fail(f"{fault!r} is no fault that can be played; accepted: {', '.join(FAULTS)}", 2)
+    settings = read_settings(config)
+    logging.basicConfig(handlers=[logging.NullHandler()])  # the parts that are pulled out say so
+    try:
+        report = asyncio.run(until_signalled(play(fault, settings)))
+    except (DrillImpossible, SettingsError) as exc:
+        raise fail(str(exc), 2) from exc
+    if report is None:
+        raise typer.Exit(130)
+    typer.echo(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else "\n".join(report.lines()))
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Ask the running agent how it is."""
     from edge_agent.asking import AgentSilent, ask_agent, status_lines
@@ -241,7 +280,7 @@ def bundle(
     from edge_agent.bundle import Bundle, secrets_of
     from edge_agent.bundle_parts import collect
     from edge_agent.city import versions
-    from edge_agent.doctor import examine
+    from edge_agent.doctor.examination import examine
     from edge_agent.privacy.faces import face_finder
     from edge_agent.privacy.scan import found_in
 

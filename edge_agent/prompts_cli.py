@@ -56,14 +56,11 @@ def build(
 @app.command()
 def check() -> None:
     """Say which prompts are missing, cannot be decoded, are silent, clipped or too long; exit 1 when any is."""
-    from config.prompts.build import faults
+    from config.prompts.build import faults_in
 
     with told():
-        catalogue = load_catalogue()
-    wanted = [prompt_file(prompt, language) for language in LANGUAGES for prompt in catalogue.prompts]
-    found = [fault for path in wanted for fault in (faults(path) if path.exists() else [f"{path}: is missing"])]
-    found += [f"{path}: is no prompt of the catalogue" for path in sorted(set(PROMPTS_DIR.rglob("*.ogg")) - {*wanted})]
-    typer.echo("\n".join(found) if found else f"{len(wanted)} prompts are well")
+        found = faults_in()
+    typer.echo("\n".join(found) if found else f"every prompt is well in {', '.join(LANGUAGES)}")
     if found:
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _BUSY_S = 5.0
 _WAL_PAGES = 1000
+_STEPS_A_LOOK = 10_000  # of SQLite's machine, some tenths of a millisecond, between two looks at the clock
 SIDE_FILES = ("", "-wal", "-shm")
 
 
@@ -144,7 +145,11 @@ def _open(path: Path, migrations: Migrations, wal_pages: int) -> Database:
 
 
 def _connect_read_only(path: Path) -> Database:
-    return Database(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S))
+    return Database(_read_only(path))
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
 
 
 class _Damaged(sqlite3.DatabaseError):
@@ -155,6 +160,22 @@ def _check(connection: sqlite3.Connection) -> None:
     [verdict] = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise _Damaged(verdict)
+
+
+def check_file(path: Path, *, limit_s: float) -> str:
+    """What is wrong inside the file, "" when nothing is; it is only read. Raises TimeoutError after `limit_s`."""
+    until_s = time.monotonic() + limit_s
+    try:
+        with closing(_read_only(path)) as connection:
+            connection.set_progress_handler(lambda: time.monotonic() > until_s, _STEPS_A_LOOK)
+            _check(connection)
+    except sqlite3.OperationalError as exc:
+        if exc.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            raise TimeoutError(f"{path} could not be read within {limit_s:g} s") from exc
+        return str(exc)
+    except sqlite3.DatabaseError as exc:
+        return str(exc)
+    return ""
 
 
 def _is_damage(exc: sqlite3.DatabaseError) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 import miniaudio
 import numpy as np
 
-from config.catalogue import load_catalogue
+from config.catalogue import LANGUAGES, PROMPTS_DIR, load_catalogue, prompt_file
 from config.errors import SettingsError
 from config.prompts.speech import PROGRAM, RATE_HZ, Samples, run_program, speak
 
@@ -64,6 +64,14 @@ def encode(samples: Samples, path: Path) -> None:
         file.setframerate(RATE_HZ)
         file.writeframes((samples * 32767).astype("<i2").tobytes())
     run_program(["oggenc", "--quiet", "--quality", "0", "--serial", "1", "--output", str(path), "-"], sound.getvalue())
+
+
+def faults_in(folder: Path = PROMPTS_DIR) -> list[str]:
+    """What is wrong with the prompts in `folder`: missing, unheard, or not of the catalogue. Raises SettingsError."""
+    wanted = [prompt_file(name, language, folder) for language in LANGUAGES for name in load_catalogue().prompts]
+    found = [fault for path in wanted for fault in (faults(path) if path.exists() else [f"{path}: is missing"])]
+    strays = sorted(set(folder.rglob("*.ogg")) - {*wanted})
+    return found + [f"{path}: is no prompt of the catalogue" for path in strays]
 
 
 def faults(path: Path) -> list[str]:

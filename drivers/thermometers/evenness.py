@@ -31,13 +31,18 @@ class EvennessWatch:
         self._high: NDArray[np.float32] | None = None
         self._since_s = 0.0
 
+    @property
+    def moved_c(self) -> float:
+        """How much the middle pixel has moved since the window began."""
+        return 0.0 if self._low is None or self._high is None else float(np.median(self._high - self._low))
+
     def alive(self, reading: ThermalFrame | SpotReading) -> bool:
         """False once the readings have moved too little for the whole window; True again with the first that moves."""
         values = reading.pixels_c if isinstance(reading, ThermalFrame) else np.array([reading.object_c], np.float32)
         if self._low is None or self._high is None:
             return self._start(values, reading.taken_at_s)
         self._low, self._high = np.minimum(self._low, values), np.maximum(self._high, values)
-        if np.median(self._high - self._low) >= self._least.spread_c:
+        if self.moved_c >= self._least.spread_c:
             return self._start(values, reading.taken_at_s)
         return reading.taken_at_s - self._since_s < self._least.window_s
 

@@ -15,8 +15,8 @@ from aiohttp import web
 from config.settings import Fraction
 from drivers.contract import Camera, Part, PartState, Thermometer
 from edge_agent.calibration_errors import BadCalibration
-from edge_agent.kiosk.guard import is_loopback
-from edge_agent.kiosk.touch import body_of, own_screen_only
+from edge_agent.kiosk.guard import is_loopback, own_screen_only
+from edge_agent.kiosk.touch import body_of
 from edge_agent.live_picture import LivePicture
 from edge_agent.view.alignment import PLACES, Alignment
 from edge_agent.view.mapping import Point, Size

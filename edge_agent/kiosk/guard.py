@@ -15,10 +15,13 @@ HEADERS = {
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
+    "Server": "sentinel",  # whoever asks need not know which library in which version
 }
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
@@ -41,6 +44,25 @@ def host_check(own_host: str) -> Middleware:
         return await handler(request)
 
     return check
+
+
+@web.middleware
+async def acts_from_own_screen(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Middleware: whatever changes something comes from this machine's own screen, on our own page."""
+    if request.method not in _SAFE_METHODS:
+        own_screen_only(request)
+    return await handler(request)
+
+
+def own_screen_only(request: web.Request) -> None:
+    """Refuse whatever is not this machine's own screen, on our own page."""
+    if not is_loopback(request) or not is_own_page(request):
+        raise web.HTTPForbidden(text="Only this machine's own screen may do that.\n")
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a server that listens on `host` is reached from this very machine alone."""
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def is_loopback(request: web.Request) -> bool:

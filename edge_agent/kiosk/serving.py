@@ -8,15 +8,17 @@ import errno
 from aiohttp import web
 
 from edge_agent.kiosk.errors import KioskError
-from edge_agent.kiosk.guard import add_headers, host_check
+from edge_agent.kiosk.guard import acts_from_own_screen, add_headers, host_check, is_loopback_host
+from edge_agent.kiosk.touch import BODY_CAP_BYTES
 
 CLOSE_S = 0.2
 IDLE_S = 1.0  # the event loop gives the answers; the task only holds the address
 
 
 def guarded(host: str) -> web.Application:
-    """An application without routes that answers to its own names only."""
-    application = web.Application(middlewares=[host_check(host)])
+    """An application without routes that answers to its own names only, and acts for its own page only."""
+    guards = [host_check(host), acts_from_own_screen]
+    application = web.Application(middlewares=guards, client_max_size=BODY_CAP_BYTES)
     application.on_response_prepare.append(add_headers)
     return application
 
@@ -34,6 +36,11 @@ async def serve(application: web.Application, host: str, port: int) -> None:
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    if not is_loopback_host(host):
+        raise KioskError(
+            f"kiosk.host = {host!r}: the page is not encrypted and stays on this machine: "
+            f"set it to 127.0.0.1; from elsewhere it is seen through ssh -L {port}:127.0.0.1:{port}"
+        )
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as exc:

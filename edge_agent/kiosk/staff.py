@@ -12,7 +12,8 @@ from aiohttp import web
 from msgspec import Meta
 
 from config.settings import Fraction, Language
-from edge_agent.kiosk.touch import body_of, own_screen_only
+from edge_agent.kiosk.guard import own_screen_only
+from edge_agent.kiosk.touch import body_of
 from edge_agent.staff_desk import StaffDesk, UnknownPassage, Why
 from edge_agent.staff_pin import Door, PinLock
 
@@ -71,7 +72,6 @@ class StaffRoutes:
         return _json(door)
 
     async def _enter(self, request: web.Request) -> web.Response:
-        own_screen_only(request)
         door = await self._lock.try_pin((await body_of(request, _Pin)).pin)
         if door is not Door.OPEN:
             if door is Door.WRONG and self._lock.locked_s:

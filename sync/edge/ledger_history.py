@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from sqlite_utils import Database
 
 from sync.contract.records import PassageDecided
 from sync.edge.at_rest import Sealer
-from sync.edge.ledger_file import Row, RowSeal, rows
+from sync.edge.ledger_file import Row, RowSeal, rows, wall_ms
+from sync.edge.outbox import count_rows
 from sync.errors import BadMessage, SealBroken, StoreFailed
 from sync.sqlite_thread import SqliteThread
 
@@ -19,6 +21,24 @@ _DECIDED = (
     "SELECT (SELECT epoch FROM ledger), seq, kind, body, appended_ms, chain FROM record"
     " WHERE kind = ? AND appended_ms >= ? AND seq > ? ORDER BY seq LIMIT ?"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The unacknowledged tail of a ledger: how many records wait, how many were refused, and for how long."""
+
+    count: int
+    parked: int
+    oldest_age_s: float  # by the wall clock; 0 when none wait
+    used_bytes: int
+
+
+async def read_waiting(path: Path) -> Waiting:
+    """What of the ledger at `path` waits for the platform. Raises StoreFailed."""
+    async with SqliteThread.reading(path) as ledger:
+        found = await ledger.run(count_rows)
+    oldest_age_s = max(0.0, (wall_ms() - found.oldest_ms) / 1000) if found.own else 0.0
+    return Waiting(found.own + found.earlier, found.parked, oldest_age_s, found.used_bytes)
 
 
 async def decided_since(

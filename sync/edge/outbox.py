@@ -220,7 +220,7 @@ class Outbox:
 
     async def status(self) -> OutboxStatus:
         """Counts as of now."""
-        count = await self._store.run(_count)
+        count = await self._store.run(count_rows)
         return OutboxStatus(
             epoch=self.epoch,
             last_seq=self.last_seq,
@@ -315,7 +315,9 @@ def _forget_earlier(db: Database, epoch: str, ranges: tuple[tuple[int, int], ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Count:
+class Counts:
+    """What the ledger holds; `own` and `earlier` wait, `oldest_ms` is the wall time of the oldest that does."""
+
     own: int
     earlier: int
     parked: int
@@ -323,11 +325,13 @@ class _Count:
     used_bytes: int
 
 
-def _count(db: Database) -> _Count:
+def count_rows(db: Database) -> Counts:
+    """The counts as of now."""
+
     def number(select: str) -> int:
         return int(db.conn.execute(select).fetchone()[0] or 0)
 
-    return _Count(
+    return Counts(
         own=number("SELECT count(*) FROM waiting"),
         earlier=number("SELECT count(*) FROM earlier WHERE parked IS NULL"),
         parked=number("SELECT count(*) FROM record WHERE parked IS NOT NULL")

@@ -18,6 +18,17 @@ from sync.platform.store import RecordStore, Totals
 
 _PAGE = Path(__file__).with_name("fleet.html")
 _ALARMS_SHOWN = 20
+HEADERS = {  # the page is one file: its script and its style stand in it
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
+        "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Server": "sentinel",
+}
 
 
 class FleetPage:
@@ -30,15 +41,20 @@ class FleetPage:
     @asynccontextmanager
     async def served(self, host: str, port: int) -> AsyncIterator[int]:
         """The page on `host`; yields the port, which the system chooses when `port` is 0. Raises OSError."""
-        application = web.Application()
-        application.add_routes([web.get("/", self._index), web.get("/api/stats", self._stats)])
-        runner = web.AppRunner(application, access_log=None)
+        runner = web.AppRunner(self.application(), access_log=None)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
             yield runner.addresses[0][1]
         finally:
             await runner.cleanup()
+
+    def application(self) -> web.Application:
+        """The routes, without a socket; `openapi.yaml` describes them."""
+        application = web.Application()
+        application.on_response_prepare.append(_add_headers)
+        application.add_routes([web.get("/", self._index), web.get("/api/stats", self._stats)])
+        return application
 
     async def stats(self) -> dict[str, Any]:
         """The figures of the page: totals, boxes, newest alarms. `duplicates` must be 0."""
@@ -75,6 +91,10 @@ class FleetPage:
 
     async def _index(self, _request: web.Request) -> web.FileResponse:
         return web.FileResponse(_PAGE)
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
 
 
 def _box(view: BoxView, totals: Totals) -> dict[str, Any]:

@@ -102,7 +102,9 @@ async def town(folder: Path) -> AsyncIterator[Town]:
     async with Street(folder / "wires", seed=5) as street:
         relay = SimulatedRelay(PtyWire(folder / "wires" / "gate"))
         relay.plug()
-        async with opened(parse_settings(settings_text(folder, street.camera.url))) as sentinel:
+        text = settings_text(folder, street.camera.url)
+        (folder / "sentinel.toml").write_text(text, encoding="utf-8")
+        async with opened(parse_settings(text)) as sentinel:
             running = [asyncio.create_task(work) for work in (street.run(), relay.run(), sentinel.run())]
             try:
                 place = Town(street, sentinel, sentinel.outbox, relay)

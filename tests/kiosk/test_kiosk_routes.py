@@ -179,10 +179,21 @@ async def test_a_taken_port_is_named(stand: Stand) -> None:
         await stand.kiosk().run()
 
 
-async def test_a_foreign_address_is_named(stand: Stand) -> None:
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "box.example"])  # noqa: S104 - refused
+async def test_the_page_stays_on_this_machine(stand: Stand, host: str) -> None:
     async def status() -> dict[str, object]:
         return {}
 
-    kiosk = Kiosk("192.0.2.1", free_port(), stand.views, None, status)
-    with pytest.raises(KioskError, match=r"192\.0\.2\.1:\d+ cannot be served.*kiosk\.host"):
+    kiosk = Kiosk(host, free_port(), stand.views, None, status)
+    with pytest.raises(KioskError, match=r"kiosk\.host.*stays on this machine.*ssh -L"):
         await kiosk.run()
+
+
+async def test_an_address_that_cannot_be_had_is_named(stand: Stand) -> None:
+    async def status() -> dict[str, object]:
+        return {}
+
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(KioskError, match=rf"127\.0\.0\.2:{port} is taken"):
+            await Kiosk("127.0.0.2", port, stand.views, None, status).run()

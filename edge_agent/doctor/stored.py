@@ -1,0 +1,289 @@
+"""What lies on the disk: policy, weights, prompts, keys, calibration, the stores and who may read them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import stat
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from config.credentials import secret_path
+from config.errors import SettingsError
+from config.prompts.build import faults_in
+from edge_agent.box_files import read_community_key, signing_key
+from edge_agent.calibration import load_calibration
+from edge_agent.doctor.sheet import Answer, Check, Site, failed, not_checked, ok, warning
+from edge_agent.policy import load_policy
+from edge_agent.staff_pin import PinLock
+from models.errors import ModelDamaged, ModelError, PackRefused
+from models.face import make_detector
+from sync.edge.ledger_history import read_waiting
+from sync.errors import StoreFailed
+from sync.sqlite_thread import aside_files, check_file
+
+_DATABASES = ("ledger.db", "directory.db", "orders.db")
+_CHECK_LIMIT_S = 12.0
+_OLDEST_SQLITE = (3, 35, 0)
+_LONG_OFFLINE = timedelta(days=1)
+_FULL_SHARE = 0.8
+_CALIBRATION_NOTICE = timedelta(days=30)
+
+
+def rights(site: Site) -> Answer:
+    """Whoever runs this may see what is to be checked."""
+    home = site.data_dir
+    if os.geteuid() == 0 or not home.exists() or os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        return ok("enough to look at everything")
+    return warning(
+        f"{home} is another user's: some of this sheet says less than it could",
+        "请用 sudo edge-agent doctor 重新检查。",
+        "Run it again with sudo: sudo edge-agent doctor",
+    )
+
+
+def policy(site: Site) -> Answer:
+    """The rules of admission can be read."""
+    path = Path(site.settings.policy.file) if site.settings.policy.file else None
+    try:
+        return ok(f"version {load_policy(path).version}")
+    except SettingsError as exc:
+        return failed(str(exc), "请改正准入规则文件。", "Correct the policy file.")
+
+
+def model(site: Site) -> Answer:
+    """The weights have the pinned sums and load."""
+    vision, started_s = site.settings.vision, time.perf_counter()
+    try:
+        make_detector(
+            vision.detector,
+            size=vision.size,
+            data_dir=site.data_dir / "models",
+            accept_non_commercial=vision.accept_non_commercial,
+        )
+    except ModelDamaged as exc:
+        return failed(
+            str(exc),
+            "模型文件已损坏：请删除该文件，再用 edge-agent models pull 或 add 重新放入。",
+            "The weights are damaged: delete that file and bring it anew with edge-agent models pull or add.",
+        )
+    except PackRefused as exc:
+        return failed(
+            str(exc),
+            "请确认许可（[vision] accept_non_commercial）或改用其他模型。",
+            "Say yes to its licence ([vision] accept_non_commercial) or choose another detector.",
+        )
+    except ModelError as exc:
+        return failed(
+            str(exc), "请用 edge-agent models pull 或 add 放入模型。", "Bring it: edge-agent models pull or add."
+        )
+    return ok(f"{vision.detector}, sums good, loaded in {(time.perf_counter() - started_s) * 1000:.0f} ms")
+
+
+def prompts(site: Site) -> Answer:
+    """Everything that can be said can be heard."""
+    remedy = (
+        "请重装软件包，或运行 edge-agent prompts build。",
+        "Install the package again, or edge-agent prompts build.",
+    )
+    try:
+        faults = faults_in(site.prompts)
+    except SettingsError as exc:
+        return failed(str(exc), *remedy)
+    if faults:
+        return failed(f"{faults[0]}" + (f" and {len(faults) - 1} more" if len(faults) > 1 else ""), *remedy)
+    return ok("all there, all audible")
+
+
+def staff_pin(site: Site) -> Answer:
+    """Somebody can enter the staff view."""
+    path = secret_path(site.settings.staff.pin_hash_file)
+    if PinLock(path).is_set:
+        return ok("set")
+    return warning(
+        f"none in {path}: the staff view is shut",
+        "请设置工作人员密码：edge-agent staff set-pin。",
+        "Set it: edge-agent staff set-pin",
+    )
+
+
+def community_key(site: Site) -> Answer:
+    """Document numbers can be hashed."""
+    try:
+        read_community_key(secret_path(site.settings.directory.community_key_file))
+    except SettingsError as exc:
+        return failed(
+            str(exc), "请从平台取得社区密钥。", "Fetch the community key from the platform and put it into that file."
+        )
+    return ok("readable")
+
+
+def orders_key(site: Site) -> Answer:
+    """Orders of the platform can be proven."""
+    remedy = (
+        "请从平台取得签名公钥并写入 [platform] signing_key_file。",
+        "Fetch the platform's public key and name it in [platform] signing_key_file.",
+    )
+    try:
+        key = signing_key(site.settings)
+    except SettingsError as exc:
+        return failed(str(exc), *remedy)
+    return ok("readable") if key else warning("none: the platform's orders are not heard", *remedy)
+
+
+def calibration(site: Site) -> Answer:
+    """The thermometer's correction is of this kind of sensor and not too old."""
+    remedy = "请用黑体重新校准测温仪。", "Calibrate against a black body: edge-agent calibrate thermometer --help"
+    chosen = site.settings.thermometer
+    try:
+        found = load_calibration(site.data_dir)
+    except SettingsError as exc:
+        return failed(str(exc), *remedy)
+    if found is None:
+        return ok(f"none; the settings say {chosen.offset_c:+g} °C")
+    told = f"offset {found.offset_c:+.2f} °C, until {found.expires_at:%Y-%m-%d}"
+    if found.driver != chosen.driver:
+        return warning(f"{told}, but of a {found.driver}: not used", *remedy)
+    if site.now.wall >= found.expires_at:
+        return failed(f"{told}: expired", *remedy)
+    return warning(told, *remedy) if found.expires_at - site.now.wall < _CALIBRATION_NOTICE else ok(told)
+
+
+def store(site: Site) -> Answer:
+    """The data folder takes what is written."""
+    folder = site.data_dir
+    remedy = (
+        f"请检查数据目录的属主和挂载：install -d -m 0700 -o edge-agent {folder}。",
+        f"Check the folder, its owner and its mount: install -d -m 0700 -o edge-agent {folder}",
+    )
+    try:
+        if folder.stat().st_mode & stat.S_IRWXU != stat.S_IRWXU:
+            return failed(f"{folder}: its owner may not write into it", *remedy)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"x")
+    except OSError as exc:
+        if exc.errno == errno.ENOSPC:
+            return not_checked("the disk is full: see disk")
+        return failed(f"{folder} cannot be written: {exc.strerror}", *remedy)
+    return ok(str(folder))
+
+
+def sqlite(_site: Site) -> Answer:
+    """SQLite is new enough; each file has one writer, which every version stands."""
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        return failed(f"{sqlite3.sqlite_version} is too old", "请升级系统的 SQLite。", "Upgrade the system's SQLite.")
+    return ok(f"{sqlite3.sqlite_version}, one writer a file")
+
+
+def databases(site: Site) -> Answer:
+    """The stores are whole, and no damaged one waits to be looked at."""
+    until_s = time.monotonic() + _CHECK_LIMIT_S
+    there = [path for path in (site.data_dir / name for name in _DATABASES) if path.is_file()]
+    for path in there:
+        try:
+            fault = check_file(path, limit_s=max(0.1, until_s - time.monotonic()))
+        except TimeoutError:
+            return not_checked(f"{path.name} is too large to be read within {_CHECK_LIMIT_S:g} s")
+        if fault:
+            return failed(
+                f"{path.name}: {fault}",
+                "请重启 edge-agent：损坏的文件会被保留，未送达的记录会被抢救；若反复出现请更换存储卡。",
+                "Restart edge-agent: it keeps that file and salvages what waited; if it recurs, replace the disk.",
+            )
+    asides = [each.name for path in there for each in aside_files(path)]
+    if asides:
+        return warning(
+            f"{len(asides)} damaged files were set aside: {asides[0]}",
+            "请取走该文件备查；若反复出现请更换存储卡。",
+            "Take it away for inspection; if it recurs, replace the disk.",
+        )
+    return ok(f"{', '.join(path.name for path in there)} whole" if there else "none yet")
+
+
+async def outbox(site: Site) -> Answer:
+    """What waits for the platform."""
+    path = site.data_dir / "ledger.db"
+    if not path.is_file():
+        return ok("nothing was recorded yet")
+    try:
+        waiting = await read_waiting(path)
+    except StoreFailed:
+        return not_checked("the ledger cannot be read: see databases")
+    told = f"{waiting.count} records wait, {waiting.parked} were refused"
+    if waiting.parked:
+        return warning(
+            told, "请在平台查看拒收原因。", "Ask the platform why it refused them: edge-platform ledger verify"
+        )
+    if waiting.count and waiting.oldest_age_s > _LONG_OFFLINE.total_seconds():
+        return warning(
+            f"{told}, the oldest for {waiting.oldest_age_s / 86400:.1f} days",
+            "请检查网络；断网期间记录保存在本机。",
+            "Check the network; until then they are kept here.",
+        )
+    if waiting.used_bytes > _FULL_SHARE * site.settings.ledger.budget_mb * 1_000_000:
+        return warning(
+            f"{told}, {waiting.used_bytes / 1e6:.0f} of {site.settings.ledger.budget_mb} MB used",
+            "请尽快恢复网络，或调大 [ledger] budget_mb。",
+            "Mend the network soon, or raise [ledger] budget_mb.",
+        )
+    return ok(told)
+
+
+def permissions(site: Site) -> Answer:
+    """Only the agent reads secrets and records."""
+    settings = site.settings
+    secrets = [
+        settings.directory.community_key_file,
+        settings.platform.key_file,
+        settings.staff.pin_hash_file,
+        settings.privacy.key_file,
+    ]
+    if "@" in settings.camera.source:
+        secrets.append(str(site.config))  # a network camera's password
+    if not site.data_dir.is_dir():
+        return not_checked("there is no data folder: see store")
+    home = site.data_dir.stat()
+    for path in map(secret_path, secrets):
+        if not path.is_file():
+            continue
+        found = path.stat()
+        allowed = 0o740 if found.st_gid == home.st_gid else 0o700
+        if found.st_mode & 0o777 & ~allowed:
+            return failed(
+                f"{path} may be read by others ({stat.S_IMODE(found.st_mode):04o})",
+                f"请收紧权限：chmod 0600 {path}。",
+                f"Shut it: chmod 0600 {path}",
+            )
+        if found.st_uid not in (0, home.st_uid):
+            return failed(
+                f"{path} belongs to another user ({found.st_uid})",
+                f"请更正属主：chown --reference={site.data_dir} {path}。",
+                f"Give it back: chown --reference={site.data_dir} {path}",
+            )
+    if home.st_mode & 0o077:
+        return failed(
+            f"{site.data_dir} may be entered by others ({stat.S_IMODE(home.st_mode):04o})",
+            f"请收紧权限：chmod 0700 {site.data_dir}。",
+            f"Shut it: chmod 0700 {site.data_dir}",
+        )
+    return ok("secrets and records are the agent's alone")
+
+
+CHECKS = (
+    Check("rights", rights),
+    Check("policy", policy),
+    Check("model", model, limit_s=20.0),
+    Check("prompts", prompts),
+    Check("staff PIN", staff_pin),
+    Check("community key", community_key),
+    Check("orders key", orders_key),
+    Check("calibration", calibration),
+    Check("store", store),
+    Check("sqlite", sqlite),
+    Check("databases", databases, limit_s=_CHECK_LIMIT_S + 3.0),
+    Check("outbox", outbox),
+    Check("permissions", permissions),
+)
