@@ -174,6 +174,13 @@ class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention_days: Annotated[int, Meta(ge=1, le=3650)] = 30
 
 
+class Privacy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How personal data are sealed on the disk; the key file is made once and must not lie with the data."""
+
+    key_file: Annotated[str, Meta(min_length=1)] = "/etc/edge-agent/at-rest.key"
+    algorithm: Literal["aes-256-gcm", "sm4-gcm"] = "aes-256-gcm"
+
+
 class Kiosk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the resident's page is served."""
 
@@ -209,6 +216,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     directory: Directory = Directory()
     platform: Platform = Platform()
     ledger: Ledger = Ledger()
+    privacy: Privacy = Privacy()
     kiosk: Kiosk = Kiosk()
     staff: Staff = Staff()
     policy: Policy = Policy()

@@ -34,6 +34,7 @@ from edge_agent.orders import OrdersHere
 from edge_agent.policy import load_policy
 from edge_agent.policy_book import PolicyBook
 from edge_agent.presence import Presence
+from edge_agent.privacy.key_file import sealer_of
 from edge_agent.sight import Sight
 from edge_agent.staff_call import StaffCall
 from edge_agent.staff_desk import StaffDesk
@@ -193,6 +194,7 @@ class Sentinel:
 async def opened(settings: Settings) -> AsyncIterator[Sentinel]:
     """One sentinel with its stores open. Raises SettingsError, DriverError or ModelError before anything runs."""
     data_dir = make_data_dir(Path(settings.box.data_dir))
+    sealer = sealer_of(settings)
     async with AsyncExitStack() as stack:
         outbox = await stack.enter_async_context(
             Outbox.opened(
@@ -200,8 +202,9 @@ async def opened(settings: Settings) -> AsyncIterator[Sentinel]:
                 box=settings.box.name,
                 budget_bytes=settings.ledger.budget_mb * 1_000_000,
                 retention_s=settings.ledger.retention_days * 86400,
+                sealer=sealer,
             )
         )
-        directory = await stack.enter_async_context(Directory.opened(data_dir / "directory.db"))
+        directory = await stack.enter_async_context(Directory.opened(data_dir / "directory.db", sealer=sealer))
         memory = await stack.enter_async_context(OrderMemory.opened(data_dir / "orders.db"))
         yield Sentinel(settings, outbox, directory, memory)

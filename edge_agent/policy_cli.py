@@ -32,13 +32,16 @@ def try_file(
     """Say what another policy would have decided on the passages that this box remembers, and why."""
     from edge_agent.policy import load_policy
     from edge_agent.policy_try import try_policy
+    from edge_agent.privacy.key_file import opener_of
     from sync.edge.ledger_history import decided_since
     from sync.errors import StoreFailed
 
     try:
         wanted = load_policy(file)
-        ledger = Path(load_settings(config).box.data_dir) / "ledger.db"
-        trial = asyncio.run(try_policy(wanted, decided_since(ledger, begin_of(since, datetime.now().astimezone()))))
+        settings = load_settings(config)
+        begin, ledger = begin_of(since, datetime.now().astimezone()), Path(settings.box.data_dir) / "ledger.db"
+        decided = decided_since(ledger, begin, settings.box.name, opener_of(settings))
+        trial = asyncio.run(try_policy(wanted, decided))
     except (SettingsError, StoreFailed, ValueError) as exc:
         typer.echo(f"edge-agent: {exc}", err=True)
         raise typer.Exit(2) from exc

@@ -97,3 +97,11 @@ class StoreFailed(SyncError):
 
 class StoreFull(StoreFailed):
     """There is no room on the disk; room must be made, then it may be tried again."""
+
+
+class WrongKey(StoreFailed):
+    """The file is sealed with another key. It was not changed: bring the key back, or set the file aside."""
+
+
+class SealBroken(StoreFailed):
+    """One stored value is not what was sealed there: it is not believed, and the others are as good as before."""

@@ -129,6 +129,7 @@ def _open(path: Path, migrations: Migrations, wal_pages: int) -> Database:
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten, not only forgotten
         [page_bytes] = connection.execute("PRAGMA page_size").fetchone()
         connection.execute(f"PRAGMA wal_autocheckpoint={wal_pages}")
         connection.execute(f"PRAGMA journal_size_limit={wal_pages * page_bytes}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +16,14 @@ from sqlite_utils import Database
 from sync.contract.health import Freshness, HealthStatus, Lookup, LookupOutcome
 from sync.contract.messages import Answer, DirectoryPage, DirectoryRequest
 from sync.contract.orders import Revocation
+from sync.edge.at_rest import Sealer
 from sync.edge.replica import (
     DIRECTORY_MIGRATIONS,
     Ahead,
     Mismatch,
     Position,
     Staged,
+    StatusSeal,
     ahead_of,
     read_ahead,
     read_position,
@@ -30,8 +33,10 @@ from sync.edge.replica import (
     write_ahead,
     write_position,
 )
-from sync.errors import BadMessage, LinkError, LinkLost, NoAnswer, StoreFailed
+from sync.errors import BadMessage, LinkError, LinkLost, NoAnswer, SealBroken, StoreFailed
 from sync.sqlite_thread import SqliteThread
+
+log = logging.getLogger(__name__)
 
 Ask = Callable[[str, float], Awaitable[Answer]]
 
@@ -68,6 +73,7 @@ class Directory:
         self,
         writer: SqliteThread,
         reader: SqliteThread,
+        seal: StatusSeal,
         position: Position,
         ahead: dict[str, Ahead],
         now_s: Callable[[], float],
@@ -76,6 +82,7 @@ class Directory:
         self.ask: Ask = ask_nobody
         self._writer = writer
         self._reader = reader
+        self._seal = seal
         self._now_s = now_s
         self._position = position
         self._ahead = ahead
@@ -91,15 +98,21 @@ class Directory:
         *,
         now_s: Callable[[], float] = time.monotonic,
         ahead_limit: int = _AHEAD_LIMIT,
+        sealer: Sealer | None = None,
         shared: ThreadPoolExecutor | None = None,
     ) -> AsyncIterator[Self]:
-        """The replica at `path`; a damaged one is set aside and fetched anew. `now_s` is the monotonic clock."""
+        """The replica at `path`; a damaged one is set aside and fetched anew. `now_s` is the monotonic clock.
+
+        Statuses are sealed by `sealer` (None: written as they are, for people who are not real). Raises StoreFailed, of
+        which WrongKey leaves the file as it is.
+        """
         async with (
             SqliteThread.opened(path, DIRECTORY_MIGRATIONS, shared=shared) as writer,
             SqliteThread.reading(path, shared=shared) as reader,
         ):
-            position, ahead = await writer.run(lambda db: (read_position(db), read_ahead(db)))
-            yield cls(writer, reader, position, ahead, now_s, ahead_limit)
+            seal = await writer.run(lambda db: StatusSeal.prepared(db, sealer))
+            position, ahead = await writer.write(lambda db: _begin(db, seal))
+            yield cls(writer, reader, seal, position, ahead, now_s, ahead_limit)
 
     @property
     def cursor(self) -> int:
@@ -146,7 +159,7 @@ class Directory:
         self._ahead |= added
         if added:
             ahead = dict(self._ahead)
-            await self._writer.write(lambda db: write_ahead(db, ahead))
+            await self._writer.write(lambda db: write_ahead(db, self._seal, ahead))
 
     async def take(self, page: DirectoryPage) -> bool:
         """Take one page; False when it leads nowhere and `request()` should be asked (again)."""
@@ -157,7 +170,7 @@ class Directory:
         run = self._staged if joins else None
         try:
             await self._settle(*await self._writer.write(lambda db: self._take(db, page, run)))
-        except Mismatch:
+        except (Mismatch, SealBroken):
             await self._forget(whole=True)
             return False
         if page.checkpoint is not None:
@@ -167,7 +180,11 @@ class Directory:
     async def _body(self, person_key: str) -> bytes | None:
         if (ahead := self._ahead.get(person_key)) is not None:
             return ahead.body
-        return await self._reader.run(lambda db: read_status(db, person_key))
+        try:
+            return await self._reader.run(lambda db: read_status(db, self._seal, person_key))
+        except SealBroken as exc:
+            log.warning("the platform is asked for a row of the replica: %s", exc)
+            return None
 
     async def _settle(self, position: Position, staged: Staged | None) -> None:
         """Stand where the page led; what it holds is ahead no longer."""
@@ -175,7 +192,7 @@ class Directory:
         self._position, self._staged = position, staged
         if len(left) < len(self._ahead):
             self._ahead = left
-            await self._writer.write(lambda db: write_ahead(db, left))
+            await self._writer.write(lambda db: write_ahead(db, self._seal, left))
 
     def _expected(self) -> tuple[str, int]:
         if self._staged is not None:
@@ -183,10 +200,10 @@ class Directory:
         return self._position.generation, self._position.cursor
 
     def _take(self, db: Database, page: DirectoryPage, run: Staged | None) -> tuple[Position, Staged | None]:
-        staged = stage(db, page, run)
+        staged = stage(db, self._seal, page, run)
         if page.checkpoint is None:
             return self._position, staged
-        return settle(db, staged, page.checkpoint), None
+        return settle(db, self._seal, staged, page.checkpoint), None
 
     async def _forget(self, *, whole: bool) -> None:
         """Drop what is staged, and with `whole` the cursor too: the rows stay in use until a new copy is complete."""
@@ -194,6 +211,16 @@ class Directory:
         if whole:
             lost = msgspec.structs.replace(self._position, generation="", cursor=0)
             self._position = await self._writer.write(lambda db: write_position(db, lost))
+
+
+def _begin(db: Database, seal: StatusSeal) -> tuple[Position, dict[str, Ahead]]:
+    """Where the replica stands, and what came ahead: a revocation that cannot be read makes it one to fetch anew."""
+    try:
+        return read_position(db), read_ahead(db, seal)
+    except SealBroken as exc:
+        log.warning("the replica is fetched anew: %s", exc)
+        write_ahead(db, seal, {})
+        return write_position(db, Position()), {}
 
 
 def _age_at_start_s(position: Position) -> float:

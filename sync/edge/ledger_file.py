@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sqlite_utils import Database, Migrations
 
 from sync.contract.chain import first_hash, next_hash
 from sync.contract.records import AlarmRaised, Record, decode_record, encode_record
+from sync.edge.at_rest import Seal, Sealer, seal_of, sealed
 
 LEDGER_MIGRATIONS = Migrations("ledger")
+_SEAL_ROWS = (
+    "UPDATE record SET body = sealed(body, (SELECT epoch FROM ledger), seq, kind)",
+    "UPDATE earlier SET body = sealed(body, epoch, seq, kind)",
+)
 
 
 @LEDGER_MIGRATIONS()
@@ -103,9 +109,40 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
-    """The last number given and the hash that stands before the next record."""
+class RowSeal:
+    """How the rows of one box are written: each body for its own box, epoch, number and kind."""
 
+    box: str
+    seal: Seal
+
+    @classmethod
+    def prepared(cls, db: Database, box: str, sealer: Sealer | None) -> RowSeal:
+        """For a ledger that is written; it is sealed where it was plain. Raises WrongKey."""
+        return cls(box, sealed(db.conn, sealer, _SEAL_ROWS, lambda *names: _place(box, *names)))
+
+    @classmethod
+    def of(cls, connection: sqlite3.Connection, box: str, sealer: Sealer | None) -> RowSeal:
+        """For a ledger that is only read. Raises WrongKey."""
+        return cls(box, seal_of(connection, sealer))
+
+    def closed(self, row: Row) -> Row:
+        """`row` as it is written."""
+        return replace(row, body=self.seal.close(row.body, _place(self.box, *row.name, row.kind)))
+
+    def opened(self, row: Row) -> Row:
+        """`row`, as it was written, with its body readable. Raises SealBroken."""
+        return replace(row, body=self.seal.open(row.body, _place(self.box, *row.name, row.kind)))
+
+
+def _place(box: str, epoch: str, seq: int, kind: str) -> str:
+    return f"record/{box}/{epoch}/{seq}/{kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The epoch, the last number given in it and the hash that stands before the next record."""
+
+    epoch: str
     seq: int
     chain: bytes
 
@@ -123,25 +160,27 @@ def read_epoch(db: Database) -> str:
 
 def read_tail(db: Database, box: str) -> Tail:
     """Where `box` goes on. The newest row is never deleted, because the next hash covers it."""
+    epoch = read_epoch(db)
     last = db.conn.execute("SELECT seq FROM sqlite_sequence WHERE name = 'record'").fetchone()
     seq = last[0] if last else 0
     found = db.conn.execute("SELECT chain FROM record WHERE seq = ?", (seq,)).fetchone()
-    return Tail(seq, found[0] if found and found[0] else first_hash(box, read_epoch(db)))
+    return Tail(epoch, seq, found[0] if found and found[0] else first_hash(box, epoch))
 
 
-def insert(db: Database, tail: Tail, record: Record) -> Tail:
-    """Add `record` behind `tail`, within the caller's transaction; returns the new tail."""
+def insert(db: Database, seal: RowSeal, tail: Tail, record: Record) -> Tail:
+    """Add `record` behind `tail` in the caller's transaction; returns the new tail. Its hash is of the open body."""
     seq, body = tail.seq + 1, encode_record(record)
-    new = Tail(seq, next_hash(tail.chain, seq, record.TYPE, body))
+    new = Tail(tail.epoch, seq, next_hash(tail.chain, seq, record.TYPE, body))
+    row = seal.closed(Row(new.epoch, seq, record.TYPE, body, wall_ms(), new.chain))
     db.conn.execute(
         "INSERT INTO record (seq, kind, alarm, body, appended_ms, chain) VALUES (?, ?, ?, ?, ?, ?)",
-        (seq, record.TYPE, isinstance(record, AlarmRaised), body, wall_ms(), new.chain),
+        (seq, row.kind, isinstance(record, AlarmRaised), row.body, row.appended_ms, row.chain),
     )
     return new
 
 
 def rows(db: Database, select: str, *parameters: object) -> list[Row]:
-    """What `select` finds; its columns are those of Row."""
+    """What `select` finds, as it was written; its columns are those of Row."""
     return [Row(*found) for found in db.conn.execute(select, parameters)]
 
 

@@ -8,28 +8,39 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from sync.contract.records import PassageDecided, decode_record
-from sync.errors import BadMessage, StoreFailed
+from sync.contract.records import PassageDecided
+from sync.edge.at_rest import Sealer
+from sync.edge.ledger_file import Row, RowSeal, rows
+from sync.errors import BadMessage, SealBroken, StoreFailed
 from sync.sqlite_thread import SqliteThread
 
 _CHUNK = 1_000
-_DECIDED = "SELECT seq, body FROM record WHERE kind = ? AND appended_ms >= ? AND seq > ? ORDER BY seq LIMIT ?"
+_DECIDED = (
+    "SELECT (SELECT epoch FROM ledger), seq, kind, body, appended_ms, chain FROM record"
+    " WHERE kind = ? AND appended_ms >= ? AND seq > ? ORDER BY seq LIMIT ?"
+)
 
 
-async def decided_since(path: Path, since: datetime) -> AsyncIterator[PassageDecided]:
-    """The passages decided since then that the ledger at `path` still holds, oldest first. Raises StoreFailed."""
+async def decided_since(
+    path: Path, since: datetime, box: str, sealer: Sealer | None = None
+) -> AsyncIterator[PassageDecided]:
+    """The passages decided since then that the ledger of `box` at `path` still holds, oldest first.
+
+    Raises StoreFailed; WrongKey where `sealer` does not open it.
+    """
     since_ms, after = int(since.timestamp() * 1000), 0
     async with SqliteThread.reading(path) as ledger:
+        seal = await ledger.run(lambda db: RowSeal.of(db.conn, box, sealer))
         while found := await ledger.run(lambda db, after=after: _decided(db, since_ms, after)):  # type: ignore[misc]
-            for seq, body in found:
-                after = seq
+            for row in found:
+                after = row.seq
                 try:
-                    record = decode_record(PassageDecided.TYPE, body)
-                except BadMessage as exc:
-                    raise StoreFailed(f"{path}: record {seq}: {exc}") from exc
+                    record = seal.opened(row).record()
+                except (BadMessage, SealBroken) as exc:
+                    raise StoreFailed(f"{path}: record {row.seq}: {exc}") from exc
                 if isinstance(record, PassageDecided):
                     yield record
 
 
-def _decided(db: Database, since_ms: int, after: int) -> list[tuple[int, bytes]]:
-    return db.conn.execute(_DECIDED, (PassageDecided.TYPE, since_ms, after, _CHUNK)).fetchall()
+def _decided(db: Database, since_ms: int, after: int) -> list[Row]:
+    return rows(db, _DECIDED, PassageDecided.TYPE, since_ms, after, _CHUNK)

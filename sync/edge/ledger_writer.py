@@ -13,13 +13,14 @@ from sqlite_utils import Database
 
 from sync.contract.records import AlarmRaised, Clock, Record
 from sync.edge.ballast import Ballast
-from sync.edge.ledger_file import file_bytes, insert, read_tail, used_bytes, wall_ms
+from sync.edge.ledger_file import RowSeal, file_bytes, insert, read_tail, used_bytes, wall_ms
 from sync.edge.sacrifice import below, make_room
 
 log = logging.getLogger(__name__)
 
 _CLEAN_CHUNK = 100  # rows past their retention that one acknowledgement may delete
 _DROP_CHUNK = 50  # rows whose deletion fits into the ballast
+_STEP_BYTES = 60_000  # as above, in bytes of the file
 _ACKNOWLEDGE = (
     "UPDATE record SET acknowledged_ms = ?, parked = NULL WHERE seq BETWEEN ? AND ? AND acknowledged_ms IS NULL"
 )
@@ -42,9 +43,9 @@ class LedgerWriter:
     once. The ballast is taken back, and the budget restored, when the disk has been calm for a minute.
     """
 
-    def __init__(self, box: str, budget_bytes: int, clock: Callable[[], Clock], ballast: Ballast) -> None:
+    def __init__(self, seal: RowSeal, budget_bytes: int, clock: Callable[[], Clock], ballast: Ballast) -> None:
         self.disk_full = False
-        self._box = box
+        self.seal = seal
         self._budget_bytes = budget_bytes
         self._limit_bytes = budget_bytes
         self._clock = clock
@@ -97,31 +98,43 @@ class LedgerWriter:
 
     def _write(self, db: Database, records: Sequence[Record]) -> tuple[list[int], int]:
         with db.atomic():
-            tail = read_tail(db, self._box)
+            tail = read_tail(db, self.seal.box)
             numbers = []
             for record in records:
-                tail = insert(db, tail, record)
+                tail = insert(db, self.seal, tail, record)
                 numbers.append(tail.seq)
             alarms = [self.alarm("disk_full", "ledger", "oldest records make room")] if self._alarm_due else []
-            gaps = make_room(db, self._limit_bytes, min(numbers, default=tail.seq), self._clock)
+            gaps = []
+            if used_bytes(db) > self._limit_bytes:
+                gaps = make_room(db, below(self._limit_bytes), min(numbers, default=tail.seq), self._clock)
             added: list[Record] = [*alarms, *gaps]
             for record in added:
-                tail = insert(db, tail, record)
+                tail = insert(db, self.seal, tail, record)
         return numbers, tail.seq
 
     def _on_full(self, db: Database) -> bool:
         """Make room with what the ballast gives; False where nothing may be given up."""
         self._let_go(db)
         limit_bytes = min(self._limit_bytes, below(file_bytes(db)))
-        with db.atomic():
-            tail = read_tail(db, self._box)
-            for gap in make_room(db, limit_bytes, tail.seq, self._clock):
-                tail = insert(db, tail, gap)
-        if used_bytes(db) > limit_bytes:
+        used = used_bytes(db)
+        while used > limit_bytes:
+            before, used = used, self._step_down(db, max(below(limit_bytes), used - _STEP_BYTES))
+            if used >= before:
+                break
+        if used > limit_bytes:
             self._ballast.take(at_once=True)  # for the acknowledgements that will free us
             return False
         self._limit_bytes = limit_bytes
         return True
+
+    def _step_down(self, db: Database, target: int) -> int:
+        """Give up no more than the ballast has room for: deleted pages are written too. Returns the bytes in use."""
+        with db.atomic():
+            tail = read_tail(db, self.seal.box)
+            for gap in make_room(db, target, tail.seq, self._clock):
+                tail = insert(db, self.seal, tail, gap)
+        _empty_the_log(db)
+        return used_bytes(db)
 
     def _let_go(self, db: Database) -> None:
         """Use the ballast to empty the write-ahead log, which is small enough for it."""
@@ -130,8 +143,7 @@ class LedgerWriter:
             log.warning("the disk is full: the ledger makes room in the declared order")
             self.disk_full = self._alarm_due = True
         self._full_s = time.monotonic()
-        with contextlib.suppress(sqlite3.OperationalError):
-            db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        _empty_the_log(db)
 
     def _take_heart(self) -> None:
         if self.disk_full and time.monotonic() - self._full_s >= _CALM_S and self._ballast.take():
@@ -156,5 +168,9 @@ def _drop(db: Database, first: int, last: int) -> int:
         if not dropped:
             return total
         total += dropped
-        with contextlib.suppress(sqlite3.OperationalError):
-            db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        _empty_the_log(db)
+
+
+def _empty_the_log(db: Database) -> None:
+    with contextlib.suppress(sqlite3.OperationalError):
+        db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +15,13 @@ from typing import Self
 from sqlite_utils import Database
 
 from sync.contract.records import Clock, Record
+from sync.edge.at_rest import Sealer
 from sync.edge.ballast import Ballast
 from sync.edge.clock import system_clock
 from sync.edge.ledger_file import (
     LEDGER_MIGRATIONS,
     Row,
+    RowSeal,
     read_epoch,
     read_tail,
     rows,
@@ -27,8 +30,10 @@ from sync.edge.ledger_file import (
 )
 from sync.edge.ledger_writer import LedgerWriter
 from sync.edge.salvage import take_over
-from sync.errors import StoreFailed
+from sync.errors import SealBroken, StoreFailed
 from sync.sqlite_thread import SqliteThread, store_failure
+
+log = logging.getLogger(__name__)
 
 _DAY_S = 86_400
 # The write-ahead log must fit into the ballast: on a full disk it goes into the file before it can be used anew.
@@ -111,19 +116,22 @@ class Outbox:
         budget_bytes: int,
         retention_s: int = 7 * _DAY_S,
         clock: Callable[[], Clock] = system_clock,
+        sealer: Sealer | None = None,
         shared: ThreadPoolExecutor | None = None,
     ) -> AsyncIterator[Self]:
-        """The ledger of `box` at `path`; parked rows get another chance.
+        """The ledger of `box` at `path`, its bodies sealed by `sealer` (None: written as they are, for people who are
+        not real); parked rows get another chance. Raises StoreFailed, of which WrongKey leaves the file as it is.
 
         A damaged file is set aside and a new epoch begins. What still waited in it is delivered under its old name; an
         alarm says how much that is, and a gap record what could not be read.
         """
         ballast = Ballast(path.with_suffix(".ballast"))
-        writer = LedgerWriter(box, budget_bytes, clock, ballast)
         async with AsyncExitStack() as stack:
             store = await _opened(stack, path, ballast, shared)
+            seal = await store.run(lambda db: RowSeal.prepared(db, box, sealer))
+            writer = LedgerWriter(seal, budget_bytes, clock, ballast)
             await store.run(writer.begin)
-            await store.run(lambda db: take_over(db, path, writer))
+            await store.run(lambda db: take_over(db, path, writer, sealer))
             epoch, tail = await store.write(lambda db: (_begin(db), read_tail(db, box)))
             yield cls(store, writer, epoch, tail.seq, retention_s)
 
@@ -155,15 +163,15 @@ class Outbox:
 
     async def unacknowledged(self, alarms: bool, after_seq: int = 0, limit: int = 100) -> list[Row]:
         """Rows that wait, alarms or all others, in order from `after_seq` (exclusive)."""
-        return await self._store.run(lambda db: rows(db, _WAITING, alarms, after_seq, limit))
+        return await self._store.run(lambda db: self._readable(db, _WAITING, alarms, after_seq, limit))
 
     async def newest_unacknowledged(self, limit: int) -> list[Row]:
         """The newest rows that wait, without alarms, in order."""
-        return (await self._store.run(lambda db: rows(db, _WAITING_NEWEST, limit)))[::-1]
+        return (await self._store.run(lambda db: self._readable(db, _WAITING_NEWEST, limit)))[::-1]
 
     async def earlier_unacknowledged(self, limit: int) -> list[Row]:
         """Rows of one earlier epoch that wait, in order."""
-        return await self._store.run(lambda db: rows(db, _WAITING_EARLIER, limit))
+        return await self._store.run(lambda db: self._readable(db, _WAITING_EARLIER, limit))
 
     async def acknowledge(self, epoch: str, ranges: Iterable[tuple[int, int]]) -> int:
         """Mark inclusive `ranges` of `epoch` as committed at the platform; returns how many rows that freed."""
@@ -186,15 +194,12 @@ class Outbox:
 
     async def park(self, epoch: str, seq: int, reason: str) -> None:
         """Set a row aside that nobody will take, with the reason; it is kept and counted."""
-        if epoch == self.epoch:
-            await self._store.write(lambda db: db.conn.execute(_PARK, (reason[:200], seq)))
-        else:
-            await self._store.write(lambda db: db.conn.execute(_PARK_EARLIER, (reason[:200], seq, epoch)))
+        await self._store.write(lambda db: self._park(db, epoch, seq, reason))
         self._changed()
 
     async def recent(self, limit: int) -> list[Row]:
-        """The newest rows, acknowledged or not, newest first."""
-        return await self._store.run(lambda db: rows(db, _NEWEST, limit))
+        """The newest rows that can be read, acknowledged or not, newest first."""
+        return await self._store.run(lambda db: self._opened_rows(rows(db, _NEWEST, limit))[0])
 
     async def status(self) -> OutboxStatus:
         """Counts as of now."""
@@ -219,6 +224,33 @@ class Outbox:
             yield
         finally:
             self._watchers.discard(changed)
+
+    def _readable(self, db: Database, select: str, *parameters: object) -> list[Row]:
+        """Rows that wait; those that cannot be read any more are parked, and the next take their place."""
+        while found := rows(db, select, *parameters):
+            whole, broken = self._opened_rows(found)
+            with db.atomic():
+                for row in broken:
+                    self._park(db, *row.name, "box: cannot be read, it was changed on the disk")
+            if whole:
+                return whole
+        return []
+
+    def _opened_rows(self, found: list[Row]) -> tuple[list[Row], list[Row]]:
+        whole, broken = [], []
+        for row in found:
+            try:
+                whole.append(self._writer.seal.opened(row))
+            except SealBroken as exc:
+                log.warning("record %s/%d: %s", *row.name, exc)
+                broken.append(row)
+        return whole, broken
+
+    def _park(self, db: Database, epoch: str, seq: int, reason: str) -> None:
+        if epoch == self.epoch:
+            db.conn.execute(_PARK, (reason[:200], seq))
+        else:
+            db.conn.execute(_PARK_EARLIER, (reason[:200], seq, epoch))
 
     def _changed(self) -> None:
         for watcher in self._watchers:

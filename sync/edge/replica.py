@@ -9,11 +9,16 @@ import msgspec
 from sqlite_utils import Database, Migrations
 
 from sync.contract.checksum import EMPTY, changed
-from sync.contract.messages import Checkpoint, DirectoryPage
+from sync.contract.messages import Checkpoint, DirectoryOp, DirectoryPage
 from sync.contract.orders import Revocation
+from sync.edge.at_rest import Seal, Sealer, sealed
 
 DIRECTORY_MIGRATIONS = Migrations("directory")
 NULL = b"null"
+_SEAL_ROWS = tuple(
+    f"UPDATE {table} SET body = sealed(body, person_key)"  # noqa: S608 - names of tables
+    for table in ("status", "staged", "ahead")
+)
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -58,6 +63,30 @@ def revocations(db: Database) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusSeal:
+    """How statuses are written, each for its person: the three tables hold the same, and None where there is none."""
+
+    seal: Seal
+
+    @classmethod
+    def prepared(cls, db: Database, sealer: Sealer | None) -> StatusSeal:
+        """For a replica that is written; it is sealed where it was plain. Raises WrongKey."""
+        return cls(sealed(db.conn, sealer, _SEAL_ROWS, _place))
+
+    def closed(self, person_key: str, body: bytes | None) -> bytes | None:
+        """What is written for `body`."""
+        return None if body is None else self.seal.close(body, _place(person_key))
+
+    def opened(self, person_key: str, stored: bytes | None) -> bytes | None:
+        """What was written, readable. Raises SealBroken."""
+        return None if stored is None else self.seal.open(stored, _place(person_key))
+
+
+def _place(person_key: str) -> str:
+    return f"status/{person_key}"
+
+
+@dataclass(frozen=True, slots=True)
 class Ahead:
     """One person's status (None: gone) as of an operation whose page has not come yet."""
 
@@ -72,18 +101,18 @@ class Ahead:
         return old.generation != new.generation
 
 
-def read_ahead(db: Database) -> dict[str, Ahead]:
-    """All that came ahead, by person key."""
+def read_ahead(db: Database, seal: StatusSeal) -> dict[str, Ahead]:
+    """All that came ahead, by person key. Raises SealBroken."""
     found = db.conn.execute("SELECT person_key, generation, op, body FROM ahead")
-    return {key: Ahead(generation, op, body) for key, generation, op, body in found}
+    return {key: Ahead(generation, op, seal.opened(key, body)) for key, generation, op, body in found}
 
 
-def write_ahead(db: Database, ahead: dict[str, Ahead]) -> None:
+def write_ahead(db: Database, seal: StatusSeal, ahead: dict[str, Ahead]) -> None:
     """Replace what came ahead."""
     db.conn.execute("DELETE FROM ahead")
     db.conn.executemany(
         "INSERT INTO ahead VALUES (?, ?, ?, ?)",
-        [(key, each.generation, each.op, each.body) for key, each in ahead.items()],
+        [(key, each.generation, each.op, seal.closed(key, each.body)) for key, each in ahead.items()],
     )
 
 
@@ -91,12 +120,16 @@ def ahead_of(position: Position, known: dict[str, Ahead], revocation: Revocation
     """What `revocation` adds to `known`: the newest of each person that the replica does not hold."""
     new: dict[str, Ahead] = {}
     for op in revocation.ops:
-        made = Ahead(revocation.generation, op.op, None if bytes(op.status) == NULL else bytes(op.status))
+        made = Ahead(revocation.generation, op.op, _body(op))
         old = new.get(op.person_key) or known.get(op.person_key)
         newer = old is None or old.generation != made.generation or old.op < made.op
         if newer and not made.is_covered(position, position):
             new[op.person_key] = made
     return new
+
+
+def _body(op: DirectoryOp) -> bytes | None:
+    return None if bytes(op.status) == NULL else bytes(op.status)
 
 
 def read_position(db: Database) -> Position:
@@ -111,38 +144,38 @@ def write_position(db: Database, position: Position) -> Position:
     return position
 
 
-def read_status(db: Database, person_key: str) -> bytes | None:
-    """JSON of one person's status."""
+def read_status(db: Database, seal: StatusSeal, person_key: str) -> bytes | None:
+    """JSON of one person's status. Raises SealBroken."""
     found = db.conn.execute("SELECT body FROM status WHERE person_key = ?", (person_key,)).fetchone()
-    return found[0] if found else None
+    return seal.opened(person_key, found[0]) if found else None
 
 
-def stage(db: Database, page: DirectoryPage, staged: Staged | None) -> Staged:
+def stage(db: Database, seal: StatusSeal, page: DirectoryPage, staged: Staged | None) -> Staged:
     """Keep the operations of `page`, which begins a run (`staged` None) or joins on to it."""
     if staged is None:
         db.conn.execute("DELETE FROM staged")
     db.conn.executemany(
         "INSERT INTO staged VALUES (?, ?, ?)",
-        [(op.op, op.person_key, None if bytes(op.status) == NULL else bytes(op.status)) for op in page.ops],
+        [(op.op, op.person_key, seal.closed(op.person_key, _body(op))) for op in page.ops],
     )
     upto = page.ops[-1].op if page.ops else page.after
     return Staged(page.generation, page.after if staged is None else staged.after, upto)
 
 
-def settle(db: Database, staged: Staged, checkpoint: Checkpoint) -> Position:
-    """Apply what is staged, within the caller's transaction; raises Mismatch when the sum is wrong."""
+def settle(db: Database, seal: StatusSeal, staged: Staged, checkpoint: Checkpoint) -> Position:
+    """Apply what is staged, within the caller's transaction; raises Mismatch when the sum is wrong, or SealBroken."""
     old = read_position(db)
     if staged.after == 0:
         db.conn.execute("DELETE FROM status")
     checksum, rows = (EMPTY, 0) if staged.after == 0 else (old.checksum, old.rows)
-    for key, body in db.conn.execute("SELECT person_key, body FROM staged ORDER BY op"):  # maybe a million
-        before = read_status(db, key)
-        checksum = changed(checksum, before, body)
-        rows += (body is not None) - (before is not None)
-        if body is None:
+    for key, stored in db.conn.execute("SELECT person_key, body FROM staged ORDER BY op"):  # maybe a million
+        before = read_status(db, seal, key)
+        checksum = changed(checksum, before, seal.opened(key, stored))
+        rows += (stored is not None) - (before is not None)
+        if stored is None:
             db.conn.execute("DELETE FROM status WHERE person_key = ?", (key,))
         else:
-            db.conn.execute("INSERT OR REPLACE INTO status VALUES (?, ?)", (key, body))
+            db.conn.execute("INSERT OR REPLACE INTO status VALUES (?, ?)", (key, stored))
     if (checksum, rows) != (checkpoint.checksum, checkpoint.rows):
         raise Mismatch
     db.conn.execute("DELETE FROM staged")

@@ -22,15 +22,12 @@ def below(limit_bytes: int) -> int:
     return limit_bytes - min(_ROOM_BYTES, int(limit_bytes * _ROOM_SHARE))
 
 
-def make_room(db: Database, limit_bytes: int, before_seq: int, clock: Callable[[], Clock]) -> list[Gap]:
-    """Within the caller's transaction, bring the ledger below its limit; rows from `before_seq` on are untouched.
+def make_room(db: Database, target: int, before_seq: int, clock: Callable[[], Clock]) -> list[Gap]:
+    """Within the caller's transaction, bring the ledger to `target` bytes; rows from `before_seq` on are untouched.
 
-    Returns the gap records to be written for unacknowledged passages given up. Where only alarms are left the limit
-    is overrun.
+    Returns the gap records to be written for unacknowledged passages given up. Where only alarms are left the target
+    is not reached.
     """
-    if used_bytes(db) <= limit_bytes:
-        return []
-    target = below(limit_bytes)
     while used_bytes(db) > target and _drop_acknowledged(db, before_seq):
         pass
     lost: list[GivenUp] = []

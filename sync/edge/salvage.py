@@ -16,9 +16,10 @@ from sqlite_utils import Database
 
 from sync.contract.chain import HASH_BYTES
 from sync.contract.records import RECORD_TYPES, Gap, Record
-from sync.edge.ledger_file import Row
+from sync.edge.at_rest import Sealer
+from sync.edge.ledger_file import Row, RowSeal
 from sync.edge.ledger_writer import LedgerWriter
-from sync.errors import BadMessage, StoreFailed
+from sync.errors import BadMessage, SealBroken, StoreFailed
 from sync.sqlite_thread import SIDE_FILES, aside_pattern, store_failure
 
 log = logging.getLogger(__name__)
@@ -48,24 +49,27 @@ class Salvage:
     unreadable: list[int] = field(default_factory=list)
 
 
-def take_over(db: Database, ledger: Path, writer: LedgerWriter) -> None:
-    """Salvage every damaged file beside `ledger` that was not yet: repeated until it went through to the end."""
+def take_over(db: Database, ledger: Path, writer: LedgerWriter, sealer: Sealer | None) -> None:
+    """Salvage every damaged file beside `ledger` that was not yet: repeated until it went through to the end.
+
+    One that `sealer` does not open waits for the start at which its key is back.
+    """
     done = {name for (name,) in db.conn.execute("SELECT file FROM salvaged")}
     for path in damaged_files(ledger):
         if path.name in done:
             continue
         try:
-            salvaged = salvage(path, lambda rows: _keep(db, rows))
+            salvaged = salvage(path, lambda rows: _keep(db, writer.seal, rows), writer.seal.box, sealer)
             writer.append(db, list(_account(path, salvaged, writer)))
             db.conn.execute("INSERT INTO salvaged VALUES (?)", (path.name,))
         except (sqlite3.Error, StoreFailed) as exc:
             log.warning("%s: tried again at the next start: %s", path.name, exc)
 
 
-def _keep(db: Database, rows: list[Row]) -> None:
+def _keep(db: Database, seal: RowSeal, rows: list[Row]) -> None:
     try:
         with db.atomic():
-            db.conn.executemany(_KEEP, [asdict(row) for row in rows])
+            db.conn.executemany(_KEEP, [asdict(seal.closed(row)) for row in rows])
     except sqlite3.Error as exc:  # of the new file, and no damage of the old one
         raise store_failure(exc) from exc
 
@@ -95,15 +99,18 @@ def damaged_files(ledger: Path) -> list[Path]:
     return sorted(path for path in found if not path.name.endswith(tuple(filter(None, SIDE_FILES))))
 
 
-def salvage(path: Path, keep: Callable[[list[Row]], None]) -> Salvage:
-    """Hand every row of the ledger at `path` that waits and can be read to `keep`; damage is counted, never raised."""
+def salvage(path: Path, keep: Callable[[list[Row]], None], box: str, sealer: Sealer | None) -> Salvage:
+    """Hand every row of the ledger at `path` that waits and can be read to `keep`, opened.
+
+    Damage is counted, never raised. Raises WrongKey where `sealer` does not fit, and what `keep` raises.
+    """
     salvaged = Salvage()
     try:
         # Read-only, so that the write-ahead log beside it is read too and stays as it is.
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             connection.execute("PRAGMA writable_schema=ON")  # else a file that was cut short is refused as a whole
             [salvaged.epoch] = connection.execute("SELECT epoch FROM ledger").fetchone()
-            _Reader(connection, keep, salvaged).read()
+            _Reader(connection, keep, salvaged, RowSeal.of(connection, box, sealer)).read()
     except sqlite3.Error as exc:
         log.warning("%s: not everything can be read: %s", path.name, exc)
     return salvaged
@@ -112,8 +119,11 @@ def salvage(path: Path, keep: Callable[[list[Row]], None]) -> Salvage:
 class _Reader:
     """Reads one file in ranges of numbers, and ranges that fail by halves, down to the rows on the damaged page."""
 
-    def __init__(self, connection: sqlite3.Connection, keep: Callable[[list[Row]], None], salvaged: Salvage) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, keep: Callable[[list[Row]], None], salvaged: Salvage, seal: RowSeal
+    ) -> None:
         self._connection = connection
+        self._seal = seal
         self._keep = keep
         self._salvaged = salvaged
         columns = {row[1] for row in connection.execute("PRAGMA table_info(record)")}
@@ -150,19 +160,23 @@ class _Reader:
         self._take([Row(*each) for each in values])
 
     def _take(self, rows: list[Row]) -> None:
-        whole = [row for row in rows if _is_whole(row)]
+        found = [(row, _whole(row, self._seal)) for row in rows]
+        whole = [opened for _, opened in found if opened]
         self._keep(whole)
         self._salvaged.kept += len(whole)
-        self._salvaged.unreadable += [row.seq for row in rows if row.epoch == self._salvaged.epoch and row not in whole]
+        self._salvaged.unreadable += [
+            row.seq for row, opened in found if row.epoch == self._salvaged.epoch and not opened
+        ]
 
 
-def _is_whole(row: Row) -> bool:
-    """Whether damage left the record valid; the hash chain tells the platform the rest."""
+def _whole(row: Row, seal: RowSeal) -> Row | None:
+    """`row`, opened, where damage left its record valid; the hash chain tells the platform the rest."""
     chained = row.chain is None or (isinstance(row.chain, bytes) and len(row.chain) == HASH_BYTES)
     if not chained or row.kind not in RECORD_TYPES or not isinstance(row.appended_ms, int):
-        return False
+        return None
     try:
-        row.record()
-    except BadMessage:
-        return False
-    return True
+        opened = seal.opened(row)
+        opened.record()
+    except (BadMessage, SealBroken):
+        return None
+    return opened

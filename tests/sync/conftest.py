@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,3 +33,15 @@ def records(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "records.db")
     server: Cluster = request.getfixturevalue("postgresql")
     return server.new_database()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    home = tmp_path / "disk"
+    home.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(home)], check=False)
+    if mounted.returncode:
+        pytest.skip("mounting needs root")
+    yield home
+    subprocess.run(["umount", str(home)], check=True)
