@@ -67,6 +67,12 @@ class Presence:
         return person is not None and person.near and person.steady_count >= self._arrival.steady_frames
 
     @property
+    def unidentified(self) -> Person | None:
+        """The person who could be served and has shown nothing."""
+        person = self._person
+        return person if person and self.steady and not person.served and self._credential is None else None
+
+    @property
     def credential(self) -> Credential | None:
         """The credential shown last, while it is held."""
         return self._credential
@@ -79,7 +85,7 @@ class Presence:
         """Take in the faces of one picture."""
         at_s = sighting.frame.taken_at_s
         self._expire_credential(at_s)
-        nearest = max(sighting.faces, key=lambda face: face.box[3], default=None)
+        nearest = sighting.nearest
         if nearest is None:
             if self._person and at_s - self._person.last_seen_s > self._arrival.leave_s:
                 self._person = None
