@@ -15,13 +15,16 @@ from config.settings import Settings
 from drivers.readers.health_code import make_code_provider
 from drivers.readers.qr_camera import QrCamera
 from edge_agent.act import Actor
-from edge_agent.board import Board
+from edge_agent.board import Board, Hint
 from edge_agent.box_files import make_data_dir, read_community_key, signing_key
 from edge_agent.calibration import calibrated
 from edge_agent.checkpoint import Checkpoint
 from edge_agent.city import link_settings, link_view, versions
 from edge_agent.clock import WallClock
 from edge_agent.devices import Devices
+from edge_agent.faces.make import make_lookout
+from edge_agent.faces.register import FILE as FACES_FILE
+from edge_agent.faces.register import FaceRegister
 from edge_agent.feeds import Reception, feed_cards, feed_codes, feed_readings, feed_sightings
 from edge_agent.figures import Figures
 from edge_agent.kiosk.server import Kiosk
@@ -53,7 +56,14 @@ from sync.edge.outbox import Outbox
 class Sentinel:
     """One box, whole: every part is made here, opened by `opened` and run by `run`."""
 
-    def __init__(self, settings: Settings, outbox: Outbox, directory: Directory, memory: OrderMemory) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        outbox: Outbox,
+        directory: Directory,
+        memory: OrderMemory,
+        faces: FaceRegister | None = None,
+    ) -> None:
         data_dir = Path(settings.box.data_dir)
         figures, clock, catalogue = Figures(), WallClock(), load_catalogue()
         self.figures, self.clock, self.outbox = figures, clock, outbox
@@ -79,6 +89,9 @@ class Sentinel:
             Tongue(settings.speaker.language, settings.announcer.also, settings.announcer.turn_s)
         )
         self.ledger = ledger = Ledger(outbox, settings.box)
+        self.lookout = (
+            None if faces is None else make_lookout(settings, faces, self.sight, self.presence, ledger, clock, figures)
+        )
         self.link = CityLink(
             link_settings(settings),
             outbox,
@@ -111,6 +124,7 @@ class Sentinel:
             figures=figures,
             settings=settings.arrival,
             query_budget_s=settings.directory.query_budget_ms / 1000,
+            asks=Hint.SHOW_CODE if faces is None else Hint.LOOK_OR_SHOW,
         )
         status = Status(
             board=board,
@@ -182,6 +196,8 @@ class Sentinel:
             tasks.create_task(self.code_camera.run(), name=self.code_camera.name)
             seen = feed_codes(self.code_camera, self.provider, key, reception, held_up=False)
             tasks.create_task(seen, name="codes seen")
+        if self.lookout is not None:
+            tasks.create_task(self.lookout.run(reception.take), name="faces")
 
     async def _note_cold_start(self) -> None:
         """Note how long it took from the start of the process until the box could judge somebody."""
@@ -207,4 +223,9 @@ async def opened(settings: Settings) -> AsyncIterator[Sentinel]:
         )
         directory = await stack.enter_async_context(Directory.opened(data_dir / "directory.db", sealer=sealer))
         memory = await stack.enter_async_context(OrderMemory.opened(data_dir / "orders.db"))
-        yield Sentinel(settings, outbox, directory, memory)
+        faces = (
+            await stack.enter_async_context(FaceRegister.opened(data_dir / FACES_FILE, sealer))
+            if settings.recognition.enabled
+            else None
+        )
+        yield Sentinel(settings, outbox, directory, memory, faces)
