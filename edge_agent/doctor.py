@@ -23,6 +23,8 @@ from edge_agent.devices import camera_of, card_reader_of, gate_of, reader_of, sp
 from edge_agent.policy import load_policy
 from models.errors import ModelError
 from models.face import make_detector
+from models.liveness import make_liveness
+from models.recognition import make_embedder
 
 _PART_LIMIT_S = 6.0
 _CONNECT_LIMIT_S = 3.0
@@ -60,6 +62,7 @@ async def examine(config: Path) -> list[Finding]:
     sheet = [Finding("settings", True, str(config))]
     sheet += [_policy(settings), _store(settings), _community_key(settings), _model(settings), _clock()]
     sheet.append(_calibration(settings))
+    sheet += [_recognition(settings)] if settings.recognition.enabled else []
     sheet += await _parts(settings)
     sheet.append(await _platform(settings))
     return sheet
@@ -124,6 +127,17 @@ def _model(settings: Settings) -> Finding:
 
     return _try(
         "model", work, ModelError, "请添加模型文件。", "Add the model: edge-agent inspect names what is missing."
+    )
+
+
+def _recognition(settings: Settings) -> Finding:
+    def work() -> str:
+        packs = Path(settings.box.data_dir) / "models"
+        make_liveness(data_dir=packs)
+        return f"{make_embedder(settings.recognition.pack, data_dir=packs).name} and liveness loaded"
+
+    return _try(
+        "recognition", work, ModelError, "请添加人脸识别模型文件。", "Add the packs: edge-agent models list names them."
     )
 
 

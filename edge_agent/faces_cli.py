@@ -60,6 +60,8 @@ def register(
         desk = FaceDesk(settings)
         vector = desk.of_photo(photo) if photo else asyncio.run(desk.of_camera(lambda what: typer.echo(what, err=True)))
         row = asyncio.run(desk.register(document, vector, agreed))
+    if not settings.recognition.enabled:
+        typer.echo("本机未启用人脸识别。Not in use: [recognition] enabled = false on this box.", err=True)
     typer.echo(f"已登记，编号 {row}，有效至 {until:%Y-%m-%d}。Registered as row {row} until {until:%Y-%m-%d}.")
 
 

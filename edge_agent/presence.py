@@ -15,7 +15,7 @@ import numpy as np
 from config.settings import Arrival as ArrivalSettings
 from config.settings import Thermometer as ThermometerSettings
 from drivers.contract import SpotReading, ThermalFrame
-from edge_agent.domain import Credential, MaskReading, TemperatureReading
+from edge_agent.domain import Credential, CredentialKind, MaskReading, TemperatureReading
 from edge_agent.regions import Point, face_regions
 from edge_agent.screening import Sensor, SkinSample, screen
 from edge_agent.sight import Sighting
@@ -89,6 +89,7 @@ class Presence:
         if nearest is None:
             if self._person and at_s - self._person.last_seen_s > self._arrival.leave_s:
                 self._person = None
+                self._forget_face()
         else:
             self._follow(nearest, sighting.size, at_s)
         self._notify()
@@ -157,6 +158,7 @@ class Presence:
         person, box, eyes = self._person, _fractions(face, size), _eyes(face, size)
         if person is None or _overlap(person.box, box) < 0.2:
             person = self._person = Person(box, eyes, at_s, at_s, at_s)
+            self._forget_face()
         elif _shift(person.box, box) > self._arrival.steady_shift:
             person.steady_count, person.steady_since_s = 1, at_s
         else:
@@ -167,6 +169,11 @@ class Presence:
         person.box, person.eyes, person.last_seen_s = box, eyes, at_s
         if person.near and face.mask is not None:
             person.votes.append((at_s, face.mask, face.score))
+
+    def _forget_face(self) -> None:
+        """A code may be shown before its owner stands there; a face is nobody else's."""
+        if self._credential and self._credential.kind is CredentialKind.FACE:
+            self._credential = None
 
     def _expire_credential(self, at_s: float) -> None:
         held = self._credential

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -215,6 +216,23 @@ async def test_a_consent_that_is_over_is_forgotten_by_the_agent(gate: Gate, tmp_
 
 async def test_nobody_is_looked_at_while_nobody_is_registered(gate: Gate) -> None:
     assert not await gate.until(lambda: gate.looks > 0, *drawn(RED))
+
+
+async def test_by_a_register_that_cannot_be_read_nobody_is_known_and_the_gate_goes_on(
+    gate: Gate, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image, face = drawn(RED)
+    await enter(gate, tmp_path, 1, RED)
+    assert await gate.until(lambda: bool(gate.taken), image, face)
+    gate.presence.finish()
+    with closing(sqlite3.connect(tmp_path / "faces.db")) as other:
+        other.execute("ALTER TABLE face RENAME TO lost")
+    gate.presence.again(gate.seen.at_s)
+    assert not await gate.until(lambda: len(gate.taken) > 1, image, face)
+    assert caplog.text.count("registered faces do not count for now") == 1
+    with closing(sqlite3.connect(tmp_path / "faces.db")) as other:
+        other.execute("ALTER TABLE lost RENAME TO face")
+    assert await gate.until(lambda: len(gate.taken) > 1, image, face)
 
 
 async def test_another_credential_goes_before_the_face(gate: Gate, tmp_path: Path) -> None:
