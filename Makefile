@@ -4,13 +4,14 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
+ARCH ?= amd64
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: help demo test check lint types unit faults wheel lock clean system-run system-test
+.PHONY: help demo test check lint types unit fuzz faults wheel wheelhouse deb lock clean system-run system-test
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):.*## /  \1\t/p' Makefile | expand -t 12
+	@sed -nE 's/^([a-z]+):.*## /  \1\t/p' Makefile | expand -t 14
 
 demo: system-run $(VENV)/.run ## broker, platform, one sentinel and simulated people; Ctrl-C stops it all
 	@$(BIN)/edge-agent demo
@@ -30,11 +31,20 @@ types: ## static types
 unit: ## tests with coverage
 	$(BIN)/pytest -q --cov --cov-report=term:skip-covered
 
+fuzz: $(VENV)/.dev ## a million damaged inputs for every parser of the drivers, a quarter of an hour
+	$(BIN)/python -m bench.parsers --inputs 1000000
+
 faults: system-test $(VENV)/.dev ## the fault suite in its long form, hours
 	FAULT_ROUNDS=100 DIRECTORY_HISTORIES=10000 $(BIN)/pytest -q --timeout 14400 tests/faults tests/sync/test_directory.py
 
 wheel: $(VENV)/.dev ## the package, in dist/
 	$(BIN)/python -m build
+
+wheelhouse: $(VENV)/.dev ## what a box installs offline, in dist/; ARCH=arm64 for the other kind of box
+	sh .ci/wheelhouse $(BIN)/python $(ARCH) dist/wheelhouse-$(ARCH)
+
+deb: wheelhouse ## a Debian package of it, in dist/
+	sh .ci/deb $(ARCH) dist/wheelhouse-$(ARCH) dist
 
 lock: ## resolve the lock files anew (needs uv)
 	$(COMPILE) pyproject.toml --output-file requirements.lock

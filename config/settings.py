@@ -15,7 +15,9 @@ from config.errors import SettingsError
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}$", description="1-40 of a-z, 0-9 and -")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
+Days = Annotated[int, Meta(ge=1, le=3650)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Extent = Annotated[float, Meta(gt=0, le=1)]
 ThermometerDriver = Literal[
     "gy-mcu90640", "gy-mcu90614", "gy-614v", "cjmcu-90614", "evo-thermal-33", "pyrousb", "optris", "optris-hr"
 ]
@@ -69,7 +71,7 @@ class Thermometer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: str = "/dev/sentinel-thermometer"
     baud: Annotated[int, Meta(ge=1200, le=921600)] = 115200
     mirror: bool = True
-    covers: tuple[Fraction, Fraction, Fraction, Fraction] = (0.0, 0.0, 1.0, 1.0)
+    covers: tuple[Fraction, Fraction, Extent, Extent] = (0.0, 0.0, 1.0, 1.0)
     offset_c: Annotated[float, Meta(ge=-5, le=5)] = 0.0
     sensor_uncertainty_c: Annotated[float, Meta(ge=0, le=5)] = 0.2
     ambient_offset_c: Annotated[float, Meta(ge=-20, le=20)] = 0.0
@@ -163,7 +165,7 @@ class Arrival(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How people are looked up."""
 
-    community_key_file: str = "/etc/edge-agent/community.key"
+    community_key_file: str = "credential:community.key"
     query_budget_ms: Annotated[int, Meta(ge=50, le=3000)] = 300
 
 
@@ -186,14 +188,21 @@ class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much the ledger may hold."""
 
     budget_mb: Annotated[int, Meta(ge=4, le=65536)] = 512
-    retention_days: Annotated[int, Meta(ge=1, le=3650)] = 30
 
 
 class Privacy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How personal data are sealed on the disk; the key file is made once and must not lie with the data."""
 
-    key_file: Annotated[str, Meta(min_length=1)] = "/etc/edge-agent/at-rest.key"
+    key_file: Annotated[str, Meta(min_length=1)] = "credential:at-rest.key"
     algorithm: Literal["aes-256-gcm", "sm4-gcm"] = "aes-256-gcm"
+
+
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long this box keeps what it holds of people; of records only its copy of what the platform has goes."""
+
+    passages_days: Days = 30
+    alarms_days: Days = 180
+    directory_days: Days = 30
 
 
 class Kiosk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -206,7 +215,7 @@ class Kiosk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Staff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may use the staff view: `edge-agent staff set-pin` writes the file; without it nobody may."""
 
-    pin_hash_file: str = "/etc/edge-agent/staff.pin"
+    pin_hash_file: str = "credential:staff.pin"
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -233,6 +242,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     platform: Platform = Platform()
     ledger: Ledger = Ledger()
     privacy: Privacy = Privacy()
+    retention: Retention = Retention()
     kiosk: Kiosk = Kiosk()
     staff: Staff = Staff()
     policy: Policy = Policy()

@@ -16,7 +16,8 @@ class Dialect(Generic[P_co]):
     """One row: its parser and its line.
 
     `bauds` are tried in order. `hello` is written when the port opens. `questions` are asked in turn of a device that
-    speaks only when asked; the `private` ones, whose answers hold somebody's picture, are not asked while recording.
+    speaks only when asked; the `unrecorded` ones are not asked while recording, for their answers hold somebody's
+    picture, or could not be told from the others once nobody knows what was asked.
     `probe` is a question that changes nothing for good, to find out whether it is there, and `proof` how many intact
     frames it takes to believe that: more where chance could make one. Silence for `quiet_s` ends a frame; for
     `silence_s` it is a lost device, None for one that may rightly be silent.
@@ -26,7 +27,7 @@ class Dialect(Generic[P_co]):
     bauds: tuple[int, ...]
     hello: tuple[bytes, ...] = ()
     questions: tuple[bytes, ...] = ()
-    private: tuple[bytes, ...] = ()
+    unrecorded: tuple[bytes, ...] = ()
     probe: bytes = b""
     proof: int = 1
     quiet_s: float = 0.25

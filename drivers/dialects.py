@@ -17,7 +17,7 @@ READERS: dict[str, Dialect[Parser[Any]]] = {
         sam_v.SamVCards,
         (sam_v.BAUD,),
         questions=(sam_v.FIND, sam_v.SELECT, sam_v.READ),
-        private=(sam_v.READ,),
+        unrecorded=(sam_v.READ,),
         probe=sam_v.STATUS,
         silence_s=sam_v_reader.SILENCE_S,
     ),

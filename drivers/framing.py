@@ -54,13 +54,17 @@ class FrameParser(ABC, Generic[R]):
 
     A frame begins with `header` or one of `others`. After a bad frame the search goes on one byte further, so a good
     frame that begins inside a bad one is found. Never holds more than one frame between two feeds.
+
+    `mark` begins a frame and can be nowhere else in a good one: a frame into which it begins was cut short, even where
+    its sum is right by chance, which would be a number never sent and the loss of the good frame behind it.
     """
 
-    def __init__(self, header: bytes, frame_bytes: int, *, others: Sequence[bytes] = ()) -> None:
+    def __init__(self, header: bytes, frame_bytes: int, *, others: Sequence[bytes] = (), mark: bytes = b"") -> None:
         self.counters: Counter[str] = Counter(frames=0, bad_checksum=0, resync_bytes=0, refused=0, other_frames=0)
         self._heads = (header, *others)
         self._any_head = re.compile(b"|".join(map(re.escape, self._heads)))
         self._frame_bytes = frame_bytes
+        self._mark = mark
         self._buffer = bytearray()
         self._suspect_bytes = 0  # of a frame with a wrong sum that are still to be passed before it counts as bad
 
@@ -96,11 +100,11 @@ class FrameParser(ABC, Generic[R]):
         """Take every whole frame off the buffer; what remains is shorter than the frame that it may begin."""
         while self._seek_head():
             size = self.needed(self._buffer)
-            if len(self._buffer) < size:
-                return
-            if not size:
+            if not size or self._is_cut(size):
                 self._skip(1)
                 continue
+            if len(self._buffer) < size:
+                return
             outcome = self.decode(bytes(self._buffer[:size]), at_s)
             if outcome is None:
                 self._suspect_bytes = self._suspect_bytes or size
@@ -116,6 +120,10 @@ class FrameParser(ABC, Generic[R]):
                 self._suspect_bytes = 0
                 self._pass(size)
                 yield outcome
+
+    def _is_cut(self, size: int) -> bool:
+        """Whether another frame begins before the one of `size` bytes that leads the buffer ends."""
+        return bool(self._mark) and self._buffer.find(self._mark, 1, size + len(self._mark) - 1) >= 0
 
     def _seek_head(self) -> bool:
         """Drop what comes before the next head; True when a whole head leads the buffer."""

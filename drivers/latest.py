@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+AWAKE_S = 3.0  # a reader that waits wakes so often: one that takes no step at all is stuck
+
 
 class Latest(Generic[T]):
     """A slot where the newest value wins; a value that nobody read before the next one came counts as replaced.
@@ -54,7 +56,7 @@ class Latest(Generic[T]):
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.add(waiter)
             try:
-                await waiter
+                await asyncio.wait((waiter,), timeout=AWAKE_S)
             finally:
                 self._waiters.discard(waiter)
         self._read = True

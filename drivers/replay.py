@@ -16,6 +16,7 @@ class Replay:
     def __init__(self, dialect: Dialect[Parser[Any]]) -> None:
         self._parser = dialect.parser()
         self._quiet_s = dialect.quiet_s
+        self.fed_bytes = 0
 
     def readings(self, pieces: Iterable[Piece]) -> Iterator[tuple[float, Any]]:
         """Each reading with the second at which its last byte came; a pause between two pieces ends a frame."""
@@ -24,6 +25,7 @@ class Replay:
             if piece.at_s - at_s > self._quiet_s:
                 yield from self._feed(b"", at_s + self._quiet_s)
             at_s = piece.at_s
+            self.fed_bytes += len(piece.data)
             yield from self._feed(piece.data, at_s)
         yield from self._feed(b"", at_s + self._quiet_s)
 

@@ -55,17 +55,17 @@ class SerialLine:
         self._farewell = farewell
         self._find_port = find_port
         self._open_port: OpenPort | None = None
-        self._has_reader = False
+        self._on_bytes: OnBytes | None = None
 
     async def run(self, on_bytes: OnBytes) -> None:
         """Read until cancelled. A line has one reader: a second one raises RuntimeError."""
-        if self._has_reader:
+        if self._on_bytes is not None:
             raise RuntimeError(f"{self.vitals.name}: {self.port} already has a reader")
-        self._has_reader = True
+        self._on_bytes = on_bytes
         try:
             await self._keep_open(on_bytes)
         finally:
-            self._has_reader = False
+            self._on_bytes = None
 
     async def write(self, data: bytes) -> None:
         """Write `data` whole, or raise DeviceLost."""
@@ -76,10 +76,17 @@ class SerialLine:
     async def ask(self, questions: Sequence[bytes], every_s: float, asked: Callable[[bytes], None]) -> None:
         """Write the questions in turn until cancelled, one each `every_s`; `asked` hears of each before it is sent."""
         for question in cycle(questions):
-            asked(question)
             with suppress(DeviceLost):  # the reading side notices by itself and opens again
+                self._hear()
+            asked(question)
+            with suppress(DeviceLost):
                 await self.write(question)
             await asyncio.sleep(every_s)
+
+    def _hear(self) -> None:
+        """Take what is there now: after a hold-up it answers the question before, not the next one."""
+        if self._open_port is not None and self._on_bytes is not None and (data := self._open_port.read()):
+            self._on_bytes(data, time.monotonic())
 
     async def _keep_open(self, on_bytes: OnBytes) -> None:
         pause_s = RETRY_FIRST_S

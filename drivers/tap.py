@@ -57,8 +57,15 @@ class Tap(VitalPart):
     def _take(self, data: bytes, at_s: float) -> bool:
         if data:
             self._overhear(data, at_s)
-        understood = self._parser.counters["frames"]
+        intact = self._intact
         for reading in self._parser.feed(data, at_s):
-            self.vitals.ok()
             self.readings.put((at_s, reading))
-        return self._parser.counters["frames"] > understood
+        understood = self._intact > intact
+        if understood:
+            self.vitals.ok()
+        return understood
+
+    @property
+    def _intact(self) -> int:
+        """Frames that came whole: a card reader without a card answers too."""
+        return self._parser.counters["frames"] + self._parser.counters["other_frames"]

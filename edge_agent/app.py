@@ -5,26 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
 
 from config.catalogue import load_catalogue
+from config.credentials import secret_path
 from config.settings import Settings
 from drivers.readers.health_code import make_code_provider
 from drivers.readers.qr_camera import QrCamera
 from edge_agent.act import Actor
 from edge_agent.board import Board, Hint
-from edge_agent.box_files import make_data_dir, read_community_key, signing_key
+from edge_agent.box_files import read_community_key, signing_key
 from edge_agent.calibration import calibrated
 from edge_agent.checkpoint import Checkpoint
 from edge_agent.city import link_settings, link_view, versions
 from edge_agent.clock import WallClock
 from edge_agent.devices import Devices
 from edge_agent.faces.make import make_lookout
-from edge_agent.faces.register import FILE as FACES_FILE
-from edge_agent.faces.register import FaceRegister
 from edge_agent.feeds import Reception, feed_cards, feed_codes, feed_readings, feed_sightings
 from edge_agent.figures import Figures
 from edge_agent.kiosk.server import Kiosk
@@ -37,37 +36,32 @@ from edge_agent.orders import OrdersHere
 from edge_agent.policy import load_policy
 from edge_agent.policy_book import PolicyBook
 from edge_agent.presence import Presence
-from edge_agent.privacy.key_file import sealer_of
+from edge_agent.privacy.forgetting import Forgetting
 from edge_agent.sight import Sight
 from edge_agent.staff_call import StaffCall
 from edge_agent.staff_desk import StaffDesk
 from edge_agent.staff_pin import PinLock
 from edge_agent.status import Status
+from edge_agent.stores import Stores, opened_stores
+from edge_agent.view.kept import view_of
 from edge_agent.voice import Voice
 from edge_agent.watch import Watch
 from models.face import make_detector
-from sync.edge.directory import Directory
+from sync.edge.box_identity import BoxIdentity
 from sync.edge.link import CityLink
-from sync.edge.order_memory import OrderMemory
 from sync.edge.orders import Orders
-from sync.edge.outbox import Outbox
+from sync.edge.renewal import Renewal
 
 
 class Sentinel:
     """One box, whole: every part is made here, opened by `opened` and run by `run`."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        outbox: Outbox,
-        directory: Directory,
-        memory: OrderMemory,
-        faces: FaceRegister | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, stores: Stores) -> None:
+        outbox, directory = stores.outbox, stores.directory
         data_dir = Path(settings.box.data_dir)
         figures, clock, catalogue = Figures(), WallClock(), load_catalogue()
-        self.figures, self.clock, self.outbox = figures, clock, outbox
-        self.community_key = read_community_key(Path(settings.directory.community_key_file))
+        self.figures, self.clock, self.outbox, self.directory = figures, clock, outbox, directory
+        self.community_key = read_community_key(secret_path(settings.directory.community_key_file))
         self.provider = make_code_provider(settings.reader.providers)
         self.devices = devices = Devices.of(settings)
         detector = make_detector(
@@ -79,7 +73,8 @@ class Sentinel:
             accept_non_commercial=settings.vision.accept_non_commercial,
         )
         self.sight = Sight(devices.camera, detector, settings.vision.active_fps, settings.vision.idle_fps, figures)
-        self.presence = Presence(settings.arrival, calibrated(settings.thermometer, data_dir, clock.now().wall))
+        thermometer = calibrated(settings.thermometer, data_dir, clock.now().wall)
+        self.presence = Presence(settings.arrival, thermometer, view_of(settings))
         self.code_camera = (
             QrCamera(devices.camera.frames, lambda: self.presence.person is not None)
             if settings.reader.camera
@@ -88,9 +83,12 @@ class Sentinel:
         self.board = board = Board(
             Tongue(settings.speaker.language, settings.announcer.also, settings.announcer.turn_s)
         )
+        self.forgetting = Forgetting(settings.retention, outbox, directory, clock.now)
         self.ledger = ledger = Ledger(outbox, settings.box)
         self.lookout = (
-            None if faces is None else make_lookout(settings, faces, self.sight, self.presence, ledger, clock, figures)
+            None
+            if stores.faces is None
+            else make_lookout(settings, stores.faces, self.sight, self.presence, ledger, clock, figures)
         )
         self.link = CityLink(
             link_settings(settings),
@@ -100,6 +98,7 @@ class Sentinel:
             boot_id=clock.boot_id,
             parts=lambda: {part.name: part.health.state.value for part in devices.parts},
         )
+        self.renewal = Renewal(BoxIdentity(data_dir / "identity"), settings.platform.url)
         self.watch = Watch(
             camera=devices.camera,
             thermometer=devices.thermometer,
@@ -124,7 +123,7 @@ class Sentinel:
             figures=figures,
             settings=settings.arrival,
             query_budget_s=settings.directory.query_budget_ms / 1000,
-            asks=Hint.SHOW_CODE if faces is None else Hint.LOOK_OR_SHOW,
+            asks=Hint.SHOW_CODE if self.lookout is None else Hint.LOOK_OR_SHOW,
         )
         status = Status(
             board=board,
@@ -145,7 +144,7 @@ class Sentinel:
             report=status.report,
         )
         if (key := signing_key(settings)) is not None:
-            self.link.listen_to(Orders(memory, key, here.hands()))
+            self.link.listen_to(Orders(stores.memory, key, here.hands()))
         desk = StaffDesk(
             outbox=outbox,
             ledger=ledger,
@@ -165,7 +164,7 @@ class Sentinel:
             status.report,
             more=(
                 TouchRoutes(board.choose_language, StaffCall(board, ledger, clock, self.voice.announcer).call),
-                StaffRoutes(desk, PinLock(Path(settings.staff.pin_hash_file))),
+                StaffRoutes(desk, PinLock(secret_path(settings.staff.pin_hash_file))),
             ),
         )
 
@@ -181,8 +180,10 @@ class Sentinel:
             tasks.create_task(feed_sightings(self.sight, self.presence), name="sightings")
             tasks.create_task(feed_readings(self.devices.thermometer, self.presence), name="readings")
             self._start_reception(tasks)
+            tasks.create_task(self.forgetting.run(), name="forgetting")
             tasks.create_task(self.watch.run(), name="watch")
             tasks.create_task(self.link.run(), name="link")
+            tasks.create_task(self.renewal.run(), name="renewal")
             tasks.create_task(self.checkpoint.run(), name="checkpoint")
             tasks.create_task(self._note_cold_start(), name="cold start")
 
@@ -209,23 +210,5 @@ class Sentinel:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Sentinel]:
     """One sentinel with its stores open. Raises SettingsError, DriverError or ModelError before anything runs."""
-    data_dir = make_data_dir(Path(settings.box.data_dir))
-    sealer = sealer_of(settings)
-    async with AsyncExitStack() as stack:
-        outbox = await stack.enter_async_context(
-            Outbox.opened(
-                data_dir / "ledger.db",
-                box=settings.box.name,
-                budget_bytes=settings.ledger.budget_mb * 1_000_000,
-                retention_s=settings.ledger.retention_days * 86400,
-                sealer=sealer,
-            )
-        )
-        directory = await stack.enter_async_context(Directory.opened(data_dir / "directory.db", sealer=sealer))
-        memory = await stack.enter_async_context(OrderMemory.opened(data_dir / "orders.db"))
-        faces = (
-            await stack.enter_async_context(FaceRegister.opened(data_dir / FACES_FILE, sealer))
-            if settings.recognition.enabled
-            else None
-        )
-        yield Sentinel(settings, outbox, directory, memory, faces)
+    async with opened_stores(settings) as stores:
+        yield Sentinel(settings, stores)

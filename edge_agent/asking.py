@@ -14,6 +14,22 @@ class AgentSilent(Exception):
     """The agent does not answer; the message says where it was asked."""
 
 
+class AgentRuns(Exception):
+    """The agent runs and holds the devices; the message says how to stop it."""
+
+
+def check_stopped(host: str, port: int) -> None:
+    """Raises AgentRuns where an agent's kiosk listens there."""
+    try:
+        ask_agent(host, port)
+    except AgentSilent:
+        return
+    raise AgentRuns(
+        "agent 正在运行，占用着设备：请先停止它，完成后再启动。"
+        "The agent runs and holds the devices: stop it (sudo systemctl stop edge-agent), and start it again afterwards."
+    )
+
+
 def ask_agent(host: str, port: int) -> dict[str, Any]:
     """The status report of the agent whose kiosk listens there. Raises AgentSilent."""
     url = f"http://{host}:{port}/api/status"
@@ -27,6 +43,12 @@ def ask_agent(host: str, port: int) -> dict[str, Any]:
 
 def status_lines(report: dict[str, Any]) -> list[str]:
     """The report as lines for people."""
+    if why := report.get("safe_mode"):
+        connected = report["link"] is not None and report["link"]["connected"]
+        return [
+            f"safe mode 安全模式: no device is open; the last start failed: {why}",
+            f"platform   {'connected' if connected else 'not connected'}",
+        ]
     view, outbox, link = report["view"], report["outbox"], report["link"]
     lines = [f"stage      {view['stage']}, {view['passages']} passages since the start {report['up_s']:.0f} s ago"]
     lines += [f"{part['name']:<10} {part['state']} {part['detail']}".rstrip() for part in view["parts"]]

@@ -8,7 +8,8 @@ import contextlib
 from config.settings import Thermometer as ThermometerSettings
 from drivers.contract import SpotReading, ThermalFrame, Thermometer
 from drivers.thermometers.table import make_thermometer
-from edge_agent.calibration import BadCalibration, Point, point_of
+from edge_agent.calibration import Point, point_of
+from edge_agent.calibration_errors import BadCalibration
 
 _FIRST_READING_LIMIT_S = 10.0
 
@@ -39,7 +40,8 @@ async def _gather(chosen: ThermometerSettings, seconds: float) -> list[Reading]:
     try:
         return await _readings(part, seconds)
     except TimeoutError as exc:
-        raise BadCalibration(f"the thermometer gives no reading: {part.health.detail or part.health.state}") from exc
+        detail = part.health.detail or part.health.state.value
+        raise BadCalibration(f"测温仪没有读数：{detail}。", f"The thermometer gives no reading: {detail}.") from exc
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -23,6 +23,10 @@ class Stage(StrEnum):
     ARRIVAL = "arrival"  # a face, not yet near or steady enough
     MEASURING = "measuring"  # being measured; the credential may be missing
     RESULT = "result"  # a verdict stands
+    OUT_OF_SERVICE = "out_of_service"  # safe mode: no device is open
+
+
+NOBODY = {Stage.STARTING, Stage.IDLE, Stage.OUT_OF_SERVICE}  # stages without a person
 
 
 class Hint(StrEnum):
@@ -185,9 +189,9 @@ class Board:
     def _is_next_person(self, stage: Stage) -> bool:
         """Whether this stage begins a new visit: somebody after nobody, or after a verdict that was the last word."""
         before = self._view
-        if stage in (Stage.IDLE, Stage.STARTING, before.stage):
+        if stage in NOBODY or stage is before.stage:
             return False
-        return before.stage in (Stage.IDLE, Stage.STARTING) or before.verdict not in (None, Verdict.RECHECK)
+        return before.stage in NOBODY or before.verdict not in (None, Verdict.RECHECK)
 
     def _publish(self, **changes: object) -> None:
         now_s = self._monotonic()
@@ -197,7 +201,7 @@ class Board:
             staff_called=now_s < self._staff_called_until_s,
             language=self._tongue.current(
                 new.visit,
-                somebody=new.stage not in (Stage.IDLE, Stage.STARTING),
+                somebody=new.stage not in NOBODY,
                 settled=new.stage is Stage.RESULT,
                 at_s=now_s,
             ),

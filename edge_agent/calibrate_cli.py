@@ -10,12 +10,13 @@ from typing import Annotated
 import msgspec
 import typer
 
-from config.errors import SettingsError
 from config.settings import Settings, load_settings
-from drivers.errors import DriverError
-from edge_agent.calibration import BadCalibration, Calibration, Point, made_of, save_calibration
+from edge_agent.asking import check_stopped
+from edge_agent.calibrate_view_cli import told, view
+from edge_agent.calibration import Calibration, Point, check_references, made_of, save_calibration
 
 app = typer.Typer(no_args_is_help=True, help="校准 Calibrate a device of this box.")
+app.command()(view)
 DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 
 
@@ -30,6 +31,9 @@ def thermometer(
     reference: Annotated[list[float], typer.Option(help="Black-body temperature in °C; give it twice or more.")],
     config: Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")] = DEFAULT_CONFIG,
     serial: Annotated[str, typer.Option(help="Serial number of the sensor.")] = "",
+    ambient: Annotated[
+        float | None, typer.Option(help="Room temperature in °C; else what the sensor says.", min=-20, max=60)
+    ] = None,
     seconds: Annotated[float, typer.Option(help="How long to read each black body.", min=1, max=120)] = 15.0,
     reference_uncertainty: Annotated[
         float, typer.Option(help="Standard uncertainty of the black body in °C.", min=0, max=1)
@@ -39,10 +43,11 @@ def thermometer(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Find the thermometer's correction against a black body; the agent must not be running."""
-    try:
+    with told():
+        check_references(reference)
         settings = load_settings(config)
+        check_stopped(settings.kiosk.host, settings.kiosk.port)
         points, ambients_c = zip(*(_point(settings, each, seconds, ask=not yes) for each in reference), strict=True)
-        told_c = [each for some in ambients_c for each in some]
         now = datetime.now(UTC)
         made = made_of(
             points,
@@ -52,28 +57,39 @@ def thermometer(
             by=by,
             at=now,
             expires_at=now + timedelta(days=valid_days),
-            ambient_c=round(median(told_c), 2) if told_c else None,
+            ambient_c=_middle([each for some in ambients_c for each in some]) if ambient is None else ambient,
         )
         _show(made, ask=not yes)
         path = save_calibration(made, Path(settings.box.data_dir))
-    except (BadCalibration, SettingsError, DriverError, OSError) as exc:
-        typer.echo(f"edge-agent: {exc}", err=True)
-        raise typer.Exit(1) from exc
-    typer.echo(msgspec.json.encode(made).decode() if as_json else f"kept in {path}; restart the agent")
+    kept = f"已保存：{path}；请重新启动 agent。 Kept in {path}; restart the agent."
+    typer.echo(msgspec.json.encode(made).decode() if as_json else kept)
 
 
 def _point(settings: Settings, reference_c: float, seconds: float, *, ask: bool) -> tuple[Point, list[float]]:
     from edge_agent.black_body import read_point
 
     if ask:
-        typer.prompt(f"Let a black body of {reference_c:g} °C fill the view, then press Enter", "", show_default=False)
+        typer.prompt(
+            f"让 {reference_c:g} °C 的黑体充满视野，然后按回车。\n"
+            f"Let a black body of {reference_c:g} °C fill the view, then press Enter",
+            "",
+            show_default=False,
+            err=True,
+        )
     point, ambients_c = read_point(settings.thermometer, reference_c, seconds)
-    typer.echo(f"{reference_c:g} °C: read {point.read_c:.2f} ± {point.scatter_c:.2f} °C ({point.readings})", err=True)
+    typer.echo(f"{reference_c:g} °C: {point.read_c:.2f} ± {point.scatter_c:.2f} °C ({point.readings})", err=True)
     return point, ambients_c
 
 
+def _middle(told_c: list[float]) -> float | None:
+    return round(median(told_c), 2) if told_c else None
+
+
 def _show(made: Calibration, *, ask: bool) -> None:
-    found = f"offset {made.offset_c:+.2f} °C, residual {made.residual_c:.2f} °C, left over {made.uncertainty_c:.2f} °C"
-    typer.echo(found, err=True)
+    typer.echo(
+        f"偏移 offset {made.offset_c:+.2f} °C, 残差 residual {made.residual_c:.2f} °C, "
+        f"剩余不确定度 left over {made.uncertainty_c:.2f} °C",
+        err=True,
+    )
     if ask:
-        typer.confirm("Keep it?", abort=True)
+        typer.confirm("保存吗？Keep it?", abort=True, err=True)

@@ -17,6 +17,8 @@ import msgspec
 
 from config.errors import SettingsError
 from config.settings import Thermometer
+from edge_agent.calibration_errors import BadCalibration
+from edge_agent.kept_file import keep
 
 FILE_NAME = "thermometer-calibration.json"
 LEAST_READINGS = 5
@@ -28,10 +30,6 @@ MOST_RESIDUAL_C = 0.3  # what China allows a forehead thermometer as its whole e
 EXPIRED_FACTOR = 2.0
 
 _LOG = logging.getLogger(__name__)
-
-
-class BadCalibration(Exception):
-    """What was measured cannot be a calibration; the message says why and what to do."""
 
 
 class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,17 +59,34 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uncertainty_c: float
 
 
+def check_references(references_c: Sequence[float]) -> None:
+    """Raises BadCalibration where black bodies of these temperatures cannot show what skin needs."""
+    low, high = BLACK_BODY_C
+    for reference_c in references_c:
+        if not low <= reference_c <= high:
+            raise BadCalibration(
+                f"{reference_c:g} °C 的黑体与皮肤温度无关，请选 {low:g} 至 {high:g} °C。",
+                f"A black body of {reference_c:g} °C says nothing of skin: choose {low:g} to {high:g} °C.",
+            )
+    if len(references_c) < 2 or max(references_c) - min(references_c) < LEAST_APART_C:
+        raise BadCalibration(
+            f"需要两个相差至少 {LEAST_APART_C:g} °C 的黑体温度。",
+            f"Two black-body temperatures at least {LEAST_APART_C:g} °C apart are needed.",
+        )
+
+
 def point_of(reference_c: float, read_c: Sequence[float]) -> Point:
     """The point that readings of one black body make. Raises BadCalibration."""
-    low, high = BLACK_BODY_C
-    if not low <= reference_c <= high:
-        raise BadCalibration(f"a black body of {reference_c:g} °C says nothing of skin: choose {low:g} to {high:g} °C")
     if len(read_c) < LEAST_READINGS:
-        raise BadCalibration(f"{len(read_c)} readings at {reference_c:g} °C: {LEAST_READINGS} are needed")
+        raise BadCalibration(
+            f"{reference_c:g} °C 时只有 {len(read_c)} 个读数，需要 {LEAST_READINGS} 个。",
+            f"{len(read_c)} readings at {reference_c:g} °C: {LEAST_READINGS} are needed.",
+        )
     point = Point(reference_c, round(median(read_c), 3), round(pstdev(read_c), 3), len(read_c))
     if point.scatter_c > MOST_SCATTER_C:
         raise BadCalibration(
-            f"readings at {reference_c:g} °C scatter by {point.scatter_c} °C: let it settle, hold still"
+            f"{reference_c:g} °C 时读数波动 {point.scatter_c} °C：请等温度稳定，不要晃动。",
+            f"Readings at {reference_c:g} °C scatter by {point.scatter_c} °C: let it settle, hold still.",
         )
     return point
 
@@ -88,16 +103,20 @@ def made_of(
     ambient_c: float | None,
 ) -> Calibration:
     """The calibration that `points` make. Raises BadCalibration."""
-    references = [point.reference_c for point in points]
-    if len(points) < 2 or max(references) - min(references) < LEAST_APART_C:
-        raise BadCalibration(f"two black-body temperatures at least {LEAST_APART_C:g} °C apart are needed")
+    check_references([point.reference_c for point in points])
     errors = [point.reference_c - point.read_c for point in points]
     offset_c = fmean(errors)
     residual_c = max(abs(error - offset_c) for error in errors)
     if abs(offset_c) > MOST_OFFSET_C:
-        raise BadCalibration(f"the sensor is {-offset_c:+.1f} °C off: was it the black body that it saw?")
+        raise BadCalibration(
+            f"传感器相差 {-offset_c:+.1f} °C：它对准的是黑体吗？",
+            f"The sensor is {-offset_c:+.1f} °C off: was it the black body that it saw?",
+        )
     if residual_c > MOST_RESIDUAL_C:
-        raise BadCalibration(f"{residual_c:.2f} °C are left at one point: an offset does not mend this sensor")
+        raise BadCalibration(
+            f"修正后仍有一点相差 {residual_c:.2f} °C：这个传感器不能用偏移量校正。",
+            f"{residual_c:.2f} °C are left at one point: an offset does not mend this sensor.",
+        )
     noise_c = max(point.scatter_c for point in points)
     return Calibration(
         driver=driver,
@@ -114,11 +133,8 @@ def made_of(
 
 
 def save_calibration(calibration: Calibration, data_dir: Path) -> Path:
-    """Put it in `data_dir` in the place of the last one. Raises OSError."""
-    path = data_dir / FILE_NAME
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n")
-    return fresh.replace(path)
+    """Put it in `data_dir`; the one before stays beside it. Raises OSError."""
+    return keep(data_dir / FILE_NAME, msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n")
 
 
 def load_calibration(data_dir: Path) -> Calibration | None:

@@ -141,7 +141,7 @@ class Checkpoint:
             if self._parts.camera_lost and (credential := self._presence.credential):
                 return Arrival(None, credential.presented_at_s)
             self._show_waiting(person)
-            await self._presence.change()
+            await self._change()
 
     def _show_waiting(self, person: Person | None) -> None:
         if person is None:

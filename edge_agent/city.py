@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from pathlib import Path
 
+from config.credentials import secret_path
 from config.settings import Settings
 from edge_agent.board import LinkView
 from sync.broker import TlsFiles
@@ -16,7 +17,9 @@ def link_settings(settings: Settings) -> LinkSettings:
     """What the link needs of the settings."""
     platform, box = settings.platform, settings.box
     secure = platform.url.startswith("mqtts://")
-    files = TlsFiles(ca=Path(platform.ca_file), certificate=Path(platform.cert_file), key=Path(platform.key_file))
+    files = TlsFiles(
+        ca=Path(platform.ca_file), certificate=Path(platform.cert_file), key=secret_path(platform.key_file)
+    )
     return LinkSettings(url=platform.url, district=box.district, box=box.name, tls=files if secure else TlsFiles())
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import logging
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,7 @@ from edge_agent import (
     policy_cli,
     privacy_cli,
     prompts_cli,
+    provision_cli,
     staff_cli,
 )
 from edge_agent.signals import leave
@@ -43,6 +45,7 @@ app.add_typer(policy_cli.app, name="policy")
 app.add_typer(privacy_cli.app, name="privacy")
 app.add_typer(prompts_cli.app, name="prompts")
 app.add_typer(staff_cli.app, name="staff")
+app.command()(provision_cli.provision)
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 
@@ -67,10 +70,11 @@ def read_settings(path: Path) -> Settings:
 @app.command()
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run this sentinel until it is stopped."""
-    from edge_agent.main import MENDABLE, run_sentinel
+    from edge_agent.main import MENDABLE, leaves, run_sentinel
     from edge_agent.signals import until_signalled
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    faulthandler.enable()  # where every thread stands when the watchdog ends it
     settings = read_settings(config)
     try:
         asyncio.run(until_signalled(run_sentinel(settings)))
@@ -81,15 +85,6 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
         if mendable is None or bugs is not None:
             raise
         raise fail("\n".join(map(str, leaves(mendable))), 2) from group
-
-
-def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """The exceptions inside a group of groups."""
-    for inner in group.exceptions:
-        if isinstance(inner, BaseExceptionGroup):
-            yield from leaves(inner)
-        else:
-            yield inner
 
 
 @app.command()
@@ -196,6 +191,36 @@ def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
         raise typer.Exit(1)
 
 
+RootOption = Annotated[Path, typer.Option(help="File system of the box.")]
+ApplyOption = Annotated[bool, typer.Option("--apply", help="Do it; else only say what would be done.")]
+
+
+@app.command()
+def install(
+    wheelhouse: Annotated[Path, typer.Option(help="Folder made by make wheelhouse.")] = Path(
+        "/usr/share/edge-agent/wheelhouse"
+    ),
+    root: RootOption = Path("/"),
+    for_real: ApplyOption = False,
+) -> None:
+    """Make this box a sentinel: user, environment, settings, units; a rehearsal without --apply."""
+    from edge_agent.installer import __main__ as installer
+
+    raise typer.Exit(installer.install(root, wheelhouse, for_real=for_real))
+
+
+@app.command()
+def uninstall(
+    purge: Annotated[bool, typer.Option("--purge", help="Settings, secrets and records too.")] = False,
+    root: RootOption = Path("/"),
+    for_real: ApplyOption = False,
+) -> None:
+    """Take the agent off this box; a rehearsal without --apply."""
+    from edge_agent.installer import __main__ as installer
+
+    raise typer.Exit(installer.uninstall(root, purge=purge, for_real=for_real))
+
+
 @app.command()
 def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Ask the running agent how it is."""
@@ -207,6 +232,38 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
     except AgentSilent as exc:
         raise fail(str(exc)) from exc
     typer.echo(json.dumps(report, ensure_ascii=False) if as_json else "\n".join(status_lines(report)))
+
+
+@app.command()
+def bundle(
+    config: ConfigOption = DEFAULT_CONFIG,
+    out: Annotated[Path | None, typer.Option(help="Where it goes [edge-agent-bundle-TIME.tar.gz here].")] = None,
+) -> None:
+    """Pack what helpers need of this box, without secrets and without anything of people."""
+    from edge_agent.bundle import Bundle, secrets_of
+    from edge_agent.bundle_parts import collect
+    from edge_agent.city import versions
+    from edge_agent.doctor import examine
+    from edge_agent.privacy.faces import face_finder
+    from edge_agent.privacy.scan import found_in
+
+    fault, settings = "", Settings()
+    try:
+        settings = load_settings(config)
+    except SettingsError as exc:
+        fault = str(exc)
+    shows_face = face_finder()
+    packed = Bundle(secrets_of(settings), lambda data: found_in(data, shows_face))
+    sheet = [finding.to_dict() for finding in asyncio.run(examine(config))]
+    collect(packed, settings, fault, config, sheet, versions())
+    path = out or Path(f"edge-agent-bundle-{time.strftime('%Y%m%dT%H%M%S')}.tar.gz")
+    try:
+        packed.write(path)
+    except OSError as exc:
+        raise fail(f"{path}: 无法写入。 Cannot be written: {exc.strerror}") from exc
+    for name, why in packed.left_out.items():
+        typer.echo(f"- {name}: 未收入。 Left out: {why}")
+    typer.echo(f"{path}: 已打包，不含密钥和个人信息。 Packed, without secrets and without anything of people.")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from edge_agent.domain import (
+    AgeGroup,
     Credential,
     CredentialKind,
     CredentialProblem,
@@ -39,6 +40,7 @@ _PROBLEMS = {  # of a card, else of a code
     (True, CredentialProblem.EXPIRED): Reason.CARD_EXPIRED,
     (True, CredentialProblem.UNREADABLE): Reason.CARD_UNREADABLE,
 }
+_ON_PAPER = {Reason.TEST_EXPIRED, Reason.TEST_MISSING, Reason.TEST_PENDING}
 WATCH_LIST = "watch"
 KEY_WORKER_LIST = "key_worker"
 WHITE_LIST_PREFIX = "white"
@@ -127,7 +129,14 @@ def _judge_credential(credential: Credential | None, lookup: Lookup, policy: Pol
         return [(Verdict(policy.lookup.not_found), Reason.PERSON_UNKNOWN)]
     if lookup.outcome is not LookupOutcome.FOUND or lookup.status is None:
         return [(Verdict(policy.lookup.failed), Reason.LOOKUP_FAILED)]
-    return [*_judge_age(lookup, policy), *_judge_status(lookup.status, policy, now)]
+    may_show_paper = credential.age in (AgeGroup.CHILD, AgeGroup.ELDER) and policy.ages.paper == "assist"
+    judged = _judge_status(lookup.status, policy, now)
+    return [*_judge_age(lookup, policy), *(_staff_for_paper(judged) if may_show_paper else judged)]
+
+
+def _staff_for_paper(findings: list[Finding]) -> list[Finding]:
+    """Staff look at a test on paper where the city knows of none that counts."""
+    return [(Verdict.ASSIST if reason in _ON_PAPER else verdict, reason) for verdict, reason in findings]
 
 
 def _judge_age(lookup: Lookup, policy: Policy) -> list[Finding]:

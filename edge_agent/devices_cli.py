@@ -20,10 +20,13 @@ from config.settings import load_settings
 from drivers.errors import BadSetting, DriverError
 from edge_agent.signals import until_signalled
 
-app = typer.Typer(no_args_is_help=True, help="设备 The devices on this box: list, probe, watch, record, replay.")
+app = typer.Typer(
+    no_args_is_help=True, help="设备 The devices on this box: list, probe, watch, record, replay, simulate."
+)
 DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 SHOW_EVERY_S = 0.25
 NEWS_LIMIT_S = 2.0
+FAULT_S = 5.0
 
 NameArgument = Annotated[str, typer.Argument(help="A section of the settings (thermometer, reader), or a driver.")]
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")]
@@ -151,7 +154,7 @@ def record(
         started_s = time.monotonic()
         with closing(Recorder(file, driver=driver, port=where)) as recorder:
             dialect = _dialect(driver)
-            asked = tuple(question for question in dialect.questions if question not in dialect.private)
+            asked = tuple(question for question in dialect.questions if question not in dialect.unrecorded)
             tap = Tap(
                 name,
                 replace(dialect, questions=asked),
@@ -183,6 +186,7 @@ def replay(
     pixels: Annotated[bool, typer.Option(help="With every pixel of a thermal frame.")] = False,
 ) -> None:
     """Decode recorded bytes without the device: a line a reading, then the counts; JSON unless for a terminal."""
+    from drivers.dialects import DIALECTS
     from drivers.plain import plain, sentence
     from drivers.recording import open_recording
     from drivers.replay import Replay
@@ -190,11 +194,47 @@ def replay(
     show = json.dumps if as_json or not sys.stdout.isatty() else sentence
     with told():
         recording = open_recording(file)
+        if not (driver or recording.driver):
+            raise BadSetting(f"{file} does not say whose bytes it holds; say it with --driver: {', '.join(DIALECTS)}")
         replayed = Replay(_dialect(driver or recording.driver))
         for at_s, reading in replayed.readings(recording.pieces()):
             when = {} if recording.is_bare else {"at_s": round(at_s, 3)}
             typer.echo(show({**when, **plain(reading, pixels=pixels)}))
     typer.echo(show(replayed.counts))
+    if not replayed.fed_bytes:
+        raise _ended(f"{file} holds no bytes of a device", 1)
+
+
+@app.command()
+def simulate(
+    driver: Annotated[str, typer.Argument(help="Driver whose device is simulated.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for the port and the link to it.")],
+    fault: Annotated[str, typer.Option(help="Fault that comes and goes, five seconds at a time [none].")] = "",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same readings and faults.")] = 1,
+) -> None:
+    """Simulate a device on a pseudo-terminal, sound or with a fault, until Ctrl-C."""
+    from drivers.simulated.bench import DRIVERS, live, suffer
+    from drivers.simulated.faults import FAULTS, FaultyWire
+
+    async def both(wire: FaultyWire) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(live(driver, wire, seed), name=driver)
+            if fault:
+                tasks.create_task(suffer(wire, FAULTS[fault](), FAULT_S), name=fault)
+
+    with told():
+        if driver not in DRIVERS:
+            raise BadSetting(f"driver {driver!r} is not simulated; accepted: {', '.join(DRIVERS)}")
+        if fault and fault not in FAULTS:
+            raise BadSetting(f"fault {fault!r} is not known; accepted: {', '.join(FAULTS)}")
+        try:
+            wire = FaultyWire(folder, seed)
+            wire.plug()
+        except OSError as exc:
+            raise BadSetting(f"no port can be made in {folder}: {exc.strerror}") from exc
+        with wire:
+            typer.echo(f'port = "{wire.by_id}"')
+            asyncio.run(until_signalled(both(wire)))
 
 
 def _device(name: str, config: Path, port: str, baud: int | None) -> tuple[str, str, int | None]:
@@ -220,7 +260,7 @@ def _dialect(driver: str) -> Any:
     from drivers.dialects import DIALECTS
 
     if driver not in DIALECTS:
-        raise BadSetting(f"{driver or 'no driver'!r} is not known here; accepted: {', '.join(DIALECTS)}")
+        raise BadSetting(f"driver {driver!r} is not known here; accepted: {', '.join(DIALECTS)}")
     return DIALECTS[driver]
 
 

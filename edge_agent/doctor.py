@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from config.credentials import secret_path
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
 from drivers.contract import Part, PartState
@@ -106,7 +107,7 @@ def _store(settings: Settings) -> Finding:
 
 def _community_key(settings: Settings) -> Finding:
     def work() -> str:
-        read_community_key(Path(settings.directory.community_key_file))
+        read_community_key(secret_path(settings.directory.community_key_file))
         return "readable"
 
     return _try(

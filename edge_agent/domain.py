@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from models.detections import MaskState
 from sync.contract.health import Lookup
+
+CHILD_UNDER_YEARS, ELDER_FROM_YEARS = 18, 60  # who may show paper in place of a code, by the guides of 2022
 
 
 class Verdict(StrEnum):
@@ -82,6 +84,20 @@ class CredentialProblem(StrEnum):
     UNREADABLE = "unreadable"
 
 
+class AgeGroup(StrEnum):
+    """How old the holder of a document is, as far as a rule may ask; the date of birth itself is not kept."""
+
+    CHILD = "child"  # under 18
+    ADULT = "adult"
+    ELDER = "elder"  # 60 and older
+
+    @classmethod
+    def of(cls, born: date, today: date) -> AgeGroup:
+        """The group of somebody `born` then."""
+        years = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
+        return cls.CHILD if years < CHILD_UNDER_YEARS else cls.ELDER if years >= ELDER_FROM_YEARS else cls.ADULT
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
     """A presented credential; the number behind it is already hashed away and the key is never shown."""
@@ -90,6 +106,7 @@ class Credential:
     presented_at_s: float
     person_key: str | None = field(repr=False, default=None)
     problem: CredentialProblem | None = None
+    age: AgeGroup | None = None
 
 
 class TemperatureClass(StrEnum):

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from drivers.contract import CardRead, CardReader, CardUnreadable, CodeRead, CodeReader, Thermometer
 from drivers.readers.errors import CodeError, CodeUnknown
 from drivers.readers.health_code import Provider
-from edge_agent.domain import Credential, CredentialKind, CredentialProblem
+from edge_agent.domain import AgeGroup, Credential, CredentialKind, CredentialProblem
 from edge_agent.presence import Presence
 from edge_agent.sight import Sight
 from sync.contract.identity import person_key
@@ -78,7 +78,7 @@ async def feed_cards(reader: CardReader, community_key: bytes, reception: Recept
     sequence = 0
     while True:
         sequence, card = await reader.cards.after(sequence)
-        reception.take(credential_of_card(card, community_key, datetime.now().astimezone().date()), reader.name)
+        reception.take(credential_of_card(card, community_key, _today()), reader.name)
 
 
 def credential_of(code: CodeRead, provider: Provider, community_key: bytes) -> Credential | None:
@@ -92,7 +92,8 @@ def credential_of(code: CodeRead, provider: Provider, community_key: bytes) -> C
     kind = CredentialKind(parsed.kind.value)
     if parsed.expires_at_s is not None and parsed.expires_at_s <= time.time():
         return Credential(kind, code.taken_at_s, problem=CredentialProblem.EXPIRED)
-    return Credential(kind, code.taken_at_s, person_key(community_key, parsed.number))
+    age = None if parsed.born is None else AgeGroup.of(parsed.born, _today())
+    return Credential(kind, code.taken_at_s, person_key(community_key, parsed.number), age=age)
 
 
 def credential_of_card(card: CardRead | CardUnreadable, community_key: bytes, today: date) -> Credential:
@@ -101,4 +102,9 @@ def credential_of_card(card: CardRead | CardUnreadable, community_key: bytes, to
         return Credential(CredentialKind.CARD, card.taken_at_s, problem=CredentialProblem.UNREADABLE)
     if not card.is_valid_on(today):
         return Credential(CredentialKind.CARD, card.taken_at_s, problem=CredentialProblem.EXPIRED)
-    return Credential(CredentialKind.CARD, card.taken_at_s, person_key(community_key, card.number))
+    key = person_key(community_key, card.number)
+    return Credential(CredentialKind.CARD, card.taken_at_s, key, age=AgeGroup.of(card.birth, today))
+
+
+def _today() -> date:
+    return datetime.now().astimezone().date()

@@ -105,6 +105,7 @@ class Ledger:
             attempt=passage.attempt,
             credential_problem=credential.problem.value if credential and credential.problem else None,
             parts_lost=_parts_lost(passage.measurement),
+            age=credential.age.value if credential and credential.age else None,
             arrival_to_decision_ms=round((passage.decided.monotonic_s - passage.arrived_at_s) * 1000),
         )
 

@@ -1,21 +1,101 @@
-"""Runs one sentinel until a signal asks it to stop."""
+"""Runs one sentinel until a signal asks it to stop, watched, and in safe mode when its starts went wrong too often."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from config.errors import SettingsError
 from config.settings import Settings
 from drivers.errors import DriverError
-from edge_agent.app import opened
+from edge_agent.app import Sentinel, opened
+from edge_agent.box_files import make_data_dir
+from edge_agent.broadcasts.sound import LONGEST_S
 from edge_agent.kiosk.errors import KioskError
+from edge_agent.safe_mode import SafeMode
+from edge_agent.starts import HEALTHY_S, Bad, Starts
+from edge_agent.steps import count_steps
 from edge_agent.wanted_settings import as_wanted
+from edge_agent.watchdog import LIMIT, LOOK_EVERY_S, Notifier, Watchdog
 from models.errors import ModelError
 from sync.errors import SyncError
 
 # What somebody can put right: told in a sentence, not as a traceback.
 MENDABLE = (SettingsError, DriverError, ModelError, SyncError, KioskError)
 
+Touch = Callable[[], Awaitable[None]]
+
+_TOUCH_EVERY_S = 1.0
+# These two wait for what they say to be over.
+_PLAYING = LIMIT + int(LONGEST_S / LOOK_EVERY_S)
+_SLOW = {"emergencies": _PLAYING, "broadcasts": _PLAYING}
+
 
 async def run_sentinel(settings: Settings) -> None:
-    """Open and run the sentinel until cancelled."""
-    async with opened(as_wanted(settings)) as sentinel:
-        await sentinel.run()
+    """Open and run the sentinel until cancelled; an end that nobody asked for counts as a bad start."""
+    count_steps(asyncio.get_running_loop())
+    starts = Starts(make_data_dir(Path(settings.box.data_dir)))
+    before = starts.begin()
+    try:
+        await (_run_safely(settings, starts, before) if before.too_many else _run_whole(settings, starts))
+    except asyncio.CancelledError:
+        starts.forgive()
+        raise
+    except Exception as exc:
+        starts.failed("; ".join(dict.fromkeys(_told(each) for each in leaves(exc))))
+        raise
+
+
+async def _run_whole(settings: Settings, starts: Starts) -> None:
+    async with opened(as_wanted(settings)) as sentinel, _watched("running", _files_of(sentinel)):
+        lasted = asyncio.get_running_loop().call_later(HEALTHY_S, starts.forgive)
+        try:
+            await sentinel.run()
+        finally:
+            lasted.cancel()
+
+
+async def _run_safely(settings: Settings, starts: Starts, before: Bad) -> None:
+    async with _watched(f"safe mode: {before.why}", {}):
+        await SafeMode(settings, before.why).run()
+    starts.once_more()
+
+
+@asynccontextmanager
+async def _watched(status: str, files: Mapping[str, Touch]) -> AsyncIterator[None]:
+    """Watch every loop, and that `files` answer: nobody may need them for hours, and the next person does."""
+    async with asyncio.TaskGroup() as tasks:
+        watchdog = Watchdog(Notifier.from_environment(), status, _SLOW)
+        running = [tasks.create_task(_touch(touch), name=name) for name, touch in files.items()]
+        running.append(tasks.create_task(watchdog.run(), name="watchdog"))
+        try:
+            yield
+        finally:
+            for task in running:
+                task.cancel()
+
+
+def _files_of(sentinel: Sentinel) -> dict[str, Touch]:
+    return {"ledger file": sentinel.outbox.touch, "directory file": sentinel.directory.touch}
+
+
+async def _touch(touch: Touch) -> None:
+    while True:
+        await touch()
+        await asyncio.sleep(_TOUCH_EVERY_S)
+
+
+def leaves(exc: BaseException) -> Iterator[BaseException]:
+    """`exc`, or the exceptions inside a group of groups."""
+    if isinstance(exc, BaseExceptionGroup):
+        for inner in exc.exceptions:
+            yield from leaves(inner)
+    else:
+        yield exc
+
+
+def _told(exc: BaseException) -> str:
+    """Our own sentence; of a bug only its kind, for its message may say anything."""
+    return str(exc) if isinstance(exc, MENDABLE) else type(exc).__name__

@@ -62,6 +62,15 @@ class ListRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_worker: Literal["remind", "refuse"] = "remind"
 
 
+class AgeRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`paper`: whom children (under 18) and elders (60 and older) meet where the test is missing or too old.
+
+    They may show paper, so staff come (`assist`); `decide` treats them as everybody.
+    """
+
+    paper: Literal["decide", "assist"] = "assist"
+
+
 class LookupRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Verdict where nothing is known of the person."""
 
@@ -106,6 +115,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     code: CodeRule = CodeRule()
     test: TestRule = TestRule()
     lists: ListRule = ListRule()
+    ages: AgeRule = AgeRule()
     lookup: LookupRule = LookupRule()
     freshness: FreshnessRule = FreshnessRule()
     parts: PartRule = PartRule()

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from edge_agent.decide import decide
 from edge_agent.domain import (
+    AgeGroup,
     Credential,
     CredentialKind,
     CredentialProblem,
@@ -134,7 +135,8 @@ def _credential(record: PassageDecided) -> Credential | None:
     if record.credential is None:
         return None
     problem = CredentialProblem(record.credential_problem) if record.credential_problem else None
-    return Credential(CredentialKind(record.credential), 0.0, record.person_key, problem)
+    age = AgeGroup(record.age) if record.age else None
+    return Credential(CredentialKind(record.credential), 0.0, record.person_key, problem, age)
 
 
 def _lookup(record: PassageDecided) -> Lookup:

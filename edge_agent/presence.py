@@ -16,9 +16,10 @@ from config.settings import Arrival as ArrivalSettings
 from config.settings import Thermometer as ThermometerSettings
 from drivers.contract import SpotReading, ThermalFrame
 from edge_agent.domain import Credential, CredentialKind, MaskReading, TemperatureReading
-from edge_agent.regions import Point, face_regions
+from edge_agent.regions import face_regions
 from edge_agent.screening import Sensor, SkinSample, screen
 from edge_agent.sight import Sighting
+from edge_agent.view.mapping import Point, View
 from models.detections import Face, MaskScores, MaskState
 
 FractionBox = tuple[float, float, float, float]
@@ -47,8 +48,10 @@ class Person:
 class Presence:
     """The person at the gate now, if any, and the credential that was shown last."""
 
-    def __init__(self, arrival: ArrivalSettings, thermometer: ThermometerSettings) -> None:
+    def __init__(self, arrival: ArrivalSettings, thermometer: ThermometerSettings, view: View | None = None) -> None:
+        """`view` None: what the settings say of it."""
         self._arrival = arrival
+        self._view = view or View.over(thermometer.covers)
         self._thermometer = thermometer
         self._sensor = Sensor(thermometer.offset_c, thermometer.sensor_uncertainty_c, thermometer.ambient_offset_c)
         self._person: Person | None = None
@@ -103,7 +106,7 @@ class Presence:
         if isinstance(reading, SpotReading):
             skin_c = {self._thermometer.spot_region: reading.object_c}
         else:
-            skin_c = face_regions(reading.pixels_c, person.box, self._thermometer.covers, person.eyes)
+            skin_c = face_regions(reading.pixels_c, person.box, self._view, person.eyes)
         if skin_c:
             person.samples.append(SkinSample(skin_c, reading.ambient_c, reading.taken_at_s))
         self._notify()

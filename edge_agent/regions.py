@@ -11,8 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-Box = tuple[float, float, float, float]
-Point = tuple[float, float]
+from edge_agent.view.mapping import Box, Point, View
 
 _LEAST_SKIN_C = 30.0  # colder than any face in a room: a wall, a hand-held cup, nobody
 _FOREHEAD_SHARE = 1 / 3  # the upper third of the face's box
@@ -23,37 +22,36 @@ _CANTHUS_SHARE = 0.25  # half the side of the square about an inner corner, of h
 
 
 def face_regions(
-    pixels_c: NDArray[np.float32], face: Box, covers: Box, eyes: tuple[Point, Point] | None
+    pixels_c: NDArray[np.float32], face: Box, view: View, eyes: tuple[Point, Point] | None
 ) -> dict[str, float]:
     """The warmest skin in °C of each region that the array really shows; empty where it sees no skin.
 
-    `face`, `eyes` (right, left) and `covers` (the part of the picture that the array sees) are fractions of the
-    picture; boxes are (x, y, w, h). Names are those of `edge_agent.temperature.REGIONS`.
+    `face` (x, y, w, h) and `eyes` (right, left) are fractions of the camera's picture, which `view` maps to the
+    array. Names are those of `edge_agent.temperature.REGIONS`.
     """
-    box = _on_array(face, covers, pixels_c.shape)
-    found = {"face_max": _warmest(pixels_c, box)}
-    if box[3] * _FOREHEAD_SHARE >= _LEAST_FOREHEAD_ROWS:
-        found["forehead_max"] = _warmest(pixels_c, _forehead(box))
+    found = {"face_max": _warmest(pixels_c, _on_array(view.box(face), pixels_c.shape))}
+    forehead = _on_array(view.box(_forehead(face)), pixels_c.shape)
+    if forehead[3] >= _LEAST_FOREHEAD_ROWS:
+        found["forehead_max"] = _warmest(pixels_c, forehead)
     if eyes:
-        found["canthi_max"] = _canthi(pixels_c, eyes, covers)
+        found["canthi_max"] = _canthi(pixels_c, eyes, view)
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _on_array(box: Box, covers: Box, shape: tuple[int, ...]) -> Box:
-    """`box` in pixels of the array."""
+def _on_array(box: Box, shape: tuple[int, ...]) -> Box:
+    """`box`, fractions of the thermal picture, in pixels of the array."""
     rows, cols = shape
-    across, down = cols / covers[2], rows / covers[3]
-    return (box[0] - covers[0]) * across, (box[1] - covers[1]) * down, box[2] * across, box[3] * down
+    return box[0] * cols, box[1] * rows, box[2] * cols, box[3] * rows
 
 
-def _forehead(box: Box) -> Box:
-    left, top, width, height = box
+def _forehead(face: Box) -> Box:
+    left, top, width, height = face
     return left + _FOREHEAD_INSET * width, top, (1 - 2 * _FOREHEAD_INSET) * width, _FOREHEAD_SHARE * height
 
 
-def _canthi(pixels_c: NDArray[np.float32], eyes: tuple[Point, Point], covers: Box) -> float | None:
+def _canthi(pixels_c: NDArray[np.float32], eyes: tuple[Point, Point], view: View) -> float | None:
     """The warmer inner corner of the eyes: each lies about half way from the middle of the eye to the nose."""
-    right, left = (_on_array((*eye, 0.0, 0.0), covers, pixels_c.shape)[:2] for eye in eyes)
+    right, left = (_on_array((*view.at(eye), 0.0, 0.0), pixels_c.shape)[:2] for eye in eyes)
     apart = math.dist(right, left)
     if apart < _LEAST_EYES_PX:
         return None

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from config.credentials import secret_path
 from config.errors import SettingsError
 from config.settings import load_settings
 from edge_agent.staff_pin import FEWEST_DIGITS, MOST_DIGITS, check_pin, write_pin
@@ -33,9 +34,9 @@ def set_pin(
         pin = sys.stdin.readline().strip()
     try:
         check_pin(pin)
-        path = Path(load_settings(config).staff.pin_hash_file)
+        path = secret_path(load_settings(config).staff.pin_hash_file)
         write_pin(path, pin)
     except SettingsError as exc:
         typer.echo(f"edge-agent: {exc}", err=True)
         raise typer.Exit(1) from exc
-    typer.echo(f"The PIN is set ({path}).")
+    typer.echo(f"The PIN is set ({path}). A running agent takes it from its next start.")

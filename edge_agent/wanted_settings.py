@@ -21,7 +21,7 @@ _OPEN = {
     "speaker": {"language"},
     "directory": {"query_budget_ms"},
     "vision": {"active_fps", "idle_fps", "min_score"},
-    "ledger": {"retention_days"},
+    "retention": None,
 }
 Wanted = dict[str, dict[str, Any]]
 

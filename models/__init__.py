@@ -1,0 +1,6 @@
+"""Pictures in, faces and mask states out."""
+
+import os
+
+# onnxruntime 1.32 keeps a device id in the home folder and reports to its maker unless told not to before its import.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"

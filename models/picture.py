@@ -18,18 +18,22 @@ MAX_FILE_BYTES = 128 * 1024 * 1024
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """(h, w, 3) uint8 BGR, turned upright as its EXIF data say; raises PictureUnreadable naming the file and why."""
-    data = _bytes(path)
+    return decode_picture(_bytes(path), str(path))
+
+
+def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
+    """As `read_picture`, from `data`; what lies behind the picture is ignored. Raises PictureUnreadable with `name`."""
     width, height = stated_size(data) or (0, 0)
     if width * height > MAX_PIXELS:
         raise PictureUnreadable(
-            f"{path}: {width} x {height} pixels are more than the {MAX_PIXELS // 10**6} million taken"
+            f"{name}: {width} x {height} pixels are more than the {MAX_PIXELS // 10**6} million taken"
         )
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as exc:
-        raise PictureUnreadable(f"{path}: damaged picture ({exc.err})") from exc
+        raise PictureUnreadable(f"{name}: damaged picture ({exc.err})") from exc
     if picture is None:
-        raise PictureUnreadable(f"{path}: no picture, or of a kind that is not known here")
+        raise PictureUnreadable(f"{name}: no picture, or of a kind that is not known here")
     return np.asarray(picture, np.uint8)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import ssl
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ class TlsFiles:
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+
+    def stamp(self) -> tuple[int, ...]:
+        """Changes when one of the files does; a file that is not there counts as 0."""
+        return tuple(_changed_ns(path) for path in (self.ca, self.certificate, self.key) if path is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,13 @@ class Broker:
         return cls(parts.hostname, port)
 
 
+def _changed_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -57,8 +69,33 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class _Socket(ssl.SSLSocket):
-    """Closes itself when its handshake fails; paho would leave it to the garbage collector."""
+class TlsSocket(ssl.SSLSocket):
+    """Closes itself when its handshake fails, and remembers why it ended; paho lets both go.
+
+    In TLS 1.3 the other end judges our certificate after our handshake: what it says comes with the first read.
+    """
+
+    refusal: ssl.SSLError | None = None
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        try:
+            return super().recv(buflen, flags)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as exc:
+            self.refusal = exc
+            raise
+
+    def send(self, data: bytes, flags: int = 0) -> int:  # type: ignore[override]
+        try:
+            return super().send(data, flags)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError as exc:
+            # Nobody takes it any more; what the other end said before it left is still to be read.
+            with contextlib.suppress(OSError):
+                self.recv(1)
+            raise self.refusal or exc from None
 
     def do_handshake(self, block: bool = False) -> None:
         try:
@@ -72,7 +109,7 @@ def _verifying(files: TlsFiles) -> ssl.SSLContext:
     """A context that checks the broker's certificate and name; there is no other kind here."""
     try:
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=files.ca)
-        context.sslsocket_class = _Socket
+        context.sslsocket_class = TlsSocket
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if files.certificate is not None:
             context.load_cert_chain(files.certificate, files.key)

@@ -6,12 +6,13 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from sync.errors import LinkError, LinkLost, LinkRefused, NoAnswer, PublishRefused
 from sync.mqtt import Wire
 from sync.packets import NO_PROPERTIES, Message, Options, Properties, Reply, Subscription
+from sync.waiting import AWAKE_S
 
 
 class Connection:
@@ -148,13 +149,20 @@ class Connection:
             self._being_read = False
 
     async def _take(self) -> Message:
-        item = await self._inbox.get()
+        item = await self._next()
         if isinstance(item, LinkError):
             self._inbox.put_nowait(item)
             raise item
         if not self._options.manual_ack:
             self.ack(item)
         return item
+
+    async def _next(self) -> Message | LinkError:
+        while self._inbox.empty():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AWAKE_S):
+                    return await self._inbox.get()
+        return self._inbox.get_nowait()
 
     async def _reply(self, packet_id: int, what: str) -> list[Reply]:
         reply: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()

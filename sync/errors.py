@@ -27,6 +27,26 @@ class BrokerUntrusted(LinkError):
     """The broker's certificate is not one we trust; there is no fallback, so try slowly."""
 
 
+class AuthorityUntrusted(LinkError):
+    """The server of the authority is not the one the sheet names, or we are not the box it knows; nothing was sent."""
+
+
+class EnrolmentRefused(SyncError):
+    """The authority gives no certificate, and will not as things are; `reason` says what must change."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}: {remedy}")
+        self.reason = reason
+
+
+class EnrolmentPending(SyncError):
+    """Nobody has accepted the box yet: ask again `retry_after_s` later, with the same key."""
+
+    def __init__(self, message: str, retry_after_s: float = 30.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class NoAnswer(SyncError):
     """The question went out and no answer came within its limit."""
 

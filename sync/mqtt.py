@@ -19,8 +19,10 @@ from paho.mqtt.properties import Properties as PahoProperties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from sync.broker import TlsSocket
 from sync.errors import BrokerUntrusted, LinkError, LinkLost, LinkRefused
 from sync.packets import Message, Options, Properties, Reply, Subscription, Welcome
+from sync.tls_trouble import explain, is_about_us
 
 _TICK_S = 1.0  # how often paho looks at its keep-alive
 _CLOSE_S = 1.0  # how long a farewell may take
@@ -44,9 +46,11 @@ class Wire:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._client = _paho_client(options)
+        self._client.on_socket_open = self._on_open
         self._welcome: asyncio.Future[Welcome] = self._loop.create_future()
         self._ended = asyncio.Event()
         self._socket: socket.socket | None = None
+        self._opened: socket.socket | None = None  # what was connected, after its end too
         self._timer: asyncio.TimerHandle | None = None
 
     async def connect(self) -> Welcome:
@@ -59,7 +63,9 @@ class Wire:
             opening.add_done_callback(self._abandon)
             raise
         except ssl.SSLError as exc:
-            raise BrokerUntrusted(f"{self._options.broker}: {getattr(exc, 'verify_message', '') or exc}") from exc
+            raise (LinkRefused if is_about_us(exc) else BrokerUntrusted)(
+                f"{self._options.broker}: {explain(exc)}"
+            ) from exc
         except OSError as exc:
             raise LinkLost(f"{self._options.broker}: {exc.strerror or exc}") from exc
         self._attach()
@@ -119,7 +125,7 @@ class Wire:
         """Hand the connected socket to the event loop; from here on every callback runs on it."""
         opened = self._client.socket()
         if not isinstance(opened, socket.socket):
-            raise LinkLost(f"{self._options.broker}: closed at once")
+            raise self._broken("closed at once")
         self._socket = opened
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -155,6 +161,11 @@ class Wire:
 
     # What paho calls. Its arguments are (client, user data, …).
 
+    def _on_open(self, _client: paho.Client, _data: Any, opened: Any) -> None:
+        """Neither paho nor mosquitto sets it: a round trip takes 88 ms with Nagle's algorithm and 0.8 ms without."""
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._opened = opened
+
     def _watch_writable(self, *_: object) -> None:
         if self._socket is not None:
             self._loop.add_writer(self._socket, self._client.loop_write)
@@ -184,8 +195,16 @@ class Wire:
         self, _client: paho.Client, _data: Any, flags: paho.DisconnectFlags, code: ReasonCode, _properties: Any
     ) -> None:
         # Without a DISCONNECT from the broker paho's code is always "Unspecified error".
-        why = code.getName() if flags.is_disconnect_packet_from_server else "the connection broke off"
-        self._end(LinkLost(f"{self._options.broker}: {why}"))
+        self._end(
+            self._broken(code.getName() if flags.is_disconnect_packet_from_server else "the connection broke off")
+        )
+
+    def _broken(self, why: str) -> LinkError:
+        """What the end of the connection means: a refused certificate says so only then."""
+        refusal = self._opened.refusal if isinstance(self._opened, TlsSocket) else None
+        if refusal is not None and is_about_us(refusal):
+            return LinkRefused(f"{self._options.broker}: {explain(refusal)}")
+        return LinkLost(f"{self._options.broker}: {why}")
 
     def _end(self, why: LinkError) -> None:
         if not self._welcome.done():
@@ -213,7 +232,6 @@ def _paho_client(options: Options) -> paho.Client:
         reconnect_on_failure=False,
         manual_ack=True,
     )
-    client.on_socket_open = _without_delay
     client.connect_timeout = options.connect_timeout_s
     client.max_inflight_messages_set(0)  # the caller's window bounds them; paho's own queue would hide the wait
     if options.broker.tls is not None:
@@ -223,11 +241,6 @@ def _paho_client(options: Options) -> paho.Client:
         properties.WillDelayInterval = will.delay_s
         client.will_set(will.topic, will.body, will.qos, will.retained, properties)
     return client
-
-
-def _without_delay(_client: paho.Client, _data: Any, opened: Any) -> None:
-    """Neither paho nor mosquitto does it: a round trip takes 88 ms with Nagle's algorithm and 0.8 ms without."""
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _to_paho(properties: Properties, packet: int) -> PahoProperties:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import time
@@ -13,6 +12,7 @@ from typing import NoReturn
 from sync.connection import Connection
 from sync.errors import LinkError, NameContested, StoreFailed, SyncError
 from sync.packets import Options
+from sync.waiting import rest
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ async def stay_connected(
             on_lost(why)
         if time.monotonic() - since_s >= retry.stable_s:
             tries = 0
-        await asyncio.sleep(retry.contested_pause_s() if contested else retry.pause_s(tries, spread_s()))
+        await rest(retry.contested_pause_s() if contested else retry.pause_s(tries, spread_s()))
         tries += 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -164,9 +165,21 @@ def _is_damage(exc: sqlite3.DatabaseError) -> bool:
     )
 
 
-def aside_pattern(path: Path) -> str:
-    """What files are called that were set aside in place of `path`, and their side files."""
-    return f"{path.name}.damaged-*"
+def aside_files(path: Path) -> list[Path]:
+    """Every damaged file that was set aside in place of `path`, oldest first, without its side files."""
+    found = path.parent.glob(f"{path.name}.damaged-*")
+    return sorted(each for each in found if not each.name.endswith(tuple(filter(None, SIDE_FILES))))
+
+
+def is_older(path: Path, age_s: float) -> bool:
+    """Whether `path` is there and was last written `age_s` ago or before."""
+    return path.exists() and time.time() - path.stat().st_mtime >= age_s
+
+
+def drop_aside(path: Path) -> None:
+    """Delete a file that was set aside, and its side files."""
+    for suffix in SIDE_FILES:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _set_aside(path: Path) -> Path:

@@ -36,12 +36,18 @@ def test_the_wheel_holds_what_a_box_needs_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for needed in (
         "config/sentinel.example.toml",
+        "systemd/60-sentinel.rules",
         "systemd/edge-agent.service",
+        "systemd/journald.conf",
+        "systemd/sentinel-kiosk.service",
+        "systemd/sysusers.conf",
+        "systemd/tmpfiles.conf",
         "config/policy.default.toml",
         "config/temperature.default.toml",
         "config/profiles/demo.toml",
         "config/prompts/zh-CN/pass.ogg",
         "edge_agent/kiosk/page/index.html",
+        "edge_agent/kiosk/align_page/index.html",
         "models/manifest.toml",
         "models/sentinel_face.onnx",
         "sync/contract/asyncapi.yaml",
@@ -49,6 +55,14 @@ def test_the_wheel_holds_what_a_box_needs_and_nothing_else(wheel: Path) -> None:
     ):
         assert needed in names
     assert not [name for name in names if name.startswith(("tests/", "bench/", "models/training/"))]
+
+
+def test_the_installer_runs_straight_out_of_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    (tmp_path / "SHA256SUMS").write_text("")
+    (tmp_path / "box").mkdir()
+    python = ("env", f"PYTHONPATH={wheel}", sys.executable, "-S", "-m", "edge_agent.installer")  # -S: nothing installed
+    shown = run(*python, "install", "--root", tmp_path / "box", "--wheelhouse", tmp_path, cwd=tmp_path)
+    assert "would do: write /etc/systemd/system/edge-agent.service" in shown
 
 
 @pytest.mark.timeout(2 * LIMIT_S)

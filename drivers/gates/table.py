@@ -12,6 +12,8 @@ from drivers.gates.modbus_relay import ModbusGate
 from drivers.gates.wiring import Wiring, check_duration
 from drivers.vitals import VitalPart, Vitals
 
+IDLE_S = 1.0
+
 
 class NoGate(VitalPart):
     """No gate is wired: a pulse takes its time and is counted, no more."""
@@ -23,7 +25,8 @@ class NoGate(VitalPart):
     async def run(self) -> None:
         """Nothing to do until cancelled."""
         self.vitals.ok("no gate is wired")
-        await asyncio.Event().wait()
+        while True:
+            await asyncio.sleep(IDLE_S)
 
     async def pulse(self, duration_ms: int) -> None:
         """Wait as long as a gate would stand open."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 
 from drivers.errors import BadSetting
 from drivers.readers.errors import CodeMalformed, CodeUnknown
-from drivers.readers.id_number import looks_like_id_number, normalised_id_number
+from drivers.readers.id_number import born_on, looks_like_id_number, normalised_id_number
 
 SIMULATED_PREFIX = "SHC1:"
 MAX_TIME_DIGITS = 11
@@ -32,6 +33,7 @@ class Credential:
     number: str = field(repr=False)
     issued_at_s: int | None = None
     expires_at_s: int | None = None
+    born: date | None = field(repr=False, default=None)
 
 
 Provider = Callable[[str], Credential]
@@ -42,7 +44,7 @@ def document_number(text: str) -> Credential:
     """A bare ID number."""
     if not looks_like_id_number(text):
         raise CodeUnknown("not an ID number")
-    return Credential(CredentialKind.CARD, normalised_id_number(text))
+    return _credential(CredentialKind.CARD, text)
 
 
 def simulated(text: str) -> Credential:
@@ -52,7 +54,12 @@ def simulated(text: str) -> Credential:
     number, separator, expiry = text.removeprefix(SIMULATED_PREFIX).partition(":")
     if not separator or not (expiry.isascii() and expiry.isdecimal()) or len(expiry) > MAX_TIME_DIGITS:
         raise CodeMalformed("a simulated code ends in its expiry time")
-    return Credential(CredentialKind.CODE, normalised_id_number(number), expires_at_s=int(expiry))
+    return _credential(CredentialKind.CODE, number, expires_at_s=int(expiry))
+
+
+def _credential(kind: CredentialKind, text: str, expires_at_s: int | None = None) -> Credential:
+    number = normalised_id_number(text)
+    return Credential(kind, number, expires_at_s=expires_at_s, born=born_on(number))
 
 
 PROVIDERS: dict[str, Provider] = {"document-number": document_number, "simulated": simulated}

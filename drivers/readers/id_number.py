@@ -23,13 +23,18 @@ def check_digit(digits: str) -> str:
     return CHECK_DIGITS[sum(int(digit) * weight for digit, weight in zip(digits, WEIGHTS, strict=True)) % 11]
 
 
+def born_on(number: str) -> date:
+    """The date of birth in a normalised number."""
+    return date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
+
+
 def normalised_id_number(text: str) -> str:
     """The number with its `X` in upper case; raises CodeMalformed for a wrong shape, date of birth or check digit."""
     if not looks_like_id_number(text):
         raise CodeMalformed("an ID number has 17 digits and a check digit")
     number = text.upper()
     try:
-        born = date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
+        born = born_on(number)
     except ValueError:
         raise CodeMalformed("the date of birth does not exist") from None
     if born.year < FIRST_YEAR:

@@ -37,7 +37,6 @@ def command(code: int, parameter: int) -> bytes:
 FIND = command(0x20, 0x01)
 SELECT = command(0x20, 0x02)
 READ = command(0x30, 0x01)
-RESET = command(0x10, 0xFF)
 STATUS = command(0x11, 0xFF)
 SAM_ID = command(0x12, 0xFF)
 
@@ -64,18 +63,14 @@ class SamVParser(FrameParser[R]):
     """Finds whole answers among bytes."""
 
     def __init__(self) -> None:
-        super().__init__(PREAMBLE, HEAD_BYTES)
+        super().__init__(PREAMBLE, HEAD_BYTES, mark=PREAMBLE)
 
     def needed(self, start: bytearray) -> int:
-        """What the length says, where it can be so.
-
-        A frame into which another begins was cut short: the sum alone would let one such in 256 pass.
-        """
+        """What the length says, where it can be so."""
         if len(start) < HEAD_BYTES:
             return HEAD_BYTES
         size = HEAD_BYTES + int.from_bytes(start[HEAD_BYTES - 2 : HEAD_BYTES], "big")
-        possible = HEAD_BYTES + STATUS_AND_SUM_BYTES <= size <= LONGEST_BYTES
-        return size if possible and start.find(PREAMBLE, 1, size + len(PREAMBLE) - 1) < 0 else 0
+        return size if HEAD_BYTES + STATUS_AND_SUM_BYTES <= size <= LONGEST_BYTES else 0
 
 
 class SamVReplies(SamVParser[Reply]):

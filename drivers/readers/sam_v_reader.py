@@ -27,10 +27,11 @@ REPEAT_S = 3.0  # a card that wavers at the edge of the field was not taken away
 class SamVReader(VitalPart):
     """The newest card. A card is read once, then it must be taken away, as the readers themselves demand."""
 
-    def __init__(self, line: SerialLine) -> None:
+    def __init__(self, line: SerialLine, poll_s: float = POLL_S) -> None:
         super().__init__(line.vitals)
         self.vitals.counters.update(cards=0, malformed=0, repeats=0, misread=0)
         self._line = line
+        self._poll_s = poll_s
         self._replies = SamVReplies()
         self._shown = InView(REPEAT_S, most=2)
         self._cards: Latest[CardRead | CardUnreadable] = Latest()
@@ -65,7 +66,7 @@ class SamVReader(VitalPart):
                         self._put(CardUnreadable(time.monotonic()))
             except DeviceLost:  # the line notices by itself and opens again
                 was_read, misreads = False, 0
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(self._poll_s)
 
     async def _found(self) -> bool:
         """Whether a card lies on the reader."""

@@ -63,11 +63,15 @@ _UNIT = 1
 _CHANNELS = 8
 _REQUEST_BYTES = 8
 _TIMED = 0x0200
+_ALL = 0x00FF
+_TOGGLE = 0x5500
+_WRITE_COILS = 0x0F
+_COILS_REQUEST_BYTES = 10  # of up to eight relays: their states are the eighth byte
 _NO_FUNCTION, _NO_ADDRESS, _NO_VALUE = 1, 2, 3
 
 
 class SimulatedModbusBoard:
-    """A Modbus relay board: functions 1, 2 and 5, and the timed pulse that it ends by itself.
+    """A Modbus relay board: functions 1, 2, 5 and 15, and the timed pulse that it ends by itself.
 
     `inputs` are its digital inputs, to be set from outside; `mute` makes it silent, as a board without power.
     """
@@ -101,9 +105,13 @@ class SimulatedModbusBoard:
     def _take(self, data: bytes) -> None:
         self._buffer += data
         while len(self._buffer) >= _REQUEST_BYTES:
-            request = bytes(self._buffer[:_REQUEST_BYTES])
+            many = self._buffer[1] == _WRITE_COILS
+            size = _COILS_REQUEST_BYTES if many else _REQUEST_BYTES
+            if len(self._buffer) < size:
+                return
+            request = bytes(self._buffer[:size])
             intact = request[0] == _UNIT and crc16(request[:-CRC_BYTES]) == request[-CRC_BYTES:]
-            del self._buffer[: _REQUEST_BYTES if intact else 1]
+            del self._buffer[: size if intact else 1]
             if intact and not self.mute:
                 self.requests.append(request)
                 self._wire.write(self._answer(request))
@@ -117,25 +125,34 @@ class SimulatedModbusBoard:
                 return _exception(function, _NO_ADDRESS)
             bits = sum(on << place for place, on in enumerate(states[address : address + value]))
             return _summed(bytes((_UNIT, function, 1, bits)))
+        if function == _WRITE_COILS:
+            if not 0 < value <= len(self._closed_until_s) - address:
+                return _exception(function, _NO_ADDRESS)
+            for place in range(value):
+                self._switch(address + place, on=bool(request[7] >> place & 1))
+            return _summed(request[:6])
         if function != WRITE_COIL:
             return _exception(function, _NO_FUNCTION)
         refusal = self._write(address, value)
         return _exception(function, refusal) if refusal else request
 
     def _write(self, address: int, value: int) -> int:
-        """Switch or pulse a relay; returns the number of the exception, 0 when done."""
-        timed = _TIMED <= address < _TIMED + len(self._closed_until_s)
-        relay = address - _TIMED if timed else address
-        if relay >= len(self._closed_until_s):
-            return _NO_ADDRESS
-        if timed:
+        """Switch, toggle or pulse a relay, or switch all; returns the number of the exception, 0 when done."""
+        count = len(self._closed_until_s)
+        if _TIMED <= address < _TIMED + count:
             self.pulses += 1
-            self._closed_until_s[relay] = time.monotonic() + value / 10
-        elif value in (COIL_ON, COIL_OFF):
-            self._closed_until_s[relay] = float("inf") if value == COIL_ON else 0.0
-        else:
+            self._closed_until_s[address - _TIMED] = time.monotonic() + value / 10
+            return 0
+        if address >= count and address != _ALL:
+            return _NO_ADDRESS
+        if value not in (COIL_ON, COIL_OFF, _TOGGLE):
             return _NO_VALUE
+        for relay in range(count) if address == _ALL else (address,):
+            self._switch(relay, on=not self.relays[relay] if value == _TOGGLE else value == COIL_ON)
         return 0
+
+    def _switch(self, relay: int, *, on: bool) -> None:
+        self._closed_until_s[relay] = float("inf") if on else 0.0
 
 
 def _exception(function: int, number: int) -> bytes:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def _sum8(data: bytes) -> bytes:
+def sum8(data: bytes) -> bytes:
+    """Low 8 bits of the sum of all bytes."""
     return bytes((sum(data) % 256,))
 
 
@@ -25,36 +26,39 @@ def _remainder(data: bytes, polynomial: int, width: int, start: int) -> int:
     return crc
 
 
-def _crc8(data: bytes) -> bytes:
+def crc8(data: bytes) -> bytes:
+    """CRC-8 with polynomial 0x07."""
     return bytes((_remainder(data, 0x07, 8, 0),))
 
 
-def _modbus_crc(data: bytes) -> bytes:
+def modbus_crc(data: bytes) -> bytes:
+    """CRC of Modbus, low byte first."""
     mirrored = bytes(int(f"{byte:08b}"[::-1], 2) for byte in data)
     crc = _remainder(mirrored, 0x8005, 16, 0xFFFF)
     return int(f"{crc:016b}"[::-1], 2).to_bytes(2, "little")
 
 
-def _hundredths(*celsius: float) -> bytes:
+def hundredths(*celsius: float) -> bytes:
+    """Big-endian hundredths of a degree."""
     return b"".join(round(value * 100).to_bytes(2, "big", signed=True) for value in celsius)
 
 
 def gy_mcu90614(object_c: float, ambient_c: float) -> bytes:
     """One frame of a GY-MCU90614."""
-    frame = b"\x5a\x5a\x45\x04" + _hundredths(object_c, ambient_c)
-    return frame + _sum8(frame)
+    frame = b"\x5a\x5a\x45\x04" + hundredths(object_c, ambient_c)
+    return frame + sum8(frame)
 
 
 def gy_614v(object_c: float, ambient_c: float, body_c: float = 36.5, emissivity_percent: int = 98) -> bytes:
     """What a GY-614V answers to a read of seven registers from 7."""
-    frame = bytes((0xA4, 0x03, 7, 7, emissivity_percent)) + _hundredths(object_c, ambient_c, body_c)
-    return frame + _sum8(frame)
+    frame = bytes((0xA4, 0x03, 7, 7, emissivity_percent)) + hundredths(object_c, ambient_c, body_c)
+    return frame + sum8(frame)
 
 
-def cjmcu_90614(object_c: float, ambient_c: float) -> bytes:
-    """One frame of a CJMCU-90614."""
-    data = _hundredths(object_c, ambient_c)
-    return b"\x66\x66\x01\x04" + data + _sum8(data)
+def cjmcu_90614(object_c: float, ambient_c: float, mode: int = 1) -> bytes:
+    """One frame of a CJMCU-90614: mode 1 is by itself, 2 an answer."""
+    data = hundredths(object_c, ambient_c)
+    return bytes((0x66, 0x66, mode, 4)) + data + sum8(data)
 
 
 def evo_thermal_33(pixels_c: NDArray[np.floating], ambient_c: float) -> bytes:
@@ -65,9 +69,10 @@ def evo_thermal_33(pixels_c: NDArray[np.floating], ambient_c: float) -> bytes:
     return b"\x0d\x00" + payload + struct.pack("<HH", crc >> 16, crc & 0xFFFF)
 
 
-def evo_thermal_ack() -> bytes:
-    """What an Evo Thermal 33 says to a command that it took."""
-    return b"\x14\x05\x00" + _crc8(b"\x14\x05\x00")
+def terabee_ack(head: int, code: int, *, good: bool = True) -> bytes:
+    """What a Terabee sensor says to a command: 0x14 is the head of an Evo Thermal 33, 0x12 that of an Evo Mini."""
+    ack = bytes((head, code, 0x00 if good else 0xFF))
+    return ack + crc8(ack)
 
 
 def pyrousb(object_c: float, ambient_c: float | None = None, status: int = 0) -> bytes:
@@ -76,7 +81,7 @@ def pyrousb(object_c: float, ambient_c: float | None = None, status: int = 0) ->
     if ambient_c is not None:
         tenths += tenths + struct.pack(">hH", round(ambient_c * 10), status)
     answer = bytes((1, 4, len(tenths))) + tenths
-    return answer + _modbus_crc(answer)
+    return answer + modbus_crc(answer)
 
 
 def optris(celsius: float) -> bytes:
@@ -89,13 +94,13 @@ def tof10120(distance_mm: int) -> bytes:
     return b"%dmm\r\n" % distance_mm
 
 
-def evo_mini(raw_mm: int) -> bytes:
-    """One frame of an Evo Mini with one pixel; 0, 1 and 65535 are no distances."""
-    frame = b"T" + raw_mm.to_bytes(2, "big")
-    return frame + _crc8(frame)
+def evo_mini(*raw_mm: int) -> bytes:
+    """One frame of an Evo Mini with one, two or four pixels; 0, 1 and 65535 are no distances."""
+    frame = b"T" + struct.pack(f">{len(raw_mm)}H", *raw_mm)
+    return frame + crc8(frame)
 
 
 def tofsense(distance_mm: int, running_ms: int = 36766) -> bytes:
     """One frame of a TOFSense."""
     frame = b"\x57\x00\xff\x00" + struct.pack("<I", running_ms) + distance_mm.to_bytes(3, "little") + b"\0\x03\0\xff"
-    return frame + _sum8(frame)
+    return frame + sum8(frame)

@@ -22,6 +22,7 @@ class PtyWire:
         self._link = link
         self._fd: int | None = None
         self.dropped_bytes = 0
+        self.times_plugged = 0  # a device that sees it move has lost and regained its power
 
     def __enter__(self) -> PtyWire:
         self.plug()
@@ -51,7 +52,7 @@ class PtyWire:
         try:
             tty.setraw(slave)
             os.set_blocking(master, False)
-            _point(self._link, os.ttyname(slave))
+            point(self._link, os.ttyname(slave))
         except OSError:
             os.close(master)
             raise
@@ -59,6 +60,7 @@ class PtyWire:
             # Were it kept open here, nobody could tell whether the host has it open.
             os.close(slave)
         self._fd = master
+        self.times_plugged += 1
 
     def unplug(self) -> None:
         """Pull the cable: the name goes, and a host that has it open gets an error or end of file at once."""
@@ -96,7 +98,7 @@ def _has_host(fd: int) -> bool:
     return not poll.poll(0)  # only a hang-up is told unasked
 
 
-def _point(link: Path, device: str) -> None:
+def point(link: Path, device: str) -> None:
     """Make `link` lead to `device` in one step, over whatever a killed process left there."""
     link.parent.mkdir(parents=True, exist_ok=True)
     fresh = link.with_name(link.name + ".new")

@@ -27,7 +27,7 @@ class GyMcu90614(FrameParser[SpotReading]):
     """Frames of the module: object and ambient, big-endian (unlike the array's), °C times 100, and the byte sum."""
 
     def __init__(self) -> None:
-        super().__init__(HEADER, FRAME_BYTES)
+        super().__init__(HEADER, FRAME_BYTES, mark=HEADER)  # as values they are refused
 
     def decode(self, frame: bytes, at_s: float) -> SpotReading | NoReading | None:
         """The reading of one frame."""

@@ -65,7 +65,7 @@ class GyMcu90640(FrameParser[ThermalFrame]):
     """
 
     def __init__(self, mirror: bool = False) -> None:
-        super().__init__(HEADER, FRAME_BYTES)
+        super().__init__(HEADER, FRAME_BYTES, mark=HEADER + LENGTH)  # 231 °C beside 15 °C: not in one picture
         self._step = -1 if mirror else 1
 
     def needed(self, start: bytearray) -> int:

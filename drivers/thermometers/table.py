@@ -90,6 +90,7 @@ MODELS: dict[str, Model] = {
             optris.Optris,
             optris.BAUDS,
             questions=optris.QUESTIONS,
+            unrecorded=(optris.ASK_HEAD,),
             probe=optris.ASK_TARGET,
             proof=3,
             quiet_s=optris.QUIET_S,
@@ -97,7 +98,13 @@ MODELS: dict[str, Model] = {
         COARSE_LIVES,
     ),
     "optris-hr": Model(
-        Dialect(optris.OptrisHighResolution, optris.BAUDS, questions=optris.QUESTIONS, quiet_s=optris.QUIET_S),
+        Dialect(
+            optris.OptrisHighResolution,
+            optris.BAUDS,
+            questions=optris.QUESTIONS,
+            unrecorded=(optris.ASK_HEAD,),
+            quiet_s=optris.QUIET_S,
+        ),
         SPOT_LIVES,
     ),
 }

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from config.credentials import secret_path
 from config.settings import Settings
 from edge_agent.box_files import make_data_dir, read_community_key
 from edge_agent.devices import camera_of
@@ -35,7 +36,7 @@ class FaceDesk:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._packs = Path(settings.box.data_dir) / "models"
-        self._key = read_community_key(Path(settings.directory.community_key_file))
+        self._key = read_community_key(secret_path(settings.directory.community_key_file))
         self._embedder = make_embedder(settings.recognition.pack, data_dir=self._packs)
         vision = settings.vision
         detector = make_detector(
@@ -75,7 +76,7 @@ async def withdraw(settings: Settings, whose: Document | int) -> bool:
     async with _register(settings) as register:
         if isinstance(whose, int):
             return await register.remove(whose)
-        key = person_key(read_community_key(Path(settings.directory.community_key_file)), whose.number)
+        key = person_key(read_community_key(secret_path(settings.directory.community_key_file)), whose.number)
         return await register.remove_person(key)
 
 

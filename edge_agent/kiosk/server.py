@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -15,13 +13,11 @@ from aiohttp import web
 from config.catalogue import load_catalogue
 from drivers.latest import Latest
 from edge_agent.board import View
-from edge_agent.kiosk.errors import KioskError
-from edge_agent.kiosk.guard import add_headers, host_check
 from edge_agent.kiosk.picture import stream_pictures
+from edge_agent.kiosk.serving import guarded, serve
 from edge_agent.kiosk.stream import stream_views
 
 PAGE_DIR = Path(__file__).parent / "page"
-CLOSE_S = 0.2
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -65,18 +61,11 @@ class Kiosk:
 
     async def run(self) -> None:
         """Serve until cancelled. Raises KioskError when the address cannot be had."""
-        runner = web.AppRunner(self.application(), access_log=None, handler_cancellation=True, shutdown_timeout=CLOSE_S)
-        await runner.setup()
-        try:
-            await self._listen(runner)
-            await asyncio.Event().wait()  # for ever
-        finally:
-            await runner.cleanup()
+        await serve(self.application(), self._host, self._port)
 
     def application(self) -> web.Application:
         """The routes with their guards, without a socket."""
-        application = web.Application(middlewares=[host_check(self._host)])
-        application.on_response_prepare.append(add_headers)
+        application = guarded(self._host)
         router = application.router
         router.add_get("/events", self._events, allow_head=False)
         router.add_get("/picture.mjpg", self._picture, allow_head=False)
@@ -87,17 +76,6 @@ class Kiosk:
         router.add_get("/", self._file)
         router.add_get("/{name}", self._file)
         return application
-
-    async def _listen(self, runner: web.AppRunner) -> None:
-        try:
-            await web.TCPSite(runner, self._host, self._port).start()
-        except OSError as exc:
-            address = f"{self._host}:{self._port}"
-            if exc.errno == errno.EADDRINUSE:
-                raise KioskError(
-                    f"{address} is taken by another program: stop that one or set another kiosk.port"
-                ) from exc
-            raise KioskError(f"{address} cannot be served: {exc.strerror}; check kiosk.host and kiosk.port") from exc
 
     async def _file(self, request: web.Request) -> web.Response:
         name = request.match_info.get("name", "index.html")

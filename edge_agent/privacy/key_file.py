@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from config.credentials import secret_path
 from config.errors import SettingsError
 from config.settings import Settings
 from sync.edge.at_rest import Algorithm, Sealer, is_sealed, make_key
@@ -16,19 +17,19 @@ _ALGORITHMS = {"aes-256-gcm": Algorithm.AES_256_GCM, "sm4-gcm": Algorithm.SM4_GC
 
 def sealer_of(settings: Settings) -> Sealer:
     """What seals the stores of this box; the first start makes its key. Raises SettingsError."""
-    if not Path(settings.privacy.key_file).exists():
+    if not secret_path(settings.privacy.key_file).exists():
         make_key_file(settings)
     return _read(settings)
 
 
 def opener_of(settings: Settings) -> Sealer | None:
     """What opens the stores of this box for reading; None where there is no key. Raises SettingsError."""
-    return _read(settings) if Path(settings.privacy.key_file).exists() else None
+    return _read(settings) if secret_path(settings.privacy.key_file).exists() else None
 
 
 def make_key_file(settings: Settings) -> None:
     """Make the key where there is none and no store needs one that is gone. Raises SettingsError."""
-    path = Path(settings.privacy.key_file)
+    path = secret_path(settings.privacy.key_file)
     try:
         orphans = [name for name in _STORES if is_sealed(Path(settings.box.data_dir) / name)]
         if orphans:
@@ -50,7 +51,7 @@ def make_key_file(settings: Settings) -> None:
 
 
 def _read(settings: Settings) -> Sealer:
-    path = Path(settings.privacy.key_file)
+    path = secret_path(settings.privacy.key_file)
     try:
         if path.stat().st_mode & _FOR_OTHERS:
             raise _fault(settings, f"others may read it. 请运行 chmod 600 {path}。Run: chmod 600 {path}")

@@ -18,7 +18,7 @@ from sync.contract.messages import (
     Query,
 )
 from sync.contract.orders import CommandDone, Reported
-from sync.contract.records import AlarmRaised, BroadcastPlayed, Gap, PassageClosed, PassageDecided, Record
+from sync.contract.records import AlarmRaised, BroadcastPlayed, Deleted, Gap, PassageClosed, PassageDecided, Record
 from sync.contract.signed import Signed
 from sync.contract.topics import Lane
 
@@ -47,7 +47,7 @@ class LaneRule:
 LANES: dict[Lane, LaneRule] = {
     Lane.STATE: LaneRule(Direction.UP, 1, (BoxState,), retained=True),
     Lane.ALARM: LaneRule(Direction.UP, 1, (AlarmRaised,)),
-    Lane.PASSAGE: LaneRule(Direction.UP, 1, (PassageDecided, PassageClosed, BroadcastPlayed, Gap)),
+    Lane.PASSAGE: LaneRule(Direction.UP, 1, (PassageDecided, PassageClosed, BroadcastPlayed, Gap, Deleted)),
     Lane.BACKLOG: LaneRule(Direction.UP, 1, (Backlog,)),
     Lane.HEALTH: LaneRule(Direction.UP, 0, (HealthReport,), expiry_s=60),
     Lane.ACK: LaneRule(Direction.DOWN, 1, (Ack,)),

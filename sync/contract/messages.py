@@ -137,7 +137,10 @@ class DirectoryHealth(msgspec.Struct, frozen=True):
 
 
 class HealthReport(msgspec.Struct, frozen=True):
-    """How one box is, every 30 s; `parts` maps a part to its state."""
+    """How one box is, every 30 s; `parts` maps a part to its state.
+
+    `certificate_days` are left of the box's certificate, negative when it has expired; None where it has none.
+    """
 
     TYPE: ClassVar[str] = "sentinel.health"
 
@@ -145,6 +148,7 @@ class HealthReport(msgspec.Struct, frozen=True):
     outbox: OutboxHealth
     directory: DirectoryHealth
     parts: dict[str, str]
+    certificate_days: float | None = None
 
 
 class Query(msgspec.Struct, frozen=True):

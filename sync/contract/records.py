@@ -85,6 +85,7 @@ class PassageDecided(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1  # this passage and the ones it rechecks
     credential_problem: str | None = None  # expired, unreadable
     parts_lost: tuple[str, ...] = ()  # thermometer, camera
+    age: str | None = None  # child, adult, elder, where the credential tells
 
 
 class PassageClosed(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,9 +141,22 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     epoch: str | None = None
 
 
-Record = PassageDecided | PassageClosed | AlarmRaised | BroadcastPlayed | Gap
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a box has deleted of its own copy, by kind of record or other class: nothing of it is lost to the platform.
+
+    Since 0.2. A platform of before keeps it as a record of a kind that it does not know.
+    """
+
+    TYPE: ClassVar[str] = "sentinel.ledger.deleted"
+
+    noted: Clock
+    why: str  # retention, room
+    counts: dict[str, int]
+
+
+Record = PassageDecided | PassageClosed | AlarmRaised | BroadcastPlayed | Gap | Deleted
 RECORD_TYPES: dict[str, type[Record]] = {
-    kind.TYPE: kind for kind in (PassageDecided, PassageClosed, AlarmRaised, BroadcastPlayed, Gap)
+    kind.TYPE: kind for kind in (PassageDecided, PassageClosed, AlarmRaised, BroadcastPlayed, Gap, Deleted)
 }
 _DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in RECORD_TYPES.items()}
 

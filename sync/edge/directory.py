@@ -25,6 +25,7 @@ from sync.edge.replica import (
     Staged,
     StatusSeal,
     ahead_of,
+    forget_all,
     read_ahead,
     read_position,
     read_status,
@@ -34,7 +35,7 @@ from sync.edge.replica import (
     write_position,
 )
 from sync.errors import BadMessage, LinkError, LinkLost, NoAnswer, SealBroken, StoreFailed
-from sync.sqlite_thread import SqliteThread
+from sync.sqlite_thread import SqliteThread, aside_files, drop_aside, is_older
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class Directory:
 
     def __init__(
         self,
+        path: Path,
         writer: SqliteThread,
         reader: SqliteThread,
         seal: StatusSeal,
@@ -80,6 +82,7 @@ class Directory:
         ahead_limit: int,
     ) -> None:
         self.ask: Ask = ask_nobody
+        self._path = path
         self._writer = writer
         self._reader = reader
         self._seal = seal
@@ -112,7 +115,7 @@ class Directory:
         ):
             seal = await writer.run(lambda db: StatusSeal.prepared(db, sealer))
             position, ahead = await writer.write(lambda db: _begin(db, seal))
-            yield cls(writer, reader, seal, position, ahead, now_s, ahead_limit)
+            yield cls(path, writer, reader, seal, position, ahead, now_s, ahead_limit)
 
     @property
     def cursor(self) -> int:
@@ -141,6 +144,10 @@ class Directory:
         except (LinkError, BadMessage, StoreFailed, msgspec.DecodeError):
             return Lookup(LookupOutcome.FAILED, None, freshness, age_s, "none")
         return Lookup(answer.outcome, answer.status, Freshness.FRESH, 0.0, "platform")
+
+    async def touch(self) -> None:
+        """Return as soon as the thread that looks people up is free."""
+        await self._reader.run(lambda _: None)
 
     def request(self) -> DirectoryRequest:
         """What to ask the platform for now."""
@@ -176,6 +183,22 @@ class Directory:
         if page.checkpoint is not None:
             self._confirmed_s = self._now_s()
         return True
+
+    async def forget(self, kept_s: float) -> int:
+        """Empty a replica that was not confirmed for `kept_s`, and files set aside for as long; returns what went.
+
+        One that was never confirmed, or whose age nobody knows, is left alone. Raises StoreFailed.
+        """
+        for path in aside_files(self._path):
+            if is_older(path, kept_s):
+                drop_aside(path)
+        if not kept_s <= self.freshness()[1] < NEVER_S:
+            return 0
+        gone = await self._writer.write(forget_all)
+        await self._writer.run(lambda db: db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        self._position, self._ahead, self._staged = Position(), {}, None
+        self._confirmed_s = self._now_s() - NEVER_S
+        return gone
 
     async def _body(self, person_key: str) -> bytes | None:
         if (ahead := self._ahead.get(person_key)) is not None:

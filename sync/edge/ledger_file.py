@@ -78,6 +78,12 @@ def salvage(db: Database) -> None:
     db.conn.execute("CREATE TABLE salvaged (file TEXT PRIMARY KEY) WITHOUT ROWID")
 
 
+@LEDGER_MIGRATIONS()
+def age(db: Database) -> None:
+    """Finds what is past its retention without reading the rest."""
+    db.conn.execute("CREATE INDEX record_age ON record (kind, appended_ms) WHERE acknowledged_ms IS NOT NULL")
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One record as the ledger holds it; `body` is its JSON, `chain` its hash (None: from before 0.2)."""

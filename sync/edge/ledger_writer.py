@@ -7,31 +7,28 @@ import logging
 import sqlite3
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from sqlite_utils import Database
 
-from sync.contract.records import AlarmRaised, Clock, Record
+from sync.contract.records import AlarmRaised, Clock, Deleted, Gap, Record
 from sync.edge.ballast import Ballast
 from sync.edge.ledger_file import RowSeal, file_bytes, insert, read_tail, used_bytes, wall_ms
+from sync.edge.retention import Retention, forget
 from sync.edge.sacrifice import below, make_room
 
 log = logging.getLogger(__name__)
 
-_CLEAN_CHUNK = 100  # rows past their retention that one acknowledgement may delete
 _DROP_CHUNK = 50  # rows whose deletion fits into the ballast
 _STEP_BYTES = 60_000  # as above, in bytes of the file
 _ACKNOWLEDGE = (
     "UPDATE record SET acknowledged_ms = ?, parked = NULL WHERE seq BETWEEN ? AND ? AND acknowledged_ms IS NULL"
 )
 # The newest row stays: the next hash covers it.
-_FORGET = (
-    "DELETE FROM record WHERE acknowledged_ms < ? AND seq < (SELECT max(seq) FROM record) AND seq IN"
-    " (SELECT seq FROM record WHERE acknowledged_ms IS NOT NULL ORDER BY seq LIMIT ?)"
-)
 _DROP = (
     "DELETE FROM record WHERE seq IN (SELECT seq FROM record WHERE seq BETWEEN ? AND ?"
-    " AND seq < (SELECT max(seq) FROM record) ORDER BY seq LIMIT ?)"
+    " AND seq < (SELECT max(seq) FROM record) ORDER BY seq LIMIT ?) RETURNING kind"
 )
 _CALM_S = 60.0  # a disk that was full is spared for so long before the whole budget is used again
 
@@ -52,6 +49,7 @@ class LedgerWriter:
         self._ballast = ballast
         self._full_s = 0.0  # monotonic second at which the disk was last found full
         self._alarm_due = False
+        self._dropped = Counter[str]()  # by acknowledgements that could not be noted, and not yet put down
 
     def begin(self, db: Database) -> None:
         """Hold the ballast; where there is no room for it, the file must not grow from the start."""
@@ -69,24 +67,38 @@ class LedgerWriter:
                 raise
             written = self._write(db, records)
         self._alarm_due = False
+        self._dropped.clear()
         self._take_heart()
         return written
 
-    def acknowledge(self, db: Database, ranges: Sequence[tuple[int, int]], retention_s: int) -> int:
-        """Mark `ranges` as committed at the platform and drop what is past its retention; returns how many were new.
+    def acknowledge(self, db: Database, ranges: Sequence[tuple[int, int]]) -> int:
+        """Mark `ranges` as committed at the platform; returns how many were new.
 
         On a full disk, where nothing can be marked, they are dropped at once.
         """
         try:
             with db.atomic():
-                return _acknowledge(db, ranges, retention_s)
+                now_ms = wall_ms()
+                return sum(db.conn.execute(_ACKNOWLEDGE, (now_ms, first, last)).rowcount for first, last in ranges)
         except sqlite3.OperationalError as exc:
             if exc.sqlite_errorcode != sqlite3.SQLITE_FULL:
                 raise
         self._let_go(db)
-        dropped = sum(_drop(db, first, last) for first, last in ranges)
+        dropped = sum((_drop(db, first, last) for first, last in ranges), Counter[str]())
+        self._dropped += dropped
         self._ballast.take(at_once=True)
-        return dropped
+        return dropped.total()
+
+    def forget(self, db: Database, retention: Retention) -> int:
+        """Delete some of what is past its retention and put it down, in one transaction; returns the last number given.
+
+        Zero when there is nothing more.
+        """
+        with db.atomic():
+            gone = forget(db, retention)
+            if not gone:
+                return 0
+            return insert(db, self.seal, read_tail(db, self.seal.box), self.deleted("retention", gone)).seq
 
     def now(self) -> Clock:
         """This instant, as records carry it."""
@@ -96,6 +108,10 @@ class LedgerWriter:
         """An alarm about the box itself."""
         return AlarmRaised(alarm_id=uuid.uuid4().hex, raised=self.now(), kind=kind, subject=subject, detail=detail)
 
+    def deleted(self, why: str, counts: dict[str, int]) -> Deleted:
+        """The account of a deletion."""
+        return Deleted(noted=self.now(), why=why, counts=dict(counts))
+
     def _write(self, db: Database, records: Sequence[Record]) -> tuple[list[int], int]:
         with db.atomic():
             tail = read_tail(db, self.seal.box)
@@ -104,10 +120,11 @@ class LedgerWriter:
                 tail = insert(db, self.seal, tail, record)
                 numbers.append(tail.seq)
             alarms = [self.alarm("disk_full", "ledger", "oldest records make room")] if self._alarm_due else []
-            gaps = []
+            room: list[Gap | Deleted] = []
             if used_bytes(db) > self._limit_bytes:
-                gaps = make_room(db, below(self._limit_bytes), min(numbers, default=tail.seq), self._clock)
-            added: list[Record] = [*alarms, *gaps]
+                room = make_room(db, below(self._limit_bytes), min(numbers, default=tail.seq), self._clock)
+            dropped = [self.deleted("room", self._dropped)] if self._dropped else []
+            added: list[Record] = [*alarms, *dropped, *room]
             for record in added:
                 tail = insert(db, self.seal, tail, record)
         return numbers, tail.seq
@@ -131,9 +148,9 @@ class LedgerWriter:
         """Give up no more than the ballast has room for: deleted pages are written too. Returns the bytes in use."""
         with db.atomic():
             tail = read_tail(db, self.seal.box)
-            for gap in make_room(db, target, tail.seq, self._clock):
-                tail = insert(db, self.seal, tail, gap)
-        _empty_the_log(db)
+            for account in make_room(db, target, tail.seq, self._clock):
+                tail = insert(db, self.seal, tail, account)
+        empty_the_log(db)
         return used_bytes(db)
 
     def _let_go(self, db: Database) -> None:
@@ -143,7 +160,7 @@ class LedgerWriter:
             log.warning("the disk is full: the ledger makes room in the declared order")
             self.disk_full = self._alarm_due = True
         self._full_s = time.monotonic()
-        _empty_the_log(db)
+        empty_the_log(db)
 
     def _take_heart(self) -> None:
         if self.disk_full and time.monotonic() - self._full_s >= _CALM_S and self._ballast.take():
@@ -152,25 +169,19 @@ class LedgerWriter:
             self._limit_bytes = self._budget_bytes
 
 
-def _acknowledge(db: Database, ranges: Sequence[tuple[int, int]], retention_s: int) -> int:
-    now_ms = wall_ms()
-    freed = sum(db.conn.execute(_ACKNOWLEDGE, (now_ms, first, last)).rowcount for first, last in ranges)
-    db.conn.execute(_FORGET, (now_ms - 1000 * retention_s, _CLEAN_CHUNK))
-    return freed
-
-
-def _drop(db: Database, first: int, last: int) -> int:
-    """Delete rows `first` to `last`, a few in a transaction."""
-    total = 0
+def _drop(db: Database, first: int, last: int) -> Counter[str]:
+    """Delete rows `first` to `last`, a few in a transaction; returns how many of each kind."""
+    total = Counter[str]()
     while True:
         with db.atomic():
-            dropped: int = db.conn.execute(_DROP, (first, last, _DROP_CHUNK)).rowcount
+            dropped = [kind for (kind,) in db.conn.execute(_DROP, (first, last, _DROP_CHUNK)).fetchall()]
         if not dropped:
             return total
-        total += dropped
-        _empty_the_log(db)
+        total.update(dropped)
+        empty_the_log(db)
 
 
-def _empty_the_log(db: Database) -> None:
+def empty_the_log(db: Database) -> None:
+    """Move all of the write-ahead log into the file, so that nothing deleted is left in it, if nobody reads it."""
     with contextlib.suppress(sqlite3.OperationalError):
         db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,15 +13,18 @@ from sync.broker import Broker, TlsFiles
 from sync.connection import Connection
 from sync.contract.messages import Answer, BoxState
 from sync.contract.topics import Lane, check_name
+from sync.edge.box_identity import Validity
 from sync.edge.directory import Directory
 from sync.edge.orders import Orders
 from sync.edge.outbox import Outbox
 from sync.edge.pump import PumpSettings
 from sync.edge.session import Home, Session
-from sync.errors import LinkLost, SyncError
+from sync.errors import LinkLost, SyncError, UnsafeLink
 from sync.packets import Options
 from sync.post import will
 from sync.reconnect import Retry, stay_connected
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,12 @@ class CityLink:
         orders: Orders | None = None,
     ) -> None:
         self._settings = settings
+        self._files = settings.tls.stamp()
         self._broker = Broker.from_url(settings.url, settings.tls)
-        self._home = Home(settings.district, settings.box, outbox, directory, orders, parts, time.monotonic())
+        validity = Validity(settings.tls.certificate)
+        self._home = Home(
+            settings.district, settings.box, outbox, directory, orders, parts, validity.days, time.monotonic()
+        )
         self._birth = BoxState(online=True, epoch=outbox.epoch, boot_id=boot_id, versions=dict(versions))
         self._farewell = BoxState(online=False, epoch=outbox.epoch, boot_id=boot_id, versions=dict(versions))
         self._session: Session | None = None
@@ -126,6 +134,7 @@ class CityLink:
 
     def _options(self) -> Options:
         settings = self._settings
+        self._read_files_anew()
         return Options(
             broker=self._broker,
             client_id=f"{settings.district}.{settings.box}",
@@ -135,6 +144,17 @@ class CityLink:
             connect_timeout_s=settings.connect_timeout_s,
             reply_timeout_s=settings.reply_timeout_s,
         )
+
+    def _read_files_anew(self) -> None:
+        """A renewed certificate is used from the next connection on; one that cannot be used leaves the old in use."""
+        stamp = self._settings.tls.stamp()
+        if stamp == self._files:
+            return
+        self._files = stamp
+        try:
+            self._broker = Broker.from_url(self._settings.url, self._settings.tls)
+        except UnsafeLink as exc:
+            log.warning("%s: the changed certificates are not used: %s", self._broker, exc)
 
     async def _serve(self, connection: Connection) -> None:
         self._session = Session(connection, self._home, self._settings.pump, self._settings.health_s)

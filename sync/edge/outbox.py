@@ -28,14 +28,14 @@ from sync.edge.ledger_file import (
     used_bytes,
     wall_ms,
 )
-from sync.edge.ledger_writer import LedgerWriter
-from sync.edge.salvage import take_over
+from sync.edge.ledger_writer import LedgerWriter, empty_the_log
+from sync.edge.retention import Retention
+from sync.edge.salvage import forget_salvaged, take_over
 from sync.errors import SealBroken, StoreFailed
 from sync.sqlite_thread import SqliteThread, store_failure
 
 log = logging.getLogger(__name__)
 
-_DAY_S = 86_400
 # The write-ahead log must fit into the ballast: on a full disk it goes into the file before it can be used anew.
 _WAL_PAGES = 50
 
@@ -94,14 +94,15 @@ class Outbox:
 
     Appends that come while another commits go to the disk together. Over its budget, or over what a full disk gives,
     acknowledged rows go first, then the oldest passages become a gap record; alarms never go.
+    Every deletion is put down.
     """
 
-    def __init__(self, store: SqliteThread, writer: LedgerWriter, epoch: str, last_seq: int, retention_s: int) -> None:
+    def __init__(self, path: Path, store: SqliteThread, writer: LedgerWriter, epoch: str, last_seq: int) -> None:
         self.epoch = epoch
         self.last_seq = last_seq
+        self._path = path
         self._store = store
         self._writer = writer
-        self._retention_s = retention_s
         self._forming = _Batch()
         self._committing = asyncio.Lock()
         self._watchers: set[asyncio.Event] = set()
@@ -114,7 +115,6 @@ class Outbox:
         *,
         box: str,
         budget_bytes: int,
-        retention_s: int = 7 * _DAY_S,
         clock: Callable[[], Clock] = system_clock,
         sealer: Sealer | None = None,
         shared: ThreadPoolExecutor | None = None,
@@ -133,7 +133,7 @@ class Outbox:
             await store.run(writer.begin)
             await store.run(lambda db: take_over(db, path, writer, sealer))
             epoch, tail = await store.write(lambda db: (_begin(db), read_tail(db, box)))
-            yield cls(store, writer, epoch, tail.seq, retention_s)
+            yield cls(path, store, writer, epoch, tail.seq)
 
     async def append(self, record: Record) -> int:
         """Commit `record`; returns its number once it is on the disk. Raises StoreFailed: then it is not stored."""
@@ -177,11 +177,28 @@ class Outbox:
         """Mark inclusive `ranges` of `epoch` as committed at the platform; returns how many rows that freed."""
         wanted = tuple(ranges)
         if epoch == self.epoch:
-            freed = await self._store.run(lambda db: self._writer.acknowledge(db, wanted, self._retention_s))
+            freed = await self._store.run(lambda db: self._writer.acknowledge(db, wanted))
         else:
             freed = await self._store.write(lambda db: _forget_earlier(db, epoch, wanted))
         self._changed()
         return freed
+
+    async def forget(self, retention: Retention) -> None:
+        """Delete what the platform has and is past its time, from the log and the free pages too; records say so.
+
+        What is not acknowledged stays, however old. Raises StoreFailed: then it is tried again later.
+        """
+        while last_seq := await self._store.run(lambda db: self._writer.forget(db, retention)):
+            self.last_seq = max(self.last_seq, last_seq)
+            self._changed()
+        await self._store.run(empty_the_log)
+        files = await self._store.run(lambda db: forget_salvaged(db, self._path, retention.passages_s))
+        if files:
+            await self.note_deleted({"ledger_damaged": files})
+
+    async def note_deleted(self, counts: dict[str, int]) -> None:
+        """Put down that other personal data went because of their age, by class. Raises StoreFailed."""
+        await self.append(self._writer.deleted("retention", counts))
 
     async def owe_again(self, epoch: str, ranges: Iterable[tuple[int, int]]) -> int:
         """Take back the acknowledgement of `ranges`: the platform lost them; returns how many rows wait anew."""
@@ -215,6 +232,10 @@ class Outbox:
             disk_full=self._writer.disk_full,
             set_aside=self._store.set_aside,
         )
+
+    async def touch(self) -> None:
+        """Return as soon as the thread of the file is free."""
+        await self._store.run(lambda _: None)
 
     @contextmanager
     def watched(self, changed: asyncio.Event) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
 import time
 from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from sync.edge.ledger_file import Row, wall_ms
 from sync.edge.outbox import Outbox
 from sync.errors import LinkLost, PublishRefused
 from sync.post import post
+from sync.waiting import happened
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Pump:
         """Send what is due, for ever; raises LinkLost."""
         with self._outbox.watched(self._wake):
             while True:
-                await self._platform.wait()
+                await happened(self._platform)
                 self._wake.clear()
                 while self._platform.is_set() and await self._send_next():
                     pass
@@ -147,9 +148,7 @@ class Pump:
         waits = [wait_s] if (wait_s := self._pace.wait_s()) else []
         if self._sent:
             waits.append(min(self._sent.values()) - sent_before)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(waits) if waits and self._platform.is_set() else None):
-                await self._wake.wait()
+        await happened(self._wake, min(waits) if waits and self._platform.is_set() else math.inf)
 
     async def _send_next(self) -> bool:
         """Send the most urgent messages that are due; False when none is."""

@@ -180,3 +180,12 @@ def settle(db: Database, seal: StatusSeal, staged: Staged, checkpoint: Checkpoin
         raise Mismatch
     db.conn.execute("DELETE FROM staged")
     return write_position(db, Position(staged.generation, checkpoint.op, checksum, rows, time.time_ns() // 1_000_000))
+
+
+def forget_all(db: Database) -> int:
+    """Within the caller's transaction, empty the replica; returns how many statuses that were."""
+    [statuses] = db.conn.execute("SELECT count(*) FROM status").fetchone()
+    for table in ("status", "staged", "ahead"):
+        db.conn.execute(f"DELETE FROM {table}")  # noqa: S608 - names of tables
+    write_position(db, Position())
+    return int(statuses)

@@ -1,14 +1,19 @@
-"""What a full ledger gives up, in the declared order: acknowledged rows, then the oldest passages; alarms never."""
+"""What a full ledger gives up, in the declared order: acknowledged rows, then the oldest passages; alarms never.
+
+Nor does it give up what tells of losses and deletions.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import groupby
 
 from sqlite_utils import Database
 
-from sync.contract.records import AlarmRaised, Clock, Gap
+from sync.contract.records import AlarmRaised, Clock, Deleted, Gap
 from sync.edge.ledger_file import used_bytes
+from sync.edge.retention import ACCOUNTS
 
 _CHUNK = 100
 _ROOM_BYTES = 256_000
@@ -22,21 +27,24 @@ def below(limit_bytes: int) -> int:
     return limit_bytes - min(_ROOM_BYTES, int(limit_bytes * _ROOM_SHARE))
 
 
-def make_room(db: Database, target: int, before_seq: int, clock: Callable[[], Clock]) -> list[Gap]:
+def make_room(db: Database, target: int, before_seq: int, clock: Callable[[], Clock]) -> list[Gap | Deleted]:
     """Within the caller's transaction, bring the ledger to `target` bytes; rows from `before_seq` on are untouched.
 
-    Returns the gap records to be written for unacknowledged passages given up. Where only alarms are left the target
-    is not reached.
+    Returns the records to be written: what was deleted of the acknowledged rows, and which passages were given up.
+    Where only alarms are left the target is not reached.
     """
-    while used_bytes(db) > target and _drop_acknowledged(db, before_seq):
-        pass
+    gone = Counter[str]()
+    while used_bytes(db) > target and (dropped := _drop_acknowledged(db, before_seq)):
+        gone.update(dropped)
     lost: list[GivenUp] = []
     while used_bytes(db) > target and (given_up := _drop_earlier(db) or _drop_passages(db, before_seq)):
         lost += given_up
-    return [
+    deleted = [Deleted(noted=clock(), why="room", counts=gone)] if gone else []
+    gaps = [
         _gap(epoch, list(group), clock())
         for epoch, group in groupby(sorted(lost, key=lambda row: (row[0] or "", row[1])), key=lambda row: row[0])
     ]
+    return [*deleted, *gaps]
 
 
 def _gap(epoch: str | None, given_up: Iterable[GivenUp], noted: Clock) -> Gap:
@@ -46,14 +54,16 @@ def _gap(epoch: str | None, given_up: Iterable[GivenUp], noted: Clock) -> Gap:
     return Gap(noted=noted, lost=counts, first_seq=min(numbers), last_seq=max(numbers), epoch=epoch)
 
 
-def _drop_acknowledged(db: Database, before_seq: int) -> int:
-    return int(
-        db.conn.execute(
+def _drop_acknowledged(db: Database, before_seq: int) -> list[str]:
+    return [
+        kind
+        for (kind,) in db.conn.execute(
             "DELETE FROM record WHERE seq IN "
-            "(SELECT seq FROM record WHERE acknowledged_ms IS NOT NULL AND seq < ? ORDER BY seq LIMIT ?)",
+            "(SELECT seq FROM record WHERE acknowledged_ms IS NOT NULL AND seq < ? ORDER BY seq LIMIT ?)"
+            " RETURNING kind",
             (before_seq, _CHUNK),
-        ).rowcount
-    )
+        ).fetchall()
+    ]
 
 
 def _drop_earlier(db: Database) -> list[GivenUp]:
@@ -61,9 +71,9 @@ def _drop_earlier(db: Database) -> list[GivenUp]:
         (epoch, seq, kind)
         for epoch, seq, kind in db.conn.execute(
             "DELETE FROM earlier WHERE (epoch, seq) IN "
-            "(SELECT epoch, seq FROM earlier WHERE kind NOT IN (?, ?) ORDER BY epoch, seq LIMIT ?)"
+            "(SELECT epoch, seq FROM earlier WHERE kind NOT IN (?, ?, ?) ORDER BY epoch, seq LIMIT ?)"
             " RETURNING epoch, seq, kind",
-            (Gap.TYPE, AlarmRaised.TYPE, _CHUNK),
+            (AlarmRaised.TYPE, *ACCOUNTS, _CHUNK),
         ).fetchall()
     ]
 
@@ -73,8 +83,8 @@ def _drop_passages(db: Database, before_seq: int) -> list[GivenUp]:
         (None, seq, kind)
         for seq, kind in db.conn.execute(
             "DELETE FROM record WHERE seq IN "
-            "(SELECT seq FROM record WHERE alarm = 0 AND kind != ? AND acknowledged_ms IS NULL AND seq < ?"
+            "(SELECT seq FROM record WHERE alarm = 0 AND kind NOT IN (?, ?) AND acknowledged_ms IS NULL AND seq < ?"
             " ORDER BY seq LIMIT ?) RETURNING seq, kind",
-            (Gap.TYPE, before_seq, _CHUNK),
+            (*ACCOUNTS, before_seq, _CHUNK),
         ).fetchall()
     ]

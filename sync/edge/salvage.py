@@ -20,7 +20,7 @@ from sync.edge.at_rest import Sealer
 from sync.edge.ledger_file import Row, RowSeal
 from sync.edge.ledger_writer import LedgerWriter
 from sync.errors import BadMessage, SealBroken, StoreFailed
-from sync.sqlite_thread import SIDE_FILES, aside_pattern, store_failure
+from sync.sqlite_thread import aside_files, drop_aside, is_older, store_failure
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def take_over(db: Database, ledger: Path, writer: LedgerWriter, sealer: Sealer |
     One that `sealer` does not open waits for the start at which its key is back.
     """
     done = {name for (name,) in db.conn.execute("SELECT file FROM salvaged")}
-    for path in damaged_files(ledger):
+    for path in aside_files(ledger):
         if path.name in done:
             continue
         try:
@@ -64,6 +64,18 @@ def take_over(db: Database, ledger: Path, writer: LedgerWriter, sealer: Sealer |
             db.conn.execute("INSERT INTO salvaged VALUES (?)", (path.name,))
         except (sqlite3.Error, StoreFailed) as exc:
             log.warning("%s: tried again at the next start: %s", path.name, exc)
+
+
+def forget_salvaged(db: Database, ledger: Path, kept_s: float) -> int:
+    """Delete the damaged files that were salvaged and last written `kept_s` ago or before; returns how many."""
+    old = [
+        path
+        for (name,) in db.conn.execute("SELECT file FROM salvaged").fetchall()
+        if is_older(path := ledger.with_name(name), kept_s)
+    ]
+    for path in old:
+        drop_aside(path)
+    return len(old)
 
 
 def _keep(db: Database, seal: RowSeal, rows: list[Row]) -> None:
@@ -91,12 +103,6 @@ def _account(path: Path, salvaged: Salvage, writer: LedgerWriter) -> Iterator[Re
             last_seq=max(lost),
             epoch=salvaged.epoch,
         )
-
-
-def damaged_files(ledger: Path) -> list[Path]:
-    """Every damaged file that was set aside in place of `ledger`, oldest first."""
-    found = ledger.parent.glob(aside_pattern(ledger))
-    return sorted(path for path in found if not path.name.endswith(tuple(filter(None, SIDE_FILES))))
 
 
 def salvage(path: Path, keep: Callable[[list[Row]], None], box: str, sealer: Sealer | None) -> Salvage:

@@ -33,6 +33,7 @@ from sync.edge.pump import Pump, PumpSettings
 from sync.errors import BadMessage, LinkError, LinkLost, LinkRefused, NameContested, PublishRefused
 from sync.packets import Subscription
 from sync.post import ask, event_in, post, topic_of
+from sync.waiting import happened, rest
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Home:
     directory: Directory
     orders: Orders | None  # None: no key to check signatures with, so the signed lanes are not listened to
     parts: Callable[[], Mapping[str, str]]
+    certificate_days: Callable[[], float | None]  # left of our certificate
     started_s: float  # monotonic
 
     def topic(self, lane: Lane) -> Topic:
@@ -85,6 +87,7 @@ class Home:
             ),
             directory=DirectoryHealth(freshness, age_s if age_s < NEVER_S else None, self.directory.cursor),
             parts={**self.parts(), "disk": "full" if outbox.disk_full else "ok"},
+            certificate_days=self.certificate_days(),
         )
 
 
@@ -216,16 +219,17 @@ class Session:
 
     async def _follow_directory(self) -> None:
         while True:
-            await self._platform.wait()
+            await happened(self._platform)
             self._ask_directory.clear()
             self._page_s = time.monotonic()
             await self._say(Lane.DIRECTORY, self._home.directory.request())
-            while not self._ask_directory.is_set() and time.monotonic() < self._page_s + _DIRECTORY_QUIET_S:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._page_s + _DIRECTORY_QUIET_S - time.monotonic()):
-                        await self._ask_directory.wait()
+            while (
+                not self._ask_directory.is_set()
+                and (left_s := self._page_s + _DIRECTORY_QUIET_S - time.monotonic()) > 0
+            ):
+                await happened(self._ask_directory, left_s)
 
     async def _report_health(self) -> None:
         while True:
             await self._say(Lane.HEALTH, await self._home.health())
-            await asyncio.sleep(self._health_s)
+            await rest(self._health_s)

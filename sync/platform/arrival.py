@@ -14,6 +14,7 @@ from sync.contract.records import (
     RECORD_TYPES,
     AlarmRaised,
     BroadcastPlayed,
+    Deleted,
     Gap,
     PassageClosed,
     PassageDecided,
@@ -78,7 +79,7 @@ class Arrival:
                 return cls(name, kind, happened_ms, received_ms, body, chain, subject=record.alarm_id)
             case Gap():
                 return cls(name, kind, happened_ms, received_ms, body, chain, absence=_given_up(name, record))
-            case BroadcastPlayed() | None:
+            case BroadcastPlayed() | Deleted() | None:
                 return cls(name, kind, happened_ms, received_ms, body, chain)
 
     @property

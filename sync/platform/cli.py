@@ -12,6 +12,9 @@ from typing import Annotated
 import typer
 
 from sync.platform import cli_options as options
+from sync.platform.boxes_cli import app as boxes_commands
+from sync.platform.broker_cli import app as broker_commands
+from sync.platform.ca_cli import app as ca_commands
 from sync.platform.directory_cli import app as directory_commands
 from sync.platform.ledger_cli import app as ledger_commands
 from sync.platform.orders_cli import broadcast, command, revoke
@@ -28,8 +31,9 @@ app.add_typer(key_commands, name="keys")
 app.add_typer(policy_commands, name="policy")
 app.add_typer(directory_commands, name="directory")
 app.add_typer(ledger_commands, name="ledger")
-
-_LOG = "%(asctime)s %(levelname)s %(message)s"
+app.add_typer(ca_commands, name="ca")
+app.add_typer(boxes_commands, name="boxes")
+app.add_typer(broker_commands, name="broker")
 
 
 @app.command()
@@ -50,9 +54,9 @@ def serve(
     from sync.broker import TlsFiles
     from sync.platform.service import Platform, PlatformSettings
 
-    logging.basicConfig(level=logging.INFO, format=_LOG)
+    logging.basicConfig(level=logging.INFO, format=options.LOG)
     with options.plain_errors():
-        host, port = _address(http)
+        host, port = options.address("--http", http)
         settings = PlatformSettings(
             broker=broker,
             district=district,
@@ -83,7 +87,7 @@ def ingest(
     from sync.broker import TlsFiles
     from sync.platform.service import IngestProcess, PlatformSettings
 
-    logging.basicConfig(level=logging.INFO, format=_LOG)
+    logging.basicConfig(level=logging.INFO, format=options.LOG)
     with options.plain_errors():
         settings = PlatformSettings(
             broker=broker,
@@ -116,13 +120,6 @@ def _community_key(directory: Path | None, file: Path | None) -> bytes:
     if file is None:
         raise ValueError("--directory needs --community-key-file")
     return read_community_key(file)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdecimal() and int(port) < 65536):
-        raise ValueError(f"--http must be host:port, not {text!r}")
-    return host.strip("[]"), int(port)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ _MENDABLE = (SyncError, OSError, ValueError)
 BROKER = "mqtt://127.0.0.1:1883"
 DISTRICT = "demo"
 DATA = Path("var/platform")
+PID_FILE = Path("/run/mosquitto/mosquitto.pid")
+LOG = "%(asctime)s %(levelname)s %(message)s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +84,11 @@ async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, running.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await work
+
+
+def address(option: str, text: str) -> tuple[str, int]:
+    """Host and port of `option`; ValueError when `text` is not host:port."""
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdecimal() and int(port) < 65536):
+        raise ValueError(f"{option} must be host:port, not {text!r}")
+    return host.strip("[]"), int(port)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from sync.files import write_new
 
 _COMMUNITY_KEY_BYTES = 32
 
@@ -32,16 +33,8 @@ class KeyFiles:
                 raise FileExistsError(f"{path} is there already")
         key = Ed25519PrivateKey.generate()
         self.orders.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(self.orders, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
-        _write(self.community, secrets.token_hex(_COMMUNITY_KEY_BYTES).encode() + b"\n", 0o600)
-        _write(
+        write_new(self.orders, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+        write_new(self.community, secrets.token_hex(_COMMUNITY_KEY_BYTES).encode() + b"\n", 0o600)
+        write_new(
             self.orders_public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644
         )
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """A new file that is never readable for others, not even for a moment, and that is on the disk."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -89,6 +89,7 @@ def _box(view: BoxView, totals: Totals) -> dict[str, Any]:
         "unacknowledged": outbox.unacknowledged if outbox else None,
         "parked": outbox.parked if outbox else None,
         "directory": view.health.directory.freshness if view.health else None,
+        "certificate_days": view.health.certificate_days if view.health else None,
         "parts": view.health.parts if view.health else {},
         "epoch": view.state.epoch if view.state else None,
         "versions": view.state.versions if view.state else {},

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -16,7 +19,6 @@ from drivers.simulated.wire import PtyWire
 from edge_agent.black_body import read_point
 from edge_agent.calibration import (
     FILE_NAME,
-    BadCalibration,
     Calibration,
     Point,
     calibrated,
@@ -25,7 +27,10 @@ from edge_agent.calibration import (
     point_of,
     save_calibration,
 )
+from edge_agent.calibration_errors import BadCalibration
 from edge_agent.cli import app
+from edge_agent.kept_file import previous
+from tests.agent.town import free_port
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
@@ -53,7 +58,9 @@ def test_two_points_give_offset_and_residual() -> None:
 @pytest.mark.parametrize(
     ("points", "why"),
     [
-        ([(35.0, 34.2)], "two black-body"),
+        ([(100.0, 100.0), (35.0, 35.0)], "says nothing of skin"),
+        ([(35.0, 35.0), (float("nan"), 39.0)], "says nothing of skin"),
+        ([(35.0, 34.2)], "Two black-body"),
         ([(35.0, 34.2), (36.0, 35.2)], "apart"),
         ([(35.0, 24.0), (39.0, 28.0)], "off"),
         ([(35.0, 35.0), (39.0, 38.0)], "left"),
@@ -66,7 +73,7 @@ def test_nonsense_is_refused(points: list[tuple[float, float]], why: str) -> Non
 
 @pytest.mark.parametrize(
     ("reference_c", "read_c", "why"),
-    [(100.0, [100.0] * 9, "says nothing"), (35.0, [35.0] * 3, "are needed"), (35.0, [34.0, 36.0] * 5, "scatter")],
+    [(35.0, [35.0] * 3, "are needed"), (35.0, [34.0, 36.0] * 5, "scatter")],
 )
 def test_a_bad_point_is_refused(reference_c: float, read_c: list[float], why: str) -> None:
     with pytest.raises(BadCalibration, match=why):
@@ -101,35 +108,104 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         load_calibration(tmp_path)
 
 
+class BlackBody:
+    """Fills the view of a module; its temperature is the test's to set."""
+
+    def __init__(self, folder: Path) -> None:
+        self.warm_c = 35.0
+        self.sensor = SimulatedThermometer(PtyWire(folder / "thermometer"), self._seen, seed=3)
+
+    def _seen(self) -> WarmFace:
+        return WarmFace(centre_x=0.5, centre_y=0.5, width=4.0, height=4.0, skin_max_c=self.warm_c)
+
+
 @pytest.fixture
-async def black_body(tmp_path: Path) -> AsyncIterator[SimulatedThermometer]:
-    """A module that looks at something of 35 °C which fills its view."""
-    body = WarmFace(centre_x=0.5, centre_y=0.5, width=4.0, height=4.0, skin_max_c=35.0)
-    sensor = SimulatedThermometer(PtyWire(tmp_path / "thermometer"), lambda: body, seed=3)
-    sensor.plug()
-    running = asyncio.create_task(sensor.run())
-    yield sensor
+async def black_body(tmp_path: Path) -> AsyncIterator[BlackBody]:
+    body = BlackBody(tmp_path)
+    body.sensor.plug()
+    running = asyncio.create_task(body.sensor.run())
+    yield body
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    sensor.unplug()
+    body.sensor.unplug()
 
 
-async def test_the_real_driver_reads_the_point(black_body: SimulatedThermometer, tmp_path: Path) -> None:
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "box.toml"
+    file.write_text(
+        f"[box]\ndata_dir = {json.dumps(str(tmp_path))}\n"
+        f"[thermometer]\nport = {json.dumps(str(tmp_path / 'thermometer'))}\n[kiosk]\nport = {free_port()}\n",
+        encoding="utf-8",
+    )
+    return file
+
+
+COMMAND = ["calibrate", "thermometer", "--by", "me", "--seconds", "1.5"]
+
+
+async def test_the_real_driver_reads_the_point(black_body: BlackBody, tmp_path: Path) -> None:
     chosen = Thermometer(port=str(tmp_path / "thermometer"))
     point, ambients_c = await asyncio.to_thread(read_point, chosen, 35.0, 1.5)
     assert point.read_c == pytest.approx(35.0, abs=0.4)
     assert ambients_c == pytest.approx([24.0] * point.readings)
 
 
-async def test_the_command_refuses_two_equal_black_bodies(black_body: SimulatedThermometer, tmp_path: Path) -> None:
-    config = tmp_path / "box.toml"
-    config.write_text(
-        f"[box]\ndata_dir = {json.dumps(str(tmp_path))}\n"
-        f"[thermometer]\nport = {json.dumps(str(tmp_path / 'thermometer'))}\n",
-        encoding="utf-8",
+async def test_the_installer_is_led_from_one_black_body_to_the_next(
+    black_body: BlackBody, config: Path, tmp_path: Path
+) -> None:
+    words = [*COMMAND, "--reference", "35", "--reference", "39", "--serial", "A1", "--config", str(config), "--json"]
+    command = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "edge_agent.cli", *words, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
-    words = ["calibrate", "thermometer", "--by", "me", "--reference", "35", "--reference", "35", "--yes"]
-    shown = await asyncio.to_thread(CliRunner().invoke, app, [*words, "--seconds", "1.5", "--config", str(config)])
+    assert command.stdin is not None
+    assert command.stderr is not None
+    async with asyncio.timeout(30):
+        for asked, body_c in ((b"35 \xc2\xb0C fill the view", 34.6), (b"39 \xc2\xb0C fill the view", 38.6)):
+            await command.stderr.readuntil(asked)
+            black_body.warm_c = body_c
+            command.stdin.write(b"\n")
+        shown = await command.stderr.readuntil(b"Keep it?")
+        stdout, _ = await command.communicate(b"y\n")
+    assert "残差 residual" in shown.decode()
+    assert command.returncode == 0
+    kept = load_calibration(tmp_path)
+    assert kept == msgspec.json.decode(stdout, type=Calibration)
+    assert kept is not None
+    assert (kept.by, kept.serial, kept.driver) == ("me", "A1", "gy-mcu90640")
+    assert kept.offset_c == pytest.approx(0.4, abs=0.4)
+    assert kept.ambient_c == pytest.approx(24.0, abs=0.1)
+    assert kept.expires_at - kept.at == timedelta(days=365)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--reference", "35", "--reference", "35"], "apart"),
+        (["--reference", "35"], "apart"),
+        (["--reference", "35", "--reference", "90"], "says nothing of skin"),
+    ],
+)
+def test_the_command_refuses_black_bodies_before_it_reads_one(
+    config: Path, tmp_path: Path, words: list[str], why: str
+) -> None:
+    shown = CliRunner().invoke(app, [*COMMAND, *words, "--yes", "--config", str(config)])
     assert shown.exit_code == 1
-    assert "apart" in shown.output
+    assert why in shown.output
     assert load_calibration(tmp_path) is None
+
+
+def test_a_silent_thermometer_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_agent.black_body._FIRST_READING_LIMIT_S", 0.3)
+    words = ["--reference", "35", "--reference", "39", "--yes", "--config", str(config)]
+    shown = CliRunner().invoke(app, [*COMMAND, *words])
+    assert shown.exit_code == 1
+    assert "gives no reading" in shown.output
+
+
+def test_the_one_before_stays_beside_it(tmp_path: Path) -> None:
+    first, second = made((35.0, 34.2), (39.0, 38.2)), made((35.0, 34.9), (39.0, 38.9))
+    save_calibration(first, tmp_path)
+    path = save_calibration(second, tmp_path)
+    assert load_calibration(tmp_path) == second
+    assert msgspec.json.decode(previous(path).read_bytes(), type=Calibration) == first

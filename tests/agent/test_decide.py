@@ -1,7 +1,7 @@
 """The verdict, rule by rule; a failure of any kind never admits."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edge_agent.decide import decide, grade_temperature
 from edge_agent.domain import (
+    AgeGroup,
     Credential,
     CredentialKind,
     CredentialProblem,
@@ -22,7 +23,7 @@ from edge_agent.domain import (
     TemperatureReading,
     Verdict,
 )
-from edge_agent.policy import Policy, load_policy
+from edge_agent.policy import AgeRule, Policy, load_policy
 from models.detections import MaskState
 from sync.contract.health import Colour, Freshness, HealthStatus, Lookup, LookupOutcome, TestResult
 
@@ -139,6 +140,43 @@ def test_nobody_is_admitted_without_a_credential() -> None:
 )
 def test_a_useless_code_is_asked_for_again(problem: CredentialProblem, reason: Reason) -> None:
     assert judged(credential=replace(SHOWN, problem=problem)) == Decision(Verdict.RECHECK, (reason,))
+
+
+@pytest.mark.parametrize("age", [AgeGroup.CHILD, AgeGroup.ELDER])
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"sampled_at": NOW.wall - timedelta(hours=49)}, Reason.TEST_EXPIRED),
+        ({"result": TestResult.NONE}, Reason.TEST_MISSING),
+        ({"result": TestResult.PENDING}, Reason.TEST_PENDING),
+    ],
+)
+def test_staff_look_at_the_paper_of_children_and_elders(
+    age: AgeGroup, changes: dict[str, object], reason: Reason
+) -> None:
+    shown, lookup = replace(SHOWN, age=age), status(**changes)
+    assert judged(credential=shown, lookup=lookup) == Decision(Verdict.ASSIST, (reason,))
+    assert judged(credential=replace(SHOWN, age=AgeGroup.ADULT), lookup=lookup).verdict is Verdict.REFUSE
+    as_everybody = msgspec.structs.replace(POLICY, ages=AgeRule(paper="decide"))
+    assert judged(credential=shown, lookup=lookup, policy=as_everybody).verdict is Verdict.REFUSE
+
+
+def test_paper_does_not_answer_a_red_code() -> None:
+    shown = replace(SHOWN, age=AgeGroup.ELDER)
+    assert judged(credential=shown, lookup=status(colour=Colour.RED)).verdict is Verdict.REFUSE
+
+
+@pytest.mark.parametrize(
+    ("born", "age"),
+    [
+        (date(2004, 11, 24), AgeGroup.CHILD),
+        (date(2004, 11, 23), AgeGroup.ADULT),
+        (date(1962, 11, 24), AgeGroup.ADULT),
+        (date(1962, 11, 23), AgeGroup.ELDER),
+    ],
+)
+def test_a_group_begins_on_the_birthday(born: date, age: AgeGroup) -> None:
+    assert AgeGroup.of(born, date(2022, 11, 23)) is age
 
 
 def test_the_gravest_verdict_wins_and_every_reason_is_kept() -> None:

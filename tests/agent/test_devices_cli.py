@@ -48,7 +48,7 @@ def test_replay_shows_pixels_where_they_are_asked_for(tmp_path: Path) -> None:
     ("arguments", "named"),
     [
         (("replay", "--driver", "mlx", "FILE"), "accepted: gy-mcu90640"),
-        (("replay", "FILE"), "no driver"),
+        (("replay", "FILE"), "say it with --driver: gy-mcu90640"),
         (("replay", "--driver", "optris", "/absent"), "cannot read /absent"),
         (("watch", "tof10120"), "--port"),
         (("watch", "camera", "--config", "CONFIG"), "no device; accepted: thermometer"),
@@ -56,6 +56,9 @@ def test_replay_shows_pixels_where_they_are_asked_for(tmp_path: Path) -> None:
         (("watch", "gate", "--config", "CONFIG"), "says nothing by itself"),
         (("watch", "tof10120", "--port", "usb:1"), "accepted: a path, usb:VID:PID"),
         (("record", "tof10120", "FILE", "--port", "/dev/x"), "is there already"),
+        (("simulate", "mlx", "FILE"), "accepted: gy-mcu90640"),
+        (("simulate", "lcus", "FILE", "--fault", "fire"), "accepted: garbage, drop"),
+        (("simulate", "lcus", "FILE"), "no port can be made in"),
     ],
 )
 def test_what_cannot_be_done_is_said_with_what_can(tmp_path: Path, arguments: tuple[str, ...], named: str) -> None:
@@ -66,6 +69,13 @@ def test_what_cannot_be_done_is_said_with_what_can(tmp_path: Path, arguments: tu
     assert shown.exit_code == 2
     assert named in shown.stderr
     assert "Traceback" not in shown.output
+
+
+def test_a_file_without_bytes_has_its_counts_and_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    shown = devices("replay", "--driver", "gy-mcu90614", tmp_path / "empty", "--json")
+    assert (shown.exit_code, json.loads(shown.stdout)["frames"]) == (1, 0)
+    assert "holds no bytes" in shown.stderr
 
 
 def test_list_is_json_for_scripts() -> None:
@@ -125,3 +135,32 @@ async def test_record_then_replay(tmp_path: Path) -> None:
     *readings, counts = map(json.loads, devices("replay", file).stdout.splitlines())
     assert len(readings) == counts["frames"] > 3
     assert all(reading["object_c"] == 36.5 and 0 <= reading["at_s"] < 10 for reading in readings)
+
+
+@pytest.mark.parametrize(
+    ("driver", "fault", "readings"),
+    [
+        ("gy-614v", "wrong-checksum", True),
+        ("optris", "glue", True),  # whose answers about its head nobody could tell from the others
+        ("sam-v", "garbage", False),  # whose cards are not recorded
+        ("qr-line", "", True),
+    ],
+)
+async def test_a_simulated_device_is_recorded_and_replayed(
+    tmp_path: Path, driver: str, fault: str, readings: bool
+) -> None:
+    file = tmp_path / "recording"
+    async with asyncio.timeout(60):
+        simulated = await started("simulate", driver, tmp_path / "bench", *(("--fault", fault) if fault else ()))
+        assert simulated.stdout is not None
+        assert await simulated.stdout.readline() == f'port = "{tmp_path}/bench/by-id"\n'.encode()
+        record = await started("record", driver, file, "--port", tmp_path / "bench/by-id", "--seconds", "3")
+        _, errors = await record.communicate()
+        simulated.send_signal(signal.SIGINT)
+        _, trouble = await simulated.communicate()
+    assert (record.returncode, errors, simulated.returncode, trouble) == (0, b"", 0, b"")
+    assert not (tmp_path / "bench/by-id").exists()
+    *told, counts = map(json.loads, devices("replay", file, "--json").stdout.splitlines())
+    assert bool(told) is readings
+    assert (counts["resync_bytes"] > 0) is (fault in ("wrong-checksum", "garbage"))
+    assert all(30 < reading.get("object_c", 36) < 40 for reading in told)

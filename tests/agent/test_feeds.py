@@ -12,7 +12,7 @@ from drivers.latest import Latest
 from drivers.readers.health_code import make_code_provider
 from drivers.readers.id_card import read_card
 from drivers.simulated import id_cards
-from edge_agent.domain import Credential, CredentialKind, CredentialProblem
+from edge_agent.domain import AgeGroup, Credential, CredentialKind, CredentialProblem
 from edge_agent.feeds import Reception, credential_of, credential_of_card, feed_codes
 from edge_agent.presence import Presence
 from sync.contract.identity import person_key
@@ -36,6 +36,7 @@ def test_a_card_counts_on_the_days_of_its_validity(today: date, problem: Credent
     credential = credential_of_card(CARD, KEY, today)
     assert (credential.kind, credential.presented_at_s, credential.problem) == (CredentialKind.CARD, 5.0, problem)
     assert credential.person_key == (None if problem else person_key(KEY, NUMBER))
+    assert credential.age is (None if problem else AgeGroup.ADULT)
     assert NUMBER not in repr(credential)
 
 
@@ -56,6 +57,7 @@ def test_a_code_of_a_provider_is_a_credential_good_or_bad(text: str, problem: Cr
     credential = credential_of(CodeRead(text, 5.0), PROVIDER, KEY)
     assert credential is not None
     assert credential.problem is problem
+    assert (credential.age is None) is (problem is not None)
 
 
 class Codes:

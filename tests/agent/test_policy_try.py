@@ -19,6 +19,7 @@ from config.settings import Box, Settings
 from edge_agent.cli import app
 from edge_agent.decide import decide
 from edge_agent.domain import (
+    AgeGroup,
     Credential,
     CredentialKind,
     CredentialProblem,
@@ -103,6 +104,7 @@ CREDENTIALS = st.none() | st.builds(
     st.just(99.0),
     st.just("ab" * 32),
     st.none() | st.sampled_from(CredentialProblem),
+    st.none() | st.sampled_from(AgeGroup),
 )
 STATUSES = st.builds(
     HealthStatus,

@@ -19,6 +19,7 @@ from drivers.simulated.street import Street
 from drivers.simulated.wire import PtyWire
 from edge_agent.app import Sentinel
 from edge_agent.board import Stage, View
+from edge_agent.stores import Stores
 from sync.contract.health import Colour, HealthStatus, LookupOutcome, TestResult
 from sync.contract.identity import person_key
 from sync.contract.messages import Answer
@@ -104,11 +105,11 @@ async def wired(folder: Path) -> AsyncIterator[Place]:
         text = text.replace('driver = "lcus"', 'driver = "modbus-relay"\nlamp_channel = 2\npassage_input = 1')
         settings = parse_settings(text)
         outbox = await stack.enter_async_context(
-            Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=10_000_000, retention_s=86400)
+            Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=10_000_000)
         )
         directory = await stack.enter_async_context(Directory.opened(folder / "directory.db"))
         memory = await stack.enter_async_context(OrderMemory.opened(folder / "orders.db"))
-        sentinel = Sentinel(settings, outbox, directory, memory)
+        sentinel = Sentinel(settings, Stores(outbox, directory, memory))
         directory.ask = everybody_is_well
         running = [asyncio.create_task(work.run()) for work in (street, board, cards, sentinel)]
         place = Place(street, sentinel, outbox, directory, cards, board)

@@ -34,6 +34,7 @@ def test_no_file_content_means_defaults() -> None:
         ("gate = 3", ["gate = 3", "section [gate]"]),
         ("[gat]", ["[gat]", "did you mean gate?"]),
         ("[thermometer]\ncovers = [0, 0, 1, 7]", ["covers", "<= 1"]),
+        ("[thermometer]\ncovers = [0, 0, 0, 1]", ["covers", "> 0"]),
         ("[box", ["not valid TOML"]),
         ("[gate]\npulse_ms = 5\n[camera]\nfps = 0", ["[gate] pulse_ms", "[camera] fps"]),
     ],

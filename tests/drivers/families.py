@@ -33,11 +33,11 @@ class Family:
     def parser(self) -> Parser[Any]:
         return DIALECTS[self.driver].parser()
 
-    def told(self, frame: bytes) -> Plain:
+    def told(self, frame: bytes, *, pixels: bool = True) -> Plain:
         """What a good frame says."""
         parser = self.parser()
         (reading,) = [*parser.feed(frame, 0.0), *parser.feed(b"", 0.0)]
-        return plain(reading, pixels=True)
+        return plain(reading, pixels=pixels)
 
 
 def _room(rng: random.Random, size: int) -> Any:

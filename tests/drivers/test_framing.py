@@ -101,6 +101,15 @@ def test_a_cut_frame_is_resynchronised_and_a_damaged_one_has_a_bad_checksum(fami
     assert parser.counters["resync_bytes"] == 2 + len(cut) + len(damaged) + 5
 
 
+def test_a_cut_frame_whose_sum_is_right_by_chance_takes_nothing_from_the_next() -> None:
+    cut, good = sensor_frames.gy_mcu90614(35.65, 23.9)[:7], sensor_frames.gy_mcu90614(36.0, 25.0)
+    chance = cut + good[:2]
+    assert sum(chance[:-1]) % 256 == chance[-1]
+    parser = BY_DRIVER["gy-mcu90614"].parser()
+    assert [reading["object_c"] for reading in fed(parser, cut + good, [])] == [36.0]
+    assert (parser.counters["resync_bytes"], parser.counters["bad_checksum"]) == (len(cut), 0)
+
+
 @pytest.mark.parametrize(
     ("driver", "frame"),
     [
@@ -137,7 +146,7 @@ def test_a_picture_with_an_impossible_pixel_is_refused_whole() -> None:
 
 
 def test_acknowledgements_between_frames_are_neither_readings_nor_noise() -> None:
-    family, ack = BY_DRIVER["evo-thermal-33"], sensor_frames.evo_thermal_ack()
+    family, ack = BY_DRIVER["evo-thermal-33"], sensor_frames.terabee_ack(0x14, 0x05)
     first, second, *_ = pool("evo-thermal-33")
     parser = family.parser()
     assert fed(parser, ack + first + ack + ack + second + ack, []) == [family.told(first), family.told(second)]

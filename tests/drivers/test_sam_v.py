@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import reduce
 from operator import xor
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.contract import CardRead, CardReader, CardUnreadable, PartState
+from drivers.dialects import DIALECTS
 from drivers.errors import BadSetting
 from drivers.readers import sam_v
 from drivers.readers.sam_v import Reply, SamVCards, SamVReplies
@@ -21,6 +23,7 @@ from drivers.readers.table import make_card_reader
 from drivers.simulated import id_cards
 from drivers.simulated.sam_v import FIND, READ, SELECT, SimulatedSamV, answer, card_answer
 from drivers.simulated.wire import PtyWire
+from drivers.tap import Tap
 from tests.drivers.driver_bench import eventually, pieces, running, state
 
 NUMBER, OTHER = "999999199001010016", "999999199001010024"
@@ -35,7 +38,6 @@ def test_the_questions() -> None:
         sam_v.FIND: "0003 2001 22",
         sam_v.SELECT: "0003 2002 21",
         sam_v.READ: "0003 3001 32",
-        sam_v.RESET: "0003 10FF EC",
         sam_v.STATUS: "0003 11FF ED",
         sam_v.SAM_ID: "0003 12FF EE",
     }
@@ -248,3 +250,15 @@ async def test_a_reader_that_is_silent_or_unplugged_is_lost_and_heals(tmp_path: 
 def test_an_unknown_card_reader_names_the_known() -> None:
     with pytest.raises(BadSetting, match="sam-v"):
         make_card_reader(driver="nfc", port="/dev/ttyUSB0")
+
+
+async def test_who_watches_a_reader_without_a_card_hears_that_it_is_well(tmp_path: Path) -> None:
+    tap = Tap("sam-v", replace(DIALECTS["sam-v"], silence_s=0.6), str(tmp_path / "port"))
+    with PtyWire(tmp_path / "port") as wire:
+        reader = SimulatedSamV(wire)
+        async with asyncio.TaskGroup() as tasks:
+            answering = tasks.create_task(reader.run())
+            async with running(tap):
+                await eventually(lambda: len(reader.questions) > 4)
+                assert (tap.health.state, tap.counters["opened"], tap.counters["frames"]) == (PartState.OK, 1, 0)
+            answering.cancel()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 from drivers.contract import PartState, SpotReading, ThermalFrame
 from drivers.errors import BadSetting
 from drivers.serial_port import SerialLine
+from drivers.simulated.sensor_frames import optris
 from drivers.simulated.wire import PtyWire
 from drivers.thermometers.evenness import Liveliness
 from drivers.thermometers.gy_mcu90614 import QUERY, GyMcu90614
 from drivers.thermometers.gy_mcu90640 import START_UP, GyMcu90640
+from drivers.thermometers.optris import ASK_HEAD, QUESTIONS, Optris
 from drivers.thermometers.serial_thermometer import SerialThermometer
 from drivers.thermometers.table import MODELS, make_thermometer
 from tests.drivers.driver_bench import array_frame, eventually, heard, noisy_frame, running, spot_frame, state
@@ -89,3 +92,28 @@ def test_wrong_settings_name_what_is_accepted(options: dict[str, object], named:
 @pytest.mark.parametrize("driver", MODELS)
 def test_every_row_of_the_table_can_be_made(driver: str) -> None:
     assert make_thermometer(driver=driver, port="/dev/ttyUSB0").name == "thermometer"
+
+
+async def test_after_a_hold_up_an_answer_is_still_that_to_its_question(tmp_path: Path) -> None:
+    line = SerialLine("thermometer", str(tmp_path / "port"), bauds=(9600,), silence_s=None)
+    parser, told = Optris(), []
+
+    def take(data: bytes, at_s: float) -> bool:
+        told.extend(reading.object_c for reading in parser.feed(data, at_s))
+        return bool(data)
+
+    def asked(question: bytes) -> None:
+        """Answer at once; but everything is held up until the next question is due."""
+        parser.asked(question)
+        wire.write(optris(25.0 if question == ASK_HEAD else 36.0))
+        asyncio.get_running_loop().call_soon(time.sleep, 0.03)
+
+    with PtyWire(tmp_path / "port") as wire:
+        async with asyncio.TaskGroup() as tasks:
+            living = [tasks.create_task(line.run(take))]
+            await eventually(lambda: line.vitals.health.state is PartState.OK)
+            living.append(tasks.create_task(line.ask(QUESTIONS, 0.01, asked)))
+            await eventually(lambda: len(told) > 5)
+            for task in living:
+                task.cancel()
+    assert set(told) == {36.0}

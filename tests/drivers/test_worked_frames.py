@@ -76,7 +76,7 @@ def test_a_worked_frame(driver: str, sent: str, told: dict[str, object]) -> None
     ("driver", "sent"),
     [
         ("gy-mcu90640", "5A5A5F13"),  # emissivity 0.95
-        ("evo-thermal-33", sensor_frames.evo_thermal_ack().hex()),
+        ("evo-thermal-33", sensor_frames.terabee_ack(0x14, 0x05).hex()),
         ("modbus-relay", "0101000000083DCC"),
         ("modbus-relay", (b"\x01\x01\x01\x00" + modbus.crc16(b"\x01\x01\x01\x00")).hex()),
         ("gy-614v", "A4060301AE"),

@@ -90,7 +90,8 @@ async def test_killed_before_any_statement_the_ledger_keeps_its_promises(
 ) -> None:
     assert run(forks, tmp_path, NEVER, budget_bytes) == 0
     [statements] = read_promises(tmp_path / "promises", "statements")
-    for kill_at in sampled(statements - 1):
+    for before in sampled(statements - 1):
+        kill_at = before + 1  # they are counted from 1
         folder = tmp_path / str(kill_at)
         folder.mkdir()
         assert run(forks, folder, kill_at, budget_bytes) == -signal.SIGKILL

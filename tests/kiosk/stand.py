@@ -72,6 +72,7 @@ class Stand:
         self.views.put(NOBODY)
         self.frames_asked = 0
         self.jpeg: bytes | None = blank_jpeg()
+        self.report: dict[str, object] = {"passages": 7, "camera": "ok"}
         self.touched: list[str] = []
         self.more: list[Routes] = [TouchRoutes(self._choose_language, self._call_staff)]
         self._task: asyncio.Task[None] | None = None
@@ -94,7 +95,7 @@ class Stand:
         self.put(staff_called=True)
 
     async def _status(self) -> dict[str, object]:
-        return {"passages": 7, "camera": "ok"}
+        return self.report
 
     async def start(self) -> None:
         """Run a kiosk and return once it takes connections."""

@@ -111,7 +111,7 @@ class Desk:
 async def opened_desk(folder: Path, *, pin: str | None = PIN) -> AsyncIterator[Desk]:
     if pin:
         write_pin(folder / "staff.pin", pin)
-    async with Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=4_000_000, retention_s=3600) as outbox:
+    async with Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=4_000_000) as outbox:
         stand = Stand()
         desk = Desk(stand, outbox, folder / "staff.pin")
         await stand.start()

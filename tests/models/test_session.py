@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,8 @@ import pytest
 from models.errors import ModelDamaged, ModelMissing
 from models.session import Session
 from tests.models.fakes import MakeNetwork
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_runs_a_network_and_tells_its_ports(make_network: MakeNetwork) -> None:
@@ -32,3 +37,11 @@ def test_a_damaged_file_is_damaged(make_network: MakeNetwork, content: bytes | N
     path.write_bytes(path.read_bytes()[:-200] if content is None else content)
     with pytest.raises(ModelDamaged, match=path.name):
         Session(path)
+
+
+def test_the_runtime_keeps_no_device_id_and_reports_to_nobody(tmp_path: Path) -> None:
+    code = "from models.face import make_detector; make_detector('sentinel')"
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=True)
+    assert list(tmp_path.rglob("*")) == []

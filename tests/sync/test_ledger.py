@@ -15,6 +15,7 @@ from sync.contract.records import AlarmRaised, Gap
 from sync.edge.ballast import Ballast
 from sync.edge.ledger_file import Row
 from sync.edge.outbox import Outbox
+from sync.edge.retention import Retention
 from sync.errors import StoreFull
 from tests.sync.city import BUDGET_BYTES, alarm, mixed, passage
 
@@ -29,15 +30,16 @@ def is_chained(before: Row, row: Row) -> bool:
 async def test_every_record_continues_the_chain(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     for first in (0, 7, 14):
-        async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, retention_s=-1) as outbox:
+        async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
             await outbox.append_all(mixed(5, first))
             await outbox.append(alarm(first))
             rows = (await outbox.recent(100))[::-1]
             assert all(is_chained(*pair) for pair in pairwise(rows))
             await outbox.acknowledge(outbox.epoch, [(1, outbox.last_seq)])
-    assert [row.seq for row in rows] == list(range(12, 19))  # the newest row was kept for the next hash
+            await outbox.forget(Retention(-1, -1))
+    assert [row.seq for row in rows] == list(range(15, 23))  # the newest row was kept for the next hash
     async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        [last] = await outbox.recent(100)
+        last, *_ = await outbox.recent(100)
         await outbox.append(passage(1))
         assert is_chained(last, (await outbox.recent(1))[0])
 

@@ -72,14 +72,6 @@ async def test_acknowledged_rows_no_longer_wait_and_are_kept_for_a_time(outbox: 
     assert (status.unacknowledged, status.last_seq, len(await outbox.recent(100))) == (5, 10, 10)
 
 
-async def test_rows_past_their_retention_are_deleted(tmp_path: Path) -> None:
-    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES, retention_s=-1) as outbox:
-        await outbox.append_all(mixed(10))
-        await outbox.acknowledge(outbox.epoch, [(1, 4)])
-        assert [row.seq for row in await outbox.recent(100)] == [10, 9, 8, 7, 6, 5]
-        assert await outbox.append(passage(11)) == 11
-
-
 async def test_parked_rows_are_counted_and_tried_again_after_a_restart(tmp_path: Path) -> None:
     async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(3))

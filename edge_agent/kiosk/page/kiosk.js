@@ -41,7 +41,7 @@ function draw() {
   showStale(stale);
   if (view === null) return;
   const sinceS = (performance.now() - receivedAt) / 1000;
-  modes.follow(view.visit, !["idle", "starting"].includes(view.stage), performance.now());
+  modes.follow(view.visit, !["idle", "starting", "out_of_service"].includes(view.stage), performance.now());
   showView(view, sinceS, words);
   showAge(view.link, sinceS, words);
   fitWords();

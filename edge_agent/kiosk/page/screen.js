@@ -1,7 +1,7 @@
 // A view as words and shapes. Only what changed is touched, so nothing flickers.
 
 // A result is not to be talked over; an emergency leaves one line, for the verdict.
-const NOTICES_MAX = { starting: 2, idle: 2, staff: 1, arrival: 1, measuring: 1, result: 0, emergency: 1 };
+const NOTICES_MAX = { starting: 2, out_of_service: 1, idle: 2, staff: 1, arrival: 1, measuring: 1, result: 0, emergency: 1 };
 const REASONS_MAX = 2;
 const PARTS = ["camera", "thermometer", "reader", "card_reader", "gate", "speaker"]; // the gravest for people first
 const DOWN = ["lost", "broken"];
@@ -132,6 +132,7 @@ function message(view, words) {
   if (view.stage === "idle" || view.stage === "starting") {
     return [view.stage, hint || stage, view.stage === "idle" ? words.text("label", "policy") : ""];
   }
+  if (view.stage === "out_of_service") return ["assist", stage, words.text("label", "safe_mode")];
   return ["none", hint || stage, hint ? stage : ""];
 }
 

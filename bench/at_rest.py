@@ -1,0 +1,86 @@
+"""What sealing costs: look-ups and commits, plain and sealed in turn, so that the machine's moods hit all alike. JSON.
+
+PYTHONPATH=. python -m bench.at_rest --people 1000000
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sqlite3
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from bench.edge import percentiles
+from bench.link import _FILL, BUDGET_BYTES, RANDOM, fdatasync_ms, looked_up, some
+from sync.edge.at_rest import KEY_BYTES, Algorithm, Sealer
+from sync.edge.directory import Directory
+from sync.edge.outbox import Outbox
+
+KEY = bytes(KEY_BYTES)
+SEALERS = {"plain": None, "aes": Sealer(KEY), "sm4": Sealer(KEY, Algorithm.SM4_GCM)}
+
+
+async def replica(stack: AsyncExitStack, path: Path, people: int, sealer: Sealer | None) -> tuple[Directory, float]:
+    """A replica of `people`, and the seconds that opening and sealing it took."""
+    async with Directory.opened(path):
+        pass
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute(_FILL, (people,))
+        database.commit()
+    began_s = time.perf_counter()
+    directory = await stack.enter_async_context(Directory.opened(path, sealer=sealer))
+    return directory, time.perf_counter() - began_s
+
+
+async def measure(folder: Path, people: int, lookups: int, commits: int) -> dict[str, object]:
+    """Everything, on files that lie beside each other."""
+    report: dict[str, object] = {"people": people, "fdatasync_ms": fdatasync_ms(folder)}
+    async with AsyncExitStack() as stack:
+        made = {name: await replica(stack, folder / f"{name}.db", people, sealer) for name, sealer in SEALERS.items()}
+        report["opened_s"] = {name: round(took_s, 1) for name, (_, took_s) in made.items()}
+        found: dict[str, list[float]] = {name: [] for name in SEALERS}
+        for _ in range(lookups):
+            key = f"{RANDOM.randrange(people):064x}"
+            for name, (directory, _) in made.items():
+                found[name].append(await looked_up(directory, key))
+        report["lookup"] = {name: percentiles(spent) for name, spent in found.items()}
+        outboxes = {
+            name: await stack.enter_async_context(
+                Outbox.opened(folder / name / "ledger.db", box="bench", budget_bytes=BUDGET_BYTES, sealer=sealer)
+            )
+            for name, sealer in SEALERS.items()
+        }
+        committed: dict[str, list[float]] = {name: [] for name in SEALERS}
+        for record in some(commits):
+            for name, outbox in outboxes.items():
+                began_s = time.perf_counter()
+                await outbox.append(record)
+                committed[name].append(time.perf_counter() - began_s)
+        report["commit"] = {name: percentiles(spent) for name, spent in committed.items()}
+    report["us_to_close_and_open_900_bytes"] = {
+        name: seal_us(sealer) for name, sealer in SEALERS.items() if sealer is not None
+    }
+    return report
+
+
+def seal_us(sealer: Sealer, count: int = 5_000) -> float:
+    """Microseconds to close and open one value again."""
+    began_s = time.perf_counter()
+    for _ in range(count):
+        sealer.open(sealer.close(bytes(900), "place"), "place")
+    return round((time.perf_counter() - began_s) / count * 1e6, 1)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--people", type=int, default=100_000)
+    parser.add_argument("--lookups", type=int, default=20_000)
+    parser.add_argument("--commits", type=int, default=3_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-at-rest-") as name:
+        print(json.dumps(asyncio.run(measure(Path(name), options.people, options.lookups, options.commits)), indent=2))

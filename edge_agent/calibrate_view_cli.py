@@ -1,0 +1,132 @@
+"""`edge-agent calibrate view`: what an installer does with a cup of hot water."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from config.errors import SettingsError
+from config.settings import Settings, load_settings
+from drivers.errors import DriverError
+from edge_agent.asking import AgentRuns, check_stopped
+from edge_agent.calibration_errors import BadCalibration
+from edge_agent.kiosk.errors import KioskError
+from edge_agent.signals import until_signalled
+
+DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
+MENDABLE = (AgentRuns, BadCalibration, SettingsError, DriverError, KioskError, OSError)
+HOW = """把一杯热水或暖手宝拿到画面四处，每处拿稳后在屏幕上点它：http://127.0.0.1:{port}
+没有触摸屏：在电脑上执行 ssh -L {port}:127.0.0.1:{port} 本机，再打开同一网址。Ctrl-C 放弃。
+Hold a cup of hot water or a hand-warmer at four places of the picture, and touch it on the screen at each:
+http://127.0.0.1:{port} (without a touch screen: ssh -L {port}:127.0.0.1:{port} THIS-BOX, then the same address)."""
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn what somebody can put right into a sentence and an exit."""
+    try:
+        yield
+    except MENDABLE as exc:
+        raise _ended(str(exc)) from exc
+    except ExceptionGroup as group:
+        mendable, bugs = group.split(MENDABLE)
+        if mendable is None or bugs is not None:
+            raise
+        raise _ended(str(mendable.exceptions[0])) from group
+
+
+def _ended(message: str) -> typer.Exit:
+    typer.echo(f"edge-agent: {message}", err=True)
+    return typer.Exit(1)
+
+
+def view(
+    by: Annotated[str, typer.Option(help="Who aligns.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")] = DEFAULT_CONFIG,
+    serial: Annotated[str, typer.Option(help="Serial number of the thermometer.")] = "",
+    camera_serial: Annotated[str, typer.Option(help="Serial number of the camera.")] = "",
+    picture: Annotated[
+        list[Path] | None, typer.Option(help="A saved picture instead of the page; once for each place.")
+    ] = None,
+    at: Annotated[list[str] | None, typer.Option(help="X,Y of the object in that picture, in pixels.")] = None,
+    thermal: Annotated[
+        list[Path] | None, typer.Option(help="What `devices record thermometer` wrote at that place.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Align camera and thermometer by four touches of a warm object: on the kiosk's screen, or from files."""
+    from edge_agent.view.kept import FILE_NAME, ViewCalibration, aligned
+    from edge_agent.view.mapping import Size, Touch
+    from edge_agent.view.sensor import check_array
+
+    def make(touches: Sequence[Touch], camera_size: Size, thermal_size: Size) -> ViewCalibration:
+        return aligned(
+            touches,
+            camera_size,
+            thermal_size,
+            settings=settings,
+            by=by,
+            at=datetime.now(UTC),
+            serial=serial,
+            camera_serial=camera_serial,
+        )
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    with told():
+        settings = load_settings(config)
+        check_array(settings.thermometer)
+        if picture or at or thermal:
+            made = _from_files(picture or (), at or (), thermal or (), settings, make, ask=not yes)
+        else:
+            made = _on_the_page(settings, make)
+    if made is None:
+        raise typer.Exit(130)
+    where = Path(settings.box.data_dir) / FILE_NAME
+    kept = f"{made.summary}\n已保存：{where}；请重新启动 agent。 Kept in {where}; restart the agent."
+    typer.echo(msgspec.json.encode(made).decode() if as_json else kept)
+
+
+def _on_the_page(settings: Settings, make: Any) -> Any:
+    from edge_agent.view.live import align_live
+
+    check_stopped(settings.kiosk.host, settings.kiosk.port)
+    typer.echo(HOW.format(port=settings.kiosk.port), err=True)
+    return asyncio.run(until_signalled(align_live(settings, make)))
+
+
+def _from_files(
+    pictures: Sequence[Path], at: Sequence[str], thermal: Sequence[Path], settings: Settings, make: Any, *, ask: bool
+) -> Any:
+    from edge_agent.view.files import Shot, touches_of
+    from edge_agent.view.kept import save_view
+
+    if not len(pictures) == len(at) == len(thermal):
+        raise BadCalibration(
+            "每处都需要 --picture、--at 和 --thermal。", "Every place needs its --picture, its --at and its --thermal."
+        )
+    shots = [Shot(*each) for each in zip(pictures, map(_pixel, at), thermal, strict=True)]
+    made = make(*touches_of(shots, settings.thermometer))
+    if ask:
+        typer.confirm(
+            f"残差 {made.residual_px:.2f} 个热像素 thermal pixels are left. 保存吗？Keep it?", abort=True, err=True
+        )
+    save_view(made, Path(settings.box.data_dir))
+    return made
+
+
+def _pixel(text: str) -> tuple[float, float]:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?),(\d+(?:\.\d+)?)", text.strip())
+    if found is None:
+        raise BadCalibration(f"--at {text}：应为 X,Y。", f"--at {text}: expected X,Y in pixels, such as 412,230.")
+    return float(found[1]), float(found[2])

@@ -1,0 +1,80 @@
+"""`python3 -m edge_agent.installer`: what `edge-agent install` and `uninstall` do, out of the wheel on a bare box."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from edge_agent.installer.errors import InstallError
+from edge_agent.installer.plan import install_steps, uninstall_steps
+from edge_agent.installer.step import Step, apply, preview
+
+WHEELHOUSE = Path("/usr/share/edge-agent/wheelhouse")
+ROOT = Path("/")
+
+
+def install(root: Path, wheelhouse: Path, *, for_real: bool) -> int:
+    """Make a box a sentinel; returns the exit code."""
+    os.umask(0o022)  # the service user has to read what root installs
+    try:
+        changed = carry_out(install_steps(root.resolve(), wheelhouse), for_real=for_real)
+    except (InstallError, OSError) as exc:
+        return failed(exc)
+    if for_real and changed:
+        sys.stdout.write(
+            "下一步 next: edge-agent provision; edge-agent doctor\n屏幕 screen: systemctl enable --now sentinel-kiosk\n"
+        )
+    return 0
+
+
+def uninstall(root: Path, *, purge: bool, for_real: bool) -> int:
+    """Take the agent off a box; returns the exit code."""
+    try:
+        carry_out(uninstall_steps(root.resolve(), purge=purge), for_real=for_real)
+    except (InstallError, OSError) as exc:
+        return failed(exc)
+    if for_real and not purge:
+        sys.stdout.write("配置和记录仍保留 settings and records are kept; --purge 一并删除 removes them too\n")
+    return 0
+
+
+def carry_out(steps: list[Step], *, for_real: bool) -> bool:
+    """Make the steps, or only say them; returns whether there is or was anything to do."""
+    changed = apply(steps, say) if for_real else preview(steps, say)
+    if not changed:
+        say("无需改动 nothing to do")
+    elif not for_real:
+        say("以上为预演，加 --apply 执行 / this was a rehearsal: add --apply to do it")
+    return changed
+
+
+def say(line: str) -> None:
+    """Tell the installer."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def failed(why: Exception) -> int:
+    """Tell what went wrong."""
+    sys.stderr.write(f"edge-agent: 未完成，已恢复原状 not done, everything is as before: {why}\n")
+    return 1
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="install.sh", description="电子哨兵安装程序 Puts the agent on this box.")
+    parser.add_argument("verb", choices=["install", "uninstall"])
+    parser.add_argument("--apply", action="store_true", help="do it; else only say what would be done")
+    parser.add_argument("--root", type=Path, default=ROOT, help="file system of the box")
+    parser.add_argument("--wheelhouse", type=Path, default=WHEELHOUSE, help="folder made by make wheelhouse")
+    parser.add_argument("--purge", action="store_true", help="uninstall: settings and records too")
+    asked = parser.parse_args()
+    if asked.verb == "install":
+        return install(asked.root, asked.wheelhouse, for_real=asked.apply)
+    return uninstall(asked.root, purge=asked.purge, for_real=asked.apply)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

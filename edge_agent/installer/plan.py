@@ -1,0 +1,71 @@
+"""What makes a bare box a sentinel, step by step, and what takes it away again."""
+
+from __future__ import annotations
+
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from edge_agent.installer.accounts import Accounts, Folders
+from edge_agent.installer.environment import Environment, Wheelhouse
+from edge_agent.installer.files import CopyFile, Link, Remove
+from edge_agent.installer.service import Reload, Stop
+from edge_agent.installer.step import Step
+
+HOME = Path("/opt/edge-agent")
+DECLARED = {  # static files of the package, and where the box wants them
+    "sysusers.conf": "etc/sysusers.d/60-sentinel.conf",
+    "tmpfiles.conf": "etc/tmpfiles.d/60-sentinel.conf",
+    "60-sentinel.rules": "etc/udev/rules.d/60-sentinel.rules",
+    "journald.conf": "etc/systemd/journald.conf.d/60-sentinel.conf",
+    "edge-agent.service": "etc/systemd/system/edge-agent.service",
+    "sentinel-kiosk.service": "etc/systemd/system/sentinel-kiosk.service",
+}
+ENABLED = "etc/systemd/system/multi-user.target.wants/edge-agent.service"
+COMMAND = "usr/local/bin/edge-agent"
+SETTINGS = "etc/edge-agent/sentinel.toml"
+SECRETS = ("at-rest.key", "community.key", "box.key", "staff.pin")
+DATA = ("var/lib/edge-agent", "etc/edge-agent", *(f"etc/credstore/edge-agent.{name}" for name in SECRETS))
+
+
+def install_steps(root: Path, wheelhouse: Path) -> list[Step]:
+    """Everything in its order; the running system is told last. Raises InstallError for what is no wheelhouse."""
+    units = package_file("systemd")
+    settings = package_file("config").joinpath("sentinel.example.toml").read_bytes()
+    copies = [
+        CopyFile(f"写入 /{place}", f"write /{place}", units.joinpath(name).read_bytes(), root / place)
+        for name, place in DECLARED.items()
+    ]
+    return [
+        *copies,
+        Accounts("建立服务用户", "make the service users", root / DECLARED["sysusers.conf"], root),
+        CopyFile("写入配置样例", f"write /{SETTINGS} from the example", settings, root / SETTINGS, keep=True),
+        Folders("建立目录和权限", "make the folders and their owners", root / DECLARED["tmpfiles.conf"], root),
+        Environment("离线安装程序", f"install the agent into {HOME}", Wheelhouse(wheelhouse), HOME, root),
+        Link("提供命令 edge-agent", f"provide the command /{COMMAND}", root / COMMAND, f"{HOME}/venv/bin/edge-agent"),
+        Link("开机自动运行", "start with the box", root / ENABLED, f"/{DECLARED['edge-agent.service']}"),
+        Reload("通知 systemd 和 udev", "tell systemd and udev", root, [root / place for place in DECLARED.values()]),
+    ]
+
+
+def uninstall_steps(root: Path, *, purge: bool) -> list[Step]:
+    """Everything but the service users, whose numbers may still own files elsewhere; `purge`: settings and records too.
+
+    The declarations go last: they tell whose the rest is.
+    """
+    gone = [ENABLED, COMMAND, str(PurePosixPath(HOME).relative_to("/")), *reversed(DECLARED.values())]
+    gone += DATA if purge else ()
+    removals = [Remove(f"删除 /{place}", f"remove /{place}", root / place) for place in gone]
+    return [
+        Stop("停止服务", "stop the services", root),
+        *removals,
+        Reload("通知 systemd 和 udev", "tell systemd and udev", root, []),
+    ]
+
+
+def package_file(name: str) -> Traversable:
+    """A folder of our package, which may lie in a wheel."""
+    inside: Any = resources.files("edge_agent")
+    found: Traversable = inside.parent / name
+    return found

@@ -1,0 +1,80 @@
+"""Steps about a systemd that runs; on another root, or where there is none, they have nothing to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_agent.installer.step import Step, run
+
+AGENT = "edge-agent.service"
+UNITS = (AGENT, "sentinel-kiosk.service")
+
+
+def is_running(root: Path) -> bool:
+    """Whether systemd runs on the box whose file system is at `root`."""
+    return root == Path("/") and Path("/run/systemd/system").is_dir()
+
+
+def tell() -> None:
+    """Have systemd and udev read their files anew."""
+    run("systemctl", "daemon-reload")
+    run("udevadm", "control", "--reload")
+
+
+class Reload(Step):
+    """Files changed: systemd and udev read them, and an agent that runs begins anew."""
+
+    def __init__(self, zh: str, en: str, root: Path, files: list[Path]) -> None:
+        """`files` are those that systemd should know by now."""
+        super().__init__(zh, en)
+        self._root = root
+        self._files = files
+        self._stamps = self._look()
+
+    def is_done(self) -> bool:
+        """Whether nothing changed since this plan was made, or there is nobody to tell."""
+        return not is_running(self._root) or (self._look() == self._stamps and not self._needs_reload())
+
+    def do(self) -> None:
+        """Tell them."""
+        tell()
+        run("systemctl", "try-restart", AGENT)
+
+    def undo(self) -> None:
+        """Nothing: it is the last step, and what systemd has read does no harm."""
+        return
+
+    def _look(self) -> list[int | None]:
+        return [path.stat().st_mtime_ns if path.exists() else None for path in self._files]
+
+    def _needs_reload(self) -> bool:
+        return "yes" in run("systemctl", "show", "--property=NeedDaemonReload", "--value", *UNITS)
+
+
+class Stop(Step):
+    """Stops the services."""
+
+    def __init__(self, zh: str, en: str, root: Path) -> None:
+        super().__init__(zh, en)
+        self._root = root
+        self._stopped: list[str] = []
+
+    def is_done(self) -> bool:
+        """Whether none of them runs."""
+        return not self._active()
+
+    def do(self) -> None:
+        """Stop those that run."""
+        self._stopped = self._active()
+        run("systemctl", "stop", *self._stopped)
+
+    def undo(self) -> None:
+        """Start them again."""
+        if self._stopped:
+            run("systemctl", "start", *self._stopped)
+
+    def _active(self) -> list[str]:
+        if not is_running(self._root):
+            return []
+        told = run("systemctl", "list-units", "--plain", "--no-legend", "--state=active", *UNITS)
+        return [line.split()[0] for line in told.splitlines() if line.strip()]

@@ -1,0 +1,169 @@
+"""Sets one box up: place, devices, certificate, keys. What is wrong is found before anything is written."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from config.credentials import secret_path
+from config.errors import SettingsError
+from config.settings import Settings
+from edge_agent.box_files import make_data_dir, read_community_key
+from edge_agent.privacy.key_file import sealer_of
+from edge_agent.provision.answers import Answers
+from edge_agent.provision.settings_file import Sections, checked, merged, read_sections, write_sections
+from edge_agent.staff_pin import write_pin
+from sync.contract.enrolment import Invitation
+from sync.contract.signed import read_public_key
+from sync.edge.box_identity import BoxIdentity
+from sync.edge.enrolment import Enrolled, enrol
+from sync.errors import StoreFailed
+from sync.files import replace_whole
+
+SIGNING_KEY = "platform-signing.pem"
+ENROL_LIMIT_S = 900.0
+
+FindDevices = Callable[[], Awaitable[str]]
+"""Finds what is plugged in and returns the sections of the settings for it, as TOML."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """What became of it; `until` is when the certificate ends, None where none was fetched."""
+
+    settings: Settings
+    found: Sections
+    until: datetime | None
+
+
+async def provision(
+    answers: Answers,
+    config: Path,
+    find_devices: FindDevices,
+    *,
+    serial: str,
+    on_waiting: Callable[[float], None],
+    limit_s: float = ENROL_LIMIT_S,
+) -> Provisioned:
+    """Set the box up as `answers` say and write the settings at `config`; `serial` is what the box says of itself.
+
+    A second run changes what is answered anew and keeps the rest. Raises SettingsError and SyncError; the settings are
+    then as they were, and a token that was shown is good for this box's next try.
+    """
+    invitation = Invitation.parse(answers.invitation) if answers.invitation else None
+    if invitation is not None:
+        _check_serial(invitation, answers.serial or serial)
+    community_key = _community_key(answers)
+    signing_key = _signing_key(answers)
+    found: Sections = tomllib.loads(await find_devices()) if answers.probe else {}
+    sections = merged(read_sections(config), found, _said(answers, config), answers.settings)
+    settings = checked(sections)
+    data_dir = make_data_dir(Path(settings.box.data_dir))
+    enrolled = None
+    if invitation is not None:
+        identity = BoxIdentity(data_dir / "identity")
+        enrolled = await enrol(identity, invitation, limit_s=limit_s, on_waiting=on_waiting)
+        sections = merged(sections, _named(enrolled))
+        settings = checked(sections)
+    _write_secrets(settings, answers, config, community_key, signing_key)
+    _give_away(data_dir)
+    write_sections(config, sections)
+    return Provisioned(settings, found, enrolled.until if enrolled else None)
+
+
+def _check_serial(invitation: Invitation, own: str) -> None:
+    if invitation.serial != own:
+        raise SettingsError(
+            f"登记单是给序列号 {invitation.serial} 的设备的，本机为 {own or '未知'}；"
+            "若机身标签与登记单一致，请在 serial 中填写标签上的序列号。\n"
+            f"The sheet is for the box of serial {invitation.serial}, this one says {own or 'nothing'}; where the"
+            " label on the box agrees with the sheet, answer `serial` with what the label says."
+        )
+
+
+def _said(answers: Answers, config: Path) -> Sections:
+    """The answers as sections of the settings."""
+    sections: Sections = {
+        "box": {"checkpoint": answers.checkpoint, "lane": answers.lane, "direction": answers.direction},
+        "speaker": {"language": answers.language},
+    }
+    platform = {"url": answers.platform_url} if answers.platform_url else {}
+    if answers.signing_key:
+        platform["signing_key_file"] = str(config.parent / SIGNING_KEY)
+    return {**sections, "platform": platform} if platform else sections
+
+
+def _named(enrolled: Enrolled) -> Sections:
+    """Who the certificate says this box is, and where its files lie."""
+    files = enrolled.files
+    paths = {"ca_file": str(files.ca), "cert_file": str(files.certificate), "key_file": str(files.key)}
+    return {"box": {"district": enrolled.district, "name": enrolled.box}, "platform": paths}
+
+
+def _community_key(answers: Answers) -> bytes | None:
+    return read_community_key(Path(answers.community_key)) if answers.community_key else None
+
+
+def _signing_key(answers: Answers) -> bytes | None:
+    """The PEM of the platform's key, read to be sure that it is one."""
+    if not answers.signing_key:
+        return None
+    path = Path(answers.signing_key)
+    try:
+        read_public_key(path)
+        return path.read_bytes()
+    except (OSError, ValueError) as exc:
+        raise SettingsError(f"signing_key = {answers.signing_key!r}: {exc}") from exc
+
+
+def _write_secrets(
+    settings: Settings, answers: Answers, config: Path, community_key: bytes | None, signing_key: bytes | None
+) -> None:
+    try:
+        if community_key is not None:
+            _put(secret_path(settings.directory.community_key_file), f"{community_key.hex()}\n".encode())
+        if signing_key is not None:
+            _put(config.parent / SIGNING_KEY, signing_key, 0o644)
+        if answers.staff_pin:
+            pin_file = secret_path(settings.staff.pin_hash_file)
+            pin_file.parent.mkdir(parents=True, exist_ok=True)
+            write_pin(pin_file, answers.staff_pin)
+        secret_path(settings.privacy.key_file).parent.mkdir(parents=True, exist_ok=True)
+        sealer_of(settings)
+    except OSError as exc:
+        raise StoreFailed(f"{exc.filename}: {exc.strerror}") from exc
+
+
+def _put(path: Path, content: bytes, mode: int = 0o600) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_whole(path, content, mode)
+
+
+def _give_away(data_dir: Path) -> None:
+    """What root made in the agent's folder belongs to the agent."""
+    if os.geteuid() != 0:
+        return
+    owner = data_dir.stat()
+    for path in [data_dir / "identity", *(data_dir / "identity").rglob("*")]:
+        if os.path.lexists(path):
+            os.lchown(path, owner.st_uid, owner.st_gid)
+
+
+def summary(done: Provisioned, config: Path, devices: Sequence[str]) -> dict[str, object]:
+    """What was done, for scripts."""
+    box = done.settings.box
+    return {
+        "district": box.district,
+        "box": box.name,
+        "checkpoint": box.checkpoint,
+        "certificate_until": None if done.until is None else done.until.isoformat(),
+        "devices": list(devices),
+        "found": msgspec.to_builtins(done.found),
+        "settings": str(config),
+    }

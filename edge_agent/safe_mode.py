@@ -1,0 +1,110 @@
+"""What still runs on a box that fell again and again: its screen, and the way to the platform that may mend it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from config.errors import SettingsError
+from config.settings import Settings
+from edge_agent.board import Board, Stage
+from edge_agent.box_files import signing_key
+from edge_agent.broadcasts.broadcast import Answer, Broadcast
+from edge_agent.city import link_settings, link_view, versions
+from edge_agent.clock import WallClock
+from edge_agent.kiosk.server import Kiosk
+from edge_agent.language import Tongue
+from edge_agent.orders import OrdersHere
+from edge_agent.policy import load_policy
+from edge_agent.policy_book import PolicyBook
+from edge_agent.status import to_plain
+from edge_agent.stores import opened_stores
+from sync.edge.directory import Directory
+from sync.edge.link import CityLink
+from sync.edge.orders import Orders
+from sync.errors import SyncError
+
+RETRY_AFTER_S = 1800.0  # then the whole agent is tried once more
+_SHOW_EVERY_S = 1.0
+
+_LOG = logging.getLogger(__name__)
+
+
+class SafeMode:
+    """Opens no device and no model. What it cannot have either (the ledger, the link) it does without, and says so."""
+
+    def __init__(self, settings: Settings, why: str) -> None:
+        self._settings = settings
+        self._why = why
+        self._board = Board(Tongue(settings.speaker.language, settings.announcer.also, settings.announcer.turn_s))
+        self._board.show(Stage.OUT_OF_SERVICE)
+        self._link: CityLink | None = None
+
+    async def run(self, retry_after_s: float = RETRY_AFTER_S) -> None:
+        """Run until cancelled, or until it is time to try the whole agent again. Raises KioskError."""
+        _LOG.error("safe mode 安全模式: no device is opened; the last start failed: %s", self._why)
+        kiosk = self._settings.kiosk
+        page = Kiosk(kiosk.host, kiosk.port, self._board.views, None, self._report)
+        try:
+            async with asyncio.timeout(retry_after_s), AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+                tasks.create_task(page.run(), name="kiosk")
+                try:
+                    await self._open_link(stack, tasks)
+                except (SettingsError, SyncError) as exc:
+                    _LOG.error("safe mode 安全模式: no link to the platform: %s", exc)
+        except TimeoutError:
+            _LOG.warning("safe mode 安全模式: over, the whole agent is tried again")
+
+    async def _open_link(self, stack: AsyncExitStack, tasks: asyncio.TaskGroup) -> None:
+        settings = self._settings
+        stores = await stack.enter_async_context(opened_stores(settings))
+        clock = WallClock()
+        link = CityLink(
+            link_settings(settings),
+            stores.outbox,
+            stores.directory,
+            versions=versions(),
+            boot_id=clock.boot_id,
+            parts=lambda: {"agent": "safe_mode"},
+        )
+        if (key := signing_key(settings)) is not None:
+            own_policy = load_policy(Path(settings.policy.file) if settings.policy.file else None)
+            here = OrdersHere(
+                settings=settings,
+                policies=PolicyBook(own_policy, Path(settings.box.data_dir) / "policy.json"),
+                directory=stores.directory,
+                bulletins=Unheard(),
+                clock=clock,
+                report=self._report,
+            )
+            link.listen_to(Orders(stores.memory, key, here.hands()))
+        self._link = link
+        tasks.create_task(link.run(), name="link")
+        tasks.create_task(self._show_link(link, stores.directory), name="screen")
+
+    async def _show_link(self, link: CityLink, directory: Directory) -> None:
+        while True:
+            self._board.show_parts((), link_view(link, directory))
+            await asyncio.sleep(_SHOW_EVERY_S)
+
+    async def _report(self) -> dict[str, object]:
+        return {
+            "versions": versions(),
+            "safe_mode": self._why,
+            "view": to_plain(self._board.view),
+            "link": None if self._link is None else to_plain(self._link.status()),
+        }
+
+
+class Unheard:
+    """Takes no broadcast: nobody could hear it."""
+
+    def offer(self, _broadcast: Broadcast) -> Answer:
+        """Refuse it."""
+        return Answer.FULL
+
+    def withdraw(self, _broadcast_id: str) -> bool:
+        """There is none."""
+        return False

@@ -1,0 +1,49 @@
+"""The files that a box writes, opened together: ledger, replica of the directory, orders carried out, faces."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.settings import Settings
+from edge_agent.box_files import make_data_dir
+from edge_agent.faces.register import FILE as FACES_FILE
+from edge_agent.faces.register import FaceRegister
+from edge_agent.privacy.key_file import sealer_of
+from sync.edge.directory import Directory
+from sync.edge.order_memory import OrderMemory
+from sync.edge.outbox import Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The open files of one box."""
+
+    outbox: Outbox
+    directory: Directory
+    memory: OrderMemory
+    faces: FaceRegister | None = None  # where registered faces do not count
+
+
+@asynccontextmanager
+async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
+    """The files of the box, sealed with its key. Raises SettingsError or SyncError."""
+    data_dir = make_data_dir(Path(settings.box.data_dir))
+    sealer = sealer_of(settings)
+    async with AsyncExitStack() as stack:
+        outbox = Outbox.opened(
+            data_dir / "ledger.db",
+            box=settings.box.name,
+            budget_bytes=settings.ledger.budget_mb * 1_000_000,
+            sealer=sealer,
+        )
+        yield Stores(
+            await stack.enter_async_context(outbox),
+            await stack.enter_async_context(Directory.opened(data_dir / "directory.db", sealer=sealer)),
+            await stack.enter_async_context(OrderMemory.opened(data_dir / "orders.db")),
+            await stack.enter_async_context(FaceRegister.opened(data_dir / FACES_FILE, sealer))
+            if settings.recognition.enabled
+            else None,
+        )

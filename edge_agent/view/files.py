@@ -1,0 +1,55 @@
+"""Touches out of saved pictures and thermal recordings: for a box whose page nobody can touch, and for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from config.settings import Thermometer
+from edge_agent.calibration_errors import BadCalibration
+from edge_agent.view.mapping import Size, Touch
+from edge_agent.view.sensor import recorded
+from edge_agent.view.warm_spot import steady_spot
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One place of the object: a camera picture, the object in its pixels, and a recording of the thermometer."""
+
+    picture: Path
+    at_px: tuple[float, float]
+    thermal: Path
+
+
+def touches_of(shots: Sequence[Shot], chosen: Thermometer) -> tuple[tuple[Touch, ...], Size, Size]:
+    """The touches that `shots` show, and the sizes (width, height) of camera and thermal picture.
+
+    Raises BadCalibration, or BadSetting for a recording that cannot be read.
+    """
+    read = [_read(shot, chosen) for shot in shots]
+    touches, camera_sizes, thermal_sizes = zip(*read, strict=True)
+    if len(set(camera_sizes)) > 1:
+        raise BadCalibration("各张照片大小不同。", "The pictures are of different sizes.")
+    return touches, camera_sizes[0], thermal_sizes[0]
+
+
+def _read(shot: Shot, chosen: Thermometer) -> tuple[Touch, Size, Size]:
+    image = cv2.imread(str(shot.picture))
+    if image is None:
+        raise BadCalibration(f"{shot.picture} 不是可读的图片。", f"{shot.picture} is no picture that can be read.")
+    height, width = image.shape[:2]
+    x, y = shot.at_px
+    if not (0 <= x < width and 0 <= y < height):
+        raise BadCalibration(
+            f"{x:g},{y:g} 不在 {shot.picture} 内。", f"{x:g},{y:g} is not in {shot.picture} ({width}x{height})."
+        )
+    frames = recorded(shot.thermal, chosen)
+    try:
+        spot = steady_spot([frame.pixels_c for frame in frames])
+    except BadCalibration as exc:
+        raise BadCalibration(f"{shot.thermal}：{exc.zh}", f"{shot.thermal}: {exc.en}") from exc
+    rows, cols = frames[0].pixels_c.shape
+    return Touch(((x + 0.5) / width, (y + 0.5) / height), spot.at), (width, height), (cols, rows)

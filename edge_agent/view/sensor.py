@@ -1,0 +1,39 @@
+"""The thermal array of this box: whether it has one, and what a recording of it shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from config.settings import Thermometer
+from drivers.contract import ThermalFrame
+from drivers.recording import open_recording
+from drivers.replay import Replay
+from drivers.thermometers.table import MODELS
+from edge_agent.calibration_errors import BadCalibration
+
+
+def check_array(chosen: Thermometer) -> None:
+    """Raises BadCalibration where the thermometer of the settings has no picture."""
+    if not MODELS[chosen.driver].is_array:
+        raise BadCalibration(
+            f"{chosen.driver} 只测一个点，没有热像，无需对准。",
+            f"{chosen.driver} measures one spot and has no picture: there is nothing to align.",
+        )
+
+
+def recorded(path: Path, chosen: Thermometer) -> list[ThermalFrame]:
+    """The pictures in a recording of this array, the way round that its driver hands them on.
+
+    Raises BadCalibration, or BadSetting where the file cannot be read.
+    """
+    recording = open_recording(path)
+    if recording.driver not in ("", chosen.driver):
+        raise BadCalibration(
+            f"{path} 是 {recording.driver} 的记录，而本机是 {chosen.driver}。",
+            f"{path} was recorded of a {recording.driver}, and this box has a {chosen.driver}.",
+        )
+    dialect = MODELS[chosen.driver].dialect
+    replay = Replay(replace(dialect, parser=partial(dialect.parser, mirror=chosen.mirror)))
+    return [reading for _, reading in replay.readings(recording.pieces()) if isinstance(reading, ThermalFrame)]

@@ -1,0 +1,136 @@
+"""What a box and the authority say to each other when a box is enrolled: EST (RFC 7030) and the invitation."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from sync.errors import EnrolmentRefused
+
+PATH = "/.well-known/est"
+CACERTS = f"{PATH}/cacerts"
+SIMPLEENROLL = f"{PATH}/simpleenroll"
+SIMPLEREENROLL = f"{PATH}/simplereenroll"
+
+REQUEST_TYPE = "application/pkcs10"
+ANSWER_TYPE = "application/pkcs7-mime"
+REASON_HEADER = "Sentinel-Reason"
+BODY_LIMIT_BYTES = 16_384
+
+SERIAL_PATTERN = "[A-Za-z0-9._-]{1,64}"
+_SERIAL = re.compile(SERIAL_PATTERN)
+_TOKEN = re.compile("[A-Z2-7]{20}")
+_FINGERPRINT = re.compile("[0-9a-f]{64}")
+_SCHEME = "sentinel"
+
+
+class Reason(StrEnum):
+    """Why the authority refuses; each has its own sentence in `REMEDIES`."""
+
+    TOKEN_UNKNOWN = "token_unknown"  # noqa: S105 - a reason, not a secret
+    TOKEN_USED = "token_used"  # noqa: S105
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105
+    TOKEN_OTHER_SERIAL = "token_other_serial"  # noqa: S105
+    BAD_REQUEST = "bad_request"
+    OTHER_NAME = "other_name"
+    NO_CERTIFICATE = "no_certificate"
+    CERTIFICATE_TOO_OLD = "certificate_too_old"
+    SAME_KEY = "same_key"
+    REVOKED = "revoked"
+
+
+REMEDIES: dict[Reason, str] = {
+    Reason.TOKEN_UNKNOWN: "口令不对：请核对口令单。 The token is not one of ours: check the sheet.",
+    Reason.TOKEN_USED: "口令已被另一台设备用过：请让平台另发一张，并查明是谁用的。"
+    " The token was used by another key: ask for a new one, and find out who used it.",
+    Reason.TOKEN_EXPIRED: "口令已过期：请让平台另发一张。 The token is past its time: ask for a new one.",
+    Reason.TOKEN_OTHER_SERIAL: "口令是给另一台设备的：请用与本机序列号相符的口令单。"
+    " The token is for a box of another serial: take the sheet with this box's serial.",
+    Reason.BAD_REQUEST: "证书请求无效：请升级软件后重试。 The certificate request is not valid: update the software.",
+    Reason.OTHER_NAME: "证书请求中的名称与本机不符。 The certificate request names another box.",
+    Reason.NO_CERTIFICATE: "没有出示证书：请用口令重新登记。"
+    " Renewal needs the box's certificate: enrol anew with a token.",
+    Reason.CERTIFICATE_TOO_OLD: "证书过期太久：请用新口令重新登记。"
+    " The certificate expired too long ago: enrol anew with a token.",
+    Reason.SAME_KEY: "换证须用新密钥：请升级软件。 A renewal needs a new key: update the software.",
+    Reason.REVOKED: "本机已被平台吊销：请联系平台。 This box was revoked: ask the platform.",
+}
+
+
+def refusal(reason: Reason) -> EnrolmentRefused:
+    """The error that says `reason` and what to do."""
+    return EnrolmentRefused(reason, REMEDIES[reason])
+
+
+def check_serial(serial: str) -> str:
+    """`serial` as it may stand in a request; ValueError when it may not."""
+    if not _SERIAL.fullmatch(serial):
+        raise ValueError(f"a serial must match {SERIAL_PATTERN}, not {serial!r}")
+    return serial
+
+
+def read_token(typed: str) -> str:
+    """A token as people type it, with spaces, hyphens and in lower case; ValueError when it cannot be one."""
+    token = re.sub(r"[\s-]", "", typed).upper()
+    if not _TOKEN.fullmatch(token):
+        raise ValueError("口令应为 20 个字符（A-Z、2-7）。 A token has 20 characters of A-Z and 2-7")
+    return token
+
+
+def to_basic(serial: str, token: str) -> str:
+    """The Authorization header of a box that shows its token (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{serial}:{token}".encode()).decode()
+
+
+def from_basic(header: str) -> tuple[str, str]:
+    """Serial and token in an Authorization header; ValueError when they are not in it."""
+    scheme, _, coded = header.partition(" ")
+    serial, colon, token = base64.b64decode(coded, validate=True).decode().partition(":")
+    if scheme.lower() != "basic" or not colon:
+        raise ValueError("this is no Basic authentication")
+    return serial, read_token(token)
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What the sheet of a box says: where to enrol, as whom, with which token, and the root's SHA-256 to trust.
+
+    `str()` and `parse()` are the text of the QR code.
+    """
+
+    url: str  # https://host:port of the authority
+    serial: str
+    token: str = field(repr=False)
+    ca_sha256: str  # hex, of the root certificate's DER
+
+    def __post_init__(self) -> None:
+        check_serial(self.serial)
+        check_est_url(self.url)
+        if not _TOKEN.fullmatch(self.token):
+            raise ValueError("the token must be 20 characters of A-Z and 2-7")
+        if not _FINGERPRINT.fullmatch(self.ca_sha256):
+            raise ValueError("the fingerprint of the authority must be 64 hex digits")
+
+    def __str__(self) -> str:
+        query = urlencode({"serial": self.serial, "token": self.token, "ca": self.ca_sha256}, quote_via=quote)
+        return f"{_SCHEME}://{urlsplit(self.url).netloc}/?{query}"
+
+    @classmethod
+    def parse(cls, text: str) -> Invitation:
+        """The invitation in the text of a QR code; ValueError when there is none in it."""
+        parts = urlsplit(text.strip())
+        said = parse_qs(parts.query)
+        if parts.scheme != _SCHEME or not {"serial", "token", "ca"} <= set(said):
+            raise ValueError("这不是登记用的二维码。 This is not the code of an enrolment sheet")
+        return cls(f"https://{parts.netloc}", said["serial"][0], said["token"][0], said["ca"][0])
+
+
+def check_est_url(url: str) -> str:
+    """`url` as https://host:port; ValueError when it is anything else."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError(f"the authority must be https://host:port, not {url!r}")
+    return url.rstrip("/")

@@ -1,0 +1,136 @@
+"""The authority over HTTPS: EST (RFC 7030) with its three operations that boxes need."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import hdrs, web
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
+
+from sync.contract.enrolment import (
+    ANSWER_TYPE,
+    BODY_LIMIT_BYTES,
+    CACERTS,
+    REASON_HEADER,
+    SIMPLEENROLL,
+    SIMPLEREENROLL,
+    Reason,
+    from_basic,
+    refusal,
+)
+from sync.errors import EnrolmentPending, EnrolmentRefused
+from sync.platform.authority.certificates import Authority
+from sync.platform.authority.enroller import Enroller
+from sync.platform.authority.own import write_server
+
+log = logging.getLogger(__name__)
+
+_ANSWER_TYPE = f"{ANSWER_TYPE}; smime-type=certs-only"
+_STATUS = {Reason.BAD_REQUEST: 400, Reason.OTHER_NAME: 403, Reason.SAME_KEY: 400, Reason.REVOKED: 403}
+# OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which Python does not name: whether an expired certificate may still ask is
+# decided by the enroller, by its rules, and everything else about it is checked here.
+_NO_CHECK_TIME = 0x200000
+
+
+class EstServer:
+    """Serves until cancelled. `hosts` are the names and addresses by which boxes know it."""
+
+    def __init__(
+        self, authority: Authority, enroller: Enroller, folder: Path, hosts: Sequence[str], retry_after_s: int = 30
+    ) -> None:
+        self._authority = authority
+        self._enroller = enroller
+        self._hosts = hosts
+        self._retry_after_s = retry_after_s
+        self._folder = folder
+
+    @asynccontextmanager
+    async def served(self, host: str, port: int) -> AsyncIterator[int]:
+        """EST on `host`; yields the port, which the system chooses when `port` is 0. Raises OSError."""
+        application = web.Application(client_max_size=BODY_LIMIT_BYTES)
+        application.add_routes(
+            [
+                web.get(CACERTS, self._ca_certificates),
+                web.post(SIMPLEENROLL, self._enrol),
+                web.post(SIMPLEREENROLL, self._renew),
+            ]
+        )
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port, ssl_context=self._context()).start()
+            yield runner.addresses[0][1]
+        finally:
+            await runner.cleanup()
+
+    def _context(self) -> ssl.SSLContext:
+        """With a certificate of its own from this start on."""
+        files = write_server(self._authority, self._folder, "est", self._hosts)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=files.ca)
+        context.load_cert_chain(self._folder / "est.pem", files.key)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_mode = ssl.CERT_OPTIONAL  # a box that comes for the first time has a token instead
+        context.verify_flags |= _NO_CHECK_TIME
+        return context
+
+    async def _ca_certificates(self, _request: web.Request) -> web.Response:
+        return _certificates([self._authority.root])
+
+    async def _enrol(self, request: web.Request) -> web.Response:
+        try:
+            serial, token = _shown(request)
+            return _certificates(await self._enroller.enrol(serial, token, await _body(request)))
+        except (EnrolmentRefused, EnrolmentPending) as exc:
+            return self._no(exc, request)
+
+    async def _renew(self, request: web.Request) -> web.Response:
+        try:
+            return _certificates(await self._enroller.renew(_client_certificate(request), await _body(request)))
+        except (EnrolmentRefused, EnrolmentPending) as exc:
+            return self._no(exc, request)
+
+    def _no(self, why: EnrolmentRefused | EnrolmentPending, request: web.Request) -> web.Response:
+        if isinstance(why, EnrolmentPending):
+            return web.Response(status=202, text=str(why), headers={hdrs.RETRY_AFTER: str(self._retry_after_s)})
+        log.warning("%s from %s refused: %s", request.path, request.remote, why.reason)
+        status = _STATUS.get(Reason(why.reason), 401)
+        headers = {REASON_HEADER: why.reason}
+        if status == 401:
+            headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="sentinel"'
+        return web.Response(status=status, text=str(why), headers=headers)
+
+
+def _shown(request: web.Request) -> tuple[str, str]:
+    """Serial and token of HTTP Basic authentication. Raises EnrolmentRefused."""
+    try:
+        return from_basic(request.headers.get(hdrs.AUTHORIZATION, ""))
+    except ValueError as exc:
+        raise refusal(Reason.TOKEN_UNKNOWN) from exc
+
+
+async def _body(request: web.Request) -> bytes:
+    """The request for a certificate, DER. Raises EnrolmentRefused."""
+    try:
+        return base64.b64decode(b"".join((await request.read()).split()), validate=True)
+    except binascii.Error as exc:
+        raise refusal(Reason.BAD_REQUEST) from exc
+
+
+def _client_certificate(request: web.Request) -> x509.Certificate | None:
+    """What the handshake proved the other end to have."""
+    secured = request.transport and request.transport.get_extra_info("ssl_object")
+    shown = secured.getpeercert(binary_form=True) if secured else None
+    return x509.load_der_x509_certificate(shown) if shown else None
+
+
+def _certificates(certificates: Sequence[x509.Certificate]) -> web.Response:
+    body = base64.encodebytes(serialize_certificates(list(certificates), Encoding.DER))
+    return web.Response(body=body, headers={hdrs.CONTENT_TYPE: _ANSWER_TYPE, "Content-Transfer-Encoding": "base64"})

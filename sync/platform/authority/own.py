@@ -1,0 +1,44 @@
+"""Keys and certificates of the city's own programs, as files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from sync.broker import TlsFiles
+from sync.files import replace_whole
+from sync.platform.authority.certificates import PLATFORM, Authority, key_pem, new_key
+
+
+def write_server(authority: Authority, folder: Path, name: str, hosts: Iterable[str]) -> TlsFiles:
+    """A new key and certificate for a server known by `hosts`, in place of those before. Raises OSError, ValueError."""
+    key = new_key()
+    return _write(authority, folder, name, key, authority.server(hosts, key.public_key()))
+
+
+def write_platform(authority: Authority, folder: Path) -> TlsFiles:
+    """A new key and certificate for the platform's own programs, in place of those before. Raises OSError."""
+    key = new_key()
+    return _write(authority, folder, PLATFORM, key, authority.platform(key.public_key()))
+
+
+def ends(certificate: Path) -> datetime:
+    """When the certificate in a PEM file ends. Raises OSError, ValueError."""
+    return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+
+
+def _write(
+    authority: Authority, folder: Path, name: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate
+) -> TlsFiles:
+    folder.mkdir(parents=True, exist_ok=True)
+    files = TlsFiles(folder / "ca.pem", folder / f"{name}.pem", folder / f"{name}.key")
+    issuing = authority.issuing.public_bytes(Encoding.PEM)
+    replace_whole(folder / f"{name}.key", key_pem(key))
+    replace_whole(folder / f"{name}.pem", certificate.public_bytes(Encoding.PEM) + issuing, 0o644)
+    replace_whole(folder / "ca.pem", authority.chain_pem(), 0o644)
+    return files

@@ -1,0 +1,110 @@
+"""`edge-platform ca`: the authority that names boxes, servers and the platform's own programs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sync.platform import cli_options as options
+
+app = typer.Typer(no_args_is_help=True, help="The authority of this district's certificates.")
+
+
+@app.callback()
+def ca() -> None:
+    """The authority of this district's certificates."""
+
+
+@app.command()
+def init(
+    url: Annotated[str, typer.Option(help="https://host:port at which boxes will reach `ca enrol`")],
+    district: options.District = options.DISTRICT,
+    data: options.Data = options.DATA,
+) -> None:
+    """Make the root, the issuing key and the register of boxes; nothing that is there is replaced."""
+    from sync.contract.enrolment import check_est_url
+    from sync.platform.authority.certificates import CaFiles
+    from sync.platform.authority.registry import Registry
+
+    async def note() -> None:
+        async with Registry.opened(data / "boxes.db") as registry:
+            await registry.change(lambda book: book.url_is(address))
+
+    files = CaFiles.below(data / "ca")
+    with options.plain_errors():
+        address = check_est_url(url)
+        authority = files.create(district)
+        asyncio.run(note())
+    typer.echo(f"根证书 root: {files.root}\n指纹 fingerprint (SHA-256): {authority.sha256}")
+    typer.echo(f"签发密钥 issuing key, secret: {files.issuing_key}")
+    typer.echo(
+        f"根密钥 root key, secret: {files.root_key}\n"
+        "  请移到离线介质并锁好，日常不再需要。 Move it to a medium in a safe; nothing here needs it again."
+    )
+
+
+@app.command()
+def issue(
+    name: Annotated[str, typer.Argument(help="platform, or how the files of a server are called")],
+    host: Annotated[list[str], typer.Option(help="name or address of a server; may be given often")] = [],  # noqa: B006
+    out: Annotated[Path, typer.Option(help="folder for NAME.pem and NAME.key")] = Path(),
+    data: options.Data = options.DATA,
+) -> None:
+    """Make a key with its certificate for the platform's own programs, or with --host for a server."""
+    from sync.contract.topics import check_name
+    from sync.platform.authority.certificates import CaFiles
+    from sync.platform.authority.own import ends, write_platform, write_server
+
+    with options.plain_errors():
+        authority = CaFiles.below(data / "ca").load()
+        if host:
+            made = write_server(authority, out, check_name(name), host)
+        elif name == "platform":
+            made = write_platform(authority, out)
+        else:
+            raise ValueError("boxes enrol themselves; give --host for a server, or the name platform")
+        until = ends(out / f"{name}.pem")
+    typer.echo(f"{made.certificate}\n{made.key}\n{made.ca}\n有效期至 valid until: {until:%Y-%m-%d}")
+
+
+@app.command()
+def enrol(
+    listen: Annotated[str, typer.Option(help="host:port; 0.0.0.0:8443 to be reached by boxes")] = "127.0.0.1:8443",
+    accept_rule: Annotated[
+        list[str], typer.Option(help="serials that begin so need no operator; may be given often")
+    ] = [],  # noqa: B006
+    days: Annotated[int, typer.Option(help="for how long a box's certificate is valid", min=1, max=1825)] = 365,
+    grace_days: Annotated[
+        int, typer.Option(help="for how long after its end a certificate may still ask, and wait", min=0)
+    ] = 365,
+    data: options.Data = options.DATA,
+) -> None:
+    """Serve enrolment and renewal to boxes (EST, RFC 7030) until interrupted."""
+    from urllib.parse import urlsplit
+
+    from sync.platform.authority.certificates import CaFiles
+    from sync.platform.authority.enroller import Enroller, Rules
+    from sync.platform.authority.est import EstServer
+    from sync.platform.authority.registry import Registry
+
+    async def run() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            registry = await stack.enter_async_context(Registry.opened(data / "boxes.db"))
+            url = await registry.change(lambda book: book.url())
+            enroller = Enroller(authority, registry, Rules(tuple(accept_rule), days, timedelta(days=grace_days)))
+            server = EstServer(authority, enroller, data / "ca", [urlsplit(url).hostname or ""])
+            await stack.enter_async_context(server.served(host, port))
+            typer.echo(f"登记服务 enrolment at {url}, district {authority.district}")
+            await asyncio.Event().wait()
+
+    logging.basicConfig(level=logging.INFO, format=options.LOG)
+    with options.plain_errors():
+        host, port = options.address("--listen", listen)
+        authority = CaFiles.below(data / "ca").load()
+        asyncio.run(options.until_stopped(run()))

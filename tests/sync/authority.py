@@ -1,0 +1,58 @@
+"""An authority of the tests' own: register, enroller and EST on loopback, with a clock that can be set."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sync.contract.enrolment import Invitation
+from sync.platform.authority.certificates import Authority, CaFiles, utc_now
+from sync.platform.authority.enroller import Enroller, Rules
+from sync.platform.authority.est import EstServer
+from sync.platform.authority.registry import TOKEN_LIMIT, Registry
+
+HOST = "localhost"
+ANY = Rules()
+
+
+@dataclass
+class SetClock:
+    """The real time, moved by `ahead`."""
+
+    ahead: timedelta = field(default_factory=timedelta)
+
+    def __call__(self) -> datetime:
+        return utc_now() + self.ahead
+
+
+@dataclass
+class Town:
+    """What a test has of the platform's side."""
+
+    home: Path
+    files: CaFiles
+    authority: Authority
+    registry: Registry
+    clock: SetClock
+    url: str
+
+    async def invite(
+        self, serial: str = "SN-1", name: str = "box-1", *, accept: bool = True, lasts: timedelta = TOKEN_LIMIT
+    ) -> Invitation:
+        token, _ = await self.registry.invite(serial, name, accept=accept, lasts=lasts)
+        return Invitation(self.url, serial, token, self.authority.sha256)
+
+
+@asynccontextmanager
+async def town(home: Path, rules: Rules = ANY, *, retry_after_s: int = 1) -> AsyncIterator[Town]:
+    """An authority that serves while the block lasts."""
+    clock, files = SetClock(), CaFiles.below(home / "ca")
+    files.create("demo")
+    authority = files.load(clock)
+    async with Registry.opened(home / "boxes.db", clock) as registry:
+        server = EstServer(authority, Enroller(authority, registry, rules), home / "ca", [HOST], retry_after_s)
+        async with server.served("127.0.0.1", 0) as port:
+            yield Town(home, files, authority, registry, clock, f"https://{HOST}:{port}")
