@@ -142,7 +142,7 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
 async def opened(folder: Path) -> AsyncIterator[Gate]:
     async with AsyncExitStack() as stack:
         outbox = await stack.enter_async_context(
-            Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=10_000_000, retention_s=86400)
+            Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=10_000_000)
         )
         register = await stack.enter_async_context(FaceRegister.opened(folder / "faces.db", SEALER))
         presence, figures, clock, embedder = (
