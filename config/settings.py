@@ -132,6 +132,21 @@ class Announcer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache_mb: Annotated[int, Meta(ge=1, le=4096)] = 64
 
 
+class Recognition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether registered faces count as a credential, and how alike and how living a face must be, in how many looks.
+
+    `threshold` 0 is the pack's own; `margin` is how much less alike the second of the register must be.
+    """
+
+    enabled: bool = False
+    pack: Literal["mobilefacenet", "sface"] = "mobilefacenet"
+    threshold: Fraction = 0.0
+    margin: Fraction = 0.1
+    live: Fraction = 0.7
+    frames: Annotated[int, Meta(ge=2, le=10)] = 3
+    looks_per_s: Annotated[float, Meta(ge=0.5, le=5)] = 3.0
+
+
 class Arrival(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When a face counts as an arrival, and how long each step may take."""
 
@@ -221,6 +236,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gate: Gate = Gate()
     speaker: Speaker = Speaker()
     announcer: Announcer = Announcer()
+    recognition: Recognition = Recognition()
     arrival: Arrival = Arrival()
     directory: Directory = Directory()
     platform: Platform = Platform()

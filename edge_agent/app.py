@@ -16,13 +16,14 @@ from config.settings import Settings
 from drivers.readers.health_code import make_code_provider
 from drivers.readers.qr_camera import QrCamera
 from edge_agent.act import Actor
-from edge_agent.board import Board
+from edge_agent.board import Board, Hint
 from edge_agent.box_files import read_community_key, signing_key
 from edge_agent.calibration import calibrated
 from edge_agent.checkpoint import Checkpoint
 from edge_agent.city import link_settings, link_view, versions
 from edge_agent.clock import WallClock
 from edge_agent.devices import Devices
+from edge_agent.faces.make import make_lookout
 from edge_agent.feeds import Reception, feed_cards, feed_codes, feed_readings, feed_sightings
 from edge_agent.figures import Figures
 from edge_agent.kiosk.server import Kiosk
@@ -84,6 +85,11 @@ class Sentinel:
         )
         self.forgetting = Forgetting(settings.retention, outbox, directory, clock.now)
         self.ledger = ledger = Ledger(outbox, settings.box)
+        self.lookout = (
+            None
+            if stores.faces is None
+            else make_lookout(settings, stores.faces, self.sight, self.presence, ledger, clock, figures)
+        )
         self.link = CityLink(
             link_settings(settings),
             outbox,
@@ -117,6 +123,7 @@ class Sentinel:
             figures=figures,
             settings=settings.arrival,
             query_budget_s=settings.directory.query_budget_ms / 1000,
+            asks=Hint.SHOW_CODE if self.lookout is None else Hint.LOOK_OR_SHOW,
         )
         status = Status(
             board=board,
@@ -190,6 +197,8 @@ class Sentinel:
             tasks.create_task(self.code_camera.run(), name=self.code_camera.name)
             seen = feed_codes(self.code_camera, self.provider, key, reception, held_up=False)
             tasks.create_task(seen, name="codes seen")
+        if self.lookout is not None:
+            tasks.create_task(self.lookout.run(reception.take), name="faces")
 
     async def _note_cold_start(self) -> None:
         """Note how long it took from the start of the process until the box could judge somebody."""

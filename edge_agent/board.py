@@ -35,6 +35,7 @@ class Hint(StrEnum):
     COME_CLOSER = "come_closer"
     HOLD_STILL = "hold_still"
     SHOW_CODE = "show_code"
+    LOOK_OR_SHOW = "look_or_show"  # where registered faces count
     PLEASE_WAIT = "please_wait"
     CALL_STAFF = "call_staff"
 

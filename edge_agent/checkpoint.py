@@ -73,6 +73,7 @@ class Checkpoint:
         figures: Figures,
         settings: ArrivalSettings,
         query_budget_s: float,
+        asks: Hint = Hint.SHOW_CODE,
     ) -> None:
         self._presence = presence
         self._parts = parts
@@ -85,6 +86,7 @@ class Checkpoint:
         self._figures = figures
         self._settings = settings
         self._query_budget_s = query_budget_s
+        self._asks = asks
         self._crowd = CrowdWatch()
 
     async def run(self) -> None:
@@ -153,7 +155,7 @@ class Checkpoint:
         until_s = time.monotonic() + self._settings.credential_wait_s
         while (credential := self._presence.credential) is None and time.monotonic() < until_s:
             self._must_stay(arrival)
-            self._show_measuring(arrival, Hint.SHOW_CODE)
+            self._show_measuring(arrival, self._asks)
             await self._change()
         return credential
 

@@ -20,6 +20,7 @@ from config.settings import Settings, load_settings
 from edge_agent import (
     calibrate_cli,
     devices_cli,
+    faces_cli,
     models_cli,
     policy_cli,
     privacy_cli,
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.add_typer(models_cli.app, name="models")
 app.add_typer(calibrate_cli.app, name="calibrate")
 app.add_typer(devices_cli.app, name="devices")
+app.add_typer(faces_cli.app, name="faces")
 app.add_typer(policy_cli.app, name="policy")
 app.add_typer(privacy_cli.app, name="privacy")
 app.add_typer(prompts_cli.app, name="prompts")

@@ -15,7 +15,7 @@ import numpy as np
 from config.settings import Arrival as ArrivalSettings
 from config.settings import Thermometer as ThermometerSettings
 from drivers.contract import SpotReading, ThermalFrame
-from edge_agent.domain import Credential, MaskReading, TemperatureReading
+from edge_agent.domain import Credential, CredentialKind, MaskReading, TemperatureReading
 from edge_agent.regions import face_regions
 from edge_agent.screening import Sensor, SkinSample, screen
 from edge_agent.sight import Sighting
@@ -70,6 +70,12 @@ class Presence:
         return person is not None and person.near and person.steady_count >= self._arrival.steady_frames
 
     @property
+    def unidentified(self) -> Person | None:
+        """The person who could be served and has shown nothing."""
+        person = self._person
+        return person if person and self.steady and not person.served and self._credential is None else None
+
+    @property
     def credential(self) -> Credential | None:
         """The credential shown last, while it is held."""
         return self._credential
@@ -82,10 +88,11 @@ class Presence:
         """Take in the faces of one picture."""
         at_s = sighting.frame.taken_at_s
         self._expire_credential(at_s)
-        nearest = max(sighting.faces, key=lambda face: face.box[3], default=None)
+        nearest = sighting.nearest
         if nearest is None:
             if self._person and at_s - self._person.last_seen_s > self._arrival.leave_s:
                 self._person = None
+                self._forget_face()
         else:
             self._follow(nearest, sighting.size, at_s)
         self._notify()
@@ -154,6 +161,7 @@ class Presence:
         person, box, eyes = self._person, _fractions(face, size), _eyes(face, size)
         if person is None or _overlap(person.box, box) < 0.2:
             person = self._person = Person(box, eyes, at_s, at_s, at_s)
+            self._forget_face()
         elif _shift(person.box, box) > self._arrival.steady_shift:
             person.steady_count, person.steady_since_s = 1, at_s
         else:
@@ -164,6 +172,11 @@ class Presence:
         person.box, person.eyes, person.last_seen_s = box, eyes, at_s
         if person.near and face.mask is not None:
             person.votes.append((at_s, face.mask, face.score))
+
+    def _forget_face(self) -> None:
+        """A code may be shown before its owner stands there; a face is nobody else's."""
+        if self._credential and self._credential.kind is CredentialKind.FACE:
+            self._credential = None
 
     def _expire_credential(self, at_s: float) -> None:
         held = self._credential

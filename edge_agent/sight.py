@@ -33,6 +33,11 @@ class Sighting:
         height, width = self.frame.image.shape[:2]
         return width, height
 
+    @property
+    def nearest(self) -> Face | None:
+        """The tallest face, hence the one nearest to the camera."""
+        return max(self.faces, key=lambda face: face.box[3], default=None)
+
 
 class Sight:
     """Looks at the newest picture, at `active_fps` while a face is there and at `idle_fps` otherwise."""

@@ -59,6 +59,7 @@ class Status:
             "arrival_to_prompt_ms": figures.percentiles("arrival_to_prompt_ms", 50, 95, 99),
             "commit_to_prompt_ms": figures.percentiles("commit_to_prompt_ms", 50, 95, 99),
             "vision_ms": figures.percentiles("vision_ms", 50, 95),
+            "face_ms": figures.percentiles("face_ms", 50, 95),
             "lookup_ms": figures.percentiles("lookup_ms", 50, 99),
         }
 

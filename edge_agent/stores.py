@@ -1,4 +1,4 @@
-"""The files that a box writes, opened together: its ledger, its replica of the directory, the orders it carried out."""
+"""The files that a box writes, opened together: ledger, replica of the directory, orders carried out, faces."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from config.settings import Settings
 from edge_agent.box_files import make_data_dir
+from edge_agent.faces.register import FILE as FACES_FILE
+from edge_agent.faces.register import FaceRegister
 from edge_agent.privacy.key_file import sealer_of
 from sync.edge.directory import Directory
 from sync.edge.order_memory import OrderMemory
@@ -22,6 +24,7 @@ class Stores:
     outbox: Outbox
     directory: Directory
     memory: OrderMemory
+    faces: FaceRegister | None = None  # where registered faces do not count
 
 
 @asynccontextmanager
@@ -40,4 +43,7 @@ async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
             await stack.enter_async_context(outbox),
             await stack.enter_async_context(Directory.opened(data_dir / "directory.db", sealer=sealer)),
             await stack.enter_async_context(OrderMemory.opened(data_dir / "orders.db")),
+            await stack.enter_async_context(FaceRegister.opened(data_dir / FACES_FILE, sealer))
+            if settings.recognition.enabled
+            else None,
         )

@@ -12,7 +12,7 @@ from config.errors import SettingsError
 from config.settings import Kiosk, load_settings
 from edge_agent.asking import AgentSilent, ask_agent
 from edge_agent.clock import WallClock
-from edge_agent.doctor import devices, measuring, network, stored, system, times, units
+from edge_agent.doctor import devices, keys, measuring, network, stored, system, times, units
 from edge_agent.doctor.sheet import Answer, Check, Finding, Site, failed, not_checked, ok
 from edge_agent.domain import Moment
 from edge_agent.kiosk.guard import is_loopback_host
@@ -21,6 +21,7 @@ from edge_agent.kiosk.guard import is_loopback_host
 ALONE = (system.DISK_SPEED,)
 TOGETHER = (
     *stored.CHECKS,
+    *keys.CHECKS,
     *measuring.CHECKS,
     *devices.CHECKS,
     *times.CHECKS,

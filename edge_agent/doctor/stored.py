@@ -1,4 +1,4 @@
-"""What lies on the disk: policy, weights, prompts, keys, calibration, the stores and who may read them."""
+"""What lies on the disk: policy, weights, prompts, calibration and the stores."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from config.credentials import secret_path
 from config.errors import SettingsError
 from config.prompts.build import faults_in
-from edge_agent.box_files import read_community_key, signing_key
 from edge_agent.calibration import load_calibration
 from edge_agent.doctor.sheet import Answer, Check, Site, failed, not_checked, ok, warning
 from edge_agent.policy import load_policy
-from edge_agent.staff_pin import PinLock
+from edge_agent.view.kept import load_view
 from models.errors import ModelDamaged, ModelError, PackRefused
 from models.face import make_detector
+from models.liveness import make_liveness
+from models.recognition import make_embedder
 from sync.edge.ledger_history import read_waiting
 from sync.errors import StoreFailed
 from sync.sqlite_thread import aside_files, check_file
@@ -83,6 +83,23 @@ def model(site: Site) -> Answer:
     return ok(f"{vision.detector}, sums good, loaded in {(time.perf_counter() - started_s) * 1000:.0f} ms")
 
 
+def recognition(site: Site) -> Answer:
+    """What tells registered faces and live ones is there, where it is used."""
+    wanted = site.settings.recognition
+    if not wanted.enabled:
+        return ok("not used")
+    packs = site.data_dir / "models"
+    try:
+        make_liveness(data_dir=packs)
+        return ok(f"{make_embedder(wanted.pack, data_dir=packs).name} and liveness loaded")
+    except ModelError as exc:
+        return failed(
+            str(exc),
+            "请放入人脸识别模型文件：edge-agent models list 列出所需文件。",
+            "Add the packs: edge-agent models list names them.",
+        )
+
+
 def prompts(site: Site) -> Answer:
     """Everything that can be said can be heard."""
     remedy = (
@@ -96,42 +113,6 @@ def prompts(site: Site) -> Answer:
     if faults:
         return failed(f"{faults[0]}" + (f" and {len(faults) - 1} more" if len(faults) > 1 else ""), *remedy)
     return ok("all there, all audible")
-
-
-def staff_pin(site: Site) -> Answer:
-    """Somebody can enter the staff view."""
-    path = secret_path(site.settings.staff.pin_hash_file)
-    if PinLock(path).is_set:
-        return ok("set")
-    return warning(
-        f"none in {path}: the staff view is shut",
-        "请设置工作人员密码：edge-agent staff set-pin。",
-        "Set it: edge-agent staff set-pin",
-    )
-
-
-def community_key(site: Site) -> Answer:
-    """Document numbers can be hashed."""
-    try:
-        read_community_key(secret_path(site.settings.directory.community_key_file))
-    except SettingsError as exc:
-        return failed(
-            str(exc), "请从平台取得社区密钥。", "Fetch the community key from the platform and put it into that file."
-        )
-    return ok("readable")
-
-
-def orders_key(site: Site) -> Answer:
-    """Orders of the platform can be proven."""
-    remedy = (
-        "请从平台取得签名公钥并写入 [platform] signing_key_file。",
-        "Fetch the platform's public key and name it in [platform] signing_key_file.",
-    )
-    try:
-        key = signing_key(site.settings)
-    except SettingsError as exc:
-        return failed(str(exc), *remedy)
-    return ok("readable") if key else warning("none: the platform's orders are not heard", *remedy)
 
 
 def calibration(site: Site) -> Answer:
@@ -150,6 +131,19 @@ def calibration(site: Site) -> Answer:
     if site.now.wall >= found.expires_at:
         return failed(f"{told}: expired", *remedy)
     return warning(told, *remedy) if found.expires_at - site.now.wall < _CALIBRATION_NOTICE else ok(told)
+
+
+def alignment(site: Site) -> Answer:
+    """The two cameras were aligned as they are mounted now."""
+    remedy = "请重新对准：edge-agent calibrate view --help", "Align them anew: edge-agent calibrate view --help"
+    try:
+        found = load_view(site.data_dir)
+    except SettingsError as exc:
+        return failed(str(exc), *remedy)
+    if found is None:
+        return ok("none; [thermometer] covers holds")
+    misfit = found.misfit(site.settings)
+    return warning(f"{found.summary}, not used: {misfit}", *remedy) if misfit else ok(found.summary)
 
 
 def store(site: Site) -> Answer:
@@ -232,58 +226,16 @@ async def outbox(site: Site) -> Answer:
     return ok(told)
 
 
-def permissions(site: Site) -> Answer:
-    """Only the agent reads secrets and records."""
-    settings = site.settings
-    secrets = [
-        settings.directory.community_key_file,
-        settings.platform.key_file,
-        settings.staff.pin_hash_file,
-        settings.privacy.key_file,
-    ]
-    if "@" in settings.camera.source:
-        secrets.append(str(site.config))  # a network camera's password
-    if not site.data_dir.is_dir():
-        return not_checked("there is no data folder: see store")
-    home = site.data_dir.stat()
-    for path in map(secret_path, secrets):
-        if not path.is_file():
-            continue
-        found = path.stat()
-        allowed = 0o740 if found.st_gid == home.st_gid else 0o700
-        if found.st_mode & 0o777 & ~allowed:
-            return failed(
-                f"{path} may be read by others ({stat.S_IMODE(found.st_mode):04o})",
-                f"请收紧权限：chmod 0600 {path}。",
-                f"Shut it: chmod 0600 {path}",
-            )
-        if found.st_uid not in (0, home.st_uid):
-            return failed(
-                f"{path} belongs to another user ({found.st_uid})",
-                f"请更正属主：chown --reference={site.data_dir} {path}。",
-                f"Give it back: chown --reference={site.data_dir} {path}",
-            )
-    if home.st_mode & 0o077:
-        return failed(
-            f"{site.data_dir} may be entered by others ({stat.S_IMODE(home.st_mode):04o})",
-            f"请收紧权限：chmod 0700 {site.data_dir}。",
-            f"Shut it: chmod 0700 {site.data_dir}",
-        )
-    return ok("secrets and records are the agent's alone")
-
-
 CHECKS = (
     Check("rights", rights),
     Check("policy", policy),
     Check("model", model, limit_s=20.0),
+    Check("recognition", recognition, limit_s=20.0),
     Check("prompts", prompts),
-    Check("staff PIN", staff_pin),
-    Check("community key", community_key),
-    Check("orders key", orders_key),
     Check("calibration", calibration),
+    Check("alignment", alignment),
     Check("store", store),
     Check("sqlite", sqlite),
     Check("databases", databases, limit_s=_CHECK_LIMIT_S + 3.0),
     Check("outbox", outbox),
-    Check("permissions", permissions),
 )

@@ -11,7 +11,7 @@ from config.settings import Settings
 from sync.edge.at_rest import Algorithm, Sealer, is_sealed, make_key
 
 _FOR_OTHERS = 0o007
-_STORES = ("ledger.db", "directory.db")
+_STORES = ("ledger.db", "directory.db", "faces.db")
 _ALGORITHMS = {"aes-256-gcm": Algorithm.AES_256_GCM, "sm4-gcm": Algorithm.SM4_GCM}
 
 

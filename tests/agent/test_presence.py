@@ -171,3 +171,18 @@ async def test_evidence_wakes_everybody_who_waits(gate: Gate) -> None:
     gate.see(NEAR)
     async with asyncio.timeout(1):
         await asyncio.gather(*waiters)
+
+
+@pytest.mark.parametrize(("kind", "held"), [(CredentialKind.FACE, False), (CredentialKind.CODE, True)])
+@pytest.mark.parametrize("gone", [False, True])
+async def test_a_face_identifies_nobody_who_comes_after_it(
+    gate: Gate, kind: CredentialKind, held: bool, gone: bool
+) -> None:
+    gate.see(NEAR, times=3)
+    assert gate.presence.unidentified is gate.presence.person
+    gate.presence.show(Credential(kind, gate.now_s, "key"))
+    assert gate.presence.unidentified is None
+    gate.see(NEAR)
+    assert gate.presence.credential is not None
+    gate.see(*(() if gone else ((0.0, 120.0, 180.0, 220.0),)), times=8 if gone else 1)
+    assert (gate.presence.credential is not None) is held

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from config.settings import parse_settings
+from config.settings import Settings, parse_settings
 from drivers.simulated.gate import SimulatedRelay
 from drivers.simulated.scenes import Scene, SceneKind, scenes
 from drivers.simulated.street import Street
@@ -60,6 +60,7 @@ class Town:
     sentinel: Sentinel
     outbox: Outbox
     relay: SimulatedRelay
+    settings: Settings
 
     async def seen(self, wanted: Callable[[View], bool], limit_s: float = LIMIT_S) -> View:
         """The first view from now on that is as wanted."""
@@ -97,17 +98,18 @@ class Town:
 
 
 @asynccontextmanager
-async def town(folder: Path) -> AsyncIterator[Town]:
-    """Everything running; ends cleanly."""
+async def town(folder: Path, more_settings: str = "") -> AsyncIterator[Town]:
+    """Everything running, with `more_settings` (TOML) besides the demo's; ends cleanly."""
     async with Street(folder / "wires", seed=5) as street:
         relay = SimulatedRelay(PtyWire(folder / "wires" / "gate"))
         relay.plug()
-        text = settings_text(folder, street.camera.url)
+        text = settings_text(folder, street.camera.url) + more_settings
         (folder / "sentinel.toml").write_text(text, encoding="utf-8")
-        async with opened(parse_settings(text)) as sentinel:
+        settings = parse_settings(text)
+        async with opened(settings) as sentinel:
             running = [asyncio.create_task(work) for work in (street.run(), relay.run(), sentinel.run())]
             try:
-                place = Town(street, sentinel, sentinel.outbox, relay)
+                place = Town(street, sentinel, sentinel.outbox, relay, settings)
                 await place.at_rest()
                 yield place
             finally:

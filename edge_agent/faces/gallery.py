@@ -1,0 +1,37 @@
+"""Every registered face as one matrix: to find the nearest is one product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """The person most like a face: by which cosine, and how much less alike the second is. The key is never shown."""
+
+    person_key: str = field(repr=False)
+    cosine: float
+    margin: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gallery:
+    """Person keys and their unit vectors (n, d) float32, one row a person."""
+
+    person_keys: tuple[str, ...] = field(repr=False)
+    vectors: NDArray[np.float32] = field(repr=False)
+
+    def nearest(self, vector: NDArray[np.float32]) -> Likeness | None:
+        """The person most like the unit `vector` (d,); None where nobody is registered."""
+        if not self.person_keys:
+            return None
+        cosines = np.einsum("nd,d->n", self.vectors, vector)  # `@` would wake a thread on every core for it
+        best = int(cosines.argmax())
+        second = float(np.delete(cosines, best).max(initial=-1.0))
+        return Likeness(self.person_keys[best], float(cosines[best]), float(cosines[best]) - second)
+
+
+EMPTY = Gallery((), np.empty((0, 0), np.float32))

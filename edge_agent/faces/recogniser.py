@@ -1,0 +1,38 @@
+"""One look at one face: whose it is, if that can be said. Blocks, so it runs in a worker thread."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.settings import Recognition
+from edge_agent.faces.gallery import Gallery
+from edge_agent.faces.quality import GATE_EYES_PX, flaw_of, is_bare
+from models.detections import Face
+from models.liveness import Liveness
+from models.recognition import Embedder
+
+
+class Recogniser:
+    """Holds a face against the register. Bare, sharp, living, alike and unlike the next: else it is nobody's."""
+
+    def __init__(self, embedder: Embedder, liveness: Liveness, settings: Recognition) -> None:
+        self._embedder = embedder
+        self._liveness = liveness
+        self._live = settings.live
+        self._margin = settings.margin
+        self._threshold = settings.threshold or embedder.threshold
+
+    @property
+    def pack(self) -> str:
+        """The pack whose vectors can be compared."""
+        return self._embedder.name
+
+    def look(self, image: NDArray[np.uint8], face: Face, gallery: Gallery) -> str | None:
+        """The person key behind `face` of `image` ((h, w, 3) uint8 BGR), None where it is not known for sure."""
+        if face.landmarks is None or not is_bare(face) or flaw_of(face, image, least_eyes_px=GATE_EYES_PX):
+            return None
+        like = gallery.nearest(self._embedder.embed(image, face.landmarks))
+        if like is None or like.cosine < self._threshold or like.margin < self._margin:
+            return None
+        return like.person_key if self._liveness.live(image, face.box) >= self._live else None
