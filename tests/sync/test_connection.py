@@ -14,8 +14,9 @@ from sync.broker import Broker, TlsFiles
 from sync.connection import Connection
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, NoAnswer, PublishRefused, UnsafeLink
 from sync.packets import Message, Options, Properties, Subscription, Will
+from sync.reconnect import stay_connected
 from tests.sync.certificates import Authority
-from tests.sync.city import Mosquitto, free_port, mosquitto, running
+from tests.sync.city import QUICK, Mosquitto, free_port, mosquitto, running
 
 
 def options(broker: Mosquitto, client_id: str, **changes: object) -> Options:
@@ -150,6 +151,28 @@ async def outcome(work: object) -> BaseException | None:
     except LinkLost as exc:
         return exc
     return None
+
+
+async def test_who_is_told_to_end_while_the_link_breaks_off_ends(broker: Mosquitto) -> None:
+    serving = asyncio.Event()
+
+    async def break_off() -> None:
+        serving.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise LinkLost("in this very moment") from None
+
+    async def serve(_: Connection) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(break_off())
+
+    staying = asyncio.create_task(stay_connected("link", lambda: options(broker, "link"), serve, QUICK))
+    await serving.wait()
+    staying.cancel()
+    async with asyncio.timeout(10):
+        with pytest.raises(asyncio.CancelledError):
+            await staying
 
 
 async def test_nobody_there() -> None:
