@@ -129,6 +129,12 @@ def read_tail(db: Database, box: str) -> Tail:
     return Tail(seq, found[0] if found and found[0] else first_hash(box, read_epoch(db)))
 
 
+def is_ours(db: Database, seq: int, chain: bytes) -> bool:
+    """Whether record `seq` has this hash, and with it all before it theirs; what is no longer there raises no doubt."""
+    found = db.conn.execute("SELECT chain FROM record WHERE seq = ?", (seq,)).fetchone()
+    return found is None or found[0] in (None, chain)
+
+
 def insert(db: Database, tail: Tail, record: Record) -> Tail:
     """Add `record` behind `tail`, within the caller's transaction; returns the new tail."""
     seq, body = tail.seq + 1, encode_record(record)

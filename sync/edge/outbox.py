@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +21,7 @@ from sync.edge.clock import system_clock
 from sync.edge.ledger_file import (
     LEDGER_MIGRATIONS,
     Row,
+    is_ours,
     read_epoch,
     read_tail,
     rows,
@@ -29,6 +32,8 @@ from sync.edge.ledger_writer import LedgerWriter
 from sync.edge.salvage import take_over
 from sync.errors import StoreFailed
 from sync.sqlite_thread import SqliteThread, store_failure
+
+log = logging.getLogger(__name__)
 
 _DAY_S = 86_400
 # The write-ahead log must fit into the ballast: on a full disk it goes into the file before it can be used anew.
@@ -165,11 +170,14 @@ class Outbox:
         """Rows of one earlier epoch that wait, in order."""
         return await self._store.run(lambda db: rows(db, _WAITING_EARLIER, limit))
 
-    async def acknowledge(self, epoch: str, ranges: Iterable[tuple[int, int]]) -> int:
-        """Mark inclusive `ranges` of `epoch` as committed at the platform; returns how many rows that freed."""
+    async def acknowledge(self, epoch: str, ranges: Iterable[tuple[int, int]], heads: Sequence[str | None] = ()) -> int:
+        """Mark inclusive `ranges` of `epoch` as committed at the platform; returns how many rows that freed.
+
+        A range frees nothing whose last record has another hash here than in `heads`: it is a copied card's.
+        """
         wanted = tuple(ranges)
         if epoch == self.epoch:
-            freed = await self._store.run(lambda db: self._writer.acknowledge(db, wanted, self._retention_s))
+            freed = await self._store.run(lambda db: self._acknowledge(db, wanted, heads))
         else:
             freed = await self._store.write(lambda db: _forget_earlier(db, epoch, wanted))
         self._changed()
@@ -223,6 +231,13 @@ class Outbox:
     def _changed(self) -> None:
         for watcher in self._watchers:
             watcher.set()
+
+    def _acknowledge(self, db: Database, ranges: Sequence[tuple[int, int]], heads: Sequence[str | None]) -> int:
+        named = zip_longest(ranges, heads[: len(ranges)])
+        ours = [each for each, head in named if head is None or is_ours(db, each[1], bytes.fromhex(head))]
+        if len(ours) < len(ranges):
+            log.warning("an acknowledgement of other records under our numbers: is this card a copy, or another one?")
+        return self._writer.acknowledge(db, ours, self._retention_s)
 
     def _commit(self, db: Database, batch: _Batch) -> None:
         if batch.numbers or batch.failed is not None or not batch.records:

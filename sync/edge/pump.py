@@ -119,7 +119,7 @@ class Pump:
 
     async def acknowledged(self, ack: Ack) -> None:
         """Let the outbox forget what the platform committed, and park what it will never take."""
-        await self._outbox.acknowledge(ack.epoch, ack.ranges)
+        await self._outbox.acknowledge(ack.epoch, ack.ranges, ack.heads)
         for refusal in ack.refused:
             await self._outbox.park(ack.epoch, refusal.seq, f"platform: {refusal.reason}")
         if ack.missing:

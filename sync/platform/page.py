@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from sync.contract.records import AlarmRaised, PassageClosed, PassageDecided
-from sync.platform.arrival import today
+from sync.platform.arrival import from_ms, today
 from sync.platform.fleet import BoxView, Fleet
 from sync.platform.store import RecordStore, Totals
 
@@ -41,8 +41,9 @@ class FleetPage:
             await runner.cleanup()
 
     async def stats(self) -> dict[str, Any]:
-        """The figures of the page: totals, boxes, newest alarms. `duplicates` must be 0."""
+        """The figures of the page: totals, boxes, copied cards, newest alarms. `duplicates` must be 0."""
         totals = await self._store.totals(today(), _ALARMS_SHOWN)
+        forks = await self._store.forks()
         verdicts_today: Counter[str] = Counter()
         for verdicts in totals.verdicts_today.values():
             verdicts_today.update(verdicts)
@@ -55,7 +56,20 @@ class FleetPage:
             "redelivered": totals.redelivered,
             "verdicts_today": dict(verdicts_today),
             "verdicts": totals.reasons,
-            "boxes": [_box(self._fleet.view(name), totals) for name in sorted(self._fleet.names() | set(totals.boxes))],
+            "boxes": [
+                _box(self._fleet.view(name), totals, sum(fork.records for fork in forks if fork.box == name))
+                for name in sorted(self._fleet.names() | set(totals.boxes))
+            ],
+            "forks": [
+                {
+                    "box": fork.box,
+                    "epoch": fork.epoch,
+                    "first_seq": fork.first,
+                    "records": fork.records,
+                    "since": from_ms(fork.since_ms),
+                }
+                for fork in forks
+            ],
             "newest_alarms": [
                 {
                     "box": box,
@@ -77,7 +91,7 @@ class FleetPage:
         return web.FileResponse(_PAGE)
 
 
-def _box(view: BoxView, totals: Totals) -> dict[str, Any]:
+def _box(view: BoxView, totals: Totals, rivals: int) -> dict[str, Any]:
     records, last_record = totals.boxes.get(view.box, (0, None))
     outbox = view.health.outbox if view.health else None
     return {
@@ -87,6 +101,7 @@ def _box(view: BoxView, totals: Totals) -> dict[str, Any]:
         "records": records,
         "verdicts_today": totals.verdicts_today.get(view.box, {}),
         "unacknowledged": outbox.unacknowledged if outbox else None,
+        "rivals": rivals,
         "parked": outbox.parked if outbox else None,
         "directory": view.health.directory.freshness if view.health else None,
         "parts": view.health.parts if view.health else {},

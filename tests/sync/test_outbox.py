@@ -72,6 +72,17 @@ async def test_acknowledged_rows_no_longer_wait_and_are_kept_for_a_time(outbox: 
     assert (status.unacknowledged, status.last_seq, len(await outbox.recent(100))) == (5, 10, 10)
 
 
+async def test_an_acknowledgement_of_a_copied_card_frees_nothing(outbox: Outbox) -> None:
+    """The platform says by their hash which records it committed; others may be out under the same numbers."""
+    await outbox.append_all(mixed(6))
+    rows = (await outbox.recent(6))[::-1]
+    foreign = "0" * 64
+    assert await outbox.acknowledge(outbox.epoch, [(1, 2), (3, 4)], [foreign, foreign]) == 0
+    assert await outbox.acknowledge(outbox.epoch, [(1, 2), (3, 4)], [rows[1].chain_hex, foreign]) == 2
+    assert await outbox.acknowledge(outbox.epoch, [(3, 4)], [None]) == 2
+    assert await outbox.acknowledge(outbox.epoch, [(5, 9)], [foreign]) == 2  # nobody here knows number 9
+
+
 async def test_rows_past_their_retention_are_deleted(tmp_path: Path) -> None:
     async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES, retention_s=-1) as outbox:
         await outbox.append_all(mixed(10))
