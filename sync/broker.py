@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from sync.errors import UnsafeLink
@@ -57,8 +59,13 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class _Socket(ssl.SSLSocket):
-    """Closes itself when its handshake fails; paho would leave it to the garbage collector."""
+class TlsSocket(ssl.SSLSocket):
+    """Closes itself when its handshake fails (paho would leave it to the garbage collector) and keeps the alert.
+
+    In TLS 1.3 a broker refuses our certificate after the handshake. `alert` is how it said so, in words; else empty.
+    """
+
+    alert = ""
 
     def do_handshake(self, block: bool = False) -> None:
         try:
@@ -67,12 +74,29 @@ class _Socket(ssl.SSLSocket):
             self.close()
             raise
 
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        try:
+            return super().recv(buflen, flags)
+        except ssl.SSLError as exc:
+            _, is_alert, said = (exc.reason or "").partition("_ALERT_")
+            if is_alert:
+                self.alert = said.replace("_", " ").lower()
+            raise
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        try:
+            return super().send(data, flags)
+        except (ssl.SSLEOFError, BrokenPipeError, ConnectionResetError):
+            with contextlib.suppress(OSError):
+                self.recv(1)  # what it said before it hung up
+            raise
+
 
 def _verifying(files: TlsFiles) -> ssl.SSLContext:
     """A context that checks the broker's certificate and name; there is no other kind here."""
     try:
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=files.ca)
-        context.sslsocket_class = _Socket
+        context.sslsocket_class = TlsSocket
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if files.certificate is not None:
             context.load_cert_chain(files.certificate, files.key)

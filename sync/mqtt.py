@@ -19,6 +19,7 @@ from paho.mqtt.properties import Properties as PahoProperties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from sync.broker import TlsSocket
 from sync.errors import BrokerUntrusted, LinkError, LinkLost, LinkRefused
 from sync.packets import Message, Options, Properties, Reply, Subscription, Welcome
 
@@ -44,9 +45,11 @@ class Wire:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._client = _paho_client(options)
+        self._client.on_socket_open = self._on_open
         self._welcome: asyncio.Future[Welcome] = self._loop.create_future()
         self._ended = asyncio.Event()
-        self._socket: socket.socket | None = None
+        self._opened: object = None  # the socket as paho opened it; it may be closed again by now
+        self._socket: socket.socket | None = None  # while we watch it
         self._timer: asyncio.TimerHandle | None = None
 
     async def connect(self) -> Welcome:
@@ -119,7 +122,7 @@ class Wire:
         """Hand the connected socket to the event loop; from here on every callback runs on it."""
         opened = self._client.socket()
         if not isinstance(opened, socket.socket):
-            raise LinkLost(f"{self._options.broker}: closed at once")
+            raise self._lost("closed at once")
         self._socket = opened
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -155,6 +158,11 @@ class Wire:
 
     # What paho calls. Its arguments are (client, user data, …).
 
+    def _on_open(self, _client: paho.Client, _data: Any, opened: Any) -> None:
+        # Neither paho nor mosquitto does it: a round trip takes 88 ms with Nagle's algorithm and 0.8 ms without.
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._opened = opened
+
     def _watch_writable(self, *_: object) -> None:
         if self._socket is not None:
             self._loop.add_writer(self._socket, self._client.loop_write)
@@ -185,7 +193,13 @@ class Wire:
     ) -> None:
         # Without a DISCONNECT from the broker paho's code is always "Unspecified error".
         why = code.getName() if flags.is_disconnect_packet_from_server else "the connection broke off"
-        self._end(LinkLost(f"{self._options.broker}: {why}"))
+        self._end(self._lost(why))
+
+    def _lost(self, why: str) -> LinkError:
+        """Why there is no connection: a broker that refuses our certificate says so in TLS and not in MQTT."""
+        if isinstance(self._opened, TlsSocket) and self._opened.alert:
+            return LinkRefused(f"{self._options.broker}: it refuses our certificate: {self._opened.alert}")
+        return LinkLost(f"{self._options.broker}: {why}")
 
     def _end(self, why: LinkError) -> None:
         if not self._welcome.done():
@@ -213,7 +227,6 @@ def _paho_client(options: Options) -> paho.Client:
         reconnect_on_failure=False,
         manual_ack=True,
     )
-    client.on_socket_open = _without_delay
     client.connect_timeout = options.connect_timeout_s
     client.max_inflight_messages_set(0)  # the caller's window bounds them; paho's own queue would hide the wait
     if options.broker.tls is not None:
@@ -223,11 +236,6 @@ def _paho_client(options: Options) -> paho.Client:
         properties.WillDelayInterval = will.delay_s
         client.will_set(will.topic, will.body, will.qos, will.retained, properties)
     return client
-
-
-def _without_delay(_client: paho.Client, _data: Any, opened: Any) -> None:
-    """Neither paho nor mosquitto does it: a round trip takes 88 ms with Nagle's algorithm and 0.8 ms without."""
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _to_paho(properties: Properties, packet: int) -> PahoProperties:

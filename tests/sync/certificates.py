@@ -29,10 +29,10 @@ class Authority:
         certificate = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(True, None), True)
         self.ca.write_bytes(self._sign(certificate))
 
-    def certificate(self, name: str) -> TlsFiles:
-        """Certificate and key for `name`, which is its DNS name too."""
+    def certificate(self, name: str, *, begins_h: float = -1, ends_h: float = 1) -> TlsFiles:
+        """Certificate and key for `name`, which is its DNS name too; valid between these hours from now."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = self._builder(_name(name), key).add_extension(
+        builder = self._builder(_name(name), key, begins_h, ends_h).add_extension(
             x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False
         )
         files = TlsFiles(self.ca, self._home / f"{name}.pem", self._home / f"{name}.key")
@@ -46,7 +46,9 @@ class Authority:
         )
         return files
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, begins_h: float = -1, ends_h: float = 1
+    ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()
@@ -54,8 +56,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
+            .not_valid_before(now + timedelta(hours=begins_h))
+            .not_valid_after(now + timedelta(hours=ends_h))
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )

@@ -259,10 +259,13 @@ async def test_a_refused_connection_says_why(tmp_path: Path) -> None:
 @pytest.fixture
 def tls_broker(tmp_path: Path) -> Iterator[tuple[Mosquitto, Authority]]:
     authority = Authority(tmp_path / "city")
-    server = authority.certificate("localhost")
-    extra = f"cafile {authority.ca}\ncertfile {server.certificate}\nkeyfile {server.key}\nrequire_certificate true\n"
-    with mosquitto(tmp_path / "tls", extra=extra) as started:
+    with mosquitto(tmp_path / "tls", extra=demanding(authority, authority.certificate("localhost"))) as started:
         yield started, authority
+
+
+def demanding(authority: Authority, server: TlsFiles) -> str:
+    """Settings of a broker that shows `server` and wants a certificate of `authority`."""
+    return f"cafile {authority.ca}\ncertfile {server.certificate}\nkeyfile {server.key}\nrequire_certificate true\n"
 
 
 async def test_tls_with_both_certificates(tls_broker: tuple[Mosquitto, Authority]) -> None:
@@ -284,9 +287,35 @@ async def test_tls_that_cannot_be_trusted(tls_broker: tuple[Mosquitto, Authority
         with pytest.raises(BrokerUntrusted, match=reason):
             async with Connection.open(Options(address, "box-1")):
                 pass
-    foreign = Broker.from_url(f"mqtts://localhost:{broker.port}", replace(stranger.certificate("box-1"), ca=mine.ca))
-    with pytest.raises((LinkLost, BrokerUntrusted)):
-        async with Connection.open(Options(foreign, "box-1")):
+
+
+@pytest.mark.parametrize(
+    ("begins_h", "ends_h", "reason"), [(-2, -1, "certificate has expired"), (1, 2, "certificate is not yet valid")]
+)
+async def test_a_broker_outside_its_time_is_not_trusted(
+    tmp_path: Path, begins_h: float, ends_h: float, reason: str
+) -> None:
+    authority = Authority(tmp_path / "authority")
+    server = authority.certificate("localhost", begins_h=begins_h, ends_h=ends_h)
+    with mosquitto(tmp_path / "tls", extra=demanding(authority, server)) as broker:
+        address = Broker.from_url(f"mqtts://localhost:{broker.port}", authority.certificate("box-1"))
+        with pytest.raises(BrokerUntrusted, match=reason):
+            async with Connection.open(Options(address, "box-1")):
+                pass
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "a stranger's", "expired"])
+async def test_a_certificate_that_the_broker_refuses_is_named(
+    tls_broker: tuple[Mosquitto, Authority], tmp_path: Path, whose: str
+) -> None:
+    broker, authority = tls_broker
+    reason, files = {
+        "nobody's": ("certificate required", TlsFiles(authority.ca)),
+        "a stranger's": ("unknown ca", replace(Authority(tmp_path / "x").certificate("box-1"), ca=authority.ca)),
+        "expired": ("certificate expired", authority.certificate("box-1", begins_h=-2, ends_h=-1)),
+    }[whose]
+    with pytest.raises(LinkRefused, match=f"our certificate: .*{reason}"):
+        async with Connection.open(Options(Broker.from_url(f"mqtts://localhost:{broker.port}", files), "box-1")):
             pass
 
 
