@@ -16,6 +16,7 @@ from typing import Self
 from sqlite_utils import Database
 
 from sync.contract.records import Clock, Record
+from sync.edge import waiting
 from sync.edge.ballast import Ballast
 from sync.edge.clock import system_clock
 from sync.edge.ledger_file import (
@@ -24,8 +25,6 @@ from sync.edge.ledger_file import (
     is_ours,
     read_epoch,
     read_tail,
-    rows,
-    used_bytes,
     wall_ms,
 )
 from sync.edge.ledger_writer import LedgerWriter
@@ -38,30 +37,6 @@ log = logging.getLogger(__name__)
 _DAY_S = 86_400
 # The write-ahead log must fit into the ballast: on a full disk it goes into the file before it can be used anew.
 _WAL_PAGES = 50
-
-_WAITING = (
-    "SELECT epoch, seq, kind, body, appended_ms, chain FROM waiting WHERE alarm = ? AND seq > ? ORDER BY seq LIMIT ?"
-)
-_WAITING_NEWEST = (
-    "SELECT epoch, seq, kind, body, appended_ms, chain FROM waiting WHERE alarm = 0 ORDER BY seq DESC LIMIT ?"
-)
-_WAITING_EARLIER = (
-    "SELECT epoch, seq, kind, body, appended_ms, chain FROM earlier WHERE parked IS NULL"
-    " AND epoch = (SELECT min(epoch) FROM earlier WHERE parked IS NULL) ORDER BY seq LIMIT ?"
-)
-_NEWEST = "SELECT (SELECT epoch FROM ledger), seq, kind, body, appended_ms, chain FROM record ORDER BY seq DESC LIMIT ?"
-_FORGET_EARLIER = "DELETE FROM earlier WHERE epoch = ? AND seq BETWEEN ? AND ?"
-_PARK = "UPDATE record SET parked = ? WHERE seq = ? AND acknowledged_ms IS NULL"
-_OWE_AGAIN = "UPDATE record SET acknowledged_ms = NULL WHERE seq BETWEEN ? AND ? AND acknowledged_ms IS NOT NULL"
-_PARK_EARLIER = "UPDATE earlier SET parked = ? WHERE seq = ? AND epoch = ?"
-_UNPARK = (
-    "UPDATE record SET parked = NULL WHERE parked IS NOT NULL",
-    "UPDATE earlier SET parked = NULL WHERE parked IS NOT NULL",
-)
-_OLDEST = (
-    "SELECT min(appended_ms) FROM record WHERE seq IN"
-    " ((SELECT min(seq) FROM waiting WHERE alarm = 0), (SELECT min(seq) FROM waiting WHERE alarm = 1))"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +104,8 @@ class Outbox:
             store = await _opened(stack, path, ballast, shared)
             await store.run(writer.begin)
             await store.run(lambda db: take_over(db, path, writer))
-            epoch, tail = await store.write(lambda db: (_begin(db), read_tail(db, box)))
+            await store.write(waiting.unpark)
+            epoch, tail = await store.run(lambda db: (read_epoch(db), read_tail(db, box)))
             yield cls(store, writer, epoch, tail.seq, retention_s)
 
     async def append(self, record: Record) -> int:
@@ -160,15 +136,15 @@ class Outbox:
 
     async def unacknowledged(self, alarms: bool, after_seq: int = 0, limit: int = 100) -> list[Row]:
         """Rows that wait, alarms or all others, in order from `after_seq` (exclusive)."""
-        return await self._store.run(lambda db: rows(db, _WAITING, alarms, after_seq, limit))
+        return await self._store.run(lambda db: waiting.in_order(db, alarms, after_seq, limit))
 
     async def newest_unacknowledged(self, limit: int) -> list[Row]:
         """The newest rows that wait, without alarms, in order."""
-        return (await self._store.run(lambda db: rows(db, _WAITING_NEWEST, limit)))[::-1]
+        return await self._store.run(lambda db: waiting.newest(db, limit))
 
     async def earlier_unacknowledged(self, limit: int) -> list[Row]:
         """Rows of one earlier epoch that wait, in order."""
-        return await self._store.run(lambda db: rows(db, _WAITING_EARLIER, limit))
+        return await self._store.run(lambda db: waiting.of_earlier_epochs(db, limit))
 
     async def acknowledge(self, epoch: str, ranges: Iterable[tuple[int, int]], heads: Sequence[str | None] = ()) -> int:
         """Mark inclusive `ranges` of `epoch` as committed at the platform; returns how many rows that freed.
@@ -179,7 +155,7 @@ class Outbox:
         if epoch == self.epoch:
             freed = await self._store.run(lambda db: self._acknowledge(db, wanted, heads))
         else:
-            freed = await self._store.write(lambda db: _forget_earlier(db, epoch, wanted))
+            freed = await self._store.write(lambda db: waiting.forget_earlier(db, epoch, wanted))
         self._changed()
         return freed
 
@@ -188,25 +164,25 @@ class Outbox:
         if epoch != self.epoch:
             return 0
         wanted = tuple(ranges)
-        count = await self._store.write(lambda db: sum(db.conn.execute(_OWE_AGAIN, each).rowcount for each in wanted))
+        count = await self._store.write(lambda db: waiting.owe_again(db, wanted))
         self._changed()
         return count
 
     async def park(self, epoch: str, seq: int, reason: str) -> None:
         """Set a row aside that nobody will take, with the reason; it is kept and counted."""
         if epoch == self.epoch:
-            await self._store.write(lambda db: db.conn.execute(_PARK, (reason[:200], seq)))
+            await self._store.write(lambda db: waiting.park(db, seq, reason[:200]))
         else:
-            await self._store.write(lambda db: db.conn.execute(_PARK_EARLIER, (reason[:200], seq, epoch)))
+            await self._store.write(lambda db: waiting.park_earlier(db, epoch, seq, reason[:200]))
         self._changed()
 
     async def recent(self, limit: int) -> list[Row]:
         """The newest rows, acknowledged or not, newest first."""
-        return await self._store.run(lambda db: rows(db, _NEWEST, limit))
+        return await self._store.run(lambda db: waiting.recent(db, limit))
 
     async def status(self) -> OutboxStatus:
         """Counts as of now."""
-        count = await self._store.run(_count)
+        count = await self._store.run(waiting.count)
         return OutboxStatus(
             epoch=self.epoch,
             last_seq=self.last_seq,
@@ -263,37 +239,4 @@ async def _opened(
             raise
     return await stack.enter_async_context(
         SqliteThread.opened(path, LEDGER_MIGRATIONS, wal_pages=_WAL_PAGES, shared=shared)
-    )
-
-
-def _begin(db: Database) -> str:
-    for unpark in _UNPARK:
-        db.conn.execute(unpark)
-    return read_epoch(db)
-
-
-def _forget_earlier(db: Database, epoch: str, ranges: tuple[tuple[int, int], ...]) -> int:
-    return sum(db.conn.execute(_FORGET_EARLIER, (epoch, first, last)).rowcount for first, last in ranges)
-
-
-@dataclass(frozen=True, slots=True)
-class _Count:
-    own: int
-    earlier: int
-    parked: int
-    oldest_ms: int
-    used_bytes: int
-
-
-def _count(db: Database) -> _Count:
-    def number(select: str) -> int:
-        return int(db.conn.execute(select).fetchone()[0] or 0)
-
-    return _Count(
-        own=number("SELECT count(*) FROM waiting"),
-        earlier=number("SELECT count(*) FROM earlier WHERE parked IS NULL"),
-        parked=number("SELECT count(*) FROM record WHERE parked IS NOT NULL")
-        + number("SELECT count(*) FROM earlier WHERE parked IS NOT NULL"),
-        oldest_ms=number(_OLDEST),
-        used_bytes=used_bytes(db),
     )
