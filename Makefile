@@ -30,7 +30,7 @@ types: ## static types
 unit: ## tests with coverage
 	$(BIN)/pytest -q --cov --cov-report=term:skip-covered
 
-faults: system-test $(VENV)/.dev ## the fault suite in its long form, hours
+faults: system-test $(VENV)/.dev ## the fault suite in its long form, an hour or two
 	FAULT_ROUNDS=100 DIRECTORY_HISTORIES=10000 $(BIN)/pytest -q --timeout 14400 tests/faults tests/sync/test_directory.py
 
 wheel: $(VENV)/.dev ## the package, in dist/

@@ -130,9 +130,9 @@ def read_tail(db: Database, box: str) -> Tail:
 
 
 def is_ours(db: Database, seq: int, chain: bytes) -> bool:
-    """Whether record `seq` has this hash, and with it all before it theirs; what is no longer there raises no doubt."""
+    """Whether record `seq` is here with this hash, and so all before it are the ones meant."""
     found = db.conn.execute("SELECT chain FROM record WHERE seq = ?", (seq,)).fetchone()
-    return found is None or found[0] in (None, chain)
+    return found is not None and found[0] in (None, chain)
 
 
 def insert(db: Database, tail: Tail, record: Record) -> Tail:

@@ -149,7 +149,7 @@ class Outbox:
     async def acknowledge(self, epoch: str, ranges: Iterable[tuple[int, int]], heads: Sequence[str | None] = ()) -> int:
         """Mark inclusive `ranges` of `epoch` as committed at the platform; returns how many rows that freed.
 
-        A range frees nothing whose last record has another hash here than in `heads`: it is a copied card's.
+        A range frees nothing whose last record is not here with the hash in `heads`: it is of a copied card.
         """
         wanted = tuple(ranges)
         if epoch == self.epoch:
@@ -212,7 +212,8 @@ class Outbox:
         named = zip_longest(ranges, heads[: len(ranges)])
         ours = [each for each, head in named if head is None or is_ours(db, each[1], bytes.fromhex(head))]
         if len(ours) < len(ranges):
-            log.warning("an acknowledgement of other records under our numbers: is this card a copy, or another one?")
+            # Of records that we gave up meanwhile, which costs a repeat; or of a copied card, which must free nothing.
+            log.warning("an acknowledgement that is not of our records frees none of them")
         return self._writer.acknowledge(db, ours, self._retention_s)
 
     def _commit(self, db: Database, batch: _Batch) -> None:

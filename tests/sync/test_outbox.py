@@ -80,7 +80,8 @@ async def test_an_acknowledgement_of_a_copied_card_frees_nothing(outbox: Outbox)
     assert await outbox.acknowledge(outbox.epoch, [(1, 2), (3, 4)], [foreign, foreign]) == 0
     assert await outbox.acknowledge(outbox.epoch, [(1, 2), (3, 4)], [rows[1].chain_hex, foreign]) == 2
     assert await outbox.acknowledge(outbox.epoch, [(3, 4)], [None]) == 2
-    assert await outbox.acknowledge(outbox.epoch, [(5, 9)], [foreign]) == 2  # nobody here knows number 9
+    assert await outbox.acknowledge(outbox.epoch, [(5, 9)], [foreign]) == 0  # the copy is ahead of us
+    assert await outbox.acknowledge(outbox.epoch, [(5, 6)], [rows[5].chain_hex]) == 2
 
 
 async def test_rows_past_their_retention_are_deleted(tmp_path: Path) -> None:
