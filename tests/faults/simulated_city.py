@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -37,7 +39,11 @@ _FAULTS = 14
 _RECORDS = 60  # of each box
 _HEALING_S = 3600.0
 _DAY_S = 86_400.0
+_EVER = 1 << 30  # no box comes to so many records
 _JUMPS_S = (-_DAY_S, _DAY_S, -BEGIN_S, 0.0)
+
+
+Rows = set[tuple[int, bytes]]
 
 
 class Unhealed(AssertionError):
@@ -62,6 +68,7 @@ class Box:
 
     name: str
     dice: Random
+    begin: int = 0  # number of its first person
     promised: dict[tuple[str, int], bytes] = field(default_factory=dict)
     appended: int = 0
 
@@ -80,6 +87,7 @@ class City:
         self._boxes_open: dict[str, tuple[Outbox, Directory]] = {}
         self._source: DirectorySource | None = None
         self._kills: list[tuple[int, Machine]] = []  # before which step
+        self._copy: Machine | None = None  # a second device with the card of the first box, until all is well again
         self._boxes = [Box(f"box-{number}", Random(seed + 10 + number)) for number in (1, 2)]
         lives = {box.name: self._life_of(box) for box in self._boxes} | {"platform": self._platform}
         self._machines = [Machine(name, live, folder / f"{name}.1", Process(name)) for name, live in lives.items()]
@@ -142,7 +150,7 @@ class City:
                 Directory.opened(machine.home / "directory.db", now_s=self._loop.time) as directory,
             ):
                 if running_process.get().alive:
-                    self._boxes_open[box.name] = outbox, directory
+                    self._boxes_open[machine.name] = outbox, directory
                 settings = LinkSettings(URL, "demo", box.name)
                 link = CityLink(settings, outbox, directory, versions={}, boot_id=f"boot {machine.lives}")
                 async with asyncio.TaskGroup() as group:
@@ -154,7 +162,8 @@ class City:
     async def _let_people_come(self, box: Box, outbox: Outbox) -> None:
         while box.appended < _RECORDS and self._troubled:
             await asyncio.sleep(box.dice.expovariate(_RECORDS / _TROUBLED_S) * (box.dice.random() < 0.7))
-            records = mixed(box.dice.choice((1, 1, 1, 2, 30 if box.appended == 0 else 3)), box.appended)
+            count = box.dice.choice((1, 1, 1, 2, 30 if box.appended == 0 else 3))
+            records = mixed(count, box.begin + box.appended)
             box.appended += len(records)
             numbers = await outbox.append_all(records)
             if not running_process.get().alive:
@@ -190,10 +199,13 @@ class City:
         self._say(f"{trouble}")
         blows = [self._cut, self._kill_soon, self._kill_soon, self._take_broker_away, self._jump]
         chosen = dice.sample(blows, dice.randint(1, len(blows)))
+        copied = dice.random() < 0.25
         for _ in range(_FAULTS):
             await asyncio.sleep(dice.expovariate(_FAULTS / _TROUBLED_S))
             self._raise_failure()
             dice.choice(chosen)()
+            if copied and self._copy is None and dice.random() < 0.3:
+                self._copy_card()
 
     def _cut(self) -> None:
         if connections := self._broker.connections():
@@ -211,6 +223,16 @@ class City:
         self._broker.go(wiped=wiped)
         self._loop.call_later(self._dice.expovariate(1 / 10), self._broker.come)
 
+    def _copy_card(self) -> None:
+        """A second device begins with what the first one's card holds, under its name."""
+        original = self._machines[0]
+        self._say(f"the card of {original.name} is copied")
+        home = original.home.with_name("copy.1")
+        shutil.copytree(original.home, home, ignore=shutil.ignore_patterns("*-shm"))
+        live = self._life_of(Box(original.name, Random(self._dice.random()), begin=1000))
+        self._copy = Machine("copy", live, home, Process("copy"))
+        self._start(self._copy)
+
     def _jump(self) -> None:
         machine = self._dice.choice(self._machines)
         machine.process.wall_offset_s = self._dice.choice(_JUMPS_S)
@@ -221,6 +243,9 @@ class City:
         self._troubled = False
         self._broker.calm()
         self._broker.come()
+        if self._copy is not None:
+            self._copy.process.die()
+            self._boxes_open.pop(self._copy.name, None)
         for machine in self._machines:
             machine.process.wall_offset_s = 0.0
 
@@ -251,24 +276,42 @@ class City:
     async def _check(self) -> None:
         """Every record of every box is at the platform once, whole and in order, and no box waits for anything."""
         homes = {machine.name: machine.home for machine in self._machines}
-        async with open_store(str(homes["platform"] / "records.db"), reading=True) as store:
+        records = homes["platform"] / "records.db"
+        async with open_store(str(records), reading=True) as store:
             for box in self._boxes:
-                await self._check_box(box, homes[box.name], store)
+                await self._check_box(box, homes[box.name], store, rivals_in(records))
             totals = await store.totals("", 0)
             assert totals.duplicates == 0
             self._say(f"{sum(totals.kinds.values())} records, {totals.redelivered} repeats ignored")
 
-    async def _check_box(self, box: Box, home: Path, store: RecordStore) -> None:
+    async def _check_box(self, box: Box, home: Path, store: RecordStore, rivals: Rows) -> None:
         async with Outbox.opened(home / "ledger.db", box=box.name, budget_bytes=BUDGET_BYTES) as outbox:
             status = await outbox.status()
         assert (status.unacknowledged, status.parked, status.set_aside) == (0, 0, None), status
-        stored = await store.kept(box.name, status.epoch, 1, status.last_seq + 1)
+        stored = await store.kept(box.name, status.epoch, 1, _EVER)
+        if self._copy is not None and box is self._boxes[0]:
+            anywhere = rivals | {(each.seq, each.body) for each in stored}
+            assert {(seq, body) for (_, seq), body in box.promised.items()} <= anywhere
+            assert acknowledged_in(self._copy.home / "ledger.db") <= anywhere
+            return
         assert [each.seq for each in stored] == list(range(1, status.last_seq + 1))
         bodies = {(status.epoch, each.seq): each.body for each in stored}
         assert box.promised.items() <= bodies.items()
         proof = await verify(store, box.name, None)
         assert proof.state in (State.COMPLETE, None), proof
         self._say(f"{box.name}: {len(box.promised)} promised, {status.last_seq} stored")
+
+
+def rivals_in(records: Path) -> Rows:
+    """Numbers and bodies that the platform keeps apart, of all boxes."""
+    with closing(sqlite3.connect(records)) as database:
+        return set(database.execute("SELECT seq, body FROM rival").fetchall())
+
+
+def acknowledged_in(ledger: Path) -> Rows:
+    """Numbers and bodies that a box believes to be at the platform."""
+    with closing(sqlite3.connect(ledger)) as database:
+        return set(database.execute("SELECT seq, body FROM record WHERE acknowledged_ms IS NOT NULL").fetchall())
 
 
 def play(seed: int) -> list[str]:
