@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sync.connection import Connection
 from sync.contract.envelope import AnyMessage, Event
+from sync.contract.lanes import LANES
 from sync.contract.messages import (
     Ack,
     Answer,
@@ -23,6 +24,7 @@ from sync.contract.topics import Lane, Topic
 from sync.edge.home import Home
 from sync.edge.pump import Pump, PumpSettings
 from sync.errors import BadMessage, LinkError, LinkLost, LinkRefused, NameContested, PublishRefused
+from sync.packets import Subscription
 from sync.post import ask, event_in, post, topic_of
 
 log = logging.getLogger(__name__)
@@ -155,6 +157,11 @@ class Session:
 
     async def _take_page(self, page: DirectoryPage) -> None:
         self._page_s = time.monotonic()
+        if not self._says_online:
+            # Whoever sends pages is there: its farewell came after its next birth, which the broker keeps.
+            await self._connection.subscribe(
+                Subscription(str(self._home.topic(Lane.PLATFORM)), LANES[Lane.PLATFORM].qos)
+            )
         if not await self._home.directory.take(page):
             self._ask_directory.set()
 
