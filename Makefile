@@ -34,7 +34,7 @@ unit: ## tests with coverage
 fuzz: $(VENV)/.dev ## a million damaged inputs for every parser of the drivers, a quarter of an hour
 	$(BIN)/python -m bench.parsers --inputs 1000000
 
-faults: system-test $(VENV)/.dev ## the fault suite in its long form, hours
+faults: system-test $(VENV)/.dev ## the fault suite in its long form, an hour or two
 	FAULT_ROUNDS=100 DIRECTORY_HISTORIES=10000 $(BIN)/pytest -q --timeout 14400 tests/faults tests/sync/test_directory.py
 
 wheel: $(VENV)/.dev ## the package, in dist/

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sync.connection import Connection
 from sync.errors import LinkError, NameContested, StoreFailed, SyncError
@@ -39,7 +40,7 @@ class Retry:
 async def stay_connected(
     name: str,
     options: Callable[[], Options],
-    serve: Callable[[Connection], Awaitable[None]],
+    serve: Callable[[Connection], Coroutine[Any, Any, None]],
     retry: Retry,
     on_lost: Callable[[SyncError], None] = lambda _: None,
     spread_s: Callable[[], float] = lambda: 1.0,
@@ -58,7 +59,7 @@ async def stay_connected(
                 if lost:
                     log.info("%s: connected again", name)
                     lost = False
-                await serve(connection)
+                await _apart(serve(connection))
         except* (LinkError, StoreFailed) as group:
             why = _first(group)
             contested = isinstance(why, NameContested)
@@ -70,6 +71,21 @@ async def stay_connected(
             tries = 0
         await rest(retry.contested_pause_s() if contested else retry.pause_s(tries, spread_s()))
         tries += 1
+
+
+async def _apart(work: Coroutine[Any, Any, None]) -> None:
+    """Await `work` in a task of its own: a task group forgets that it was cancelled when one of its tasks fails then.
+
+    So it is up to Python 3.12, and we would connect again for somebody who has told us to end.
+    """
+    task = asyncio.create_task(work, name="connection")
+    try:
+        await asyncio.wait((task,))
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+    task.result()
 
 
 def _first(group: BaseExceptionGroup[SyncError]) -> SyncError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, ClassVar
@@ -39,6 +38,8 @@ class Ack(msgspec.Struct, frozen=True):
 
     `backlog_per_s` is the pace from now on, in records of backlog a second; None leaves it as it is. `missing` are
     numbers the platform does not have though later ones came: the box owes them again, acknowledged before or not.
+    `heads` are the hashes of the last records of `ranges`, as far as these had any: with a copied card two boxes write
+    under one name, and what was committed is only the record that has this hash. Platforms before 0.3 say none.
     """
 
     TYPE: ClassVar[str] = "sentinel.ack"
@@ -48,17 +49,7 @@ class Ack(msgspec.Struct, frozen=True):
     refused: tuple[Refusal, ...] = ()
     backlog_per_s: Pace | None = None
     missing: tuple[tuple[Seq, Seq], ...] = ()
-
-
-def to_ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Inclusive ranges that cover exactly `numbers`, in order."""
-    ranges: list[tuple[int, int]] = []
-    for number in sorted(set(numbers)):
-        if ranges and ranges[-1][1] == number - 1:
-            ranges[-1] = (ranges[-1][0], number)
-        else:
-            ranges.append((number, number))
-    return tuple(ranges)
+    heads: tuple[ChainHash | None, ...] = ()
 
 
 class Entry(msgspec.Struct, frozen=True):

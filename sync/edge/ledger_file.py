@@ -173,6 +173,12 @@ def read_tail(db: Database, box: str) -> Tail:
     return Tail(epoch, seq, found[0] if found and found[0] else first_hash(box, epoch))
 
 
+def is_ours(db: Database, seq: int, chain: bytes) -> bool:
+    """Whether record `seq` is here with this hash, and so all before it are the ones meant."""
+    found = db.conn.execute("SELECT chain FROM record WHERE seq = ?", (seq,)).fetchone()
+    return found is not None and found[0] in (None, chain)
+
+
 def insert(db: Database, seal: RowSeal, tail: Tail, record: Record) -> Tail:
     """Add `record` behind `tail` in the caller's transaction; returns the new tail. Its hash is of the open body."""
     seq, body = tail.seq + 1, encode_record(record)

@@ -10,9 +10,9 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from sync.contract.records import PassageDecided
+from sync.edge import waiting
 from sync.edge.at_rest import Sealer
 from sync.edge.ledger_file import Row, RowSeal, rows, wall_ms
-from sync.edge.outbox import count_rows
 from sync.errors import BadMessage, SealBroken, StoreFailed
 from sync.sqlite_thread import SqliteThread
 
@@ -36,7 +36,7 @@ class Waiting:
 async def read_waiting(path: Path) -> Waiting:
     """What of the ledger at `path` waits for the platform. Raises StoreFailed."""
     async with SqliteThread.reading(path) as ledger:
-        found = await ledger.run(count_rows)
+        found = await ledger.run(waiting.count)
     oldest_age_s = max(0.0, (wall_ms() - found.oldest_ms) / 1000) if found.own else 0.0
     return Waiting(found.own + found.earlier, found.parked, oldest_age_s, found.used_bytes)
 

@@ -15,10 +15,11 @@ from sync.contract.messages import Answer, BoxState
 from sync.contract.topics import Lane, check_name
 from sync.edge.box_identity import Validity
 from sync.edge.directory import Directory
+from sync.edge.home import Home
 from sync.edge.orders import Orders
 from sync.edge.outbox import Outbox
 from sync.edge.pump import PumpSettings
-from sync.edge.session import Home, Session
+from sync.edge.session import Session
 from sync.errors import LinkLost, SyncError, UnsafeLink
 from sync.packets import Options
 from sync.post import will

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Self
 
 from sqlite_utils import Database
 
 from sync.contract.records import Clock, Record
+from sync.edge import waiting
 from sync.edge.at_rest import Sealer
 from sync.edge.ballast import Ballast
 from sync.edge.clock import system_clock
@@ -22,10 +24,9 @@ from sync.edge.ledger_file import (
     LEDGER_MIGRATIONS,
     Row,
     RowSeal,
+    is_ours,
     read_epoch,
     read_tail,
-    rows,
-    used_bytes,
     wall_ms,
 )
 from sync.edge.ledger_writer import LedgerWriter, empty_the_log
@@ -38,30 +39,6 @@ log = logging.getLogger(__name__)
 
 # The write-ahead log must fit into the ballast: on a full disk it goes into the file before it can be used anew.
 _WAL_PAGES = 50
-
-_WAITING = (
-    "SELECT epoch, seq, kind, body, appended_ms, chain FROM waiting WHERE alarm = ? AND seq > ? ORDER BY seq LIMIT ?"
-)
-_WAITING_NEWEST = (
-    "SELECT epoch, seq, kind, body, appended_ms, chain FROM waiting WHERE alarm = 0 ORDER BY seq DESC LIMIT ?"
-)
-_WAITING_EARLIER = (
-    "SELECT epoch, seq, kind, body, appended_ms, chain FROM earlier WHERE parked IS NULL"
-    " AND epoch = (SELECT min(epoch) FROM earlier WHERE parked IS NULL) ORDER BY seq LIMIT ?"
-)
-_NEWEST = "SELECT (SELECT epoch FROM ledger), seq, kind, body, appended_ms, chain FROM record ORDER BY seq DESC LIMIT ?"
-_FORGET_EARLIER = "DELETE FROM earlier WHERE epoch = ? AND seq BETWEEN ? AND ?"
-_PARK = "UPDATE record SET parked = ? WHERE seq = ? AND acknowledged_ms IS NULL"
-_OWE_AGAIN = "UPDATE record SET acknowledged_ms = NULL WHERE seq BETWEEN ? AND ? AND acknowledged_ms IS NOT NULL"
-_PARK_EARLIER = "UPDATE earlier SET parked = ? WHERE seq = ? AND epoch = ?"
-_UNPARK = (
-    "UPDATE record SET parked = NULL WHERE parked IS NOT NULL",
-    "UPDATE earlier SET parked = NULL WHERE parked IS NOT NULL",
-)
-_OLDEST = (
-    "SELECT min(appended_ms) FROM record WHERE seq IN"
-    " ((SELECT min(seq) FROM waiting WHERE alarm = 0), (SELECT min(seq) FROM waiting WHERE alarm = 1))"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +109,8 @@ class Outbox:
             writer = LedgerWriter(seal, budget_bytes, clock, ballast)
             await store.run(writer.begin)
             await store.run(lambda db: take_over(db, path, writer, sealer))
-            epoch, tail = await store.write(lambda db: (_begin(db), read_tail(db, box)))
+            await store.write(waiting.unpark)
+            epoch, tail = await store.run(lambda db: (read_epoch(db), read_tail(db, box)))
             yield cls(path, store, writer, epoch, tail.seq)
 
     async def append(self, record: Record) -> int:
@@ -163,23 +141,28 @@ class Outbox:
 
     async def unacknowledged(self, alarms: bool, after_seq: int = 0, limit: int = 100) -> list[Row]:
         """Rows that wait, alarms or all others, in order from `after_seq` (exclusive)."""
-        return await self._store.run(lambda db: self._readable(db, _WAITING, alarms, after_seq, limit))
+        return await self._store.run(
+            lambda db: self._readable(db, lambda: waiting.in_order(db, alarms, after_seq, limit))
+        )
 
     async def newest_unacknowledged(self, limit: int) -> list[Row]:
         """The newest rows that wait, without alarms, in order."""
-        return (await self._store.run(lambda db: self._readable(db, _WAITING_NEWEST, limit)))[::-1]
+        return await self._store.run(lambda db: self._readable(db, lambda: waiting.newest(db, limit)))
 
     async def earlier_unacknowledged(self, limit: int) -> list[Row]:
         """Rows of one earlier epoch that wait, in order."""
-        return await self._store.run(lambda db: self._readable(db, _WAITING_EARLIER, limit))
+        return await self._store.run(lambda db: self._readable(db, lambda: waiting.of_earlier_epochs(db, limit)))
 
-    async def acknowledge(self, epoch: str, ranges: Iterable[tuple[int, int]]) -> int:
-        """Mark inclusive `ranges` of `epoch` as committed at the platform; returns how many rows that freed."""
+    async def acknowledge(self, epoch: str, ranges: Iterable[tuple[int, int]], heads: Sequence[str | None] = ()) -> int:
+        """Mark inclusive `ranges` of `epoch` as committed at the platform; returns how many rows that freed.
+
+        A range frees nothing whose last record is not here with the hash in `heads`: it is of a copied card.
+        """
         wanted = tuple(ranges)
         if epoch == self.epoch:
-            freed = await self._store.run(lambda db: self._writer.acknowledge(db, wanted))
+            freed = await self._store.run(lambda db: self._acknowledge(db, wanted, heads))
         else:
-            freed = await self._store.write(lambda db: _forget_earlier(db, epoch, wanted))
+            freed = await self._store.write(lambda db: waiting.forget_earlier(db, epoch, wanted))
         self._changed()
         return freed
 
@@ -205,7 +188,7 @@ class Outbox:
         if epoch != self.epoch:
             return 0
         wanted = tuple(ranges)
-        count = await self._store.write(lambda db: sum(db.conn.execute(_OWE_AGAIN, each).rowcount for each in wanted))
+        count = await self._store.write(lambda db: waiting.owe_again(db, wanted))
         self._changed()
         return count
 
@@ -216,11 +199,11 @@ class Outbox:
 
     async def recent(self, limit: int) -> list[Row]:
         """The newest rows that can be read, acknowledged or not, newest first."""
-        return await self._store.run(lambda db: self._opened_rows(rows(db, _NEWEST, limit))[0])
+        return await self._store.run(lambda db: self._opened_rows(waiting.recent(db, limit))[0])
 
     async def status(self) -> OutboxStatus:
         """Counts as of now."""
-        count = await self._store.run(count_rows)
+        count = await self._store.run(waiting.count)
         return OutboxStatus(
             epoch=self.epoch,
             last_seq=self.last_seq,
@@ -246,9 +229,9 @@ class Outbox:
         finally:
             self._watchers.discard(changed)
 
-    def _readable(self, db: Database, select: str, *parameters: object) -> list[Row]:
-        """Rows that wait; those that cannot be read any more are parked, and the next take their place."""
-        while found := rows(db, select, *parameters):
+    def _readable(self, db: Database, find: Callable[[], list[Row]]) -> list[Row]:
+        """The rows that `find` gives; those that cannot be read any more are parked, and the next take their place."""
+        while found := find():
             whole, broken = self._opened_rows(found)
             with db.atomic():
                 for row in broken:
@@ -269,13 +252,21 @@ class Outbox:
 
     def _park(self, db: Database, epoch: str, seq: int, reason: str) -> None:
         if epoch == self.epoch:
-            db.conn.execute(_PARK, (reason[:200], seq))
+            waiting.park(db, seq, reason[:200])
         else:
-            db.conn.execute(_PARK_EARLIER, (reason[:200], seq, epoch))
+            waiting.park_earlier(db, epoch, seq, reason[:200])
 
     def _changed(self) -> None:
         for watcher in self._watchers:
             watcher.set()
+
+    def _acknowledge(self, db: Database, ranges: Sequence[tuple[int, int]], heads: Sequence[str | None]) -> int:
+        named = zip_longest(ranges, heads[: len(ranges)])
+        ours = [each for each, head in named if head is None or is_ours(db, each[1], bytes.fromhex(head))]
+        if len(ours) < len(ranges):
+            # Of records that we gave up meanwhile, which costs a repeat; or of a copied card, which must free nothing.
+            log.warning("an acknowledgement that is not of our records frees none of them")
+        return self._writer.acknowledge(db, ours)
 
     def _commit(self, db: Database, batch: _Batch) -> None:
         if batch.numbers or batch.failed is not None or not batch.records:
@@ -301,41 +292,4 @@ async def _opened(
             raise
     return await stack.enter_async_context(
         SqliteThread.opened(path, LEDGER_MIGRATIONS, wal_pages=_WAL_PAGES, shared=shared)
-    )
-
-
-def _begin(db: Database) -> str:
-    for unpark in _UNPARK:
-        db.conn.execute(unpark)
-    return read_epoch(db)
-
-
-def _forget_earlier(db: Database, epoch: str, ranges: tuple[tuple[int, int], ...]) -> int:
-    return sum(db.conn.execute(_FORGET_EARLIER, (epoch, first, last)).rowcount for first, last in ranges)
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What the ledger holds; `own` and `earlier` wait, `oldest_ms` is the wall time of the oldest that does."""
-
-    own: int
-    earlier: int
-    parked: int
-    oldest_ms: int
-    used_bytes: int
-
-
-def count_rows(db: Database) -> Counts:
-    """The counts as of now."""
-
-    def number(select: str) -> int:
-        return int(db.conn.execute(select).fetchone()[0] or 0)
-
-    return Counts(
-        own=number("SELECT count(*) FROM waiting"),
-        earlier=number("SELECT count(*) FROM earlier WHERE parked IS NULL"),
-        parked=number("SELECT count(*) FROM record WHERE parked IS NOT NULL")
-        + number("SELECT count(*) FROM earlier WHERE parked IS NOT NULL"),
-        oldest_ms=number(_OLDEST),
-        used_bytes=used_bytes(db),
     )

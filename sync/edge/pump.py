@@ -17,6 +17,7 @@ from sync.contract.records import RecordId
 from sync.contract.topics import Lane, Topic, source_of
 from sync.edge.ledger_file import Row, wall_ms
 from sync.edge.outbox import Outbox
+from sync.edge.pace import Pace
 from sync.errors import LinkLost, PublishRefused
 from sync.post import post
 from sync.waiting import happened
@@ -35,33 +36,6 @@ class PumpSettings:
     lost_s: float = 90.0  # and now the connection is given up
 
 
-class _Pace:
-    """When the next message of backlog may go, at the pace the platform asks for."""
-
-    def __init__(self) -> None:
-        self._per_s: float | None = None
-        self._ahead = 0.0  # records sent before their time
-        self._settled_s = 0.0
-
-    def set(self, per_s: float | None) -> None:
-        """Go at `per_s` records a second from now on; None is without limit. What was sent counts on."""
-        self._settle()
-        self._per_s = per_s
-
-    def spend(self, records: int) -> None:
-        self._settle()
-        self._ahead += records
-
-    def wait_s(self) -> float:
-        self._settle()
-        return 0.0 if self._per_s is None else self._ahead / self._per_s
-
-    def _settle(self) -> None:
-        now_s = time.monotonic()
-        due = (now_s - self._settled_s) * self._per_s if self._per_s is not None else self._ahead
-        self._ahead, self._settled_s = max(0.0, self._ahead - due), now_s
-
-
 class Pump:
     """Serves one connection. The outbox alone remembers what is owed; here is only what was lately sent.
 
@@ -77,7 +51,7 @@ class Pump:
         self._settings = settings
         self._sent: dict[tuple[str, int], float] = {}  # epoch and number -> monotonic second of the last publish
         self._read_to = 0  # backlog up to this number was read and sent
-        self._pace = _Pace()
+        self._pace = Pace()
         self._owed_since_s: float | None = None  # since when an acknowledgement is missing, monotonic
         self._live_after = 0  # passages up to this number are backlog
         self._platform = asyncio.Event()
@@ -120,7 +94,7 @@ class Pump:
 
     async def acknowledged(self, ack: Ack) -> None:
         """Let the outbox forget what the platform committed, and park what it will never take."""
-        await self._outbox.acknowledge(ack.epoch, ack.ranges)
+        await self._outbox.acknowledge(ack.epoch, ack.ranges, ack.heads)
         for refusal in ack.refused:
             await self._outbox.park(ack.epoch, refusal.seq, f"platform: {refusal.reason}")
         if ack.missing:

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from sync.connection import Connection
@@ -17,18 +15,13 @@ from sync.contract.messages import (
     Ack,
     Answer,
     BoxState,
-    DirectoryHealth,
     DirectoryPage,
-    HealthReport,
-    OutboxHealth,
     PlatformState,
     Query,
 )
 from sync.contract.signed import Signed
-from sync.contract.topics import DISTRICT_LANES, Lane, Topic, every_command, source_of
-from sync.edge.directory import NEVER_S, Directory
-from sync.edge.orders import Orders
-from sync.edge.outbox import Outbox
+from sync.contract.topics import Lane, Topic
+from sync.edge.home import Home
 from sync.edge.pump import Pump, PumpSettings
 from sync.errors import BadMessage, LinkError, LinkLost, LinkRefused, NameContested, PublishRefused
 from sync.packets import Subscription
@@ -40,55 +33,6 @@ log = logging.getLogger(__name__)
 # The platform confirms the directory every 25 s; after this long without a page it is asked again.
 _DIRECTORY_QUIET_S = 45.0
 _FAREWELL_S = 1.0
-_HEARD = (Lane.ACK, Lane.ANSWER, Lane.DIRECTORY, Lane.PLATFORM, Lane.STATE)
-_ORDERS = (Lane.REVOCATION, Lane.DESIRED, Lane.BROADCAST)  # and the commands, whose topics end in their names
-_BOTH_WAYS = (Lane.DIRECTORY, Lane.STATE)  # we speak and hear there, but do not hear ourselves
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """What a session serves: the box's name, its stores, and how its parts are."""
-
-    district: str
-    box: str
-    outbox: Outbox
-    directory: Directory
-    orders: Orders | None  # None: no key to check signatures with, so the signed lanes are not listened to
-    parts: Callable[[], Mapping[str, str]]
-    certificate_days: Callable[[], float | None]  # left of our certificate
-    started_s: float  # monotonic
-
-    def topic(self, lane: Lane) -> Topic:
-        """`lane` of this box or of its district."""
-        return Topic(self.district, lane, None if lane in DISTRICT_LANES else self.box)
-
-    def lanes(self) -> list[Subscription]:
-        """What this box listens to."""
-        orders = _ORDERS if self.orders is not None else ()
-        heard = [
-            Subscription(str(self.topic(lane)), LANES[lane].qos, no_local=lane in _BOTH_WAYS)
-            for lane in (*orders, *_HEARD)
-        ]
-        if orders:
-            heard.append(Subscription(every_command(self.district, self.box), LANES[Lane.COMMAND].qos))
-        return heard
-
-    def event(self, message: AnyMessage) -> Event:
-        return Event.of(message, source_of(self.district, self.box))
-
-    async def health(self) -> HealthReport:
-        """How the box is now."""
-        outbox = await self.outbox.status()
-        freshness, age_s = self.directory.freshness()
-        return HealthReport(
-            uptime_s=time.monotonic() - self.started_s,
-            outbox=OutboxHealth(
-                outbox.last_seq, outbox.unacknowledged, outbox.parked, outbox.oldest_age_s, outbox.used_bytes
-            ),
-            directory=DirectoryHealth(freshness, age_s if age_s < NEVER_S else None, self.directory.cursor),
-            parts={**self.parts(), "disk": "full" if outbox.disk_full else "ok"},
-            certificate_days=self.certificate_days(),
-        )
 
 
 class Session:
@@ -214,6 +158,11 @@ class Session:
 
     async def _take_page(self, page: DirectoryPage) -> None:
         self._page_s = time.monotonic()
+        if not self._says_online:
+            # Whoever sends pages is there: its farewell came after its next birth, which the broker keeps.
+            await self._connection.subscribe(
+                Subscription(str(self._home.topic(Lane.PLATFORM)), LANES[Lane.PLATFORM].qos)
+            )
         if not await self._home.directory.take(page):
             self._ask_directory.set()
 

@@ -7,12 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from sync.contract.messages import Ack, Backlog, Refusal, to_ranges
+from sync.contract.messages import Ack, Backlog, Refusal
 from sync.contract.records import RecordId
 from sync.contract.topics import Lane
 from sync.errors import BadMessage
 from sync.packets import Message
 from sync.platform.arrival import Absence, Arrival, storable
+from sync.platform.branches import runs
 from sync.post import box_of, event_in, topic_of
 
 log = logging.getLogger(__name__)
@@ -42,15 +43,24 @@ class Batch:
 
     def acks(self, pace_of: Callable[[str], float | None]) -> Iterator[tuple[str, Ack]]:
         """One acknowledgement for each box and epoch, with the pace for that box."""
-        committed: dict[tuple[str, str], list[int]] = defaultdict(list)
+        committed: dict[tuple[str, str], list[Arrival]] = defaultdict(list)
         refused: dict[tuple[str, str], list[Refusal]] = defaultdict(list)
         for arrival in self.arrivals:
-            committed[arrival.name.box, arrival.name.epoch].append(arrival.name.seq)
+            committed[arrival.name.box, arrival.name.epoch].append(arrival)
         for name, reason in self.refusals.items():
             refused[name.box, name.epoch].append(Refusal(name.seq, reason))
-        for box, epoch in committed.keys() | refused.keys():
-            ranges = to_ranges(committed[box, epoch])
-            yield box, Ack(epoch, ranges, tuple(refused[box, epoch]), backlog_per_s=pace_of(box))
+        for box, epoch in dict.fromkeys((*committed, *refused)):
+            found = runs(committed[box, epoch])
+            yield (
+                box,
+                Ack(
+                    epoch,
+                    ranges=tuple((run.first, run.last) for run in found),
+                    refused=tuple(refused[box, epoch]),
+                    backlog_per_s=pace_of(box),
+                    heads=tuple(run.head for run in found),
+                ),
+            )
 
     def _read(self, message: Message) -> None:
         topic, event, received = topic_of(message), event_in(message), datetime.now(UTC)

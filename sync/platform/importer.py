@@ -21,6 +21,7 @@ from sync.platform.source import DirectorySource
 _CHUNK = 1_000
 _NUMBER = re.compile("[0-9A-Z]{6,24}")
 _LIST_SEPARATOR = ";"
+_NUMBER_IN_NAME = re.compile("[0-9]{6}")
 _TIME = "a time with its offset, such as 2022-04-01T08:00:00+08:00"
 # What each field accepts. Reasons are made of these words alone: a value may be a person's number in the wrong column.
 _ACCEPTED = {
@@ -30,7 +31,7 @@ _ACCEPTED = {
     "sampled_at": _TIME,
     "reported_at": _TIME,
     "result": f"one of {', '.join(TestResult)}",
-    "lists": f"names, in CSV with {_LIST_SEPARATOR} between them",
+    "lists": f"names without long numbers, in CSV with {_LIST_SEPARATOR} between them",
 }
 _PLACE = re.compile(r"at `\$\.(\w+)")
 _ABSENT = re.compile(r"missing required field `(\w+)`")
@@ -57,6 +58,8 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("as_of", "sampled_at", "reported_at"):
             if (time := getattr(self, name)) is not None and time.tzinfo is None:
                 raise _Refused(_must(name))
+        if any(map(_NUMBER_IN_NAME.search, self.lists)):
+            raise _Refused(_must("lists"))
         return HealthStatus(
             person_key=person_key(community_key, self.number),
             colour=self.colour,
@@ -149,7 +152,7 @@ def _from_cells(cells: dict[str | None, Any]) -> _Line:
     given: dict[str | None, Any] = {name: cell.strip() for name, cell in cells.items() if cell and cell.strip()}
     if "lists" in given:
         given["lists"] = [name.strip() for name in given["lists"].split(_LIST_SEPARATOR) if name.strip()]
-    return msgspec.convert(given, _Line, strict=False)
+    return msgspec.convert(given, _Line)  # strictly: else a telephone number in a column of times becomes a time
 
 
 def _counted(lines: Iterable[bytes], progress: Progress) -> Iterator[bytes]:

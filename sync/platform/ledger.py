@@ -9,7 +9,7 @@ import msgspec
 
 from sync.contract.chain import first_hash, next_hash
 from sync.platform.gaps import common, without
-from sync.platform.store import Kept, RecordStore, Span
+from sync.platform.store import Fork, Kept, RecordStore, Span
 
 _CHUNK = 1_000
 _NAMED = 100  # places named in a report
@@ -21,6 +21,7 @@ class State(StrEnum):
     COMPLETE = "complete"  # every number is there and every hash fits
     UNPROVEN = "unproven"  # every number is there, some came without a hash
     INCOMPLETE = "incomplete"  # numbers are missing
+    FORKED = "forked"  # two devices wrote under this name; nobody can tell from the records which is the true box
     BROKEN = "broken"  # a hash does not fit: a record was altered, added or exchanged
 
 
@@ -49,6 +50,8 @@ class EpochProof(msgspec.Struct, frozen=True):
     vouched: bool
     head: str | None
     state: State
+    rivals: int = 0
+    rivals_from: int | None = None
 
     def lines(self) -> list[str]:
         """The proof for a person to read."""
@@ -59,6 +62,11 @@ class EpochProof(msgspec.Struct, frozen=True):
         lines += [
             f"    missing {_range(each.first, each.last)}: {each.reason or 'nobody said why'}" for each in self.missing
         ]
+        if self.rivals:
+            lines.append(
+                f"    {self.rivals} records of a second device, from number {self.rivals_from} on, are kept apart:"
+                " was the card of this box copied?"
+            )
         if self.without_hash:
             lines.append(f"    {self.without_hash} records came without a hash")
         if not self.vouched:
@@ -84,7 +92,8 @@ class Proof(msgspec.Struct, frozen=True):
 
 async def verify(store: RecordStore, box: str, day: str | None) -> Proof:
     """Read what `box` sent on `day`, or ever, and recompute its chain. Raises StoreFailed."""
-    proofs = [await _verify_epoch(store, box, span) for span in await store.spans(box, day)]
+    forks = {fork.epoch: fork for fork in await store.forks() if fork.box == box}
+    proofs = [await _verify_epoch(store, box, span, forks.get(span.epoch)) for span in await store.spans(box, day)]
     order = list(State)
     worst = max((proof.state for proof in proofs), key=order.index, default=None)
     return Proof(box, day, worst, proofs)
@@ -124,7 +133,7 @@ def _range(first: int, last: int) -> str:
     return str(first) if first == last else f"{first} to {last}"
 
 
-async def _verify_epoch(store: RecordStore, box: str, span: Span) -> EpochProof:
+async def _verify_epoch(store: RecordStore, box: str, span: Span, fork: Fork | None) -> EpochProof:
     walk = _Walk(box, span.epoch)
     if span.before is not None:
         [walk.last] = await store.kept(box, span.epoch, span.before, span.before)
@@ -148,13 +157,17 @@ async def _verify_epoch(store: RecordStore, box: str, span: Span) -> EpochProof:
         without_hash=walk.without_hash,
         vouched=vouched,
         head=head.chain.hex() if head and head.chain else None,
-        state=_state(walk, missing),
+        state=_state(walk, missing, fork),
+        rivals=fork.records if fork else 0,
+        rivals_from=fork.first if fork else None,
     )
 
 
-def _state(walk: _Walk, missing: list[Missing]) -> State:
+def _state(walk: _Walk, missing: list[Missing], fork: Fork | None) -> State:
     if walk.broken_at:
         return State.BROKEN
+    if fork is not None:
+        return State.FORKED
     if missing:
         return State.INCOMPLETE
     return State.UNPROVEN if walk.without_hash else State.COMPLETE

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from sync.contract.records import AlarmRaised, PassageClosed, PassageDecided
-from sync.platform.arrival import today
+from sync.platform.arrival import from_ms, today
 from sync.platform.fleet import BoxView, Fleet
 from sync.platform.store import RecordStore, Totals
 
@@ -57,8 +57,9 @@ class FleetPage:
         return application
 
     async def stats(self) -> dict[str, Any]:
-        """The figures of the page: totals, boxes, newest alarms. `duplicates` must be 0."""
+        """The figures of the page: totals, boxes, copied cards, newest alarms. `duplicates` must be 0."""
         totals = await self._store.totals(today(), _ALARMS_SHOWN)
+        forks = await self._store.forks()
         verdicts_today: Counter[str] = Counter()
         for verdicts in totals.verdicts_today.values():
             verdicts_today.update(verdicts)
@@ -71,7 +72,20 @@ class FleetPage:
             "redelivered": totals.redelivered,
             "verdicts_today": dict(verdicts_today),
             "verdicts": totals.reasons,
-            "boxes": [_box(self._fleet.view(name), totals) for name in sorted(self._fleet.names() | set(totals.boxes))],
+            "boxes": [
+                _box(self._fleet.view(name), totals, sum(fork.records for fork in forks if fork.box == name))
+                for name in sorted(self._fleet.names() | set(totals.boxes))
+            ],
+            "forks": [
+                {
+                    "box": fork.box,
+                    "epoch": fork.epoch,
+                    "first_seq": fork.first,
+                    "records": fork.records,
+                    "since": from_ms(fork.since_ms),
+                }
+                for fork in forks
+            ],
             "newest_alarms": [
                 {
                     "box": box,
@@ -97,7 +111,7 @@ async def _add_headers(_request: web.Request, response: web.StreamResponse) -> N
     response.headers.update(HEADERS)
 
 
-def _box(view: BoxView, totals: Totals) -> dict[str, Any]:
+def _box(view: BoxView, totals: Totals, rivals: int) -> dict[str, Any]:
     records, last_record = totals.boxes.get(view.box, (0, None))
     outbox = view.health.outbox if view.health else None
     return {
@@ -107,6 +121,7 @@ def _box(view: BoxView, totals: Totals) -> dict[str, Any]:
         "records": records,
         "verdicts_today": totals.verdicts_today.get(view.box, {}),
         "unacknowledged": outbox.unacknowledged if outbox else None,
+        "rivals": rivals,
         "parked": outbox.parked if outbox else None,
         "directory": view.health.directory.freshness if view.health else None,
         "certificate_days": view.health.certificate_days if view.health else None,

@@ -18,6 +18,14 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         " reason text NOT NULL, PRIMARY KEY (box, epoch, first_seq, last_seq))",
         "CREATE TABLE effect (id bytea PRIMARY KEY)",
     ),
+    "forks": (
+        "CREATE TABLE rival (box text, epoch text, seq bigint, mark bytea, kind text NOT NULL,"
+        " happened_ms bigint NOT NULL, received_ms bigint NOT NULL, body bytea NOT NULL, chain bytea,"
+        " PRIMARY KEY (box, epoch, seq, mark))",
+        "CREATE INDEX rival_alarm ON rival (happened_ms) WHERE kind = 'sentinel.alarm.raised'",
+        "CREATE TABLE fork (box text, epoch text, first_seq bigint NOT NULL, records bigint NOT NULL,"
+        " since_ms bigint NOT NULL, PRIMARY KEY (box, epoch))",
+    ),
 }
 LOCK_MIGRATIONS = "SELECT pg_advisory_xact_lock(hashtext('edge-platform migrations'))"
 NOTE_MIGRATIONS = "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY)"
@@ -32,6 +40,19 @@ def _from_arrays(table: str, *types: str) -> str:
 
 _RECORD = _from_arrays("record", "text", "text", "bigint", "text", "bigint", "bigint", "bytea", "bytea")
 RECORD = f"{_RECORD} ON CONFLICT DO NOTHING RETURNING box, epoch, seq"
+LOOK_UP = (
+    "SELECT box, epoch, seq, kind, chain, body FROM record"
+    " JOIN unnest($1::text[], $2::text[], $3::bigint[]) AS wanted (box, epoch, seq) USING (box, epoch, seq)"
+)
+_RIVAL = _from_arrays("rival", "text", "text", "bigint", "bytea", "text", "bigint", "bigint", "bytea", "bytea")
+RIVAL = (
+    f"WITH new AS ({_RIVAL} ON CONFLICT DO NOTHING RETURNING box, epoch, seq, received_ms)"  # noqa: S608
+    " INSERT INTO fork SELECT box, epoch, min(seq), count(*), min(received_ms) FROM new GROUP BY box, epoch"
+    " ON CONFLICT (box, epoch) DO UPDATE SET records = fork.records + excluded.records,"
+    " first_seq = least(fork.first_seq, excluded.first_seq)"
+)
+FORKED = "SELECT box, epoch FROM fork"
+FORKS = "SELECT box, epoch, first_seq, records, since_ms FROM fork ORDER BY since_ms DESC"
 EFFECT = f"{_from_arrays('effect', 'bytea')} ON CONFLICT DO NOTHING"
 ABSENCE = f"{_from_arrays('absence', 'text', 'text', 'bigint', 'bigint', 'bigint', 'text')} ON CONFLICT DO NOTHING"
 TALLY = (
@@ -51,7 +72,11 @@ SPAN = (
 
 TOTALS = "SELECT name, key, detail, count FROM tally WHERE name = ANY($1)"
 BOXES = "SELECT box, sum(records)::bigint, max(newest_ms) FROM stream GROUP BY box"
-ALARMS = "SELECT box, body FROM record WHERE kind = 'sentinel.alarm.raised' ORDER BY happened_ms DESC LIMIT $1"
+_ALARM = "WHERE kind = 'sentinel.alarm.raised' ORDER BY happened_ms DESC LIMIT $1"
+ALARMS = (
+    f"SELECT box, body FROM ((SELECT box, body, happened_ms FROM record {_ALARM})"  # noqa: S608
+    f" UNION ALL (SELECT box, body, happened_ms FROM rival {_ALARM})) AS alarms ORDER BY happened_ms DESC LIMIT $1"
+)
 OPEN_STREAMS = (
     "SELECT box, epoch, highest, settled, asked_ms FROM stream"
     " WHERE newest_ms >= $1 AND highest > settled AND asked_ms < $2 ORDER BY newest_ms DESC LIMIT 1000"

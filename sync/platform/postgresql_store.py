@@ -12,7 +12,8 @@ import asyncpg
 from sync.errors import StoreFailed
 from sync.platform import postgresql_schema as sql
 from sync.platform.arrival import Absence, Arrival
-from sync.platform.store import Kept, Span, Stream, Totals, read_totals
+from sync.platform.branches import Forked, Name, StreamKey, check_repeats, divide, name_of, rival_row, to_look_up
+from sync.platform.store import Fork, Kept, Span, Stream, Totals, read_totals
 from sync.platform.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, summarise, verdicts_of
 
 # InternalClientError: a connection that the server ended while it was being handed back.
@@ -48,13 +49,28 @@ class PostgresqlStore:
             pool.terminate()
 
     async def insert(self, arrivals: Sequence[Arrival], absences: Sequence[Absence] = ()) -> int:
-        # In the order of names: of two processes that bring the same records one waits, and none for ever.
-        batch = {(each.name.box, each.name.epoch, each.name.seq): each for each in arrivals}
-        rows = [_row(batch[name]) for name in sorted(batch)]
+        forked: set[StreamKey] = set()
+        while True:
+            try:
+                return await self._insert(arrivals, absences, forked)
+            except Forked as found:
+                forked |= found.streams
+
+    async def _insert(self, arrivals: Sequence[Arrival], absences: Sequence[Absence], forked: set[StreamKey]) -> int:
         async with self._transaction() as connection:
-            names = await connection.fetch(sql.RECORD, *_columns(rows, 8))
-            new = [batch[tuple(name)] for name in names]
-            await _count(connection, new, len(arrivals) - len(new))
+            forked = forked.union((row[0], row[1]) for row in await connection.fetch(sql.FORKED))
+            there = await _look_up(connection, to_look_up(arrivals, forked))
+            joining, rivals = divide(arrivals, forked, there)
+            # In the order of names: of two processes that bring the same records one waits, and none for ever.
+            batch = {name_of(each): each for each in reversed(joining)}
+            rows = [_row(batch[name]) for name in sorted(batch)]
+            names = {tuple(name) for name in await connection.fetch(sql.RECORD, *_columns(rows, 8))}
+            new = [batch[name] for name in names]
+            again = [each for each in joining if name_of(each) not in names or batch[name_of(each)] is not each]
+            check_repeats(again, await _look_up(connection, {name_of(each) for each in again}))
+            await _count(connection, new, len(arrivals) - len(new) - len(rivals))
+            if rivals:
+                await connection.execute(sql.RIVAL, *_columns([rival_row(each) for each in rivals], 9))
             await _note(connection, [*absences, *(each.absence for each in new if each.absence is not None)])
         return len(new)
 
@@ -82,6 +98,9 @@ class PostgresqlStore:
 
     async def spans(self, box: str, day: str | None) -> list[Span]:
         return [Span(*row) for row in await self._fetch(sql.SPANS, box, day)]
+
+    async def forks(self) -> list[Fork]:
+        return [Fork(*row) for row in await self._fetch(sql.FORKS)]
 
     async def kept(self, box: str, epoch: str, first: int, last: int) -> list[Kept]:
         return [Kept(*row) for row in await self._fetch(sql.KEPT, box, epoch, first, last)]
@@ -120,6 +139,13 @@ async def _count(connection: Any, new: Sequence[Arrival], redelivered: int) -> N
     await connection.execute(sql.STREAM, *_columns(summary.streams, 5))
     await connection.execute(sql.SPAN, *_columns(summary.spans, 6))
     await connection.execute(sql.TALLY, *_columns(summary.tally, 4))
+
+
+async def _look_up(connection: Any, names: set[Name]) -> dict[Name, Kept]:
+    if not names:
+        return {}
+    rows = await connection.fetch(sql.LOOK_UP, *_columns(sorted(names), 3))
+    return {(row[0], row[1], row[2]): Kept(row[2], row[3], row[4], row[5]) for row in rows}
 
 
 async def _note(connection: Any, absences: Sequence[Absence]) -> None:

@@ -99,15 +99,20 @@ class Platform:
             await self._import(source)
             fleet = Fleet()
             page = FleetPage(store, fleet)
-            intake = _intake(settings, self._broker, store)
-            publisher = DirectoryPublisher(source, settings.district)
-            desk = Desk(fleet, source, publisher, settings.district, intake.ready, settings.backlog_per_s)
             self.http_port = await stack.enter_async_context(page.served(settings.http_host, settings.http_port))
             self.ready.set()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(intake.run(), name="intake")
-                group.create_task(source.follow(), name="directory")
-                group.create_task(stay_connected("desk", self._desk_options, desk.serve, settings.retry), name="desk")
+            await self.talk(store, source, fleet)
+
+    async def talk(self, store: RecordStore, source: DirectorySource, fleet: Fleet) -> None:
+        """Everything that goes over the broker, until cancelled."""
+        settings = self._settings
+        intake = _intake(settings, self._broker, store)
+        publisher = DirectoryPublisher(source, settings.district)
+        desk = Desk(fleet, source, publisher, settings.district, intake.ready, settings.backlog_per_s)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(intake.run(), name="intake")
+            group.create_task(source.follow(), name="directory")
+            group.create_task(stay_connected("desk", self._desk_options, desk.serve, settings.retry), name="desk")
 
     async def _import(self, source: DirectorySource) -> None:
         if self._settings.directory is None:

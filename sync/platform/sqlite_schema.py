@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 
 from sqlite_utils import Database, Migrations
 
 from sync.contract.records import RecordId
 from sync.platform.arrival import Absence, Arrival, from_ms
+from sync.platform.branches import Name, StreamKey, check_repeats, divide, name_of, rival_row, to_look_up
+from sync.platform.store import Kept
 from sync.platform.summary import summarise
 
 RECORD_MIGRATIONS = Migrations("records")
 
 _INSERT = "INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_HOLD = "UPDATE fork SET records = records"
+_KEPT = "SELECT seq, kind, chain, body FROM record WHERE box = ? AND epoch = ? AND seq = ?"
+_RIVAL = "INSERT OR IGNORE INTO rival VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_FORK = (
+    "INSERT INTO fork VALUES (?, ?, ?, 1, ?) ON CONFLICT (box, epoch) DO UPDATE SET"
+    " records = records + 1, first_seq = min(first_seq, excluded.first_seq)"
+)
 _ABSENCE = "INSERT OR IGNORE INTO absence VALUES (?, ?, ?, ?, ?, ?)"
 _TALLY = (
     "INSERT INTO tally VALUES (?, ?, ?, ?) ON CONFLICT (name, key, detail) DO UPDATE SET count = count + excluded.count"
@@ -80,13 +89,46 @@ def summaries(db: Database) -> None:
     _count(db, _old_rows(db), redelivered)
 
 
-def add(db: Database, arrivals: Sequence[Arrival], absences: Sequence[Absence]) -> int:
-    """Put a batch in, within the caller's transaction; returns how many records were new."""
+@RECORD_MIGRATIONS()
+def forks(db: Database) -> None:
+    """Records of a second device under the name of a box, and where its numbers begin."""
+    db.conn.execute(
+        "CREATE TABLE rival (box TEXT, epoch TEXT, seq INTEGER, mark BLOB, kind TEXT NOT NULL,"
+        " happened_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL, body BLOB NOT NULL, chain BLOB,"
+        " PRIMARY KEY (box, epoch, seq, mark)) WITHOUT ROWID"
+    )
+    db.conn.execute("CREATE INDEX rival_alarm ON rival (happened_ms) WHERE kind = 'sentinel.alarm.raised'")
+    db.conn.execute(
+        "CREATE TABLE fork (box TEXT, epoch TEXT, first_seq INTEGER NOT NULL, records INTEGER NOT NULL,"
+        " since_ms INTEGER NOT NULL, PRIMARY KEY (box, epoch)) WITHOUT ROWID"
+    )
+
+
+def add(db: Database, arrivals: Sequence[Arrival], absences: Sequence[Absence], forked: set[StreamKey]) -> int:
+    """Put a batch in, within the caller's transaction; returns how many records were new.
+
+    `forked` are streams known to be so beyond those noted; raises Forked where that does not hold for all.
+    """
     # The transaction begins with a write: another process is waited for now, not stumbled over later.
-    new = [each for each in arrivals if db.conn.execute(_INSERT, _row(each)).rowcount]
-    _count(db, new, len(arrivals) - len(new))
+    db.conn.execute(_HOLD)
+    forked = forked.union(db.conn.execute("SELECT box, epoch FROM fork"))
+    joining, rivals = divide(arrivals, forked, _look_up(db, to_look_up(arrivals, forked)))
+    new: list[Arrival] = []
+    again: list[Arrival] = []
+    for each in joining:
+        (new if db.conn.execute(_INSERT, _row(each)).rowcount else again).append(each)
+    check_repeats(again, _look_up(db, map(name_of, again)))
+    _count(db, new, len(arrivals) - len(new) - len(rivals))
     db.conn.executemany(_ABSENCE, [astuple(absence) for absence in absences])
+    for each in rivals:
+        if db.conn.execute(_RIVAL, rival_row(each)).rowcount:
+            db.conn.execute(_FORK, (*name_of(each), each.received_ms))
     return len(new)
+
+
+def _look_up(db: Database, names: Iterable[Name]) -> dict[Name, Kept]:
+    found = ((name, db.conn.execute(_KEPT, name).fetchone()) for name in names)
+    return {name: Kept(*row) for name, row in found if row is not None}
 
 
 def _row(arrival: Arrival) -> tuple[str, str, int, str, int, int, bytes, bytes | None]:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from sqlite_utils import Database
 
 from sync.platform.arrival import Absence, Arrival
+from sync.platform.branches import Forked, StreamKey
 from sync.platform.sqlite_schema import RECORD_MIGRATIONS, add
-from sync.platform.store import Kept, Span, Stream, Totals, read_totals
+from sync.platform.store import Fork, Kept, Span, Stream, Totals, read_totals
 from sync.platform.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, verdicts_of
 from sync.sqlite_thread import SqliteThread
 
 _TALLY = "SELECT name, key, detail, count FROM tally WHERE name IN (?, ?, ?, ?, ?)"
 _BOXES = "SELECT box, sum(records), max(newest_ms) FROM stream GROUP BY box"
 # The kind is written out: only so does SQLite use the index of alarms.
-_ALARMS = "SELECT box, body FROM record WHERE kind = 'sentinel.alarm.raised' ORDER BY happened_ms DESC LIMIT ?"
+_NEWEST_ALARMS = (
+    "SELECT * FROM (SELECT box, body, happened_ms FROM {table} WHERE kind = 'sentinel.alarm.raised'"
+    " ORDER BY happened_ms DESC LIMIT ?1)"
+)
+_ALARMS = (
+    f"SELECT box, body FROM ({_NEWEST_ALARMS.format(table='record')}"  # noqa: S608 - tables of this file
+    f" UNION ALL {_NEWEST_ALARMS.format(table='rival')}) ORDER BY happened_ms DESC LIMIT ?1"
+)
+_FORKS = "SELECT box, epoch, first_seq, records, since_ms FROM fork ORDER BY since_ms DESC"
 _OPEN = (
     "SELECT box, epoch, highest, settled, asked_ms FROM stream"
     " WHERE newest_ms >= ? AND highest > settled AND asked_ms < ? ORDER BY newest_ms DESC LIMIT 1000"
@@ -62,7 +72,12 @@ class SqliteStore:
             yield cls(reader, reader)
 
     async def insert(self, arrivals: Sequence[Arrival], absences: Sequence[Absence] = ()) -> int:
-        return await self._writer.write(lambda db: add(db, arrivals, absences))
+        forked: set[StreamKey] = set()
+        while True:
+            try:
+                return await self._writer.write(partial(add, arrivals=arrivals, absences=absences, forked=forked))
+            except Forked as found:
+                forked |= found.streams
 
     async def totals(self, day: str, alarms: int) -> Totals:
         def read(db: Database) -> Totals:
@@ -92,6 +107,9 @@ class SqliteStore:
     async def spans(self, box: str, day: str | None) -> list[Span]:
         asked = {"box": box, "day": day}
         return await self._reader.run(lambda db: [Span(*found) for found in db.conn.execute(_SPANS, asked)])
+
+    async def forks(self) -> list[Fork]:
+        return await self._reader.run(lambda db: [Fork(*found) for found in db.conn.execute(_FORKS)])
 
     async def kept(self, box: str, epoch: str, first: int, last: int) -> list[Kept]:
         select = (

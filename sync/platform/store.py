@@ -63,6 +63,20 @@ class Kept:
     body: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """An epoch that two devices write, as with a copied card: `records` rivals from number `first` on, in ms `since`.
+
+    Rivals (see `branches`) are stored and acknowledged, and counted nowhere else.
+    """
+
+    box: str
+    epoch: str
+    first: int
+    records: int
+    since_ms: int
+
+
 class RecordStore(Protocol):
     """Records of all boxes. Every method raises StoreFailed; a write that failed stored nothing.
 
@@ -70,7 +84,10 @@ class RecordStore(Protocol):
     """
 
     async def insert(self, arrivals: Sequence[Arrival], absences: Sequence[Absence] = ()) -> int:
-        """Commit `arrivals`, what they add to the summaries, and `absences`; returns how many records were new."""
+        """Commit `arrivals`, what they add to the summaries, and `absences`; returns how many records were new.
+
+        What comes under a number that another record has is kept apart, as are all that go on from there.
+        """
 
     async def totals(self, day: str, alarms: int) -> Totals:
         """Counts, verdicts of `day`, and the newest `alarms` alarms."""
@@ -89,6 +106,9 @@ class RecordStore(Protocol):
 
     async def spans(self, box: str, day: str | None) -> list[Span]:
         """What a box used on `day`, or on all days, by epoch in the order of receipt."""
+
+    async def forks(self) -> list[Fork]:
+        """Epochs that two devices write, the newest first."""
 
     async def kept(self, box: str, epoch: str, first: int, last: int) -> list[Kept]:
         """Records with these numbers, in order."""

@@ -24,7 +24,7 @@ from edge_agent.calibration import Calibration, Point, save_calibration
 from edge_agent.doctor.sheet import Finding
 from tests.agent.town import free_port
 from tests.doctor.well import City, WellBox, city, red, well_box
-from tests.sync.certificates import HOUR, Authority
+from tests.sync.certificates import Authority
 from tests.sync.city import mosquitto
 
 AT_ONCE = 5
@@ -131,7 +131,7 @@ async def foreign_certificate(box: WellBox) -> None:
 
 
 async def expired_certificate(box: WellBox) -> None:
-    box.use(box.city.authority.certificate("box-1", ends=-HOUR))
+    box.use(box.city.authority.certificate("box-1", begins_h=-2, ends_h=-1))
 
 
 async def key_of_another(box: WellBox) -> None:
@@ -329,7 +329,7 @@ async def test_a_port_that_another_program_has(box: WellBox) -> None:
 
 
 async def test_a_broker_whose_certificate_is_out_of_date(box: WellBox, tmp_path: Path) -> None:
-    server = box.city.authority.certificate("localhost", ends=-HOUR)
+    server = box.city.authority.certificate("localhost", begins_h=-2, ends_h=-1)
     extra = f"cafile {server.ca}\ncertfile {server.certificate}\nkeyfile {server.key}\nrequire_certificate true\n"
     with mosquitto(tmp_path / "old", extra=extra) as broker:
         box.broker_at("localhost", broker.port)

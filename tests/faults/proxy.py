@@ -26,10 +26,14 @@ class Fault(Enum):
 
 
 class FaultProxy:
-    """Between clients and one port on this machine; `fault` may change at any time and holds for all connections."""
+    """Between clients and one port on this machine; `fault` may change at any time and holds for all connections.
+
+    `seen` has what passed, one entry for each direction of each connection.
+    """
 
     def __init__(self, target_port: int) -> None:
         self.port = 0
+        self.seen: list[bytearray] = []
         self._target_port = target_port
         self._fault = Fault.NONE
         self._changed = asyncio.Event()
@@ -71,6 +75,8 @@ class FaultProxy:
         self._end(writer)
 
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        passed = bytearray()
+        self.seen.append(passed)
         while True:
             reading = asyncio.ensure_future(reader.read(_BYTES))
             changing = asyncio.ensure_future(self._changed.wait())
@@ -82,6 +88,7 @@ class FaultProxy:
             data = await reading
             if not data:
                 return
+            passed += data
             if not await self._forward(data, writer):
                 return
 

@@ -35,10 +35,10 @@ def live(ledger: Path, promises: Path, kill_at: int, budget_bytes: int = BUDGET_
     asyncio.run(_live(ledger, Promises(promises), kill_at, budget_bytes))
 
 
-def live_for_ever(ledger: Path, promises: Path) -> None:
+def live_for_ever(ledger: Path, promises: Path, budget_bytes: int) -> None:
     """One life after the other, until somebody ends the process."""
     while True:
-        live(ledger, promises, NEVER)
+        live(ledger, promises, NEVER, budget_bytes)
 
 
 async def _live(ledger: Path, promises: Promises, kill_at: int, budget_bytes: int) -> None:
@@ -53,8 +53,8 @@ async def _live(ledger: Path, promises: Promises, kill_at: int, budget_bytes: in
         first = outbox.last_seq
         promises.note("stored", await outbox.append_all(mixed(12, first)))
         promises.note("stored", [await outbox.append(alarm(first + 12))])
+        promises.note("acknowledged", list(range(first + 1, first + 7)))  # the platform has them, whatever comes
         await outbox.acknowledge(outbox.epoch, [(first + 1, first + 6)])
-        promises.note("acknowledged", list(range(first + 1, first + 7)))
         await outbox.park(outbox.epoch, first + 8, "refused")
         for start in range(first + 13, first + 100, 20):
             promises.note("stored", await outbox.append_all(mixed(20, start)))

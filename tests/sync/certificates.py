@@ -12,7 +12,6 @@ from cryptography.x509.oid import NameOID
 
 from sync.broker import TlsFiles
 
-HOUR = timedelta(hours=1)
 
 
 def _name(text: str) -> x509.Name:
@@ -31,10 +30,10 @@ class Authority:
         certificate = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(True, None), True)
         self.ca.write_bytes(self._sign(certificate))
 
-    def certificate(self, name: str, ends: timedelta = HOUR) -> TlsFiles:
-        """Certificate and key for `name`, which is its DNS name too; it was made two hours before it `ends`."""
+    def certificate(self, name: str, *, begins_h: float = -1, ends_h: float = 1) -> TlsFiles:
+        """Certificate and key for `name`, which is its DNS name too; valid between these hours from now."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = self._builder(_name(name), key, ends).add_extension(
+        builder = self._builder(_name(name), key, begins_h, ends_h).add_extension(
             x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False
         )
         files = TlsFiles(self.ca, self._home / f"{name}.pem", self._home / f"{name}.key")
@@ -49,17 +48,17 @@ class Authority:
         return files
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, ends: timedelta = HOUR
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, begins_h: float = -1, ends_h: float = 1
     ) -> x509.CertificateBuilder:
-        end = datetime.now(UTC) + ends
+        now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(end - 2 * HOUR)
-            .not_valid_after(end)
+            .not_valid_before(now + timedelta(hours=begins_h))
+            .not_valid_after(now + timedelta(hours=ends_h))
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )

@@ -14,8 +14,9 @@ from sync.broker import Broker, TlsFiles
 from sync.connection import Connection
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, NoAnswer, PublishRefused, UnsafeLink
 from sync.packets import Message, Options, Properties, Subscription, Will
+from sync.reconnect import stay_connected
 from tests.sync.certificates import Authority
-from tests.sync.city import Mosquitto, free_port, mosquitto, running
+from tests.sync.city import QUICK, Mosquitto, free_port, mosquitto, running
 
 
 def options(broker: Mosquitto, client_id: str, **changes: object) -> Options:
@@ -152,6 +153,28 @@ async def outcome(work: object) -> BaseException | None:
     return None
 
 
+async def test_who_is_told_to_end_while_the_link_breaks_off_ends(broker: Mosquitto) -> None:
+    serving = asyncio.Event()
+
+    async def break_off() -> None:
+        serving.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise LinkLost("in this very moment") from None
+
+    async def serve(_: Connection) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(break_off())
+
+    staying = asyncio.create_task(stay_connected("link", lambda: options(broker, "link"), serve, QUICK))
+    await serving.wait()
+    staying.cancel()
+    async with asyncio.timeout(10):
+        with pytest.raises(asyncio.CancelledError):
+            await staying
+
+
 async def test_nobody_there() -> None:
     with pytest.raises(LinkLost, match="refused"):
         async with Connection.open(Options(Broker("127.0.0.1", free_port()), "a")):
@@ -236,10 +259,13 @@ async def test_a_refused_connection_says_why(tmp_path: Path) -> None:
 @pytest.fixture
 def tls_broker(tmp_path: Path) -> Iterator[tuple[Mosquitto, Authority]]:
     authority = Authority(tmp_path / "city")
-    server = authority.certificate("localhost")
-    extra = f"cafile {authority.ca}\ncertfile {server.certificate}\nkeyfile {server.key}\nrequire_certificate true\n"
-    with mosquitto(tmp_path / "tls", extra=extra) as started:
+    with mosquitto(tmp_path / "tls", extra=demanding(authority, authority.certificate("localhost"))) as started:
         yield started, authority
+
+
+def demanding(authority: Authority, server: TlsFiles) -> str:
+    """Settings of a broker that shows `server` and wants a certificate of `authority`."""
+    return f"cafile {authority.ca}\ncertfile {server.certificate}\nkeyfile {server.key}\nrequire_certificate true\n"
 
 
 async def test_tls_with_both_certificates(tls_broker: tuple[Mosquitto, Authority]) -> None:
@@ -261,9 +287,38 @@ async def test_tls_that_cannot_be_trusted(tls_broker: tuple[Mosquitto, Authority
         with pytest.raises(BrokerUntrusted, match=reason):
             async with Connection.open(Options(address, "box-1")):
                 pass
-    foreign = Broker.from_url(f"mqtts://localhost:{broker.port}", replace(stranger.certificate("box-1"), ca=mine.ca))
-    with pytest.raises(LinkRefused, match="UNKNOWN_CA"):
-        async with Connection.open(Options(foreign, "box-1")):
+
+
+@pytest.mark.parametrize(
+    ("begins_h", "ends_h", "reason"), [(-2, -1, "certificate has expired"), (1, 2, "certificate is not yet valid")]
+)
+async def test_a_broker_outside_its_time_is_not_trusted(
+    tmp_path: Path, begins_h: float, ends_h: float, reason: str
+) -> None:
+    authority = Authority(tmp_path / "authority")
+    server = authority.certificate("localhost", begins_h=begins_h, ends_h=ends_h)
+    with mosquitto(tmp_path / "tls", extra=demanding(authority, server)) as broker:
+        address = Broker.from_url(f"mqtts://localhost:{broker.port}", authority.certificate("box-1"))
+        with pytest.raises(BrokerUntrusted, match=reason):
+            async with Connection.open(Options(address, "box-1")):
+                pass
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "a stranger's", "expired"])
+async def test_a_certificate_that_the_broker_refuses_is_named(
+    tls_broker: tuple[Mosquitto, Authority], tmp_path: Path, whose: str
+) -> None:
+    broker, authority = tls_broker
+    reason, files = {
+        "nobody's": ("we have none: enrol this box .*REQUIRED", TlsFiles(authority.ca)),
+        "a stranger's": (
+            "does not know the authority that signed our certificate",
+            replace(Authority(tmp_path / "x").certificate("box-1"), ca=authority.ca),
+        ),
+        "expired": ("Our certificate has expired", authority.certificate("box-1", begins_h=-2, ends_h=-1)),
+    }[whose]
+    with pytest.raises(LinkRefused, match=reason):
+        async with Connection.open(Options(Broker.from_url(f"mqtts://localhost:{broker.port}", files), "box-1")):
             pass
 
 

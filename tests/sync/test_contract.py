@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import pairwise
 
 import msgspec
 import pytest
@@ -17,7 +16,7 @@ from sync.contract.envelope import CONTENT_TYPE, Event
 from sync.contract.health import LookupOutcome
 from sync.contract.identity import normalise_number, person_key
 from sync.contract.lanes import MESSAGE_TYPES
-from sync.contract.messages import Ack, Answer, Backlog, Entry, Query, to_ranges
+from sync.contract.messages import Ack, Answer, Backlog, Entry, Query
 from sync.contract.records import RECORD_TYPES, Record, RecordId, decode_record, encode_record
 from sync.contract.topics import DISTRICT_LANES, NAME_PATTERN, Lane, Topic, every_box, shared, source_of
 from sync.errors import BadMessage
@@ -110,13 +109,6 @@ def test_record_names_come_back(box: str, epoch: str, seq: int) -> None:
 def test_other_record_names_are_refused(text: str) -> None:
     with pytest.raises(BadMessage):
         RecordId.parse(text)
-
-
-@given(st.sets(st.integers(1, 300)))
-def test_ranges_cover_exactly(numbers: set[int]) -> None:
-    ranges = to_ranges(numbers)
-    assert {seq for first, last in ranges for seq in range(first, last + 1)} == numbers
-    assert all(later[0] > earlier[1] + 1 for earlier, later in pairwise(ranges))
 
 
 ACK = Event.of(Ack("0" * 16, ((1, 2),)), source_of("demo", None))

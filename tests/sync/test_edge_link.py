@@ -15,7 +15,7 @@ from sync.connection import Connection
 from sync.contract.chain import first_hash, next_hash
 from sync.contract.envelope import AnyMessage, Event
 from sync.contract.health import Colour, Freshness
-from sync.contract.messages import Ack, Backlog, DirectoryOp, PlatformState, to_ranges
+from sync.contract.messages import Ack, Backlog, DirectoryOp, PlatformState
 from sync.contract.orders import Command, CommandDone, Desired, Reported, Revocation
 from sync.contract.records import AlarmRaised, RecordId
 from sync.contract.topics import Lane, Topic, source_of
@@ -70,7 +70,7 @@ class City:
             names = list(self._take(topic_of(message).lane, event_in(message)))
             for epoch, group in itertools.groupby(sorted(names), key=lambda name: name[0]):
                 if self.acknowledges:
-                    await self.say(Ack(epoch, to_ranges(seq for _, seq in group)), Lane.ACK)
+                    await self.say(Ack(epoch, tuple((seq, seq) for _, seq in group)), Lane.ACK)
 
     def _take(self, lane: Lane, event: Event) -> list[Name]:
         if lane is Lane.BACKLOG:

@@ -40,6 +40,12 @@ def district() -> Fleet:
     return fleet
 
 
+def copied(seq: int) -> Arrival:
+    """Another record under a number of box-0042."""
+    [record] = mixed(1, 90)
+    return Arrival.read(RecordId("box-0042", EPOCH, seq), record.TYPE, NOW, NOW, encode_record(record))
+
+
 @asynccontextmanager
 async def browsing(tmp_path: Path) -> AsyncIterator[tuple[Page, FleetPage]]:
     async with open_store(str(tmp_path / "records.db")) as store, async_playwright() as playwright:
@@ -87,6 +93,10 @@ async def test_a_district_at_a_glance(tmp_path: Path) -> None:
         await page.get_by_role("button", name="Box", exact=True).click()
         await page.get_by_role("button", name="Box", exact=True).click()
         assert await first(page, 1) == ["box-0947"]
+        await server._store.insert([copied(3)])
+        await page.fill("#search", "")
+        await page.get_by_text("a second device speaks under this name from number 3 on").wait_for()
+        assert await page.get_by_text("card copied?", exact=True).count() == 2  # in its row and among the alarms
         figures = await server.stats()
         assert len(figures["boxes"]) == BOXES
         assert (figures["records"], figures["duplicates"]) == (5 * BOXES, 0)

@@ -72,6 +72,18 @@ async def test_acknowledged_rows_no_longer_wait_and_are_kept_for_a_time(outbox: 
     assert (status.unacknowledged, status.last_seq, len(await outbox.recent(100))) == (5, 10, 10)
 
 
+async def test_an_acknowledgement_of_a_copied_card_frees_nothing(outbox: Outbox) -> None:
+    """The platform says by their hash which records it committed; others may be out under the same numbers."""
+    await outbox.append_all(mixed(6))
+    rows = (await outbox.recent(6))[::-1]
+    foreign = "0" * 64
+    assert await outbox.acknowledge(outbox.epoch, [(1, 2), (3, 4)], [foreign, foreign]) == 0
+    assert await outbox.acknowledge(outbox.epoch, [(1, 2), (3, 4)], [rows[1].chain_hex, foreign]) == 2
+    assert await outbox.acknowledge(outbox.epoch, [(3, 4)], [None]) == 2
+    assert await outbox.acknowledge(outbox.epoch, [(5, 9)], [foreign]) == 0  # the copy is ahead of us
+    assert await outbox.acknowledge(outbox.epoch, [(5, 6)], [rows[5].chain_hex]) == 2
+
+
 async def test_parked_rows_are_counted_and_tried_again_after_a_restart(tmp_path: Path) -> None:
     async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(3))

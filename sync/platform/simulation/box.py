@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -73,9 +73,9 @@ class TimedOutbox(Outbox):
             self._pending[seq] = (now_s, series if self.online and not figures.outage else figures.late_s)
         return numbers
 
-    async def acknowledge(self, epoch: str, ranges: Iterable[tuple[int, int]]) -> int:
+    async def acknowledge(self, epoch: str, ranges: Iterable[tuple[int, int]], heads: Sequence[str | None] = ()) -> int:
         wanted, now_s = tuple(ranges), time.monotonic()
-        freed = await super().acknowledge(epoch, wanted)
+        freed = await super().acknowledge(epoch, wanted, heads)
         for first, last in wanted:
             for seq in range(first, last + 1):
                 if (found := self._pending.pop(seq, None)) is not None:

@@ -1,0 +1,33 @@
+"""Box, broker and platform under seeded trouble; `FAULT_SEED=N` plays one seed again, step by step the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.faults.scale import ROUNDS
+from tests.faults.simulated_city import play
+
+_IN_SHORT, _IN_LONG = 20, 2000
+_CHOSEN = os.environ.get("FAULT_SEED")
+SEEDS = [int(_CHOSEN)] if _CHOSEN else range(_IN_SHORT if ROUNDS == 1 else _IN_LONG)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_everything_arrives_once_and_in_order(seed: int) -> None:
+    play(seed)
+
+
+def test_a_seed_plays_the_same_in_every_process() -> None:
+    def told(hash_seed: int) -> str:
+        command = [sys.executable, "-W", "ignore", "-m", "tests.faults.simulated_city", "7"]
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, env=os.environ | {"PYTHONHASHSEED": str(hash_seed)}
+        ).stdout
+
+    story = told(1)
+    assert "is killed" in story
+    assert told(2) == story
