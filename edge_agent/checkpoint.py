@@ -21,6 +21,7 @@ from edge_agent.passage_log import log_passage
 from edge_agent.policy_book import PolicyBook
 from edge_agent.presence import Person, Presence
 from sync.contract.health import Freshness, Lookup, LookupOutcome
+from sync.errors import StoreFull
 
 _TICK_S = 0.25  # longest wait between two looks at limits while nothing changes
 _ANSWERED_BY_MASK = {Reason.MASK_MISSING, Reason.MASK_INCORRECT, Reason.MASK_UNJUDGED}
@@ -46,6 +47,10 @@ class Parts(Protocol):
 
 class Left(Exception):
     """The person went away before a verdict was taken."""
+
+
+class Unstored(Exception):
+    """There is no room for a verdict: staff take care of this person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ class Checkpoint:
         while True:
             try:
                 passage, outcome = await self._serve(chain)
-            except Left:
+            except (Left, Unstored):
                 self._presence.finish()
                 chain = []
                 continue
@@ -120,7 +125,11 @@ class Checkpoint:
             grade=grade_temperature(measurement, policy.temperature),
             attempt=len(chain) + 1,
         )
-        await self._ledger.commit(passage)
+        try:
+            await self._ledger.commit(passage)
+        except StoreFull as exc:
+            await self._send_to_staff(arrival)
+            raise Unstored from exc
         self._figures.count(passage.decision.verdict.value, passage.decision.reasons[0].value)
         acted = await self._actor.carry_out(passage)
         log_passage(passage, acted.arrival_to_prompt_ms)
@@ -195,6 +204,14 @@ class Checkpoint:
             wrong := self._crowd.note(passage.measurement.temperature, passage.decided.wall.hour)
         ):
             await self._ledger.alarm(passage.decided, "thermometer_drift", "thermometer", wrong)
+
+    async def _send_to_staff(self, arrival: Arrival) -> None:
+        """Say that staff will help until the person left: a verdict that is not stored is not told."""
+        self._presence.finish()
+        until_s = time.monotonic() + self._settings.result_hold_s
+        while self._stays() and time.monotonic() < until_s:
+            self._show_measuring(arrival, Hint.CALL_STAFF)
+            await self._change()
 
     async def _outcome(self, passage: Passage, *, gate_opened: bool) -> Outcome:
         """Wait until the person left, or for a recheck until there is something new to judge."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
 
 from config.settings import Box
 from edge_agent.domain import Decision, Measurement, Moment, Outcome, Passage, Reason
@@ -15,10 +19,15 @@ from sync.contract.records import (
     Mask,
     PassageClosed,
     PassageDecided,
+    Record,
     Temperature,
 )
 from sync.edge.outbox import Outbox
+from sync.errors import StoreFull
 
+_LOG = logging.getLogger(__name__)
+
+OWED_LIMIT = 200
 _LOOK_BACK = 64  # passages follow one another: only the newest can be open
 
 _ALARMING = {
@@ -30,26 +39,36 @@ _ALARMING = {
 
 
 class Ledger:
-    """Writes passages and alarms of this box."""
+    """Writes passages and alarms of this box.
+
+    Where the disk takes nothing and nothing can be given up, what has happened is owed: at most OWED_LIMIT records wait
+    in memory for room, the oldest are counted and let go. A verdict is never owed.
+    """
 
     def __init__(self, outbox: Outbox, box: Box) -> None:
+        self.is_full = False
+        self.let_go = 0
         self._outbox = outbox
         self._box = box
+        self._owed: deque[Record] = deque()
 
     async def commit(self, passage: Passage) -> None:
-        """Put the verdict, and the alarms it causes, on the disk in one transaction."""
+        """Put the verdict, and the alarms it causes, on the disk in one transaction.
+
+        Raises StoreFull where there is no room: then nobody may be told the verdict.
+        """
         alarms = [
             _alarm(passage.decided, _ALARMING[reason], passage.passage_id, "")
             for reason in passage.decision.reasons
             if reason in _ALARMING
         ]
-        await self._outbox.append_all([*alarms, self._decided(passage)])
+        await self._store([*alarms, self._decided(passage)])
 
     async def close(
         self, passage: Passage, closed: Moment, outcome: Outcome, arrival_to_prompt_ms: int | None, *, gate_opened: bool
     ) -> None:
         """Put down how the passage ended."""
-        await self._outbox.append(
+        await self._note(
             PassageClosed(
                 passage_id=passage.passage_id,
                 closed=_clock(closed),
@@ -65,7 +84,7 @@ class Ledger:
         closed = {record.passage_id for record in records if isinstance(record, PassageClosed)}
         for record in records:
             if isinstance(record, PassageDecided) and record.passage_id not in closed:
-                await self._outbox.append(
+                await self._note(
                     PassageClosed(
                         passage_id=record.passage_id,
                         closed=_clock(now),
@@ -77,13 +96,43 @@ class Ledger:
 
     async def alarm(self, raised: Moment, kind: str, subject: str, detail: str) -> None:
         """Put down an alarm that no passage caused; `subject` names a part, never a person."""
-        await self._outbox.append(_alarm(raised, kind, subject, detail))
+        await self._note(_alarm(raised, kind, subject, detail))
 
     async def played(self, played: Moment, broadcast_id: str, *, emergency: bool, heard: bool) -> None:
         """Put down that a broadcast was said to its end, or not."""
-        await self._outbox.append(
+        await self._note(
             BroadcastPlayed(broadcast_id=broadcast_id, played=_clock(played), emergency=emergency, heard=heard)
         )
+
+    async def try_again(self, now: Moment) -> None:
+        """Store what is owed, if there is room by now; an alarm says that there was none."""
+        if self.is_full:
+            with suppress(StoreFull):
+                await self._store([_alarm(now, "disk_full", "ledger", "for a time no verdict could be stored")])
+
+    async def _note(self, record: Record) -> None:
+        """Store what happened, or owe it."""
+        try:
+            await self._store([record])
+        except StoreFull:
+            self._owed.append(record)
+            if len(self._owed) > OWED_LIMIT:
+                self._owed.popleft()
+                self.let_go += 1
+
+    async def _store(self, records: Sequence[Record]) -> None:
+        owed, self._owed = self._owed, deque()
+        try:
+            await self._outbox.append_all([*owed, *records])
+        except StoreFull:
+            self._owed.extendleft(reversed(owed))
+            if not self.is_full:
+                _LOG.warning("the disk is full and nothing can be given up: no verdict is taken until there is room")
+            self.is_full = True
+            raise
+        if self.is_full:
+            _LOG.warning("the ledger has room again; %d records were let go meanwhile", self.let_go)
+        self.is_full = False
 
     def _decided(self, passage: Passage) -> PassageDecided:
         credential, decision = passage.credential, passage.decision

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import count
 
 from drivers.contract import Camera, Part, PartState, Thermometer
 from edge_agent.board import Board, LinkView, PartView
@@ -11,6 +12,7 @@ from edge_agent.clock import WallClock
 from edge_agent.ledger import Ledger
 
 _PERIOD_S = 0.25
+_TRY_AGAIN_LOOKS = 12  # every three seconds
 _UNUSABLE = {PartState.LOST, PartState.BROKEN}
 
 
@@ -48,15 +50,18 @@ class Watch:
         return self._camera.health.state in _UNUSABLE
 
     def parts(self) -> tuple[PartView, ...]:
-        """The state of every part."""
-        return tuple(PartView(part.name, part.health.state.value, part.health.detail) for part in self._parts)
+        """The state of every part; the disk is one while it takes nothing."""
+        disk = (PartView("disk", PartState.BROKEN.value, "full"),) if self._ledger.is_full else ()
+        return (*(PartView(part.name, part.health.state.value, part.health.detail) for part in self._parts), *disk)
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        while True:
+        for look in count():
             self._board.show_parts(self.parts(), self._link())
             for part in self._parts:
                 await self._note(part)
+            if look % _TRY_AGAIN_LOOKS == 0:
+                await self._ledger.try_again(self._clock.now())
             await asyncio.sleep(_PERIOD_S)
 
     async def _note(self, part: Part) -> None:
