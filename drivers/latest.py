@@ -46,18 +46,25 @@ class Latest(Generic[T]):
         self._value, self._read = value, False
         self._sequence += 1
         for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+            _wake(waiter)
         self._waiters.clear()
 
     async def after(self, sequence: int) -> tuple[int, T]:
         """The newest value once more than `sequence` values were put, with the number to pass next time."""
         while self._sequence <= sequence or self._value is None:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            waiter: asyncio.Future[None] = loop.create_future()
             self._waiters.add(waiter)
+            timer = loop.call_later(AWAKE_S, _wake, waiter)
             try:
-                await asyncio.wait((waiter,), timeout=AWAKE_S)
+                await waiter  # alone: whoever waits must see a value before the next turn of the loop replaces it
             finally:
+                timer.cancel()
                 self._waiters.discard(waiter)
         self._read = True
         return self._sequence, self._value
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -55,3 +55,23 @@ async def test_a_slow_reader_sees_only_the_newest() -> None:
         seen.append(value)
     assert seen == [2, 0, 4]
     assert latest.replaced == 2 + 0 + 4
+
+
+async def test_whoever_waits_sees_each_value_that_stands_for_one_turn_of_the_loop() -> None:
+    slot: Latest[int] = Latest()
+    seen = []
+
+    async def listen() -> None:
+        sequence = 0
+        while len(seen) < 3:
+            sequence, value = await slot.after(sequence)
+            seen.append(value)
+
+    listening = asyncio.create_task(listen())
+    await asyncio.sleep(0)
+    for value in (1, 2, 3):
+        slot.put(value)
+        await asyncio.sleep(0)
+    async with asyncio.timeout(1):
+        await listening
+    assert seen == [1, 2, 3]
