@@ -28,8 +28,8 @@ lint: ## style
 types: ## static types
 	$(BIN)/mypy
 
-unit: ## tests with coverage
-	$(BIN)/pytest -q --cov --cov-report=term:skip-covered
+unit: ## tests with coverage; most of their time is waiting, so four processes share two cores
+	$(BIN)/pytest -q --numprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered
 
 fuzz: $(VENV)/.dev ## a million damaged inputs for every parser of the drivers, a quarter of an hour
 	$(BIN)/python -m bench.parsers --inputs 1000000
