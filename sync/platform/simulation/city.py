@@ -15,6 +15,7 @@ from sync.connection import Connection
 from sync.contract.health import Colour
 from sync.contract.signed import read_private_key, read_public_key
 from sync.edge.link import LinkSettings
+from sync.errors import LinkLost
 from sync.packets import Options
 from sync.platform.keys import KeyFiles
 from sync.platform.order_book import OrderBook
@@ -24,6 +25,8 @@ from sync.platform.simulation.broker import HOST, Authority, PrivateBroker, free
 from sync.platform.simulation.course import Course, Simulation
 from sync.platform.simulation.gate import AcceptGate
 from sync.platform.source import DirectorySource
+
+_AGAIN_S = 1.0
 
 
 class City:
@@ -75,15 +78,19 @@ class City:
         files = self._authority.issue("orders") if self._authority else TlsFiles()
         options = Options(Broker.from_url(self._url_at(self._broker.port), files), "orders")
         async with (
-            Connection.open(options) as connection,
             DirectorySource.opened(data / "directory.db") as source,
             OrderBook.opened(data / "orders.db", read_private_key(self._keys.orders)) as book,
         ):
-            orders = Orders(connection, book, self._settings.district)
             for _ in range(count):
                 key = secrets.token_hex(32)
-                self._course.revocations_s[key] = time.monotonic()
-                await orders.revoke(source, [key], Colour.RED)
+                while True:
+                    try:
+                        async with Connection.open(options) as connection:
+                            self._course.revocations_s[key] = time.monotonic()
+                            await Orders(connection, book, self._settings.district).revoke(source, [key], Colour.RED)
+                        break
+                    except LinkLost:  # the broker is away: whoever gives the order gives it again
+                        await asyncio.sleep(_AGAIN_S)
                 await asyncio.sleep(each_s)
 
     async def take_broker_away(self) -> None:
