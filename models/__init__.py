@@ -2,5 +2,5 @@
 
 import os
 
-# onnxruntime 1.32 keeps a device id in the home folder and reports to its maker unless told not to before its import.
+# onnxruntime 1.32 keeps a device id in the home folder and is built to report, unless told not to before its import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

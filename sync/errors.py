@@ -40,7 +40,7 @@ class EnrolmentRefused(SyncError):
 
 
 class EnrolmentPending(SyncError):
-    """Nobody has accepted the box yet: ask again `retry_after_s` later, with the same key."""
+    """No certificate yet, an operator or a limit is in between: ask again `retry_after_s` later, with the same key."""
 
     def __init__(self, message: str, retry_after_s: float = 30.0) -> None:
         super().__init__(message)

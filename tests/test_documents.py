@@ -1,18 +1,28 @@
 """Documents and commands say the same."""
 
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
+from config.catalogue import load_catalogue
 from edge_agent.cli import app as agent
+from edge_agent.installer.__main__ import command_line
+from edge_agent.provision.answers import read_answers
+from edge_agent.provision.settings_file import checked
 from sync.platform.cli import app as platform
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = {"edge-agent": agent, "edge-platform": platform}
+(UsageError,) = typer.BadParameter.__bases__  # of click, or of the click inside typer
+TYPED = re.compile(r"^(?:sudo )?((?:edge-agent|edge-platform|make|sh install\.sh) .*)$", flags=re.M)
 
 
 def commands(app: typer.Typer, before: str = "") -> dict[str, str]:
@@ -28,6 +38,102 @@ def commands(app: typer.Typer, before: str = "") -> dict[str, str]:
     return found
 
 
+def documents() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(document: Path, kind: str = "") -> list[str]:
+    """The fenced blocks of a document."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", document.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return [text for name, text in found if name == kind]
+
+
+def told(document: Path) -> Iterator[list[str]]:
+    """The commands of ours that a document tells people to type."""
+    for line in TYPED.findall("\n".join(blocks(document)).replace("\\\n", " ")):
+        yield shlex.split(line, comments=True)
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command as it would be when typed, without running it. Raises UsageError."""
+    command: Any = typer.main.get_command(COMMANDS[words[0]])
+    context, rest = None, words[1:]
+    while hasattr(command, "resolve_command"):
+        context = command.make_context(command.name, rest[:1], parent=context)
+        _, command, _ = command.resolve_command(context, rest[:1])
+        rest = rest[1:]
+    command.make_context(command.name, rest, parent=context)
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
+def test_commands_in_documents_are_real(document: Path) -> None:
+    for words in told(document):
+        if words[0] == "sh":
+            command_line().parse_args(words[2:])
+        elif words[0] == "make":
+            assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M), words
+        else:
+            parse(words)
+
+
+@pytest.mark.parametrize(
+    "line", ["edge-agent fly", "edge-agent doctor --quick", "edge-agent drill", "edge-platform boxes token SN-1"]
+)
+def test_other_commands_are_not(line: str) -> None:
+    with pytest.raises(UsageError):
+        parse(line.split())
+
+
+def test_the_installer_s_answers_are_taken() -> None:
+    [example] = blocks(ROOT / "docs" / "install.md", "toml")
+    answers = read_answers(tomllib.loads(example))
+    checked(answers.settings)
+    assert set(answers.__struct_fields__) == set(tomllib.loads(example))  # all are shown
+
+
+def test_the_installer_reads_what_stands_on_the_screen() -> None:
+    shown = [
+        text.replace("\u200b", "")
+        for entries in load_catalogue().sections.values()
+        for entry in entries.values()
+        for text in entry.texts.values()
+    ]
+    quoted = re.findall("「(.+?)」", (ROOT / "docs" / "install.md").read_text(encoding="utf-8"))
+    assert quoted
+    assert [text for text in quoted if not any(text in each for each in shown)] == []
+
+
+SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+ITEMS = re.findall(r"^### (\d+)\. (.+?)\n(.*?)(?=^##)", SECURITY, flags=re.M | re.S)
+PROVISIONS = re.findall(r"^\| ((?:5\.\d+|6) [^|]+?) \| ([^|]+) \|$", SECURITY, flags=re.M)
+
+
+def test_security_items_are_whole_and_numbered() -> None:
+    assert [int(number) for number, _, _ in ITEMS] == list(range(1, len(ITEMS) + 1))
+    for number, _, text in ITEMS:
+        parts = re.findall(r"^- \*\*(\w+)\*\*: \S", text, flags=re.M)
+        assert parts == ["Promise", "Attack", "Proof", "ETSI"], number
+
+
+def test_what_proves_a_security_item_is_there() -> None:
+    for number, _, text in ITEMS:
+        proofs = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", text)
+        assert proofs and text.count("::") == len(proofs), number
+        for file, name in proofs:
+            assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(encoding="utf-8"), flags=re.M), name
+
+
+def test_the_provisions_of_security_items_are_those_of_the_table() -> None:
+    said = {title: set(re.findall(r"\d+", items.split(":")[0])) for title, items in PROVISIONS}
+    found: dict[str, set[str]] = {title: set() for title in said}
+    for number, _, text in ITEMS:
+        [titles] = re.findall(r"^- \*\*ETSI\*\*: (.+)$", text, flags=re.M)
+        for title in titles.split("; "):
+            found[title].add(number)
+    assert found == said
+    assert len(said) == 14
+
+
 def test_the_readme_lists_every_command() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(edge-\w+) ([a-z -]+?)(?: [A-Z][A-Z. ]*)?` \|", text, flags=re.M)
@@ -41,7 +147,7 @@ def test_every_command_explains_itself(name: str) -> None:
 
 
 def test_links_in_documents_lead_somewhere() -> None:
-    for document in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "bench" / "README.md"]:
+    for document in [*documents(), ROOT / "bench" / "README.md"]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 

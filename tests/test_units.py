@@ -41,7 +41,7 @@ def test_a_loop_that_stands_still_is_noticed_before_systemd_bites() -> None:
 
 def test_every_secret_that_the_settings_name_is_loaded() -> None:
     settings = Settings()
-    named = {settings.directory.community_key_file, settings.staff.pin_hash_file}
+    named = {settings.directory.community_key_file, settings.staff.pin_hash_file, settings.privacy.key_file}
     for value in named:
         name = value.removeprefix(PREFIX)
         assert f"\nLoadCredential={name}:edge-agent.{name}\n" in AGENT

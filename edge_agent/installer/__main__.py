@@ -24,7 +24,8 @@ def install(root: Path, wheelhouse: Path, *, for_real: bool) -> int:
         return failed(exc)
     if for_real and changed:
         sys.stdout.write(
-            "下一步 next: edge-agent provision; edge-agent doctor\n屏幕 screen: systemctl enable --now sentinel-kiosk\n"
+            "下一步 next: edge-agent provision; edge-agent doctor（docs/install.md）\n"
+            "屏幕 screen: systemctl enable --now sentinel-kiosk\n"
         )
     return 0
 
@@ -58,19 +59,26 @@ def say(line: str) -> None:
 
 def failed(why: Exception) -> int:
     """Tell what went wrong."""
-    sys.stderr.write(f"edge-agent: 未完成，已恢复原状 not done, everything is as before: {why}\n")
+    sys.stderr.write(
+        f"edge-agent: 未完成，已恢复原状 not done, everything is as before: {why}\n说明 guide: docs/install.md\n"
+    )
     return 1
 
 
-def main() -> int:
-    """Entry point."""
+def command_line() -> argparse.ArgumentParser:
+    """What may be asked of it."""
     parser = argparse.ArgumentParser(prog="install.sh", description="电子哨兵安装程序 Puts the agent on this box.")
     parser.add_argument("verb", choices=["install", "uninstall"])
     parser.add_argument("--apply", action="store_true", help="do it; else only say what would be done")
     parser.add_argument("--root", type=Path, default=ROOT, help="file system of the box")
     parser.add_argument("--wheelhouse", type=Path, default=WHEELHOUSE, help="folder made by make wheelhouse")
     parser.add_argument("--purge", action="store_true", help="uninstall: settings and records too")
-    asked = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Entry point."""
+    asked = command_line().parse_args()
     if asked.verb == "install":
         return install(asked.root, asked.wheelhouse, for_real=asked.apply)
     return uninstall(asked.root, purge=asked.purge, for_real=asked.apply)

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     CERTIFICATE_TOO_OLD = "certificate_too_old"
     SAME_KEY = "same_key"
     REVOKED = "revoked"
+    TOO_MANY = "too_many"
 
 
 REMEDIES: dict[Reason, str] = {
@@ -57,6 +58,8 @@ REMEDIES: dict[Reason, str] = {
     " The certificate expired too long ago: enrol anew with a token.",
     Reason.SAME_KEY: "换证须用新密钥：请升级软件。 A renewal needs a new key: update the software.",
     Reason.REVOKED: "本机已被平台吊销：请联系平台。 This box was revoked: ask the platform.",
+    Reason.TOO_MANY: "请求过多：稍后自动重试；若持续出现，请告知平台。"
+    " Too many requests from here or for this serial: it is tried again; if that goes on, tell the platform.",
 }
 
 
@@ -91,7 +94,7 @@ def from_basic(header: str) -> tuple[str, str]:
     serial, colon, token = base64.b64decode(coded, validate=True).decode().partition(":")
     if scheme.lower() != "basic" or not colon:
         raise ValueError("this is no Basic authentication")
-    return serial, read_token(token)
+    return check_serial(serial), read_token(token)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from sync.contract.enrolment import (
     BODY_LIMIT_BYTES,
     CACERTS,
     REASON_HEADER,
+    REMEDIES,
     REQUEST_TYPE,
     SIMPLEENROLL,
     SIMPLEREENROLL,
@@ -136,13 +137,15 @@ def _granted(answer: _Answer) -> Certificates:
         raise EnrolmentPending(
             "等待平台人员接受本机。 This box waits for an operator: edge-platform boxes accept", answer.retry_after_s
         )
+    if answer.status == 429:
+        raise EnrolmentPending(REMEDIES[Reason.TOO_MANY], answer.retry_after_s)
     if answer.reason in set(Reason):
         raise refusal(Reason(answer.reason))
     return _certificates(answer)
 
 
 def _certificates(answer: _Answer) -> Certificates:
-    if answer.status >= 500:
+    if answer.status == 429 or answer.status >= 500:
         raise LinkLost(f"the authority answered with status {answer.status}")
     if answer.status != 200:
         raise BadMessage(f"the authority answered with status {answer.status}")

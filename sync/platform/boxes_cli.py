@@ -114,17 +114,22 @@ def revoke(
     certificate: options.Certificate = None,
     key: options.Key = None,
     data: options.Data = options.DATA,
+    as_json: options.AsJson = False,
 ) -> None:
     """Take a box's certificates away: the brokers' lists are written anew, and the box is thrown out.
 
     Ends with 1 when something of that is left to do, and says what.
     """
+    import msgspec
+
     from sync.broker import Broker, TlsFiles
     from sync.files import replace_whole
     from sync.platform.authority.certificates import CaFiles
+    from sync.platform.authority.registry import BoxStatus
     from sync.platform.brokers.kick import kick, reload_mosquitto
 
-    files, left = CaFiles.below(data / "ca"), []
+    files = CaFiles.below(data / "ca")
+    left: list[str] = []
     with options.plain_errors():
         authority = files.load()
         address = Broker.from_url(broker, TlsFiles(ca, certificate, key)) if broker else None
@@ -141,9 +146,12 @@ def revoke(
             asyncio.run(kick(address, name))
         else:
             left.append("已连接的设备仍在线 a box that is connected stays: give --broker to throw it out")
-    typer.echo(f"{name} 已吊销 revoked")
-    for line in left:
-        typer.echo(line, err=True)
+    if as_json:
+        typer.echo(msgspec.json.encode({"name": name, "status": BoxStatus.REVOKED, "left_to_do": left}))
+    else:
+        typer.echo(f"{name} 已吊销 revoked")
+        for line in left:
+            typer.echo(line, err=True)
     if left:
         raise typer.Exit(1)
 

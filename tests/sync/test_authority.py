@@ -21,10 +21,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from typer.testing import CliRunner
 
 from sync.contract.enrolment import REMEDIES, Invitation, Reason, from_basic, read_token, to_basic
-from sync.edge.est import Est
-from sync.errors import EnrolmentPending, EnrolmentRefused
+from sync.edge.est import Est, roots_by_fingerprint
+from sync.errors import EnrolmentPending, EnrolmentRefused, LinkLost
 from sync.platform.authority.certificates import CaFiles, common_name, new_key, organisation
 from sync.platform.authority.enroller import Enroller, Rules
+from sync.platform.authority.limit import Limit, whereabouts
 from sync.platform.authority.registry import BoxStatus, Registry
 from sync.platform.authority.sheet import sheet
 from sync.platform.cli import app
@@ -198,6 +199,58 @@ async def test_what_rfc_7030_says_of_the_answers(here: Town) -> None:
         async with session.get(f"{here.url}/.well-known/est/cacerts", ssl=context) as answer:
             assert answer.headers["Content-Type"] == "application/pkcs7-mime; smime-type=certs-only"
             assert answer.headers["Content-Transfer-Encoding"] == "base64"
+
+
+async def asked(here: Town, session: ClientSession, serial: str) -> tuple[int, str, int]:
+    """What a stranger with a guessed token hears: status, reason, Retry-After."""
+    shown = {"Authorization": to_basic(serial, "A" * 20)}
+    context = Est(here.url, [here.authority.root])._context
+    body = base64.encodebytes(request_of(serial))
+    enrolling = f"{here.url}/.well-known/est/simpleenroll"
+    async with session.post(enrolling, ssl=context, data=body, headers=shown) as answer:
+        return answer.status, answer.headers["Sentinel-Reason"], int(answer.headers.get("Retry-After", 0))
+
+
+async def test_who_guesses_is_held_up(tmp_path: Path) -> None:
+    async with town(tmp_path, retry_after_s=3600) as here, ClientSession() as session:
+        for _ in range(20):
+            assert (await asked(here, session, "SN-1"))[:2] == (401, Reason.TOKEN_UNKNOWN)
+        status, reason, wait_s = await asked(here, session, "SN-1")
+        assert (status, reason) == (429, Reason.TOO_MANY)
+        assert 0 < wait_s <= 600
+        invitation = await here.invite()
+        with pytest.raises(EnrolmentPending, match="Too many requests") as caught:  # it waits, and is not lost
+            await enrol(here, invitation, request_of("SN-1"))
+        assert 0 < caught.value.retry_after_s <= 600
+        for number in range(98):
+            assert (await asked(here, session, f"OTHER-{number}"))[0] == 401
+        assert await asked(here, session, "OTHER-99") == (429, Reason.TOO_MANY, 60)
+        with pytest.raises(LinkLost, match="429"):
+            await roots_by_fingerprint(here.url, here.authority.sha256)
+
+
+def test_a_burst_then_one_at_a_time() -> None:
+    now_s = 0.0
+    limit = Limit(3, 10.0, most=2, now=lambda: now_s)
+    assert [limit.wait_s("a") for _ in range(5)] == [0.0, 0.0, 0.0, 10.0, 10.0]
+    assert limit.wait_s("b") == 0.0
+    now_s = 9.0
+    assert limit.wait_s("a") == 1.0
+    now_s = 10.0
+    assert [limit.wait_s("a") for _ in range(2)] == [0.0, 10.0]
+    limit.wait_s("c")
+    assert len(limit) == 2
+    assert limit.wait_s("a") == 10.0  # b was heard longest ago and made room
+    now_s = 1000.0
+    assert [limit.wait_s("a") for _ in range(4)] == [0.0, 0.0, 0.0, 10.0]
+
+
+@pytest.mark.parametrize(
+    ("address", "one"),
+    [("192.0.2.7", "192.0.2.7"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"), ("fe80::1%eth0", "fe80::/64"), (None, "")],
+)
+def test_what_counts_as_one_address(address: str | None, one: str) -> None:
+    assert whereabouts(address) == one
 
 
 async def test_renewal_without_a_certificate_is_refused(here: Town) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import ssl
@@ -385,6 +386,9 @@ async def test_what_is_left_to_do_after_a_revocation_is_said(district: District,
     arguments = ["boxes", "revoke", "far", "--data", str(district.data), "--pid-file", str(tmp_path / "none")]
     said = await asyncio.to_thread(edge_platform, *arguments, code=1)
     assert "systemctl reload mosquitto" in said and "--broker" in said
+    read = json.loads(await asyncio.to_thread(edge_platform, *arguments, "--json", code=1))
+    assert (read["name"], read["status"]) == ("far", "revoked")
+    assert said == "\n".join(["far 已吊销 revoked", *read["left_to_do"], ""])
 
 
 def test_only_a_mosquitto_is_told_to_reload(tmp_path: Path) -> None:

@@ -26,16 +26,15 @@ EPOCH = "0123456789abcdef"
 
 
 def district() -> Fleet:
-    """948 boxes: one has lost its camera, one is offline, one is behind."""
+    """948 boxes: one has lost its camera, one is offline, one has an old certificate, one is behind."""
     fleet = Fleet()
     for number in range(BOXES):
         box = f"box-{number:04d}"
         parts = {"camera": "lost" if number == 500 else "ok", "thermometer": "ok", "disk": "ok"}
         waiting = 4000 if number == 700 else 0
         fleet.state(box, BoxState(number != 600, EPOCH, "boot", {"agent": "0"}), NOW)
-        report = HealthReport(
-            1.0, OutboxHealth(10, waiting, 0, 0.0, 1), DirectoryHealth(Freshness.FRESH, 1.0, 7), parts
-        )
+        outbox, directory = OutboxHealth(10, waiting, 0, 0.0, 1), DirectoryHealth(Freshness.FRESH, 1.0, 7)
+        report = HealthReport(1.0, outbox, directory, parts, certificate_days=12.6 if number == 650 else 200.0)
         fleet.health(box, report, NOW)
     return fleet
 
@@ -79,12 +78,13 @@ async def test_a_district_at_a_glance(tmp_path: Path) -> None:
     problems: list[Any] = []
     async with browsing(tmp_path) as (page, server):
         page.on("pageerror", lambda problem: problems.append(problem))
-        assert await first(page, 3) == ["box-0500", "box-0600", "box-0700"]  # the gravest first
+        assert await first(page, 4) == ["box-0500", "box-0600", "box-0650", "box-0700"]  # the gravest first
         assert await shown(page) == BOXES
         await page.click("#language")
         assert await page.title() == "Sentinels · Platform"
         await page.get_by_role("button", name="in trouble").click()
-        assert await shown(page) == 3
+        assert await shown(page) == 4
+        assert await page.locator("#boxes .warn").first.inner_text() == "12 days"
         await page.get_by_role("button", name="behind").click()
         assert await first(page, 1) == ["box-0700"]
         await page.get_by_role("button", name="all", exact=True).click()

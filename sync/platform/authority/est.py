@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+import math
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from sync.contract.enrolment import (
     BODY_LIMIT_BYTES,
     CACERTS,
     REASON_HEADER,
+    REMEDIES,
     SIMPLEENROLL,
     SIMPLEREENROLL,
     Reason,
@@ -29,6 +31,7 @@ from sync.contract.enrolment import (
 from sync.errors import EnrolmentPending, EnrolmentRefused
 from sync.platform.authority.certificates import Authority
 from sync.platform.authority.enroller import Enroller
+from sync.platform.authority.limit import Limit, whereabouts
 from sync.platform.authority.own import write_server
 
 log = logging.getLogger(__name__)
@@ -41,11 +44,17 @@ _NO_CHECK_TIME = 0x200000
 
 
 class EstServer:
-    """Serves until cancelled. `hosts` are the names and addresses by which boxes know it."""
+    """Serves until cancelled. `hosts` are the names and addresses by which boxes know it.
+
+    A box that waits asks every `retry_after_s`. Its serial may ask six times as often; an address as often as 60 boxes
+    that wait behind one router, and twice that many may come at once.
+    """
 
     def __init__(
         self, authority: Authority, enroller: Enroller, folder: Path, hosts: Sequence[str], retry_after_s: int = 30
     ) -> None:
+        self._addresses = Limit(120, retry_after_s / 60)
+        self._serials = Limit(20, retry_after_s / 6)
         self._authority = authority
         self._enroller = enroller
         self._hosts = hosts
@@ -55,7 +64,7 @@ class EstServer:
     @asynccontextmanager
     async def served(self, host: str, port: int) -> AsyncIterator[int]:
         """EST on `host`; yields the port, which the system chooses when `port` is 0. Raises OSError."""
-        application = web.Application(client_max_size=BODY_LIMIT_BYTES)
+        application = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[self._limited])
         application.add_routes(
             [
                 web.get(CACERTS, self._ca_certificates),
@@ -81,12 +90,21 @@ class EstServer:
         context.verify_flags |= _NO_CHECK_TIME
         return context
 
+    @web.middleware
+    async def _limited(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        wait_s = self._addresses.wait_s(whereabouts(request.remote))
+        return _too_many(wait_s) if wait_s else await handler(request)
+
     async def _ca_certificates(self, _request: web.Request) -> web.Response:
         return _certificates([self._authority.root])
 
     async def _enrol(self, request: web.Request) -> web.Response:
         try:
             serial, token = _shown(request)
+            if wait_s := self._serials.wait_s(serial):
+                return _too_many(wait_s)
             return _certificates(await self._enroller.enrol(serial, token, await _body(request)))
         except (EnrolmentRefused, EnrolmentPending) as exc:
             return self._no(exc, request)
@@ -106,6 +124,12 @@ class EstServer:
         if status == 401:
             headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="sentinel"'
         return web.Response(status=status, text=str(why), headers=headers)
+
+
+def _too_many(wait_s: float) -> web.Response:
+    """Not logged: whoever asks too often must not fill the log as well."""
+    headers = {REASON_HEADER: Reason.TOO_MANY.value, hdrs.RETRY_AFTER: str(math.ceil(wait_s))}
+    return web.Response(status=429, text=REMEDIES[Reason.TOO_MANY], headers=headers)
 
 
 def _shown(request: web.Request) -> tuple[str, str]:
