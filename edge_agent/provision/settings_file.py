@@ -52,7 +52,7 @@ def as_toml(sections: Sections) -> str:
         "\n".join([f"[{name}]", *(f"{key} = {_value(value)}" for key, value in section.items())])
         for name, section in sections.items()
     ]
-    return "\n\n".join([_HEAD, *blocks]) + "\n"
+    return "\n\n".join([_HEAD.rstrip(), *blocks]) + "\n"
 
 
 def checked(sections: Sections) -> Settings:

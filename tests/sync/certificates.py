@@ -13,7 +13,6 @@ from cryptography.x509.oid import NameOID
 from sync.broker import TlsFiles
 
 
-
 def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 

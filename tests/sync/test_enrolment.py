@@ -65,6 +65,16 @@ async def test_a_box_is_enrolled(home: Path, identity: BoxIdentity) -> None:
     assert identity.offered() is None
 
 
+async def test_an_invitation_that_it_came_by_asks_nobody(home: Path, identity: BoxIdentity) -> None:
+    async with town(home) as here:
+        invitation = await here.invite()
+        made = await enrol(identity, invitation)
+        again = await here.invite()
+    assert await enrol(identity, invitation) == made
+    with pytest.raises(LinkLost):
+        await enrol(identity, again)
+
+
 async def test_it_waits_for_the_operator_and_says_so(home: Path, identity: BoxIdentity) -> None:
     async with town(home) as here:
         invitation = await here.invite(accept=False)
