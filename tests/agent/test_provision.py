@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import stat
+import tomllib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -125,6 +126,9 @@ async def test_the_same_answers_twice_change_nothing(box: Box, tmp_path: Path) -
         again = await box.provision(answers)
     assert (again.settings, again.until) == (first.settings, first.until)
     assert box.config.read_bytes() == written
+    said = tomllib.loads(written.decode())
+    assert said["box"].keys() == {"district", "name", "checkpoint", "lane", "direction", "data_dir"}
+    assert said["thermometer"]["driver"] == Settings().thermometer.driver
 
 
 async def test_what_is_plugged_in_is_found_and_set(box: Box, tmp_path: Path) -> None:
