@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +23,9 @@ from edge_agent.doctor.hearing import LEAST_DB, LISTEN_S, hear, tone, tone_over_
 from edge_agent.doctor.part import running
 from edge_agent.doctor.sheet import Answer, Check, Site, Status
 from tests.agent.town import town
+from tests.rights import without_rights
 from tests.sync.city import running as under_way
 
-NOBODY = 65534
 ROOM = (np.random.default_rng(3).normal(0, 200, int(LISTEN_S * RATE_HZ))).astype(np.int16)
 
 
@@ -97,19 +94,6 @@ async def test_what_this_user_may_not_see_is_not_checked() -> None:
     assert finding.passed
     assert finding.answer.status is Status.NOT_CHECKED
     assert "see rights" in finding.answer.found
-
-
-@contextmanager
-def without_rights() -> Iterator[None]:
-    """Root may read everything: be nobody for a while."""
-    if own := os.geteuid():
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(own)
 
 
 async def test_who_may_not_read_the_settings_is_sent_to_sudo(tmp_path: Path) -> None:
