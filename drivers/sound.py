@@ -107,8 +107,10 @@ def _keeping(heard: list[Samples]) -> Generator[None, bytes, None]:
 
 def _may_have_a_card() -> bool:
     """Whether looking for a card makes sense: without one, ALSA's library complains on the terminal at length."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    return Path("/dev/snd").exists() or "PULSE_SERVER" in os.environ or Path(runtime, "pulse", "native").exists()
+    if Path("/dev/snd").exists() or "PULSE_SERVER" in os.environ:
+        return True
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return runtime is not None and os.access(Path(runtime, "pulse", "native"), os.W_OK)
 
 
 def _pulling(playhead: Playhead) -> Generator[Samples, int, None]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from config.credentials import secret_path
 from config.settings import Settings
 from edge_agent.privacy.numbers import Kind
 
@@ -101,7 +102,7 @@ def secrets_of(settings: Settings) -> Iterator[bytes]:
     )
     for path in files:
         with contextlib.suppress(OSError):  # what we may not read we cannot tell
-            yield from (line.strip() for line in Path(path).read_bytes().splitlines() if b"-----" not in line)
+            yield from (line.strip() for line in secret_path(path).read_bytes().splitlines() if b"-----" not in line)
     for url in (settings.camera.source, settings.platform.url):
         with contextlib.suppress(ValueError):
             yield (urlsplit(url).password or "").encode()

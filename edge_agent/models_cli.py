@@ -27,24 +27,29 @@ DEFAULT_DATA = Path("/var/lib/edge-agent/models")
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turn an error of the models into one sentence and exit 1."""
+    """Turn an error of the models, or a folder that is not for this user, into one sentence and exit 1."""
     try:
         yield
     except ModelError as exc:
         typer.echo(f"edge-agent: {exc}", err=True)
+        raise typer.Exit(1) from exc
+    except PermissionError as exc:
+        typer.echo(f"edge-agent: {exc.filename}: 请用 sudo 运行 run it with sudo: {exc.strerror}", err=True)
         raise typer.Exit(1) from exc
 
 
 @app.command("list")
 def list_packs(data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
     """List the known packs and which are here, judged by their size."""
-    _show(PackShelf(data).list(), as_json)
+    with told():
+        _show(PackShelf(data).list(), as_json)
 
 
 @app.command()
 def verify(data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
     """Check the sum of every pack that is here; exit 1 when one is damaged."""
-    found = PackShelf(data).verify()
+    with told():
+        found = PackShelf(data).verify()
     _show(found, as_json)
     if any(status.state is PackState.DAMAGED for status in found):
         raise typer.Exit(1)

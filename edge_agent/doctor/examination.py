@@ -47,7 +47,7 @@ async def examine(
     try:
         settings = load_settings(config)
     except SettingsError as exc:
-        return [Finding("settings", _unreadable(config, exc))]
+        return [Finding("settings", _unreadable(exc))]
     moment = (now or WallClock().now)()
     agent = await asyncio.to_thread(_running_agent, settings.kiosk)
     site = Site(settings, config, moment, agent, root, prompts, open_gate)
@@ -56,8 +56,10 @@ async def examine(
     return sheet + list(await asyncio.gather(*(perform(check, site) for check in TOGETHER)))
 
 
-def _unreadable(config: Path, exc: SettingsError) -> Answer:
-    if not config.is_file():
+def _unreadable(exc: SettingsError) -> Answer:
+    if isinstance(exc.__cause__, PermissionError):
+        return failed(str(exc), "请用 sudo edge-agent doctor 重新检查。", "Run it with sudo: sudo edge-agent doctor")
+    if isinstance(exc.__cause__, OSError):
         zh = "请用 --config 指明配置文件，或运行 edge-agent provision 生成。"
         return failed(str(exc), zh, "Name the file with --config, or have it made: edge-agent provision")
     return failed(str(exc), "请改正配置文件中指出的键。", "Correct the keys that are named in the settings file.")

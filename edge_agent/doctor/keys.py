@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
+from pathlib import Path
 
 from config.credentials import secret_path
 from config.errors import SettingsError
@@ -14,7 +16,7 @@ from edge_agent.staff_pin import PinLock
 
 def staff_pin(site: Site) -> Answer:
     """Somebody can enter the staff view."""
-    path = secret_path(site.settings.staff.pin_hash_file)
+    path = _readable(site.settings.staff.pin_hash_file)
     if PinLock(path).is_set:
         return ok("set")
     return warning(
@@ -27,7 +29,7 @@ def staff_pin(site: Site) -> Answer:
 def community_key(site: Site) -> Answer:
     """Document numbers can be hashed."""
     try:
-        read_community_key(secret_path(site.settings.directory.community_key_file))
+        read_community_key(_readable(site.settings.directory.community_key_file))
     except SettingsError as exc:
         return failed(
             str(exc), "请从平台取得社区密钥。", "Fetch the community key from the platform and put it into that file."
@@ -69,19 +71,10 @@ def at_rest_key(site: Site) -> Answer:
 
 def permissions(site: Site) -> Answer:
     """Only the agent reads secrets and records."""
-    settings = site.settings
-    secrets = [
-        settings.directory.community_key_file,
-        settings.platform.key_file,
-        settings.staff.pin_hash_file,
-        settings.privacy.key_file,
-    ]
-    if "@" in settings.camera.source:
-        secrets.append(str(site.config))  # a network camera's password
     if not site.data_dir.is_dir():
         return not_checked("there is no data folder: see store")
     home = site.data_dir.stat()
-    for path in map(secret_path, secrets):
+    for path in secrets(site):
         if not path.is_file():
             continue
         found = path.stat()
@@ -105,6 +98,28 @@ def permissions(site: Site) -> Answer:
             f"Shut it: chmod 0700 {site.data_dir}",
         )
     return ok("secrets and records are the agent's alone")
+
+
+def secrets(site: Site) -> list[Path]:
+    """Every file that others must not read."""
+    settings = site.settings
+    named = [
+        settings.directory.community_key_file,
+        settings.platform.key_file,
+        settings.staff.pin_hash_file,
+        settings.privacy.key_file,
+    ]
+    if "@" in settings.camera.source:
+        named.append(str(site.config))  # a network camera's password
+    return [secret_path(each) for each in named]
+
+
+def _readable(named: str) -> Path:
+    """The file of a secret, there or not. Raises PermissionError where this user may not look."""
+    path = secret_path(named)
+    with contextlib.suppress(FileNotFoundError):
+        path.open("rb").close()
+    return path
 
 
 CHECKS = (

@@ -14,6 +14,7 @@ from pathlib import Path
 from config.errors import SettingsError
 from config.prompts.build import faults_in
 from edge_agent.calibration import load_calibration
+from edge_agent.doctor.keys import secrets
 from edge_agent.doctor.sheet import Answer, Check, Site, failed, not_checked, ok, warning
 from edge_agent.policy import load_policy
 from edge_agent.view.kept import load_view
@@ -35,14 +36,24 @@ _CALIBRATION_NOTICE = timedelta(days=30)
 
 def rights(site: Site) -> Answer:
     """Whoever runs this may see what is to be checked."""
-    home = site.data_dir
-    if os.geteuid() == 0 or not home.exists() or os.access(home, os.R_OK | os.W_OK | os.X_OK):
+    shut = next(filter(_is_shut, (site.data_dir, *secrets(site))), None)
+    if os.geteuid() == 0 or shut is None:
         return ok("enough to look at everything")
     return warning(
-        f"{home} is another user's: some of this sheet says less than it could",
+        f"{shut} is another user's: some of this sheet says less than it could",
         "请用 sudo edge-agent doctor 重新检查。",
         "Run it again with sudo: sudo edge-agent doctor",
     )
+
+
+def _is_shut(path: Path) -> bool:
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except PermissionError:
+        return True
+    except OSError:
+        return False  # it is not there
+    return not os.access(path, os.R_OK | os.W_OK | os.X_OK if is_folder else os.R_OK)
 
 
 def policy(site: Site) -> Answer:

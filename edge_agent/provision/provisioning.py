@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tomllib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from config.settings import Settings
 from edge_agent.box_files import make_data_dir, read_community_key
 from edge_agent.privacy.key_file import sealer_of
 from edge_agent.provision.answers import Answers
-from edge_agent.provision.settings_file import Sections, checked, merged, read_sections, write_sections
+from edge_agent.provision.settings_file import Sections, as_sections, checked, merged, read_sections, write_sections
 from edge_agent.staff_pin import write_pin
 from sync.contract.enrolment import Invitation
 from sync.contract.signed import read_public_key
@@ -56,6 +57,7 @@ async def provision(
     A second run changes what is answered anew and keeps the rest. Raises SettingsError and SyncError; the settings are
     then as they were, and a token that was shown is good for this box's next try.
     """
+    _check_rights(config)
     invitation = Invitation.parse(answers.invitation) if answers.invitation else None
     if invitation is not None:
         _check_serial(invitation, answers.serial or serial)
@@ -67,14 +69,25 @@ async def provision(
     data_dir = make_data_dir(Path(settings.box.data_dir))
     enrolled = None
     if invitation is not None:
-        identity = BoxIdentity(data_dir / "identity")
-        enrolled = await enrol(identity, invitation, limit_s=limit_s, on_waiting=on_waiting)
-        sections = merged(sections, _named(enrolled))
-        settings = checked(sections)
-    _write_secrets(settings, answers, config, community_key, signing_key)
-    _give_away(data_dir)
-    write_sections(config, sections)
+        with _given_away(data_dir / "identity"):
+            enrolled = await enrol(
+                BoxIdentity(data_dir / "identity"), invitation, limit_s=limit_s, on_waiting=on_waiting
+            )
+        settings = checked(merged(sections, _named(enrolled)))
+    with _told():
+        _write_secrets(settings, answers, config, community_key, signing_key)
+    write_sections(config, as_sections(settings))
     return Provisioned(settings, found, enrolled.until if enrolled else None)
+
+
+def _check_rights(config: Path) -> None:
+    if not os.access(config.parent, os.W_OK | os.X_OK):
+        raise SettingsError(
+            f"{config.parent}: 不存在或无法写入：请先安装（edge-agent install --apply），"
+            "再以管理员身份运行 sudo edge-agent provision。\n"
+            f"{config.parent} is not there or not yours to write: install first (edge-agent install --apply), and run"
+            " as root: sudo edge-agent provision"
+        )
 
 
 def _check_serial(invitation: Invitation, own: str) -> None:
@@ -125,19 +138,16 @@ def _signing_key(answers: Answers) -> bytes | None:
 def _write_secrets(
     settings: Settings, answers: Answers, config: Path, community_key: bytes | None, signing_key: bytes | None
 ) -> None:
-    try:
-        if community_key is not None:
-            _put(secret_path(settings.directory.community_key_file), f"{community_key.hex()}\n".encode())
-        if signing_key is not None:
-            _put(config.parent / SIGNING_KEY, signing_key, 0o644)
-        if answers.staff_pin:
-            pin_file = secret_path(settings.staff.pin_hash_file)
-            pin_file.parent.mkdir(parents=True, exist_ok=True)
-            write_pin(pin_file, answers.staff_pin)
-        secret_path(settings.privacy.key_file).parent.mkdir(parents=True, exist_ok=True)
-        sealer_of(settings)
-    except OSError as exc:
-        raise StoreFailed(f"{exc.filename}: {exc.strerror}") from exc
+    if community_key is not None:
+        _put(secret_path(settings.directory.community_key_file), f"{community_key.hex()}\n".encode())
+    if signing_key is not None:
+        _put(config.parent / SIGNING_KEY, signing_key, 0o644)
+    if answers.staff_pin:
+        pin_file = secret_path(settings.staff.pin_hash_file)
+        pin_file.parent.mkdir(parents=True, exist_ok=True)
+        write_pin(pin_file, answers.staff_pin)
+    secret_path(settings.privacy.key_file).parent.mkdir(parents=True, exist_ok=True)
+    sealer_of(settings)
 
 
 def _put(path: Path, content: bytes, mode: int = 0o600) -> None:
@@ -145,14 +155,25 @@ def _put(path: Path, content: bytes, mode: int = 0o600) -> None:
     replace_whole(path, content, mode)
 
 
-def _give_away(data_dir: Path) -> None:
-    """What root made in the agent's folder belongs to the agent."""
-    if os.geteuid() != 0:
-        return
-    owner = data_dir.stat()
-    for path in [data_dir / "identity", *(data_dir / "identity").rglob("*")]:
-        if os.path.lexists(path):
-            os.lchown(path, owner.st_uid, owner.st_gid)
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise StoreFailed(f"{exc.filename}: {exc.strerror}") from exc
+
+
+@contextlib.contextmanager
+def _given_away(folder: Path) -> Iterator[None]:
+    """What root makes of `folder` belongs to the agent, however this ends: it renews the certificate from there."""
+    with _told():
+        try:
+            yield
+        finally:
+            if os.geteuid() == 0 and folder.exists():
+                owner = folder.parent.stat()
+                for path in (folder, *folder.rglob("*")):
+                    os.lchown(path, owner.st_uid, owner.st_gid)
 
 
 def summary(done: Provisioned, config: Path, devices: Sequence[str]) -> dict[str, object]:

@@ -1,4 +1,7 @@
-"""Settings written as TOML: only what differs from the default, so that a box follows better defaults later."""
+"""Settings written as TOML: who the box is and what is plugged in, and of the rest what differs from the default.
+
+So a box follows better defaults later, and never becomes another box by them.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,13 @@ from sync.files import replace_whole
 
 Sections = dict[str, dict[str, Any]]
 
+_OF_THIS_BOX = {
+    "box": ("district", "name", "checkpoint", "lane", "direction"),
+    "thermometer": ("driver", "port"),
+    "reader": ("driver", "port"),
+    "gate": ("driver",),
+    "speaker": ("language",),
+}
 _HEAD = """# 本机设置，由 edge-agent provision 写入；未列出的设置取默认值（见 sentinel.example.toml）。
 # Written by edge-agent provision; what is left out keeps its default.
 """
@@ -28,10 +38,14 @@ def read_sections(path: Path) -> Sections:
 
 
 def as_sections(settings: Settings) -> Sections:
-    """What of `settings` is not the default."""
+    """What of `settings` is this box's own, or not the default."""
     whole, default = msgspec.to_builtins(settings), msgspec.to_builtins(Settings())
     changed = {
-        name: {key: value for key, value in section.items() if value != default[name][key]}
+        name: {
+            key: value
+            for key, value in section.items()
+            if value != default[name][key] or key in _OF_THIS_BOX.get(name, ())
+        }
         for name, section in whole.items()
     }
     return {name: section for name, section in changed.items() if section}
@@ -52,7 +66,7 @@ def as_toml(sections: Sections) -> str:
         "\n".join([f"[{name}]", *(f"{key} = {_value(value)}" for key, value in section.items())])
         for name, section in sections.items()
     ]
-    return "\n\n".join([_HEAD, *blocks]) + "\n"
+    return "\n\n".join([_HEAD.rstrip(), *blocks]) + "\n"
 
 
 def checked(sections: Sections) -> Settings:

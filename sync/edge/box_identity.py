@@ -24,10 +24,11 @@ _DAY = timedelta(days=1)
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where this box renews its certificate, and the serial it enrolled with."""
+    """Where this box renews its certificate, the serial it enrolled with, and the SHA-256 of the token it showed."""
 
     url: str
     serial: str
+    token_sha256: str = ""
 
 
 class BoxIdentity:

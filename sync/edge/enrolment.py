@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,13 +36,17 @@ async def enrol(
     limit_s: float = 900.0,
     on_waiting: Callable[[float], None] = lambda _: None,
 ) -> Enrolled:
-    """Enrol this box as `invitation` says, and keep what comes in `identity`.
+    """Enrol this box as `invitation` says, and keep what comes in `identity`; one that it came by already asks nobody.
 
     While the box waits for an operator `on_waiting` hears after how many seconds it asks again; after `limit_s` of
     that EnrolmentPending is raised, and a later call goes on with the same key. Raises LinkLost (try later),
     AuthorityUntrusted (do not go on), EnrolmentRefused (its reason says what must change), BadMessage, UnsafeLink,
     OSError.
     """
+    digest = hashlib.sha256(invitation.token.encode()).hexdigest()
+    place = Place(invitation.url, invitation.serial, digest)
+    if identity.place() == place and identity.offered() is None:
+        return enrolled(identity)
     roots = await roots_by_fingerprint(invitation.url, invitation.ca_sha256)
     authority = Est(invitation.url, roots)
     request = identity.request(invitation.serial)
@@ -56,7 +61,7 @@ async def enrol(
             on_waiting(exc.retry_after_s)
             await asyncio.sleep(exc.retry_after_s)
     identity.offer(granted, roots)
-    identity.place_is(Place(invitation.url, invitation.serial))
+    identity.place_is(place)
     identity.take_over()
     return enrolled(identity)
 

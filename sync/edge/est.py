@@ -120,7 +120,11 @@ async def _ask(
         trouble = _tls_trouble(exc)
         if trouble is not None:
             raise AuthorityUntrusted(f"{url}: {explain(trouble)}") from exc
-        raise LinkLost(f"{url}: {exc or 'no answer'}") from exc
+        why = getattr(exc, "strerror", None) or exc or "no answer"  # aiohttp's own words name objects
+        raise LinkLost(
+            f"{url}: 无法连接登记服务：请检查网线和登记地址，稍后重试。"
+            f" The authority cannot be reached: check the cable and the address, try again later ({why})"
+        ) from exc
 
 
 def _tls_trouble(exc: BaseException | None) -> ssl.SSLError | None:

@@ -101,6 +101,13 @@ def test_settings_go_in_with_paths_and_without_passwords(box: Settings, tmp_path
     assert settings == {"camera": "rtsp://***@127.0.0.1:9/live?***", "key_file": str(tmp_path / "etc" / "box.key")}
 
 
+def test_secrets_that_systemd_keeps_are_known_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    key = secrets.token_hex(32)
+    (tmp_path / "community.key").write_text(f"{key}\n")
+    assert key.encode() in secrets_of(Settings())
+
+
 def test_a_log_loses_its_lines_and_other_parts_go_whole(box: Settings, tmp_path: Path) -> None:
     key = Path(box.directory.community_key_file).read_text().strip()
     bundle, out = Bundle(secrets_of(box), look), tmp_path / "b.tar.gz"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import secrets
 import stat
+import tomllib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -28,7 +31,7 @@ from edge_agent.provision.provisioning import Provisioned, provision
 from edge_agent.provision.serial import box_serial
 from edge_agent.provision.settings_file import as_sections, as_toml, checked
 from sync.broker import Broker, TlsFiles
-from sync.errors import EnrolmentPending, EnrolmentRefused
+from sync.errors import EnrolmentPending, EnrolmentRefused, StoreFailed
 from tests.sync.authority import town as authority
 
 SERIAL = "SN-1"
@@ -115,6 +118,19 @@ async def test_a_second_run_changes_what_is_answered_and_keeps_the_rest(box: Box
     assert box.config.with_name("sentinel.toml.previous").read_bytes() == before
 
 
+async def test_the_same_answers_twice_change_nothing(box: Box, tmp_path: Path) -> None:
+    async with authority(tmp_path / "platform") as town:
+        answers = box.answers(invitation=str(await town.invite(SERIAL, "gate-7")))
+        first = await box.provision(answers)
+        written = box.config.read_bytes()
+        again = await box.provision(answers)
+    assert (again.settings, again.until) == (first.settings, first.until)
+    assert box.config.read_bytes() == written
+    said = tomllib.loads(written.decode())
+    assert said["box"].keys() == {"district", "name", "checkpoint", "lane", "direction", "data_dir"}
+    assert said["thermometer"]["driver"] == Settings().thermometer.driver
+
+
 async def test_what_is_plugged_in_is_found_and_set(box: Box, tmp_path: Path) -> None:
     with FaultyWire(tmp_path / "wires", seed=1) as wire:
         wire.plug()
@@ -157,6 +173,40 @@ async def test_what_is_wrong_is_found_before_anything_is_written(
     assert list(box.etc.iterdir()) == []
 
 
+async def test_who_may_not_write_is_told_before_the_token_is_shown(box: Box, tmp_path: Path) -> None:
+    async with authority(tmp_path / "platform") as town:
+        answers = box.answers(invitation=str(await town.invite(SERIAL, "gate-7")))
+        box.etc.rename(tmp_path / "away")
+        with pytest.raises(SettingsError, match="install first"):
+            await box.provision(answers)
+    assert not box.data.exists()
+
+
+async def test_a_disk_that_does_not_take_the_key_is_named(box: Box, tmp_path: Path) -> None:
+    box.data.mkdir()
+    (box.data / "identity").touch()
+    async with authority(tmp_path / "platform") as town:
+        with pytest.raises(StoreFailed, match="identity"):
+            await box.provision(box.answers(invitation=str(await town.invite(SERIAL, "gate-7"))))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("accept", [True, False])
+async def test_what_root_makes_belongs_to_the_agent_whatever_comes_of_it(
+    box: Box, tmp_path: Path, *, accept: bool
+) -> None:
+    """A key of root's in the agent's folder would end every renewal."""
+    box.data.mkdir()
+    os.chown(box.data, 1234, 1234)
+    async with authority(tmp_path / "platform") as town:
+        answers = box.answers(invitation=str(await town.invite(SERIAL, "gate-7", accept=accept)))
+        with contextlib.nullcontext() if accept else pytest.raises(EnrolmentPending):
+            await box.provision(answers, limit_s=0.0)
+    made = [box.data / "identity", *(box.data / "identity").rglob("*")]
+    assert len(made) >= 3
+    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in made} == {(1234, 1234)}
+
+
 async def test_a_sheet_for_another_box_is_refused_unless_the_label_says_so(box: Box, tmp_path: Path) -> None:
     async with authority(tmp_path / "platform") as town:
         invitation = str(await town.invite("SN-2", "gate-8"))
@@ -175,8 +225,9 @@ async def test_a_box_that_waited_in_vain_goes_on_with_its_key(box: Box, tmp_path
         assert not box.config.exists()
         await town.registry.accept("gate-7")
         assert (await box.provision(answers)).settings.box.name == "gate-7"
+        another = Box(_fresh(tmp_path))
         with pytest.raises(EnrolmentRefused, match="token"):
-            await Box(_fresh(tmp_path)).provision(answers)
+            await another.provision(another.answers(invitation=answers.invitation))
 
 
 def _fresh(tmp_path: Path) -> Path:

@@ -17,12 +17,13 @@ from drivers.sound import RATE_HZ
 from drivers.speaker import make_speaker
 from edge_agent.cli import app
 from edge_agent.clock import WallClock
-from edge_agent.doctor import devices
+from edge_agent.doctor import devices, keys, stored
 from edge_agent.doctor.examination import examine, perform
 from edge_agent.doctor.hearing import LEAST_DB, LISTEN_S, hear, tone, tone_over_room_db
 from edge_agent.doctor.part import running
 from edge_agent.doctor.sheet import Answer, Check, Site, Status
 from tests.agent.town import town
+from tests.rights import without_rights
 from tests.sync.city import running as under_way
 
 ROOM = (np.random.default_rng(3).normal(0, 200, int(LISTEN_S * RATE_HZ))).astype(np.int16)
@@ -93,6 +94,34 @@ async def test_what_this_user_may_not_see_is_not_checked() -> None:
     assert finding.passed
     assert finding.answer.status is Status.NOT_CHECKED
     assert "see rights" in finding.answer.found
+
+
+async def test_who_may_not_read_the_settings_is_sent_to_sudo(tmp_path: Path) -> None:
+    shut = tmp_path / "etc"
+    shut.mkdir(mode=0)
+    with without_rights():
+        [finding] = await examine(shut / "sentinel.toml")
+    assert "sudo edge-agent doctor" in finding.answer.remedy.en
+
+
+async def test_secrets_that_this_user_may_not_read_are_not_called_missing(tmp_path: Path) -> None:
+    shut = tmp_path / "credstore"
+    shut.mkdir(mode=0)
+    chosen = site(f"""
+        [directory]
+        community_key_file = "{shut}/community.key"
+        [staff]
+        pin_hash_file = "{shut}/staff.pin"
+        [privacy]
+        key_file = "{shut}/at-rest.key"
+    """)
+    with without_rights():
+        sheet = [await perform(check, chosen) for check in keys.CHECKS if "key" in check.name or "PIN" in check.name]
+        rights = stored.rights(chosen)
+    told = {finding.check: finding.answer.status for finding in sheet}
+    assert {told[name] for name in ("staff PIN", "community key", "at-rest key")} == {Status.NOT_CHECKED}
+    assert rights.status is Status.WARNING
+    assert str(shut) in rights.found
 
 
 async def test_a_check_that_hangs_is_given_up() -> None:

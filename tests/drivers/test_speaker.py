@@ -18,7 +18,7 @@ from hypothesis.strategies import DataObject, data, integers
 from drivers.contract import Clip, PartState
 from drivers.errors import BadSetting, DeviceLost
 from drivers.playhead import DUCKED, FADE_SAMPLES, Playhead, Voice
-from drivers.sound import RATE_HZ, load_clip, load_foreign_clip
+from drivers.sound import RATE_HZ, load_clip, load_foreign_clip, open_card
 from drivers.speaker import BLOCK_SAMPLES, make_speaker
 from drivers.wav_file import WavFile
 from tests.drivers.driver_bench import running, state
@@ -300,3 +300,14 @@ def test_what_is_no_sound_is_refused(tmp_path: Path, content: bytes | None) -> N
         path.write_bytes(content)
     with pytest.raises(BadSetting, match="Ogg"):
         load_clip(path)
+
+
+@pytest.mark.skipif(Path("/dev/snd").exists(), reason="this machine has a sound card")
+def test_a_service_without_a_session_looks_for_no_sound_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd sets no XDG_RUNTIME_DIR, and what lies in the working folder is nobody's sound server."""
+    for name in ("PULSE_SERVER", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "pulse" / "native").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DeviceLost, match="there is no sound card"):
+        open_card(Playhead())

@@ -65,6 +65,16 @@ async def test_a_box_is_enrolled(home: Path, identity: BoxIdentity) -> None:
     assert identity.offered() is None
 
 
+async def test_an_invitation_that_it_came_by_asks_nobody(home: Path, identity: BoxIdentity) -> None:
+    async with town(home) as here:
+        invitation = await here.invite()
+        made = await enrol(identity, invitation)
+        again = await here.invite()
+    assert await enrol(identity, invitation) == made
+    with pytest.raises(LinkLost):
+        await enrol(identity, again)
+
+
 async def test_it_waits_for_the_operator_and_says_so(home: Path, identity: BoxIdentity) -> None:
     async with town(home) as here:
         invitation = await here.invite(accept=False)
@@ -121,8 +131,9 @@ async def test_a_server_that_only_repeats_the_right_root_never_sees_the_token(ho
 
 async def test_nobody_there_is_tried_later(identity: BoxIdentity) -> None:
     nowhere = Invitation(f"https://localhost:{free_port()}", "SN-1", "A" * 20, "0" * 64)
-    with pytest.raises(LinkLost):
+    with pytest.raises(LinkLost, match="check the cable") as told:
         await enrol(identity, nowhere)
+    assert " object at " not in str(told.value)
 
 
 async def test_a_refusal_leaves_nothing_but_the_key(home: Path, identity: BoxIdentity) -> None:

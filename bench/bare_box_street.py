@@ -1,0 +1,109 @@
+"""The street before the box of bare_box.sh: devices at the wire, and one resident who comes, passes and goes.
+
+    python bare_box_street.py people FILE       # what the platform knows of the street's people, as JSONL
+    python bare_box_street.py street FOLDER     # plug the devices in, wait for the agent, let somebody pass
+
+The second prints one line of JSON when the platform has the passage and the box knows it, and keeps the devices alive
+until it is stopped.
+"""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from drivers.simulated.gate import SimulatedRelay
+from drivers.simulated.people import people
+from drivers.simulated.scenes import SceneKind, scenes
+from drivers.simulated.street import Street
+from drivers.simulated.wire import PtyWire
+
+CAMERA_PORT = 8099
+KIOSK, FLEET = "http://127.0.0.1:8080", "http://127.0.0.1:8090"
+LOOK_S = 0.05
+LIMIT_S = 300.0
+
+
+async def street(folder: Path) -> None:
+    """Be the street until cancelled."""
+    relay = SimulatedRelay(PtyWire(folder / "gate"))
+    relay.plug()
+    async with Street(folder, camera_port=CAMERA_PORT) as devices, asyncio.TaskGroup() as tasks:
+        for name in ("thermometer", "qr", "gate"):
+            as_udev_does(folder / name)
+        tasks.create_task(devices.run())
+        tasks.create_task(relay.run())
+        print(json.dumps(await one_passage(devices, relay)), flush=True)
+
+
+def as_udev_does(port: Path) -> None:
+    """A serial port is for the group dialout."""
+    shutil.chown(port, group="dialout")
+    port.chmod(0o660)
+
+
+async def one_passage(devices: Street, relay: SimulatedRelay) -> dict[str, Any]:
+    """Let a healthy resident pass, and wait until the platform has what the box recorded."""
+    resident = next(scene for scene in scenes(seed=1) if scene.kind is SceneKind.HEALTHY)
+    async with asyncio.timeout(LIMIT_S), aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
+        over = asyncio.Event()
+        await until(http, lambda status, _: status["link"]["platform_online"])
+        watching = tasks.create_task(watch_screen(http, over))
+        came_s = time.monotonic()
+        while not await devices.play(resident, over):
+            pass
+        status, stats = await until(
+            http,
+            lambda status, stats: stats["closed"] == stats["passages"] > 0 == status["outbox"]["unacknowledged"],
+        )
+        watching.cancel()
+    return {
+        "came_to_acknowledged_s": round(time.monotonic() - came_s, 1),
+        "verdicts": stats["verdicts"],
+        "records_at_platform": stats["records"],
+        "acknowledged": status["outbox"]["last_seq"],
+        "gate_pulses": relay.pulses,
+    }
+
+
+async def until(http: aiohttp.ClientSession, is_so: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the agent and the platform say of themselves, once `is_so`."""
+    while True:
+        with contextlib.suppress(aiohttp.ClientError):
+            status, stats = await asked(http, f"{KIOSK}/api/status"), await asked(http, f"{FLEET}/api/stats")
+            if is_so(status, stats):
+                return status, stats
+        await asyncio.sleep(LOOK_S)
+
+
+async def asked(http: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+    """The JSON at `url`."""
+    async with http.get(url) as response:
+        response.raise_for_status()
+        answer: dict[str, Any] = await response.json()
+        return answer
+
+
+async def watch_screen(http: aiohttp.ClientSession, over: asyncio.Event) -> None:
+    """Read the screen as the resident does: a verdict that asks for nothing more ends the visit."""
+    async with http.get(f"{KIOSK}/events", timeout=aiohttp.ClientTimeout(total=None)) as stream:
+        async for line in stream.content:
+            if line.startswith(b"data: {"):
+                view = json.loads(line.removeprefix(b"data: "))
+                if view["stage"] == "result" and view["verdict"] != "recheck":
+                    over.set()
+
+
+if __name__ == "__main__":
+    verb, place = sys.argv[1], Path(sys.argv[2])
+    if verb == "people":
+        place.write_text("".join(json.dumps(row) + "\n" for row in people(datetime.now(UTC))), encoding="utf-8")
+    else:
+        asyncio.run(street(place))
