@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -163,10 +163,14 @@ class Directory:
         if len(self._ahead) + len(added) > self._ahead_limit:
             self._confirmed_s = self._now_s() - NEVER_S
             return
-        self._ahead |= added
         if added:
+            self._let_count(added)
             ahead = dict(self._ahead)
             await self._writer.write(lambda db: write_ahead(db, self._seal, ahead))
+
+    def _let_count(self, added: Mapping[str, Ahead]) -> None:
+        """From here on look-ups see what was revoked."""
+        self._ahead |= added
 
     async def take(self, page: DirectoryPage) -> bool:
         """Take one page; False when it leads nowhere and `request()` should be asked (again)."""

@@ -77,8 +77,9 @@ class Orders:
             case Lane.COMMAND:
                 return await self._command(topic.command or "", order)
             case Lane.REVOCATION:
-                await self._memory.once(order)
+                # First, and again should it come again: its operation is counted once, and a power cut loses nothing.
                 await revoke(order.content(Revocation))
+                await self._memory.once(order)
             case Lane.BROADCAST:
                 await self._memory.once(order)
                 withdrawn = order.kind == Withdrawal.TYPE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from contextlib import suppress
 
 from sync.connection import Connection
 from sync.contract.envelope import Event
@@ -17,23 +18,30 @@ from sync.post import post
 log = logging.getLogger(__name__)
 
 CONFIRM_S = 25.0  # a replica is FRESH for 60 s after a confirmation: two may be lost
+# What changes is sent together with what changes right after it, and behind revocations, which go to all boxes at once.
+GATHER_S = 1.0
 
 
 class DirectoryPublisher:
     """Serves one connection at a time. A box follows from its first request until it goes offline."""
 
-    def __init__(self, source: DirectorySource, district: str, confirm_s: float = CONFIRM_S) -> None:
+    def __init__(
+        self, source: DirectorySource, district: str, confirm_s: float = CONFIRM_S, gather_s: float = GATHER_S
+    ) -> None:
         self._source = source
         self._district = district
         self._confirm_s = confirm_s
+        self._gather_s = gather_s
         self._followers: dict[str, DirectoryRequest] = {}  # where each box stands
         self._asked: set[str] = set()
         self._wake = asyncio.Event()
+        self._somebody_asks = asyncio.Event()
 
     def asked(self, box: str, request: DirectoryRequest) -> None:
         """Note that `box` stands at `request` and wants what follows."""
         self._followers[box] = request
         self._asked.add(box)
+        self._somebody_asks.set()
         self._wake.set()
 
     def gone(self, box: str) -> None:
@@ -48,10 +56,18 @@ class DirectoryPublisher:
                 try:
                     async with asyncio.timeout(self._confirm_s):
                         await self._wake.wait()
+                    await self._gathered()
                 except TimeoutError:
                     everybody = True
                 self._wake.clear()
+                self._somebody_asks.clear()
                 await self._bring_up(connection, self._behind(everybody))
+
+    async def _gathered(self) -> None:
+        """Let more changes come; a box that asks is not kept waiting."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._gather_s):
+                await self._somebody_asks.wait()
 
     def _behind(self, everybody: bool) -> list[str]:
         asked, self._asked = self._asked, set()

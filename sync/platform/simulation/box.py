@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -14,13 +14,14 @@ from random import Random
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from sync.contract.orders import Desired, Revocation
+from sync.contract.orders import Desired
 from sync.contract.records import AlarmRaised, Record
 from sync.edge.directory import Directory
 from sync.edge.link import CityLink, LinkSettings
 from sync.edge.order_memory import ORDER_MIGRATIONS, OrderMemory
 from sync.edge.orders import Hands, Orders
 from sync.edge.outbox import Outbox
+from sync.edge.replica import Ahead
 from sync.platform.simulation.day import arrivals_s, passage
 from sync.reconnect import Retry
 from sync.sqlite_thread import SqliteThread
@@ -85,15 +86,15 @@ class TimedOutbox(Outbox):
 
 
 class TimedDirectory(Directory):
-    """A replica that remembers when it was told of each revocation."""
+    """A replica that remembers since when each revocation counts."""
 
     def watch(self) -> None:
         """Begin to remember."""
         self.revoked_s: dict[str, float] = {}
 
-    async def revoke(self, revocation: Revocation) -> None:
-        await super().revoke(revocation)
-        self.revoked_s |= dict.fromkeys((op.person_key for op in revocation.ops), time.monotonic())
+    def _let_count(self, added: Mapping[str, Ahead]) -> None:
+        super()._let_count(added)
+        self.revoked_s |= dict.fromkeys(added, time.monotonic())
 
 
 @dataclass(frozen=True)
