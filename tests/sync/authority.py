@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -47,12 +48,14 @@ class Town:
 
 
 @asynccontextmanager
-async def town(home: Path, rules: Rules = ANY, *, retry_after_s: int = 1) -> AsyncIterator[Town]:
+async def town(
+    home: Path, rules: Rules = ANY, *, retry_after_s: int = 1, now_s: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Town]:
     """An authority that serves while the block lasts."""
     clock, files = SetClock(), CaFiles.below(home / "ca")
     files.create("demo")
     authority = files.load(clock)
     async with Registry.opened(home / "boxes.db", clock) as registry:
-        server = EstServer(authority, Enroller(authority, registry, rules), home / "ca", [HOST], retry_after_s)
+        server = EstServer(authority, Enroller(authority, registry, rules), home / "ca", [HOST], retry_after_s, now_s)
         async with server.served("127.0.0.1", 0) as port:
             yield Town(home, files, authority, registry, clock, f"https://{HOST}:{port}")

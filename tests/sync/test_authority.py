@@ -212,7 +212,7 @@ async def asked(here: Town, session: ClientSession, serial: str) -> tuple[int, s
 
 
 async def test_who_guesses_is_held_up(tmp_path: Path) -> None:
-    async with town(tmp_path, retry_after_s=3600) as here, ClientSession() as session:
+    async with town(tmp_path, retry_after_s=3600, now_s=lambda: 0.0) as here, ClientSession() as session:
         for _ in range(20):
             assert (await asked(here, session, "SN-1"))[:2] == (401, Reason.TOKEN_UNKNOWN)
         status, reason, wait_s = await asked(here, session, "SN-1")

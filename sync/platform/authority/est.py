@@ -7,6 +7,7 @@ import binascii
 import logging
 import math
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -51,10 +52,17 @@ class EstServer:
     """
 
     def __init__(
-        self, authority: Authority, enroller: Enroller, folder: Path, hosts: Sequence[str], retry_after_s: int = 30
+        self,
+        authority: Authority,
+        enroller: Enroller,
+        folder: Path,
+        hosts: Sequence[str],
+        retry_after_s: int = 30,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._addresses = Limit(120, retry_after_s / 60)
-        self._serials = Limit(20, retry_after_s / 6)
+        """`now_s` is the clock of the limits."""
+        self._addresses = Limit(120, retry_after_s / 60, now=now_s)
+        self._serials = Limit(20, retry_after_s / 6, now=now_s)
         self._authority = authority
         self._enroller = enroller
         self._hosts = hosts
