@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -270,7 +271,6 @@ class Checkpoint:
 
     async def _change(self) -> None:
         """Wait for new evidence, but look at the limits now and then."""
-        try:
-            await asyncio.wait_for(self._presence.change(), _TICK_S)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TICK_S):
+                await self._presence.change()

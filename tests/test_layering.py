@@ -118,3 +118,10 @@ def test_no_circles() -> None:
 
     for module in graph:
         visit(module, ())
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_nobody_swallows_the_order_to_end(path: Path) -> None:
+    """Until Python 3.12 `asyncio.wait_for` forgets that it was cancelled when what it waits for comes just then."""
+    if "simulated" not in path.parts:
+        assert "asyncio.wait_for(" not in path.read_text(encoding="utf-8"), "use asyncio.timeout"

@@ -139,7 +139,8 @@ class ModbusGate(VitalPart):
             return
         self._pulsed.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._pulsed.wait(), CHECK_EVERY_S)
+            async with asyncio.timeout(CHECK_EVERY_S):
+                await self._pulsed.wait()
 
     async def _command(self, request: bytes, what: str) -> None:
         """Have the board do something, which it confirms by repeating it."""
@@ -154,7 +155,8 @@ class ModbusGate(VitalPart):
             self._asked, self._reply_bytes, self._received = request, reply_bytes, b""
             await self._line.write(request)
             try:
-                return await asyncio.wait_for(self._answered, REPLY_LIMIT_S)
+                async with asyncio.timeout(REPLY_LIMIT_S):
+                    return await self._answered
             except TimeoutError as exc:
                 raise DeviceLost("the gate's board does not answer") from exc
 

@@ -108,7 +108,8 @@ class SamVReader(VitalPart):
         self._answer = asyncio.get_running_loop().create_future()
         await self._line.write(question)
         try:
-            return await asyncio.wait_for(self._answer, limit_s)
+            async with asyncio.timeout(limit_s):
+                return await self._answer
         except TimeoutError as exc:
             raise DeviceLost(f"{self.name} does not answer") from exc
 

@@ -101,7 +101,8 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(self._process.wait(), _STOP_LIMIT_S)
+            async with asyncio.timeout(_STOP_LIMIT_S):
+                await self._process.wait()
         except TimeoutError:
             self._say(f"{self.name} did not stop within {_STOP_LIMIT_S:g} s and is killed")
             self._process.kill()
