@@ -111,7 +111,7 @@ class City:
         settings = self._settings
         files = self._authority.issue("platform") if self._authority else TlsFiles()
         common = ["--broker", self._url_at(broker.port), "--district", settings.district, "--store", self.records]
-        common += ["--data", str(settings.folder / "platform")]
+        common += ["--data", str(settings.folder / "platform"), "--backlog-per-s", str(settings.backlog_per_s)]
         for option, path in (("--ca", files.ca), ("--certificate", files.certificate), ("--key", files.key)):
             common += [option, str(path)] if path else []
         await self._child("platform", "serve", "--http", f"127.0.0.1:{free_port()}", *common)

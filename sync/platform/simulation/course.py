@@ -24,6 +24,7 @@ class Simulation:
     store: str = ""
     ingest: int = 0  # processes beside the platform
     backlog: int = 0  # records that wait in each box at the start
+    backlog_per_s: float = 5000.0  # pace of all boxes together
     outage_s: float = 0.0  # how long the broker is away, in the middle
     admit_per_s: float = 0.0  # connections a second that the front door lets in; 0: no door
     revoke: int = 0  # persons revoked during the day
