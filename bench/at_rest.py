@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from bench.edge import percentiles
-from bench.link import _FILL, BUDGET_BYTES, RANDOM, fdatasync_ms, looked_up, some
+from bench.link_ledger import BUDGET_BYTES, FILL, RANDOM, fdatasync_ms, looked_up, some
 from sync.edge.at_rest import KEY_BYTES, Algorithm, Sealer
 from sync.edge.directory import Directory
 from sync.edge.outbox import Outbox
@@ -30,7 +30,7 @@ async def replica(stack: AsyncExitStack, path: Path, people: int, sealer: Sealer
     async with Directory.opened(path):
         pass
     with contextlib.closing(sqlite3.connect(path)) as database:
-        database.execute(_FILL, (people,))
+        database.execute(FILL, (people,))
         database.commit()
     began_s = time.perf_counter()
     directory = await stack.enter_async_context(Directory.opened(path, sealer=sealer))

@@ -26,7 +26,7 @@ _STATUS = (
     '{"person_key":"%064x","colour":"green","as_of":"2022-04-01T08:00:00Z","sampled_at":"2022-04-01T06:00:00Z",'
     '"result":"negative","lists":[],"version":%d}'
 )
-_FILL = (
+FILL = (
     "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)"
     f" INSERT INTO status SELECT printf('%064x', i), CAST(printf('{_STATUS}', i, i) AS BLOB) FROM n"
 )
@@ -81,7 +81,7 @@ async def lookups(folder: Path, people: int, count: int) -> dict[str, Any]:
     async with Directory.opened(path):
         pass
     with contextlib.closing(sqlite3.connect(path)) as database:
-        database.execute(_FILL, (people,))
+        database.execute(FILL, (people,))
         database.commit()
     async with (
         Directory.opened(path) as directory,
