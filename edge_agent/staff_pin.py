@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import os
 import secrets
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from config.errors import SettingsError
+from sync.files import replace_whole
 
 FEWEST_DIGITS, MOST_DIGITS = 6, 12
 FREE_TRIES = 5
@@ -38,13 +38,8 @@ def write_pin(path: Path, pin: str) -> None:
     check_pin(pin)
     salt = secrets.token_bytes(16)
     line = f"{_SCHEME}${_COST}${_BLOCK}${_LANES}${salt.hex()}${_hash(pin, salt).hex()}\n"
-    new = path.with_name(f".{path.name}.new")
     try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        replace_whole(path, line.encode())
     except OSError as exc:
         raise SettingsError(f"{path}: cannot be written: {exc.strerror}") from exc
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from sync.errors import SealBroken, WrongKey
+from sync.files import write_new
 
 log = logging.getLogger(__name__)
 
@@ -113,10 +113,7 @@ def _derived(key: bytes, algorithm: Algorithm, length: int) -> bytes:
 
 def make_key(path: Path) -> None:
     """Put a new key into `path`, 64 hex digits that its owner alone may read. Raises OSError, also where one is."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(f"{secrets.token_hex(KEY_BYTES)}\n")
-        file.flush()
-        os.fsync(file.fileno())
+    write_new(path, f"{secrets.token_hex(KEY_BYTES)}\n".encode())
 
 
 def is_sealed(path: Path) -> bool:
