@@ -147,7 +147,10 @@ class Pump:
             return []
         after = self._read_to
         rows = await self._outbox.unacknowledged(False, after_seq=after, limit=room)
-        return self._due(rows) if self._read_to == after else []  # else it was set back in the meantime
+        if self._read_to != after:
+            return []  # it was set back in the meantime
+        # A passage that came after the look for live ones is live all the same.
+        return self._due([row for row in rows if not self._is_live(row)])
 
     def _backlogs(self, rows: list[Row]) -> Iterator[Coroutine[None, None, None]]:
         """Messages of up to 100 records each, as many as the pace allows now."""
@@ -165,9 +168,11 @@ class Pump:
         sent_before = time.monotonic() - self._settings.resend_s
         return [row for row in rows if self._sent.get(row.name, sent_before) <= sent_before]
 
+    def _is_live(self, row: Row) -> bool:
+        return row.seq > self._live_after and row.appended_ms >= wall_ms() - 1000 * self._settings.live_age_s
+
     def _live(self, newest: list[Row]) -> list[Row]:
-        oldest_ms = wall_ms() - 1000 * self._settings.live_age_s
-        live = [row for row in newest if row.appended_ms >= oldest_ms and row.seq > self._live_after]
+        live = [row for row in newest if self._is_live(row)]
         if len(live) > self._settings.live_window:
             self._live_after = live[-1].seq
             return []

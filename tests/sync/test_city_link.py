@@ -177,6 +177,22 @@ async def test_what_waited_goes_as_backlog_and_alarms_go_first(tmp_path: Path, b
     assert [len(each.records) for each in backlogs] == [100, 100, 64]
 
 
+async def test_a_passage_of_this_moment_is_live_whatever_the_pump_does(tmp_path: Path, broker: Mosquitto) -> None:
+    """It may come between the pump's look for live passages and its look for backlog."""
+    async with (
+        eavesdropping(broker) as heard,
+        a_platform(tmp_path / "platform", broker.url) as platform,
+        a_box(tmp_path / "box", link_settings(broker.url, pump=PumpSettings(resend_s=30))) as box,
+    ):
+        for first in range(1, 301, 15):
+            for n in range(first, first + 15):
+                await box.outbox.append(passage(n))
+            await eventually(box.all_acknowledged)
+        await settled(platform, box, 300)
+        await eventually(lambda: has_heard(heard, Lane.PASSAGE))
+        assert Lane.BACKLOG not in lanes(heard)
+
+
 async def has_heard(heard: list[Message], lane: Lane) -> bool:
     return lane in lanes(heard)
 
