@@ -38,6 +38,7 @@ COLUMNS = {"forehead_center": "T_FHCC", "forehead_max": "T_FH_Max", "canthi_max"
 REFERENCE = "aveOralM"
 ROUNDS = ("1", "2", "3")  # in the fourth round T_Max is the open mouth: 0.65 °C above the others
 FEVER_C, HIGH_FEVER_C, HIGH_FEVER_FLOOR_C = 37.5, 38.5, 37.8
+TOLD_HIGH_C = 37.3  # the default policy sends to staff from here
 FOLDS, SEED = 10, 20261123
 CAUTION = Caution(lift=2.5, sharpness=3.0)  # the mildest by which the canthi alone tell every high fever as one
 SPREAD = 1.05  # people of another study scatter a little more than those of the fit
@@ -49,7 +50,7 @@ LOWEST_SHARE = 0.005  # skin below this share of the study is "too low": cold or
 SOURCE = "FDA, Facial and oral temperature data, PhysioNet v1.0.0, doi 10.13026/3bhc-9065: FLIR, rooms of 20-24 °C"
 WARM_C, MILD_C, COOL_C = 23.7, 23.5, 23.1  # warm hold-out: fitted below MILD_C, tested from WARM_C; cool: the reverse
 WARMER_ROOM_C = 2.0  # how far a room of 24-29 °C lies above the study's, about the middle
-RESAMPLES = 500
+RESAMPLES, DRAWS = 500, 200
 
 Floats = NDArray[np.float64]
 Splits = Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]
@@ -87,7 +88,7 @@ def samples(study: Study, regions: tuple[str, ...], people: NDArray[np.bool_]) -
 def fit(study: Study, people: NDArray[np.bool_]) -> Coefficients:
     """The coefficients fitted on `people`."""
     return Coefficients(
-        name="two-lines/2",
+        name="two-lines/3",
         fitted_on=date.today().isoformat(),  # noqa: DTZ011 - a date on a label
         source=SOURCE,
         reference=f"oral, monitor mode ({REFERENCE})",
@@ -103,12 +104,13 @@ def fit(study: Study, people: NDArray[np.bool_]) -> Coefficients:
 
 def fit_regions(skin: Floats, oral: Floats, regions: tuple[str, ...]) -> RegionModel:
     """One model: least squares on the healthy, least squares on the febrile, logistic regression between them."""
-    centre = np.median(skin, axis=0).round(1)
-    design = np.column_stack([np.ones(len(skin)), skin - centre])
+    mean = skin.mean(axis=1)
+    centre_c = round(float(np.median(mean)), 1)
+    design = np.column_stack([np.ones(len(mean)), mean - centre_c])
     febrile = oral >= FEVER_C
     return RegionModel(
         regions=regions,
-        centre_c=tuple(centre.tolist()),
+        centre_c=centre_c,
         fitted_skin_c=tuple(
             (round(float(np.quantile(values, LOWEST_SHARE)), 2), round(float(values.max()), 2)) for values in skin.T
         ),
@@ -121,8 +123,8 @@ def fit_regions(skin: Floats, oral: Floats, regions: tuple[str, ...]) -> RegionM
 def fit_line(design: Floats, oral: Floats) -> Line:
     weights, *_ = np.linalg.lstsq(design, oral, rcond=None)
     sigma = SPREAD * float(np.std(oral - design @ weights))
-    intercept, *slopes = (round(float(weight), 4) for weight in weights)
-    return Line(intercept, tuple(slopes), round(sigma, 4))
+    at_centre_c, slope = (round(float(weight), 4) for weight in weights)
+    return Line(at_centre_c, slope, round(sigma, 4))
 
 
 def fit_odds(design: Floats, febrile: NDArray[np.bool_]) -> Odds:
@@ -135,8 +137,8 @@ def fit_odds(design: Floats, febrile: NDArray[np.bool_]) -> Odds:
         weights += step
         if np.abs(step).max() < 1e-9:
             break
-    intercept, *slopes = (round(float(weight), 4) for weight in weights)
-    return Odds(intercept, tuple(slopes))
+    at_centre, slope = (round(float(weight), 4) for weight in weights)
+    return Odds(at_centre, slope)
 
 
 def folds(people: int) -> Splits:
@@ -198,6 +200,8 @@ def figures(result: Told) -> dict[str, Any]:
         "bias_healthy_c": float(error[~febrile].mean()),
         "bias_febrile_c": float(error[febrile].mean()),
         "coverage_95_febrile": float(inside[febrile].mean()),
+        "told_high": int((result.core_c >= TOLD_HIGH_C).sum()),
+        "coverage_95_told_high": float(inside[result.core_c >= TOLD_HIGH_C].mean()),
         "uncertainty_c": float(result.uncertainty_c.mean()),
         "brier": float(np.mean((probability - febrile) ** 2)),
         "high_fevers": int(high.sum()),
@@ -274,39 +278,46 @@ def plain_line(study: Study, regions: tuple[str, ...], which: int) -> dict[str, 
 
 
 def considered(study: Study) -> dict[str, Any]:
-    """Models that were tried and not shipped, beside those that are: first round, and the warm hold-out that chose."""
-    rooms = np.repeat(study.ambient_c[:, None], len(ROUNDS), axis=1)
-    wider = Study(study.oral_c, study.ambient_c, {**study.skin_c, "ambient": rooms})
+    """What was tried and not shipped, beside what was: first round, and the warm hold-out that chose."""
     warm = (study.ambient_c < MILD_C, study.ambient_c >= WARM_C)
     shown: dict[str, Any] = {}
     for regions in (*REGION_SETS, (*COLUMNS,)):
-        for inputs in (regions, (*regions, "ambient")):
-            shown["+".join(inputs)] = {
-                "first_round": tried(wider, inputs, folds(len(study.oral_c))),
-                "held_out_warm_rooms": tried(wider, inputs, iter([warm])),
+        for for_room in (False, True):
+            shown["+".join((*regions, *(["ambient"] if for_room else [])))] = {
+                "first_round": tried(study, regions, for_room, folds(len(study.oral_c))),
+                "held_out_warm_rooms": tried(study, regions, for_room, iter([warm])),
             }
     return shown
 
 
-def tried(study: Study, inputs: tuple[str, ...], splits: Splits) -> dict[str, float]:
-    """RMSE and AUC of two lines on any inputs, first round."""
+def tried(study: Study, regions: tuple[str, ...], for_room: bool, splits: Splits) -> dict[str, float]:
+    """RMSE and AUC of two lines over the mean of any regions, with or without ambient taken out of the skin."""
     oral, core = [], []
     for train, test in splits:
-        model = fit_regions(*samples(study, inputs, train), inputs)
-        values = np.stack([study.skin_c[name][test, 0] for name in inputs], axis=1)
-        whole = ~np.isnan(values).any(axis=1)
-        core += [model.blend(tuple(row), CAUTION)[0] for row in values[whole].tolist()]
+        seen = in_one_room(study, train) if for_room else study
+        model = fit_regions(*samples(seen, regions, train), regions)
+        skin_c = np.mean([seen.skin_c[name][test, 0] for name in regions], axis=0)
+        whole = ~np.isnan(skin_c)
+        core += [model.blend(value, CAUTION)[0] for value in skin_c[whole].tolist()]
         oral += study.oral_c[test][whole].tolist()
     error = np.array(core) - np.array(oral)
     auc = area(np.array(core), np.array(oral) >= FEVER_C)
     return {"rmse_c": round(math.sqrt(float(np.mean(error**2))), 3), "auc": round(auc, 3)}
 
 
-def by_ambient(study: Study) -> dict[str, dict[str, float]]:
+def in_one_room(study: Study, people: NDArray[np.bool_]) -> Study:
+    """The study with everybody's skin as in a room of 23 °C, by the slopes of `people`."""
+    slopes = by_ambient(study, people)
+    warmer_c = (study.ambient_c - 23.0)[:, None]
+    skin_c = {name: skin - slopes[name]["c_per_c"] * warmer_c for name, skin in study.skin_c.items()}
+    return Study(study.oral_c, study.ambient_c, skin_c)
+
+
+def by_ambient(study: Study, people: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
     """How much warmer the skin is in a room one degree warmer, at the same oral temperature: first round."""
     shown = {}
     for name, rounds in study.skin_c.items():
-        seen = ~np.isnan(rounds[:, 0])
+        seen = people & ~np.isnan(rounds[:, 0])
         design = np.column_stack([np.ones(seen.sum()), study.oral_c[seen], study.ambient_c[seen]])
         weights, *_ = np.linalg.lstsq(design, rounds[seen, 0], rcond=None)
         scatter = np.sum((rounds[seen, 0] - design @ weights) ** 2) / (len(design) - design.shape[1])
@@ -315,12 +326,41 @@ def by_ambient(study: Study) -> dict[str, dict[str, float]]:
     return shown
 
 
+def missed(study: Study, regions: tuple[str, ...], from_c: float, warmer_c: float) -> dict[str, float]:
+    """The chance that one frame of somebody of HIGH_FEVER_C or more is told under HIGH_FEVER_FLOOR_C.
+
+    Nine such people are too few to count. So the skin of all from `from_c` on is a line on their oral temperature; the
+    nine's oral temperatures are set on it with the scatter of all, `warmer_c` added. People are drawn anew each time,
+    for the line and for the fit that tells them.
+    """
+    random = np.random.default_rng(SEED)
+    everybody = np.ones(len(study.oral_c), bool)
+    high_c = study.oral_c[study.oral_c >= HIGH_FEVER_C]
+    shares = []
+    for _ in range(RESAMPLES):
+        who = random.integers(0, len(everybody), len(everybody))
+        drawn = Study(study.oral_c[who], study.ambient_c[who], {name: study.skin_c[name][who] for name in regions})
+        skin_c, oral_c = samples(drawn, regions, everybody)
+        model = fit_regions(skin_c, oral_c, regions)
+        ill = oral_c >= from_c
+        skin, above_c = skin_c[ill].mean(axis=1), oral_c[ill] - HIGH_FEVER_C
+        slope, at_high_c = np.polyfit(above_c, skin, 1)
+        scatter = skin - at_high_c - slope * above_c
+        people = at_high_c + slope * (random.choice(high_c, DRAWS) - HIGH_FEVER_C) + random.choice(scatter, DRAWS)
+        told_c = [model.blend(value, CAUTION)[0] for value in (people + warmer_c).tolist()]
+        shares.append(np.mean(np.array(told_c) < HIGH_FEVER_FLOOR_C))
+    low, high = np.quantile(shares, (0.025, 0.975))
+    nobody = np.mean((1 - np.array(shares)) ** len(high_c))
+    shown = {"a_person": np.mean(shares), "low": low, "high": high, "any_of_nine": 1 - nobody}
+    return {name: round(float(value), 3) for name, value in shown.items()}
+
+
 def report(study: Study) -> dict[str, Any]:
     """All figures."""
     everybody = len(study.oral_c)
     warm = (study.ambient_c < MILD_C, study.ambient_c >= WARM_C)
     cool = (study.ambient_c >= MILD_C, study.ambient_c < COOL_C)
-    slopes = by_ambient(study)
+    slopes = by_ambient(study, np.ones(everybody, bool))
     warmer_c = {name: WARMER_ROOM_C * slope["c_per_c"] for name, slope in slopes.items()}
     sets: dict[str, Any] = {}
     for regions in ((*COLUMNS,), *REGION_SETS):
@@ -336,7 +376,20 @@ def report(study: Study) -> dict[str, Any]:
             "one_straight_line_first_round": plain_line(study, regions, 0),
             "at_the_gate": consequences(median),
         }
-    return {"shipped": sets, "skin_by_ambient": slopes, "considered": considered(study)}
+    high_fevers = {
+        "+".join(regions): {
+            f"oral_{from_c}_skin_{warmer:+.1f}": missed(study, regions, from_c, warmer)
+            for from_c in (FEVER_C, 38.0)
+            for warmer in (0.0, 0.1)
+        }
+        for regions in REGION_SETS[:2]
+    }
+    return {
+        "shipped": sets,
+        "skin_by_ambient": slopes,
+        "high_fevers_told_under_37_8": high_fevers,
+        "considered": considered(study),
+    }
 
 
 def to_toml(coefficients: Coefficients) -> str:

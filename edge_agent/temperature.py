@@ -1,8 +1,8 @@
 """From skin to an oral-equivalent temperature with its uncertainty: a fit shipped as data, no device and no clock.
 
-Two straight lines, one fitted on healthy and one on febrile people: from the one to the other as the odds of fever at
-that skin rise. One line for both under-reads fevers (its slope is far below 1); "skin plus a constant" does so worse:
-docs/temperature.md.
+Two straight lines over the mean skin of the regions, one fitted on healthy and one on febrile people: from the one to
+the other as the odds of fever at that skin rise. One line for both under-reads fevers (its slope is far below 1); "skin
+plus a constant" does so worse: docs/temperature.md.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated
 
 import msgspec
@@ -51,18 +52,21 @@ class CoreEstimate:
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Core temperature at the centre, its change a degree of each region, and the scatter of people about it."""
+    """Core temperature at the centre, its change a degree of skin, and the scatter of people about it."""
 
     at_centre_c: float
-    slopes: tuple[float, ...]
+    slope: float
     sigma_c: float
+
+    def at(self, offset_c: float) -> float:
+        return self.at_centre_c + self.slope * offset_c
 
 
 class Odds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Natural log of the odds of fever at the centre, and its change a degree of each region."""
+    """Natural log of the odds of fever at the centre, and its change a degree of skin."""
 
     at_centre: float
-    slopes: tuple[float, ...]
+    slope: float
 
 
 class Caution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,26 +85,24 @@ class Caution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RegionModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The fit for one set of regions; every tuple is in the order of `regions`."""
+    """The fit for the mean skin of one set of regions; `fitted_skin_c` is in the order of `regions`."""
 
     regions: tuple[str, ...]
-    centre_c: tuple[float, ...]
+    centre_c: float
     fitted_skin_c: tuple[Range, ...]
     healthy: Line
     febrile: Line
     odds: Odds
 
     def __post_init__(self) -> None:
-        per_region = (self.centre_c, self.fitted_skin_c, self.healthy.slopes, self.febrile.slopes, self.odds.slopes)
-        if not self.regions or not {len(values) for values in per_region} == {len(self.regions)}:
-            raise ValueError("a model needs one number a region in each of its lists")
+        if not self.regions or len(self.fitted_skin_c) != len(self.regions):
+            raise ValueError("a model needs a region or more, and a range of fitted skin for each")
 
-    def blend(self, skin_c: tuple[float, ...], caution: Caution) -> tuple[float, float, float]:
+    def blend(self, skin_c: float, caution: Caution) -> tuple[float, float, float]:
         """The value told in °C, how far from it people are (root mean square, °C), and the probability of fever."""
-        offsets = [value - centre for value, centre in zip(skin_c, self.centre_c, strict=True)]
-        log_odds = self.odds.at_centre + _dot(self.odds.slopes, offsets)
-        healthy_c = self.healthy.at_centre_c + _dot(self.healthy.slopes, offsets)
-        febrile_c = self.febrile.at_centre_c + _dot(self.febrile.slopes, offsets)
+        offset_c = skin_c - self.centre_c
+        log_odds = self.odds.at_centre + self.odds.slope * offset_c
+        healthy_c, febrile_c = self.healthy.at(offset_c), self.febrile.at(offset_c)
         told_c = healthy_c + caution.weight(log_odds) * (febrile_c - healthy_c)
         fever = _probability(log_odds)
         square = (1 - fever) * (self.healthy.sigma_c**2 + (healthy_c - told_c) ** 2)
@@ -155,7 +157,7 @@ class Coefficients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _check(regions, ambient_c, humidity_pct, distance_m)
         model = self._model(regions)
         skin_c = tuple(regions[name] for name in model.regions)
-        core_c, sigma_c, fever_probability = model.blend(skin_c, self.caution)
+        core_c, sigma_c, fever_probability = model.blend(fmean(skin_c), self.caution)
         fitted, widening = self.fitted, self.widening
         below_c = max(low - value for value, (low, _) in zip(skin_c, model.fitted_skin_c, strict=True))
         above_c = max(value - high for value, (_, high) in zip(skin_c, model.fitted_skin_c, strict=True))
@@ -180,7 +182,7 @@ class Coefficients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def usual_skin_c(self, region: str) -> float:
         """The median skin of the study's people at `region`."""
-        return self._alone(region).centre_c[0]
+        return self._alone(region).centre_c
 
     def _model(self, regions: Mapping[str, float]) -> RegionModel:
         """The first model whose regions are all given and uncovered.
@@ -231,10 +233,6 @@ def _check(regions: Mapping[str, float], ambient_c: float, *others: float | None
     given = [*regions.values(), ambient_c, *(value for value in others if value is not None)]
     if not all(math.isfinite(value) for value in given):
         raise ValueError("a temperature, humidity or distance is no finite number")
-
-
-def _dot(slopes: tuple[float, ...], offsets: list[float]) -> float:
-    return sum(slope * offset for slope, offset in zip(slopes, offsets, strict=True))
 
 
 def _probability(log_odds: float) -> float:

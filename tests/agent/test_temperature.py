@@ -1,6 +1,7 @@
 """From skin to core: what the shipped fit promises, for any skin, room and subset of regions."""
 
 import math
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from config.errors import SettingsError
 from edge_agent import temperature
 from edge_agent.temperature import REGIONS, estimate_core, load_coefficients, shipped
 
+ROOT = Path(temperature.__file__).parents[1]
 ROOM_C = 23.0
 SUBSETS = [subset for count in range(1, 5) for subset in combinations(REGIONS, count)]
 WELL = {"forehead_center": 34.4, "forehead_max": 35.3, "canthi_max": 35.6, "face_max": 35.8}
@@ -34,6 +36,12 @@ def test_any_regions_tell_the_well_from_the_feverish(names: tuple[str, ...]) -> 
 def test_what_each_set_of_regions_uses_is_named() -> None:
     assert estimate_core(WELL, ROOM_C).model == f"{shipped().name} canthi_max+face_max"
     assert estimate_core(some(WELL, ("forehead_max", "forehead_center")), ROOM_C).model.endswith(" forehead_max")
+
+
+@given(skin_c=st.floats(34.9, 38.3), apart_c=st.floats(0.0, 0.3))
+def test_canthi_and_whole_face_count_equally(skin_c: float, apart_c: float) -> None:
+    told = [estimate_core({"canthi_max": skin_c - by, "face_max": skin_c + by}, ROOM_C) for by in (0.0, apart_c)]
+    assert told[0].core_c == pytest.approx(told[1].core_c, abs=1e-6)
 
 
 @pytest.mark.parametrize("names", [names for names in SUBSETS if "canthi_max" in names], ids="+".join)
@@ -145,10 +153,28 @@ def test_the_fit_says_where_it_comes_from() -> None:
 
 def test_caution_that_means_nothing_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "fit.toml"
-    text = (Path(temperature.__file__).parents[1] / "config" / "temperature.default.toml").read_text(encoding="utf-8")
+    text = (ROOT / "config" / "temperature.default.toml").read_text(encoding="utf-8")
     path.write_text(text.replace("lift = 2.5", "lift = 0.0"), encoding="utf-8")
     with pytest.raises(SettingsError, match="lift"):
         load_coefficients(path)
+
+
+def test_the_document_states_the_fit_that_ships() -> None:
+    """Its table is the whole model: a row a set of regions, in the order in which they are tried."""
+    fit, document = shipped(), (ROOT / "docs" / "temperature.md").read_text(encoding="utf-8")
+    rows = [line for line in document.splitlines() if re.match(r"\| `(canthi|face|forehead)_", line)]
+    for model, row in zip(fit.models, rows, strict=True):
+        regions, centre, healthy, febrile, odds, threshold, floor = (cell.strip() for cell in row.strip("|").split("|"))
+        assert tuple(re.findall(r"`(\w+)`", regions)) == model.regions
+        assert centre == str(model.centre_c)
+        assert healthy == f"{model.healthy.at_centre_c:.3f} + {model.healthy.slope:.3f}"
+        assert febrile == f"{model.febrile.at_centre_c:.3f} + {model.febrile.slope:.3f}"
+        assert odds == f"{model.odds.at_centre:.2f} + {model.odds.slope:.2f}"
+        told_c = [
+            estimate_core(dict.fromkeys(model.regions, float(skin)), ROOM_C).core_c for skin in (threshold, floor)
+        ]
+        assert told_c == pytest.approx([37.3, 37.8], abs=0.03)
+    assert f"`{fit.name}`" in document
 
 
 @pytest.mark.parametrize("text", ["name = 3", "name = 'x", ""])
