@@ -137,7 +137,8 @@ class RowSeal:
 
     def opened(self, row: Row) -> Row:
         """`row`, as it was written, with its body readable. Raises SealBroken."""
-        return replace(row, body=self.seal.open(row.body, _place(self.box, *row.name, row.kind)))
+        body = self.seal.open(row.body, _place(self.box, *row.name, row.kind))
+        return row if body is row.body else replace(row, body=body)
 
 
 def _place(box: str, epoch: str, seq: int, kind: str) -> str:

@@ -145,9 +145,9 @@ class Outbox:
             lambda db: self._readable(db, lambda: waiting.in_order(db, alarms, after_seq, limit))
         )
 
-    async def newest_unacknowledged(self, limit: int) -> list[Row]:
-        """The newest rows that wait, without alarms, in order."""
-        return await self._store.run(lambda db: self._readable(db, lambda: waiting.newest(db, limit)))
+    async def newest_unacknowledged(self, limit: int, after_seq: int = 0) -> list[Row]:
+        """The newest rows that wait behind `after_seq`, without alarms, in order."""
+        return await self._store.run(lambda db: self._readable(db, lambda: waiting.newest(db, after_seq, limit)))
 
     async def earlier_unacknowledged(self, limit: int) -> list[Row]:
         """Rows of one earlier epoch that wait, in order."""
@@ -233,9 +233,10 @@ class Outbox:
         """The rows that `find` gives; those that cannot be read any more are parked, and the next take their place."""
         while found := find():
             whole, broken = self._opened_rows(found)
-            with db.atomic():
-                for row in broken:
-                    self._park(db, *row.name, "box: cannot be read, it was changed on the disk")
+            if broken:
+                with db.atomic():
+                    for row in broken:
+                        self._park(db, *row.name, "box: cannot be read, it was changed on the disk")
             if whole:
                 return whole
         return []

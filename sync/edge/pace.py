@@ -18,6 +18,11 @@ class Pace:
         self._settle()
         self._per_s = per_s
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is a pace; then one message goes at a time."""
+        return self._per_s is not None
+
     def spend(self, records: int) -> None:
         """Note that so many were sent."""
         self._settle()

@@ -128,13 +128,13 @@ class Pump:
         """Send the most urgent messages that are due; False when none is."""
         if alarms := self._due(await self._outbox.unacknowledged(True, limit=self._settings.alarm_window)):
             await _together(self._send_live(Lane.ALARM, row) for row in alarms)
-        elif live := self._due(self._live(await self._outbox.newest_unacknowledged(self._settings.live_window + 1))):
+        elif live := self._due(self._live(await self._newest())):
             await _together(self._send_live(Lane.PASSAGE, row) for row in live)
         elif self._pace.wait_s():
             return False
         elif old := await self._due_backlog():
             await _together(self._backlogs(old))
-        elif earlier := self._due(await self._outbox.earlier_unacknowledged(limit=self._settings.backlog_window)):
+        elif earlier := self._due(await self._outbox.earlier_unacknowledged(limit=self._at_once())):
             await _together(self._backlogs(earlier))
         else:
             return False
@@ -142,15 +142,18 @@ class Pump:
 
     async def _due_backlog(self) -> list[Row]:
         """Rows behind those read before, as far as the window goes: each is read once, unless it is due again."""
-        room = self._settings.backlog_window - len(self._sent)
+        room, after = self._settings.backlog_window - len(self._sent), self._read_to
         if room <= 0:
             return []
-        after = self._read_to
-        rows = await self._outbox.unacknowledged(False, after_seq=after, limit=room)
+        rows = await self._outbox.unacknowledged(False, after_seq=after, limit=min(room, self._at_once()))
         if self._read_to != after:
             return []  # it was set back in the meantime
         # A passage that came after the look for live ones is live all the same.
         return self._due([row for row in rows if not self._is_live(row)])
+
+    def _at_once(self) -> int:
+        """How many rows of backlog are worth reading: a pace lets one message go at a time."""
+        return BACKLOG_LIMIT if self._pace.limited else self._settings.backlog_window
 
     def _backlogs(self, rows: list[Row]) -> Iterator[Coroutine[None, None, None]]:
         """Messages of up to 100 records each, as many as the pace allows now."""
@@ -164,6 +167,9 @@ class Pump:
                 self._read_to = some[-1].seq
             yield self._send_backlog(some)
 
+    async def _newest(self) -> list[Row]:
+        return await self._outbox.newest_unacknowledged(self._settings.live_window + 1, after_seq=self._live_after)
+
     def _due(self, rows: list[Row]) -> list[Row]:
         sent_before = time.monotonic() - self._settings.resend_s
         return [row for row in rows if self._sent.get(row.name, sent_before) <= sent_before]
@@ -173,8 +179,8 @@ class Pump:
 
     def _live(self, newest: list[Row]) -> list[Row]:
         live = [row for row in newest if self._is_live(row)]
-        if len(live) > self._settings.live_window:
-            self._live_after = live[-1].seq
+        if newest and not 0 < len(live) <= self._settings.live_window:
+            self._live_after = newest[-1].seq
             return []
         return live
 

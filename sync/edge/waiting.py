@@ -15,7 +15,8 @@ _WAITING = (
     "SELECT epoch, seq, kind, body, appended_ms, chain FROM waiting WHERE alarm = ? AND seq > ? ORDER BY seq LIMIT ?"
 )
 _WAITING_NEWEST = (
-    "SELECT epoch, seq, kind, body, appended_ms, chain FROM waiting WHERE alarm = 0 ORDER BY seq DESC LIMIT ?"
+    "SELECT epoch, seq, kind, body, appended_ms, chain FROM waiting WHERE alarm = 0 AND seq > ?"
+    " ORDER BY seq DESC LIMIT ?"
 )
 _WAITING_EARLIER = (
     "SELECT epoch, seq, kind, body, appended_ms, chain FROM earlier WHERE parked IS NULL"
@@ -52,9 +53,9 @@ def in_order(db: Database, alarms: bool, after_seq: int, limit: int) -> list[Row
     return rows(db, _WAITING, alarms, after_seq, limit)
 
 
-def newest(db: Database, limit: int) -> list[Row]:
-    """The newest without alarms, in order."""
-    return rows(db, _WAITING_NEWEST, limit)[::-1]
+def newest(db: Database, after_seq: int, limit: int) -> list[Row]:
+    """The newest behind `after_seq` without alarms, in order."""
+    return rows(db, _WAITING_NEWEST, after_seq, limit)[::-1]
 
 
 def of_earlier_epochs(db: Database, limit: int) -> list[Row]:

@@ -39,6 +39,7 @@ async def test_numbers_follow_each_other(outbox: Outbox) -> None:
     assert [row.record() for row in await outbox.unacknowledged(alarms=True)] == [alarm(3)]
     assert [row.seq for row in await outbox.unacknowledged(False, after_seq=1)] == [2]
     assert [row.seq for row in await outbox.newest_unacknowledged(1)] == [2]
+    assert await outbox.newest_unacknowledged(1, after_seq=2) == []
     assert [row.seq for row in await outbox.recent(2)] == [3, 2]
 
 
