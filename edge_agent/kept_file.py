@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
+
+from config.errors import SettingsError
 from sync.files import Owner, replace_whole
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 _MODE = 0o640  # root and the agent, which is its owner or in its group
 
@@ -22,6 +28,21 @@ def keep(path: Path, data: bytes) -> Path:
         replace_whole(previous(path), path.read_bytes(), _MODE, owner)
     replace_whole(path, data, _MODE, owner)
     return path
+
+
+def keep_value(path: Path, value: msgspec.Struct) -> Path:
+    """As `keep`, for a value, as JSON that a person can read."""
+    return keep(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def kept_value(path: Path, kind: type[T], remedy: str) -> T | None:
+    """The value at `path`, None where there is none. Raises SettingsError, which ends in what to do: `remedy`."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as exc:
+        raise SettingsError(f"{path}: {exc}; {remedy}") from exc
 
 
 def previous(path: Path) -> Path:
