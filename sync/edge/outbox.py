@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Self
 
 from sqlite_utils import Database
 
+from sync.changes import Changes
 from sync.contract.records import Clock, Record
 from sync.edge import waiting
 from sync.edge.at_rest import Sealer
@@ -77,12 +78,12 @@ class Outbox:
     def __init__(self, path: Path, store: SqliteThread, writer: LedgerWriter, epoch: str, last_seq: int) -> None:
         self.epoch = epoch
         self.last_seq = last_seq
+        self.changes = Changes()  # appends, acknowledgements and parkings
         self._path = path
         self._store = store
         self._writer = writer
         self._forming = _Batch()
         self._committing = asyncio.Lock()
-        self._watchers: set[asyncio.Event] = set()
 
     @classmethod
     @asynccontextmanager
@@ -132,7 +133,7 @@ class Outbox:
         if batch.failed is not None:
             raise batch.failed
         self.last_seq = max(self.last_seq, batch.last_seq)
-        self._changed()
+        self.changes.tell()
         return batch.numbers[first:last]
 
     async def alarm(self, kind: str, subject: str, detail: str) -> int:
@@ -163,7 +164,7 @@ class Outbox:
             freed = await self._store.run(lambda db: self._acknowledge(db, wanted, heads))
         else:
             freed = await self._store.write(lambda db: waiting.forget_earlier(db, epoch, wanted))
-        self._changed()
+        self.changes.tell()
         return freed
 
     async def forget(self, retention: Retention) -> None:
@@ -173,7 +174,7 @@ class Outbox:
         """
         while last_seq := await self._store.run(lambda db: self._writer.forget(db, retention)):
             self.last_seq = max(self.last_seq, last_seq)
-            self._changed()
+            self.changes.tell()
         await self._store.run(empty_the_log)
         files = await self._store.run(lambda db: forget_salvaged(db, self._path, retention.passages_s))
         if files:
@@ -189,13 +190,13 @@ class Outbox:
             return 0
         wanted = tuple(ranges)
         count = await self._store.write(lambda db: waiting.owe_again(db, wanted))
-        self._changed()
+        self.changes.tell()
         return count
 
     async def park(self, epoch: str, seq: int, reason: str) -> None:
         """Set a row aside that nobody will take, with the reason; it is kept and counted."""
         await self._store.write(lambda db: self._park(db, epoch, seq, reason))
-        self._changed()
+        self.changes.tell()
 
     async def recent(self, limit: int) -> list[Row]:
         """The newest rows that can be read, acknowledged or not, newest first."""
@@ -219,15 +220,6 @@ class Outbox:
     async def touch(self) -> None:
         """Return as soon as the thread of the file is free."""
         await self._store.run(lambda _: None)
-
-    @contextmanager
-    def watched(self, changed: asyncio.Event) -> Iterator[None]:
-        """While the block lasts, `changed` is set after every append, acknowledgement and parking."""
-        self._watchers.add(changed)
-        try:
-            yield
-        finally:
-            self._watchers.discard(changed)
 
     def _readable(self, db: Database, find: Callable[[], list[Row]]) -> list[Row]:
         """The rows that `find` gives; those that cannot be read any more are parked, and the next take their place."""
@@ -255,10 +247,6 @@ class Outbox:
             waiting.park(db, seq, reason[:200])
         else:
             waiting.park_earlier(db, epoch, seq, reason[:200])
-
-    def _changed(self) -> None:
-        for watcher in self._watchers:
-            watcher.set()
 
     def _acknowledge(self, db: Database, ranges: Sequence[tuple[int, int]], heads: Sequence[str | None]) -> int:
         named = zip_longest(ranges, heads[: len(ranges)])
