@@ -100,8 +100,8 @@ class Outbox:
         """The ledger of `box` at `path`, its bodies sealed by `sealer` (None: written as they are, for people who are
         not real); parked rows get another chance. Raises StoreFailed, of which WrongKey leaves the file as it is.
 
-        A damaged file is set aside and a new epoch begins. What still waited in it is delivered under its old name; an
-        alarm says how much that is, and a gap record what could not be read.
+        A damaged file is set aside and a new epoch begins. What still waited in it, or in one that was renewed, is
+        delivered under its old name; an alarm says how much that is, and a gap record what could not be read.
         """
         ballast = Ballast(path.with_suffix(".ballast"))
         async with AsyncExitStack() as stack:
@@ -160,10 +160,7 @@ class Outbox:
         A range frees nothing whose last record is not here with the hash in `heads`: it is of a copied card.
         """
         wanted = tuple(ranges)
-        if epoch == self.epoch:
-            freed = await self._store.run(lambda db: self._acknowledge(db, wanted, heads))
-        else:
-            freed = await self._store.write(lambda db: waiting.forget_earlier(db, epoch, wanted))
+        freed = await self._store.run(lambda db: self._acknowledge(db, epoch, wanted, heads))
         self.changes.tell()
         return freed
 
@@ -178,7 +175,7 @@ class Outbox:
         await self._store.run(empty_the_log)
         files = await self._store.run(lambda db: forget_salvaged(db, self._path, retention.passages_s))
         if files:
-            await self.note_deleted({"ledger_damaged": files})
+            await self.note_deleted(files)
 
     async def note_deleted(self, counts: dict[str, int]) -> None:
         """Put down that other personal data went because of their age, by class. Raises StoreFailed."""
@@ -248,13 +245,18 @@ class Outbox:
         else:
             waiting.park_earlier(db, epoch, seq, reason[:200])
 
-    def _acknowledge(self, db: Database, ranges: Sequence[tuple[int, int]], heads: Sequence[str | None]) -> int:
+    def _acknowledge(
+        self, db: Database, epoch: str, ranges: Sequence[tuple[int, int]], heads: Sequence[str | None]
+    ) -> int:
         named = zip_longest(ranges, heads[: len(ranges)])
-        ours = [each for each, head in named if head is None or is_ours(db, each[1], bytes.fromhex(head))]
+        ours = [each for each, head in named if head is None or is_ours(db, epoch, each[1], bytes.fromhex(head))]
         if len(ours) < len(ranges):
             # Of records that we gave up meanwhile, which costs a repeat; or of a copied card, which must free nothing.
             log.warning("an acknowledgement that is not of our records frees none of them")
-        return self._writer.acknowledge(db, ours)
+        if epoch == self.epoch:
+            return self._writer.acknowledge(db, ours)
+        with db.atomic():
+            return waiting.forget_earlier(db, epoch, ours)
 
     def _commit(self, db: Database, batch: _Batch) -> None:
         if batch.numbers or batch.failed is not None or not batch.records:
