@@ -124,7 +124,7 @@ async def appended(outbox: Outbox, record: Record) -> float:
 async def drained(outbox: Outbox) -> float:
     """When nothing waited any more."""
     changed = asyncio.Event()
-    with outbox.watched(changed):
+    with outbox.changes.waking(changed):
         while (await outbox.status()).unacknowledged:
             changed.clear()
             with contextlib.suppress(TimeoutError):

@@ -10,14 +10,13 @@ from drivers.contract import Camera, CameraFrame
 from drivers.errors import BadSetting, DeviceLost
 from drivers.latest import Latest
 from drivers.picture_watch import PictureFault, PictureWatch
+from drivers.reopening import opened_again
 from drivers.video_capture import Capture, Image, PictureFormat, Source, Wish
 from drivers.vitals import VitalPart, Vitals
 
 OPEN_LIMIT_S = 5.0  # to the first picture; network cameras take seconds
 AGE_LIMIT_S = 2.0  # between pictures
 REOPEN_FROZEN_S = 3.0
-RETRY_FIRST_S = 0.2
-RETRY_CAP_S = 1.0
 MAX_HANGING = 4  # abandoned threads that OpenCV still holds
 CLOSE_LIMIT_S = 3.5  # a little over the limits that FFmpeg has
 
@@ -61,18 +60,8 @@ class OpenCvCamera(VitalPart):
 
     async def run(self) -> None:
         """Read until cancelled."""
-        pause_s = RETRY_FIRST_S
         try:
-            while True:
-                opened_s = time.monotonic()
-                try:
-                    await self._read_one_opening()
-                except DeviceLost as exc:
-                    self.vitals.lost(str(exc))
-                if time.monotonic() - opened_s > RETRY_CAP_S:
-                    pause_s = RETRY_FIRST_S
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, RETRY_CAP_S)
+            await opened_again(self._read_one_opening, self.vitals)
         finally:
             # Mostly one frame. Python aborts at its end when a thread then comes back out of OpenCV.
             await asyncio.to_thread(_join, self._captures)

@@ -6,15 +6,15 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import cycle
 
 from drivers.errors import BadSetting, DeviceLost
 from drivers.open_port import BAUDS, OpenPort, open_port
 from drivers.ports import check_name, resolve
+from drivers.reopening import opened_again
 from drivers.vitals import Vitals
 
-RETRY_FIRST_S = 0.2
-RETRY_CAP_S = 1.0  # a device that returns is read again well under 3 s
 CHECK_EVERY_S = 0.25  # between two looks at what the path leads to
 COMMAND_GAP_S = 0.05  # small modules take one command at a time
 
@@ -63,7 +63,7 @@ class SerialLine:
             raise RuntimeError(f"{self.vitals.name}: {self.port} already has a reader")
         self._on_bytes = on_bytes
         try:
-            await self._keep_open(on_bytes)
+            await opened_again(partial(self._read_one_opening, on_bytes), self.vitals)
         finally:
             self._on_bytes = None
 
@@ -88,19 +88,9 @@ class SerialLine:
         if self._open_port is not None and self._on_bytes is not None and (data := self._open_port.read()):
             self._on_bytes(data, time.monotonic())
 
-    async def _keep_open(self, on_bytes: OnBytes) -> None:
-        pause_s = RETRY_FIRST_S
-        while True:
-            opened_s = time.monotonic()
-            try:
-                with self._opened() as port:
-                    await self._serve(port, on_bytes)
-            except DeviceLost as exc:
-                self.vitals.lost(str(exc))
-            if time.monotonic() - opened_s > RETRY_CAP_S:
-                pause_s = RETRY_FIRST_S
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, RETRY_CAP_S)
+    async def _read_one_opening(self, on_bytes: OnBytes) -> None:
+        with self._opened() as port:
+            await self._serve(port, on_bytes)
 
     @contextmanager
     def _opened(self) -> Iterator[OpenPort]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import re
 import tarfile
 import time
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 from config.credentials import secret_path
 from config.settings import Settings
 from edge_agent.privacy.numbers import Kind
+from sync.files import replace_whole
 
 Look = Callable[[bytes], set[Kind]]  # what of people is in there
 
@@ -56,23 +56,16 @@ class Bundle:
         self.left_out[name] = why
 
     def write(self, path: Path) -> None:
-        """Put everything into a .tar.gz at `path` for its owner alone. Raises OSError; nothing is left then."""
+        """Put everything into a .tar.gz at `path` for its owner alone, whole. Raises OSError."""
         manifest = {"made": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "parts": [*self._parts], "left_out": self.left_out}
         parts = self._parts | {"manifest.json": json.dumps(manifest, ensure_ascii=False, indent=1).encode()}
-        new = path.with_name(f".{path.name}.new")
-        try:
-            with (
-                os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
-                tarfile.open(fileobj=file, mode="w:gz") as archive,
-            ):
-                for name, data in sorted(parts.items()):
-                    entry = tarfile.TarInfo(f"edge-agent-bundle/{name}")
-                    entry.size, entry.mode, entry.mtime = len(data), 0o600, int(time.time())
-                    archive.addfile(entry, io.BytesIO(data))
-            new.replace(path)
-        except OSError:
-            new.unlink(missing_ok=True)
-            raise
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+            for name, data in sorted(parts.items()):
+                entry = tarfile.TarInfo(f"edge-agent-bundle/{name}")
+                entry.size, entry.mode, entry.mtime = len(data), 0o600, int(time.time())
+                archive.addfile(entry, io.BytesIO(data))
+        replace_whole(path, packed.getvalue())
 
     def _add(self, name: str, text: str) -> None:
         data = redacted(text).encode()

@@ -15,10 +15,9 @@ from statistics import fmean, median, pstdev
 
 import msgspec
 
-from config.errors import SettingsError
 from config.settings import Thermometer
 from edge_agent.calibration_errors import BadCalibration
-from edge_agent.kept_file import keep
+from edge_agent.kept_file import keep_value, kept_value
 
 FILE_NAME = "thermometer-calibration.json"
 LEAST_READINGS = 5
@@ -134,18 +133,12 @@ def made_of(
 
 def save_calibration(calibration: Calibration, data_dir: Path) -> Path:
     """Put it in `data_dir`; the one before stays beside it. Raises OSError."""
-    return keep(data_dir / FILE_NAME, msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n")
+    return keep_value(data_dir / FILE_NAME, calibration)
 
 
 def load_calibration(data_dir: Path) -> Calibration | None:
     """The calibration in `data_dir`, None where there is none. Raises SettingsError."""
-    path = data_dir / FILE_NAME
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Calibration)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError) as exc:
-        raise SettingsError(f"{path}: {exc}; calibrate again or remove it") from exc
+    return kept_value(data_dir / FILE_NAME, Calibration, "calibrate again or remove it")
 
 
 def calibrated(thermometer: Thermometer, data_dir: Path, now: datetime) -> Thermometer:

@@ -21,6 +21,7 @@ from edge_agent import (
     calibrate_cli,
     devices_cli,
     faces_cli,
+    ledger_cli,
     models_cli,
     policy_cli,
     privacy_cli,
@@ -41,6 +42,7 @@ app.add_typer(models_cli.app, name="models")
 app.add_typer(calibrate_cli.app, name="calibrate")
 app.add_typer(devices_cli.app, name="devices")
 app.add_typer(faces_cli.app, name="faces")
+app.add_typer(ledger_cli.app, name="ledger")
 app.add_typer(policy_cli.app, name="policy")
 app.add_typer(privacy_cli.app, name="privacy")
 app.add_typer(prompts_cli.app, name="prompts")

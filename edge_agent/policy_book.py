@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from edge_agent.policy import Policy
+from sync.files import replace_whole
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class PolicyBook:
         later = effective is not None and effective > now
         coming = Coming(effective, policy) if later and effective is not None else None
         accepted = in_force if coming else policy
-        _write(self._path, Page(accepted, coming))
+        replace_whole(self._path, msgspec.json.encode(Page(accepted, coming)))
         self._in_force, self._coming = accepted, coming
 
 
@@ -97,18 +97,3 @@ def _read(path: Path) -> Page:
     except (OSError, msgspec.DecodeError) as exc:
         log.warning("%s: the platform's policy cannot be read, the box's own holds: %s", path, exc)
         return Page()
-
-
-def _write(path: Path, page: Page) -> None:
-    """All of the page or the old one, whatever happens."""
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        file.write(msgspec.json.encode(page))
-        file.flush()
-        os.fsync(file.fileno())
-    new.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

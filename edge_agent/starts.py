@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from config.errors import SettingsError
+from sync.files import replace_whole
 
 SAFE_AFTER = 10  # starts in a row that went wrong
 HEALTHY_S = 60.0  # a start that lasts so long was a good one
@@ -37,7 +37,7 @@ class Starts:
         """Count this start; returns those before it. Raises SettingsError."""
         try:
             self._before = msgspec.json.decode(self._path.read_bytes(), type=Bad)
-        except (FileNotFoundError, msgspec.DecodeError):  # one that a power cut left empty counts from nothing
+        except (FileNotFoundError, msgspec.DecodeError):  # a damaged one counts from nothing
             self._before = Bad()
         except OSError as exc:
             raise SettingsError(f"{self._path}: cannot be read: {exc.strerror}") from exc
@@ -57,12 +57,7 @@ class Starts:
         self._keep(Bad(SAFE_AFTER - 1, self._before.why))
 
     def _keep(self, bad: Bad) -> None:
-        new = self._path.with_suffix(".new")
         try:
-            with new.open("wb") as file:
-                file.write(msgspec.json.encode(bad))
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._path)
+            replace_whole(self._path, msgspec.json.encode(bad))
         except OSError as exc:
             raise SettingsError(f"{self._path}: cannot be written: {exc.strerror}") from exc

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import msgspec
 
 from config.errors import SettingsError
 from config.settings import Settings
+from sync.files import replace_whole
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +68,5 @@ def keep_wanted(settings: Settings, wanted: Wanted) -> bool:
     body = msgspec.json.encode(wanted)
     if body == (path.read_bytes() if path.exists() else b"{}"):
         return False
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    new.rename(path)
+    replace_whole(path, body)
     return True

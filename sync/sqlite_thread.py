@@ -16,6 +16,7 @@ from typing import TypeVar
 from sqlite_utils import Database, Migrations
 
 from sync.errors import StoreFailed, StoreFull
+from sync.files import sync_folder
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ _BUSY_S = 5.0
 _WAL_PAGES = 1000
 _STEPS_A_LOOK = 10_000  # of SQLite's machine, some tenths of a millisecond, between two looks at the clock
 SIDE_FILES = ("", "-wal", "-shm")
+_DAMAGED = "damaged"
 
 
 class SqliteThread:
@@ -121,7 +123,7 @@ def _open_or_set_aside(path: Path, migrations: Migrations, wal_pages: int) -> tu
     except sqlite3.DatabaseError as exc:
         if not _is_damage(exc):
             raise
-        aside = _set_aside(path)
+        aside = _renamed(path, _DAMAGED)
         log.warning("%s is damaged (%s); set aside as %s", path, exc, aside.name)
         return _open(path, migrations, wal_pages), aside
 
@@ -186,9 +188,9 @@ def _is_damage(exc: sqlite3.DatabaseError) -> bool:
     )
 
 
-def aside_files(path: Path) -> list[Path]:
-    """Every damaged file that was set aside in place of `path`, oldest first, without its side files."""
-    found = path.parent.glob(f"{path.name}.damaged-*")
+def aside_files(path: Path, why: str = _DAMAGED) -> list[Path]:
+    """Every file that was set aside in place of `path`, oldest first, without its side files."""
+    found = path.parent.glob(f"{path.name}.{why}-*")
     return sorted(each for each in found if not each.name.endswith(tuple(filter(None, SIDE_FILES))))
 
 
@@ -203,10 +205,22 @@ def drop_aside(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _set_aside(path: Path) -> Path:
+def set_aside(path: Path, why: str) -> Path:
+    """Rename a sound file that nobody has open, its log taken in; returns where it is now. Raises StoreFailed."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=0)) as connection:
+            connection.execute("PRAGMA journal_mode=DELETE")  # refused while anybody else has it open
+        aside = _renamed(path, why)
+        sync_folder(path.parent)
+    except (sqlite3.Error, OSError) as exc:
+        raise store_failure(exc, f"{path}: ") from exc
+    return aside
+
+
+def _renamed(path: Path, why: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     for suffix in SIDE_FILES:
         side = path.with_name(path.name + suffix)
         if side.exists():
-            side.rename(path.with_name(f"{path.name}.damaged-{stamp}{suffix}"))
-    return path.with_name(f"{path.name}.damaged-{stamp}")
+            side.rename(path.with_name(f"{path.name}.{why}-{stamp}{suffix}"))
+    return path.with_name(f"{path.name}.{why}-{stamp}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ import aiohttp
 
 from edge_agent.broadcasts.broadcast import Audio
 from edge_agent.broadcasts.errors import NoSound
+from sync.files import replace_whole
 
 FETCH_LIMIT_S = 30.0
 CHUNK_BYTES = 65_536
@@ -88,9 +88,7 @@ class AudioStore:
     def _keep(self, path: Path, data: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._make_room(len(data))
-        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".", delete=False) as file:
-            file.write(data)
-        Path(file.name).replace(path)
+        replace_whole(path, data)
 
     def _make_room(self, wanted_bytes: int) -> None:
         files = sorted((file.stat().st_mtime, file.stat().st_size, file) for file in self._folder.iterdir())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 import msgspec
 
 from edge_agent.broadcasts.broadcast import Broadcast
+from sync.files import replace_whole
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,12 +38,7 @@ class BulletinMemory:
 
     def save(self, kept: Kept) -> None:
         """Keep the list; blocks for the disk."""
-        new = self._path.with_name(f"{self._path.name}.new")
         try:
-            with new.open("wb") as file:
-                file.write(msgspec.json.encode(kept))
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._path)
+            replace_whole(self._path, msgspec.json.encode(kept))
         except OSError as exc:
             _LOG.warning("the list of broadcasts was not kept: %s", exc)

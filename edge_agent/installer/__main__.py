@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from edge_agent.installer.errors import InstallError
-from edge_agent.installer.plan import install_steps, uninstall_steps
+from edge_agent.installer.plan import elsewhere, install_steps, uninstall_steps
 from edge_agent.installer.step import Step, apply, preview
 
 WHEELHOUSE = Path("/usr/share/edge-agent/wheelhouse")
@@ -23,21 +23,23 @@ def install(root: Path, wheelhouse: Path, *, for_real: bool) -> int:
     except (InstallError, OSError) as exc:
         return failed(exc)
     if for_real and changed:
-        sys.stdout.write(
-            "下一步 next: edge-agent provision; edge-agent doctor（docs/install.md）\n"
-            "屏幕 screen: systemctl enable --now sentinel-kiosk\n"
-        )
+        say("下一步 next: edge-agent provision; edge-agent doctor（docs/install.md）")
+        say("屏幕 screen: systemctl enable --now sentinel-kiosk")
     return 0
 
 
 def uninstall(root: Path, *, purge: bool, for_real: bool) -> int:
     """Take the agent off a box; returns the exit code."""
+    left = elsewhere(root) if purge else []
     try:
         carry_out(uninstall_steps(root.resolve(), purge=purge), for_real=for_real)
     except (InstallError, OSError) as exc:
         return failed(exc)
-    if for_real and not purge:
-        sys.stdout.write("配置和记录仍保留 settings and records are kept; --purge 一并删除 removes them too\n")
+    if not purge:
+        say("配置和记录保留 settings and records are kept; --purge 一并删除 removes them too")
+    for path in left:
+        say(f"! 设置指向别处，请手工删除 named by the settings and not removed, do it by hand: {path}")
+    say("服务用户 edge-agent、sentinel-kiosk 保留 the service users are kept: docs/install.md")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edge_agent.installer.files import made_folders, remove_folders
+from edge_agent.installer.files import made_folders, remove_folders, write_as
 from edge_agent.installer.step import Step, run
 
 _DATABASES = ("passwd", "group", "shadow", "gshadow")
@@ -44,12 +44,7 @@ class Accounts(Step):
             if before is None:
                 path.unlink(missing_ok=True)
             elif path.read_bytes() != before[0]:
-                new = path.with_name(f".{path.name}.new")
-                new.touch(mode=0o600)
-                new.write_bytes(before[0])
-                os.chown(new, before[1].st_uid, before[1].st_gid)
-                new.chmod(before[1].st_mode & 0o7777)
-                new.replace(path)
+                write_as(path, *before)
 
 
 class Folders(Step):

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 from edge_agent.installer.errors import InstallError
-from edge_agent.installer.files import made_folders, relink, remove_folders
+from edge_agent.installer.files import made_folders, remove_folders
 from edge_agent.installer.step import Step, run
+from sync.files import replace_link
 
 SUMS = "SHA256SUMS"
 
@@ -71,12 +72,12 @@ class Environment(Step):
         if not self._complete.exists():
             shutil.rmtree(self._folder, ignore_errors=True)
             self._fill()
-        relink(self._link, self._folder.name)
+        replace_link(self._link, self._folder.name)
 
     def undo(self) -> None:
         """Turn the link back and remove the edition."""
         if self._before is not None:
-            relink(self._link, self._before)
+            replace_link(self._link, self._before)
         else:
             self._link.unlink(missing_ok=True)
         if self._before != self._folder.name:

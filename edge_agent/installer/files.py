@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from edge_agent.installer.step import Step
+from sync.files import replace_link, replace_whole
 
 
 class CopyFile(Step):
@@ -57,12 +59,12 @@ class Link(Step):
         """Make it, in the place of another link."""
         self._before = str(self._target.readlink()) if self._target.is_symlink() else None
         self._made = made_folders(self._target.parent)
-        relink(self._target, self._points_to)
+        replace_link(self._target, self._points_to)
 
     def undo(self) -> None:
         """Put back the link that was there."""
         if self._before is not None:
-            relink(self._target, self._before)
+            replace_link(self._target, self._before)
             return
         if self._target.is_symlink():
             self._target.unlink()
@@ -100,22 +102,15 @@ class Remove(Step):
 
 def write(path: Path, content: bytes) -> None:
     """Write a file whole; one that replaces another keeps its owner and mode, a new one is readable by all."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_bytes(content)
     if path.exists():
-        shutil.copymode(path, new)
-        os.chown(new, path.stat().st_uid, path.stat().st_gid)
+        write_as(path, content, path.stat())
     else:
-        new.chmod(0o644)
-    new.replace(path)
+        replace_whole(path, content, 0o644)
 
 
-def relink(path: Path, points_to: str) -> None:
-    """Make a link, or turn one to another place; there is no moment without it."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    new.symlink_to(points_to)
-    new.replace(path)
+def write_as(path: Path, content: bytes, was: os.stat_result) -> None:
+    """Write a file whole, with the mode and the owner that it had."""
+    replace_whole(path, content, stat.S_IMODE(was.st_mode), (was.st_uid, was.st_gid))
 
 
 def made_folders(folder: Path) -> list[Path]:

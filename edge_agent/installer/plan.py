@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
@@ -26,7 +27,8 @@ ENABLED = "etc/systemd/system/multi-user.target.wants/edge-agent.service"
 COMMAND = "usr/local/bin/edge-agent"
 SETTINGS = "etc/edge-agent/sentinel.toml"
 SECRETS = ("at-rest.key", "community.key", "box.key", "staff.pin")
-DATA = ("var/lib/edge-agent", "etc/edge-agent", *(f"etc/credstore/edge-agent.{name}" for name in SECRETS))
+STORES = ("etc/credstore", "etc/credstore.encrypted")
+DATA = ("var/lib/edge-agent", "etc/edge-agent", *(f"{store}/edge-agent.{name}" for store in STORES for name in SECRETS))
 
 
 def install_steps(root: Path, wheelhouse: Path) -> list[Step]:
@@ -61,6 +63,25 @@ def uninstall_steps(root: Path, *, purge: bool) -> list[Step]:
         Stop("停止服务", "stop the services", root),
         *removals,
         Reload("通知 systemd 和 udev", "tell systemd and udev", root, []),
+    ]
+
+
+def elsewhere(root: Path) -> list[str]:
+    """What the settings of a box name outside of the places that `purge` takes; nothing where they cannot be read."""
+    try:
+        sections = tomllib.loads((root / SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    named = [
+        PurePosixPath(str(value))
+        for section in sections.values()
+        if isinstance(section, dict)
+        for key, value in section.items()
+        if key == "data_dir" or key.endswith("_file")
+    ]
+    taken = [PurePosixPath("/") / place for place in DATA]
+    return [
+        str(path) for path in named if path.is_absolute() and not any(path.is_relative_to(place) for place in taken)
     ]
 
 

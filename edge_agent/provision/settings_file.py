@@ -6,7 +6,6 @@ So a box follows better defaults later, and never becomes another box by them.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ import msgspec
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings, parse_settings
-from edge_agent.kept_file import previous
-from sync.files import replace_whole
+from edge_agent.kept_file import keep
 
 Sections = dict[str, dict[str, Any]]
 
@@ -77,14 +75,10 @@ def checked(sections: Sections) -> Settings:
 def write_sections(path: Path, sections: Sections) -> None:
     """Write `sections` to `path`, whole; what was there is kept beside it. Raises SettingsError.
 
-    The file belongs to the group of its folder, which on an installed box is the agent's.
+    The file belongs to whom its folder belongs: on an installed box to root, and to the group of the agent.
     """
     try:
-        if path.exists():
-            replace_whole(previous(path), path.read_bytes(), 0o640)
-        replace_whole(path, as_toml(sections).encode(), 0o640)
-        if os.geteuid() == 0:
-            os.chown(path, -1, path.parent.stat().st_gid)
+        keep(path, as_toml(sections).encode())
     except OSError as exc:
         raise SettingsError(f"{path}: 无法写入 cannot be written: {exc.strerror}") from exc
 

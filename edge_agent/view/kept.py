@@ -10,9 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from config.errors import SettingsError
 from config.settings import Settings
-from edge_agent.kept_file import keep
+from edge_agent.kept_file import keep_value, kept_value
 from edge_agent.view.mapping import Size, Touch, View, fit_view
 
 FILE_NAME = "view-calibration.json"
@@ -89,18 +88,12 @@ def aligned(
 
 def save_view(found: ViewCalibration, data_dir: Path) -> Path:
     """Put it in `data_dir`; the one before stays beside it. Raises OSError."""
-    return keep(data_dir / FILE_NAME, msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    return keep_value(data_dir / FILE_NAME, found)
 
 
 def load_view(data_dir: Path) -> ViewCalibration | None:
     """The alignment in `data_dir`, None where there is none. Raises SettingsError."""
-    path = data_dir / FILE_NAME
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=ViewCalibration)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError) as exc:
-        raise SettingsError(f"{path}: {exc}; align again or remove it") from exc
+    return kept_value(data_dir / FILE_NAME, ViewCalibration, "align again or remove it")
 
 
 def view_of(settings: Settings) -> View:

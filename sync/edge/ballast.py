@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
+
+from sync.files import replace_whole
 
 SIZE_BYTES = 300_000
 _COMFORT = 4  # it is taken back when so many times its size are free
@@ -21,20 +22,13 @@ class Ballast:
         """Hold the space if there is plenty, or with `at_once` if there is any; returns whether it is held."""
         if self._path.exists():
             return True
-        being_written = self._path.with_suffix(".new")
         try:
             disk = os.statvfs(self._path.parent)
             if disk.f_bavail * disk.f_frsize < (1 if at_once else _COMFORT) * self._size_bytes:
                 return False
             # Random, because some file systems store zeros as nothing.
-            with being_written.open("wb") as file:
-                file.write(os.urandom(self._size_bytes))
-                file.flush()
-                os.fsync(file.fileno())
-            being_written.rename(self._path)
+            replace_whole(self._path, os.urandom(self._size_bytes))
         except OSError:
-            with contextlib.suppress(OSError):
-                being_written.unlink(missing_ok=True)
             return False
         return True
 

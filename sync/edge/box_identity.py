@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from sync.broker import TlsFiles
 from sync.errors import UnsafeLink
-from sync.files import replace_whole, sync_folder, write_new
+from sync.files import replace_link, replace_whole, write_new
 
 _DAY = timedelta(days=1)
 
@@ -98,11 +98,7 @@ class BoxIdentity:
         """What lies in `next` is in use from now on, after a power cut too; what was in use is deleted."""
         generation = self._folder / f"generation-{_read_certificate(self._next).serial_number:x}"
         self._next.rename(generation)
-        beside = self._folder / ".current.new"
-        beside.unlink(missing_ok=True)
-        beside.symlink_to(generation.name)
-        beside.replace(self._current)
-        sync_folder(self._folder)
+        replace_link(self._current, generation.name)
         for old in self._folder.glob("generation-*"):
             if old != generation:
                 shutil.rmtree(old)

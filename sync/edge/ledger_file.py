@@ -15,6 +15,10 @@ from sync.contract.records import AlarmRaised, Record, decode_record, encode_rec
 from sync.edge.at_rest import Seal, Sealer, seal_of, sealed
 
 LEDGER_MIGRATIONS = Migrations("ledger")
+_CHAIN = (
+    "SELECT chain FROM record WHERE (SELECT epoch FROM ledger) = ? AND seq = ?"
+    " UNION ALL SELECT chain FROM earlier WHERE epoch = ? AND seq = ?"
+)
 _SEAL_ROWS = (
     "UPDATE record SET body = sealed(body, (SELECT epoch FROM ledger), seq, kind)",
     "UPDATE earlier SET body = sealed(body, epoch, seq, kind)",
@@ -174,9 +178,9 @@ def read_tail(db: Database, box: str) -> Tail:
     return Tail(epoch, seq, found[0] if found and found[0] else first_hash(box, epoch))
 
 
-def is_ours(db: Database, seq: int, chain: bytes) -> bool:
-    """Whether record `seq` is here with this hash, and so all before it are the ones meant."""
-    found = db.conn.execute("SELECT chain FROM record WHERE seq = ?", (seq,)).fetchone()
+def is_ours(db: Database, epoch: str, seq: int, chain: bytes) -> bool:
+    """Whether record `seq` of `epoch` is here with this hash, and so all before it are the ones meant."""
+    found = db.conn.execute(_CHAIN, (epoch, seq, epoch, seq)).fetchone()
     return found is not None and found[0] in (None, chain)
 
 

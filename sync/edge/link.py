@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import NoReturn
 
 from sync.broker import Broker, TlsFiles
@@ -18,6 +17,7 @@ from sync.edge.directory import Directory
 from sync.edge.home import Home
 from sync.edge.orders import Orders
 from sync.edge.outbox import Outbox
+from sync.edge.own_name import OwnName
 from sync.edge.pump import PumpSettings
 from sync.edge.session import Session
 from sync.errors import LinkLost, SyncError, UnsafeLink
@@ -101,7 +101,7 @@ class CityLink:
         self._connections = 0
         self._detail = "not connected yet"
         self._spread_s = 1.0
-        self._born: datetime | None = None  # when the broker last took our birth
+        self._own_name = OwnName(outbox, boot_id)
         directory.ask = self.query
 
     def listen_to(self, orders: Orders) -> None:
@@ -158,14 +158,13 @@ class CityLink:
             log.warning("%s: the changed certificates are not used: %s", self._broker, exc)
 
     async def _serve(self, connection: Connection) -> None:
-        self._session = Session(connection, self._home, self._settings.pump, self._settings.health_s)
+        self._session = Session(connection, self._home, self._own_name, self._settings.pump, self._settings.health_s)
         self._since_s = time.monotonic()
         self._connections += 1
         self._detail = ""
         try:
-            await self._session.run(self._birth, self._farewell, born_before=self._born)
+            await self._session.run(self._birth, self._farewell)
         finally:
-            self._born = self._session.born or self._born
             self._spread_s = max(1.0, self._session.reconnect_spread_s or self._spread_s)
             self._session = None
             self._since_s = time.monotonic()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Self
 
 from sqlite_utils import Database
 
+from sync.changes import Changes
 from sync.contract.records import Clock, Record
 from sync.edge import waiting
 from sync.edge.at_rest import Sealer
@@ -77,12 +78,12 @@ class Outbox:
     def __init__(self, path: Path, store: SqliteThread, writer: LedgerWriter, epoch: str, last_seq: int) -> None:
         self.epoch = epoch
         self.last_seq = last_seq
+        self.changes = Changes()  # appends, acknowledgements and parkings
         self._path = path
         self._store = store
         self._writer = writer
         self._forming = _Batch()
         self._committing = asyncio.Lock()
-        self._watchers: set[asyncio.Event] = set()
 
     @classmethod
     @asynccontextmanager
@@ -99,8 +100,8 @@ class Outbox:
         """The ledger of `box` at `path`, its bodies sealed by `sealer` (None: written as they are, for people who are
         not real); parked rows get another chance. Raises StoreFailed, of which WrongKey leaves the file as it is.
 
-        A damaged file is set aside and a new epoch begins. What still waited in it is delivered under its old name; an
-        alarm says how much that is, and a gap record what could not be read.
+        A damaged file is set aside and a new epoch begins. What still waited in it, or in one that was renewed, is
+        delivered under its old name; an alarm says how much that is, and a gap record what could not be read.
         """
         ballast = Ballast(path.with_suffix(".ballast"))
         async with AsyncExitStack() as stack:
@@ -132,7 +133,7 @@ class Outbox:
         if batch.failed is not None:
             raise batch.failed
         self.last_seq = max(self.last_seq, batch.last_seq)
-        self._changed()
+        self.changes.tell()
         return batch.numbers[first:last]
 
     async def alarm(self, kind: str, subject: str, detail: str) -> int:
@@ -159,11 +160,8 @@ class Outbox:
         A range frees nothing whose last record is not here with the hash in `heads`: it is of a copied card.
         """
         wanted = tuple(ranges)
-        if epoch == self.epoch:
-            freed = await self._store.run(lambda db: self._acknowledge(db, wanted, heads))
-        else:
-            freed = await self._store.write(lambda db: waiting.forget_earlier(db, epoch, wanted))
-        self._changed()
+        freed = await self._store.run(lambda db: self._acknowledge(db, epoch, wanted, heads))
+        self.changes.tell()
         return freed
 
     async def forget(self, retention: Retention) -> None:
@@ -173,11 +171,11 @@ class Outbox:
         """
         while last_seq := await self._store.run(lambda db: self._writer.forget(db, retention)):
             self.last_seq = max(self.last_seq, last_seq)
-            self._changed()
+            self.changes.tell()
         await self._store.run(empty_the_log)
         files = await self._store.run(lambda db: forget_salvaged(db, self._path, retention.passages_s))
         if files:
-            await self.note_deleted({"ledger_damaged": files})
+            await self.note_deleted(files)
 
     async def note_deleted(self, counts: dict[str, int]) -> None:
         """Put down that other personal data went because of their age, by class. Raises StoreFailed."""
@@ -189,13 +187,13 @@ class Outbox:
             return 0
         wanted = tuple(ranges)
         count = await self._store.write(lambda db: waiting.owe_again(db, wanted))
-        self._changed()
+        self.changes.tell()
         return count
 
     async def park(self, epoch: str, seq: int, reason: str) -> None:
         """Set a row aside that nobody will take, with the reason; it is kept and counted."""
         await self._store.write(lambda db: self._park(db, epoch, seq, reason))
-        self._changed()
+        self.changes.tell()
 
     async def recent(self, limit: int) -> list[Row]:
         """The newest rows that can be read, acknowledged or not, newest first."""
@@ -219,15 +217,6 @@ class Outbox:
     async def touch(self) -> None:
         """Return as soon as the thread of the file is free."""
         await self._store.run(lambda _: None)
-
-    @contextmanager
-    def watched(self, changed: asyncio.Event) -> Iterator[None]:
-        """While the block lasts, `changed` is set after every append, acknowledgement and parking."""
-        self._watchers.add(changed)
-        try:
-            yield
-        finally:
-            self._watchers.discard(changed)
 
     def _readable(self, db: Database, find: Callable[[], list[Row]]) -> list[Row]:
         """The rows that `find` gives; those that cannot be read any more are parked, and the next take their place."""
@@ -257,17 +246,18 @@ class Outbox:
         else:
             waiting.park_earlier(db, epoch, seq, reason[:200])
 
-    def _changed(self) -> None:
-        for watcher in self._watchers:
-            watcher.set()
-
-    def _acknowledge(self, db: Database, ranges: Sequence[tuple[int, int]], heads: Sequence[str | None]) -> int:
+    def _acknowledge(
+        self, db: Database, epoch: str, ranges: Sequence[tuple[int, int]], heads: Sequence[str | None]
+    ) -> int:
         named = zip_longest(ranges, heads[: len(ranges)])
-        ours = [each for each, head in named if head is None or is_ours(db, each[1], bytes.fromhex(head))]
+        ours = [each for each, head in named if head is None or is_ours(db, epoch, each[1], bytes.fromhex(head))]
         if len(ours) < len(ranges):
             # Of records that we gave up meanwhile, which costs a repeat; or of a copied card, which must free nothing.
             log.warning("an acknowledgement that is not of our records frees none of them")
-        return self._writer.acknowledge(db, ours)
+        if epoch == self.epoch:
+            return self._writer.acknowledge(db, ours)
+        with db.atomic():
+            return waiting.forget_earlier(db, epoch, ours)
 
     def _commit(self, db: Database, batch: _Batch) -> None:
         if batch.numbers or batch.failed is not None or not batch.records:

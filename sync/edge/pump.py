@@ -59,7 +59,7 @@ class Pump:
 
     async def run(self) -> None:
         """Send what is due, for ever; raises LinkLost."""
-        with self._outbox.watched(self._wake):
+        with self._outbox.changes.waking(self._wake):
             while True:
                 await happened(self._platform)
                 self._wake.clear()

@@ -1,4 +1,4 @@
-"""What can still be read of a ledger that was damaged and set aside; the file itself is never changed.
+"""What can still be read of a ledger that was set aside, damaged or to be renewed; the file itself is never changed.
 
 What waited in it goes into `earlier` of the new ledger, to be delivered under its old epoch and number.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -20,10 +21,11 @@ from sync.edge.at_rest import Sealer
 from sync.edge.ledger_file import Row, RowSeal
 from sync.edge.ledger_writer import LedgerWriter
 from sync.errors import BadMessage, SealBroken, StoreFailed
-from sync.sqlite_thread import aside_files, drop_aside, is_older, store_failure
+from sync.sqlite_thread import aside_files, drop_aside, is_older, set_aside, store_failure
 
 log = logging.getLogger(__name__)
 
+_RENEWED = "renewed"
 _CHUNK = 512  # numbers asked for at once; halved where the file is damaged
 _WAITING = (
     "SELECT (SELECT epoch FROM ledger), seq, kind, body, appended_ms, {chain} FROM record NOT INDEXED"
@@ -50,12 +52,12 @@ class Salvage:
 
 
 def take_over(db: Database, ledger: Path, writer: LedgerWriter, sealer: Sealer | None) -> None:
-    """Salvage every damaged file beside `ledger` that was not yet: repeated until it went through to the end.
+    """Salvage every file set aside for `ledger` that was not yet: repeated until it went through to the end.
 
     One that `sealer` does not open waits for the start at which its key is back.
     """
     done = {name for (name,) in db.conn.execute("SELECT file FROM salvaged")}
-    for path in aside_files(ledger):
+    for path in (*aside_files(ledger), *aside_files(ledger, _RENEWED)):
         if path.name in done:
             continue
         try:
@@ -66,8 +68,16 @@ def take_over(db: Database, ledger: Path, writer: LedgerWriter, sealer: Sealer |
             log.warning("%s: tried again at the next start: %s", path.name, exc)
 
 
-def forget_salvaged(db: Database, ledger: Path, kept_s: float) -> int:
-    """Delete the damaged files that were salvaged and last written `kept_s` ago or before; returns how many."""
+def renew(ledger: Path) -> Path:
+    """Set a sound ledger aside that nobody has open; returns where it is now. Raises StoreFailed.
+
+    The next start begins a new epoch and takes over what waits in it.
+    """
+    return set_aside(ledger, _RENEWED)
+
+
+def forget_salvaged(db: Database, ledger: Path, kept_s: float) -> dict[str, int]:
+    """Delete the files that were salvaged and last written `kept_s` ago or before; returns how many of each kind."""
     old = [
         path
         for (name,) in db.conn.execute("SELECT file FROM salvaged").fetchall()
@@ -75,7 +85,11 @@ def forget_salvaged(db: Database, ledger: Path, kept_s: float) -> int:
     ]
     for path in old:
         drop_aside(path)
-    return len(old)
+    return dict(Counter(map(_kind, old)))
+
+
+def _kind(aside: Path) -> str:
+    return "ledger_renewed" if f".{_RENEWED}-" in aside.name else "ledger_damaged"
 
 
 def _keep(db: Database, seal: RowSeal, rows: list[Row]) -> None:
@@ -89,7 +103,7 @@ def _keep(db: Database, seal: RowSeal, rows: list[Row]) -> None:
 def _account(path: Path, salvaged: Salvage, writer: LedgerWriter) -> Iterator[Record]:
     lost = salvaged.unreadable
     yield writer.alarm(
-        "ledger_damaged",
+        _kind(path),
         "ledger",
         f"set aside as {path.name}; {salvaged.kept} waiting records kept, {len(lost)} numbers unreadable"
         if salvaged.epoch

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from datetime import datetime
 
 from sync.connection import Connection
 from sync.contract.envelope import AnyMessage, Event
@@ -22,8 +21,9 @@ from sync.contract.messages import (
 from sync.contract.signed import Signed
 from sync.contract.topics import Lane, Topic
 from sync.edge.home import Home
+from sync.edge.own_name import OwnName
 from sync.edge.pump import Pump, PumpSettings
-from sync.errors import BadMessage, LinkError, LinkLost, LinkRefused, NameContested, PublishRefused
+from sync.errors import BadMessage, LinkError, LinkLost, LinkRefused, PublishRefused
 from sync.packets import Subscription
 from sync.post import ask, event_in, post, topic_of
 from sync.waiting import happened, rest
@@ -38,21 +38,21 @@ _FAREWELL_S = 1.0
 class Session:
     """The conversation over one connection: birth, records and their acknowledgements, directory, health, queries."""
 
-    def __init__(self, connection: Connection, home: Home, pump: PumpSettings, health_s: float) -> None:
+    def __init__(
+        self, connection: Connection, home: Home, own_name: OwnName, pump: PumpSettings, health_s: float
+    ) -> None:
         self.last_ack_s: float | None = None  # monotonic
-        self.born: datetime | None = None  # when the birth was said that the broker took
         self.reconnect_spread_s: float | None = None  # what the platform last said
         self._says_online = False
         self._platform_boot_id: str | None = None
         self._connection = connection
         self._home = home
+        self._own_name = own_name
         self._health_s = health_s
         self._pump = Pump(home.outbox, connection, home.district, home.box, pump)
         self._platform = asyncio.Event()
         self._ask_directory = asyncio.Event()
         self._page_s = 0.0  # when the last page came, monotonic
-        self._boot_id = ""
-        self._born_before: datetime | None = None
 
     @property
     def platform_online(self) -> bool:
@@ -64,17 +64,15 @@ class Session:
         """Seconds since the broker last acknowledged anything."""
         return self._connection.reply_age_s
 
-    async def run(self, birth: BoxState, farewell: BoxState, *, born_before: datetime | None = None) -> None:
+    async def run(self, birth: BoxState, farewell: BoxState) -> None:
         """Serve until the connection is lost (raises LinkLost) or this is cancelled (then the farewell is said).
 
-        `born_before` is when this process last said its birth. Raises NameContested when somebody else, from another
-        boot, has said one under our name since.
+        Raises NameContested when somebody else speaks under our name.
         """
-        self._boot_id, self._born_before = birth.boot_id, born_before
         await self._connection.subscribe(*self._home.lanes())
         said = self._home.event(birth)
         await self._post(Lane.STATE, said)
-        self.born = said.time
+        self._own_name.was_said(said.time)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._hear(), name="link: hear")
@@ -123,7 +121,7 @@ class Session:
             case Lane.DIRECTORY:
                 await self._take_page(event.message(DirectoryPage))
             case Lane.STATE:
-                await self._check_own_name(event)
+                await self._own_name.heard(event)
             case Lane.ANSWER:
                 pass  # the answer to a question that nobody waits for any more
             case Lane.REVOCATION | Lane.DESIRED | Lane.COMMAND | Lane.BROADCAST if self._home.orders is not None:
@@ -132,14 +130,6 @@ class Session:
                     await self._say(Lane.REPORTED, answer)
             case _:
                 raise BadMessage(f"nothing is expected on {topic.lane}")
-
-    async def _check_own_name(self, event: Event) -> None:
-        """The retained birth under our name is ours, or from before it; else there are two of us."""
-        state = event.message(BoxState)
-        newer = self._born_before is not None and event.time > self._born_before
-        if state.online and state.boot_id != self._boot_id and newer:
-            await self._home.outbox.alarm("cloned_box", "link", "another device speaks under this box's name")
-            raise NameContested("another device speaks under this box's name: is its card a copy?")
 
     def _platform_is(self, state: PlatformState) -> None:
         goes_on = state.online and self._says_online and state.boot_id == self._platform_boot_id is not None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NoReturn
 
 import msgspec
 from sqlite_utils import Database, Migrations
 
+from sync.changes import Changes
 from sync.contract.checksum import EMPTY, changed
 from sync.contract.health import HealthStatus
 from sync.contract.messages import PAGE_LIMIT, Checkpoint, DirectoryOp, DirectoryPage, DirectoryRequest
@@ -54,7 +55,7 @@ class DirectorySource:
     def __init__(self, store: SqliteThread, last_op: int) -> None:
         self.last_op = last_op
         self._store = store
-        self._watchers: set[asyncio.Event] = set()
+        self.changes = Changes()
 
     @classmethod
     @asynccontextmanager
@@ -89,15 +90,6 @@ class DirectorySource:
         """What follows the position in `request`; its checkpoint is there when nothing follows after it."""
         return await self._store.run(lambda db: _page(db, request))
 
-    @contextmanager
-    def watched(self, changed: asyncio.Event) -> Iterator[None]:
-        """While the block lasts, `changed` is set after every change."""
-        self._watchers.add(changed)
-        try:
-            yield
-        finally:
-            self._watchers.discard(changed)
-
     async def follow(self, period_s: float = 0.5) -> NoReturn:
         """Notice what another process puts in (an import beside a running platform), for ever. Raises StoreFailed."""
         seen = await self._store.run(_outside_changes)
@@ -123,8 +115,7 @@ class DirectorySource:
 
     def _moved(self, last_op: int) -> None:
         self.last_op = last_op
-        for watcher in self._watchers:
-            watcher.set()
+        self.changes.tell()
 
 
 def _outside_changes(db: Database) -> int:

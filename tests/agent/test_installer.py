@@ -181,15 +181,43 @@ def test_what_is_no_wheelhouse_is_said_so(root: Path, tmp_path: Path, capsys: py
     assert "is no wheelhouse" in capsys.readouterr().err
 
 
-def test_uninstall_keeps_settings_and_records_unless_told_otherwise(root: Path, wheelhouse: Path) -> None:
+def test_uninstall_keeps_settings_and_records_unless_told_otherwise(
+    root: Path, wheelhouse: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     apply(steps(root, wheelhouse), lambda _: None)
     (root / "var/lib/edge-agent/ledger.db").write_text("records")
+    (root / "etc/credstore.encrypted").mkdir()
+    for store in ("credstore", "credstore.encrypted"):
+        (root / "etc" / store / "edge-agent.at-rest.key").write_text("key")
+        (root / "etc" / store / "of-another").write_text("key")
     assert uninstall(root, purge=False, for_real=True) == 0
+    kept = [f"etc/{store}/edge-agent.at-rest.key" for store in ("credstore", "credstore.encrypted")]
     left = [path for path in tree(root) if "sentinel" in path or "edge-agent" in path]
-    assert left == ["etc/edge-agent", SETTINGS, "var/lib/edge-agent", "var/lib/edge-agent/ledger.db"]
+    assert left == [*kept, "etc/edge-agent", SETTINGS, "var/lib/edge-agent", "var/lib/edge-agent/ledger.db"]
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "配置和记录保留 settings and records are kept; --purge 一并删除 removes them too",
+        "服务用户 edge-agent、sentinel-kiosk 保留 the service users are kept: docs/install.md",
+    ]
     assert uninstall(root, purge=True, for_real=True) == 0
+    assert "settings and records" not in capsys.readouterr().out
+    assert "edge-agent" in (root / "etc/passwd").read_text()
+    assert (root / "etc/credstore.encrypted/of-another").exists()
     assert [path for path in tree(root) if "sentinel" in path or "edge-agent" in path] == []
     assert not apply(uninstall_steps(root, purge=True), lambda _: None)
+
+
+def test_what_the_settings_name_elsewhere_is_listed_for_the_hand(
+    root: Path, wheelhouse: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply(steps(root, wheelhouse), lambda _: None)
+    (root / SETTINGS).write_text(
+        '[box]\nname = "gate-7"\ndata_dir = "/data/sentinel"\n[privacy]\nkey_file = "credential:at-rest.key"\n'
+        '[platform]\nkey_file = "/var/lib/edge-agent/identity/current/key.pem"\nca_file = "/data/ca.pem"\n'
+    )
+    for for_real in (False, True):
+        assert uninstall(root, purge=True, for_real=for_real) == 0
+        told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("!")]
+        assert [line.rpartition(": ")[2] for line in told] == ["/data/sentinel", "/data/ca.pem"]
 
 
 def test_a_removal_that_fails_gives_everything_back(root: Path, wheelhouse: Path) -> None:

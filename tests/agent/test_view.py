@@ -271,7 +271,7 @@ def test_it_is_kept_with_the_one_before_and_used(tmp_path: Path) -> None:
 def test_a_disk_that_takes_nothing_leaves_the_old_one(tmp_path: Path) -> None:
     settings = box(tmp_path)
     path = save_view(made(settings), tmp_path)
-    path.with_name(f"{FILE_NAME}.new").mkdir()
+    path.with_name(f".{FILE_NAME}.new").mkdir()
     with pytest.raises(OSError, match=FILE_NAME):
         save_view(made(settings, View()), tmp_path)
     assert view_of(settings) == made(settings).view

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import numpy as np
 import pytest
+import requests
+from aiohttp import web
 
 from drivers.camera import make_camera
 from drivers.contract import CameraFrame, ThermalFrame
 from drivers.thermometers.table import make_thermometer
+from edge_agent.kiosk import align
 from edge_agent.kiosk.align import AlignRoutes
 from edge_agent.kiosk.guard import HEADERS
 from edge_agent.kiosk.serving import guarded, serve
 from edge_agent.view.alignment import PLACES, Alignment
 from edge_agent.view.mapping import Size
 from edge_agent.view.warm_spot import LEAST_READINGS
+from tests.kiosk.described import Described, in_a_thread
 from tests.kiosk.stand import free_port
+
+DOCUMENT = Described(Path(align.__file__).with_name("align.openapi.yaml"))
 
 
 class Page:
@@ -48,13 +56,17 @@ class Page:
         for second in range(LEAST_READINGS):
             self.alignment.feel(ThermalFrame(pixels_c, 24.0, float(second)))
 
+    def application(self) -> web.Application:
+        application = guarded("127.0.0.1")
+        AlignRoutes(self.alignment, self.camera, self.thermometer, self.keep).add_to(application.router)
+        return application
 
-@pytest.fixture
-async def page() -> AsyncIterator[Page]:
+
+@asynccontextmanager
+async def opened_page() -> AsyncIterator[Page]:
+    """The page, served."""
     page = Page()
-    application = guarded("127.0.0.1")
-    AlignRoutes(page.alignment, page.camera, page.thermometer, page.keep).add_to(application.router)
-    serving = asyncio.create_task(serve(application, "127.0.0.1", int(page.url.rsplit(":", 1)[1])))
+    serving = asyncio.create_task(serve(page.application(), "127.0.0.1", int(page.url.rsplit(":", 1)[1])))
     async with asyncio.timeout(5), aiohttp.ClientSession() as session:
         while True:
             try:
@@ -68,9 +80,37 @@ async def page() -> AsyncIterator[Page]:
 
 
 @pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    async with opened_page() as page:
+        yield page
+
+
+@pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session
+
+
+def test_the_document_lists_every_route_and_no_other() -> None:
+    DOCUMENT.check_routes(Page().application())
+
+
+def test_the_document_describes_the_body_as_it_is_decoded() -> None:
+    DOCUMENT.check_body(align._Touch)
+
+
+@asynccontextmanager
+async def fed_page() -> AsyncIterator[str]:
+    async with opened_page() as page:
+        page.give()
+        yield page.url
+
+
+def test_no_request_makes_it_stumble() -> None:
+    with in_a_thread(fed_page) as url, requests.Session() as session:
+        seen = DOCUMENT.tried(url, session)
+    assert seen["/state"] == seen["/picture.jpg"] == {200}
+    assert {200, 400, 409} <= seen["/touch"]
 
 
 async def test_four_touches_and_keep(page: Page, session: aiohttp.ClientSession) -> None:
@@ -82,6 +122,7 @@ async def test_four_touches_and_keep(page: Page, session: aiohttp.ClientSession)
             assert (answer.status, await answer.json()) == (200, {"fault": None})
     async with session.get(f"{page.url}/state") as answer:
         state = await answer.json()
+    DOCUMENT.check(state, "State")
     assert state["residual_px"] < 0.5
     assert state["spot_on_camera"] == pytest.approx(PLACES[-1], abs=0.02)
     page.disk_full = True

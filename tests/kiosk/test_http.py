@@ -4,39 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiohttp
 import msgspec
 import pytest
 import requests
-import schemathesis
-import yaml
 from aiohttp import web
-from hypothesis import HealthCheck, given, seed, settings
-from hypothesis.strategies import SearchStrategy, one_of
-from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from edge_agent.kiosk import server, staff, touch
 from edge_agent.kiosk.guard import HEADERS
 from edge_agent.kiosk.touch import BODY_CAP_BYTES
+from tests.kiosk.described import Described, in_a_thread
 from tests.kiosk.test_staff import PIN, Desk, opened_desk
 
-DOCUMENT = yaml.safe_load((Path(server.__file__).with_name("openapi.yaml")).read_text(encoding="utf-8"))
-SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
-OPERATIONS = [(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods]
-ACTS = [path for method, path in OPERATIONS if method == "POST"]
-STREAMS = {path for path, methods in DOCUMENT["paths"].items() if "stream" in methods.get("get", {}).get("tags", ())}
-EXAMPLES = 20
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+DOCUMENT = Described(Path(server.__file__).with_name("openapi.yaml"))
+ACTS = [path for method, path in DOCUMENT.operations if method == "POST"]
 
 
 @pytest.fixture
@@ -53,25 +37,14 @@ async def client(desk: Desk) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def test_the_document_lists_every_route_and_no_other(desk: Desk) -> None:
-    router = desk.stand.kiosk().application().router
-    served = {
-        (route.method, route.resource.canonical)
-        for route in router.routes()
-        if route.resource is not None and route.method != "HEAD"
-    }
-    assert served == set(OPERATIONS)
+    DOCUMENT.check_routes(desk.stand.kiosk().application())
 
 
 @pytest.mark.parametrize(
     "kind", [touch.LanguageTouch, staff._Pin, staff._Override, staff._Release, staff._Volume, staff._House]
 )
 def test_the_document_describes_the_bodies_as_they_are_decoded(kind: type[msgspec.Struct]) -> None:
-    _, decoded = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
-    for name, schema in decoded.items():
-        words = {"title", "description"} & schema.keys()
-        assert DOCUMENT["components"]["schemas"][name.lstrip("_")] == {
-            key: value for key, value in schema.items() if key not in words
-        }
+    DOCUMENT.check_body(kind)
 
 
 @pytest.mark.parametrize(
@@ -147,56 +120,20 @@ async def test_a_body_that_is_too_long_or_too_late_is_refused(
 
 @contextmanager
 def running_desk(folder: Path) -> Iterator[str]:
-    """A desk in a thread of its own, for a client that blocks; gives its address."""
-    ready: Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+    """A desk for a client that blocks; gives its address."""
 
-    async def serve() -> None:
-        over = asyncio.Event()
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[str]:
         async with opened_desk(folder) as desk:
-            ready.set_result((desk.stand.url, asyncio.get_running_loop(), over))
-            await over.wait()
+            yield desk.stand.url
 
-    with ThreadPoolExecutor(1) as thread:
-        serving = thread.submit(asyncio.run, serve())
-        url, loop, over = ready.result(timeout=10)
-        try:
-            yield url
-        finally:
-            loop.call_soon_threadsafe(over.set)
-            serving.result(timeout=10)
-
-
-def cases(path: str, method: str) -> SearchStrategy[schemathesis.Case]:
-    """Requests as the document has them, and others."""
-    operation = SCHEMA[path][method]
-    return one_of(*(operation.as_strategy(generation_mode=mode) for mode in GenerationMode))
-
-
-def tried(url: str, session: requests.Session) -> dict[str, set[int]]:
-    """Try every operation but the endless ones, leaving last; the statuses that came, by path."""
-    finite = sorted((path == "/staff/leave", path, method) for method, path in OPERATIONS if path not in STREAMS)
-    return {path: statuses(url, session, path, method) for _, path, method in finite}
-
-
-def statuses(url: str, session: requests.Session, path: str, method: str) -> set[int]:
-    """The statuses of many requests to one operation; each answer is as the document says."""
-    seen = set()
-
-    @seed(1)
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(case=cases(path, method))
-    def holds(case: schemathesis.Case) -> None:
-        answer = case.call(base_url=url, session=session, timeout=10)
-        case.validate_response(answer, checks=CHECKS)
-        seen.add(answer.status_code)
-
-    holds()
-    return seen
+    with in_a_thread(opened) as url:
+        yield url
 
 
 def test_no_request_of_a_stranger_makes_it_stumble(tmp_path: Path) -> None:
     with running_desk(tmp_path) as url, requests.Session() as session:
-        seen = tried(url, session)
+        seen = DOCUMENT.tried(url, session, last="/staff/leave")
     for path in ("/staff/override", "/staff/gate", "/staff/volume", "/staff/language", "/staff/leave"):
         assert seen[path] == {401}
 
@@ -204,7 +141,7 @@ def test_no_request_of_a_stranger_makes_it_stumble(tmp_path: Path) -> None:
 def test_no_request_of_staff_makes_it_stumble(tmp_path: Path) -> None:
     with running_desk(tmp_path) as url, requests.Session() as session:
         assert session.post(f"{url}/staff/enter", json={"pin": PIN}, timeout=10).status_code == 200
-        seen = tried(url, session)
+        seen = DOCUMENT.tried(url, session, last="/staff/leave")
     assert 200 in seen["/staff/gate"]
     assert 204 in seen["/staff/volume"]
     assert 404 in seen["/staff/override"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import shutil
 import sqlite3
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -13,14 +16,29 @@ import asyncpg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from edge_agent.cli import app
 from sync.contract.chain import first_hash, next_hash
-from sync.contract.records import Record, RecordId, encode_record
+from sync.contract.records import AlarmRaised, Record, RecordId, encode_record
+from sync.edge.outbox import Outbox
+from sync.edge.salvage import renew
+from sync.errors import StoreFailed
 from sync.platform.arrival import Arrival, today
 from sync.platform.branches import runs
 from sync.platform.ledger import State, verify
 from sync.platform.stores import open_store
-from tests.sync.city import Mosquitto, a_box, a_platform, alarm, eventually, link_settings, mixed, passage
+from tests.sync.city import (
+    BUDGET_BYTES,
+    Mosquitto,
+    a_box,
+    a_platform,
+    alarm,
+    eventually,
+    link_settings,
+    mixed,
+    passage,
+)
 from tests.sync.test_city_link import stats
 
 EPOCH = "0123456789abcdef"
@@ -139,3 +157,107 @@ async def test_a_copied_card_is_an_alarm_and_costs_no_record(tmp_path: Path, bro
         async with open_store(str(records)) as store:
             joined = {(each.seq, each.body) for each in await store.kept("box-1", fork["epoch"], 1, 99)}
         assert own <= joined | await rivals_in(str(records))
+
+
+async def test_a_box_whose_ledger_is_renewed_is_itself_again_and_loses_nothing(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    """The copy was first with the numbers after the fork, so all that the true box says goes to the rivals."""
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    async with a_platform(tmp_path / "platform", broker.url):
+        async with a_box(original, link_settings(broker.url)) as box:
+            await box.outbox.append_all(mixed(10))
+            await eventually(box.all_acknowledged)
+            forked = box.outbox.epoch
+        shutil.copytree(original, copy)
+        async with a_box(copy, link_settings(broker.url), boot_id="copy") as box:
+            await box.outbox.append_all(mixed(5, 50))
+            await eventually(box.all_acknowledged)
+        async with Outbox.opened(original / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+            await outbox.append_all(mixed(7, 70))  # without a link
+            own = {(row.seq, row.body) for row in await outbox.recent(100)}
+        renew(original / "ledger.db")
+        async with a_box(original, link_settings(broker.url)) as box:
+            epoch = box.outbox.epoch
+            assert epoch != forked
+            assert (await box.outbox.status()).earlier == 7
+            await box.outbox.append_all(mixed(20, 100))
+            await eventually(box.all_acknowledged)
+            [said] = [row.record() for row in await box.outbox.recent(100) if is_of(row.record(), "ledger_renewed")]
+            assert isinstance(said, AlarmRaised)
+            assert "7 waiting records kept" in said.detail
+    records = tmp_path / "platform" / "records.db"
+    async with open_store(str(records)) as store:
+        joined = {(each.seq, each.body) for each in await store.kept("box-1", forked, 1, 99)}
+        assert own <= joined | await rivals_in(str(records))
+        proof = await verify(store, "box-1", None)
+    assert {each.epoch: each.state for each in proof.epochs} == {forked: State.FORKED, epoch: State.COMPLETE}
+
+
+def is_of(record: Record, kind: str) -> bool:
+    return isinstance(record, AlarmRaised) and record.kind == kind
+
+
+async def test_what_the_platform_has_of_a_copy_frees_nothing_of_a_renewed_ledger(tmp_path: Path) -> None:
+    """Both hear every acknowledgement under their name."""
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    async with opened(original) as outbox:
+        await outbox.append_all(mixed(10))
+    shutil.copytree(original, copy)
+    async with opened(copy) as outbox:
+        await outbox.append_all(mixed(5, 50))
+        theirs = await outbox.recent(15)
+    async with opened(original) as outbox:
+        await outbox.append_all(mixed(5, 70))
+        ours = await outbox.recent(15)
+    renew(original / "ledger.db")
+    async with opened(original) as outbox:
+        assert await outbox.acknowledge(theirs[0].epoch, [(11, 15)], [theirs[0].chain_hex]) == 0
+        assert await outbox.acknowledge(theirs[0].epoch, [(1, 10)], [theirs[5].chain_hex]) == 10  # before the fork
+        assert [row.name for row in await outbox.earlier_unacknowledged(99)] == [row.name for row in ours[4::-1]]
+        assert await outbox.acknowledge(ours[0].epoch, [(11, 15)], [ours[0].chain_hex]) == 5
+        assert (await outbox.status()).earlier == 0
+
+
+def opened(home: Path) -> AbstractAsyncContextManager[Outbox]:
+    return Outbox.opened(home / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES)
+
+
+async def test_a_ledger_in_use_is_not_renewed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as outbox:
+        await outbox.append_all(mixed(3))
+        with pytest.raises(StoreFailed, match="locked"):
+            renew(tmp_path / "ledger.db")
+        assert await outbox.append(passage(4)) == 4
+    with pytest.raises(StoreFailed):
+        renew(tmp_path / "nowhere.db")
+    assert not list(tmp_path.glob("*.renewed-*"))
+
+
+async def test_a_ledger_renewed_twice_hands_everything_on(tmp_path: Path) -> None:
+    names = []
+    for first in (0, 10):
+        async with opened(tmp_path) as outbox:
+            await outbox.append_all(mixed(3, first))
+            names += [row.name for row in await outbox.recent(99)]
+        renew(tmp_path / "ledger.db")
+    async with opened(tmp_path) as outbox:
+        status = await outbox.status()
+        assert (status.earlier, status.unacknowledged) == (len(names), len(names) + outbox.last_seq)
+
+
+def test_the_command_says_what_waits_and_where_it_lies(tmp_path: Path) -> None:
+    (tmp_path / "sentinel.toml").write_text(f'[box]\ndata_dir = "{tmp_path}"\n')
+    asked = ["ledger", "renew", "--config", str(tmp_path / "sentinel.toml"), "--json"]
+    refused = CliRunner().invoke(app, asked)
+    assert (refused.exit_code, "Stop the service first" in refused.output) == (1, True)
+    asyncio.run(written(tmp_path, 3))
+    answer = json.loads(CliRunner().invoke(app, asked).stdout)
+    assert answer["waiting"] == 3
+    assert Path(answer["set_aside"]).is_file()
+    assert not (tmp_path / "ledger.db").exists()
+
+
+async def written(home: Path, count: int) -> None:
+    async with opened(home) as outbox:
+        await outbox.append_all(mixed(count))

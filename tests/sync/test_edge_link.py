@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -15,15 +17,16 @@ from sync.connection import Connection
 from sync.contract.chain import first_hash, next_hash
 from sync.contract.envelope import AnyMessage, Event
 from sync.contract.health import Colour, Freshness
-from sync.contract.messages import Ack, Backlog, DirectoryOp, PlatformState
+from sync.contract.messages import Ack, Backlog, BoxState, DirectoryOp, PlatformState
 from sync.contract.orders import Command, CommandDone, Desired, Reported, Revocation
 from sync.contract.records import AlarmRaised, RecordId
 from sync.contract.topics import Lane, Topic, source_of
 from sync.edge.link import CityLink
 from sync.edge.orders import Hands
 from sync.edge.outbox import Outbox
+from sync.edge.own_name import OwnName
 from sync.edge.pump import PumpSettings
-from sync.errors import LinkLost
+from sync.errors import LinkLost, NameContested
 from sync.packets import Message, Options, Subscription
 from sync.post import event_in, post, topic_of
 from sync.reconnect import Retry
@@ -198,6 +201,22 @@ async def one_gave_way(*boxes: Box) -> bool:
         if "copy" in box.link.status().detail and alarms and alarms[0].kind == "cloned_box":
             return True
     return False
+
+
+async def test_a_double_that_stays_is_one_alarm_a_day(tmp_path: Path) -> None:
+    day_s, at_s = 24 * 3600, 0.0
+    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+        name = OwnName(outbox, "ours", lambda: at_s)
+        born = datetime.now(UTC)
+        for at_s, alarms in ((0.0, 1), (600.0, 1), (day_s - 1.0, 1), (day_s, 2), (day_s + 600.0, 2)):
+            born += timedelta(minutes=1)
+            name.was_said(born)
+            double = BoxState(online=True, epoch="0" * 16, boot_id=f"theirs {at_s}", versions={})
+            later = replace(Event.of(double, source_of("demo", "box-1")), time=born + timedelta(seconds=1))
+            name.was_said(born + timedelta(seconds=2))
+            with pytest.raises(NameContested):
+                await name.heard(later)
+            assert outbox.last_seq == alarms
 
 
 async def test_a_box_that_was_started_again_is_no_double(tmp_path: Path, broker: Mosquitto) -> None:

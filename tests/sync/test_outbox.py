@@ -99,7 +99,7 @@ async def test_parked_rows_are_counted_and_tried_again_after_a_restart(tmp_path:
 
 async def test_every_change_wakes_who_watches(outbox: Outbox) -> None:
     changed = asyncio.Event()
-    with outbox.watched(changed):
+    with outbox.changes.waking(changed):
         for change in (
             outbox.append(passage(1)),
             outbox.acknowledge(outbox.epoch, [(1, 1)]),

@@ -121,7 +121,7 @@ async def test_an_import_beside_a_running_platform_is_noticed(tmp_path: Path) ->
     arguments = ["directory", "import", str(people), "--data", str(tmp_path), "--json"]
     async with DirectorySource.opened(tmp_path / "directory.db") as source, running(source.follow(0.01)):
         moved = asyncio.Event()
-        with source.watched(moved):
+        with source.changes.waking(moved):
             result = await asyncio.to_thread(
                 CliRunner().invoke, app, [*arguments, "--community-key-file", str(tmp_path / "key")]
             )
