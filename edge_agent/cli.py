@@ -71,6 +71,9 @@ def read_settings(path: Path) -> Settings:
 @app.command()
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run this sentinel until it is stopped."""
+    from edge_agent.threads import without_pools
+
+    without_pools()
     from edge_agent.main import MENDABLE, leaves, run_sentinel
     from edge_agent.signals import until_signalled
 

@@ -17,6 +17,7 @@ from edge_agent.kiosk.errors import KioskError
 from edge_agent.safe_mode import SafeMode
 from edge_agent.starts import HEALTHY_S, Bad, Starts
 from edge_agent.steps import count_steps
+from edge_agent.threads import touch_shared
 from edge_agent.wanted_settings import as_wanted
 from edge_agent.watchdog import LIMIT, LOOK_EVERY_S, Notifier, Watchdog
 from models.errors import ModelError
@@ -49,7 +50,7 @@ async def run_sentinel(settings: Settings) -> None:
 
 
 async def _run_whole(settings: Settings, starts: Starts) -> None:
-    async with opened(as_wanted(settings)) as sentinel, _watched("running", _files_of(sentinel)):
+    async with opened(as_wanted(settings)) as sentinel, _watched("running", _asked_of(sentinel)):
         lasted = asyncio.get_running_loop().call_later(HEALTHY_S, starts.forgive)
         try:
             await sentinel.run()
@@ -58,17 +59,19 @@ async def _run_whole(settings: Settings, starts: Starts) -> None:
 
 
 async def _run_safely(settings: Settings, starts: Starts, before: Bad) -> None:
-    async with _watched(f"safe mode: {before.why}", {}):
-        await SafeMode(settings, before.why).run()
+    mode = SafeMode(settings, before.why)
+    async with _watched(f"safe mode: {before.why}", {"kiosk page": mode.kiosk.touch}):
+        await mode.run()
     starts.once_more()
 
 
 @asynccontextmanager
-async def _watched(status: str, files: Mapping[str, Touch]) -> AsyncIterator[None]:
-    """Watch every loop, and that `files` answer: nobody may need them for hours, and the next person does."""
+async def _watched(status: str, asked: Mapping[str, Touch]) -> AsyncIterator[None]:
+    """Watch every loop, and that those `asked` answer: nobody may need them for hours, and the next person does."""
     async with asyncio.TaskGroup() as tasks:
         watchdog = Watchdog(Notifier.from_environment(), status, _SLOW)
-        running = [tasks.create_task(_touch(touch), name=name) for name, touch in files.items()]
+        asked = {"shared threads": touch_shared, **asked}
+        running = [tasks.create_task(_touch(touch), name=name) for name, touch in asked.items()]
         running.append(tasks.create_task(watchdog.run(), name="watchdog"))
         try:
             yield
@@ -77,8 +80,13 @@ async def _watched(status: str, files: Mapping[str, Touch]) -> AsyncIterator[Non
                 task.cancel()
 
 
-def _files_of(sentinel: Sentinel) -> dict[str, Touch]:
-    return {"ledger file": sentinel.outbox.touch, "directory file": sentinel.directory.touch}
+def _asked_of(sentinel: Sentinel) -> dict[str, Touch]:
+    return {
+        "ledger file": sentinel.outbox.touch,
+        "directory file": sentinel.directory.touch,
+        "orders file": sentinel.order_memory.touch,
+        "kiosk page": sentinel.kiosk.touch,
+    }
 
 
 async def _touch(touch: Touch) -> None:

@@ -41,15 +41,14 @@ class SafeMode:
         self._board = Board(Tongue(settings.speaker.language, settings.announcer.also, settings.announcer.turn_s))
         self._board.show(Stage.OUT_OF_SERVICE)
         self._link: CityLink | None = None
+        self.kiosk = Kiosk(settings.kiosk.host, settings.kiosk.port, self._board.views, None, self._report)
 
     async def run(self, retry_after_s: float = RETRY_AFTER_S) -> None:
         """Run until cancelled, or until it is time to try the whole agent again. Raises KioskError."""
         _LOG.error("safe mode 安全模式: no device is opened; the last start failed: %s", self._why)
-        kiosk = self._settings.kiosk
-        page = Kiosk(kiosk.host, kiosk.port, self._board.views, None, self._report)
         try:
             async with asyncio.timeout(retry_after_s), AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-                tasks.create_task(page.run(), name="kiosk")
+                tasks.create_task(self.kiosk.run(), name="kiosk")
                 try:
                     await self._open_link(stack, tasks)
                 except (SettingsError, SyncError) as exc:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -13,6 +15,7 @@ from aiohttp import web
 from config.catalogue import load_catalogue
 from drivers.latest import Latest
 from edge_agent.board import View
+from edge_agent.kiosk.errors import KioskError
 from edge_agent.kiosk.picture import stream_pictures
 from edge_agent.kiosk.serving import guarded, serve
 from edge_agent.kiosk.stream import stream_views
@@ -62,6 +65,21 @@ class Kiosk:
     async def run(self) -> None:
         """Serve until cancelled. Raises KioskError when the address cannot be had."""
         await serve(self.application(), self._host, self._port)
+
+    async def touch(self) -> None:
+        """Ask for the screen's stream as the screen does; returns with its first view. Raises KioskError without one.
+
+        Nobody listens before `run` has the address: that is for the task of `run` to tell.
+        """
+        with contextlib.suppress(ConnectionRefusedError):
+            reader, writer = await asyncio.open_connection(self._host, self._port)
+            try:
+                writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                await reader.readuntil(b"event: view\n")
+            except (asyncio.IncompleteReadError, ConnectionResetError) as exc:
+                raise KioskError(f"{self._host}:{self._port}: the screen's stream ended before its first view") from exc
+            finally:
+                writer.close()
 
     def application(self) -> web.Application:
         """The routes with their guards, without a socket."""
