@@ -9,7 +9,6 @@ Nobody passes meanwhile: what is noticed, is noticed before somebody needs it.
 """
 
 import asyncio
-import ctypes
 import os
 import re
 import select
@@ -28,11 +27,11 @@ from drivers.simulated.street import Street
 from drivers.simulated.wire import PtyWire
 from edge_agent.asking import AgentSilent, ask_agent
 from edge_agent.starts import FILE
+from tests.agent.held import bury, hold, threads
 from tests.agent.town import settings_text
 
 ROOT = Path(__file__).parents[1]
 UNIT = (ROOT / "systemd" / "edge-agent.service").read_text(encoding="utf-8")
-PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
 SETTLED_S = 5.0  # until the agent said that it is ready
 UNNOTICED_S = 45.0
 
@@ -55,7 +54,7 @@ class Manager:
         self._ear.bind(self._address)
         self._starts = folder / "agent" / FILE
         self._log = (folder / "agent.log").open("ab")
-        self.stopped: int | None = None  # a thread that is being held
+        self.held: int | None = None  # a thread that stands still
         self.bitten = 0
         self.why = ""
         self.agent = self._start()
@@ -92,8 +91,8 @@ class Manager:
         except subprocess.TimeoutExpired:
             self.agent.kill()
             time.sleep(0.2)
-            if self.stopped:  # whoever traces a thread has to bury it
-                os.waitpid(self.stopped, WALL)
+            if self.held:
+                bury(self.held)
             self.agent.wait()
 
     def trouble(self) -> str:
@@ -129,20 +128,6 @@ class Manager:
         self.until_serving(old)
         return f"{noticed}serving again after {time.monotonic() - began_s:.1f} s; {self.why or 'systemd: no word'}"
 
-    def hold(self, thread: int) -> None:
-        """Stop one thread of the agent."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
-            if libc.ptrace(request, thread, 0, 0):
-                raise OSError(ctypes.get_errno(), "ptrace")
-        self.stopped = thread
-
-
-def threads(pid: int) -> list[tuple[int, str]]:
-    """The threads of a process and their names, the one of its event loop first; those of libraries have its name."""
-    tasks = sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda each: int(each.name))
-    return [(int(each.name), (each / "comm").read_text(encoding="utf-8").strip()) for each in tasks]
-
 
 def measure(manager: Manager) -> None:
     manager.until_serving(0)
@@ -157,20 +142,19 @@ def measure(manager: Manager) -> None:
     os.kill(pid, signal.SIGSTOP)
     print(f"the whole process stopped: {manager.until_serving(pid):.1f} s", flush=True)
     time.sleep(SETTLED_S)
-    for nth in range(len(threads(manager.agent.pid))):
+    done: set[str] = set()
+    while left := [each for each in threads(manager.agent.pid)[1:] if each[1] not in done]:
         pid = manager.agent.pid
-        if nth >= len(threads(pid)):
-            break  # a thread that all share is made when there is work for it
-        held, name = threads(pid)[nth]
-        manager.why = ""
-        # ptrace belongs to the thread that asked for it, which is this one
-        manager.hold(held)
+        thread, name = left[0]
+        done.add(name)
+        manager.held, manager.why = thread, ""
+        hold(thread)  # by this thread of ours, to which ptrace then ties it
         print(f"{name} stopped alone: {manager.told(pid)}", flush=True)
         if manager.agent.pid == pid:
             os.kill(pid, signal.SIGKILL)
-            os.waitpid(held, WALL)
+            bury(thread)
             manager.until_serving(pid)
-        manager.stopped = None
+        manager.held = None
         time.sleep(SETTLED_S)
 
 

@@ -30,5 +30,5 @@ def show_names() -> None:
 
 
 async def touch_shared() -> None:
-    """Return as soon as one of the threads that all share is free: they take turns, so each of them is asked."""
+    """Return as soon as one of the threads that all share is free: while one is, no other of them is missed."""
     await asyncio.to_thread(lambda: None)
