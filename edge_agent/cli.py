@@ -79,9 +79,8 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     faulthandler.enable()  # where every thread stands when the watchdog ends it
-    settings = read_settings(config)
     try:
-        asyncio.run(until_signalled(run_sentinel(settings)))
+        asyncio.run(until_signalled(run_sentinel(config)))
     except MENDABLE as exc:
         raise fail(str(exc), 2) from exc
     except ExceptionGroup as group:

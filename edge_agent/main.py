@@ -11,11 +11,11 @@ from config.errors import SettingsError
 from config.settings import Settings
 from drivers.errors import DriverError
 from edge_agent.app import Sentinel, opened
-from edge_agent.box_files import make_data_dir
 from edge_agent.broadcasts.sound import LONGEST_S
+from edge_agent.good_settings import Unusable, is_service, keep_good, last_good, usable_settings
 from edge_agent.kiosk.errors import KioskError
 from edge_agent.safe_mode import SafeMode
-from edge_agent.starts import HEALTHY_S, Bad, Starts
+from edge_agent.starts import HEALTHY_S, Starts
 from edge_agent.steps import count_steps
 from edge_agent.threads import touch_shared
 from edge_agent.wanted_settings import as_wanted
@@ -34,13 +34,28 @@ _PLAYING = LIMIT + int(LONGEST_S / LOOK_EVERY_S)
 _SLOW = {"emergencies": _PLAYING, "broadcasts": _PLAYING}
 
 
-async def run_sentinel(settings: Settings) -> None:
-    """Open and run the sentinel until cancelled; an end that nobody asked for counts as a bad start."""
+async def run_sentinel(config: Path) -> None:
+    """Open and run the sentinel until cancelled; an end that nobody asked for counts as a bad start.
+
+    Raises SettingsError where the settings cannot be used; a service, of which nobody reads it, is in safe mode then.
+    """
     count_steps(asyncio.get_running_loop())
-    starts = Starts(make_data_dir(Path(settings.box.data_dir)))
+    try:
+        settings = usable_settings(config)
+    except SettingsError as exc:
+        if not is_service():
+            raise
+        unusable = Unusable(config, exc, last_good())
+        await _run_safely(SafeMode(unusable.good or Settings(), unusable.why, unusable), unusable.why)
+        return
+    starts = Starts(Path(settings.box.data_dir))
     before = starts.begin()
     try:
-        await (_run_safely(settings, starts, before) if before.too_many else _run_whole(settings, starts))
+        if before.too_many:
+            await _run_safely(SafeMode(settings, before.why), before.why)
+            starts.once_more()
+        else:
+            await _run_whole(settings, starts)
     except asyncio.CancelledError:
         starts.forgive()
         raise
@@ -51,18 +66,21 @@ async def run_sentinel(settings: Settings) -> None:
 
 async def _run_whole(settings: Settings, starts: Starts) -> None:
     async with opened(as_wanted(settings)) as sentinel, _watched("running", _asked_of(sentinel)):
-        lasted = asyncio.get_running_loop().call_later(HEALTHY_S, starts.forgive)
+        lasted = asyncio.get_running_loop().call_later(HEALTHY_S, _went_well, settings, starts)
         try:
             await sentinel.run()
         finally:
             lasted.cancel()
 
 
-async def _run_safely(settings: Settings, starts: Starts, before: Bad) -> None:
-    mode = SafeMode(settings, before.why)
-    async with _watched(f"safe mode: {before.why}", {"kiosk page": mode.kiosk.touch}):
+def _went_well(settings: Settings, starts: Starts) -> None:
+    starts.forgive()
+    keep_good(settings)
+
+
+async def _run_safely(mode: SafeMode, why: str) -> None:
+    async with _watched(f"safe mode: {why}", {"kiosk page": mode.kiosk.touch}):
         await mode.run()
-    starts.once_more()
 
 
 @asynccontextmanager

@@ -11,9 +11,11 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from config.catalogue import LANGUAGES, columns, load_catalogue
+from config.errors import SettingsError
 from edge_agent.board import Hint, LinkView, Notice, Stage, View
 from edge_agent.broadcasts.broadcast import shown
 from edge_agent.domain import Reason, Verdict
+from edge_agent.good_settings import Unusable
 from tests.kiosk.stand import OFFLINE, PARTS, Stand, blank_jpeg, changed, lost
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -31,6 +33,7 @@ LONG_TEXT = Notice(
     },
     at="20:00",
 )
+UNUSABLE = Unusable(Path("sentinel.toml"), SettingsError("a value that is nobody's to see", 128), None).notice()
 LAYOUT_FAULTS = (Path(__file__).parent / "layout.js").read_text()
 DRAWN = "(serial) => document.body.dataset.serial === serial"
 
@@ -65,6 +68,8 @@ def staged() -> list[View]:
     views = [changed(stage=Stage.STARTING), changed(), changed(link=OFFLINE, parts=lost(*PARTS))]
     stages = [(Stage.ARRIVAL, None), *((Stage.MEASURING, hint) for hint in (None, *Hint))]
     views += [
+        changed(stage=Stage.OUT_OF_SERVICE, link=OFFLINE),
+        changed(stage=Stage.OUT_OF_SERVICE, bulletin=UNUSABLE, link=OFFLINE),
         changed(bulletin=LONG_TEXT, link=OFFLINE, parts=lost("thermometer")),
         changed(staff_called=True, parts=lost("camera")),
         changed(emergency=LONG_TEXT, link=OFFLINE),
