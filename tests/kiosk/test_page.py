@@ -223,6 +223,11 @@ async def test_a_way_of_reading_ends_when_its_person_is_gone(stand: Stand, page:
     assert await page.locator("body").get_attribute("data-large") is None
 
 
+async def test_a_box_whose_settings_cannot_be_used_tells_the_installer_where(stand: Stand, page: Page) -> None:
+    await show(stand, page, changed(stage=Stage.OUT_OF_SERVICE, bulletin=UNUSABLE))
+    assert "sentinel.toml:128" in await page.locator("#next").inner_text()
+
+
 async def test_markup_in_a_broadcast_is_a_text(stand: Stand, page: Page) -> None:
     text = '<img src=x onerror="document.title=1"> $& {n} & done'
     await show(stand, page, changed(bulletin=Notice({"zh-CN": text})))
