@@ -54,7 +54,7 @@ class SafeMode:
 
         Raises KioskError.
         """
-        _LOG.error("safe mode 安全模式: no device is opened; the last start failed: %s", self._why)
+        _LOG.error("safe mode 安全模式: no device is opened: %s", self._why)
         try:
             async with asyncio.timeout(retry_after_s) as limit, AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.kiosk.run(), name="kiosk")
