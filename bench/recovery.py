@@ -5,10 +5,10 @@
 
 systemd does not run here: `Manager` does what systemd/edge-agent.service says (Restart, RestartSec, WatchdogSec,
 TimeoutAbortSec). A thread is stopped alone with ptrace, so this needs root or a parent's right to trace its child.
+Nobody passes meanwhile: what is noticed, is noticed before somebody needs it.
 """
 
 import asyncio
-import ctypes
 import os
 import re
 import select
@@ -27,13 +27,13 @@ from drivers.simulated.street import Street
 from drivers.simulated.wire import PtyWire
 from edge_agent.asking import AgentSilent, ask_agent
 from edge_agent.starts import FILE
+from tests.agent.held import bury, hold, threads
 from tests.agent.town import settings_text
 
 ROOT = Path(__file__).parents[1]
 UNIT = (ROOT / "systemd" / "edge-agent.service").read_text(encoding="utf-8")
-PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
 SETTLED_S = 5.0  # until the agent said that it is ready
-HARMLESS_S = 45.0  # a thread whose stop is not noticed for so long is one that nobody waits for
+UNNOTICED_S = 45.0
 
 
 def unit(key: str) -> float:
@@ -54,7 +54,7 @@ class Manager:
         self._ear.bind(self._address)
         self._starts = folder / "agent" / FILE
         self._log = (folder / "agent.log").open("ab")
-        self.stopped: int | None = None  # a thread that is being held
+        self.held: int | None = None  # a thread that stands still
         self.bitten = 0
         self.why = ""
         self.agent = self._start()
@@ -91,39 +91,42 @@ class Manager:
         except subprocess.TimeoutExpired:
             self.agent.kill()
             time.sleep(0.2)
-            if self.stopped:  # whoever traces a thread has to bury it
-                os.waitpid(self.stopped, WALL)
+            if self.held:
+                bury(self.held)
             self.agent.wait()
 
-    def serves(self) -> bool:
-        """Whether the line runs and somebody could be served."""
+    def trouble(self) -> str:
+        """What keeps the line from serving somebody; "" when nothing does."""
         try:
             view = ask_agent("127.0.0.1", self._port)["view"]
         except AgentSilent:
-            return False
-        return view["stage"] == "idle" and all(part["state"] == "ok" for part in view["parts"])
+            return "no answer"
+        parts = ", ".join(f"{part['name']} {part['state']}" for part in view["parts"] if part["state"] != "ok")
+        return parts or ("" if view["stage"] == "idle" else view["stage"])
 
-    def until_serving(self, old: int) -> float | None:
-        """Seconds until another process than `old` serves; None when `old` went on serving."""
+    def until_serving(self, old: int) -> float:
+        """Seconds until another process than `old` serves."""
         began_s = time.monotonic()
-        while self.agent.pid == old or not self.serves():
-            if self.agent.pid == old and time.monotonic() - began_s > HARMLESS_S:
-                return None
+        while self.agent.pid == old or self.trouble():
             time.sleep(0.05)
         return time.monotonic() - began_s
 
-    def hold(self, thread: int) -> None:
-        """Stop one thread of the agent."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
-            if libc.ptrace(request, thread, 0, 0):
-                raise OSError(ctypes.get_errno(), "ptrace")
-        self.stopped = thread
-
-
-def threads(pid: int) -> list[int]:
-    """The threads of a process, the one of its event loop first."""
-    return sorted(int(each.name) for each in Path(f"/proc/{pid}/task").iterdir())
+    def told(self, old: int) -> str:
+        """Who notices that something of `old` stands still, and when somebody can be served again."""
+        began_s = time.monotonic()
+        noticed = ""
+        while self.agent.pid == old:
+            time.sleep(0.05)
+            now_s = time.monotonic() - began_s
+            trouble = self.trouble() if self.agent.pid == old else ""
+            if trouble and not noticed:
+                noticed = f"{trouble} after {now_s:.1f} s; "
+            elif noticed and not trouble and self.agent.pid == old:
+                return f"{noticed}serving again after {now_s:.1f} s, without a restart"
+            if not noticed and now_s > UNNOTICED_S:
+                return "not noticed"
+        self.until_serving(old)
+        return f"{noticed}serving again after {time.monotonic() - began_s:.1f} s; {self.why or 'systemd: no word'}"
 
 
 def measure(manager: Manager) -> None:
@@ -132,26 +135,27 @@ def measure(manager: Manager) -> None:
     for _ in range(5):
         pid = manager.agent.pid
         os.kill(pid, signal.SIGKILL)
-        killed.append(manager.until_serving(pid) or 0.0)
+        killed.append(manager.until_serving(pid))
     print(f"kill -9: serving again after {statistics.median(killed):.1f} s, at most {max(killed):.1f} s", flush=True)
     time.sleep(SETTLED_S)
     pid = manager.agent.pid
     os.kill(pid, signal.SIGSTOP)
     print(f"the whole process stopped: {manager.until_serving(pid):.1f} s", flush=True)
-    for nth in range(1, len(threads(manager.agent.pid))):
-        time.sleep(SETTLED_S)
+    time.sleep(SETTLED_S)
+    done: set[str] = set()
+    while left := [each for each in threads(manager.agent.pid)[1:] if each[1] not in done]:
         pid = manager.agent.pid
-        held = threads(pid)[nth]
-        # ptrace belongs to the thread that asked for it, which is this one
-        manager.hold(held)
-        took_s = manager.until_serving(pid)
-        told = "nobody waits for it" if took_s is None else f"{took_s:.1f} s, {manager.why}"
-        print(f"thread {nth} stopped alone: {told}", flush=True)
-        if took_s is None:
+        thread, name = left[0]
+        done.add(name)
+        manager.held, manager.why = thread, ""
+        hold(thread)  # by this thread of ours, to which ptrace then ties it
+        print(f"{name} stopped alone: {manager.told(pid)}", flush=True)
+        if manager.agent.pid == pid:
             os.kill(pid, signal.SIGKILL)
-            os.waitpid(held, WALL)
+            bury(thread)
             manager.until_serving(pid)
-        manager.stopped = None
+        manager.held = None
+        time.sleep(SETTLED_S)
 
 
 async def recovery() -> None:

@@ -259,7 +259,7 @@ def load_settings(path: Path) -> Settings:
     try:
         return parse_settings(text)
     except SettingsError as exc:
-        raise SettingsError("\n".join(f"{path}: {line}" for line in str(exc).splitlines())) from exc
+        raise SettingsError("\n".join(f"{path}: {line}" for line in str(exc).splitlines()), exc.line) from exc
 
 
 def parse_settings(text: str) -> Settings:
@@ -267,35 +267,52 @@ def parse_settings(text: str) -> Settings:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
-        raise SettingsError(f"not valid TOML: {exc}") from exc
+        at = re.search(r"at line (\d+)", str(exc))
+        raise SettingsError(f"not valid TOML: {exc}", int(at[1]) if at else len(text.splitlines())) from exc
     sections = get_type_hints(Settings)
-    faults: list[str] = []
+    faults: list[tuple[int | None, str]] = []
     parsed: dict[str, Any] = {}
     for name, value in raw.items():
         if name not in sections:
-            faults.append(f"[{name}]: no such section{_did_you_mean(name, sections)}")
+            line = _line_of(text, name) or _line_of(text, "", name)
+            faults.append((line, f"[{name}]: no such section{_did_you_mean(name, sections)}"))
         elif not isinstance(value, dict):
-            faults.append(f"{name} = {value!r}: expected a section [{name}]")
+            faults.append((_line_of(text, "", name), f"{name} = {value!r}: expected a section [{name}]"))
         else:
             try:
                 parsed[name] = msgspec.convert(value, sections[name], strict=True)
             except msgspec.ValidationError as exc:
-                faults.append(_fault(name, value, sections[name], str(exc)))
+                key, sentence = _fault(name, value, sections[name], str(exc))
+                faults.append((_line_of(text, name, key), sentence))
     if faults:
-        raise SettingsError("\n".join(faults))
+        told = [sentence if line is None else f"line {line}: {sentence}" for line, sentence in faults]
+        raise SettingsError("\n".join(told), faults[0][0])
     return Settings(**parsed)
 
 
-def _fault(section: str, value: dict[str, Any], kind: type, message: str) -> str:
-    """One sentence on what is wrong: the key, its value and what is accepted."""
+def _fault(section: str, value: dict[str, Any], kind: type, message: str) -> tuple[str, str]:
+    """The key, and one sentence on what is wrong: the key, its value and what is accepted."""
     unknown = re.search(r"unknown field `(.+?)`", message)
     if unknown:
-        return f"[{section}] {unknown[1]}: no such key{_did_you_mean(unknown[1], kind.__struct_fields__)}"  # type: ignore[attr-defined]
+        meant = _did_you_mean(unknown[1], kind.__struct_fields__)  # type: ignore[attr-defined]
+        return unknown[1], f"[{section}] {unknown[1]}: no such key{meant}"
     place = re.search(r" - at `\$\.(\w+)((?:\[\d+\])*)`$", message)
     if not place:
-        return f"[{section}]: {message}"
+        return "", f"[{section}]: {message}"
     key, reason = place[1], message[: place.start()]
-    return f"[{section}] {key} = {value[key]!r}: {reason[0].lower()}{reason[1:]}{_accepted(kind, key)}"
+    return key, f"[{section}] {key} = {value[key]!r}: {reason[0].lower()}{reason[1:]}{_accepted(kind, key)}"
+
+
+def _line_of(text: str, section: str, key: str = "") -> int | None:
+    """The line of `key` in [section], or without one of the section's head; None where it is written another way."""
+    current = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if head := re.match(r"\s*\[\s*([\w-]+)\s*\]", line):
+            current = head[1]
+        sought = rf"\s*{re.escape(key)}\s*=" if key else r"\s*\["
+        if current == section and re.match(sought, line):
+            return number
+    return None
 
 
 def _accepted(kind: type, key: str) -> str:

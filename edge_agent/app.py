@@ -61,6 +61,7 @@ class Sentinel:
         data_dir = Path(settings.box.data_dir)
         figures, clock, catalogue = Figures(), clock or WallClock(), load_catalogue()
         self.figures, self.clock, self.outbox, self.directory = figures, clock, outbox, directory
+        self.order_memory = stores.memory
         self.community_key = read_community_key(secret_path(settings.directory.community_key_file))
         self.provider = make_code_provider(settings.reader.providers)
         self.devices = devices = Devices.of(settings)

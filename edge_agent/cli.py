@@ -73,14 +73,16 @@ def read_settings(path: Path) -> Settings:
 @app.command()
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run this sentinel until it is stopped."""
+    from edge_agent.threads import without_pools
+
+    without_pools()
     from edge_agent.main import MENDABLE, leaves, run_sentinel
     from edge_agent.signals import until_signalled
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     faulthandler.enable()  # where every thread stands when the watchdog ends it
-    settings = read_settings(config)
     try:
-        asyncio.run(until_signalled(run_sentinel(settings)))
+        asyncio.run(until_signalled(run_sentinel(config)))
     except MENDABLE as exc:
         raise fail(str(exc), 2) from exc
     except ExceptionGroup as group:

@@ -11,12 +11,13 @@ from config.errors import SettingsError
 from config.settings import Settings
 from drivers.errors import DriverError
 from edge_agent.app import Sentinel, opened
-from edge_agent.box_files import make_data_dir
 from edge_agent.broadcasts.sound import LONGEST_S
+from edge_agent.good_settings import Unusable, is_service, keep_good, last_good, usable_settings
 from edge_agent.kiosk.errors import KioskError
 from edge_agent.safe_mode import SafeMode
-from edge_agent.starts import HEALTHY_S, Bad, Starts
+from edge_agent.starts import HEALTHY_S, Starts
 from edge_agent.steps import count_steps
+from edge_agent.threads import touch_shared
 from edge_agent.wanted_settings import as_wanted
 from edge_agent.watchdog import LIMIT, LOOK_EVERY_S, Notifier, Watchdog
 from models.errors import ModelError
@@ -33,13 +34,28 @@ _PLAYING = LIMIT + int(LONGEST_S / LOOK_EVERY_S)
 _SLOW = {"emergencies": _PLAYING, "broadcasts": _PLAYING}
 
 
-async def run_sentinel(settings: Settings) -> None:
-    """Open and run the sentinel until cancelled; an end that nobody asked for counts as a bad start."""
+async def run_sentinel(config: Path) -> None:
+    """Open and run the sentinel until cancelled; an end that nobody asked for counts as a bad start.
+
+    Raises SettingsError where the settings cannot be used; a service, of which nobody reads it, is in safe mode then.
+    """
     count_steps(asyncio.get_running_loop())
-    starts = Starts(make_data_dir(Path(settings.box.data_dir)))
+    try:
+        settings = usable_settings(config)
+    except SettingsError as exc:
+        if not is_service():
+            raise
+        unusable = Unusable(config, exc, last_good())
+        await _run_safely(SafeMode(unusable.good or Settings(), unusable.why, unusable), unusable.why)
+        return
+    starts = Starts(Path(settings.box.data_dir))
     before = starts.begin()
     try:
-        await (_run_safely(settings, starts, before) if before.too_many else _run_whole(settings, starts))
+        if before.too_many:
+            await _run_safely(SafeMode(settings, before.why), before.why)
+            starts.once_more()
+        else:
+            await _run_whole(settings, starts)
     except asyncio.CancelledError:
         starts.forgive()
         raise
@@ -49,26 +65,31 @@ async def run_sentinel(settings: Settings) -> None:
 
 
 async def _run_whole(settings: Settings, starts: Starts) -> None:
-    async with opened(as_wanted(settings)) as sentinel, _watched("running", _files_of(sentinel)):
-        lasted = asyncio.get_running_loop().call_later(HEALTHY_S, starts.forgive)
+    async with opened(as_wanted(settings)) as sentinel, _watched("running", _asked_of(sentinel)):
+        lasted = asyncio.get_running_loop().call_later(HEALTHY_S, _went_well, settings, starts)
         try:
             await sentinel.run()
         finally:
             lasted.cancel()
 
 
-async def _run_safely(settings: Settings, starts: Starts, before: Bad) -> None:
-    async with _watched(f"safe mode: {before.why}", {}):
-        await SafeMode(settings, before.why).run()
-    starts.once_more()
+def _went_well(settings: Settings, starts: Starts) -> None:
+    starts.forgive()
+    keep_good(settings)
+
+
+async def _run_safely(mode: SafeMode, why: str) -> None:
+    async with _watched(f"safe mode: {why}", {"kiosk page": mode.kiosk.touch}):
+        await mode.run()
 
 
 @asynccontextmanager
-async def _watched(status: str, files: Mapping[str, Touch]) -> AsyncIterator[None]:
-    """Watch every loop, and that `files` answer: nobody may need them for hours, and the next person does."""
+async def _watched(status: str, asked: Mapping[str, Touch]) -> AsyncIterator[None]:
+    """Watch every loop, and that those `asked` answer: nobody may need them for hours, and the next person does."""
     async with asyncio.TaskGroup() as tasks:
         watchdog = Watchdog(Notifier.from_environment(), status, _SLOW)
-        running = [tasks.create_task(_touch(touch), name=name) for name, touch in files.items()]
+        asked = {"shared threads": touch_shared, **asked}
+        running = [tasks.create_task(_touch(touch), name=name) for name, touch in asked.items()]
         running.append(tasks.create_task(watchdog.run(), name="watchdog"))
         try:
             yield
@@ -77,8 +98,13 @@ async def _watched(status: str, files: Mapping[str, Touch]) -> AsyncIterator[Non
                 task.cancel()
 
 
-def _files_of(sentinel: Sentinel) -> dict[str, Touch]:
-    return {"ledger file": sentinel.outbox.touch, "directory file": sentinel.directory.touch}
+def _asked_of(sentinel: Sentinel) -> dict[str, Touch]:
+    return {
+        "ledger file": sentinel.outbox.touch,
+        "directory file": sentinel.directory.touch,
+        "orders file": sentinel.order_memory.touch,
+        "kiosk page": sentinel.kiosk.touch,
+    }
 
 
 async def _touch(touch: Touch) -> None:

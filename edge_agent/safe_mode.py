@@ -14,6 +14,7 @@ from edge_agent.box_files import signing_key
 from edge_agent.broadcasts.broadcast import Answer, Broadcast
 from edge_agent.city import link_settings, link_view, versions
 from edge_agent.clock import WallClock
+from edge_agent.good_settings import Unusable
 from edge_agent.kiosk.server import Kiosk
 from edge_agent.language import Tongue
 from edge_agent.orders import OrdersHere
@@ -28,6 +29,7 @@ from sync.errors import SyncError
 
 RETRY_AFTER_S = 1800.0  # then the whole agent is tried once more
 _SHOW_EVERY_S = 1.0
+_LOOK_EVERY_S = 3.0
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,21 +37,31 @@ _LOG = logging.getLogger(__name__)
 class SafeMode:
     """Opens no device and no model. What it cannot have either (the ledger, the link) it does without, and says so."""
 
-    def __init__(self, settings: Settings, why: str) -> None:
+    def __init__(self, settings: Settings, why: str, unusable: Unusable | None = None) -> None:
+        """`unusable` is the file in whose place `settings` are: the last good ones, or those that nobody gave."""
         self._settings = settings
         self._why = why
+        self._unusable = unusable
         self._board = Board(Tongue(settings.speaker.language, settings.announcer.also, settings.announcer.turn_s))
         self._board.show(Stage.OUT_OF_SERVICE)
+        if unusable is not None:
+            self._board.show_notices(None, unusable.notice())
         self._link: CityLink | None = None
+        self.kiosk = Kiosk(settings.kiosk.host, settings.kiosk.port, self._board.views, None, self._report)
 
     async def run(self, retry_after_s: float = RETRY_AFTER_S) -> None:
-        """Run until cancelled, or until it is time to try the whole agent again. Raises KioskError."""
-        _LOG.error("safe mode 安全模式: no device is opened; the last start failed: %s", self._why)
-        kiosk = self._settings.kiosk
-        page = Kiosk(kiosk.host, kiosk.port, self._board.views, None, self._report)
+        """Run until cancelled, or until the whole agent is to be tried again: then, or when the file is mended.
+
+        Raises KioskError.
+        """
+        _LOG.error("safe mode 安全模式: no device is opened: %s", self._why)
         try:
-            async with asyncio.timeout(retry_after_s), AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-                tasks.create_task(page.run(), name="kiosk")
+            async with asyncio.timeout(retry_after_s) as limit, AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.kiosk.run(), name="kiosk")
+                if self._unusable is not None:
+                    tasks.create_task(self._until_mended(self._unusable, limit), name="settings")
+                    if self._unusable.good is None:
+                        return  # nobody said who this box is: there is no link to open
                 try:
                     await self._open_link(stack, tasks)
                 except (SettingsError, SyncError) as exc:
@@ -83,6 +95,11 @@ class SafeMode:
         self._link = link
         tasks.create_task(link.run(), name="link")
         tasks.create_task(self._show_link(link, stores.directory), name="screen")
+
+    async def _until_mended(self, unusable: Unusable, limit: asyncio.Timeout) -> None:
+        while not unusable.is_mended():
+            await asyncio.sleep(_LOOK_EVERY_S)
+        limit.reschedule(0)
 
     async def _show_link(self, link: CityLink, directory: Directory) -> None:
         while True:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_agent.steps import loops
+from edge_agent.threads import show_names
 
 LOOK_EVERY_S = 1.0
 LIMIT = 15  # looks without a step: longer than any answer of the broker is waited for
@@ -70,6 +71,7 @@ class Watchdog:
         try:
             while True:
                 await asyncio.sleep(LOOK_EVERY_S)
+                show_names()
                 self._tell(self.look())
         finally:
             self._notifier.say("STOPPING=1")

@@ -17,6 +17,7 @@ from sqlite_utils import Database, Migrations
 
 from sync.errors import StoreFailed, StoreFull
 from sync.files import sync_folder
+from sync.progress import Progress
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -32,13 +33,17 @@ class SqliteThread:
     """Runs functions of the database on its thread, one after the other.
 
     WAL and synchronous=FULL: a write that returned is on the disk (NORMAL loses everything since the last checkpoint
-    in a power cut). `set_aside` is where a damaged file went when this one was opened.
+    in a power cut). `set_aside` is where a damaged file went when this one was opened. Whoever waits takes a step now
+    and then while SQLite gets on, whoever's work that is, and none while the thread or the disk stands still.
     """
 
-    def __init__(self, thread: ThreadPoolExecutor, database: Database, set_aside: Path | None = None) -> None:
+    def __init__(
+        self, thread: ThreadPoolExecutor, database: Database, progress: Progress, set_aside: Path | None = None
+    ) -> None:
         self.set_aside = set_aside
         self._thread = thread
         self._database = database
+        self._progress = progress
 
     @classmethod
     @asynccontextmanager
@@ -56,16 +61,16 @@ class SqliteThread:
         Raises StoreFailed when the file cannot be used for another reason than damage. `shared` is the one thread of
         many files, for a whole fleet in one process.
         """
-        loop = asyncio.get_running_loop()
+        loop, progress = asyncio.get_running_loop(), Progress()
         with _thread(shared, path.stem) as thread:
             try:
                 database, set_aside = await loop.run_in_executor(
-                    thread, _open_or_set_aside, path, migrations, wal_pages
+                    thread, _open_or_set_aside, path, migrations, wal_pages, progress
                 )
             except (sqlite3.Error, OSError) as exc:
                 raise store_failure(exc, f"{path}: ") from exc
             try:
-                yield cls(thread, database, set_aside)
+                yield cls(thread, database, progress, set_aside)
             finally:
                 await loop.run_in_executor(thread, database.close)
 
@@ -73,21 +78,23 @@ class SqliteThread:
     @asynccontextmanager
     async def reading(cls, path: Path, *, shared: ThreadPoolExecutor | None = None) -> AsyncIterator[SqliteThread]:
         """A second, read-only connection: it never waits for the writer. Raises StoreFailed when there is no file."""
-        loop = asyncio.get_running_loop()
+        loop, progress = asyncio.get_running_loop(), Progress()
         with _thread(shared, f"{path.stem}-read") as thread:
             try:
-                database = await loop.run_in_executor(thread, _connect_read_only, path)
+                database = await loop.run_in_executor(thread, _connect_read_only, path, progress)
             except sqlite3.Error as exc:
                 raise store_failure(exc, f"{path}: ") from exc
             try:
-                yield cls(thread, database)
+                yield cls(thread, database, progress)
             finally:
                 await loop.run_in_executor(thread, database.close)
 
     async def run(self, work: Callable[[Database], T]) -> T:
         """The result of `work(database)`; raises StoreFailed. Once begun it runs to its end, even when cancelled."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._database)
+            return await self._progress.until(
+                asyncio.get_running_loop().run_in_executor(self._thread, work, self._database)
+            )
         except sqlite3.Error as exc:
             raise store_failure(exc) from exc
 
@@ -116,20 +123,23 @@ def store_failure(exc: sqlite3.Error | OSError, where: str = "") -> StoreFailed:
     return (StoreFull if full else StoreFailed)(f"{where}{exc}")
 
 
-def _open_or_set_aside(path: Path, migrations: Migrations, wal_pages: int) -> tuple[Database, Path | None]:
+def _open_or_set_aside(
+    path: Path, migrations: Migrations, wal_pages: int, progress: Progress
+) -> tuple[Database, Path | None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return _open(path, migrations, wal_pages), None
+        return _open(path, migrations, wal_pages, progress), None
     except sqlite3.DatabaseError as exc:
         if not _is_damage(exc):
             raise
         aside = _renamed(path, _DAMAGED)
         log.warning("%s is damaged (%s); set aside as %s", path, exc, aside.name)
-        return _open(path, migrations, wal_pages), aside
+        return _open(path, migrations, wal_pages, progress), aside
 
 
-def _open(path: Path, migrations: Migrations, wal_pages: int) -> Database:
+def _open(path: Path, migrations: Migrations, wal_pages: int, progress: Progress) -> Database:
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
+    connection.set_progress_handler(progress.note, _STEPS_A_LOOK)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -146,8 +156,10 @@ def _open(path: Path, migrations: Migrations, wal_pages: int) -> Database:
     return database
 
 
-def _connect_read_only(path: Path) -> Database:
-    return Database(_read_only(path))
+def _connect_read_only(path: Path, progress: Progress) -> Database:
+    connection = _read_only(path)
+    connection.set_progress_handler(progress.note, _STEPS_A_LOOK)
+    return Database(connection)
 
 
 def _read_only(path: Path) -> sqlite3.Connection:

@@ -51,6 +51,8 @@ class FaceLookout:
             while True:
                 sequence, sighting = await self._sight.sightings.after(sequence)
                 begun_s = time.monotonic()
+                # Whoever is registered may come hours from now: if the thread stands still, it shows before.
+                await asyncio.get_running_loop().run_in_executor(worker, lambda: None)
                 if (credential := await self._look(sighting, worker)) is not None:
                     take(credential, NAME)
                 await asyncio.sleep(max(0.0, self._pause_s - (time.monotonic() - begun_s)))

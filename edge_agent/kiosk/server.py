@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -62,6 +64,19 @@ class Kiosk:
     async def run(self) -> None:
         """Serve until cancelled. Raises KioskError when the address cannot be had."""
         await serve(self.application(), self._host, self._port)
+
+    async def touch(self) -> None:
+        """Return as soon as the screen's stream begins, asked for as the screen asks.
+
+        Before and after the time of `run` nobody listens: that is no sign of a stuck page, and returns as well.
+        """
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            reader, writer = await asyncio.open_connection(self._host, self._port)
+            try:
+                writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                await reader.readuntil(b"event: edition\n")
+            finally:
+                writer.close()
 
     def application(self) -> web.Application:
         """The routes with their guards, without a socket."""

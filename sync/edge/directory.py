@@ -146,8 +146,9 @@ class Directory:
         return Lookup(answer.outcome, answer.status, Freshness.FRESH, 0.0, "platform")
 
     async def touch(self) -> None:
-        """Return as soon as the thread that looks people up is free."""
+        """Return as soon as both threads are free, the one that looks people up and the one that takes pages."""
         await self._reader.run(lambda _: None)
+        await self._writer.run(lambda _: None)
 
     def request(self) -> DirectoryRequest:
         """What to ask the platform for now."""

@@ -57,6 +57,10 @@ class OrderMemory:
         """Note that `order` is carried out now; raises OrderReplayed when it was, OrderUnfit when too many wait."""
         await self._store.write(lambda db: _once(db, order, self._limit))
 
+    async def touch(self) -> None:
+        """Return as soon as the thread of the file is free."""
+        await self._store.run(lambda _: None)
+
     async def taken(self) -> Taken:
         """The desired state last taken."""
         return await self._store.run(_taken)

@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ from edge_agent.demo.processes import answers
 from edge_agent.safe_mode import SafeMode
 from edge_agent.starts import SAFE_AFTER, Bad, Starts
 from edge_agent.steps import count_steps
+from edge_agent.threads import touch_shared
 from edge_agent.watchdog import Notifier, Watchdog
+from tests.agent.held import bury, hold, threads
 from tests.agent.town import settings_text
+from tests.kiosk.stand import Stand
 
 LOOKS = 3
 
@@ -142,6 +146,37 @@ async def test_it_says_that_it_is_ready_beats_and_says_that_it_stops(systemd: Sy
     mover.cancel()
 
 
+async def test_a_screen_that_is_not_answered_is_named() -> None:
+    stand, over = Stand(), asyncio.Event()
+
+    async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+        writer.close()
+
+    await stand.kiosk().touch()  # nobody listens yet
+    await stand.start()
+    await stand.kiosk().touch()
+    await stand.stop()
+    async with watched() as watchdog, await asyncio.start_server(hang, "127.0.0.1", stand.port):
+        asking = asyncio.create_task(stand.kiosk().touch(), name="page")
+        while ("page",) not in await looks(watchdog, 1):
+            await asyncio.sleep(0.01)
+        over.set()
+        await asking
+
+
+async def test_shared_threads_that_are_all_stuck_are_named() -> None:
+    stuck = threading.Event()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    await touch_shared()
+    async with watched() as watchdog:
+        waits = asyncio.create_task(asyncio.to_thread(stuck.wait))
+        asking = asyncio.create_task(touch_shared(), name="shared")
+        assert await looks(watchdog, LOOKS + 1) == [()] * LOOKS + [("shared",)]
+        stuck.set()
+        await asyncio.gather(waits, asking)
+
+
 @asynccontextmanager
 async def agent(
     folder: Path, camera_url: str, systemd: Systemd, speaker: str
@@ -180,6 +215,36 @@ async def test_the_agent_beats_until_a_worker_is_stuck_and_then_says_which(tmp_p
         assert b"watchdog: stands still: speaker" in err
         assert b"in _serve" in err or b"in open" in err or b"wav_file.py" in err  # every thread's last lines
     assert Starts(tmp_path / "agent").begin().count == 1
+
+
+async def test_threads_have_names_and_those_that_nobody_needs_now_are_missed_too(
+    tmp_path: Path, systemd: Systemd
+) -> None:
+    async with (
+        Street(tmp_path / "wires", seed=5) as street,
+        agent(tmp_path, street.camera.url, systemd, "null") as process,
+    ):
+        names: dict[str, int] = {}
+        while not names.keys() >= {
+            "ledger_0",
+            "directory-read_",
+            "asyncio_0",
+            "camera",
+            "speaker",
+            "vision_0",
+            "codes_0",
+        }:
+            await systemd.hears()
+            names = {name: thread for thread, name in threads(process.pid)}
+        held = [names["orders_0"], names["directory_0"]]
+        for thread in held:
+            hold(thread)
+        told = await systemd.until("STATUS=stands still: directory file (sqlite_thread.py:")
+        assert "orders file (sqlite_thread.py:" in told[-2]
+        process.kill()
+        for thread in held:
+            bury(thread)
+        await process.communicate()
 
 
 async def test_an_agent_that_is_asked_to_stop_says_so_and_was_no_bad_start(tmp_path: Path, systemd: Systemd) -> None:

@@ -11,9 +11,11 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from config.catalogue import LANGUAGES, columns, load_catalogue
+from config.errors import SettingsError
 from edge_agent.board import Hint, LinkView, Notice, Stage, View
 from edge_agent.broadcasts.broadcast import shown
 from edge_agent.domain import Reason, Verdict
+from edge_agent.good_settings import Unusable
 from tests.kiosk.stand import OFFLINE, PARTS, Stand, blank_jpeg, changed, lost
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -31,6 +33,7 @@ LONG_TEXT = Notice(
     },
     at="20:00",
 )
+UNUSABLE = Unusable(Path("sentinel.toml"), SettingsError("a value that is nobody's to see", 128), None).notice()
 LAYOUT_FAULTS = (Path(__file__).parent / "layout.js").read_text()
 DRAWN = "(serial) => document.body.dataset.serial === serial"
 
@@ -65,6 +68,8 @@ def staged() -> list[View]:
     views = [changed(stage=Stage.STARTING), changed(), changed(link=OFFLINE, parts=lost(*PARTS))]
     stages = [(Stage.ARRIVAL, None), *((Stage.MEASURING, hint) for hint in (None, *Hint))]
     views += [
+        changed(stage=Stage.OUT_OF_SERVICE, link=OFFLINE),
+        changed(stage=Stage.OUT_OF_SERVICE, bulletin=UNUSABLE, link=OFFLINE),
         changed(bulletin=LONG_TEXT, link=OFFLINE, parts=lost("thermometer")),
         changed(staff_called=True, parts=lost("camera")),
         changed(emergency=LONG_TEXT, link=OFFLINE),
@@ -216,6 +221,11 @@ async def test_a_way_of_reading_ends_when_its_person_is_gone(stand: Stand, page:
     await page.clock.run_for(20_000)
     await expect(page.locator("#large")).to_have_attribute("aria-pressed", "false")
     assert await page.locator("body").get_attribute("data-large") is None
+
+
+async def test_a_box_whose_settings_cannot_be_used_tells_the_installer_where(stand: Stand, page: Page) -> None:
+    await show(stand, page, changed(stage=Stage.OUT_OF_SERVICE, bulletin=UNUSABLE))
+    assert "sentinel.toml:128" in await page.locator("#next").inner_text()
 
 
 async def test_markup_in_a_broadcast_is_a_text(stand: Stand, page: Page) -> None:

@@ -132,7 +132,9 @@ function message(view, words) {
   if (view.stage === "idle" || view.stage === "starting") {
     return [view.stage, hint || stage, view.stage === "idle" ? words.text("label", "policy") : ""];
   }
-  if (view.stage === "out_of_service") return ["assist", stage, words.text("label", "safe_mode")];
+  if (view.stage === "out_of_service") {
+    return ["assist", stage, view.bulletin ? words.notice(view.bulletin) : words.text("label", "safe_mode")];
+  }
   return ["none", hint || stage, hint ? stage : ""];
 }
 

@@ -1,0 +1,28 @@
+"""Stops single threads of another process, as nothing but a debugger or a broken kernel does."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+_PTRACE_SEIZE, _PTRACE_INTERRUPT, _WALL = 0x4206, 0x4207, 0x40000000
+
+
+def threads(pid: int) -> list[tuple[int, str]]:
+    """The threads of a process and their names, the one of its event loop first; those of libraries have its name."""
+    tasks = sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda each: int(each.name))
+    return [(int(each.name), (each / "comm").read_text(encoding="utf-8").strip()) for each in tasks]
+
+
+def hold(thread: int) -> None:
+    """Stop one thread; not the first, whose stop reads as the end of its process. Raises PermissionError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for request in (_PTRACE_SEIZE, _PTRACE_INTERRUPT):
+        if libc.ptrace(request, thread, 0, 0):
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+
+def bury(thread: int) -> None:
+    """Take note that a held thread was killed: before whoever traces it has, its process does not end."""
+    os.waitpid(thread, _WALL)
