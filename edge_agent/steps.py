@@ -9,6 +9,8 @@ from pathlib import Path
 from types import CoroutineType
 from typing import Any
 
+_ASYNCIO = Path(asyncio.__file__).parent
+
 
 class Stepping(Coroutine[Any, Any, Any]):
     """A coroutine that counts how often its task was resumed; `parent` is the task that created it."""
@@ -22,12 +24,14 @@ class Stepping(Coroutine[Any, Any, Any]):
 
     @property
     def where(self) -> str:
-        """File and line at which it waits."""
+        """File and line at which it waits, of what is not asyncio's."""
         inner: Any = self._work
-        while isinstance(awaited := getattr(inner, "cr_await", None), CoroutineType):
-            inner = awaited
-        frame = getattr(inner, "cr_frame", None)
-        return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else "?"
+        place = "?"
+        while isinstance(inner, CoroutineType) and (frame := inner.cr_frame) is not None:
+            file = Path(frame.f_code.co_filename)
+            place = place if file.parent == _ASYNCIO else f"{file.name}:{frame.f_lineno}"
+            inner = inner.cr_await
+        return place
 
     def send(self, value: Any) -> Any:
         """Resume the work."""

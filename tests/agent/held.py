@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PTRACE_SEIZE, _PTRACE_INTERRUPT, _WALL = 0x4206, 0x4207, 0x40000000
@@ -11,8 +14,11 @@ _PTRACE_SEIZE, _PTRACE_INTERRUPT, _WALL = 0x4206, 0x4207, 0x40000000
 
 def threads(pid: int) -> list[tuple[int, str]]:
     """The threads of a process and their names, the one of its event loop first; those of libraries have its name."""
-    tasks = sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda each: int(each.name))
-    return [(int(each.name), (each / "comm").read_text(encoding="utf-8").strip()) for each in tasks]
+    found = []
+    for task in sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda each: int(each.name)):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            found.append((int(task.name), (task / "comm").read_text(encoding="utf-8").strip()))
+    return found
 
 
 def hold(thread: int) -> None:
@@ -26,3 +32,18 @@ def hold(thread: int) -> None:
 def bury(thread: int) -> None:
     """Take note that a held thread was killed: before whoever traces it has, its process does not end."""
     os.waitpid(thread, _WALL)
+
+
+@contextmanager
+def held(pid: int, *stopped: int) -> Iterator[None]:
+    """Threads of a process stand still while the block lasts; then it is killed."""
+    seized = []
+    try:
+        for thread in stopped:
+            hold(thread)
+            seized.append(thread)
+        yield
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        for thread in seized:
+            bury(thread)

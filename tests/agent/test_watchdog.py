@@ -23,7 +23,7 @@ from edge_agent.starts import SAFE_AFTER, Bad, Starts
 from edge_agent.steps import count_steps
 from edge_agent.threads import touch_shared
 from edge_agent.watchdog import Notifier, Watchdog
-from tests.agent.held import bury, hold, threads
+from tests.agent.held import held, threads
 from tests.agent.town import settings_text
 from tests.kiosk.stand import Stand
 
@@ -236,14 +236,10 @@ async def test_threads_have_names_and_those_that_nobody_needs_now_are_missed_too
         }:
             await systemd.hears()
             names = {name: thread for thread, name in threads(process.pid)}
-        held = [names["orders_0"], names["directory_0"]]
-        for thread in held:
-            hold(thread)
-        told = await systemd.until("STATUS=stands still: directory file (sqlite_thread.py:")
-        assert "orders file (sqlite_thread.py:" in told[-2]
-        process.kill()
-        for thread in held:
-            bury(thread)
+        missed = {"orders file (progress.py:", "directory file (progress.py:"}
+        with held(process.pid, names["orders_0"], names["directory_0"]):
+            while missed:
+                missed -= {each for line in await systemd.hears() for each in missed if each in line}
         await process.communicate()
 
 
