@@ -8,6 +8,7 @@ from edge_agent.installer.step import Step, run
 
 AGENT = "edge-agent.service"
 UNITS = (AGENT, "sentinel-kiosk.service")
+_RUNS = "active,activating,deactivating,reloading"  # one that falls again and again is activating most of the time
 
 
 def is_running(root: Path) -> bool:
@@ -16,9 +17,12 @@ def is_running(root: Path) -> bool:
 
 
 def tell() -> None:
-    """Have systemd and udev read their files anew."""
+    """Have systemd, its journal and udev read their files anew, udev also for what is plugged in already."""
     run("systemctl", "daemon-reload")
-    run("udevadm", "control", "--reload")
+    run("systemctl", "try-restart", "systemd-journald.service")
+    if Path("/run/udev/control").exists():  # a container has no udev of its own
+        run("udevadm", "control", "--reload")
+        run("udevadm", "trigger", "--subsystem-match=usb", "--subsystem-match=tty")
 
 
 class Reload(Step):
@@ -60,7 +64,7 @@ class Stop(Step):
         self._stopped: list[str] = []
 
     def is_done(self) -> bool:
-        """Whether none of them runs."""
+        """Whether none of them runs or is about to."""
         return not self._active()
 
     def do(self) -> None:
@@ -76,5 +80,5 @@ class Stop(Step):
     def _active(self) -> list[str]:
         if not is_running(self._root):
             return []
-        told = run("systemctl", "list-units", "--plain", "--no-legend", "--state=active", *UNITS)
+        told = run("systemctl", "list-units", "--plain", "--no-legend", f"--state={_RUNS}", *UNITS)
         return [line.split()[0] for line in told.splitlines() if line.strip()]
