@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edge_agent.installer.step import Step, run
@@ -25,6 +27,17 @@ def tell() -> None:
         run("udevadm", "trigger", "--subsystem-match=usb", "--subsystem-match=tty")
 
 
+@contextmanager
+def reread_if_undone(root: Path) -> Iterator[None]:
+    """Where the block fails, and took its files back, systemd reads those that are there again."""
+    try:
+        yield
+    except BaseException:
+        if is_running(root):
+            tell()
+        raise
+
+
 class Reload(Step):
     """Files changed: systemd and udev read them, and an agent that runs begins anew."""
 
@@ -45,7 +58,7 @@ class Reload(Step):
         run("systemctl", "try-restart", AGENT)
 
     def undo(self) -> None:
-        """Nothing: it is the last step, and what systemd has read does no harm."""
+        """Nothing: the files are not back yet (`reread_if_undone`)."""
         return
 
     def _look(self) -> list[int | None]:
@@ -73,8 +86,9 @@ class Stop(Step):
         run("systemctl", "stop", *self._stopped)
 
     def undo(self) -> None:
-        """Start them again."""
+        """Start them again, as the files say that are back."""
         if self._stopped:
+            run("systemctl", "daemon-reload")
             run("systemctl", "start", *self._stopped)
 
     def _active(self) -> list[str]:
