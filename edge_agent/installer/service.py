@@ -42,7 +42,7 @@ class Reload(Step):
     """Files changed: systemd and udev read them, and an agent that runs begins anew."""
 
     def __init__(self, zh: str, en: str, root: Path, files: list[Path]) -> None:
-        """`files` are those that systemd should know by now."""
+        """`files` are those that systemd and udev read."""
         super().__init__(zh, en)
         self._root = root
         self._files = files
@@ -55,7 +55,8 @@ class Reload(Step):
     def do(self) -> None:
         """Tell them."""
         tell()
-        run("systemctl", "try-restart", AGENT)
+        if any(path.exists() for path in self._files):  # else it was taken off, and nobody knows its name any more
+            run("systemctl", "try-restart", AGENT)
 
     def undo(self) -> None:
         """Nothing: the files are not back yet (`reread_if_undone`)."""
