@@ -8,7 +8,7 @@ deb=${2:-}
 here=$(cd "$(dirname "$0")" && pwd)
 box=$(mktemp -d)
 trap 'rm -rf --one-file-system "$box"' EXIT
-packages=python3,systemd,udev,libgl1,libglib2.0-0,mosquitto
+packages=python3,systemd,udev,libgl1,libglib2.0-0,libasound2,mosquitto
 step() { began=$(date +%s.%N); "$@"; echo "$(echo "$(date +%s.%N) - $began" | bc | cut -c1-6) s: $name"; }
 # Namespaces of its own: no interface but loopback, so nothing can be fetched; what was begun ends with the command.
 inside() {

@@ -79,9 +79,10 @@ provision() {
 	edge-agent provision --answers $answers
 }
 
-# What systemd does with the unit: its secrets, its user, nothing to write on but its own folder.
+# Where systemd runs, it; else what it does with the unit: its secrets, its user, nothing to write on but its own folder.
 said() { sed -n "s/^$1=//p" $unit; }
 as_service() {
+	if [ -d /run/systemd/system ]; then systemctl start edge-agent && return; fi
 	user=$(said User) credentials=/run/credentials/edge-agent.service
 	install -d -m 0500 -o "$user" $credentials
 	said LoadCredential | while IFS=: read -r name stored; do

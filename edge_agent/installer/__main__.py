@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edge_agent.installer.errors import InstallError
 from edge_agent.installer.plan import elsewhere, install_steps, uninstall_steps
+from edge_agent.installer.service import reread_if_undone
 from edge_agent.installer.step import Step, apply, preview
 
 WHEELHOUSE = Path("/usr/share/edge-agent/wheelhouse")
@@ -19,7 +20,8 @@ def install(root: Path, wheelhouse: Path, *, for_real: bool) -> int:
     """Make a box a sentinel; returns the exit code."""
     os.umask(0o022)  # the service user has to read what root installs
     try:
-        changed = carry_out(install_steps(root.resolve(), wheelhouse), for_real=for_real)
+        with reread_if_undone(root.resolve()):
+            changed = carry_out(install_steps(root.resolve(), wheelhouse), for_real=for_real)
     except (InstallError, OSError) as exc:
         return failed(exc)
     if for_real and changed:

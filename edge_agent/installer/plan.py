@@ -47,7 +47,7 @@ def install_steps(root: Path, wheelhouse: Path) -> list[Step]:
         Environment("离线安装程序", f"install the agent into {HOME}", Wheelhouse(wheelhouse), HOME, root),
         Link("提供命令 edge-agent", f"provide the command /{COMMAND}", root / COMMAND, f"{HOME}/venv/bin/edge-agent"),
         Link("开机自动运行", "start with the box", root / ENABLED, f"/{DECLARED['edge-agent.service']}"),
-        Reload("通知 systemd 和 udev", "tell systemd and udev", root, [root / place for place in DECLARED.values()]),
+        told(root),
     ]
 
 
@@ -62,7 +62,7 @@ def uninstall_steps(root: Path, *, purge: bool) -> list[Step]:
     return [
         Stop("停止服务", "stop the services", root),
         *removals,
-        Reload("通知 systemd 和 udev", "tell systemd and udev", root, []),
+        told(root),
     ]
 
 
@@ -83,6 +83,11 @@ def elsewhere(root: Path) -> list[str]:
     return [
         str(path) for path in named if path.is_absolute() and not any(path.is_relative_to(place) for place in taken)
     ]
+
+
+def told(root: Path) -> Step:
+    """The last step of both ways."""
+    return Reload("通知 systemd 和 udev", "tell systemd and udev", root, [root / place for place in DECLARED.values()])
 
 
 def package_file(name: str) -> Traversable:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edge_agent.installer.step import Step, run
 
 AGENT = "edge-agent.service"
 UNITS = (AGENT, "sentinel-kiosk.service")
+_RUNS = "active,activating,deactivating,reloading"  # one that falls again and again is activating most of the time
 
 
 def is_running(root: Path) -> bool:
@@ -16,16 +19,30 @@ def is_running(root: Path) -> bool:
 
 
 def tell() -> None:
-    """Have systemd and udev read their files anew."""
+    """Have systemd, its journal and udev read their files anew, udev also for what is plugged in already."""
     run("systemctl", "daemon-reload")
-    run("udevadm", "control", "--reload")
+    run("systemctl", "try-restart", "systemd-journald.service")
+    if Path("/run/udev/control").exists():  # a container has no udev of its own
+        run("udevadm", "control", "--reload")
+        run("udevadm", "trigger", "--subsystem-match=usb", "--subsystem-match=tty")
+
+
+@contextmanager
+def reread_if_undone(root: Path) -> Iterator[None]:
+    """Where the block fails, and took its files back, systemd reads those that are there again."""
+    try:
+        yield
+    except BaseException:
+        if is_running(root):
+            tell()
+        raise
 
 
 class Reload(Step):
     """Files changed: systemd and udev read them, and an agent that runs begins anew."""
 
     def __init__(self, zh: str, en: str, root: Path, files: list[Path]) -> None:
-        """`files` are those that systemd should know by now."""
+        """`files` are those that systemd and udev read."""
         super().__init__(zh, en)
         self._root = root
         self._files = files
@@ -38,10 +55,11 @@ class Reload(Step):
     def do(self) -> None:
         """Tell them."""
         tell()
-        run("systemctl", "try-restart", AGENT)
+        if any(path.exists() for path in self._files):  # else it was taken off, and nobody knows its name any more
+            run("systemctl", "try-restart", AGENT)
 
     def undo(self) -> None:
-        """Nothing: it is the last step, and what systemd has read does no harm."""
+        """Nothing: the files are not back yet (`reread_if_undone`)."""
         return
 
     def _look(self) -> list[int | None]:
@@ -60,7 +78,7 @@ class Stop(Step):
         self._stopped: list[str] = []
 
     def is_done(self) -> bool:
-        """Whether none of them runs."""
+        """Whether none of them runs or is about to."""
         return not self._active()
 
     def do(self) -> None:
@@ -69,12 +87,13 @@ class Stop(Step):
         run("systemctl", "stop", *self._stopped)
 
     def undo(self) -> None:
-        """Start them again."""
+        """Start them again, as the files say that are back."""
         if self._stopped:
+            run("systemctl", "daemon-reload")
             run("systemctl", "start", *self._stopped)
 
     def _active(self) -> list[str]:
         if not is_running(self._root):
             return []
-        told = run("systemctl", "list-units", "--plain", "--no-legend", "--state=active", *UNITS)
+        told = run("systemctl", "list-units", "--plain", "--no-legend", f"--state={_RUNS}", *UNITS)
         return [line.split()[0] for line in told.splitlines() if line.strip()]
