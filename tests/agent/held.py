@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_PTRACE_SEIZE, _PTRACE_INTERRUPT, _WALL = 0x4206, 0x4207, 0x40000000
+_SEIZE, _INTERRUPT, _CONT, _WALL = 0x4206, 0x4207, 7, 0x40000000
+_IN_NO_CALL = "-1 "
 
 
 def threads(pid: int) -> list[tuple[int, str]]:
@@ -22,11 +23,17 @@ def threads(pid: int) -> list[tuple[int, str]]:
 
 
 def hold(thread: int) -> None:
-    """Stop one thread; not the first, whose stop reads as the end of its process. Raises PermissionError."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    for request in (_PTRACE_SEIZE, _PTRACE_INTERRUPT):
-        if libc.ptrace(request, thread, 0, 0):
-            raise OSError(ctypes.get_errno(), "ptrace")
+    """Stop one thread while it waits for the system: one that computes may hold what all need, Python's own lock.
+
+    Not the first, whose stop reads as the end of its process. Raises OSError.
+    """
+    _ptrace(_SEIZE, thread)
+    while True:
+        _ptrace(_INTERRUPT, thread)
+        os.waitpid(thread, _WALL)
+        if not Path(f"/proc/{thread}/syscall").read_text(encoding="utf-8").startswith(_IN_NO_CALL):
+            return
+        _ptrace(_CONT, thread)
 
 
 def bury(thread: int) -> None:
@@ -47,3 +54,8 @@ def held(pid: int, *stopped: int) -> Iterator[None]:
         os.kill(pid, signal.SIGKILL)
         for thread in seized:
             bury(thread)
+
+
+def _ptrace(request: int, thread: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).ptrace(request, thread, 0, 0):
+        raise OSError(ctypes.get_errno(), "ptrace")
