@@ -163,6 +163,10 @@ def record(
                 lambda data, at_s: recorder.write(data, at_s - started_s),
             )
             asyncio.run(until_signalled(_run_for(tap, seconds)))
+    if not recorder.recorded_bytes:
+        raise _ended(
+            f"没有收到数据，请检查接线和供电。 Nothing came from {where}, no file was made: check cable and power", 1
+        )
     counts = tap.counters
     typer.echo(
         f"{file}: {recorder.recorded_bytes} bytes in {time.monotonic() - started_s:.1f} s; {counts['frames']} frames, "
