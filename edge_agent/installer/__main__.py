@@ -19,7 +19,7 @@ def install(root: Path, wheelhouse: Path, *, for_real: bool) -> int:
     """Make a box a sentinel; returns the exit code."""
     os.umask(0o022)  # the service user has to read what root installs
     try:
-        changed = carry_out(install_steps(root.resolve(), wheelhouse), for_real=for_real)
+        changed = carry_out(install_steps(box_at(root), wheelhouse), for_real=for_real)
     except (InstallError, OSError) as exc:
         return failed(exc)
     if for_real and changed:
@@ -33,12 +33,19 @@ def install(root: Path, wheelhouse: Path, *, for_real: bool) -> int:
 def uninstall(root: Path, *, purge: bool, for_real: bool) -> int:
     """Take the agent off a box; returns the exit code."""
     try:
-        carry_out(uninstall_steps(root.resolve(), purge=purge), for_real=for_real)
+        carry_out(uninstall_steps(box_at(root), purge=purge), for_real=for_real)
     except (InstallError, OSError) as exc:
         return failed(exc)
     if for_real and not purge:
         sys.stdout.write("配置和记录仍保留 settings and records are kept; --purge 一并删除 removes them too\n")
     return 0
+
+
+def box_at(root: Path) -> Path:
+    """The file system of the box. Raises InstallError where there is none."""
+    if not root.is_dir():
+        raise InstallError(f"--root {root}: 没有这个文件夹 is no folder")
+    return root.resolve()
 
 
 def carry_out(steps: list[Step], *, for_real: bool) -> bool:
