@@ -18,7 +18,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             data = file.read(MOST_BYTES + 1)
         return parse_toml(data.decode())
     except OSError as exc:
-        raise SettingsError(f"{path}: cannot be read: {exc.strerror}") from exc
+        raise SettingsError(f"{path}: 无法读取 cannot be read: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise SettingsError(f"{path}: is not UTF-8 text (byte {exc.start})") from exc
     except SettingsError as exc:

@@ -50,7 +50,7 @@ def test_faults_are_named(text: str, parts: list[str]) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"absent\.toml: cannot be read"):
+    with pytest.raises(SettingsError, match=r"absent\.toml: 无法读取 cannot be read"):
         load_settings(tmp_path / "absent.toml")
 
 
