@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
@@ -12,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from config.errors import SettingsError
+from config.toml_file import parse_toml, read_text
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}$", description="1-40 of a-z, 0-9 and -")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -250,12 +250,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_settings(path: Path) -> Settings:
     """The settings in the TOML file at `path`. Raises SettingsError naming every section's first fault."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as exc:
-        raise SettingsError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise SettingsError(f"{path}: is not UTF-8 text (byte {exc.start})") from exc
+    text = read_text(path)
     try:
         return parse_settings(text)
     except SettingsError as exc:
@@ -264,11 +259,7 @@ def load_settings(path: Path) -> Settings:
 
 def parse_settings(text: str) -> Settings:
     """The settings in TOML `text`. Raises SettingsError, one line a fault."""
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
-        at = re.search(r"at line (\d+)", str(exc))
-        raise SettingsError(f"not valid TOML: {exc}", int(at[1]) if at else len(text.splitlines())) from exc
+    raw = parse_toml(text)
     sections = get_type_hints(Settings)
     faults: list[tuple[int | None, str]] = []
     parsed: dict[str, Any] = {}

@@ -79,7 +79,10 @@ def open_port(path: str, baud: int) -> Iterator[OpenPort]:
 
 def _reason(exc: BaseException) -> str:
     """Why a port did not open, without the words pyserial wraps around it."""
-    number = exc.args[0] if exc.args and isinstance(exc.args[0], int) else None
+    told = next((each for each in (exc, exc.__context__) if each and each.args and isinstance(each.args[0], int)), None)
+    number = told.args[0] if told else None
     if number == errno.EAGAIN:
         return "another program has it open"
+    if number == errno.ENOTTY:
+        return "it is no serial port"
     return os.strerror(number) if number else str(exc)

@@ -183,7 +183,7 @@ class Finding:
     def line(self) -> str:
         """The finding for people."""
         guess = self.guess
-        what = f"{guess.driver} at {guess.baud} baud" if guess.driver else "nothing known"
+        what = f"{guess.driver} at {guess.baud} baud" if guess.driver else "未识别 nothing known"
         told = sentence(guess.told) if guess.told else guess.note
         return f"{'✓' if guess.driver else '✗'} {self.device}  {what}" + (f": {told}" if told else "")
 

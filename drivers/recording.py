@@ -8,6 +8,7 @@ A file without that head is taken for bare bytes.
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 from collections.abc import Iterator
@@ -34,10 +35,14 @@ class Piece:
 
 
 class Recorder:
-    """Writes a new recording that only its owner can read, for a reader's bytes are about people."""
+    """Writes a new recording that only its owner can read, for a reader's bytes are about people.
+
+    A recording of nothing leaves no file.
+    """
 
     def __init__(self, path: Path, *, driver: str, port: str) -> None:
         self.recorded_bytes = 0
+        self._path = path
         head = {"driver": driver, "port": port}
         try:
             self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
@@ -60,6 +65,8 @@ class Recorder:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        if not self.recorded_bytes:
+            self._path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +81,42 @@ class Recording:
         """Its bytes in order; a last piece that was not written whole is left out."""
         with _opened(self.path) as file:
             if self.is_bare:
-                while data := file.read(BARE_PIECE_BYTES):
+                while data := self._read(file, BARE_PIECE_BYTES):
                     yield Piece(0.0, data)
                 return
             file.readline(HEAD_CAP_BYTES)
-            while len(head := file.read(PIECE.size)) == PIECE.size:
+            begun_s = 0.0
+            while len(head := self._read(file, PIECE.size)) == PIECE.size:
                 at_s, size = PIECE.unpack(head)
                 if size > PIECE_CAP_BYTES:
                     raise BadSetting(f"{self.path} is damaged: a piece of {size} bytes")
-                data = file.read(size)
+                if not begun_s <= at_s < math.inf:
+                    raise BadSetting(f"{self.path} is damaged: a piece of second {at_s} after second {begun_s}")
+                data = self._read(file, size)
                 if len(data) < size:
                     return
+                begun_s = at_s
                 yield Piece(at_s, data)
+
+    def _read(self, file: BinaryIO, count: int) -> bytes:
+        try:
+            return file.read(count)
+        except OSError as exc:
+            raise BadSetting(f"cannot read {self.path}: {exc.strerror}") from exc
 
 
 def open_recording(path: Path) -> Recording:
     """The recording in `path`, or its bare bytes. Raises BadSetting where it cannot be read."""
     with _opened(path) as file:
-        head = file.readline(HEAD_CAP_BYTES)
+        try:
+            head = file.readline(HEAD_CAP_BYTES)
+        except OSError as exc:
+            raise BadSetting(f"cannot read {path}: {exc.strerror}") from exc
     if not head.startswith(MAGIC):
         return Recording(path, "", is_bare=True)
     try:
         return Recording(path, str(json.loads(head.removeprefix(MAGIC))["driver"]), is_bare=False)
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise BadSetting(f"{path} is damaged: its head cannot be read") from exc
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-
-import psutil
 
 from config.catalogue import load_catalogue
 from config.credentials import secret_path
@@ -37,6 +34,7 @@ from edge_agent.policy import load_policy
 from edge_agent.policy_book import PolicyBook
 from edge_agent.presence import Presence
 from edge_agent.privacy.forgetting import Forgetting
+from edge_agent.process_age import age_s
 from edge_agent.sight import Sight
 from edge_agent.staff_call import StaffCall
 from edge_agent.staff_desk import StaffDesk
@@ -205,7 +203,7 @@ class Sentinel:
         """Note how long it took from the start of the process until the box could judge somebody."""
         await self.sight.sightings.after(0)
         await self.devices.thermometer.readings.after(0)
-        self.figures.note("cold_start_s", time.time() - psutil.Process().create_time())
+        self.figures.note("cold_start_s", age_s())
 
 
 @asynccontextmanager

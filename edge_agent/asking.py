@@ -8,6 +8,8 @@ from typing import Any
 from urllib.request import urlopen
 
 _LIMIT_S = 5.0
+_MOST_BYTES = 1024 * 1024
+_OF_AN_AGENT = {"view", "safe_mode"}
 
 
 class AgentSilent(Exception):
@@ -35,9 +37,16 @@ def ask_agent(host: str, port: int) -> dict[str, Any]:
     url = f"http://{host}:{port}/api/status"
     try:
         with urlopen(url, timeout=_LIMIT_S) as answer:
-            report: dict[str, Any] = json.load(answer)
+            report: dict[str, Any] = json.loads(answer.read(_MOST_BYTES))
     except (OSError, HTTPException, ValueError) as exc:
-        raise AgentSilent(f"no agent answers at {url}: is it running? (systemctl status edge-agent)") from exc
+        raise AgentSilent(
+            f"{url}: 没有 agent 应答，请检查是否在运行。 "
+            "No agent answers there: is it running? (systemctl status edge-agent)"
+        ) from exc
+    if not isinstance(report, dict) or not _OF_AN_AGENT.intersection(report):
+        raise AgentSilent(
+            f"{url}: 应答的不是 agent，请检查 [kiosk] port。 What answers there is no agent: check [kiosk] port"
+        )
     return report
 
 

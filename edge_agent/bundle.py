@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import re
@@ -56,7 +57,12 @@ class Bundle:
         self.left_out[name] = why
 
     def write(self, path: Path) -> None:
-        """Put everything into a .tar.gz at `path` for its owner alone, whole. Raises OSError."""
+        """Put everything into a .tar.gz at `path` for its owner alone, whole. Raises OSError.
+
+        What is there and no file (a device, a pipe, a folder) stays what it is.
+        """
+        if path.exists() and not path.is_file():
+            raise FileExistsError(errno.EEXIST, "it is there already, and no file", str(path))
         manifest = {"made": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "parts": [*self._parts], "left_out": self.left_out}
         parts = self._parts | {"manifest.json": json.dumps(manifest, ensure_ascii=False, indent=1).encode()}
         packed = io.BytesIO()

@@ -12,7 +12,7 @@ import typer
 
 from config.settings import Settings, load_settings
 from edge_agent.asking import check_stopped
-from edge_agent.calibrate_view_cli import told, view
+from edge_agent.calibrate_view_cli import named, told, view
 from edge_agent.calibration import Calibration, Point, check_references, made_of, save_calibration
 
 app = typer.Typer(no_args_is_help=True, help="校准 Calibrate a device of this box.")
@@ -27,7 +27,7 @@ def calibrate() -> None:
 
 @app.command()
 def thermometer(
-    by: Annotated[str, typer.Option(help="Who calibrates.")],
+    by: Annotated[str, typer.Option(help="Who calibrates.", callback=named)],
     reference: Annotated[list[float], typer.Option(help="Black-body temperature in °C; give it twice or more.")],
     config: Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")] = DEFAULT_CONFIG,
     serial: Annotated[str, typer.Option(help="Serial number of the sensor.")] = "",

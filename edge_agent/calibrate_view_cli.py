@@ -50,8 +50,15 @@ def _ended(message: str) -> typer.Exit:
     return typer.Exit(1)
 
 
+def named(by: str) -> str:
+    """Who calibrates: asked for by option and kept, so it cannot be nobody."""
+    if not by.strip():
+        raise typer.BadParameter("请写明校准人。 Say who calibrates.")
+    return by.strip()
+
+
 def view(
-    by: Annotated[str, typer.Option(help="Who aligns.")],
+    by: Annotated[str, typer.Option(help="Who aligns.", callback=named)],
     config: Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")] = DEFAULT_CONFIG,
     serial: Annotated[str, typer.Option(help="Serial number of the thermometer.")] = "",
     camera_serial: Annotated[str, typer.Option(help="Serial number of the camera.")] = "",

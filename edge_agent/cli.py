@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import faulthandler
 import json
 import logging
@@ -30,6 +31,7 @@ from edge_agent import (
     staff_cli,
 )
 from edge_agent.signals import leave
+from edge_agent.streams import give_up_output, make_usable
 
 app = typer.Typer(
     name="edge-agent",
@@ -318,11 +320,22 @@ def version(as_json: JsonOption = False) -> None:
 
 def main() -> None:
     """Entry point of the command."""
+    make_usable()
     try:
         app()
     except SystemExit as end:
         leave(end.code if isinstance(end.code, int) else 0)
         raise
+    except OSError as exc:
+        if exc.errno != errno.ENOSPC:
+            raise
+        give_up_output()
+        where = exc.filename or "what it was to be written to"
+        typer.echo(
+            f"edge-agent: 空间已满，请清理后重试。 No room is left on {where}: free some and try again.", err=True
+        )
+        leave(1)
+        raise SystemExit(1) from exc
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def list_ports(as_json: JsonOption = False) -> None:
         typer.echo(f"{port.device}  {usb}  {port.serial or '-'}  {port.location or '-'}  {port.product or '-'}")
         typer.echo(f'    port = "{stable_name(port, ports)}"')
     if not ports:
-        typer.echo("no serial port is there")
+        typer.echo("没有串口，请检查接线。 No serial port is there: check the cables.")
 
 
 @app.command()
@@ -89,7 +89,7 @@ def probe(
     if findings is None:
         raise typer.Exit(130)
     if not findings:
-        raise _ended("no serial port is there", 1)
+        raise _ended("没有串口，请检查接线。 No serial port is there: check the cables.", 1)
     proposal = proposed_settings(findings)
     if as_json:
         found = {"ports": [finding.to_dict() for finding in findings], "toml": proposal}
@@ -163,6 +163,10 @@ def record(
                 lambda data, at_s: recorder.write(data, at_s - started_s),
             )
             asyncio.run(until_signalled(_run_for(tap, seconds)))
+    if not recorder.recorded_bytes:
+        raise _ended(
+            f"没有收到数据，请检查接线和供电。 Nothing came from {where}, no file was made: check cable and power", 1
+        )
     counts = tap.counters
     typer.echo(
         f"{file}: {recorder.recorded_bytes} bytes in {time.monotonic() - started_s:.1f} s; {counts['frames']} frames, "
@@ -202,7 +206,7 @@ def replay(
             typer.echo(show({**when, **plain(reading, pixels=pixels)}))
     typer.echo(show(replayed.counts))
     if not replayed.fed_bytes:
-        raise _ended(f"{file} holds no bytes of a device", 1)
+        raise _ended(f"{file} 里没有数据。 {file} holds no bytes of a device", 1)
 
 
 @app.command()
@@ -244,7 +248,7 @@ def _device(name: str, config: Path, port: str, baud: int | None) -> tuple[str, 
     if name in DIALECTS and port:
         driver, where, rate = name, port, baud
     elif name in DIALECTS:
-        raise BadSetting(f"{name} is a driver: say where it is with --port")
+        raise BadSetting(f"{name} 是驱动名，请用 --port 指明端口。 {name} is a driver: say where it is with --port")
     else:
         section: Any = getattr(load_settings(config), name, None)
         if not hasattr(section, "driver"):

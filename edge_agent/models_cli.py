@@ -27,7 +27,7 @@ DEFAULT_DATA = Path("/var/lib/edge-agent/models")
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turn an error of the models, or a folder that is not for this user, into one sentence and exit 1."""
+    """Turn an error of the models, or of a file, into one sentence and exit 1."""
     try:
         yield
     except ModelError as exc:
@@ -35,6 +35,9 @@ def told() -> Iterator[None]:
         raise typer.Exit(1) from exc
     except PermissionError as exc:
         typer.echo(f"edge-agent: {exc.filename}: 请用 sudo 运行 run it with sudo: {exc.strerror}", err=True)
+        raise typer.Exit(1) from exc
+    except OSError as exc:
+        typer.echo(f"edge-agent: 文件无法读写。 A file cannot be read or written: {exc.strerror}", err=True)
         raise typer.Exit(1) from exc
 
 

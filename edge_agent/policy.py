@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +10,9 @@ import msgspec
 from msgspec import Meta
 
 from config.errors import SettingsError
+from config.toml_file import parse_toml, read_toml
+
+_SHIPPED = resources.files("config") / "policy.default.toml"
 
 NonAdmitting = Literal["recheck", "refuse", "assist"]
 
@@ -125,8 +127,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_policy(path: Path | None) -> Policy:
     """The policy in the TOML file at `path`, or the one that ships. Raises SettingsError."""
-    source = resources.files("config") / "policy.default.toml" if path is None else path
     try:
-        return msgspec.convert(tomllib.loads(source.read_text(encoding="utf-8")), Policy, strict=True)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as exc:
-        raise SettingsError(f"policy {path or 'policy.default.toml'}: {exc}") from exc
+        if path is None:
+            return msgspec.convert(parse_toml(_SHIPPED.read_text(encoding="utf-8")), Policy, strict=True)
+        return msgspec.convert(read_toml(path), Policy, strict=True)
+    except msgspec.ValidationError as exc:
+        raise SettingsError(f"{path or _SHIPPED}: {exc}") from exc

@@ -28,15 +28,22 @@ def set_pin(
     config: ConfigOption = Path("/etc/edge-agent/sentinel.toml"),
 ) -> None:
     """Set the PIN of the staff view, asked for or read from standard input; only a slow hash of it is kept."""
+    try:
+        path = secret_path(load_settings(config).staff.pin_hash_file)
+    except SettingsError as exc:
+        raise _ended(exc) from exc
     if sys.stdin.isatty():
         pin = typer.prompt(f"PIN, {FEWEST_DIGITS} to {MOST_DIGITS} digits", hide_input=True, confirmation_prompt=True)
     else:
         pin = sys.stdin.readline().strip()
     try:
         check_pin(pin)
-        path = secret_path(load_settings(config).staff.pin_hash_file)
         write_pin(path, pin)
     except SettingsError as exc:
-        typer.echo(f"edge-agent: {exc}", err=True)
-        raise typer.Exit(1) from exc
+        raise _ended(exc) from exc
     typer.echo(f"The PIN is set ({path}). A running agent takes it from its next start.")
+
+
+def _ended(why: SettingsError) -> typer.Exit:
+    typer.echo(f"edge-agent: {why}", err=True)
+    return typer.Exit(1)

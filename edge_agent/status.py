@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
@@ -11,6 +10,7 @@ import psutil
 from drivers.contract import Part
 from edge_agent.board import Board
 from edge_agent.figures import Figures
+from edge_agent.process_age import age_s
 from sync.edge.link import LinkStatus
 from sync.edge.outbox import OutboxStatus
 
@@ -45,7 +45,7 @@ class Status:
         figures = self._figures
         return {
             "versions": self._versions,
-            "up_s": round(time.time() - self._process.create_time(), 1),
+            "up_s": round(age_s(), 1),
             "rss_mb": round(self._process.memory_info().rss / 1e6, 1),
             "cpu_s": round(sum(self._process.cpu_times()[:2]), 2),
             "cold_start_s": figures.last("cold_start_s"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from models.errors import ModelDamaged, PackUnavailable
@@ -61,7 +61,8 @@ def _transfer(address: str, part: Path, held: int, size: int, progress: Progress
         with exc:
             raise PackUnavailable(f"{address}: the server answers {exc.code} {exc.reason}") from exc
     except (OSError, HTTPException) as exc:
-        raise PackUnavailable(f"{address}: {exc}") from exc
+        reason = exc.reason if isinstance(exc, URLError) else exc
+        raise PackUnavailable(f"{address}: {reason}; or bring the file by hand: edge-agent models add FILE") from exc
     return held
 
 

@@ -1,8 +1,8 @@
 """Calex PyroUSB: an industrial spot thermometer that speaks Modbus RTU.
 
 Confidence V2: two copies of the maker's manual; CRCs recomputed, no hardware was at hand. An answer does not say which
-registers it holds: one register is the filtered temperature, four are what `QUERY` asks for. The PyroMiniBus has other
-addresses and is another device.
+registers it holds: one to four are taken for those that `QUERY` asks for, the filtered temperature first. The
+PyroMiniBus has other addresses and is another device.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ UNIT = 1
 ANY_UNIT = 255  # the sensor answers to this as well
 READ_HOLDING, READ_INPUT = 0x03, 0x04
 FILTERED_REGISTER = 0x12  # then unfiltered, the sensor's own temperature and the status bits
-ONE_REGISTER, FOUR_REGISTERS = 2, 8
+REGISTER_BYTES = 2
 OVERHEAD_BYTES = 5  # unit, function, count, CRC
+MOST_REGISTERS = 4
 BAUDS = (9600,)
 OBJECT_C = (-40.0, 2000.0)  # the widest of the maker's models
 AMBIENT_C = (-40.0, 125.0)
+SENSOR_AT, STATUS_AT = 2, 3
 FAULTS = 0b11111  # error, sensor too cold, too hot, object too cold, too hot
 
-QUERY = modbus.request(UNIT, READ_INPUT, FILTERED_REGISTER, 4)
+QUERY = modbus.request(UNIT, READ_INPUT, FILTERED_REGISTER, MOST_REGISTERS)
 _HEADS = [
     bytes((unit, function, count))
     for unit in (UNIT, ANY_UNIT)
     for function in (READ_INPUT, READ_HOLDING)
-    for count in (ONE_REGISTER, FOUR_REGISTERS)
+    for count in range(REGISTER_BYTES, REGISTER_BYTES * MOST_REGISTERS + 1, REGISTER_BYTES)
 ]
 
 
@@ -44,14 +46,13 @@ class PyroUsb(FrameParser[SpotReading]):
         return OVERHEAD_BYTES + start[2]
 
     def decode(self, frame: bytes, at_s: float) -> SpotReading | NoReading | None:
-        """The reading of one answer; without an ambient temperature when it holds one register."""
+        """The reading of one answer; without an ambient temperature when it does not hold the sensor's own."""
         if modbus.crc16(frame[: -modbus.CRC_BYTES]) != frame[-modbus.CRC_BYTES :]:
             return None
-        object_c = struct.unpack_from(">h", frame, 3)[0] / 10
-        ambient_c, status = None, 0
-        if frame[2] == FOUR_REGISTERS:
-            _, ambient_tenths, status = struct.unpack_from(">hhH", frame, 5)
-            ambient_c = ambient_tenths / 10
+        registers = [value for (value,) in struct.iter_unpack(">h", frame[3 : -modbus.CRC_BYTES])]
+        object_c = registers[0] / 10
+        ambient_c = registers[SENSOR_AT] / 10 if len(registers) > SENSOR_AT else None
+        status = registers[STATUS_AT] if len(registers) > STATUS_AT else 0
         possible = OBJECT_C[0] <= object_c <= OBJECT_C[1] and (
             ambient_c is None or AMBIENT_C[0] <= ambient_c <= AMBIENT_C[1]
         )

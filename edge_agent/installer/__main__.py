@@ -20,8 +20,9 @@ def install(root: Path, wheelhouse: Path, *, for_real: bool) -> int:
     """Make a box a sentinel; returns the exit code."""
     os.umask(0o022)  # the service user has to read what root installs
     try:
-        with reread_if_undone(root.resolve()):
-            changed = carry_out(install_steps(root.resolve(), wheelhouse), for_real=for_real)
+        box = box_at(root)
+        with reread_if_undone(box):
+            changed = carry_out(install_steps(box, wheelhouse), for_real=for_real)
     except (InstallError, OSError) as exc:
         return failed(exc)
     if for_real and changed:
@@ -34,7 +35,7 @@ def uninstall(root: Path, *, purge: bool, for_real: bool) -> int:
     """Take the agent off a box; returns the exit code."""
     left = elsewhere(root) if purge else []
     try:
-        carry_out(uninstall_steps(root.resolve(), purge=purge), for_real=for_real)
+        carry_out(uninstall_steps(box_at(root), purge=purge), for_real=for_real)
     except (InstallError, OSError) as exc:
         return failed(exc)
     if not purge:
@@ -43,6 +44,13 @@ def uninstall(root: Path, *, purge: bool, for_real: bool) -> int:
         say(f"! 设置指向别处，请手工删除 named by the settings and not removed, do it by hand: {path}")
     say("服务用户 edge-agent、sentinel-kiosk 保留 the service users are kept: docs/install.md")
     return 0
+
+
+def box_at(root: Path) -> Path:
+    """The file system of the box. Raises InstallError where there is none."""
+    if not root.is_dir():
+        raise InstallError(f"--root {root}: 没有这个文件夹 is no folder")
+    return root.resolve()
 
 
 def carry_out(steps: list[Step], *, for_real: bool) -> bool:

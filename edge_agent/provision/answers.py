@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ from msgspec import Meta
 
 from config.errors import SettingsError
 from config.settings import Language
+from config.toml_file import read_toml
 from edge_agent.staff_pin import check_pin
 from sync.contract.enrolment import Invitation
 
@@ -52,12 +52,7 @@ class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 def load_answers(path: Path) -> Answers:
     """The answers in the TOML file at `path`. Raises SettingsError."""
-    try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise SettingsError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise SettingsError(f"{path}: not valid TOML: {exc}") from exc
+    said = read_toml(path)
     try:
         return read_answers(said)
     except SettingsError as exc:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
 import tarfile
 from pathlib import Path
@@ -147,6 +148,14 @@ async def test_the_state_of_a_running_agent_goes_in_without_the_person_before_it
     bundle.write(out)
     status = json.loads(contents(out)["status.json"])
     assert (status["view"]["passages"], "38.4" in str(status), "fever" in str(status)) == (7, False, False)
+
+
+def test_what_is_no_file_is_not_replaced_by_a_bundle(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(FileExistsError, match="no file"):
+        Bundle((), look).write(pipe)
+    assert (pipe.is_fifo(), [*tmp_path.iterdir()]) == (True, [pipe])
 
 
 def test_a_bundle_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

@@ -209,3 +209,9 @@ def test_the_one_before_stays_beside_it(tmp_path: Path) -> None:
     path = save_calibration(second, tmp_path)
     assert load_calibration(tmp_path) == second
     assert msgspec.json.decode(previous(path).read_bytes(), type=Calibration) == first
+
+
+def test_nobody_calibrates_nothing(config: Path) -> None:
+    asked = ["calibrate", "thermometer", "--by", " ", "--reference", "35", "--reference", "38", "--config", str(config)]
+    told = CliRunner().invoke(app, asked)
+    assert (told.exit_code, "Say who calibrates" in told.output) == (2, True)

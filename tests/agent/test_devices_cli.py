@@ -164,3 +164,11 @@ async def test_a_simulated_device_is_recorded_and_replayed(
     assert bool(told) is readings
     assert (counts["resync_bytes"] > 0) is (fault in ("wrong-checksum", "garbage"))
     assert all(30 < reading.get("object_c", 36) < 40 for reading in told)
+
+
+def test_nothing_that_came_is_told_and_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(FRAME)
+    shown = devices("record", "tof10120", tmp_path / "new", "--port", tmp_path / "file", "--seconds", "0.1")
+    assert (shown.exit_code, (tmp_path / "new").exists()) == (1, False)
+    assert "Nothing came from" in shown.stderr
+    assert "it is no serial port" in devices("probe", tmp_path / "file").stdout

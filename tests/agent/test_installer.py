@@ -181,6 +181,11 @@ def test_what_is_no_wheelhouse_is_said_so(root: Path, tmp_path: Path, capsys: py
     assert "is no wheelhouse" in capsys.readouterr().err
 
 
+def test_a_file_system_that_is_none_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert uninstall(tmp_path / "absent", purge=False, for_real=True) == 1
+    assert "absent: 没有这个文件夹 is no folder" in capsys.readouterr().err
+
+
 def test_uninstall_keeps_settings_and_records_unless_told_otherwise(
     root: Path, wheelhouse: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

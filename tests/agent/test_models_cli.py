@@ -9,6 +9,11 @@ from edge_agent.cli import app
 from tests.rights import without_rights
 
 
+def test_a_file_that_cannot_be_read_is_told() -> None:
+    told = CliRunner().invoke(app, ["models", "add", "/proc/self/mem"])
+    assert (told.exit_code, "Input/output error" in told.output) == (1, True)
+
+
 @pytest.mark.parametrize("verb", ["list", "verify"])
 def test_who_may_not_look_is_sent_to_sudo(tmp_path: Path, verb: str) -> None:
     shut = tmp_path / "data"

@@ -390,7 +390,9 @@ def test_the_installer_is_asked(tmp_path: Path) -> None:
 )
 def test_files_that_do_not_fit_are_named(tmp_path: Path, change: list[str], named: str) -> None:
     words = ["calibrate", "view", "--by", "me", "--config", str(settings_file(tmp_path)), *shots(tmp_path, MOUNTED)]
-    Recorder(tmp_path / "spot.rec", driver="optris", port="x").close()
+    spot = Recorder(tmp_path / "spot.rec", driver="optris", port="x")
+    spot.write(b"\x05\x55", 0.0)
+    spot.close()
     cv2.imwrite(str(tmp_path / "small.png"), np.zeros((24, 32, 3), np.uint8))
     names = {"PICTURE": "0.png", "FIRST": "0.rec", "SPOT": "spot.rec", "SMALL": "small.png"}
     change = [str(tmp_path / names[word]) if word in names else word for word in change]

@@ -9,6 +9,7 @@ import pytest
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings, parse_settings
+from config.toml_file import MOST_BYTES
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "sentinel.example.toml"
 
@@ -36,6 +37,8 @@ def test_no_file_content_means_defaults() -> None:
         ("[thermometer]\ncovers = [0, 0, 1, 7]", ["covers", "<= 1"]),
         ("[thermometer]\ncovers = [0, 0, 0, 1]", ["covers", "> 0"]),
         ("[box", ["not valid TOML"]),
+        ("box = " + "[" * 5000, ["not valid TOML", "too deeply"]),
+        ("#" * (MOST_BYTES + 1), ["larger than 1024 KiB"]),
         ("[gate]\npulse_ms = 5\n[camera]\nfps = 0", ["[gate] pulse_ms", "[camera] fps"]),
     ],
 )
@@ -47,8 +50,13 @@ def test_faults_are_named(text: str, parts: list[str]) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"absent\.toml: cannot be read"):
+    with pytest.raises(SettingsError, match=r"absent\.toml: 无法读取 cannot be read"):
         load_settings(tmp_path / "absent.toml")
+
+
+def test_a_file_without_an_end_is_refused() -> None:
+    with pytest.raises(SettingsError, match="/dev/zero: larger than"):
+        load_settings(Path("/dev/zero"))
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:

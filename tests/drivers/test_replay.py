@@ -57,6 +57,11 @@ def test_what_cannot_be_recorded_or_read_is_told(tmp_path: Path, monkeypatch: py
     (tmp_path / "head").write_bytes(recording.MAGIC + b"[]\n")
     with pytest.raises(BadSetting, match="its head"):
         open_recording(tmp_path / "head")
+    (tmp_path / "head").write_bytes(recording.MAGIC + b"[" * 3000 + b"\n")
+    with pytest.raises(BadSetting, match="its head"):
+        open_recording(tmp_path / "head")
+    with pytest.raises(BadSetting, match="cannot read"):
+        open_recording(Path("/proc/self/mem"))
     path.write_bytes(path.read_bytes() + recording.PIECE.pack(0.0, 1 << 30))
     with pytest.raises(BadSetting, match="a piece of 1073741824 bytes"):
         list(open_recording(path).pieces())
@@ -83,3 +88,14 @@ def test_the_end_of_the_file_ends_everything() -> None:
     replay = Replay(DIALECTS["gy-mcu90614"])
     assert len(list(replay.readings([Piece(0.0, gy_mcu90614(36.0, 25.0) + b"\x5a\x5a\x45")]))) == 1
     assert replay.counts["resync_bytes"] == 3
+
+
+@pytest.mark.parametrize("at_s", [float("nan"), float("inf"), -1.0, 0.5])
+def test_a_time_that_cannot_be_is_damage(tmp_path: Path, at_s: float) -> None:
+    path = recorded(tmp_path / "new", Piece(1.0, b"abc"), Piece(at_s, b"abc"))
+    with pytest.raises(BadSetting, match="is damaged: a piece of second"):
+        list(open_recording(path).pieces())
+
+
+def test_a_recording_of_nothing_leaves_no_file(tmp_path: Path) -> None:
+    assert not recorded(tmp_path / "new").exists()

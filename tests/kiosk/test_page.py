@@ -280,3 +280,13 @@ async def test_a_repeated_view_touches_nothing(stand: Stand, page: Page) -> None
     for _ in range(5):
         await show(stand, page, view)
     assert await page.evaluate("() => window.touched") == 0
+
+
+async def test_an_emergency_is_written_as_large_as_its_place_allows(stand: Stand, page: Page) -> None:
+    size = "() => parseFloat(getComputedStyle(document.getElementById('next')).fontSize)"
+    sizes = []
+    for text in ("3号楼发生火情，请从南门有序撤离，不要乘坐电梯。", LONG_TEXT.texts["zh-CN"]):
+        await show(stand, page, changed(emergency=Notice({"zh-CN": text})))
+        assert await page.evaluate(LAYOUT_FAULTS) == []
+        sizes.append(await page.evaluate(size))
+    assert sizes[0] > 0.1 * 800 > sizes[1]

@@ -78,6 +78,10 @@ async def test_a_district_at_a_glance(tmp_path: Path) -> None:
     problems: list[Any] = []
     async with browsing(tmp_path) as (page, server):
         page.on("pageerror", lambda problem: problems.append(problem))
+        page.on("console", lambda said: problems.append(said.text))
+        await page.reload()
+        await page.wait_for_selector("#boxes tr")
+        assert "发热" in await page.locator("#alarms").inner_text()
         assert await first(page, 4) == ["box-0500", "box-0600", "box-0650", "box-0700"]  # the gravest first
         assert await shown(page) == BOXES
         await page.click("#language")

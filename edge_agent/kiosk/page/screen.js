@@ -91,7 +91,8 @@ export function fitWords() {
   const place = [lang, stage, large, innerWidth, innerHeight, say.clientHeight, say.textContent].join();
   if (place === fittedTo) return;
   fittedTo = place;
-  for (let scale = large === undefined ? SCALES.usual : SCALES.large; scale > SCALES.least; scale -= SCALES.step) {
+  const most = large === undefined && stage !== "emergency" ? SCALES.usual : SCALES.large; // read from farther away
+  for (let scale = most; scale > SCALES.least; scale -= SCALES.step) {
     say.style.setProperty("--scale", scale.toFixed(1));
     say.style.setProperty("--shrink", Math.min(1, scale).toFixed(1));
     if (fits(say)) return;

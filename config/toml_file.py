@@ -1,0 +1,45 @@
+"""TOML as somebody wrote it, with every fault told in a sentence."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from config.errors import SettingsError
+
+MOST_BYTES = 1024 * 1024
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table in the file at `path`. Raises SettingsError, which names the file."""
+    text = read_text(path)
+    try:
+        return parse_toml(text)
+    except SettingsError as exc:
+        raise SettingsError(f"{path}: {exc}", exc.line) from exc
+
+
+def read_text(path: Path) -> str:
+    """What stands in the file at `path`. Raises SettingsError, which names the file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1).decode()
+    except OSError as exc:
+        raise SettingsError(f"{path}: 无法读取 cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise SettingsError(f"{path}: is not UTF-8 text (byte {exc.start})") from exc
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The table in `text`. Raises SettingsError."""
+    if len(text) > MOST_BYTES:
+        raise SettingsError(f"larger than {MOST_BYTES // 1024} KiB, which no settings are")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        at = re.search(r"at line (\d+)", str(exc))
+        raise SettingsError(f"not valid TOML: {exc}", int(at[1]) if at else len(text.splitlines())) from exc
+    except RecursionError as exc:
+        raise SettingsError("not valid TOML: nested too deeply") from exc
