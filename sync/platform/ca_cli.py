@@ -37,8 +37,11 @@ def init(
             await registry.change(lambda book: book.url_is(address))
 
     files = CaFiles.below(data / "ca")
-    with options.plain_errors():
+    try:
         address = check_est_url(url)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--url") from exc
+    with options.plain_errors():
         authority = files.create(district)
         asyncio.run(note())
     typer.echo(f"根证书 root: {files.root}\n指纹 fingerprint (SHA-256): {authority.sha256}")

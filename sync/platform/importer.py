@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from sync.contract.health import Colour, HealthStatus, TestResult
-from sync.contract.identity import normalise_number, person_key
+from sync.contract.identity import COMMUNITY_KEY_BYTES, normalise_number, person_key
 from sync.platform.source import DirectorySource
 
 _CHUNK = 1_000
@@ -107,7 +107,13 @@ async def import_file(
 
 def read_community_key(path: Path) -> bytes:
     """The community key in `path`: hex digits, at least 16 bytes. Raises OSError, ValueError."""
-    return bytes.fromhex(path.read_text(encoding="ascii").strip())
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii"))
+    except ValueError:
+        key = b""
+    if len(key) < COMMUNITY_KEY_BYTES:
+        raise ValueError(f"{path} must hold {2 * COMMUNITY_KEY_BYTES} hex digits or more, as `keys init` writes them")
+    return key
 
 
 def person_keys(lines: Iterable[str], community_key: bytes) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from sync.contract.signed import read_private_key
 from sync.files import write_new
 
 _COMMUNITY_KEY_BYTES = 32
@@ -25,6 +26,15 @@ class KeyFiles:
     @classmethod
     def below(cls, folder: Path) -> KeyFiles:
         return cls(folder / "orders.key", folder / "orders.pub", folder / "community.key")
+
+    def signing_key(self) -> Ed25519PrivateKey:
+        """The key that signs orders. Raises OSError, ValueError."""
+        try:
+            return read_private_key(self.orders)
+        except FileNotFoundError as exc:
+            raise FileNotFoundError(f"{self.orders} is not there: edge-platform keys init makes it") from exc
+        except ValueError as exc:
+            raise ValueError(f"{self.orders}: {exc}") from exc
 
     def create(self) -> None:
         """Make all three. Raises FileExistsError when one is there: a key that is in use is never replaced."""

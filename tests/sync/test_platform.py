@@ -185,10 +185,64 @@ async def page_once_there(session: aiohttp.ClientSession, url: str) -> str:
         (["--district", "Nord!"], "must match"),
         (["--http", "8090"], "host:port"),
         (["--directory", "people.jsonl"], "--community-key-file"),
-        (["--broker", "mqtts://localhost", "--ca", "missing.pem"], "certificates"),
+        (["--broker", "mqtts://localhost", "--ca", "missing.pem"], "missing.pem: No such file"),
+        (["--broker", "mqtts://localhost", "--key", "own.key"], "own.key is a key without its certificate"),
+        (["--broker", "mqtt://user:secret@localhost"], "no user and no password"),
+        (["--broker", "mqtt://user:secret@localhost:port"], "mqtt://host:port"),
+        (["--backlog-per-s", "inf"], "--backlog-per-s"),
     ],
 )
 def test_serve_refuses_what_it_cannot_do(tmp_path: Path, arguments: list[str], said: str) -> None:
     result = CliRunner().invoke(app, ["serve", "--data", str(tmp_path), *arguments])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert said in result.stderr
+    assert "secret" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["ledger", "verify", "BOX"], 2, "must match"),
+        (["ledger", "verify", "box-1", "2022-13-45"], 2, "2022-13-45"),
+        (["command", "box-1", "say", "--arguments", "[1]"], 2, "JSON object"),
+        (["command", "box-1", "say", "--arguments", "["], 2, "JSON object"),
+        (["broadcast", "--text", "hello"], 2, "LANGUAGE=TEXT"),
+        (["revoke", "--number-file", "-", "--colour", "green"], 2, "--colour"),
+        (["simulate", "--minutes", "nan"], 2, "--minutes"),
+        (["simulate", "--rate", "-1"], 2, "--rate"),
+        (["ca", "init", "--url", "https://user:secret@city.example"], 2, "nothing before the host"),
+        (["broker", "config", "--out", "b", "--host", "h", "--owner", "nobody-here"], 2, "no user"),
+        (["policy", "publish", "empty"], 1, "empty holds no rules"),
+        (["policy", "publish", "binary"], 1, "binary is no text in UTF-8"),
+        (["policy", "publish", "broken"], 1, "broken is no TOML"),
+        (["policy", "publish", "absent"], 1, "absent: No such file"),
+        (["revoke", "--number-file", "empty"], 1, "community.key: No such file"),
+        (["revoke", "--number-file", "empty", "--community-key-file", "binary"], 1, "binary must hold 32 hex digits"),
+        (["command", "box-1", "say"], 1, "orders.key is not there: edge-platform keys init"),
+        (["command", "box-1", "say", "--keys", "keys"], 1, "keys/orders.key: "),
+        (["ingest", "--store", "text"], 1, "text is no SQLite file"),
+        (["ingest", "--store", "mysql://user:secret@host/name"], 1, "postgresql://user@host/name"),
+        (["ingest", "--store", "postgresql://user:secret/more@host/name"], 1, "%2F for /"),
+    ],
+)
+def test_every_command_says_what_is_wrong_with_what_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], status: int, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "empty": b"",
+        "binary": b"\xac\xff",
+        "broken": b"a = = b",
+        "text": b"root:x:0:0\n",
+        "keys/orders.key": b"x",
+    }
+    (tmp_path / "keys").mkdir()
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
+    assert (result.exit_code, isinstance(result.exception, SystemExit)) == (status, True)
+    assert said in result.stderr
+    assert "secret" not in result.stderr
+    assert {name: (tmp_path / name).read_bytes() for name in files} == files
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["binary", "broken", "empty", "keys", "text"]

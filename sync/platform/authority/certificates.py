@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from sync.files import write_new
 PLATFORM = "platform"  # the name of the platform's own programs at the broker; no box may have it
 BOX_DAYS = 365
 OWN_DAYS = 1825  # of the city's own servers and programs, which a forgotten date would end for everybody
+_HOST = re.compile("(?=.{1,64}$)[A-Za-z0-9-]+([.][A-Za-z0-9-]+)*")  # it becomes the common name too
 _ROOT_DAYS = 7305
 _ISSUING_DAYS = 3652
 _BACKDATED = timedelta(hours=1)  # for a box whose clock is a little behind
@@ -220,6 +222,8 @@ def _host(host: str) -> x509.DNSName | x509.IPAddress:
     try:
         return x509.IPAddress(ipaddress.ip_address(host.strip("[]")))
     except ValueError:
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"no name and no address of a host: {host!r}") from None
         return x509.DNSName(host)
 
 
