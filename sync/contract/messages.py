@@ -10,12 +10,12 @@ import msgspec
 from msgspec import Meta
 
 from sync.contract.health import Freshness, HealthStatus, Instant, LookupOutcome
-from sync.contract.records import LARGEST, Record, decode_record, encode_record
+from sync.contract.records import EPOCH_PATTERN, LARGEST, Record, decode_record, encode_record
 
 BACKLOG_LIMIT = 100  # records in one backlog message
 PAGE_LIMIT = 500  # operations in one directory page
 
-Epoch = Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+Epoch = Annotated[str, Meta(pattern=f"^{EPOCH_PATTERN}$")]
 Seq = Annotated[int, Meta(ge=1, le=LARGEST)]
 Op = Annotated[int, Meta(ge=0, le=LARGEST)]
 PersonKey = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]

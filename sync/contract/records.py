@@ -12,6 +12,8 @@ from sync.contract.health import Colour, Freshness, Instant, LookupOutcome, Test
 from sync.errors import BadMessage
 
 LARGEST = (1 << 53) - 1  # of any number that counts: beyond it readers of JSON lose digits
+EPOCH_PATTERN = "[0-9a-f]{16}"
+_EPOCH = re.compile(EPOCH_PATTERN)
 _SEQ = re.compile("[1-9][0-9]{0,15}")
 
 
@@ -194,6 +196,6 @@ class RecordId(msgspec.Struct, frozen=True):
         """The record that `text` names; raises BadMessage."""
         box, _, tail = text.partition("/")
         epoch, _, seq = tail.partition("/")
-        if not (box and epoch and _SEQ.fullmatch(seq) and int(seq) <= LARGEST):
-            raise BadMessage(f"a record id is box/epoch/seq, with a number from 1 to {LARGEST}")
+        if not (box and _EPOCH.fullmatch(epoch) and _SEQ.fullmatch(seq) and int(seq) <= LARGEST):
+            raise BadMessage(f"a record id is box/epoch/seq, 16 hex digits and a number from 1 to {LARGEST}")
         return cls(box, epoch, int(seq))

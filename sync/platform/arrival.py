@@ -27,6 +27,7 @@ from sync.contract.records import (
 from sync.errors import BadMessage
 
 _LONGEST = 120  # characters of a word that goes into a key
+_LONGEST_REASON = 500
 _ANYTHING = msgspec.json.Decoder()
 _QUARTER_MS = 15 * 60 * 1000  # every time zone changes its day on a quarter of an hour
 
@@ -112,13 +113,6 @@ def from_ms(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def storable(name: RecordId) -> RecordId:
-    """`name` when stores can hold it, else BadMessage: it would keep every other record of its batch out."""
-    _number(name.seq)
-    _text(name.epoch)
-    return name
-
-
 def _text(text: str) -> str:
     if len(text) > _LONGEST or not text.isprintable():
         raise BadMessage(f"a word must be printable and at most {_LONGEST} characters")
@@ -146,7 +140,7 @@ def _given_up(name: RecordId, gap: Gap) -> Absence:
         _number(gap.first_seq),
         _number(gap.last_seq),
         _number(sum(gap.lost.values())),
-        f"given up by the box: {said}",
+        f"given up by the box: {said}"[:_LONGEST_REASON],
     )
 
 

@@ -81,9 +81,14 @@ def plain_errors() -> Iterator[None]:
 
 
 def _told(exc: Exception) -> typer.Exit:
-    named = isinstance(exc, OSError) and exc.filename is not None and exc.strerror is not None
-    typer.echo(f"edge-platform: {f'{exc.filename}: {exc.strerror}' if named else exc}", err=True)
+    typer.echo(f"edge-platform: {_sentence(exc)}", err=True)
     return typer.Exit(2 if isinstance(exc, UnsafeLink) else 1)
+
+
+def _sentence(exc: Exception) -> str:
+    if isinstance(exc, OSError) and exc.filename is not None and exc.strerror is not None:
+        return f"{exc.filename}: {exc.strerror}"
+    return str(exc)
 
 
 def _first(exc: Exception) -> Exception:

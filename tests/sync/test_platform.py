@@ -43,6 +43,8 @@ BAD = [
     ({"as_of": "2022-04-01T08:00:00"}, "as_of: must be a time with its offset"),
     ({"as_of": SECRET}, "as_of: must be a time"),
     ({"sampled_at": SECRET}, "sampled_at: must be a time"),
+    ({"sampled_at": "2222-04-01T08:00:00Z"}, "sampled_at: must be a time with its offset, such as"),
+    ({"as_of": "0001-01-01T00:00:00+23:00"}, "as_of: must be a time"),
     ({"result": SECRET}, "result: must be one of negative"),
     ({"number": "+86 1"}, "number: must be 6 to 24"),
     ({"number": f"{SECRET}/{SECRET}"}, "number: must be 6 to 24"),
@@ -91,7 +93,14 @@ async def test_an_import_takes_the_good_rows_and_tells_of_the_others(
     [
         ("people.txt", b"", "ending"),
         ("people.csv", b"number,colour,as_of,telephone\n", "unknown columns: telephone"),
-        ("people.csv", "number,colour,as_of,lists\n1,\u7eff".encode("gbk"), "utf-8"),
+        ("people.csv", b"number,colour,as_of,number\n", "twice"),
+        ("people.csv", f"{SECRET},green,2022-04-01T08:00:00+08:00\n".encode(), "the first line must name"),
+        ("people.csv", b"number;colour;as_of\n", "with commas between"),
+        ("people.csv", b"number,colour,as_of\r1,2,3\r", "the first line must name"),
+        ("people.csv", b"", "the first line must name"),
+        ("people.csv", as_csv([person(1)] * 1500).encode() + "1,\u7eff".encode("gbk"), "line 1502 is not UTF-8"),
+        ("people.jsonl", as_jsonl([person(1)] * 1500).encode() + b'\n{"number": "\xff"}', "line 1501 is not UTF-8"),
+        ("people.jsonl", b"x" * 100_000, "line 1 is longer"),
     ],
 )
 async def test_a_file_that_is_no_directory_is_refused_whole(
@@ -99,9 +108,22 @@ async def test_a_file_that_is_no_directory_is_refused_whole(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     async with DirectorySource.opened(tmp_path / "source.db") as source:
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=said) as refused:
             await import_file(source, tmp_path / name, COMMUNITY_KEY)
         assert source.last_op == 0
+    assert SECRET not in str(refused.value)
+
+
+async def test_a_spreadsheet_is_taken_as_it_was_saved(tmp_path: Path) -> None:
+    at = "2022-04-01T08:00:00Z"
+    rows = [f"{number(1)},green,{at},", f'{number(2)},"red,{at}', f" {number(3)} , red ,{at}"]
+    (tmp_path / "people.csv").write_bytes("\r\n".join(["\ufeffnumber , colour,as_of,", *rows, ",,,", ""]).encode())
+    (tmp_path / "people.jsonl").write_text("\ufeff" + as_jsonl([person(4)]))
+    async with DirectorySource.opened(tmp_path / "source.db") as source:
+        report = await import_file(source, tmp_path / "people.csv", COMMUNITY_KEY)
+        assert (report.read, report.changed) == (4, 2)
+        assert report.refused == ((3, "quotes that do not fit together"), (5, "number: is missing"))
+        assert (await import_file(source, tmp_path / "people.jsonl", COMMUNITY_KEY)).changed == 1
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"number": "999999199001010016"}', '{"number": 1, "x": 2}', "\x00"])

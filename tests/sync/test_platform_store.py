@@ -13,7 +13,7 @@ import pytest
 
 from sync.contract.records import LARGEST, Gap, RecordId, encode_record
 from sync.errors import BadMessage, StoreFailed
-from sync.platform.arrival import Absence, Arrival, storable, today
+from sync.platform.arrival import Absence, Arrival, today
 from sync.platform.sqlite_store import SqliteStore
 from sync.platform.store import Stream
 from sync.platform.stores import open_store
@@ -141,14 +141,6 @@ def test_a_kind_of_a_newer_box_is_kept_as_it_is() -> None:
     assert Arrival.read(name, "sentinel.future", NOW, NOW, b'{"x": 1}').subject is None
     with pytest.raises(BadMessage):
         Arrival.read(name, "sentinel.future", NOW, NOW, b"no json")
-
-
-@pytest.mark.parametrize(
-    "name", [RecordId("box-1", "a\0b", 1), RecordId("box-1", EPOCH, LARGEST + 1), RecordId("box-1", "e" * 200, 1)]
-)
-def test_what_no_store_can_hold_is_refused(name: RecordId) -> None:
-    with pytest.raises(BadMessage):
-        storable(name)
 
 
 @pytest.mark.parametrize("text", ["a\0b", "x" * 200])
