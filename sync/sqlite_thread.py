@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 _BUSY_S = 5.0
 _WAL_PAGES = 1000
 _STEPS_A_LOOK = 10_000  # of SQLite's machine, some tenths of a millisecond, between two looks at the clock
+_NOTED = "_sqlite_migrations"  # where sqlite-utils notes what was done
 SIDE_FILES = ("", "-wal", "-shm")
 
 
@@ -129,6 +130,7 @@ def _open_or_set_aside(path: Path, migrations: Migrations, wal_pages: int) -> tu
 def _open(path: Path, migrations: Migrations, wal_pages: int) -> Database:
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
     try:
+        _check_owner(connection, path, migrations)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten, not only forgotten
@@ -142,6 +144,16 @@ def _open(path: Path, migrations: Migrations, wal_pages: int) -> Database:
         connection.close()
         raise
     return database
+
+
+def _check_owner(connection: sqlite3.Connection, path: Path, migrations: Migrations) -> None:
+    """Raise StoreFailed when the file holds something else than what `migrations` made; nothing is changed."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables:
+        return
+    noted = f"SELECT migration_set FROM {_NOTED}"  # noqa: S608 - a name of this file
+    if _NOTED not in tables or not {(migrations.name,)}.issuperset(connection.execute(noted)):
+        raise StoreFailed(f"{path} holds something else; it stays as it is: name another file")
 
 
 def _connect_read_only(path: Path) -> Database:

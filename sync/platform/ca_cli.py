@@ -42,8 +42,9 @@ def init(
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint="--url") from exc
     with options.plain_errors():
-        authority = files.create(district)
+        files.check_absent()
         asyncio.run(note())
+        authority = files.create(district)
     typer.echo(f"根证书 root: {files.root}\n指纹 fingerprint (SHA-256): {authority.sha256}")
     typer.echo(f"签发密钥 issuing key, secret: {files.issuing_key}")
     typer.echo(

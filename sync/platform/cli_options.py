@@ -86,9 +86,9 @@ def _told(exc: Exception) -> typer.Exit:
 
 
 def _sentence(exc: Exception) -> str:
-    if isinstance(exc, OSError) and exc.filename is not None and exc.strerror is not None:
-        return f"{exc.filename}: {exc.strerror}"
-    return str(exc)
+    if not isinstance(exc, OSError) or exc.strerror is None:
+        return str(exc)
+    return exc.strerror if exc.filename is None else f"{exc.filename}: {exc.strerror}"
 
 
 def _first(exc: Exception) -> Exception:

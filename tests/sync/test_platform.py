@@ -6,9 +6,13 @@ import asyncio
 import csv
 import io
 import json
+import os
+import shutil
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import aiohttp
@@ -16,10 +20,12 @@ import pytest
 from typer.testing import CliRunner
 
 from sync.contract.health import Colour
+from sync.errors import StoreFailed
 from sync.platform.cli import app
 from sync.platform.importer import import_file, read_community_key
+from sync.platform.service import Platform, PlatformSettings
 from sync.platform.source import DirectorySource
-from tests.sync.city import COMMUNITY_KEY, Mosquitto, free_port, number, running, status_of
+from tests.sync.city import COMMUNITY_KEY, Mosquitto, a_platform, free_port, number, running, status_of
 
 
 def person(index: int, **changes: object) -> dict[str, object]:
@@ -268,3 +274,42 @@ def test_every_command_says_what_is_wrong_with_what_it_was_given(
     assert "secret" not in result.stderr
     assert {name: (tmp_path / name).read_bytes() for name in files} == files
     assert sorted(path.name for path in tmp_path.iterdir()) == ["binary", "broken", "empty", "keys", "text"]
+
+
+def ends_with_1(*arguments: str) -> str:
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
+    assert (result.exit_code, isinstance(result.exception, SystemExit)) == (1, True)
+    return result.stderr
+
+
+def test_the_database_of_another_program_stays_as_it_is(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE bookmark (url)")
+    before = (tmp_path / "other.db").read_bytes()
+    assert "holds something else" in ends_with_1("ingest", "--store", str(tmp_path / "other.db"))
+    assert (tmp_path / "other.db").read_bytes() == before
+    edge_platform = CliRunner().invoke(app, ["ca", "init", "--url", "https://localhost", "--data", str(tmp_path)])
+    assert edge_platform.exit_code == 0
+    assert "holds something else" in ends_with_1("ingest", "--store", str(tmp_path / "boxes.db"))
+
+
+async def test_two_platforms_never_serve_one_folder(tmp_path: Path, broker: Mosquitto) -> None:
+    async with a_platform(tmp_path, broker.url):
+        with pytest.raises(StoreFailed, match="another `serve` runs here"):
+            await Platform(PlatformSettings(broker.url, "demo", tmp_path)).run()
+    async with a_platform(tmp_path, broker.url):
+        pass
+
+
+@pytest.mark.parametrize(("verb", "made"), [(["keys", "init"], 3), (["ca", "init", "--url", "https://h"], 4)])
+def test_keys_are_made_whole_or_not_at_all(small_disk: Path, verb: list[str], made: int) -> None:
+    page = os.statvfs(small_disk).f_bsize
+    for pages in range(20, -1, -1):
+        shutil.rmtree(small_disk / "data", ignore_errors=True)
+        (small_disk / "filler").unlink(missing_ok=True)
+        room = os.statvfs(small_disk).f_bavail - pages
+        (small_disk / "filler").write_bytes(bytes(room * page))
+        result = CliRunner().invoke(app, [*verb, "--data", str(small_disk / "data")])
+        there = [path for path in (small_disk / "data" / verb[0]).glob("*") if path.is_file()]
+        assert len(there) == (made if result.exit_code == 0 else 0)
+    assert result.exit_code == 1
