@@ -115,6 +115,7 @@ class Platform:
             fleet = Fleet()
             page = FleetPage(store, fleet)
             self.http_port = await stack.enter_async_context(page.served(settings.http_host, settings.http_port))
+            log.info("fleet page: port %d of %s; broker: %s", self.http_port, settings.http_host, self._broker)
             self.ready.set()
             await self.talk(store, source, fleet)
 
