@@ -8,12 +8,14 @@ import signal
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from sync.contract.topics import check_name
 from sync.errors import SyncError, UnsafeLink
+
+T = TypeVar("T")
 
 
 def name_checked(name: str) -> str:
@@ -95,15 +97,16 @@ def _first(exc: Exception) -> Exception:
     return _first(exc.exceptions[0]) if isinstance(exc, ExceptionGroup) else exc
 
 
-async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` until SIGINT or SIGTERM."""
+async def until_stopped(work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` returns, or None after SIGINT or SIGTERM, when it has put everything away."""
     running = asyncio.current_task()
     if running is None:
         raise RuntimeError("runs as a task")
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, running.cancel)
     with contextlib.suppress(asyncio.CancelledError):
-        await work
+        return await work
+    return None
 
 
 def address(option: str, text: str) -> tuple[str, int]:

@@ -65,6 +65,8 @@ def simulate(
             admit_per_s=admit_per_s,
             seed=seed,
         )
-        report = asyncio.run(run(settings, lambda text: typer.echo(text, err=True)))
+        report = asyncio.run(options.until_stopped(run(settings, lambda text: typer.echo(text, err=True))))
+    if report is None:
+        raise typer.Exit(1)
     text = msgspec.json.encode(report)
     typer.echo(text if as_json else msgspec.json.format(text, indent=2))
