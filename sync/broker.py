@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -45,7 +46,9 @@ class Broker:
             parts = urlsplit(url)
             port = parts.port or _PORTS[parts.scheme]
         except (KeyError, ValueError) as exc:
-            raise UnsafeLink(f"the broker must be mqtt://host:port or mqtts://host:port, not {url!r}") from exc
+            raise UnsafeLink("the broker must be mqtt://host:port or mqtts://host:port") from exc
+        if parts.username is not None:
+            raise UnsafeLink("no user and no password stand in the address of a broker: certificates say who we are")
         if not parts.hostname:
             raise UnsafeLink(f"{url!r} names no host")
         if parts.scheme == "mqtts":
@@ -107,12 +110,23 @@ class TlsSocket(ssl.SSLSocket):
 
 def _verifying(files: TlsFiles) -> ssl.SSLContext:
     """A context that checks the broker's certificate and name; there is no other kind here."""
-    try:
+    with _naming(files.ca):
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=files.ca)
-        context.sslsocket_class = TlsSocket
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if files.certificate is not None:
+    context.sslsocket_class = TlsSocket
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if files.certificate is not None:
+        with _naming(files.certificate, files.key):
             context.load_cert_chain(files.certificate, files.key)
-    except OSError as exc:
-        raise UnsafeLink(f"the certificates cannot be used: {exc}") from exc
+    elif files.key is not None:
+        raise UnsafeLink(f"the certificates cannot be used: {files.key} is a key without its certificate")
     return context
+
+
+@contextlib.contextmanager
+def _naming(*files: Path | None) -> Iterator[None]:
+    """OpenSSL does not say which file it could not use."""
+    try:
+        yield
+    except OSError as exc:
+        named = ", ".join(str(path) for path in files if path is not None)
+        raise UnsafeLink(f"the certificates cannot be used: {named}: {exc.strerror or exc}") from exc

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _BUSY_S = 5.0
 _WAL_PAGES = 1000
 _STEPS_A_LOOK = 10_000  # of SQLite's machine, some tenths of a millisecond, between two looks at the clock
+_NOTED = "_sqlite_migrations"  # where sqlite-utils notes what was done
 SIDE_FILES = ("", "-wal", "-shm")
 _DAMAGED = "damaged"
 
@@ -141,6 +142,7 @@ def _open(path: Path, migrations: Migrations, wal_pages: int, progress: Progress
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
     connection.set_progress_handler(progress.note, _STEPS_A_LOOK)
     try:
+        _check_owner(connection, path, migrations)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten, not only forgotten
@@ -154,6 +156,16 @@ def _open(path: Path, migrations: Migrations, wal_pages: int, progress: Progress
         connection.close()
         raise
     return database
+
+
+def _check_owner(connection: sqlite3.Connection, path: Path, migrations: Migrations) -> None:
+    """Raise StoreFailed when the file holds something else than what `migrations` made; nothing is changed."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables:
+        return
+    noted = f"SELECT migration_set FROM {_NOTED}"  # noqa: S608 - a name of this file
+    if _NOTED not in tables or not {(migrations.name,)}.issuperset(connection.execute(noted)):
+        raise StoreFailed(f"{path} holds something else; it stays as it is: name another file")
 
 
 def _connect_read_only(path: Path, progress: Progress) -> Database:

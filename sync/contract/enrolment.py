@@ -23,6 +23,7 @@ BODY_LIMIT_BYTES = 16_384
 SERIAL_PATTERN = "[A-Za-z0-9._-]{1,64}"
 _SERIAL = re.compile(SERIAL_PATTERN)
 _TOKEN = re.compile("[A-Z2-7]{20}")
+_EST_URL = re.compile(r"https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?")
 _FINGERPRINT = re.compile("[0-9a-f]{64}")
 _SCHEME = "sentinel"
 
@@ -133,7 +134,6 @@ class Invitation:
 
 def check_est_url(url: str) -> str:
     """`url` as https://host:port; ValueError when it is anything else."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise ValueError(f"the authority must be https://host:port, not {url!r}")
+    if not _EST_URL.fullmatch(url):
+        raise ValueError("the authority must be https://host:port, with nothing before the host and nothing after it")
     return url.rstrip("/")

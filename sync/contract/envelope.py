@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
+from sync.contract.decoding import decoded
 from sync.contract.lanes import MESSAGE_TYPES, SpokenMessage
 from sync.errors import BadMessage
 
@@ -109,10 +110,7 @@ class Event:
         """The message inside, one of the `expected` types; raises BadMessage without quoting any of it."""
         if self.kind not in {kind.TYPE for kind in expected}:
             raise BadMessage(f"type {self.kind[:60]!r} is not expected here")
-        try:
-            return cast(T, _DECODERS[self.kind].decode(self.body))
-        except msgspec.DecodeError as exc:
-            raise BadMessage(f"{self.kind}: {exc}") from exc
+        return cast(T, decoded(self.kind, _DECODERS[self.kind], self.body))
 
 
 def _unpacked(encoding: str, body: bytes) -> bytes:

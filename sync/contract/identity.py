@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 
+COMMUNITY_KEY_BYTES = 16  # at least
+
 
 def normalise_number(number: str) -> str:
     """A document number as it is hashed: no spaces, upper case (a check digit typed `x` is the same person as `X`)."""
@@ -12,10 +14,10 @@ def normalise_number(number: str) -> str:
 
 
 def person_key(community_key: bytes, number: str) -> str:
-    """HMAC-SHA256 of the normalised `number` under `community_key` (>= 16 bytes), as 64 hex digits.
+    """HMAC-SHA256 of the normalised `number` under `community_key`, as 64 hex digits.
 
     A plain hash of an ID number can be enumerated in hours; the community key lives outside every database.
     """
-    if len(community_key) < 16:
-        raise ValueError("the community key must have at least 16 bytes")
+    if len(community_key) < COMMUNITY_KEY_BYTES:
+        raise ValueError(f"the community key must have at least {COMMUNITY_KEY_BYTES} bytes")
     return hmac.new(community_key, normalise_number(number).encode(), hashlib.sha256).hexdigest()

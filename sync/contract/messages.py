@@ -10,20 +10,20 @@ import msgspec
 from msgspec import Meta
 
 from sync.contract.health import Freshness, HealthStatus, Instant, LookupOutcome
-from sync.contract.records import Record, decode_record, encode_record
+from sync.contract.records import EPOCH_PATTERN, LARGEST, Record, decode_record, encode_record
 
 BACKLOG_LIMIT = 100  # records in one backlog message
 PAGE_LIMIT = 500  # operations in one directory page
 
-Epoch = Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
-Seq = Annotated[int, Meta(ge=1)]
-Op = Annotated[int, Meta(ge=0)]
+Epoch = Annotated[str, Meta(pattern=f"^{EPOCH_PATTERN}$")]
+Seq = Annotated[int, Meta(ge=1, le=LARGEST)]
+Op = Annotated[int, Meta(ge=0, le=LARGEST)]
 PersonKey = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Checksum = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 ChainHash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Pace = Annotated[float, Meta(gt=0)]
 Nonce = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
-Version = Annotated[int, Meta(ge=1)]
+Version = Annotated[int, Meta(ge=1, le=LARGEST)]
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 import msgspec
 
+from sync.contract.decoding import decoded
 from sync.contract.health import Colour, Freshness, Instant, LookupOutcome, TestResult
 from sync.errors import BadMessage
+
+LARGEST = (1 << 53) - 1  # of any number that counts: beyond it readers of JSON lose digits
+EPOCH_PATTERN = "[0-9a-f]{16}"
+_EPOCH = re.compile(EPOCH_PATTERN)
+_SEQ = re.compile("[1-9][0-9]{0,15}")
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -171,10 +178,7 @@ def decode_record(kind: str, body: bytes) -> Record:
     decoder = _DECODERS.get(kind)
     if decoder is None:
         raise BadMessage(f"no record type {kind[:60]!r}")
-    try:
-        return decoder.decode(body)
-    except msgspec.DecodeError as exc:
-        raise BadMessage(f"{kind}: {exc}") from exc
+    return decoded(kind, decoder, body)
 
 
 class RecordId(msgspec.Struct, frozen=True):
@@ -192,6 +196,6 @@ class RecordId(msgspec.Struct, frozen=True):
         """The record that `text` names; raises BadMessage."""
         box, _, tail = text.partition("/")
         epoch, _, seq = tail.partition("/")
-        if not (box and epoch and seq.isascii() and seq.isdecimal() and int(seq) > 0):
-            raise BadMessage("a record id is box/epoch/seq")
+        if not (box and _EPOCH.fullmatch(epoch) and _SEQ.fullmatch(seq) and int(seq) <= LARGEST):
+            raise BadMessage(f"a record id is box/epoch/seq, 16 hex digits and a number from 1 to {LARGEST}")
         return cls(box, epoch, int(seq))

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from msgspec import Meta
 
+from sync.contract.decoding import decoded
 from sync.contract.health import Instant
 from sync.contract.messages import Nonce, Version
 from sync.contract.orders import ORDER_TYPES, Command, OrderBody
@@ -43,10 +44,11 @@ class Order(msgspec.Struct, frozen=True):
         """The body, which must be of `kind`; raises BadMessage without quoting any of it."""
         if self.kind != kind.TYPE:
             raise BadMessage(f"order: {kind.TYPE} is expected here")
-        try:
-            return cast(T, msgspec.json.decode(self.body, type=ORDER_TYPES[self.kind]))
-        except msgspec.DecodeError as exc:
-            raise BadMessage(f"{self.kind}: {exc}") from exc
+        return cast(T, decoded(self.kind, _BODIES[self.kind], self.body))
+
+
+_ORDER = msgspec.json.Decoder(Order)
+_BODIES = {name: msgspec.json.Decoder(kind) for name, kind in ORDER_TYPES.items()}
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -80,15 +82,12 @@ def verify(signed: Signed, key: Ed25519PublicKey, *, at: str, now: datetime) -> 
         key.verify(bytes.fromhex(signed.signature), _DOMAIN + body)
     except InvalidSignature as exc:
         raise BadSignature("no order of ours: the signature is wrong") from exc
-    try:
-        order = msgspec.json.decode(body, type=Order)
-    except msgspec.DecodeError as exc:
-        raise BadMessage(f"order: {exc}") from exc
+    order = decoded("order", _ORDER, body)
     if order.to != at:
         raise OrderForAnother("meant for another topic", order.version)
-    if now < order.not_before - _LEEWAY:
+    if now + _LEEWAY < order.not_before:
         raise OrderEarly("not valid yet", order.version)
-    if now > order.expires + _LEEWAY:
+    if now - _LEEWAY > order.expires:
         raise OrderExpired("no longer valid", order.version)
     if order.expires - order.not_before > _LONGEST.get(order.kind, timedelta.max):
         raise OrderTooLong("valid for too long", order.version)

@@ -10,7 +10,9 @@ from hashlib import blake2b
 
 import msgspec
 
+from sync.contract.decoding import decoded
 from sync.contract.records import (
+    LARGEST,
     RECORD_TYPES,
     AlarmRaised,
     BroadcastPlayed,
@@ -25,7 +27,8 @@ from sync.contract.records import (
 from sync.errors import BadMessage
 
 _LONGEST = 120  # characters of a word that goes into a key
-_LARGEST = (1 << 63) - 1
+_LONGEST_REASON = 500
+_ANYTHING = msgspec.json.Decoder()
 _QUARTER_MS = 15 * 60 * 1000  # every time zone changes its day on a quarter of an hour
 
 
@@ -110,13 +113,6 @@ def from_ms(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def storable(name: RecordId) -> RecordId:
-    """`name` when stores can hold it, else BadMessage: it would keep every other record of its batch out."""
-    _number(name.seq)
-    _text(name.epoch)
-    return name
-
-
 def _text(text: str) -> str:
     if len(text) > _LONGEST or not text.isprintable():
         raise BadMessage(f"a word must be printable and at most {_LONGEST} characters")
@@ -124,26 +120,27 @@ def _text(text: str) -> str:
 
 
 def _number(number: int) -> int:
-    if not 0 <= number <= _LARGEST:
-        raise BadMessage("a number must be positive and below 2^63")
+    if not 0 <= number <= LARGEST:
+        raise BadMessage(f"a number must be from 0 to {LARGEST}")
     return number
 
 
 def _decode(kind: str, body: bytes) -> Record | None:
     if kind in RECORD_TYPES:
         return decode_record(kind, body)
-    try:
-        msgspec.json.decode(body)
-    except msgspec.DecodeError as exc:
-        raise BadMessage(f"{kind[:60]}: no JSON") from exc
+    decoded(kind, _ANYTHING, body)
     return None
 
 
 def _given_up(name: RecordId, gap: Gap) -> Absence:
-    count = sum(gap.lost.values())
-    said = ", ".join(f"{number} {kind}" for kind, number in sorted(gap.lost.items()))
+    said = ", ".join(f"{_number(number)} {_text(kind)}" for kind, number in sorted(gap.lost.items()))
     return Absence(
-        name.box, gap.epoch or name.epoch, gap.first_seq, gap.last_seq, count, f"given up by the box: {said}"
+        name.box,
+        _text(gap.epoch or name.epoch),
+        _number(gap.first_seq),
+        _number(gap.last_seq),
+        _number(sum(gap.lost.values())),
+        f"given up by the box: {said}"[:_LONGEST_REASON],
     )
 
 

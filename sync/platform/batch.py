@@ -12,7 +12,7 @@ from sync.contract.records import RecordId
 from sync.contract.topics import Lane
 from sync.errors import BadMessage
 from sync.packets import Message
-from sync.platform.arrival import Absence, Arrival, storable
+from sync.platform.arrival import Absence, Arrival
 from sync.platform.branches import runs
 from sync.post import box_of, event_in, topic_of
 
@@ -68,10 +68,10 @@ class Batch:
         if topic.lane is Lane.BACKLOG:
             backlog = event.message(Backlog)
             for entry in backlog.records:
-                name = storable(RecordId(box, backlog.epoch, entry.seq))
+                name = RecordId(box, backlog.epoch, entry.seq)
                 self._take(name, entry.type, entry.time, received, bytes(entry.data), entry.chain)
         else:
-            name = storable(RecordId.parse(event.id))
+            name = RecordId.parse(event.id)
             if name.box != box:
                 raise BadMessage("a box speaks for itself alone")
             self._take(name, event.kind, event.time, received, event.body, event.chain)

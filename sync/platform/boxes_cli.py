@@ -14,8 +14,6 @@ from sync.platform import cli_options as options
 
 app = typer.Typer(no_args_is_help=True, help="The boxes that may speak to this platform.")
 
-Name = Annotated[str, typer.Argument(help="name of the box")]
-
 
 @app.callback()
 def boxes() -> None:
@@ -53,7 +51,9 @@ def list_(data: options.Data = options.DATA, as_json: options.AsJson = False) ->
 @app.command()
 def token(
     serial: Annotated[str, typer.Argument(help="serial of the box, as it shows it")],
-    name: Annotated[str, typer.Option(help="what the box will be called: a-z, 0-9 and -")],
+    name: Annotated[
+        str, typer.Option(help="what the box will be called: a-z, 0-9 and -", callback=options.name_checked)
+    ],
     accept: Annotated[bool, typer.Option("--accept", help="it need not wait for an operator when it comes")] = False,
     hours: Annotated[float, typer.Option(help="until when it must come", min=0.01, max=24)] = 24.0,
     sheet: Annotated[Path | None, typer.Option(help="write a page with the QR code to this HTML file")] = None,
@@ -78,21 +78,22 @@ def token(
     with options.plain_errors():
         ca_sha256 = CaFiles.below(data / "ca").load().sha256
     invitation, until = _with_registry(data, work)
-    if sheet is not None:
-        with options.plain_errors():
-            replace_whole(sheet, sheet_of(invitation, name, until).encode())
     if as_json:
         said = {"name": name, "serial": serial, "token": invitation.token, "url": invitation.url}
         typer.echo(msgspec.json.encode({**said, "ca_sha256": ca_sha256, "until": until, "code": str(invitation)}))
-        return
-    typer.echo(f"口令 token: {spaced(invitation.token)}\n有效期至 use before: {until.astimezone():%Y-%m-%d %H:%M %Z}")
-    typer.echo(f"登记地址 address: {invitation.url}\n机构指纹 fingerprint: {ca_sha256}")
+    else:
+        typer.echo(f"口令 token: {spaced(invitation.token)}")
+        typer.echo(f"有效期至 use before: {until.astimezone():%Y-%m-%d %H:%M %Z}")
+        typer.echo(f"登记地址 address: {invitation.url}\n机构指纹 fingerprint: {ca_sha256}")
     if sheet is not None:
-        typer.echo(f"登记单 sheet: {sheet}")
+        with options.plain_errors():  # only now: the token holds, and nobody could read it out again
+            replace_whole(sheet, sheet_of(invitation, name, until).encode())
+        if not as_json:
+            typer.echo(f"登记单 sheet: {sheet}")
 
 
 @app.command()
-def accept(name: Name, data: options.Data = options.DATA, as_json: options.AsJson = False) -> None:
+def accept(name: options.Box, data: options.Data = options.DATA, as_json: options.AsJson = False) -> None:
     """Let the box that waits have its certificate."""
     import msgspec
 
@@ -103,7 +104,7 @@ def accept(name: Name, data: options.Data = options.DATA, as_json: options.AsJso
 
 @app.command()
 def revoke(
-    name: Name,
+    name: options.Box,
     broker: Annotated[
         str, typer.Option(help="where the platform's own programs come in, to end the connection of the box")
     ] = "",
@@ -123,6 +124,7 @@ def revoke(
     import msgspec
 
     from sync.broker import Broker, TlsFiles
+    from sync.errors import LinkError
     from sync.files import replace_whole
     from sync.platform.authority.certificates import CaFiles
     from sync.platform.authority.registry import BoxStatus
@@ -142,10 +144,13 @@ def revoke(
                 left.append(f"名单未写入，请手工复制 not written, copy it by hand: {path}: {exc.strerror}")
         if not reload_mosquitto(pid_file):
             left.append("请让 broker 重读名单 make the broker read the list: systemctl reload mosquitto")
-        if address is not None:
-            asyncio.run(kick(address, name))
-        else:
+        if address is None:
             left.append("已连接的设备仍在线 a box that is connected stays: give --broker to throw it out")
+        else:
+            try:
+                asyncio.run(kick(address, name))
+            except LinkError as exc:
+                left.append(f"已连接的设备仍在线，请重试 a box that is connected stays, try again: {exc}")
     if as_json:
         typer.echo(msgspec.json.encode({"name": name, "status": BoxStatus.REVOKED, "left_to_do": left}))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pwd
 import shutil
 from enum import StrEnum
 from pathlib import Path
@@ -57,6 +58,8 @@ def config(
             return await registry.serve_broker(folder)
 
     folder = out.resolve()
+    if owner:
+        _check_user(owner)
     with options.plain_errors():
         boxes, own = options.address("--listen", listen), options.address("--platform-listen", platform_listen)
         ports = Ports(boxes[1], boxes[0], own[1], own[0])
@@ -75,3 +78,10 @@ def config(
             shutil.chown(folder / "broker.key", owner)
     typer.echo("\n".join(str(folder / name) for name in (*texts, "ca.pem", "broker.pem", "broker.key")))
     typer.echo(f"有效期至 valid until: {until:%Y-%m-%d}\n说明 read on: docs/broker.md")
+
+
+def _check_user(name: str) -> None:
+    try:
+        pwd.getpwnam(name)
+    except KeyError as exc:
+        raise typer.BadParameter(f"there is no user {name!r} on this machine", param_hint="--owner") from exc

@@ -37,10 +37,14 @@ def init(
             await registry.change(lambda book: book.url_is(address))
 
     files = CaFiles.below(data / "ca")
-    with options.plain_errors():
+    try:
         address = check_est_url(url)
-        authority = files.create(district)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--url") from exc
+    with options.plain_errors():
+        files.check_absent()
         asyncio.run(note())
+        authority = files.create(district)
     typer.echo(f"根证书 root: {files.root}\n指纹 fingerprint (SHA-256): {authority.sha256}")
     typer.echo(f"签发密钥 issuing key, secret: {files.issuing_key}")
     typer.echo(

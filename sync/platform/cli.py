@@ -118,7 +118,7 @@ def _community_key(directory: Path | None, file: Path | None) -> bytes:
     if directory is None:
         return b""
     if file is None:
-        raise ValueError("--directory needs --community-key-file")
+        raise typer.BadParameter("--directory needs it", param_hint="--community-key-file")
     return read_community_key(file)
 
 

@@ -99,7 +99,8 @@ class Desk:
     async def _handle(self, connection: Connection, message: Message) -> None:
         topic, event = topic_of(message), event_in(message)
         box = box_of(topic)
-        seen = event.time if message.retained else datetime.now(UTC)
+        now = datetime.now(UTC)
+        seen = min(event.time, now) if message.retained else now
         match topic.lane:
             case Lane.STATE:
                 state = event.message(BoxState)

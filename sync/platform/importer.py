@@ -6,23 +6,26 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 from sync.contract.health import Colour, HealthStatus, TestResult
-from sync.contract.identity import normalise_number, person_key
+from sync.contract.identity import COMMUNITY_KEY_BYTES, normalise_number, person_key
 from sync.platform.source import DirectorySource
 
 _CHUNK = 1_000
 _NUMBER = re.compile("[0-9A-Z]{6,24}")
 _LIST_SEPARATOR = ";"
 _NUMBER_IN_NAME = re.compile("[0-9]{6}")
-_TIME = "a time with its offset, such as 2022-04-01T08:00:00+08:00"
+_LONGEST = 65_536  # bytes of a line
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_AHEAD = timedelta(days=1)  # a status from further ahead of this clock is none; below, somebody slipped in his offset
+_TIME = "a time with its offset, such as 2022-04-01T08:00:00+08:00, and not in the future"
 # What each field accepts. Reasons are made of these words alone: a value may be a person's number in the wrong column.
 _ACCEPTED = {
     "number": "6 to 24 letters and digits",
@@ -33,6 +36,7 @@ _ACCEPTED = {
     "result": f"one of {', '.join(TestResult)}",
     "lists": f"names without long numbers, in CSV with {_LIST_SEPARATOR} between them",
 }
+_NEEDED = ("number", "colour", "as_of")
 _PLACE = re.compile(r"at `\$\.(\w+)")
 _ABSENT = re.compile(r"missing required field `(\w+)`")
 
@@ -56,7 +60,7 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not _NUMBER.fullmatch(normalise_number(self.number)):
             raise _Refused(_must("number"))
         for name in ("as_of", "sampled_at", "reported_at"):
-            if (time := getattr(self, name)) is not None and time.tzinfo is None:
+            if (time := getattr(self, name)) is not None and not _is_past(time):
                 raise _Refused(_must(name))
         if any(map(_NUMBER_IN_NAME.search, self.lists)):
             raise _Refused(_must("lists"))
@@ -69,6 +73,10 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             result=self.result,
             lists=self.lists,
         )
+
+
+def _is_past(time: datetime) -> bool:
+    return time.tzinfo is not None and _EARLIEST <= time <= datetime.now(UTC) + _AHEAD
 
 
 class _Refused(Exception):
@@ -89,16 +97,19 @@ async def import_file(
 ) -> ImportReport:
     """Put every row of `path`, CSV or JSON lines by its ending, into `source`, 1,000 in a transaction.
 
-    `progress` is told how many bytes were read since last time. Raises OSError when the file cannot be read and
-    ValueError when it is neither, names unknown columns or is not UTF-8.
+    Of several rows of one person the last one counts. `progress` is told how many bytes were read since last time.
+    Raises OSError when the file cannot be read and ValueError when it is neither, is not UTF-8 or has other columns:
+    then nothing of it was taken.
     """
     rows = _READERS.get(path.suffix.lower())
     if rows is None:
         raise ValueError(f"{path.name}: the ending must be one of {', '.join(_READERS)}")
     read, changed = 0, 0
     refused: list[tuple[int, str]] = []
-    with path.open("rb") as lines:
-        numbered = rows(_counted(lines, progress))
+    with path.open("rb") as file:
+        _check_text(file)
+        file.seek(0)
+        numbered = rows(_counted(file, progress))
         while chunk := list(islice(numbered, _CHUNK)):
             read += len(chunk)
             changed += await source.put(list(_statuses(chunk, community_key, refused)))
@@ -107,7 +118,13 @@ async def import_file(
 
 def read_community_key(path: Path) -> bytes:
     """The community key in `path`: hex digits, at least 16 bytes. Raises OSError, ValueError."""
-    return bytes.fromhex(path.read_text(encoding="ascii").strip())
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii"))
+    except ValueError:
+        key = b""
+    if len(key) < COMMUNITY_KEY_BYTES:
+        raise ValueError(f"{path} must hold {2 * COMMUNITY_KEY_BYTES} hex digits or more, as `keys init` writes them")
+    return key
 
 
 def person_keys(lines: Iterable[str], community_key: bytes) -> list[str]:
@@ -125,40 +142,74 @@ def person_keys(lines: Iterable[str], community_key: bytes) -> list[str]:
 Row = tuple[int, Callable[[], _Line]]
 
 
-def _jsonl(lines: Iterable[bytes]) -> Iterator[Row]:
+def _jsonl(lines: Iterable[str]) -> Iterator[Row]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
             yield number, partial(msgspec.json.decode, line, type=_Line)
 
 
-def _csv(lines: Iterable[bytes]) -> Iterator[Row]:
-    reader = csv.DictReader(line.decode("utf-8-sig") for line in lines)
-    unknown = set(reader.fieldnames or ()) - set(_ACCEPTED)
-    if unknown:
-        raise ValueError(f"unknown columns: {', '.join(sorted(unknown))}; there are {', '.join(_ACCEPTED)}")
+def _csv(lines: Iterable[str]) -> Iterator[Row]:
+    """A row is a line: a quote that nobody closes spoils its own row and no other."""
+    numbered = enumerate(lines, start=1)
+    columns = _columns(next(numbered, (1, ""))[1])
+    for number, line in numbered:
+        if line.strip():
+            yield number, partial(_from_line, line, columns)
+
+
+def _columns(header: str) -> list[str]:
     try:
-        for cells in reader:
-            yield reader.line_num, partial(_from_cells, cells)
+        columns = _cells(header)
+    except csv.Error:
+        columns = []
+    if not set(columns) >= set(_NEEDED):  # maybe there is no header, and the line tells of a person: it is not quoted
+        raise ValueError(
+            f"the first line must name the columns, with commas between them: {', '.join(_ACCEPTED)};"
+            f" {', '.join(_NEEDED)} must be there"
+        )
+    given = [name for name in columns if name]
+    if unknown := set(given) - set(_ACCEPTED):
+        raise ValueError(f"unknown columns: {', '.join(sorted(unknown))}; there are {', '.join(_ACCEPTED)}")
+    if len(set(given)) < len(given):
+        raise ValueError("the first line names a column twice")
+    return columns
+
+
+_READERS: dict[str, Callable[[Iterable[str]], Iterator[Row]]] = {".csv": _csv, ".jsonl": _jsonl}
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in next(csv.reader([line], strict=True), [])]
+
+
+def _from_line(line: str, columns: list[str]) -> _Line:
+    try:
+        cells = _cells(line)
     except csv.Error as exc:
-        raise ValueError(f"line {reader.line_num}: {exc}") from exc
-
-
-_READERS: dict[str, Callable[[Iterable[bytes]], Iterator[Row]]] = {".csv": _csv, ".jsonl": _jsonl}
-
-
-def _from_cells(cells: dict[str | None, Any]) -> _Line:
-    if None in cells:
+        raise _Refused("quotes that do not fit together") from exc
+    if any(cells[len(columns) :]):
         raise _Refused("more cells than the header has")
-    given: dict[str | None, Any] = {name: cell.strip() for name, cell in cells.items() if cell and cell.strip()}
+    given: dict[str, Any] = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
     if "lists" in given:
         given["lists"] = [name.strip() for name in given["lists"].split(_LIST_SEPARATOR) if name.strip()]
     return msgspec.convert(given, _Line)  # strictly: else a telephone number in a column of times becomes a time
 
 
-def _counted(lines: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+def _check_text(file: BinaryIO) -> None:
+    """Raise ValueError unless all of `file` is lines of UTF-8."""
+    for number, line in enumerate(iter(partial(file.readline, _LONGEST + 1), b""), start=1):
+        if len(line) > _LONGEST:
+            raise ValueError(f"line {number} is longer than {_LONGEST} bytes: no row of persons is")
+        try:
+            line.decode()
+        except UnicodeDecodeError as exc:
+            raise ValueError(f"line {number} is not UTF-8: save the file anew as UTF-8 (in Excel: CSV UTF-8)") from exc
+
+
+def _counted(lines: Iterable[bytes], progress: Progress) -> Iterator[str]:
     for line in lines:
         progress(len(line))
-        yield line
+        yield line.decode().removeprefix("\ufeff")
 
 
 def _statuses(chunk: list[Row], community_key: bytes, refused: list[tuple[int, str]]) -> Iterator[HealthStatus]:

@@ -11,7 +11,6 @@ from sync.contract.chain import first_hash, next_hash
 from sync.platform.gaps import common, without
 from sync.platform.store import Fork, Kept, RecordStore, Span
 
-_CHUNK = 1_000
 _NAMED = 100  # places named in a report
 
 
@@ -138,7 +137,7 @@ async def _verify_epoch(store: RecordStore, box: str, span: Span, fork: Fork | N
     if span.before is not None:
         [walk.last] = await store.kept(box, span.epoch, span.before, span.before)
     head: Kept | None = None
-    async for kept in _records(store, box, span):
+    async for kept in all_kept(store, box, span.epoch, span.first, span.last):
         walk.step(kept, counted=True)
         head = kept
     vouched = False
@@ -173,10 +172,12 @@ def _state(walk: _Walk, missing: list[Missing], fork: Fork | None) -> State:
     return State.UNPROVEN if walk.without_hash else State.COMPLETE
 
 
-async def _records(store: RecordStore, box: str, span: Span) -> AsyncIterator[Kept]:
-    for first in range(span.first, span.last + 1, _CHUNK):
-        for kept in await store.kept(box, span.epoch, first, min(first + _CHUNK - 1, span.last)):
+async def all_kept(store: RecordStore, box: str, epoch: str, first: int, last: int) -> AsyncIterator[Kept]:
+    """Every record with these numbers, in order."""
+    while chunk := await store.kept(box, epoch, first, last):
+        for kept in chunk:
             yield kept
+        first = chunk[-1].seq + 1
 
 
 async def _reasons(store: RecordStore, box: str, epoch: str, holes: list[tuple[int, int]]) -> list[Missing]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -19,8 +20,11 @@ def ledger() -> None:
 
 @app.command()
 def verify(
-    box: Annotated[str, typer.Argument(help="name of the box")],
-    day: Annotated[str | None, typer.Argument(help="YYYY-MM-DD; every day when left out", show_default=False)] = None,
+    box: options.Box,
+    day: Annotated[
+        datetime | None,
+        typer.Argument(help="every day when left out", formats=["%Y-%m-%d"], show_default=False),
+    ] = None,
     data: options.Data = options.DATA,
     store: options.Store = "",
     as_json: options.AsJson = False,
@@ -36,7 +40,7 @@ def verify(
 
     async def run() -> Proof:
         async with open_store(store or str(data / "records.db"), reading=True) as records:
-            return await verify(records, box, day)
+            return await verify(records, box, day.strftime("%Y-%m-%d") if day else None)
 
     with options.plain_errors():
         proof = asyncio.run(run())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,13 +17,23 @@ import typer
 
 from sync.platform import cli_options as options
 
-Wait = Annotated[float, typer.Option(help="seconds to wait for what boxes answer", min=0)]
+Wait = Annotated[float, typer.Option(help="seconds to wait for what boxes answer", min=0, max=3600)]
+
+
+class NotGreen(StrEnum):
+    """What a person can be made whose green is taken away."""
+
+    RED = "red"
+    YELLOW = "yellow"
+    GREY = "grey"
+
+
 Keys = Annotated[Path | None, typer.Option("--keys", help="folder made by `keys init`; `keys` in --data by default")]
 
 
 def revoke(
     number_file: Annotated[Path, typer.Option(help="document numbers, one a line; - for standard input")],
-    colour: Annotated[str, typer.Option(help="the colour they get: red, yellow or grey")] = "red",
+    colour: Annotated[NotGreen, typer.Option(help="the colour they get")] = NotGreen.RED,
     community_key_file: options.CommunityKey = None,
     broker: options.Broker = options.BROKER,
     district: options.District = options.DISTRICT,
@@ -53,8 +65,8 @@ def revoke(
 
 
 def command(
-    box: Annotated[str, typer.Argument(help="name of the box")],
-    name: Annotated[str, typer.Argument(help="name of the command")],
+    box: options.Box,
+    name: Annotated[str, typer.Argument(help="name of the command", callback=options.name_checked)],
     arguments: Annotated[str, typer.Option(help="JSON object")] = "{}",
     wait: Wait = 10.0,
     broker: options.Broker = options.BROKER,
@@ -75,7 +87,7 @@ def command(
         return await orders.command(box, name, given, wait)
 
     with options.plain_errors():
-        given = json.loads(arguments)
+        given = _arguments(arguments)
         done = with_orders(run, options.Link(broker, district, ca, certificate, key), data, keys)
     typer.echo(msgspec.json.encode(done) if done else f"{box} has not answered within {wait:g} s", err=done is None)
     if done is None or not done.done:
@@ -126,13 +138,12 @@ def with_orders(work: Callable[[Any], Awaitable[Any]], link: options.Link, data:
     """What `work` returns, given Orders over a connection of its own."""
     from sync.broker import Broker, TlsFiles
     from sync.connection import Connection
-    from sync.contract.signed import read_private_key
     from sync.packets import Options
     from sync.platform.keys import KeyFiles
     from sync.platform.order_book import OrderBook
     from sync.platform.orders import Orders
 
-    secret = read_private_key(KeyFiles.below(keys or data / "keys").orders)
+    secret = KeyFiles.below(keys or data / "keys").signing_key()
     broker = Broker.from_url(link.broker, TlsFiles(link.ca, link.certificate, link.key))
     name = f"{link.district}.platform.orders.{secrets.token_hex(4)}"
 
@@ -147,11 +158,18 @@ def with_orders(work: Callable[[Any], Awaitable[Any]], link: options.Link, data:
 
 
 def _lines(file: Path) -> Iterable[str]:
-    return sys.stdin if str(file) == "-" else file.read_text(encoding="utf-8").splitlines()
+    return sys.stdin if str(file) == "-" else options.read_text(file).splitlines()
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    with contextlib.suppress(ValueError, RecursionError):
+        if isinstance(given := json.loads(text), dict):
+            return given
+    raise typer.BadParameter("must be a JSON object", param_hint="--arguments")
 
 
 def _texts(given: list[str]) -> dict[str, str]:
     texts = dict(each.split("=", 1) for each in given if "=" in each)
     if not texts or len(texts) != len(given):
-        raise ValueError("--text must be LANGUAGE=TEXT, each language once")
+        raise typer.BadParameter("must be LANGUAGE=TEXT, each language once", param_hint="--text")
     return texts

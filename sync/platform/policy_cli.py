@@ -15,7 +15,12 @@ from sync.platform.orders_cli import Keys, Wait, with_orders
 keys = typer.Typer(no_args_is_help=True, help="The platform's secrets.")
 policy = typer.Typer(no_args_is_help=True, help="The admission policy of the boxes.")
 
-Box = Annotated[list[str], typer.Option("--box", help="only this box; may be given often")]
+
+def _boxes(names: list[str]) -> list[str]:
+    return [options.name_checked(name) for name in names]
+
+
+Box = Annotated[list[str], typer.Option("--box", help="only this box; may be given often", callback=_boxes)]
 
 
 @keys.callback()
@@ -74,7 +79,7 @@ def publish(
         return dict(await orders.desire(wanted, Desired(rules, begins), wait))
 
     with options.plain_errors():
-        rules = tomllib.loads(file.read_text(encoding="utf-8"))
+        rules = _rules(file)
         reports = with_orders(run, options.Link(broker, district, ca, certificate, key), data, keys)
     refused = {name: report.reason for name, report in reports.items() if report and not report.accepted}
     silent = [name for name, report in reports.items() if report is None]
@@ -87,3 +92,13 @@ def publish(
         typer.echo(f"{accepted} boxes accepted it, {len(refused)} refused, {len(silent)} have not answered yet")
     if refused:
         raise typer.Exit(1)
+
+
+def _rules(file: Path) -> dict[str, Any]:
+    try:
+        rules = tomllib.loads(options.read_text(file))
+    except tomllib.TOMLDecodeError as exc:
+        raise ValueError(f"{file} is no TOML: {exc}") from exc
+    if not rules:
+        raise ValueError(f"{file} holds no rules: every box would go on by the defaults")
+    return rules

@@ -101,4 +101,7 @@ SPANS = (
     "  FROM span JOIN stream USING (box, epoch) WHERE box = $1 AND ($2::text IS NULL OR day = $2::text)"
     "  GROUP BY epoch) AS used ORDER BY newest_ms, epoch"
 )
-KEPT = "SELECT seq, kind, chain, body FROM record WHERE box = $1 AND epoch = $2 AND seq BETWEEN $3 AND $4 ORDER BY seq"
+KEPT = (
+    "SELECT seq, kind, chain, body FROM record"
+    " WHERE box = $1 AND epoch = $2 AND seq BETWEEN $3 AND $4 ORDER BY seq LIMIT 1000"
+)

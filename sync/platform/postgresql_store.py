@@ -18,6 +18,10 @@ from sync.platform.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, summari
 
 # InternalClientError: a connection that the server ended while it was being handed back.
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+_BAD_ADDRESS = (
+    "PostgreSQL: the address must be postgresql://user:password@host:port/name,"
+    " with %40 for @, %2F for / and %3A for : in a password"
+)
 _CONNECTIONS = 4
 _LIMIT_S = 30.0
 
@@ -38,7 +42,9 @@ class PostgresqlStore:
             pool = await asyncpg.create_pool(
                 url, min_size=1, max_size=_CONNECTIONS, command_timeout=_LIMIT_S, server_settings=settings
             )
-        except (*_FAILURES, ValueError) as exc:
+        except ValueError as exc:  # its words may hold a part of the password
+            raise StoreFailed(_BAD_ADDRESS) from exc
+        except _FAILURES as exc:
             raise StoreFailed(f"PostgreSQL: {exc}") from exc
         try:
             store = cls(pool)

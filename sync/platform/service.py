@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sync.broker import Broker, TlsFiles
 from sync.contract.messages import PlatformState
 from sync.contract.topics import Lane, Topic, check_name
+from sync.errors import StoreFailed
+from sync.files import held
 from sync.packets import Options
 from sync.platform.desk import Desk, platform_event
 from sync.platform.fleet import Fleet
@@ -80,6 +83,17 @@ def _intake(settings: PlatformSettings, broker: Broker, store: RecordStore) -> I
     return Intake(store, broker, settings.district, settings.retry, settings.backlog_per_s, gaps)
 
 
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """Two desks would take each other's connection for ever."""
+    data.mkdir(parents=True, exist_ok=True)
+    try:
+        with held(data / "serve.lock"):
+            yield
+    except BlockingIOError as exc:
+        raise StoreFailed(f"{data}: another `serve` runs here; `ingest` may run beside it") from exc
+
+
 class Platform:
     """Runs until cancelled. `ready` is set when the page answers, `http_port` is then known."""
 
@@ -94,12 +108,14 @@ class Platform:
         """Serve. Raises OSError when the page's port or a file cannot be used, StoreFailed when a store cannot."""
         settings = self._settings
         async with AsyncExitStack() as stack:
+            stack.enter_context(_alone(settings.data))
             store = await stack.enter_async_context(open_store(settings.records))
             source = await stack.enter_async_context(DirectorySource.opened(settings.data / "directory.db"))
             await self._import(source)
             fleet = Fleet()
             page = FleetPage(store, fleet)
             self.http_port = await stack.enter_async_context(page.served(settings.http_host, settings.http_port))
+            log.info("fleet page: port %d of %s; broker: %s", self.http_port, settings.http_host, self._broker)
             self.ready.set()
             await self.talk(store, source, fleet)
 

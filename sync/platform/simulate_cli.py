@@ -15,15 +15,19 @@ from sync.platform import cli_options as options
 
 def simulate(
     boxes: Annotated[int, typer.Option(help="how many boxes", min=1, max=5000)] = 948,
-    minutes: Annotated[float, typer.Option(help="minutes in which one day passes")] = 2.0,
-    rate: Annotated[float, typer.Option(help="passages of one box in an hour, mean of the day")] = 60.0,
+    minutes: Annotated[float, typer.Option(help="minutes in which one day passes", min=0.01, max=1440)] = 2.0,
+    rate: Annotated[
+        float, typer.Option(help="passages of one box in an hour, mean of the day", min=0, max=3600)
+    ] = 60.0,
     tls: Annotated[bool, typer.Option("--tls", help="mutual TLS with a certificate for each box")] = False,
-    outage: Annotated[float, typer.Option(help="seconds the broker is away in the middle")] = 0.0,
-    admit_per_s: Annotated[float, typer.Option(help="connects a second the front door lets in; 0: no door")] = 0.0,
-    backlog: Annotated[int, typer.Option(help="records that wait in each box at the start")] = 0,
+    outage: Annotated[float, typer.Option(help="seconds the broker is away in the middle", min=0, max=3600)] = 0.0,
+    admit_per_s: Annotated[
+        float, typer.Option(help="connects a second that the door lets in; 0: no door", min=0)
+    ] = 0.0,
+    backlog: Annotated[int, typer.Option(help="records that wait in each box at the start", min=0)] = 0,
     backlog_per_s: options.BacklogRate = 5000.0,
-    revoke: Annotated[int, typer.Option(help="persons whose green is taken away during the day")] = 0,
-    ingest: Annotated[int, typer.Option(help="ingest processes beside the platform")] = 0,
+    revoke: Annotated[int, typer.Option(help="persons whose green is taken away during the day", min=0)] = 0,
+    ingest: Annotated[int, typer.Option(help="ingest processes beside the platform", min=0, max=64)] = 0,
     broker: Annotated[str | None, typer.Option(help="a broker with a platform; own ones when left out")] = None,
     district: options.District = "simulation",
     store: options.Store = "",
@@ -61,6 +65,8 @@ def simulate(
             admit_per_s=admit_per_s,
             seed=seed,
         )
-        report = asyncio.run(run(settings, lambda text: typer.echo(text, err=True)))
+        report = asyncio.run(options.until_stopped(run(settings, lambda text: typer.echo(text, err=True))))
+    if report is None:
+        raise typer.Exit(1)
     text = msgspec.json.encode(report)
     typer.echo(text if as_json else msgspec.json.format(text, indent=2))

@@ -113,7 +113,8 @@ class SqliteStore:
 
     async def kept(self, box: str, epoch: str, first: int, last: int) -> list[Kept]:
         select = (
-            "SELECT seq, kind, chain, body FROM record WHERE box = ? AND epoch = ? AND seq BETWEEN ? AND ? ORDER BY seq"
+            "SELECT seq, kind, chain, body FROM record"
+            " WHERE box = ? AND epoch = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT 1000"
         )
         return await self._reader.run(
             lambda db: [Kept(*found) for found in db.conn.execute(select, (box, epoch, first, last))]

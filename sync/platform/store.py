@@ -111,7 +111,7 @@ class RecordStore(Protocol):
         """Epochs that two devices write, the newest first."""
 
     async def kept(self, box: str, epoch: str, first: int, last: int) -> list[Kept]:
-        """Records with these numbers, in order."""
+        """Records with these numbers, in order, 1,000 at most."""
 
 
 def read_totals(

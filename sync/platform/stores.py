@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from sync.platform.sqlite_store import SqliteStore
 from sync.platform.store import RecordStore
 
 _POSTGRESQL = ("postgresql://", "postgres://")
+_OTHER = re.compile("[a-z][a-z0-9+.-]+:/")  # another kind of address, or a slip: never the name of a file
+_SQLITE = b"SQLite format 3\0"
 
 
 def open_store(where: str, *, reading: bool = False) -> AbstractAsyncContextManager[RecordStore]:
@@ -18,7 +21,11 @@ def open_store(where: str, *, reading: bool = False) -> AbstractAsyncContextMana
     `reading`: for who only looks, beside those who write.
     """
     if not where.startswith(_POSTGRESQL):
+        if _OTHER.match(where):
+            raise StoreFailed("the store must be postgresql://user@host/name, or the path of an SQLite file")
         path = Path(where)
+        if path.is_file() and not _is_sqlite(path):
+            raise StoreFailed(f"{where} is no SQLite file; it stays as it is: name another, or move it away")
         if reading and not path.is_file():
             raise StoreFailed(f"{where}: there are no records")
         return SqliteStore.reading(path) if reading else SqliteStore.opened(path)
@@ -28,3 +35,14 @@ def open_store(where: str, *, reading: bool = False) -> AbstractAsyncContextMana
     except ModuleNotFoundError as exc:
         raise StoreFailed("PostgreSQL needs the extra: pip install 'sentinel-gate[postgresql]'") from exc
     return PostgresqlStore.opened(where)
+
+
+def _is_sqlite(path: Path) -> bool:
+    """Whether SQLite wrote `path`, or nobody anything. A damaged database still begins so; else a slip would move
+    another program's file away, as a damaged one is.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) in (_SQLITE, b"")
+    except OSError as exc:
+        raise StoreFailed(f"{path}: {exc.strerror}") from exc

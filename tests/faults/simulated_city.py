@@ -19,12 +19,12 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from sync.contract.records import encode_record
+from sync.contract.records import LARGEST, encode_record
 from sync.edge.directory import Directory
 from sync.edge.link import CityLink, LinkSettings
 from sync.edge.outbox import Outbox
 from sync.platform.fleet import Fleet
-from sync.platform.ledger import State, verify
+from sync.platform.ledger import State, all_kept, verify
 from sync.platform.service import Platform, PlatformSettings
 from sync.platform.source import DirectorySource
 from sync.platform.store import RecordStore
@@ -39,7 +39,6 @@ _FAULTS = 14
 _RECORDS = 60  # of each box
 _HEALING_S = 3600.0
 _DAY_S = 86_400.0
-_EVER = 1 << 30  # no box comes to so many records
 _JUMPS_S = (-_DAY_S, _DAY_S, -BEGIN_S, 0.0)
 
 
@@ -288,7 +287,7 @@ class City:
         async with Outbox.opened(home / "ledger.db", box=box.name, budget_bytes=BUDGET_BYTES) as outbox:
             status = await outbox.status()
         assert (status.unacknowledged, status.parked, status.set_aside) == (0, 0, None), status
-        stored = await store.kept(box.name, status.epoch, 1, _EVER)
+        stored = [each async for each in all_kept(store, box.name, status.epoch, 1, LARGEST)]
         if self._copy is not None and box is self._boxes[0]:
             anywhere = rivals | {(each.seq, each.body) for each in stored}
             assert {(seq, body) for (_, seq), body in box.promised.items()} <= anywhere

@@ -14,10 +14,9 @@ from sync.contract.health import HealthStatus, LookupOutcome
 from sync.contract.lanes import MESSAGE_TYPES
 from sync.contract.messages import Answer, Checkpoint, DirectoryOp, DirectoryPage, Entry
 from sync.contract.orders import ORDER_TYPES, Command, CommandDone, Desired
-from sync.contract.records import RECORD_TYPES, Record
+from sync.contract.records import LARGEST, RECORD_TYPES, Record
 from sync.contract.signed import Order, Signed
 
-BIG = 2**53  # JSON numbers stay exact below
 INSTANTS: st.SearchStrategy[datetime] = st.datetimes(timezones=st.just(UTC))
 
 
@@ -51,7 +50,7 @@ def _text(info: types.StrType) -> st.SearchStrategy[str]:
 BY_TYPE: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
     types.StructType: _struct,
     types.StrType: _text,
-    types.IntType: lambda info: st.integers(-BIG if info.ge is None else info.ge, BIG),
+    types.IntType: lambda info: st.integers(-LARGEST if info.ge is None else info.ge, LARGEST),
     types.FloatType: lambda info: st.floats(
         info.gt, exclude_min=info.gt is not None, allow_nan=False, allow_infinity=False
     ),
@@ -79,7 +78,7 @@ def _answers() -> st.SearchStrategy[Answer]:
 
 def _operations() -> st.SearchStrategy[DirectoryOp]:
     status = st.one_of(st.none(), values_of(HealthStatus)).map(lambda made: msgspec.Raw(msgspec.json.encode(made)))
-    return st.builds(DirectoryOp, st.integers(1, BIG), st.from_regex("[0-9a-f]{64}", fullmatch=True), status)
+    return st.builds(DirectoryOp, st.integers(1, LARGEST), st.from_regex("[0-9a-f]{64}", fullmatch=True), status)
 
 
 def _pages() -> st.SearchStrategy[DirectoryPage]:
@@ -95,7 +94,14 @@ def _orders() -> st.SearchStrategy[Order]:
     nonce = st.from_regex("[0-9a-f]{32}", fullmatch=True)
     content = body.map(lambda made: msgspec.Raw(msgspec.json.encode(made)))
     return st.builds(
-        Order, st.sampled_from([*ORDER_TYPES]), st.just("to"), st.integers(1, BIG), INSTANTS, INSTANTS, nonce, content
+        Order,
+        st.sampled_from([*ORDER_TYPES]),
+        st.just("to"),
+        st.integers(1, LARGEST),
+        INSTANTS,
+        INSTANTS,
+        nonce,
+        content,
     )
 
 
@@ -108,7 +114,7 @@ JSON = st.dictionaries(st.text(max_size=8), st.one_of(st.none(), st.booleans(), 
 
 # Types whose fields depend on each other, or hold JSON as it was written.
 OWN_RULES: dict[type, Callable[[], st.SearchStrategy[Any]]] = {
-    Entry: lambda: st.builds(Entry.of, st.integers(1, BIG), INSTANTS, any_record()),
+    Entry: lambda: st.builds(Entry.of, st.integers(1, LARGEST), INSTANTS, any_record()),
     Answer: _answers,
     Order: _orders,
     Signed: _signed,

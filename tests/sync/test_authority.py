@@ -352,6 +352,9 @@ def test_the_commands_of_an_operators_morning(tmp_path: Path) -> None:
     assert Invitation.parse(said["code"]).ca_sha256 == authority.sha256
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
 
+    nowhere = CliRunner().invoke(app, ["boxes", "token", "SN-2", "--name", "box-2", "--sheet", "/proc/x", *data])
+    assert (nowhere.exit_code, "token: " in nowhere.stdout) == (1, True)
+
     async def come() -> None:
         async with Registry.opened(tmp_path / "boxes.db") as registry:
             await Enroller(authority, registry).enrol("SN-1", said["token"], request_of("SN-1"))

@@ -389,6 +389,8 @@ async def test_what_is_left_to_do_after_a_revocation_is_said(district: District,
     read = json.loads(await asyncio.to_thread(edge_platform, *arguments, "--json", code=1))
     assert (read["name"], read["status"]) == ("far", "revoked")
     assert said == "\n".join(["far 已吊销 revoked", *read["left_to_do"], ""])
+    away = ["--broker", f"mqtt://127.0.0.1:{free_port()}"]
+    assert "try again" in await asyncio.to_thread(edge_platform, *arguments, *away, code=1)
 
 
 def test_only_a_mosquitto_is_told_to_reload(tmp_path: Path) -> None:

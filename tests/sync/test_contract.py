@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sync.contract.checksum import EMPTY, changed
+from sync.contract.decoding import decoded
 from sync.contract.envelope import CONTENT_TYPE, Event
-from sync.contract.health import LookupOutcome
+from sync.contract.health import HealthStatus, LookupOutcome
 from sync.contract.identity import normalise_number, person_key
 from sync.contract.lanes import MESSAGE_TYPES
 from sync.contract.messages import Ack, Answer, Backlog, Entry, Query
-from sync.contract.records import RECORD_TYPES, Record, RecordId, decode_record, encode_record
+from sync.contract.records import LARGEST, RECORD_TYPES, PassageClosed, Record, RecordId, decode_record, encode_record
 from sync.contract.topics import DISTRICT_LANES, NAME_PATTERN, Lane, Topic, every_box, shared, source_of
 from sync.errors import BadMessage
 from tests.sync.city import COMMUNITY_KEY, number, passage, status_of
@@ -98,17 +99,18 @@ def test_records_come_back(record: Record) -> None:
     assert (again.record(), bytes(again.data), again.chain) == (record, body, "ab" * 32)
 
 
-@given(NAMES, st.from_regex("[0-9a-f]{16}", fullmatch=True), st.integers(1, 2**60))
+@given(NAMES, st.from_regex("[0-9a-f]{16}", fullmatch=True), st.integers(1, LARGEST))
 def test_record_names_come_back(box: str, epoch: str, seq: int) -> None:
     assert RecordId.parse(str(RecordId(box, epoch, seq))) == RecordId(box, epoch, seq)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "box", "box/epoch", "box/epoch/0", "box/epoch/-1", "box/epoch/x", "/e/1", "b/e/1/2"]
+    "text",
+    ["", "b", "b/E", "b/E/0", "b/E/-1", "b/E/x", "b/E/01", "/E/1", "b/e/1", "b/E/1/2", f"b/E/{LARGEST + 1}", "b/E/9E"],
 )
 def test_other_record_names_are_refused(text: str) -> None:
     with pytest.raises(BadMessage):
-        RecordId.parse(text)
+        RecordId.parse(text.replace("9E", "9" * 5000).replace("E", "0123456789abcdef"))
 
 
 ACK = Event.of(Ack("0" * 16, ((1, 2),)), source_of("demo", None))
@@ -124,6 +126,30 @@ def test_an_envelope_must_be_whole() -> None:
             Event.from_wire(content_type, good, b"{}")
     with pytest.raises(BadMessage):
         Event.from_wire(CONTENT_TYPE, (*good[:-1], ("time", "2022-04-01T08:00:00")), b"{}")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"passage_id": "p", "later": ' + b"[" * 100_000, "nested too deeply"),
+        (b'{"passage_id": "\xff"}', "not UTF-8"),
+        (b'{"passage_id": "p", "closed": NaN}', "malformed"),
+        (b'{"passage_id": 1e999}', "out of range"),
+        (b"", "truncated"),
+    ],
+)
+def test_json_that_nobody_should_write_is_refused_as_any_other(body: bytes, said: str) -> None:
+    with pytest.raises(BadMessage, match=said):
+        decode_record(PassageClosed.TYPE, body)
+    with pytest.raises(BadMessage, match=said):
+        decoded("anything", msgspec.json.Decoder(), body)
+
+
+def test_a_refusal_does_not_quote_what_stood_in_the_wrong_place() -> None:
+    status = msgspec.json.encode(status_of(1)).replace(b'"green"', f'"{number(1)}"'.encode())
+    with pytest.raises(BadMessage, match=r"Invalid enum value - at `\$\.colour`") as refused:
+        decoded("status", msgspec.json.Decoder(HealthStatus), status)
+    assert number(1) not in str(refused.value)
 
 
 def test_the_chain_travels_beside_a_record() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,12 @@ async def test_a_district_at_a_glance(tmp_path: Path) -> None:
         await page.fill("#search", "")
         await page.get_by_text("a second device speaks under this name from number 3 on").wait_for()
         assert await page.get_by_text("card copied?", exact=True).count() == 2  # in its row and among the alarms
+        two_hours_ago = datetime.now(UTC) - timedelta(hours=2)
+        server._fleet.state("box-0948", BoxState(True, EPOCH, "boot", {}), two_hours_ago)
+        await page.get_by_text("2 hours ago", exact=True).wait_for()
+        await page.get_by_role("button", name="offline", exact=True).click()
+        assert "box-0948" in await page.locator("#boxes tr", has_text="silent").inner_text()
         figures = await server.stats()
-        assert len(figures["boxes"]) == BOXES
+        assert len(figures["boxes"]) == BOXES + 1
         assert (figures["records"], figures["duplicates"]) == (5 * BOXES, 0)
     assert problems == []

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from sync.broker import Broker
 from sync.connection import Connection
 from sync.contract.chain import first_hash, next_hash
 from sync.contract.messages import Ack
-from sync.contract.records import Gap, RecordId, encode_record
+from sync.contract.records import LARGEST, Gap, RecordId, encode_record
 from sync.contract.topics import Lane, Topic
 from sync.packets import Options, Subscription
 from sync.platform.arrival import Arrival, today
@@ -118,6 +119,14 @@ async def test_what_is_missing_is_named_with_its_reason(records: str) -> None:
     assert found.state is State.INCOMPLETE
     assert [(each.first, each.last) for each in epoch.missing] == [(4, 5), (8, 8)]
     assert [each.reason for each in epoch.missing] == ["given up by the box: 2 sentinel.passage.decided", None]
+
+
+async def test_a_number_far_ahead_is_a_long_gap_and_no_long_wait(records: str) -> None:
+    first, last = chained(2)
+    found = await proof(records, [first, replace(last, name=RecordId("box-1", EPOCH, LARGEST))])
+    assert [(each.first, each.last) for each in found.epochs[0].missing] == [(2, LARGEST - 1)]
+    async with open_store(records) as store:
+        assert await store.holes("box-1", EPOCH, 1, LARGEST) == [(2, LARGEST - 1)]
 
 
 async def test_records_of_an_older_box_are_not_proven(records: str) -> None:

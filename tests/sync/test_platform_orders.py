@@ -107,7 +107,7 @@ async def test_a_broadcast_goes_out_signed_and_can_be_taken_back(
         topic, signed = await heard(ear)
         order = verify(signed, read_public_key(keys.orders_public), at=str(topic), now=datetime.now(UTC))
         assert order.content(Withdrawal).broadcast_id == told.broadcast_id
-    assert (await run(["broadcast", *common])).exit_code == 1
+    assert (await run(["broadcast", *common])).exit_code == 2
 
 
 POLICY = "version = 2\n[temperature]\nfever_c = 37.5\n"

@@ -11,9 +11,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from sync.contract.records import Gap, RecordId, encode_record
+from sync.contract.records import LARGEST, Gap, RecordId, encode_record
 from sync.errors import BadMessage, StoreFailed
-from sync.platform.arrival import Absence, Arrival, storable, today
+from sync.platform.arrival import Absence, Arrival, today
 from sync.platform.sqlite_store import SqliteStore
 from sync.platform.store import Stream
 from sync.platform.stores import open_store
@@ -143,14 +143,6 @@ def test_a_kind_of_a_newer_box_is_kept_as_it_is() -> None:
         Arrival.read(name, "sentinel.future", NOW, NOW, b"no json")
 
 
-@pytest.mark.parametrize(
-    "name", [RecordId("box-1", "a\0b", 1), RecordId("box-1", EPOCH, 1 << 63), RecordId("box-1", "e" * 200, 1)]
-)
-def test_what_no_store_can_hold_is_refused(name: RecordId) -> None:
-    with pytest.raises(BadMessage):
-        storable(name)
-
-
 @pytest.mark.parametrize("text", ["a\0b", "x" * 200])
 async def test_no_word_of_a_record_can_stop_a_store(records: str, text: str) -> None:
     record = passage(1, verdict=text)
@@ -161,6 +153,21 @@ async def test_no_word_of_a_record_can_stop_a_store(records: str, text: str) -> 
     async with open_store(records) as store:
         harmless = encode_record(passage(1)).replace(b"east-gate", b"\\u0000")
         assert await store.insert([Arrival.read(RecordId("box-1", EPOCH, 1), passage(1).TYPE, NOW, NOW, harmless)])
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        Gap(noted=clock(), lost={"x": LARGEST, "y": LARGEST}, first_seq=1, last_seq=2),
+        Gap(noted=clock(), lost={"a\0b": 1}, first_seq=1, last_seq=2),
+        Gap(noted=clock(), lost={}, first_seq=-1, last_seq=2),
+        Gap(noted=clock(), lost={}, first_seq=1, last_seq=1 << 64),
+        Gap(noted=clock(), lost={}, first_seq=1, last_seq=2, epoch="e" * 200),
+    ],
+)
+def test_a_gap_that_no_store_can_note_is_refused(spoilt: Gap) -> None:
+    with pytest.raises(BadMessage):
+        Arrival.read(RecordId("box-1", EPOCH, 3), Gap.TYPE, NOW, NOW, encode_record(spoilt))
 
 
 async def test_a_store_that_is_not_there() -> None:

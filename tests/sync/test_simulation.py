@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from pathlib import Path
 from random import Random
 
@@ -86,4 +88,20 @@ def test_a_broker_that_is_not_there_is_told() -> None:
     result = CliRunner().invoke(
         app, ["simulate", "--boxes", "1", "--broker", "mqtt://city.example", "--minutes", "0.01"]
     )
-    assert (result.exit_code, "plain MQTT stays on this machine" in result.stderr) == (1, True)
+    assert (result.exit_code, "plain MQTT stays on this machine" in result.stderr) == (2, True)
+
+
+async def test_a_simulation_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from sync.platform.cli import main; main()", "simulate", "--boxes", "2"),
+        stderr=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert process.stderr is not None
+    await process.stderr.readline()  # boxes are open: the broker and the platform run
+    process.terminate()
+    async with asyncio.timeout(30):
+        assert b"Traceback" not in await process.stderr.read()
+        assert await process.wait() == 1
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,11 +22,12 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sync.contract.topics import check_name
-from sync.files import write_new
+from sync.files import check_absent, write_all_new
 
 PLATFORM = "platform"  # the name of the platform's own programs at the broker; no box may have it
 BOX_DAYS = 365
 OWN_DAYS = 1825  # of the city's own servers and programs, which a forgotten date would end for everybody
+_HOST = re.compile("(?=.{1,64}$)[A-Za-z0-9-]+([.][A-Za-z0-9-]+)*")  # it becomes the common name too
 _ROOT_DAYS = 7305
 _ISSUING_DAYS = 3652
 _BACKDATED = timedelta(hours=1)  # for a box whose clock is a little behind
@@ -58,21 +60,25 @@ class CaFiles:
             folder / "revoked.pem",
         )
 
+    def check_absent(self) -> None:
+        """Raise FileExistsError when there is an authority."""
+        check_absent(self.root, self.root_key, self.issuing, self.issuing_key)
+
     def create(self, district: str) -> Authority:
         """Make root and issuing key of `district`. Raises FileExistsError: an authority in use is never replaced."""
         check_name(district)
-        for path in (self.root, self.root_key, self.issuing, self.issuing_key):
-            if path.exists():
-                raise FileExistsError(f"{path} is there already")
+        self.check_absent()
         self.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         root_key, issuing_key = new_key(), new_key()
         root_name, issuing_name = _name("Sentinel root", district), _name("Sentinel issuing", district)
         root = _authority(root_name, root_key, root_name, root_key, _ROOT_DAYS, below=1)
         issuing = _authority(issuing_name, issuing_key, root_name, root_key, _ISSUING_DAYS, below=0)
-        for path, key in ((self.root_key, root_key), (self.issuing_key, issuing_key)):
-            write_new(path, key_pem(key))
-        for path, certificate in ((self.root, root), (self.issuing, issuing)):
-            write_new(path, certificate.public_bytes(Encoding.PEM), 0o644)
+        write_all_new(
+            (self.root_key, key_pem(root_key), 0o600),
+            (self.issuing_key, key_pem(issuing_key), 0o600),
+            (self.root, root.public_bytes(Encoding.PEM), 0o644),
+            (self.issuing, issuing.public_bytes(Encoding.PEM), 0o644),
+        )
         return Authority(root, issuing, issuing_key)
 
     def load(self, now: Callable[[], datetime] | None = None) -> Authority:
@@ -220,6 +226,8 @@ def _host(host: str) -> x509.DNSName | x509.IPAddress:
     try:
         return x509.IPAddress(ipaddress.ip_address(host.strip("[]")))
     except ValueError:
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"no name and no address of a host: {host!r}") from None
         return x509.DNSName(host)
 
 
