@@ -30,7 +30,7 @@ from edge_agent.calibration import (
 from edge_agent.calibration_errors import BadCalibration
 from edge_agent.cli import app
 from edge_agent.kept_file import previous
-from tests.agent.town import free_port
+from tests.ports import free_port
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 

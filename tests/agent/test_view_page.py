@@ -25,9 +25,9 @@ from drivers.simulated.wire import PtyWire
 from edge_agent.view.alignment import PLACES
 from edge_agent.view.kept import FILE_NAME, ViewCalibration, load_view
 from edge_agent.view.mapping import Point, View
-from tests.agent.town import free_port
 from tests.kiosk.stand import Stand
 from tests.kiosk.test_page import CHROMIUM, SIZES
+from tests.ports import free_port
 
 MOUNTED = View((1.2, 0.06, -0.15), (-0.05, 1.1, 0.02))
 LIMIT_S = 30

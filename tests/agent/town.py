@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,14 +20,9 @@ from edge_agent.app import Sentinel, opened
 from edge_agent.board import View
 from sync.contract.records import PassageClosed, PassageDecided, Record
 from sync.edge.outbox import Outbox
+from tests.ports import free_port
 
 LIMIT_S = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def settings_text(folder: Path, camera_url: str) -> str:

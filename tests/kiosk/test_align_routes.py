@@ -18,7 +18,7 @@ from edge_agent.kiosk.serving import guarded, serve
 from edge_agent.view.alignment import PLACES, Alignment
 from edge_agent.view.mapping import Size
 from edge_agent.view.warm_spot import LEAST_READINGS
-from tests.kiosk.stand import free_port
+from tests.ports import free_port
 
 
 class Page:

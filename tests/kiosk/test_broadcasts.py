@@ -35,7 +35,6 @@ from edge_agent.broadcasts.memory import BulletinMemory, Kept
 from edge_agent.broadcasts.schedule import BadSchedule, Schedule
 from edge_agent.broadcasts.sound import LONGEST_S, chime, sound_of
 from tests.kiosk.sound import NOON, Clock, Room, until
-from tests.kiosk.stand import free_port
 
 DAY = timedelta(days=1)
 
@@ -309,9 +308,8 @@ async def city() -> AsyncIterator[tuple[str, dict[str, bytes]]]:
     application.router.add_get("/{name}", answer)
     runner = web.AppRunner(application)
     await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield f"http://127.0.0.1:{port}", sounds
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}", sounds
     await runner.cleanup()
 
 

@@ -13,7 +13,8 @@ from edge_agent.board import Stage
 from edge_agent.kiosk.errors import KioskError
 from edge_agent.kiosk.server import PAGE_DIR, Kiosk
 from edge_agent.kiosk.stream import HEARTBEAT_S
-from tests.kiosk.stand import Stand, changed, free_port
+from tests.kiosk.stand import Stand, changed
+from tests.ports import free_port
 
 Events = AsyncIterator[tuple[str, object]]
 

@@ -38,6 +38,7 @@ from sync.edge.outbox import Outbox
 from sync.edge.pump import PumpSettings
 from sync.platform.service import Platform, PlatformSettings
 from sync.reconnect import Retry
+from tests.ports import free_port
 
 SIGNING_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 WHEN = datetime(2022, 4, 1, 8, 0, tzinfo=UTC)
@@ -118,13 +119,6 @@ def signed(
     begins = datetime.now(UTC) + timedelta(seconds=begins_s)
     expires = begins + timedelta(seconds=lasts_s)
     return sign(body, key, to=str(topic), version=version, not_before=begins, expires=expires)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Mosquitto:

@@ -33,7 +33,8 @@ from sync.platform.authority.registry import BoxStatus, Registry
 from sync.platform.brokers.kick import kick, reload_mosquitto
 from sync.platform.cli import app
 from sync.platform.service import Platform
-from tests.sync.city import a_box, a_platform, eventually, free_port, link_settings, passage
+from tests.ports import free_port
+from tests.sync.city import a_box, a_platform, eventually, link_settings, passage
 
 BOX_LANES = [lane for lane in Lane if lane not in DISTRICT_LANES]
 

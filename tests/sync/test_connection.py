@@ -15,8 +15,9 @@ from sync.connection import Connection
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, NoAnswer, PublishRefused, UnsafeLink
 from sync.packets import Message, Options, Properties, Subscription, Will
 from sync.reconnect import stay_connected
+from tests.ports import free_port
 from tests.sync.certificates import Authority
-from tests.sync.city import QUICK, Mosquitto, free_port, mosquitto, running
+from tests.sync.city import QUICK, Mosquitto, mosquitto, running
 
 
 def options(broker: Mosquitto, client_id: str, **changes: object) -> Options:

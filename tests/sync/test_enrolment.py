@@ -37,8 +37,9 @@ from sync.platform.authority.certificates import CaFiles, new_key
 from sync.platform.authority.enroller import Rules
 from sync.platform.authority.own import write_server
 from sync.reconnect import Retry
+from tests.ports import free_port
 from tests.sync.authority import Town, town
-from tests.sync.city import a_box, eventually, free_port, link_settings, mosquitto, running
+from tests.sync.city import a_box, eventually, link_settings, mosquitto, running
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from sync.contract.health import Colour
 from sync.platform.cli import app
 from sync.platform.importer import import_file, read_community_key
 from sync.platform.source import DirectorySource
-from tests.sync.city import COMMUNITY_KEY, Mosquitto, free_port, number, running, status_of
+from tests.ports import free_port
+from tests.sync.city import COMMUNITY_KEY, Mosquitto, number, running, status_of
 
 
 def person(index: int, **changes: object) -> dict[str, object]:
