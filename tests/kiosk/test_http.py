@@ -183,7 +183,7 @@ def statuses(url: str, session: requests.Session, path: str, method: str) -> set
     seen = set()
 
     @seed(1)
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     @given(case=cases(path, method))
     def holds(case: schemathesis.Case) -> None:
         answer = case.call(base_url=url, session=session, timeout=10)
