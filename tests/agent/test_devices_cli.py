@@ -16,6 +16,7 @@ from drivers.simulated.sensor_frames import gy_mcu90614, tofsense
 from drivers.simulated.thermal_module import encode_frame
 from drivers.simulated.wire import PtyWire
 from edge_agent.cli import app
+from tests.limits import HANG_S
 
 FRAME = gy_mcu90614(36.5, 25.0)
 DEVICES = [sys.executable, "-m", "edge_agent.cli", "devices"]
@@ -103,7 +104,7 @@ async def speak(wire: PtyWire, frame: bytes) -> None:
 
 async def test_watch_shows_readings_with_their_age_until_it_is_stopped(tmp_path: Path) -> None:
     with PtyWire(tmp_path / "port") as wire:
-        async with asyncio.TaskGroup() as tasks, asyncio.timeout(20):
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(HANG_S):
             speaking = tasks.create_task(speak(wire, tofsense(1234)))
             watch = await started("watch", "tofsense", "--port", wire.link, "--json")
             assert watch.stdout is not None
@@ -125,7 +126,7 @@ async def test_record_then_replay(tmp_path: Path) -> None:
         f'[thermometer]\ndriver = "gy-mcu90614"\nport = "{tmp_path / "port"}"\nbaud = 9600\n', encoding="utf-8"
     )
     with PtyWire(tmp_path / "port") as wire:
-        async with asyncio.TaskGroup() as tasks, asyncio.timeout(20):
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(HANG_S):
             speaking = tasks.create_task(speak(wire, FRAME))
             record = await started("record", "thermometer", file, "--config", config, "--seconds", "0.6")
             output, errors = await record.communicate()
@@ -150,7 +151,7 @@ async def test_a_simulated_device_is_recorded_and_replayed(
     tmp_path: Path, driver: str, fault: str, readings: bool
 ) -> None:
     file = tmp_path / "recording"
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_S):
         simulated = await started("simulate", driver, tmp_path / "bench", *(("--fault", fault) if fault else ()))
         assert simulated.stdout is not None
         assert await simulated.stdout.readline() == f'port = "{tmp_path}/bench/by-id"\n'.encode()

@@ -11,6 +11,7 @@ import numpy as np
 
 from drivers.contract import Part, PartState
 from drivers.simulated.wire import PtyWire
+from tests.limits import HANG_S
 
 
 @asynccontextmanager
@@ -24,16 +25,16 @@ async def running(part: Part) -> AsyncIterator[None]:
             task.cancel()
 
 
-async def eventually(condition: Callable[[], bool], limit_s: float = 5.0) -> None:
+async def eventually(condition: Callable[[], bool], limit_s: float = HANG_S) -> None:
     """Wait until `condition` holds."""
     async with asyncio.timeout(limit_s):
         while not condition():
             await asyncio.sleep(0.01)
 
 
-async def state(part: Part, wanted: PartState, limit_s: float = 5.0) -> None:
+async def state(part: Part, wanted: PartState) -> None:
     """Wait until `part` is in the state `wanted`."""
-    await eventually(lambda: part.health.state is wanted, limit_s)
+    await eventually(lambda: part.health.state is wanted)
 
 
 async def heard(wire: PtyWire, wanted: bytes) -> bytes:

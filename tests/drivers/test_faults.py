@@ -70,7 +70,7 @@ class Rig:
     async def news(self) -> None:
         """Wait until the part gives something that it was told from now on."""
         given = len(self.given)
-        await eventually(lambda: len(self.given) > given + 1, 10.0)
+        await eventually(lambda: len(self.given) > given + 1)
 
 
 def of(reading: object) -> object:
@@ -221,7 +221,7 @@ async def test_a_damaged_line(tmp_path: Path, driver: str, name: str) -> None:
     async with living(RIGS[driver](FaultyWire(tmp_path, seed=1))) as rig:
         before = dict(rig.counts)
         rig.wire.inflict(fault)
-        await eventually(lambda: rig.wire.befallen >= (FEW_FAULTS if driver in AWAITED else FAULTS), 10.0)
+        await eventually(lambda: rig.wire.befallen >= (FEW_FAULTS if driver in AWAITED else FAULTS))
         rig.wire.inflict(None)
         await rig.news()  # resynchronised
         await state(rig.part, PartState.OK)

@@ -80,7 +80,7 @@ async def test_lcus_gate_that_is_unplugged_cannot_open(tmp_path: Path) -> None:
         async with running(gate):
             await state(gate, PartState.OK)
             wire.unplug()
-            await state(gate, PartState.LOST, 0.5)
+            await state(gate, PartState.LOST)
             with pytest.raises(DeviceLost):
                 await gate.pulse(100)
 

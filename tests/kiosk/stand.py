@@ -14,6 +14,7 @@ from drivers.latest import Latest
 from edge_agent.board import LinkView, PartView, Stage, View
 from edge_agent.kiosk.server import Kiosk, Routes
 from edge_agent.kiosk.touch import TouchRoutes
+from tests.limits import HANG_S
 from tests.ports import free_port
 
 PARTS = ("camera", "thermometer", "reader", "gate", "speaker")
@@ -93,7 +94,7 @@ class Stand:
     async def start(self) -> None:
         """Run a kiosk and return once it takes connections."""
         self._task = asyncio.create_task(self.kiosk().run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             while not await self._listens():
                 await asyncio.sleep(0.01)
 

@@ -18,6 +18,7 @@ from edge_agent.kiosk.serving import guarded, serve
 from edge_agent.view.alignment import PLACES, Alignment
 from edge_agent.view.mapping import Size
 from edge_agent.view.warm_spot import LEAST_READINGS
+from tests.limits import HANG_S
 from tests.ports import free_port
 
 
@@ -55,7 +56,7 @@ async def page() -> AsyncIterator[Page]:
     application = guarded("127.0.0.1")
     AlignRoutes(page.alignment, page.camera, page.thermometer, page.keep).add_to(application.router)
     serving = asyncio.create_task(serve(application, "127.0.0.1", int(page.url.rsplit(":", 1)[1])))
-    async with asyncio.timeout(5), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(HANG_S), aiohttp.ClientSession() as session:
         while True:
             try:
                 async with session.get(page.url):

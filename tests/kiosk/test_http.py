@@ -29,6 +29,7 @@ from edge_agent.kiosk import server, staff, touch
 from edge_agent.kiosk.guard import HEADERS
 from edge_agent.kiosk.touch import BODY_CAP_BYTES
 from tests.kiosk.test_staff import PIN, Desk, opened_desk
+from tests.limits import HANG_S
 
 DOCUMENT = yaml.safe_load((Path(server.__file__).with_name("openapi.yaml")).read_text(encoding="utf-8"))
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
@@ -48,7 +49,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 @pytest.fixture
 async def client(desk: Desk) -> AsyncIterator[aiohttp.ClientSession]:
     jar = aiohttp.CookieJar(unsafe=True)
-    async with aiohttp.ClientSession(desk.stand.url, cookie_jar=jar, timeout=aiohttp.ClientTimeout(10)) as session:
+    async with aiohttp.ClientSession(desk.stand.url, cookie_jar=jar, timeout=aiohttp.ClientTimeout(HANG_S)) as session:
         yield session
 
 
@@ -158,12 +159,12 @@ def running_desk(folder: Path) -> Iterator[str]:
 
     with ThreadPoolExecutor(1) as thread:
         serving = thread.submit(asyncio.run, serve())
-        url, loop, over = ready.result(timeout=10)
+        url, loop, over = ready.result(timeout=HANG_S)
         try:
             yield url
         finally:
             loop.call_soon_threadsafe(over.set)
-            serving.result(timeout=10)
+            serving.result(timeout=HANG_S)
 
 
 def cases(path: str, method: str) -> SearchStrategy[schemathesis.Case]:
@@ -186,7 +187,7 @@ def statuses(url: str, session: requests.Session, path: str, method: str) -> set
     @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     @given(case=cases(path, method))
     def holds(case: schemathesis.Case) -> None:
-        answer = case.call(base_url=url, session=session, timeout=10)
+        answer = case.call(base_url=url, session=session, timeout=HANG_S)
         case.validate_response(answer, checks=CHECKS)
         seen.add(answer.status_code)
 
@@ -203,7 +204,7 @@ def test_no_request_of_a_stranger_makes_it_stumble(tmp_path: Path) -> None:
 
 def test_no_request_of_staff_makes_it_stumble(tmp_path: Path) -> None:
     with running_desk(tmp_path) as url, requests.Session() as session:
-        assert session.post(f"{url}/staff/enter", json={"pin": PIN}, timeout=10).status_code == 200
+        assert session.post(f"{url}/staff/enter", json={"pin": PIN}, timeout=HANG_S).status_code == 200
         seen = tried(url, session)
     assert 200 in seen["/staff/gate"]
     assert 204 in seen["/staff/volume"]
