@@ -17,6 +17,7 @@ RETRY_FIRST_S = 0.2
 RETRY_CAP_S = 1.0  # a device that returns is read again well under 3 s
 CHECK_EVERY_S = 0.25  # between two looks at what the path leads to
 COMMAND_GAP_S = 0.05  # small modules take one command at a time
+HELD_UP_S = 0.02  # a wait that ends so late says that the loop was held up
 
 OnBytes = Callable[[bytes, float], bool]
 """Takes bytes and the second they came, b"" when none came for `quiet_s`; says whether they ended something whole."""
@@ -125,8 +126,7 @@ class SerialLine:
         understood_s = checked_s = time.monotonic()
         wait_s = self._quiet_s
         while True:
-            await port.readable(wait_s)
-            data = port.read()
+            data = await _heard(port, wait_s)
             now_s = time.monotonic()
             if on_bytes(data, now_s):
                 understood_s = now_s
@@ -139,3 +139,18 @@ class SerialLine:
             if self._silence_s is not None and now_s - understood_s > self._silence_s:
                 self._bauds = (*self._bauds[1:], self._bauds[0])
                 raise DeviceLost(f"nothing understood on {port.path} for {self._silence_s:g} s at {port.baud} baud")
+
+
+async def _heard(port: OpenPort, wait_s: float) -> bytes:
+    """What came within `wait_s`, b"" for silence.
+
+    A loop that was held up has not listened, and what came meanwhile may still be in the kernel's hands: it listens
+    once more.
+    """
+    due_s = time.monotonic() + wait_s
+    await port.readable(wait_s)
+    data = port.read()
+    if not data and time.monotonic() > due_s + HELD_UP_S:
+        await port.readable(wait_s)
+        data = port.read()
+    return data

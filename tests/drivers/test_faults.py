@@ -48,7 +48,7 @@ FAULTS = 3  # of frames, before it is judged
 FEW_FAULTS = 2  # where each answer is waited for, a second long
 ARRAYS = {name for name, model in MODELS.items() if model.is_array}
 UNCHECKED = {"optris", "tof10120", "qr-line"}  # no check on the wire: damage can pass for a reading
-SILENCES = {"late": 0.3, "too late": 1.5}  # of what ends a frame
+SILENCES = {"late": 0.1, "too late": 1.5}  # of what ends a frame
 PORT: list[Fault] = [Unplug(0.05), Renumber(0.05)]
 Life = Callable[[], Coroutine[Any, Any, None]]
 

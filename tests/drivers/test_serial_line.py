@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -70,6 +71,20 @@ async def test_reads_writes_and_says_when_the_wire_is_quiet(wire: PtyWire) -> No
             await eventually(lambda: ear.quiet > quiet)
             await line.write(b"command")
             assert await heard(wire, b"command") == b"command"
+
+
+async def test_a_loop_that_was_held_up_takes_nothing_for_silence(wire: PtyWire) -> None:
+    line, ear = line_at(wire, quiet_s=0.3), Ear()
+    with wire:
+        async with listening(line, ear):
+            await eventually(lambda: well(line))
+            wire.write(b"first")
+            await ear.hears(b"first")
+            quiet = ear.quiet
+            time.sleep(0.4)  # noqa: ASYNC251  the loop is held up on purpose
+            asyncio.get_running_loop().call_later(0.02, wire.write, b"rest")
+            await ear.hears(b"rest")
+            assert ear.quiet == quiet
 
 
 async def test_unplugged_is_lost_at_once_and_read_again_under_another_device(
