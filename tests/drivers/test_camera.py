@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -111,9 +112,9 @@ async def test_a_source_that_never_answers_holds_up_nothing() -> None:
     accepted = asyncio.Event()
 
     async def mute(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        accepted.set()
-        await released.wait()
-        writer.close()
+        with closing(writer):
+            accepted.set()
+            await released.wait()
 
     released = asyncio.Event()
     server = await asyncio.start_server(mute, "127.0.0.1", 0)
