@@ -28,6 +28,7 @@ from sync.edge.directory import Directory
 from sync.edge.order_memory import OrderMemory
 from sync.edge.outbox import Outbox
 from tests.agent.town import scene_of, settings_text
+from tests.drivers.driver_bench import eventually, walk_through
 from tests.limits import HANG_S
 
 WIRED = """
@@ -142,7 +143,8 @@ async def test_a_card_opens_the_gate_and_whoever_walks_through_has_passed(
     assert view.verdict == "admit"
     over.set()
     place.cards.lift()
-    await asyncio.gather(visit, place.board.walk_through())
+    await eventually(lambda: place.board.pulses == 1)
+    await asyncio.gather(visit, walk_through(place.board))
     decided, closed = await place.records()
     assert (decided.credential, decided.person_key) == ("card", person_key(place.sentinel.community_key, NUMBER))
     assert (closed.outcome, closed.gate_opened) == ("passed", True)

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from drivers.contract import Part, PartState
+from drivers.simulated.gate import SimulatedModbusBoard
 from drivers.simulated.wire import PtyWire
 from tests.limits import HANG_S
 
@@ -47,6 +48,14 @@ async def heard(wire: PtyWire, wanted: bytes) -> bytes:
 
     await eventually(complete)
     return bytes(data)
+
+
+async def walk_through(board: SimulatedModbusBoard, sensor: int = 1) -> None:
+    """Be in the beam of the sensor on input `sensor` until the host must have seen it, and leave it."""
+    board.inputs[sensor - 1] = True
+    asked = len(board.requests)
+    await eventually(lambda: len(board.requests) > asked + 1)
+    board.inputs[sensor - 1] = False
 
 
 def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
