@@ -15,6 +15,7 @@ from drivers.errors import BadSetting, DeviceLost
 from drivers.serial_port import SerialLine
 from drivers.simulated.wire import PtyWire
 from tests.drivers.driver_bench import eventually, heard
+from tests.limits import HANG_S
 
 
 class Ear:
@@ -85,6 +86,19 @@ async def test_a_loop_that_was_held_up_takes_nothing_for_silence(wire: PtyWire) 
             asyncio.get_running_loop().call_later(0.02, wire.write, b"rest")
             await ear.hears(b"rest")
             assert ear.quiet == quiet
+
+
+async def test_what_is_taken_before_a_question_is_no_silence(wire: PtyWire) -> None:
+    line, ear = line_at(wire, quiet_s=HANG_S), Ear()
+    with wire:
+        async with listening(line, ear), asyncio.TaskGroup() as tasks:
+            await eventually(lambda: well(line))
+            asking = tasks.create_task(line.ask((b"?",), 0.0, lambda _question: None))  # at every turn of the loop
+            for number in range(20):
+                wire.write(b"%d" % number)
+                await ear.hears(b"%d" % number)
+            asking.cancel()
+    assert ear.quiet == 0
 
 
 async def test_unplugged_is_lost_at_once_and_read_again_under_another_device(
