@@ -27,7 +27,7 @@ from tests.ports import free_port
 from tests.sync.certificates import Authority
 from tests.sync.city import mosquitto
 
-AT_ONCE = 5
+AT_ONCE = 3
 
 
 def path_with_systemctl(home: Path) -> str:
