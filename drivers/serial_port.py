@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from itertools import cycle
 
 from drivers.errors import BadSetting, DeviceLost
@@ -17,6 +16,7 @@ from drivers.vitals import Vitals
 
 CHECK_EVERY_S = 0.25  # between two looks at what the path leads to
 COMMAND_GAP_S = 0.05  # small modules take one command at a time
+HELD_UP_S = 0.02  # a wait that ends so late says that the loop was held up
 
 OnBytes = Callable[[bytes, float], bool]
 """Takes bytes and the second they came, b"" when none came for `quiet_s`; says whether they ended something whole."""
@@ -56,6 +56,7 @@ class SerialLine:
         self._find_port = find_port
         self._open_port: OpenPort | None = None
         self._on_bytes: OnBytes | None = None
+        self._heard_s = self._understood_s = 0.0  # monotonic, of this opening
 
     async def run(self, on_bytes: OnBytes) -> None:
         """Read until cancelled. A line has one reader: a second one raises RuntimeError."""
@@ -63,7 +64,7 @@ class SerialLine:
             raise RuntimeError(f"{self.vitals.name}: {self.port} already has a reader")
         self._on_bytes = on_bytes
         try:
-            await opened_again(partial(self._read_one_opening, on_bytes), self.vitals)
+            await opened_again(self._read_one_opening, self.vitals)
         finally:
             self._on_bytes = None
 
@@ -83,14 +84,22 @@ class SerialLine:
                 await self.write(question)
             await asyncio.sleep(every_s)
 
-    def _hear(self) -> None:
-        """Take what is there now: after a hold-up it answers the question before, not the next one."""
-        if self._open_port is not None and self._on_bytes is not None and (data := self._open_port.read()):
-            self._on_bytes(data, time.monotonic())
+    def _hear(self) -> bool:
+        """Take what is there now, if anything: after a hold-up it answers the question before, not the next one."""
+        if self._open_port is None or not (data := self._open_port.read()):
+            return False
+        self._heard_s = time.monotonic()
+        self._hand_over(data, self._heard_s)
+        return True
 
-    async def _read_one_opening(self, on_bytes: OnBytes) -> None:
+    def _hand_over(self, data: bytes, at_s: float) -> None:
+        if self._on_bytes is not None and self._on_bytes(data, at_s):
+            self._understood_s = at_s
+            self._bauds = self._bauds[:1]
+
+    async def _read_one_opening(self) -> None:
         with self._opened() as port:
-            await self._serve(port, on_bytes)
+            await self._serve(port)
 
     @contextmanager
     def _opened(self) -> Iterator[OpenPort]:
@@ -105,27 +114,38 @@ class SerialLine:
                     with suppress(DeviceLost):
                         port.write(self._farewell)
 
-    async def _serve(self, port: OpenPort, on_bytes: OnBytes) -> None:
+    async def _serve(self, port: OpenPort) -> None:
         """Read one opened port until it is lost, which always ends in DeviceLost."""
         if self._silence_s is None:
             self.vitals.ok()
         for command in self._hello:
             await self.write(command)
             await asyncio.sleep(COMMAND_GAP_S)
-        understood_s = checked_s = time.monotonic()
+        self._heard_s = self._understood_s = checked_s = time.monotonic()
         wait_s = self._quiet_s
         while True:
-            await port.readable(wait_s)
-            data = port.read()
+            await self._listen(port, wait_s)
             now_s = time.monotonic()
-            if on_bytes(data, now_s):
-                understood_s = now_s
-                self._bauds = self._bauds[:1]
+            quiet = now_s - self._heard_s >= self._quiet_s
+            if quiet:
+                self._hand_over(b"", now_s)
             # Silence after bytes may end a reading and is told soon; silence after silence tells nothing new.
-            wait_s = self._quiet_s if data else max(self._quiet_s, CHECK_EVERY_S)
+            wait_s = max(self._quiet_s, CHECK_EVERY_S) if quiet else self._quiet_s
             if now_s - checked_s >= CHECK_EVERY_S:
                 checked_s = now_s
                 port.check_path()
-            if self._silence_s is not None and now_s - understood_s > self._silence_s:
+            if self._silence_s is not None and now_s - self._understood_s > self._silence_s:
                 self._bauds = (*self._bauds[1:], self._bauds[0])
                 raise DeviceLost(f"nothing understood on {port.path} for {self._silence_s:g} s at {port.baud} baud")
+
+    async def _listen(self, port: OpenPort, for_s: float) -> None:
+        """Take what comes within `for_s`.
+
+        A loop that was held up has not listened, and what came meanwhile may still be in the kernel's hands: it listens
+        once more.
+        """
+        due_s = time.monotonic() + for_s
+        await port.readable(for_s)
+        if not self._hear() and time.monotonic() > due_s + HELD_UP_S:
+            await port.readable(for_s)
+            self._hear()

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.limits import HANG_S
+
 SCENES = {
     "healthy",
     "mask_later",
@@ -22,7 +24,7 @@ SCENES = {
     "watch_list",
     "platform_down",
 }
-LIMIT_S = 110.0
+LIMIT_S = 6 * HANG_S
 
 
 @dataclass(slots=True)

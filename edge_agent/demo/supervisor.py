@@ -198,7 +198,7 @@ class Demo:
                 await self._json(url)
                 return
             if child.pid is None:
-                raise DemoError(f"the {child.name} ended at its start: {child.last_words()}")
+                raise DemoError(f"the {child.name} ended at its start with {await child.wait()}: {child.last_words()}")
             await asyncio.sleep(0.05)
         raise DemoError(f"the {child.name} does not answer: {child.last_words()}")
 

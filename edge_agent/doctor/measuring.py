@@ -44,6 +44,8 @@ async def camera(site: Site) -> Answer:
             "摄像头不支持该分辨率：请改 [camera] width、height。",
             "It cannot give that size: change [camera] width and height.",
         )
+    if seen.count and not seen.changed:
+        return unusable(part.name, PartState.BROKEN, words)
     if seen.changed < _LEAST_RATE * wish.fps * seen.seconds:
         return warning(
             f"{words} within {seen.seconds:.1f} s; asked for {wish.fps:g} a second",

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from drivers.contract import Part, PartState
 from edge_agent.doctor.sheet import Answer, Remedy, Site, failed, not_checked, ok
 
-_WELL_LIMIT_S = 6.0
+_WELL_LIMIT_S = 10.0  # a busy box opens a camera at the third try
 _POLL_S = 0.05
 
 _CABLE = Remedy(

@@ -30,7 +30,8 @@ from edge_agent.calibration import (
 from edge_agent.calibration_errors import BadCalibration
 from edge_agent.cli import app
 from edge_agent.kept_file import previous
-from tests.agent.town import free_port
+from tests.limits import HANG_S
+from tests.ports import free_port
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
@@ -160,7 +161,7 @@ async def test_the_installer_is_led_from_one_black_body_to_the_next(
     )
     assert command.stdin is not None
     assert command.stderr is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_S):
         for asked, body_c in ((b"35 \xc2\xb0C fill the view", 34.6), (b"39 \xc2\xb0C fill the view", 38.6)):
             await command.stderr.readuntil(asked)
             black_body.warm_c = body_c

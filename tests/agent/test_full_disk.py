@@ -15,6 +15,7 @@ from edge_agent.ledger import OWED_LIMIT, Ledger
 from sync.contract.records import AlarmRaised
 from sync.edge.outbox import Outbox
 from tests.agent.town import Town, scene_of, town
+from tests.limits import HANG_S
 
 
 async def let_grow(outbox: Outbox, pages: int) -> None:
@@ -70,7 +71,7 @@ async def test_nobody_is_told_a_verdict_that_is_not_stored(tmp_path: Path) -> No
         ledger = place.sentinel.ledger
         await fill(ledger)
         over = asyncio.Event()
-        visit = asyncio.create_task(place.street.play(scene_of(SceneKind.HEALTHY), over))
+        visit = asyncio.create_task(place.street.play(scene_of(SceneKind.HEALTHY), over, patience_s=HANG_S))
         view = await place.seen(lambda view: view.hint == "call_staff")
         assert view.verdict is None
         assert ("disk", "broken") in [(part.name, part.state) for part in view.parts]

@@ -8,13 +8,14 @@ from pathlib import Path
 from config.settings import parse_settings
 from edge_agent.asking import AgentSilent, ask_agent
 from tests.agent.town import settings_text
+from tests.limits import HANG_S
 
 HANGS_UNTIL_S = 3.6  # a little longer than the agent waits for its threads
 
 
 async def answers(port: int) -> None:
     """Wait until the agent answers."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_S):
         while True:
             try:
                 await asyncio.to_thread(ask_agent, "127.0.0.1", port)
@@ -37,7 +38,7 @@ async def test_an_agent_whose_camera_hangs_ends_well_when_it_is_stopped(tmp_path
         await asyncio.sleep(HANGS_UNTIL_S)
         writer = os.open(pipe, os.O_RDWR)  # OpenCV comes back in the middle of the end
         try:
-            code = await asyncio.wait_for(process.wait(), 20)
+            code = await asyncio.wait_for(process.wait(), HANG_S)
         finally:
             os.close(writer)
     text = (tmp_path / "said").read_text(encoding="utf-8")

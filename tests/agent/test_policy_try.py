@@ -126,7 +126,7 @@ LOOKUPS = st.builds(found, STATUSES) | st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(MEASUREMENTS, CREDENTIALS, LOOKUPS, st.integers(1, 5), st.none() | st.floats(0, 7200))
 def test_the_record_holds_all_that_the_verdict_rested_on(
     measurement: Measurement, credential: Credential | None, lookup: Lookup, attempt: int, error_s: float | None

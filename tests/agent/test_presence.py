@@ -11,6 +11,7 @@ from edge_agent.domain import Credential, CredentialKind, CredentialProblem
 from edge_agent.presence import Presence
 from edge_agent.sight import Sighting
 from models.detections import Face, MaskScores, MaskState
+from tests.limits import HANG_S
 
 PICTURE = np.zeros((480, 640, 3), np.uint8)
 CORRECT = MaskScores(0.9, 0.05, 0.05)
@@ -169,7 +170,7 @@ async def test_evidence_wakes_everybody_who_waits(gate: Gate) -> None:
     waiters = [asyncio.create_task(gate.presence.change()) for _ in range(2)]
     await asyncio.sleep(0)
     gate.see(NEAR)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(HANG_S):
         await asyncio.gather(*waiters)
 
 

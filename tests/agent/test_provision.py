@@ -32,6 +32,7 @@ from edge_agent.provision.serial import box_serial
 from edge_agent.provision.settings_file import as_sections, as_toml, checked
 from sync.broker import Broker, TlsFiles
 from sync.errors import EnrolmentPending, EnrolmentRefused, StoreFailed
+from tests.limits import HANG_S
 from tests.sync.authority import town as authority
 
 SERIAL = "SN-1"
@@ -70,7 +71,7 @@ class Box:
         return msgspec.convert(said | changes, Answers)
 
     async def provision(
-        self, answers: Answers, find_devices: Callable[[], Awaitable[str]] | None = None, limit_s: float = 20.0
+        self, answers: Answers, find_devices: Callable[[], Awaitable[str]] | None = None, limit_s: float = HANG_S
     ) -> Provisioned:
         waits: list[float] = []
         return await provision(

@@ -14,6 +14,7 @@ from drivers.simulated.scenes import SceneKind
 from edge_agent.board import Stage, View
 from sync.contract.records import AlarmRaised
 from tests.agent.town import Town, scene_of, town
+from tests.limits import HANG_S
 
 
 @pytest.fixture
@@ -41,31 +42,31 @@ async def test_without_platform_and_replica_staff_are_called_and_everything_is_w
 
 async def test_a_lost_thermometer_is_shown_people_go_to_staff_and_it_heals(place: Town) -> None:
     place.street.thermometer.unplug()
-    await place.seen(lambda view: part(view, "thermometer") == "lost", limit_s=3.0)
+    await place.seen(lambda view: part(view, "thermometer") == "lost")
     view = await place.visit(scene_of(SceneKind.FEVER))
     assert view.verdict == "assist"
     assert "thermometer_lost" in view.reasons
     assert view.temperature_c is None
     place.street.thermometer.plug()
-    await place.seen(lambda view: part(view, "thermometer") == "ok", limit_s=5.0)
+    await place.seen(lambda view: part(view, "thermometer") == "ok")
     alarms = [record for record in await place.records() if isinstance(record, AlarmRaised)]
     assert [(alarm.kind, alarm.subject) for alarm in alarms][:1] == [("part_lost", "thermometer")]
 
 
 async def test_a_black_camera_is_shown_and_a_code_alone_calls_staff(place: Town) -> None:
     await place.street.camera.set_mode(CameraMode.BLACK)
-    await place.seen(lambda view: part(view, "camera") == "broken", limit_s=3.0)
+    await place.seen(lambda view: part(view, "camera") == "broken")
     view = await place.visit(scene_of(SceneKind.HEALTHY))
     assert view.verdict == "assist"
     assert "camera_lost" in view.reasons
     await place.street.camera.set_mode(CameraMode.LIVE)
-    await place.seen(lambda view: part(view, "camera") == "ok", limit_s=5.0)
+    await place.seen(lambda view: part(view, "camera") == "ok")
 
 
 async def test_an_unreadable_code_is_asked_for_again_and_the_next_passage_follows_the_first(place: Town) -> None:
     scene = replace(scene_of(SceneKind.HEALTHY), code="a poster on the wall", code_shown_at_s=(0.3,))
     over = asyncio.Event()
-    visit = asyncio.create_task(place.street.play(scene, over))
+    visit = asyncio.create_task(place.street.play(scene, over, patience_s=HANG_S))
     view = await place.seen(lambda view: view.verdict is not None)
     assert (view.verdict, view.reasons) == ("recheck", ("code_unreadable",))
     place.street.reader.show(people.HEALTHY[0].number)

@@ -17,7 +17,7 @@ import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 
 from drivers.simulated.camera import HEIGHT, WIDTH, SimulatedCamera
 from drivers.simulated.thermal import SimulatedThermometer, WarmFace
@@ -25,13 +25,13 @@ from drivers.simulated.wire import PtyWire
 from edge_agent.view.alignment import PLACES
 from edge_agent.view.kept import FILE_NAME, ViewCalibration, load_view
 from edge_agent.view.mapping import Point, View
-from tests.agent.town import free_port
+from tests.browser import chromium, open_page
 from tests.kiosk.stand import Stand
-from tests.kiosk.test_page import CHROMIUM, SIZES
+from tests.kiosk.test_page import SIZES
+from tests.limits import HANG_S
+from tests.ports import free_port
 
 MOUNTED = View((1.2, 0.06, -0.15), (-0.05, 1.1, 0.02))
-LIMIT_S = 30
-LIMIT_MS = 1000 * LIMIT_S
 OFF_THE_PAGE = """() => [...document.querySelectorAll("button, h1, h2, .say, .frame, #zh, #en")].filter((element) => {
   const box = element.getBoundingClientRect();
   return box.left < 0 || box.top < 0 || box.right > innerWidth + 1 || box.bottom > innerHeight + 1
@@ -100,7 +100,7 @@ async def command(place: Bench) -> AsyncIterator[Process]:
     )
     try:
         assert process.stderr is not None
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(HANG_S):
             while b"THIS-BOX" not in await process.stderr.readline():
                 assert process.returncode is None
         yield process
@@ -112,13 +112,11 @@ async def command(place: Bench) -> AsyncIterator[Process]:
 
 @asynccontextmanager
 async def opened(place: Bench, size: tuple[int, int] = (1280, 800)) -> AsyncIterator[Page]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = await browser.new_page(viewport={"width": size[0], "height": size[1]})
-        page.set_default_timeout(LIMIT_MS)
+    async with chromium() as browser:
+        page = await open_page(browser, size)
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(HANG_S):
             while True:
                 try:
                     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{place.port}/"):
@@ -127,7 +125,6 @@ async def opened(place: Bench, size: tuple[int, int] = (1280, 800)) -> AsyncIter
                     await asyncio.sleep(0.05)
         await page.goto(f"http://127.0.0.1:{place.port}/")
         yield page
-        await browser.close()
     assert complaints == []
 
 
@@ -168,7 +165,7 @@ async def test_four_touches_on_the_page_recover_how_the_two_are_mounted(tmp_path
             await page.wait_for_function(RING_AT, arg=percent(place.cup))
             await page.locator("#keep").click()
             await page.locator('#zh:has-text("已保存")').wait_for()
-        stdout, _ = await asyncio.wait_for(process.communicate(), LIMIT_S)
+        stdout, _ = await asyncio.wait_for(process.communicate(), HANG_S)
     assert process.returncode == 0
     kept = load_view(place.data)
     assert kept == msgspec.json.decode(stdout, type=ViewCalibration)
@@ -189,7 +186,7 @@ async def test_a_mirrored_thermal_picture_is_told_and_nothing_is_kept(tmp_path: 
             await page.locator("#keep:disabled").wait_for()
             await page.locator("body[data-step='0']").wait_for()
         process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), LIMIT_S) == 130
+        assert await asyncio.wait_for(process.wait(), HANG_S) == 130
     assert not (place.data / FILE_NAME).exists()
 
 
@@ -248,5 +245,5 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
 
 def run_here(words: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "edge_agent.cli", *words], capture_output=True, text=True, timeout=LIMIT_S, check=False
+        [sys.executable, "-m", "edge_agent.cli", *words], capture_output=True, text=True, timeout=HANG_S, check=False
     )

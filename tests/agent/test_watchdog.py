@@ -26,6 +26,7 @@ from edge_agent.watchdog import Notifier, Watchdog
 from tests.agent.held import held, threads
 from tests.agent.town import settings_text
 from tests.kiosk.stand import Stand
+from tests.limits import HANG_S
 
 LOOKS = 3
 
@@ -41,7 +42,7 @@ class Systemd:
 
     async def hears(self) -> list[str]:
         """The lines of the next message."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_S):
             return (await asyncio.get_running_loop().sock_recv(self._socket, 4096)).decode().splitlines()
 
     async def until(self, start: str) -> list[str]:
@@ -275,9 +276,9 @@ def test_starts_are_counted_over_processes_forgiven_and_tried_once_more(tmp_path
 async def test_safe_mode_shows_itself_and_opens_no_device(tmp_path: Path) -> None:
     settings = parse_settings(settings_text(tmp_path, "http://127.0.0.1:9/"))
     mode = asyncio.create_task(SafeMode(settings, "[gate] port is wrong").run())
-    assert await answers(settings.kiosk.port, 30)
+    assert await answers(settings.kiosk.port, HANG_S)
     report: dict[str, Any] = {"link": None}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_S):
         while report["link"] is None:  # the screen is there before the ledger is open
             report = await asyncio.to_thread(ask_agent, settings.kiosk.host, settings.kiosk.port)
     assert report["view"]["stage"] == "out_of_service"

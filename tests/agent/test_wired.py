@@ -28,6 +28,8 @@ from sync.edge.directory import Directory
 from sync.edge.order_memory import OrderMemory
 from sync.edge.outbox import Outbox
 from tests.agent.town import scene_of, settings_text
+from tests.drivers.driver_bench import eventually, walk_through
+from tests.limits import HANG_S
 
 WIRED = """
 [card_reader]
@@ -62,10 +64,10 @@ class Place:
     cards: SimulatedSamV
     board: SimulatedModbusBoard
 
-    async def seen(self, wanted: object, limit_s: float = 20.0) -> View:
+    async def seen(self, wanted: object) -> View:
         """The first view from now on that is as wanted."""
         sequence = 0
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(HANG_S):
             while True:
                 sequence, view = await self.sentinel.board.views.after(sequence)
                 if wanted(view):  # type: ignore[operator]
@@ -75,7 +77,7 @@ class Place:
         """Take the card away for as long as the reader needs to see it, and lay down another."""
         self.cards.lift()
         asked = len(self.cards.questions)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             while len(self.cards.questions) == asked:
                 await asyncio.sleep(0.01)
         self.cards.present(text)
@@ -134,14 +136,15 @@ async def test_a_card_opens_the_gate_and_whoever_walks_through_has_passed(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     over = asyncio.Event()
-    visit = asyncio.create_task(place.street.play(without_code(), over))
+    visit = asyncio.create_task(place.street.play(without_code(), over, patience_s=HANG_S))
     await place.seen(lambda view: view.hint == "show_code")
     place.cards.present(CARD)
     view = await place.seen(lambda view: view.verdict is not None)
     assert view.verdict == "admit"
     over.set()
     place.cards.lift()
-    await asyncio.gather(visit, place.board.walk_through())
+    await eventually(lambda: place.board.pulses == 1)
+    await asyncio.gather(visit, walk_through(place.board))
     decided, closed = await place.records()
     assert (decided.credential, decided.person_key) == ("card", person_key(place.sentinel.community_key, NUMBER))
     assert (closed.outcome, closed.gate_opened) == ("passed", True)
@@ -151,7 +154,7 @@ async def test_a_card_opens_the_gate_and_whoever_walks_through_has_passed(
 
 async def test_a_code_before_the_camera_opens_the_gate_once_and_nobody_walks_through(place: Place) -> None:
     over = asyncio.Event()
-    visit = asyncio.create_task(place.street.play(without_code(), over))
+    visit = asyncio.create_task(place.street.play(without_code(), over, patience_s=HANG_S))
     await place.seen(lambda view: view.hint == "show_code")
     place.street.hold_up(f"SHC1:{NUMBER}:{int(datetime.now(UTC).timestamp()) + 600}")
     await place.seen(lambda view: view.verdict == "admit")
@@ -166,7 +169,7 @@ async def test_a_code_before_the_camera_opens_the_gate_once_and_nobody_walks_thr
 
 async def test_an_expired_card_is_said_to_be_one_and_the_lamp_calls_staff_while_they_are_wanted(place: Place) -> None:
     over = asyncio.Event()
-    visit = asyncio.create_task(place.street.play(without_code(), over))
+    visit = asyncio.create_task(place.street.play(without_code(), over, patience_s=HANG_S))
     await place.seen(lambda view: view.hint == "show_code")
     place.cards.present(id_cards.citizen(NUMBER, until="20200102"))
     view = await place.seen(lambda view: view.verdict is not None)
@@ -174,13 +177,13 @@ async def test_an_expired_card_is_said_to_be_one_and_the_lamp_calls_staff_while_
     place.directory.ask = nobody_answers
     await place.swap_card(id_cards.citizen(HEALTHY[1].number))
     await place.seen(lambda view: view.verdict == "assist")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(HANG_S):
         while not place.board.relays[1]:
             await asyncio.sleep(0.01)
     over.set()
     await visit
     await place.seen(lambda view: view.stage is Stage.IDLE)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(HANG_S):
         while place.board.relays[1]:
             await asyncio.sleep(0.01)
 

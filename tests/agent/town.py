@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,14 +20,8 @@ from edge_agent.app import Sentinel, opened
 from edge_agent.board import View
 from sync.contract.records import PassageClosed, PassageDecided, Record
 from sync.edge.outbox import Outbox
-
-LIMIT_S = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.limits import HANG_S
+from tests.ports import free_port
 
 
 def settings_text(folder: Path, camera_url: str) -> str:
@@ -62,10 +55,10 @@ class Town:
     relay: SimulatedRelay
     settings: Settings
 
-    async def seen(self, wanted: Callable[[View], bool], limit_s: float = LIMIT_S) -> View:
+    async def seen(self, wanted: Callable[[View], bool]) -> View:
         """The first view from now on that is as wanted."""
         sequence = 0
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(HANG_S):
             while True:
                 sequence, view = await self.sentinel.board.views.after(sequence)
                 if wanted(view):
@@ -75,7 +68,7 @@ class Town:
         """Let one visitor come and go; returns the view that sent them away."""
         before = self.sentinel.board.view.passages
         over = asyncio.Event()
-        visit = asyncio.create_task(self.street.play(scene, over))
+        visit = asyncio.create_task(self.street.play(scene, over, patience_s=HANG_S))
         try:
             return await self.seen(lambda view: view.passages > before and view.verdict not in (None, "recheck"))
         finally:

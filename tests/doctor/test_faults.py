@@ -22,12 +22,12 @@ from drivers.simulated.camera import CameraMode
 from drivers.simulated.thermal import ThermalScene, WarmFace
 from edge_agent.calibration import Calibration, Point, save_calibration
 from edge_agent.doctor.sheet import Finding
-from tests.agent.town import free_port
 from tests.doctor.well import City, WellBox, city, red, well_box
+from tests.ports import free_port
 from tests.sync.certificates import Authority
 from tests.sync.city import mosquitto
 
-AT_ONCE = 5
+AT_ONCE = 3
 
 
 def path_with_systemctl(home: Path) -> str:

@@ -11,13 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from config.settings import parse_settings
+from drivers.simulated.camera import CameraMode, SimulatedCamera
 from drivers.simulated.gate import SimulatedRelay
 from drivers.simulated.wire import PtyWire
 from drivers.sound import RATE_HZ
 from drivers.speaker import make_speaker
 from edge_agent.cli import app
 from edge_agent.clock import WallClock
-from edge_agent.doctor import devices, keys, stored
+from edge_agent.doctor import devices, keys, measuring, stored
 from edge_agent.doctor.examination import examine, perform
 from edge_agent.doctor.hearing import LEAST_DB, LISTEN_S, hear, tone, tone_over_room_db
 from edge_agent.doctor.part import running
@@ -64,6 +65,16 @@ async def test_the_tone_is_played_while_the_microphone_listens() -> None:
 def site(settings: str, *, open_gate: bool = False, agent: dict[str, object] | None = None) -> Site:
     here = Path()
     return Site(parse_settings(settings), here, WallClock().now(), agent, here, here, open_gate)
+
+
+async def test_a_frozen_camera_fails_before_it_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "_WATCH_CAMERA_S", 0.5)
+    wall = np.random.default_rng(1).integers(0, 255, (480, 640, 3), np.uint8)
+    async with SimulatedCamera(lambda: wall, seed=1) as simulated:
+        await simulated.set_mode(CameraMode.FROZEN)
+        answer = await measuring.camera(site(f'[camera]\nsource = "{simulated.url}"\n'))
+    assert answer.status is Status.FAILED
+    assert "clean the lens" in answer.remedy.en
 
 
 @pytest.mark.parametrize("asked", [False, True])

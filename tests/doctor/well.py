@@ -25,7 +25,7 @@ from edge_agent.staff_pin import write_pin
 from sync.broker import TlsFiles
 from sync.edge.directory import Directory
 from sync.edge.outbox import Outbox
-from tests.agent.town import free_port
+from tests.ports import free_port
 from tests.sync.certificates import Authority
 from tests.sync.city import SIGNING_KEY, Mosquitto, alarm, mosquitto
 

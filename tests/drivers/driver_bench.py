@@ -10,7 +10,9 @@ from itertools import pairwise
 import numpy as np
 
 from drivers.contract import Part, PartState
+from drivers.simulated.gate import SimulatedModbusBoard
 from drivers.simulated.wire import PtyWire
+from tests.limits import HANG_S
 
 
 @asynccontextmanager
@@ -24,16 +26,16 @@ async def running(part: Part) -> AsyncIterator[None]:
             task.cancel()
 
 
-async def eventually(condition: Callable[[], bool], limit_s: float = 5.0) -> None:
+async def eventually(condition: Callable[[], bool], limit_s: float = HANG_S) -> None:
     """Wait until `condition` holds."""
     async with asyncio.timeout(limit_s):
         while not condition():
             await asyncio.sleep(0.01)
 
 
-async def state(part: Part, wanted: PartState, limit_s: float = 5.0) -> None:
+async def state(part: Part, wanted: PartState) -> None:
     """Wait until `part` is in the state `wanted`."""
-    await eventually(lambda: part.health.state is wanted, limit_s)
+    await eventually(lambda: part.health.state is wanted)
 
 
 async def heard(wire: PtyWire, wanted: bytes) -> bytes:
@@ -46,6 +48,14 @@ async def heard(wire: PtyWire, wanted: bytes) -> bytes:
 
     await eventually(complete)
     return bytes(data)
+
+
+async def walk_through(board: SimulatedModbusBoard, sensor: int = 1) -> None:
+    """Be in the beam of the sensor on input `sensor` until the host must have seen it, and leave it."""
+    board.inputs[sensor - 1] = True
+    asked = len(board.requests)
+    await eventually(lambda: len(board.requests) > asked + 1)
+    board.inputs[sensor - 1] = False
 
 
 def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from drivers.errors import BadSetting
 from drivers.simulated.camera import CameraMode, SimulatedCamera
 from drivers.video_capture import Source
 from tests.drivers.driver_bench import running, state
+from tests.limits import HANG_S
 
 
 def scene() -> NDArray[np.uint8]:
@@ -43,10 +45,10 @@ def film(tmp_path: Path) -> Path:
 async def test_a_file_is_played_at_its_own_pace_and_looped(film: Path) -> None:
     camera = make_camera(source=str(film), fps=30)
     async with running(camera):
-        sequence, frame = await asyncio.wait_for(camera.frames.after(0), 5)
+        sequence, frame = await asyncio.wait_for(camera.frames.after(0), HANG_S)
         first_s, levels = frame.taken_at_s, [float(frame.image.mean())]
         while len(levels) < 2 or levels[-1] > levels[-2]:  # until it starts again
-            sequence, frame = await asyncio.wait_for(camera.frames.after(sequence), 5)
+            sequence, frame = await asyncio.wait_for(camera.frames.after(sequence), HANG_S)
             levels.append(float(frame.image.mean()))
         assert frame.image.shape == (240, 320, 3)
         assert camera.health.detail.startswith("320x240 MJPG ")
@@ -58,9 +60,9 @@ async def test_a_file_is_played_at_its_own_pace_and_looped(film: Path) -> None:
 async def test_surplus_frames_are_dropped_not_queued(film: Path) -> None:
     camera = make_camera(source=str(film), fps=5)
     async with running(camera):
-        await asyncio.wait_for(camera.frames.after(1), 5)
+        await asyncio.wait_for(camera.frames.after(1), HANG_S)
         start_s, start = time.monotonic(), camera.counters["frames"]
-        await asyncio.wait_for(camera.frames.after(6), 5)
+        await asyncio.wait_for(camera.frames.after(6), HANG_S)
         rate_hz = (camera.counters["frames"] - start) / (time.monotonic() - start_s)
     assert rate_hz < 8
 
@@ -68,19 +70,20 @@ async def test_surplus_frames_are_dropped_not_queued(film: Path) -> None:
 async def test_a_held_up_loop_finds_one_fresh_frame_not_a_queue(film: Path) -> None:
     camera = make_camera(source=str(film), fps=20)
     async with running(camera):
-        sequence, _ = await asyncio.wait_for(camera.frames.after(0), 5)
-        held_s = time.monotonic()
+        sequence, _ = await asyncio.wait_for(camera.frames.after(0), HANG_S)
+        held_s, before = time.monotonic(), camera.counters["frames"]
         time.sleep(0.5)  # noqa: ASYNC251  the loop is held up on purpose
         await asyncio.sleep(0)  # what the camera handed over meanwhile
         sequence, frame = await camera.frames.after(sequence)
-        assert frame.taken_at_s > held_s + 0.2
+        assert camera.counters["frames"] <= before + 2
+        assert frame.taken_at_s > held_s
 
 
 async def test_a_network_camera_that_freezes_goes_black_is_covered_stalls_and_hangs_up_is_noticed_and_heals() -> None:
     async with SimulatedCamera(scene, seed=1) as simulated:
         camera = make_camera(source=simulated.url, fps=30)
         async with running(camera):
-            await state(camera, PartState.OK, 3)
+            await state(camera, PartState.OK)
             for mode, seen_as in (
                 (CameraMode.FROZEN, PartState.BROKEN),
                 (CameraMode.BLACK, PartState.BROKEN),
@@ -89,12 +92,12 @@ async def test_a_network_camera_that_freezes_goes_black_is_covered_stalls_and_ha
                 (CameraMode.REFUSED, PartState.LOST),
             ):
                 await simulated.set_mode(mode)
-                await state(camera, seen_as, 3)
+                await state(camera, seen_as)
                 given = camera.frames.sequence
                 await asyncio.sleep(0.1)
                 assert camera.frames.sequence == given
                 await simulated.set_mode(CameraMode.LIVE)
-                await state(camera, PartState.OK, 5)
+                await state(camera, PartState.OK)
 
 
 async def test_a_camera_that_is_not_there_is_lost_and_found_when_it_comes(film: Path, tmp_path: Path) -> None:
@@ -109,16 +112,16 @@ async def test_a_source_that_never_answers_holds_up_nothing() -> None:
     accepted = asyncio.Event()
 
     async def mute(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        accepted.set()
-        await released.wait()
-        writer.close()
+        with closing(writer):
+            accepted.set()
+            await released.wait()
 
     released = asyncio.Event()
     server = await asyncio.start_server(mute, "127.0.0.1", 0)
     async with server:
         camera = make_camera(source=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
         async with running(camera):
-            await asyncio.wait_for(accepted.wait(), 5)
+            await asyncio.wait_for(accepted.wait(), HANG_S)
             assert camera.health.state is PartState.STARTING
         released.set()
     assert not any(thread.name == "camera" for thread in threading.enumerate())

@@ -17,7 +17,8 @@ from drivers.gates.modbus_relay import MODBUS_READ_INPUTS, MODBUS_READ_RELAYS, m
 from drivers.gates.table import make_gate
 from drivers.simulated.gate import SimulatedModbusBoard
 from drivers.simulated.wire import PtyWire
-from tests.drivers.driver_bench import eventually, heard, running, state
+from tests.drivers.driver_bench import eventually, heard, running, state, walk_through
+from tests.limits import HANG_S
 
 
 def test_lcus_commands() -> None:
@@ -80,7 +81,7 @@ async def test_lcus_gate_that_is_unplugged_cannot_open(tmp_path: Path) -> None:
         async with running(gate):
             await state(gate, PartState.OK)
             wire.unplug()
-            await state(gate, PartState.LOST, 0.5)
+            await state(gate, PartState.LOST)
             with pytest.raises(DeviceLost):
                 await gate.pulse(100)
 
@@ -137,9 +138,9 @@ async def test_somebody_who_walks_through_is_told_from_an_open_gate(tmp_path: Pa
         await simulated.walk_through(0.2, sensor=3)  # nobody was let in yet
         await gate.pulse(100)
         assert not await gate.passed(0.3)
-        walking = asyncio.create_task(simulated.walk_through(0.3, sensor=3))
         await gate.pulse(100)
-        assert await gate.passed(5)
+        walking = asyncio.create_task(walk_through(simulated, sensor=3))
+        assert await gate.passed(HANG_S)
         await walking
         await gate.pulse(100)
         assert not await gate.passed(0.2)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 from drivers.latest import Latest
+from tests.limits import HANG_S
 
 
 async def test_newest_wins_and_unread_ones_count_as_replaced() -> None:
@@ -72,6 +73,6 @@ async def test_whoever_waits_sees_each_value_that_stands_for_one_turn_of_the_loo
     for value in (1, 2, 3):
         slot.put(value)
         await asyncio.sleep(0)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(HANG_S):
         await listening
     assert seen == [1, 2, 3]

@@ -89,5 +89,5 @@ async def test_a_device_that_comes_back_under_another_number_is_read_again(tmp_p
             wire.read()
             wire.unplug()
             bus.clear()
-            await state(thermometer, PartState.LOST, 0.5)
+            await state(thermometer, PartState.LOST)
             assert thermometer.readings.value.object_c == 30 + number

@@ -14,6 +14,7 @@ from drivers.readers.repeats import RepeatFilter
 from drivers.readers.table import make_reader
 from drivers.simulated.wire import PtyWire
 from tests.drivers.driver_bench import pieces, running, state
+from tests.limits import HANG_S
 
 
 def texts(parser: QrLineParser, *chunks: bytes, at_s: float = 0.0) -> list[str]:
@@ -80,14 +81,14 @@ async def test_the_reader_gives_codes_from_its_port_and_heals(tmp_path: Path) ->
         async with running(reader):
             await state(reader, PartState.OK)
             wire.write(b"ends with silence")
-            sequence, code = await asyncio.wait_for(reader.codes.after(0), 2)
+            sequence, code = await asyncio.wait_for(reader.codes.after(0), HANG_S)
             assert code.text == "ends with silence"
             wire.unplug()
-            await state(reader, PartState.LOST, 0.5)
+            await state(reader, PartState.LOST)
             wire.plug()
             await state(reader, PartState.OK)
             wire.write(b"ends with a line\r\n")
-            _, code = await asyncio.wait_for(reader.codes.after(sequence), 2)
+            _, code = await asyncio.wait_for(reader.codes.after(sequence), HANG_S)
             assert code.text == "ends with a line"
     assert reader.counters["frames"] == 2
 

@@ -25,6 +25,7 @@ from drivers.simulated.sam_v import FIND, READ, SELECT, SimulatedSamV, answer, c
 from drivers.simulated.wire import PtyWire
 from drivers.tap import Tap
 from tests.drivers.driver_bench import eventually, pieces, running, state
+from tests.limits import HANG_S
 
 NUMBER, OTHER = "999999199001010016", "999999199001010024"
 TEXT = id_cards.citizen(NUMBER, until="20300101")
@@ -148,7 +149,7 @@ async def reading(folder: Path) -> AsyncIterator[tuple[CardReader, SimulatedSamV
 
 
 async def next_card(reader: CardReader, sequence: int = 0) -> tuple[int, CardRead | CardUnreadable]:
-    return await asyncio.wait_for(reader.cards.after(sequence), 5)
+    return await asyncio.wait_for(reader.cards.after(sequence), HANG_S)
 
 
 async def asked(device: SimulatedSamV, question: bytes, times: int = 1) -> None:
@@ -240,7 +241,7 @@ async def test_a_reader_that_is_silent_or_unplugged_is_lost_and_heals(tmp_path: 
         device.mute = False
         await state(reader, PartState.OK)
         device.unplug()
-        await state(reader, PartState.LOST, 1)
+        await state(reader, PartState.LOST)
         device.plug()
         device.present(TEXT)
         await next_card(reader)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from drivers.errors import BadSetting, DeviceLost
 from drivers.serial_port import SerialLine
 from drivers.simulated.wire import PtyWire
 from tests.drivers.driver_bench import eventually, heard
+from tests.limits import HANG_S
 
 
 class Ear:
@@ -72,6 +74,33 @@ async def test_reads_writes_and_says_when_the_wire_is_quiet(wire: PtyWire) -> No
             assert await heard(wire, b"command") == b"command"
 
 
+async def test_a_loop_that_was_held_up_takes_nothing_for_silence(wire: PtyWire) -> None:
+    line, ear = line_at(wire, quiet_s=0.3), Ear()
+    with wire:
+        async with listening(line, ear):
+            await eventually(lambda: well(line))
+            wire.write(b"first")
+            await ear.hears(b"first")
+            quiet = ear.quiet
+            time.sleep(0.4)  # noqa: ASYNC251  the loop is held up on purpose
+            asyncio.get_running_loop().call_later(0.02, wire.write, b"rest")
+            await ear.hears(b"rest")
+            assert ear.quiet == quiet
+
+
+async def test_what_is_taken_before_a_question_is_no_silence(wire: PtyWire) -> None:
+    line, ear = line_at(wire, quiet_s=HANG_S), Ear()
+    with wire:
+        async with listening(line, ear), asyncio.TaskGroup() as tasks:
+            await eventually(lambda: well(line))
+            asking = tasks.create_task(line.ask((b"?",), 0.0, lambda _question: None))  # at every turn of the loop
+            for number in range(20):
+                wire.write(b"%d" % number)
+                await ear.hears(b"%d" % number)
+            asking.cancel()
+    assert ear.quiet == 0
+
+
 async def test_unplugged_is_lost_at_once_and_read_again_under_another_device(
     wire: PtyWire, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -80,15 +109,16 @@ async def test_unplugged_is_lost_at_once_and_read_again_under_another_device(
         await eventually(lambda: lost(line))  # not there yet
         for round_ in range(3):
             wire.plug()
-            await eventually(lambda: well(line), 3.0)
+            await eventually(lambda: well(line))
             wire.write(b"%d" % round_)
             await ear.hears(b"%d" % round_)
             wire.unplug()
-            await eventually(lambda: lost(line), 0.5)
+            await eventually(lambda: lost(line))
             with pytest.raises(DeviceLost):
                 await line.write(b"x")
     assert line.vitals.counters["opened"] == 3
     assert [record.levelno for record in caplog.records] == [logging.ERROR] + [logging.WARNING, logging.ERROR] * 3
+    assert all("was unplugged" in record.getMessage() for record in caplog.records[2::2])  # it needed no silence
 
 
 async def test_a_name_that_leads_elsewhere_is_followed(wire: PtyWire, tmp_path: Path) -> None:

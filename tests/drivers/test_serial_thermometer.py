@@ -19,6 +19,7 @@ from drivers.thermometers.optris import ASK_HEAD, QUESTIONS, Optris
 from drivers.thermometers.serial_thermometer import SerialThermometer
 from drivers.thermometers.table import MODELS, make_thermometer
 from tests.drivers.driver_bench import array_frame, eventually, heard, noisy_frame, running, spot_frame, state
+from tests.limits import HANG_S
 
 
 async def test_array_starts_up_reads_is_lost_and_heals(tmp_path: Path) -> None:
@@ -28,13 +29,13 @@ async def test_array_starts_up_reads_is_lost_and_heals(tmp_path: Path) -> None:
         async with running(thermometer):
             assert await heard(wire, START_UP[-1]) == b"".join(START_UP)
             wire.write(noisy_frame(1))
-            _, reading = await asyncio.wait_for(thermometer.readings.after(0), 2)
+            _, reading = await asyncio.wait_for(thermometer.readings.after(0), HANG_S)
             assert isinstance(reading, ThermalFrame)
             assert abs(reading.pixels_c.mean() - 24) < 0.1
             assert thermometer.health.state is PartState.OK
 
             wire.unplug()
-            await state(thermometer, PartState.LOST, 0.5)
+            await state(thermometer, PartState.LOST)
             wire.plug()
             await heard(wire, START_UP[-1])
             wire.write(noisy_frame(2))
@@ -71,7 +72,7 @@ async def test_a_sensor_that_speaks_when_asked_is_asked(tmp_path: Path) -> None:
             for number, object_ in enumerate((3450, 3460)):
                 await heard(wire, QUERY)
                 wire.write(spot_frame(object_, 2500))
-                _, reading = await asyncio.wait_for(thermometer.readings.after(number), 2)
+                _, reading = await asyncio.wait_for(thermometer.readings.after(number), HANG_S)
                 assert isinstance(reading, SpotReading)
                 assert reading.object_c == object_ / 100
 

@@ -21,8 +21,9 @@ from drivers.playhead import DUCKED, FADE_SAMPLES, Playhead, Voice
 from drivers.sound import RATE_HZ, load_clip, load_foreign_clip, open_card
 from drivers.speaker import BLOCK_SAMPLES, make_speaker
 from drivers.wav_file import WavFile
-from tests.drivers.driver_bench import running, state
+from tests.drivers.driver_bench import eventually, running, state
 from tests.drivers.flac import flac
+from tests.limits import HANG_S
 
 
 def tone(name: str, hz: float, seconds: float) -> Clip:
@@ -60,10 +61,10 @@ async def test_a_second_clip_cuts_the_first_short(tmp_path: Path) -> None:
         await speaker.play(long)
         first = asyncio.create_task(speaker.drained())
         await speaker.play(short)
-        await asyncio.wait_for(first, 1)
+        await asyncio.wait_for(first, HANG_S)
         await speaker.drained()
     heard = recorded(tmp_path / "heard.wav")
-    assert len(heard) < RATE_HZ
+    assert len(heard) < len(long.samples)
     cut = next(n for n in range(0, len(heard), BLOCK_SAMPLES) if np.array_equal(heard[n : n + 99], short.samples[:99]))
     assert np.array_equal(heard[:cut], long.samples[:cut])
     assert speaker.counters == {"opened": 1, "clips": 2, "cut_short": 1}
@@ -75,21 +76,16 @@ def amplitude(heard: np.ndarray, hz: float) -> float:
     return float(2 * np.abs(np.mean(heard * np.exp(-2j * np.pi * hz * at_s))))
 
 
-async def test_a_broadcast_goes_on_quietly_below_a_prompt_and_comes_back(tmp_path: Path) -> None:
-    speaker = make_speaker(output=f"wav:{tmp_path / 'heard.wav'}")
+async def test_a_broadcast_goes_on_quietly_below_a_prompt_and_comes_back() -> None:
+    playhead, blocks = Playhead(), []
     broadcast, prompt = tone("b", 300, 1.2), tone("p", 1000, 0.4)
-    async with running(speaker):
-        await state(speaker, PartState.OK)
-        broadcast_s = await speaker.broadcast(broadcast)
-        await asyncio.sleep(0.3)
-        prompt_s = await speaker.play(prompt)
-        await speaker.drained()
-    heard = recorded(tmp_path / "heard.wav").astype(np.float64)
+    playhead.play(broadcast, Voice.BROADCAST)
+    blocks += [playhead.pull(BLOCK_SAMPLES) for _ in range(15)]
+    playhead.play(prompt, Voice.PROMPT)
+    while playhead.sounding is not None:
+        blocks.append(playhead.pull(BLOCK_SAMPLES))
+    heard, begins = np.concatenate(blocks).astype(np.float64), 15 * BLOCK_SAMPLES
     assert len(heard) - len(broadcast.samples) < BLOCK_SAMPLES  # it went on, it did not wait
-    begins = next(
-        n for n in range(0, len(heard), BLOCK_SAMPLES) if amplitude(heard[n : n + BLOCK_SAMPLES], 1000) > 4000
-    )
-    assert begins / RATE_HZ == pytest.approx(prompt_s - broadcast_s, abs=0.1)
     ends = begins + len(prompt.samples)
     before, below, after = heard[:begins], heard[begins + 2 * FADE_SAMPLES : ends], heard[ends + 2 * FADE_SAMPLES :]
     assert [amplitude(part, 1000) for part in (before, below, after[: RATE_HZ // 10])] == pytest.approx(
@@ -98,7 +94,6 @@ async def test_a_broadcast_goes_on_quietly_below_a_prompt_and_comes_back(tmp_pat
     levels = [amplitude(part[: len(part) // 441 * 441], 300) for part in (before, below, after)]
     assert levels == pytest.approx([8000, 8000 * DUCKED, 8000], rel=0.03)
     assert np.abs(np.diff(heard)).max() < 8000 * 2 * np.pi * (300 + 1000) / RATE_HZ  # and never clicks
-    assert speaker.counters["cut_short"] == 0
 
 
 async def test_a_prompt_cuts_a_prompt_and_a_broadcast_a_broadcast(tmp_path: Path) -> None:
@@ -108,21 +103,23 @@ async def test_a_prompt_cuts_a_prompt_and_a_broadcast_a_broadcast(tmp_path: Path
         for start in (speaker.broadcast, speaker.play):
             await start(tone("long", 300, 30))
             await start(tone("short", 300, 0.05))
-        await asyncio.wait_for(speaker.drained(), 1)
+        await asyncio.wait_for(speaker.drained(), HANG_S)
     assert speaker.counters["cut_short"] == 2
+    assert len(recorded(tmp_path / "heard.wav")) < 30 * RATE_HZ
 
 
 async def test_the_volume_is_set_and_changed_while_it_plays(tmp_path: Path) -> None:
-    speaker = make_speaker(output=f"wav:{tmp_path / 'heard.wav'}", volume=0.5)
+    speaker, wav = make_speaker(output=f"wav:{tmp_path / 'heard.wav'}", volume=0.5), tmp_path / "heard.wav"
     async with running(speaker):
         await state(speaker, PartState.OK)
-        await speaker.play(tone("a", 441, 0.4))
-        await asyncio.sleep(0.2)
+        await speaker.play(tone("a", 441, 30))
+        await eventually(lambda: wav.stat().st_size > 2 * RATE_HZ // 5)
         speaker.set_volume(0.1)
-        await speaker.drained()
+        played = wav.stat().st_size
+        await eventually(lambda: wav.stat().st_size > played + 2 * RATE_HZ // 5)
     assert speaker.volume == 0.1
-    heard = recorded(tmp_path / "heard.wav").astype(np.float64)
-    loud, soft = heard[: RATE_HZ // 10], heard[-RATE_HZ // 10 - BLOCK_SAMPLES : -BLOCK_SAMPLES]
+    heard = recorded(wav).astype(np.float64)
+    loud, soft = heard[: RATE_HZ // 10], heard[-RATE_HZ // 10 :]
     assert [amplitude(part, 441) for part in (loud, soft)] == pytest.approx([4000, 800], rel=0.03)
 
 
@@ -147,9 +144,9 @@ async def test_a_clip_replaced_before_it_sounded_leaves_nobody_waiting() -> None
     async with running(speaker):
         await state(speaker, PartState.OK)
         clips = [tone("a", 440, 5), tone("b", 440, 0.05)]
-        started_s = await asyncio.wait_for(asyncio.gather(*map(speaker.play, clips)), 1)
+        started_s = await asyncio.wait_for(asyncio.gather(*map(speaker.play, clips)), HANG_S)
         assert started_s[0] <= started_s[1]
-        await asyncio.wait_for(speaker.drained(), 1)
+        await asyncio.wait_for(speaker.drained(), HANG_S)
 
 
 async def test_a_speaker_that_is_closed_says_so_and_leaves_nobody_waiting() -> None:
@@ -159,7 +156,7 @@ async def test_a_speaker_that_is_closed_says_so_and_leaves_nobody_waiting() -> N
     async with running(speaker):
         await state(speaker, PartState.OK)
         await speaker.play(tone("a", 440, 30))
-    await asyncio.wait_for(speaker.drained(), 1)
+    await asyncio.wait_for(speaker.drained(), HANG_S)
 
 
 async def test_a_file_that_cannot_be_written_is_a_lost_speaker(tmp_path: Path) -> None:

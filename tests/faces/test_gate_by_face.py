@@ -23,6 +23,7 @@ from edge_agent.faces.document import read_document
 from sync.contract.identity import person_key
 from sync.contract.records import AlarmRaised
 from tests.agent.town import scene_of, town
+from tests.limits import HANG_S
 
 # The street shows cut-out photographs, which the liveness networks may doubt.
 RECOGNITION = "\n[recognition]\nenabled = true\nlive = 0.0\n"
@@ -43,7 +44,7 @@ async def test_a_registered_resident_is_known_bare_and_not_after_withdrawing(
         await desk.register(document, vector, Consent(Giver.SELF, now, now + timedelta(days=1)))
 
         over = asyncio.Event()
-        visit = asyncio.create_task(place.street.play(bare, over))
+        visit = asyncio.create_task(place.street.play(bare, over, patience_s=HANG_S))
         view = await place.seen(lambda view: view.verdict is not None)
         assert (view.verdict, view.reasons[0]) == ("assist", "lookup_failed")
         over.set()
@@ -58,7 +59,7 @@ async def test_a_registered_resident_is_known_bare_and_not_after_withdrawing(
 
         assert await withdraw(settings, document)
         over = asyncio.Event()
-        visit = asyncio.create_task(place.street.play(bare, over))
+        visit = asyncio.create_task(place.street.play(bare, over, patience_s=HANG_S))
         await place.seen(lambda view: view.hint == "look_or_show")
         for _ in range(30):  # pictures: twice as many as it took before
             await place.sentinel.sight.sightings.after(place.sentinel.sight.sightings.sequence)

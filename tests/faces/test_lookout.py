@@ -35,6 +35,7 @@ from tests.faces.stand import BLUE, MASKED, RED, Image, agreed, colour_embedder,
 
 SEALER = Sealer(bytes(range(KEY_BYTES)))
 NEAR = Arrival(near_height=0.2, steady_frames=3)
+ENOUGH = 60  # sightings: five times the looks that one arrival gets
 
 
 def test_one_look_knows_who_is_bare_living_and_alike(tmp_path: Path) -> None:
@@ -119,13 +120,17 @@ class Gate:
         self.presence.show(credential)
 
     async def until(self, done: Callable[[], bool], image: Image, *faces: Face) -> bool:
-        """Show pictures until `done`, or until so many that nothing more is to come."""
-        for _ in range(200):
-            if done():
-                return True
+        """Show pictures until `done`, or until so many were taken up that nothing more is to come."""
+        enough = self._taken_up + ENOUGH
+        while not done() and self._taken_up < enough:
             self.seen.show(image, *faces)
             await asyncio.sleep(0.005)
-        return False
+        return done()
+
+    @property
+    def _taken_up(self) -> int:
+        """The sightings that the lookout did not leave to be replaced."""
+        return self.seen.sightings.sequence - self.seen.sightings.replaced
 
     @property
     def looks(self) -> int:

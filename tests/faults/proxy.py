@@ -37,21 +37,21 @@ class FaultProxy:
         self._target_port = target_port
         self._fault = Fault.NONE
         self._changed = asyncio.Event()
-        self._pipes: set[asyncio.Task[None]] = set()
+        self._served: set[asyncio.Task[None]] = set()
 
     @classmethod
     @asynccontextmanager
     async def to(cls, target_port: int) -> AsyncIterator[FaultProxy]:
         """The proxy, listening on a port of its own."""
         proxy = cls(target_port)
-        server = await asyncio.start_server(proxy._serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(proxy._accept, "127.0.0.1", 0)
         proxy.port = server.sockets[0].getsockname()[1]
         try:
             yield proxy
         finally:
             server.close()
             proxy.set(Fault.CLOSED)
-            await asyncio.gather(*proxy._pipes, return_exceptions=True)
+            await asyncio.gather(*proxy._served)
 
     def set(self, fault: Fault) -> None:
         """Do this from now on."""
@@ -59,33 +59,39 @@ class FaultProxy:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.create_task(self._serve(reader, writer))
+        self._served.add(serving)
+        serving.add_done_callback(self._served.discard)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends = [writer]
         with contextlib.suppress(OSError):
             there, back = await asyncio.open_connection("127.0.0.1", self._target_port)
-            both = [asyncio.ensure_future(self._pipe(reader, back)), asyncio.ensure_future(self._pipe(there, writer))]
-            self._pipes.update(both)
+            ends.append(back)
+            both = [asyncio.create_task(self._pipe(reader, back)), asyncio.create_task(self._pipe(there, writer))]
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             for task in both:
                 task.cancel()
             await asyncio.gather(*both, return_exceptions=True)
-            self._pipes.difference_update(both)
-            for each in (writer, back):
-                self._end(each)
-            return
-        self._end(writer)
+        for each in ends:
+            self._end(each)
+        await asyncio.gather(*(each.wait_closed() for each in ends), return_exceptions=True)
 
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         passed = bytearray()
         self.seen.append(passed)
-        while True:
-            reading = asyncio.ensure_future(reader.read(_BYTES))
-            changing = asyncio.ensure_future(self._changed.wait())
-            await asyncio.wait((reading, changing), return_when=asyncio.FIRST_COMPLETED)
-            changing.cancel()
-            if self._fault in (Fault.RESET, Fault.CLOSED):
+        while self._fault not in (Fault.RESET, Fault.CLOSED):
+            reading = asyncio.create_task(reader.read(_BYTES))
+            changing = asyncio.create_task(self._changed.wait())
+            try:
+                await asyncio.wait((reading, changing), return_when=asyncio.FIRST_COMPLETED)
+                if self._fault in (Fault.RESET, Fault.CLOSED):
+                    return
+                data = await reading
+            finally:
                 reading.cancel()
-                return
-            data = await reading
+                changing.cancel()
             if not data:
                 return
             passed += data

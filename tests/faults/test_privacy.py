@@ -142,7 +142,7 @@ async def test_no_number_is_anywhere(tmp_path: Path, broker: Mosquitto) -> None:
             for telephone in telephones:
                 assert credential_of(CodeRead(telephone, 0.0), PROVIDER, COMMUNITY_KEY) is None
                 await box.directory.lookup(person_key(COMMUNITY_KEY, telephone), budget_s=10)
-            await eventually(box.all_acknowledged, 60)
+            await eventually(box.all_acknowledged)
         traffic = [bytes(each) for each in proxy.seen]
         spoken = [repr((each.topic, each.properties)).encode() + event_in(each).body for each in heard]
     needles = Needles([*numbers, *telephones])

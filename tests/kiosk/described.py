@@ -24,6 +24,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.limits import HANG_S
+
 EXAMPLES = 20
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
@@ -73,10 +75,10 @@ class Described:
         seen = set()
 
         @seed(1)
-        @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
         @given(case=self._cases(path, method))
         def holds(case: schemathesis.Case) -> None:
-            answer = case.call(base_url=url, session=session, timeout=10)
+            answer = case.call(base_url=url, session=session, timeout=HANG_S)
             case.validate_response(answer, checks=CHECKS)
             seen.add(answer.status_code)
 
@@ -97,9 +99,9 @@ def in_a_thread(opened: Callable[[], AbstractAsyncContextManager[str]]) -> Itera
 
     with ThreadPoolExecutor(1) as thread:
         serving = thread.submit(asyncio.run, serve())
-        url, loop, over = ready.result(timeout=10)
+        url, loop, over = ready.result(timeout=HANG_S)
         try:
             yield url
         finally:
             loop.call_soon_threadsafe(over.set)
-            serving.result(timeout=10)
+            serving.result(timeout=HANG_S)

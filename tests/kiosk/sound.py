@@ -12,6 +12,7 @@ from drivers.errors import DeviceLost
 from edge_agent.announcer import Announcer
 from edge_agent.board import Board, Stage
 from edge_agent.language import Tongue
+from tests.limits import HANG_S
 
 CATALOGUE = load_catalogue()
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -101,8 +102,8 @@ class Room:
         self.board.show(Stage.ARRIVAL)
 
 
-async def until(true: object, limit_s: float = 5.0) -> None:
+async def until(true: object) -> None:
     """Let the loop turn until `true()` holds."""
-    async with asyncio.timeout(limit_s):
+    async with asyncio.timeout(HANG_S):
         while not true():  # type: ignore[operator]
             await asyncio.sleep(0.005)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Callable
 
 import cv2
@@ -15,6 +14,8 @@ from drivers.latest import Latest
 from edge_agent.board import LinkView, PartView, Stage, View
 from edge_agent.kiosk.server import Kiosk, Routes
 from edge_agent.kiosk.touch import TouchRoutes
+from tests.limits import HANG_S
+from tests.ports import free_port
 
 PARTS = ("camera", "thermometer", "reader", "gate", "speaker")
 NOBODY = View(
@@ -51,13 +52,6 @@ def blank_jpeg() -> bytes:
     image = np.zeros((480, 640, 3), dtype=np.uint8)
     image[:, :320] = 255
     return bytes(cv2.imencode(".jpg", image)[1])
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Stand:
@@ -100,7 +94,7 @@ class Stand:
     async def start(self) -> None:
         """Run a kiosk and return once it takes connections."""
         self._task = asyncio.create_task(self.kiosk().run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             while not await self._listens():
                 await asyncio.sleep(0.01)
 

@@ -24,7 +24,8 @@ from edge_agent.view.alignment import PLACES, Alignment
 from edge_agent.view.mapping import Size
 from edge_agent.view.warm_spot import LEAST_READINGS
 from tests.kiosk.described import Described, in_a_thread
-from tests.kiosk.stand import free_port
+from tests.limits import HANG_S
+from tests.ports import free_port
 
 DOCUMENT = Described(Path(align.__file__).with_name("align.openapi.yaml"))
 
@@ -67,7 +68,7 @@ async def opened_page() -> AsyncIterator[Page]:
     """The page, served."""
     page = Page()
     serving = asyncio.create_task(serve(page.application(), "127.0.0.1", int(page.url.rsplit(":", 1)[1])))
-    async with asyncio.timeout(5), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(HANG_S), aiohttp.ClientSession() as session:
         while True:
             try:
                 async with session.get(page.url):

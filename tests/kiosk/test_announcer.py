@@ -16,6 +16,7 @@ from edge_agent.board import STAFF_CALL_S, Hint, Stage
 from edge_agent.domain import Decision, Reason, Verdict
 from edge_agent.language import CHOICE_HOLD_S
 from tests.kiosk.sound import CATALOGUE, NOON, Clock, Room, until
+from tests.limits import HANG_S
 
 FIRE = Clip("fire", np.ones(10, np.int16), RATE_HZ)
 WATER = Clip("water", np.ones(10, np.int16), RATE_HZ)
@@ -54,7 +55,7 @@ async def test_an_emergency_takes_the_place_of_all_at_full_volume_and_holds_prom
     await until(room.speaker.names)
     emergency = asyncio.create_task(room.announcer.emergency(FIRE, "zh-CN"))
     await until(lambda: "fire" in room.speaker.names())
-    async with asyncio.timeout(0.2):
+    async with asyncio.timeout(HANG_S):
         assert await room.announcer.say("pass") is None
         assert await room.announcer.broadcast(WATER, "zh-CN") is Heard.CUT_SHORT
     room.speaker.finish()
@@ -70,7 +71,7 @@ async def test_a_lost_speaker_holds_nobody_up(room: Room) -> None:
     assert await room.announcer.say("pass") is None
     assert not await room.announcer.emergency(FIRE, "zh-CN")
     room.speaker.lost, room.speaker.hangs = False, True
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(HANG_S):
         assert await room.announcer.say("wait") is None
     assert room.announcer.status()["unheard"] == 4
     room.speaker.hangs = False

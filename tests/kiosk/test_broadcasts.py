@@ -35,7 +35,6 @@ from edge_agent.broadcasts.memory import BulletinMemory, Kept
 from edge_agent.broadcasts.schedule import BadSchedule, Schedule
 from edge_agent.broadcasts.sound import LONGEST_S, chime, sound_of
 from tests.kiosk.sound import NOON, Clock, Room, until
-from tests.kiosk.stand import free_port
 
 DAY = timedelta(days=1)
 
@@ -122,7 +121,7 @@ async def test_an_emergency_takes_screen_and_voice_until_it_is_over(town: Town) 
     await until(lambda: len(town.played) == 2)
     assert town.played == [("water", False, False), ("fire", True, True)]
     town.room.clock.pass_s(301)
-    await until(lambda: town.view().emergency is None, limit_s=15)
+    await until(lambda: town.view().emergency is None)
     await until(lambda: town.heard()[-1] == "water")
     town.room.speaker.finish()
     await until(lambda: town.played[-1] == ("water", False, True))
@@ -135,7 +134,7 @@ async def test_what_was_withdrawn_while_an_emergency_cut_it_short_stays_untold(t
     town.list.offer(broadcast("fire", priority="emergency", valid_until=(NOON + timedelta(minutes=5)).isoformat()))
     await town.finish("fire")
     town.room.clock.pass_s(301)
-    await until(lambda: town.view().emergency is None, limit_s=15)
+    await until(lambda: town.view().emergency is None)
     town.list.offer(broadcast("later"))
     await until(lambda: "later" in town.heard())
     assert town.heard().count("water") == 1
@@ -152,7 +151,7 @@ async def test_quiet_hours_hold_a_broadcast_back_but_no_emergency(tmp_path: Path
     assert not town.list.withdraw("fire")
     town.room.speaker.finish()
     town.room.clock.pass_s(9.5 * 3600)
-    await until(lambda: "late" in town.heard(), limit_s=15)
+    await until(lambda: "late" in town.heard())
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
@@ -309,9 +308,8 @@ async def city() -> AsyncIterator[tuple[str, dict[str, bytes]]]:
     application.router.add_get("/{name}", answer)
     runner = web.AppRunner(application)
     await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield f"http://127.0.0.1:{port}", sounds
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}", sounds
     await runner.cleanup()
 
 

@@ -18,6 +18,7 @@ from edge_agent.kiosk.guard import HEADERS
 from edge_agent.kiosk.touch import BODY_CAP_BYTES
 from tests.kiosk.described import Described, in_a_thread
 from tests.kiosk.test_staff import PIN, Desk, opened_desk
+from tests.limits import HANG_S
 
 DOCUMENT = Described(Path(server.__file__).with_name("openapi.yaml"))
 ACTS = [path for method, path in DOCUMENT.operations if method == "POST"]
@@ -32,7 +33,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 @pytest.fixture
 async def client(desk: Desk) -> AsyncIterator[aiohttp.ClientSession]:
     jar = aiohttp.CookieJar(unsafe=True)
-    async with aiohttp.ClientSession(desk.stand.url, cookie_jar=jar, timeout=aiohttp.ClientTimeout(10)) as session:
+    async with aiohttp.ClientSession(desk.stand.url, cookie_jar=jar, timeout=aiohttp.ClientTimeout(HANG_S)) as session:
         yield session
 
 

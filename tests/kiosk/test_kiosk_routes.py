@@ -10,10 +10,12 @@ import msgspec
 import pytest
 
 from edge_agent.board import Stage
+from edge_agent.kiosk import stream
 from edge_agent.kiosk.errors import KioskError
 from edge_agent.kiosk.server import PAGE_DIR, Kiosk
-from edge_agent.kiosk.stream import HEARTBEAT_S
-from tests.kiosk.stand import Stand, changed, free_port
+from tests.kiosk.stand import Stand, changed
+from tests.limits import HANG_S
+from tests.ports import free_port
 
 Events = AsyncIterator[tuple[str, object]]
 
@@ -28,7 +30,7 @@ async def stand() -> AsyncIterator[Stand]:
 
 @pytest.fixture
 async def client(stand: Stand) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(stand.url, timeout=aiohttp.ClientTimeout(10)) as session:
+    async with aiohttp.ClientSession(stand.url, timeout=aiohttp.ClientTimeout(HANG_S)) as session:
         yield session
 
 
@@ -119,7 +121,7 @@ async def test_private_reasons_leave_the_agent_as_one(stand: Stand, client: aioh
 
 
 async def test_a_quiet_stream_beats(client: aiohttp.ClientSession) -> None:
-    async with client.get("/events") as answer, asyncio.timeout(2 * HEARTBEAT_S):
+    async with client.get("/events") as answer, asyncio.timeout(HANG_S):
         assert await next_named(read_events(answer.content), "heartbeat") is None
 
 
@@ -137,7 +139,7 @@ async def test_a_slow_page_skips_views_instead_of_queueing_them(stand: Stand) ->
         stand.views.put(changed(serial=serial))
         await asyncio.sleep(0)
     serials = [1]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         while serials[-1] < last:
             view = await next_named(events, "view")
             assert isinstance(view, dict)
@@ -166,11 +168,14 @@ async def test_the_picture_lives_only_while_somebody_is_there(stand: Stand, clie
     assert rest.count(b"image/png") == 1
 
 
-async def test_stopping_ends_open_streams_quickly(stand: Stand, client: aiohttp.ClientSession) -> None:
+async def test_stopping_waits_for_no_open_stream(
+    stand: Stand, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 2 * HANG_S)
     async with client.get("/events") as answer:
         events = read_events(answer.content)
         await next_named(events, "view")
-        async with asyncio.timeout(HEARTBEAT_S / 2):
+        async with asyncio.timeout(HANG_S):
             await stand.stop()
 
 

@@ -8,14 +8,15 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-from playwright.async_api import CDPSession, async_playwright
+from playwright.async_api import CDPSession
 
 from config.catalogue import LANGUAGES
 from edge_agent.board import Hint, Notice, Stage, View
 from edge_agent.domain import Reason, Verdict
+from tests.browser import chromium, open_page
 from tests.kiosk.sound import CATALOGUE
 from tests.kiosk.stand import OFFLINE, Stand, changed, lost
-from tests.kiosk.test_page import CHROMIUM, show
+from tests.kiosk.test_page import show
 
 SECONDS_A_PERSON = 12
 PEOPLE = 8 * 3600 // SECONDS_A_PERSON if os.environ.get("SENTINEL_LONG_RUN") else 12
@@ -58,9 +59,8 @@ async def grown(session: CDPSession) -> tuple[int, int]:
 async def test_hours_of_people_leave_the_page_as_it_was() -> None:
     stand = Stand()
     await stand.start()
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = await browser.new_page(viewport={"width": 800, "height": 480})
+    async with chromium() as browser:
+        page = await open_page(browser, (800, 480))
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -76,7 +76,6 @@ async def test_hours_of_people_leave_the_page_as_it_was() -> None:
             for view in views:
                 await show(stand, page, msgspec.structs.replace(view, visit=number))
         after = await grown(session)
-        await browser.close()
     await stand.stop()
     assert complaints == []
     assert after[0] - before[0] < GROWTH_LIMIT_BYTES, (before, after)

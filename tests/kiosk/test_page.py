@@ -1,4 +1,4 @@
-"""The page in a real browser: Debian's Chromium, driven by Playwright."""
+"""The page in a real browser."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from config.catalogue import LANGUAGES, columns, load_catalogue
 from config.errors import SettingsError
@@ -16,13 +16,12 @@ from edge_agent.board import Hint, LinkView, Notice, Stage, View
 from edge_agent.broadcasts.broadcast import shown
 from edge_agent.domain import Reason, Verdict
 from edge_agent.good_settings import Unusable
+from tests.browser import chromium, open_page
 from tests.kiosk.stand import OFFLINE, PARTS, Stand, blank_jpeg, changed, lost
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CHROMIUM = "/usr/bin/chromium"
 SIZES = {"5 inch": (800, 480), "10 inch": (1280, 800), "15 inch upright": (1080, 1920)}
-LIMIT_MS = 10_000
 FACE = (0.1, 0.2, 0.3, 0.5)
 CATALOGUE = load_catalogue()
 LONG_TEXT = Notice(
@@ -40,10 +39,8 @@ DRAWN = "(serial) => document.body.dataset.serial === serial"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    async with chromium() as browser:
         yield browser
-        await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -56,8 +53,7 @@ async def stand() -> AsyncIterator[Stand]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Browser, stand: Stand) -> AsyncIterator[Page]:
-    page = await browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(LIMIT_MS)
+    page = await open_page(browser)
     await page.goto(stand.url)
     yield page
     await page.close()
@@ -112,8 +108,7 @@ async def show(stand: Stand, page: Page, view: View) -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_every_state_is_whole_and_legible(stand: Stand, browser: Browser, size: str, language: str) -> None:
-    width, height = SIZES[size]
-    page = await browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
+    page = await open_page(browser, SIZES[size], reduced_motion="reduce")
     complaints: list[str] = []
     asked: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
@@ -198,8 +193,7 @@ async def test_everything_can_be_reached_and_done_with_keys_alone(stand: Stand, 
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_ways_of_reading_keep_the_page_whole(stand: Stand, browser: Browser, size: str) -> None:
-    width, height = SIZES[size]
-    page = await browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
+    page = await open_page(browser, SIZES[size], reduced_motion="reduce")
     await page.goto(stand.url)
     await show(stand, page, changed(stage=Stage.ARRIVAL))
     for mode in ("large", "contrast"):

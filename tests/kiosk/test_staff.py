@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import expect
 from typer.testing import CliRunner
 
 from config.catalogue import LANGUAGES, load_catalogue
@@ -39,9 +39,11 @@ from models.detections import MaskState
 from sync.contract.health import Freshness, Lookup, LookupOutcome
 from sync.contract.records import AlarmRaised
 from sync.edge.outbox import Outbox
+from tests.browser import chromium, open_page
 from tests.kiosk.sound import CATALOGUE, Clock, Room
 from tests.kiosk.stand import Stand, changed, lost
-from tests.kiosk.test_page import CHROMIUM, LAYOUT_FAULTS, SIZES
+from tests.kiosk.test_page import LAYOUT_FAULTS, SIZES
+from tests.limits import HANG_S
 
 PIN = "274913"
 
@@ -128,7 +130,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 @pytest.fixture
 async def client(desk: Desk) -> AsyncIterator[aiohttp.ClientSession]:
     jar = aiohttp.CookieJar(unsafe=True)
-    async with aiohttp.ClientSession(desk.stand.url, cookie_jar=jar, timeout=aiohttp.ClientTimeout(10)) as session:
+    async with aiohttp.ClientSession(desk.stand.url, cookie_jar=jar, timeout=aiohttp.ClientTimeout(HANG_S)) as session:
         yield session
 
 
@@ -316,12 +318,11 @@ async def test_a_call_for_staff_is_one_alarm_and_ends_when_they_enter(
 
 async def test_the_view_in_a_browser(tmp_path: Path) -> None:
     catalogue = load_catalogue()
-    async with opened_desk(tmp_path) as desk, async_playwright() as playwright:
+    async with opened_desk(tmp_path) as desk, chromium() as browser:
         for number in range(25):
             reasons = (Reason.CODE_RED,) if number % 2 else (Reason.TEST_EXPIRED, Reason.MASK_INCORRECT)
             await desk.ledger.commit(passage(Verdict.ASSIST, *reasons))
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = await browser.new_page(viewport={"width": 800, "height": 480})
+        page = await open_page(browser, (800, 480))
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
         await page.goto(f"{desk.stand.url}/staff")
@@ -346,15 +347,12 @@ async def test_the_view_in_a_browser(tmp_path: Path) -> None:
         await expect(page.locator("#done")).to_have_text("Opened, and written down")
         await page.locator("#leave").click()
         await expect(page.locator("#headline")).to_be_visible()
-        await browser.close()
     assert complaints == []
 
 
 async def test_without_a_pin_the_view_says_how_to_set_one(tmp_path: Path) -> None:
-    async with opened_desk(tmp_path, pin=None) as desk, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = await browser.new_page(viewport={"width": 800, "height": 480})
+    async with opened_desk(tmp_path, pin=None) as desk, chromium() as browser:
+        page = await open_page(browser, (800, 480))
         await page.goto(f"{desk.stand.url}/staff")
         await expect(page.locator("code")).to_have_text("edge-agent staff set-pin")
         await expect(page.locator("#form")).to_be_hidden()
-        await browser.close()

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
-#: property tests do not watch the clock, and try the same examples every time
-steady = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+#: property tests try the same examples every time
+steady = settings(derandomize=True)
 
 #: outputs by name, and the side of a fixed input -> file
 MakeNetwork = Callable[..., Path]

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from drivers.simulated.camera import CameraMode, SimulatedCamera
+from tests.limits import HANG_S
 
 OPTIONS = "fflags;nobuffer|probesize;32|analyzeduration;0|flags;low_delay"
 GREY = np.full((480, 640, 3), 120, np.uint8)
@@ -70,7 +71,7 @@ async def test_a_stalled_camera_stops_giving_bytes_and_goes_on_when_mended(camer
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(_drained(reader), 0.5)
     await camera.set_mode(CameraMode.LIVE)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(HANG_S):
         assert await reader.readuntil(b"image/jpeg")
     writer.close()
 
@@ -80,7 +81,7 @@ async def test_a_refusing_camera_drops_its_viewers_and_comes_back_at_its_address
     url = camera.url
     await camera.set_mode(CameraMode.REFUSED)
     with pytest.raises(ConnectionError):
-        await asyncio.wait_for(_drained(reader), 2)
+        await asyncio.wait_for(_drained(reader), HANG_S)
     writer.close()
     with pytest.raises(ConnectionRefusedError):
         await _viewer(camera)

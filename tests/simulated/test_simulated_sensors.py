@@ -13,6 +13,7 @@ from drivers.simulated.sensor_frames import modbus_crc
 from drivers.simulated.sensors import Sensor
 from drivers.simulated.table import SENSORS
 from drivers.simulated.wire import PtyWire
+from tests.limits import HANG_S
 
 SPOT = "5A5A4504 0D7A 09C4 51"
 
@@ -141,7 +142,7 @@ async def test_a_relay_board_switches_toggles_and_switches_all(tmp_path: Path) -
             """Send a request that is repeated in answer, and look at the relays."""
             sent = bytes.fromhex(request)
             os.write(host, sent)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANG_S):
                 while len(board.requests) == len(done):
                     await asyncio.sleep(0.005)
             done.append(sent)

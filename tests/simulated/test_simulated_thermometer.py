@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from drivers.simulated.thermal import SimulatedThermometer, ThermalScene, WarmFace
 from drivers.simulated.thermal_module import FRAME_SIZE, ThermalModule, encode_frame
 from drivers.simulated.wire import PtyWire
+from tests.limits import HANG_S
 
 FACE = WarmFace(centre_x=0.3, centre_y=0.5, width=0.25, height=0.45, skin_max_c=35.6)
 
@@ -130,9 +131,9 @@ async def test_it_sends_mirrored_frames_and_obeys_over_the_wire(tmp_path: Path) 
 
 
 async def _read(fd: int, size: int) -> bytes:
-    """Exactly `size` bytes of a port, within two seconds."""
+    """Exactly `size` bytes of a port."""
     loop, data = asyncio.get_running_loop(), b""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(HANG_S):
         while len(data) < size:
             ready = asyncio.Event()
             loop.add_reader(fd, ready.set)

@@ -18,6 +18,7 @@ from drivers.simulated.masks import MaskWear
 from drivers.simulated.photos import PEOPLE, Person, photograph
 from drivers.simulated.scenes import SceneKind, scenes
 from drivers.simulated.street import Street
+from tests.limits import HANG_S
 
 DETECTOR = Path(__file__).parents[3] / "shared/models/face_detection_yunet_2023mar.onnx"
 STANDING = Pose(centre_x=0.5, centre_y=0.45, face_height=0.42)
@@ -72,9 +73,12 @@ async def test_a_visitor_comes_shows_the_code_is_warm_and_goes(tmp_path: Path) -
         host = os.open(street.reader.wire.link, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
         shown, over = asyncio.Event(), asyncio.Event()
         asyncio.get_running_loop().add_reader(host, shown.set)
-        running, visit = asyncio.create_task(street.run()), asyncio.create_task(street.play(scene, over))
+        running, visit = (
+            asyncio.create_task(street.run()),
+            asyncio.create_task(street.play(scene, over, patience_s=HANG_S)),
+        )
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANG_S):
                 await shown.wait()
             assert os.read(host, 100).decode().strip() == scene.code
             box = street.face_box_px

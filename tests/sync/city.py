@@ -38,6 +38,8 @@ from sync.edge.outbox import Outbox
 from sync.edge.pump import PumpSettings
 from sync.platform.service import Platform, PlatformSettings
 from sync.reconnect import Retry
+from tests.limits import HANG_S
+from tests.ports import free_port
 
 SIGNING_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 WHEN = datetime(2022, 4, 1, 8, 0, tzinfo=UTC)
@@ -120,13 +122,6 @@ def signed(
     return sign(body, key, to=str(topic), version=version, not_before=begins, expires=expires)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Mosquitto:
     """A broker on loopback with its own data directory; may be stopped and started again."""
 
@@ -146,7 +141,7 @@ class Mosquitto:
         )
         with (self._home / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen(["/usr/sbin/mosquitto", "-c", config], stdout=log, stderr=log)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + HANG_S
         while time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
@@ -157,7 +152,7 @@ class Mosquitto:
     def stop(self, *, kill: bool = False) -> None:
         if self._process is not None:
             (self._process.kill if kill else self._process.terminate)()
-            self._process.wait(10)
+            self._process.wait(HANG_S)
             self._process = None
 
 
@@ -184,9 +179,9 @@ async def _awaited(work: Awaitable[Any]) -> Any:
     return await work
 
 
-async def eventually(check: Callable[[], Awaitable[bool]], limit_s: float = 20.0) -> None:
+async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
     """Until `check` holds, looking every 10 ms: for states that have no event to wait for."""
-    async with asyncio.timeout(limit_s):
+    async with asyncio.timeout(HANG_S):
         while not await check():
             await asyncio.sleep(0.01)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
 from sync.contract.topics import Lane, Topic
@@ -51,7 +51,7 @@ def test_addresses_are_the_topics() -> None:
         assert str(topic) == filled
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=100)
 @given(any_message())
 def test_every_message_satisfies_its_schema(message: Any) -> None:
     payload_validator(type(message).__name__).validate(msgspec.json.decode(msgspec.json.encode(message)))

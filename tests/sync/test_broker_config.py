@@ -33,7 +33,9 @@ from sync.platform.authority.registry import BoxStatus, Registry
 from sync.platform.brokers.kick import kick, reload_mosquitto
 from sync.platform.cli import app
 from sync.platform.service import Platform
-from tests.sync.city import a_box, a_platform, eventually, free_port, link_settings, passage
+from tests.limits import HANG_S
+from tests.ports import free_port
+from tests.sync.city import a_box, a_platform, eventually, link_settings, passage
 
 BOX_LANES = [lane for lane in Lane if lane not in DISTRICT_LANES]
 
@@ -141,7 +143,7 @@ async def refused(connection: Connection, where: str) -> None:
 
 async def heard_before(connection: Connection, last: str) -> list[str]:
     """Topics of what came until the message on `last`."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         topics: list[str] = []
         async for message in connection.messages():
             if message.topic == last:
@@ -331,7 +333,7 @@ async def test_plain_text(district: District) -> None:
     with pytest.raises(UnsafeLink, match="plain MQTT stays on this machine"):
         Broker.from_url(f"mqtt://city.example:{district.boxes_port}")
     with pytest.raises(LinkLost):
-        async with Connection.open(Options(Broker("127.0.0.1", district.boxes_port), "plain", reply_timeout_s=5)):
+        async with Connection.open(Options(Broker("127.0.0.1", district.boxes_port), "plain", reply_timeout_s=HANG_S)):
             pass
     async with plain_listener() as port:
         there = Broker.from_url(f"mqtts://localhost:{port}", district.box("wary"))
@@ -351,7 +353,7 @@ async def test_a_revoked_box_is_thrown_out_and_stays_out(district: District) -> 
             thrown_out.set()
 
     inside = asyncio.Event()
-    async with asyncio.TaskGroup() as group, asyncio.timeout(20):
+    async with asyncio.TaskGroup() as group, asyncio.timeout(HANG_S):
         group.create_task(stay())
         await inside.wait()
         own = write_platform(district.authority, district.data / "own")

@@ -35,6 +35,7 @@ from sync.platform.publisher import DirectoryPublisher
 from sync.platform.service import Platform
 from sync.platform.source import DirectorySource
 from sync.post import event_in, post
+from tests.limits import HANG_S
 from tests.sync.asyncapi import check_against_the_contract
 from tests.sync.city import (
     COMMUNITY_KEY,
@@ -53,6 +54,8 @@ from tests.sync.city import (
     signed,
     status_of,
 )
+
+SENT_ONCE = PumpSettings(resend_s=HANG_S, silent_s=HANG_S)
 
 
 async def stats(platform: Platform) -> dict[str, Any]:
@@ -105,7 +108,7 @@ async def settled(platform: Platform, box: Box, records: int) -> dict[str, Any]:
 async def test_records_reach_the_platform_once(tmp_path: Path, broker: Mosquitto) -> None:
     async with (
         a_platform(tmp_path / "platform", broker.url) as platform,
-        a_box(tmp_path / "box", link_settings(broker.url)) as box,
+        a_box(tmp_path / "box", link_settings(broker.url, pump=SENT_ONCE)) as box,
     ):
         for record in mixed(20):
             await box.outbox.append(record)
@@ -162,7 +165,7 @@ async def platform_is_away(box: Box) -> bool:
 
 
 async def test_what_waited_goes_as_backlog_and_alarms_go_first(tmp_path: Path, broker: Mosquitto) -> None:
-    settings = link_settings(broker.url, pump=PumpSettings(resend_s=30))
+    settings = link_settings(broker.url, pump=SENT_ONCE)
     async with eavesdropping(broker) as heard, a_box(tmp_path / "box", settings) as box:
         await box.outbox.append_all([*mixed(330), alarm(1000)])
         async with a_platform(tmp_path / "platform", broker.url) as platform:
@@ -182,7 +185,7 @@ async def test_a_passage_of_this_moment_is_live_whatever_the_pump_does(tmp_path:
     async with (
         eavesdropping(broker) as heard,
         a_platform(tmp_path / "platform", broker.url) as platform,
-        a_box(tmp_path / "box", link_settings(broker.url, pump=PumpSettings(resend_s=30))) as box,
+        a_box(tmp_path / "box", link_settings(broker.url, pump=SENT_ONCE)) as box,
     ):
         for first in range(1, 301, 15):
             for n in range(first, first + 15):

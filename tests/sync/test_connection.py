@@ -15,8 +15,10 @@ from sync.connection import Connection
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, NoAnswer, PublishRefused, UnsafeLink
 from sync.packets import Message, Options, Properties, Subscription, Will
 from sync.reconnect import stay_connected
+from tests.limits import HANG_S
+from tests.ports import free_port
 from tests.sync.certificates import Authority
-from tests.sync.city import QUICK, Mosquitto, free_port, mosquitto, running
+from tests.sync.city import QUICK, Mosquitto, mosquitto, running
 
 
 def options(broker: Mosquitto, client_id: str, **changes: object) -> Options:
@@ -24,7 +26,7 @@ def options(broker: Mosquitto, client_id: str, **changes: object) -> Options:
 
 
 async def next_message(connection: Connection) -> Message:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         [message] = await connection.batch(1)
         return message
 
@@ -51,7 +53,7 @@ async def test_request_and_answer(broker: Mosquitto) -> None:
 
         async with running(answer()):
             answers = await asyncio.gather(
-                *(asker.request("question", b"a%d" % n, answer_topic="answer", timeout_s=10) for n in range(10, 30))
+                *(asker.request("question", b"a%d" % n, answer_topic="answer", timeout_s=HANG_S) for n in range(10, 30))
             )
     assert [each.body for each in answers] == [b"A%d" % n for n in range(10, 30)]
 
@@ -136,7 +138,7 @@ async def test_waiting_calls_fail_when_the_broker_dies(broker: Mosquitto) -> Non
         await connection.subscribe(Subscription("answer"))
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(outcome(next_message(connection)))
-            asking = group.create_task(outcome(connection.request("q", b"", answer_topic="answer", timeout_s=10)))
+            asking = group.create_task(outcome(connection.request("q", b"", answer_topic="answer", timeout_s=HANG_S)))
             await asyncio.sleep(0)
             await asyncio.to_thread(broker.stop, kill=True)
         assert isinstance(reading.result(), LinkLost)
@@ -170,7 +172,7 @@ async def test_who_is_told_to_end_while_the_link_breaks_off_ends(broker: Mosquit
     staying = asyncio.create_task(stay_connected("link", lambda: options(broker, "link"), serve, QUICK))
     await serving.wait()
     staying.cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         with pytest.raises(asyncio.CancelledError):
             await staying
 
@@ -224,7 +226,7 @@ async def test_a_broker_that_talks_nonsense(garbage: bytes) -> None:
     server = await asyncio.start_server(babble, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises((LinkLost, LinkRefused)):
-        async with Connection.open(Options(Broker("127.0.0.1", port), "a", reply_timeout_s=1)):
+        async with Connection.open(Options(Broker("127.0.0.1", port), "a", reply_timeout_s=HANG_S)):
             pass
     server.close()
     await server.wait_closed()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.contract.checksum import EMPTY, changed
@@ -25,7 +25,7 @@ from tests.sync.city import COMMUNITY_KEY, number, passage, status_of
 from tests.sync.strategies import any_message, any_record
 
 NAMES = st.from_regex(NAME_PATTERN, fullmatch=True)
-THOROUGH = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+THOROUGH = settings(max_examples=100)
 
 
 @st.composite

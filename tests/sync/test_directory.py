@@ -378,6 +378,6 @@ class DirectoryHistory(RuleBasedStateMachine):
 
 
 DirectoryHistory.TestCase.settings = settings(
-    max_examples=int(os.environ.get("DIRECTORY_HISTORIES", "200")), stateful_step_count=20, deadline=None
+    max_examples=int(os.environ.get("DIRECTORY_HISTORIES", "200")), stateful_step_count=20
 )
 TestDirectoryHistory = DirectoryHistory.TestCase

@@ -30,6 +30,7 @@ from sync.errors import LinkLost, NameContested
 from sync.packets import Message, Options, Subscription
 from sync.post import event_in, post, topic_of
 from sync.reconnect import Retry
+from tests.limits import HANG_S
 from tests.sync.asyncapi import check_against_the_contract
 from tests.sync.city import (
     BUDGET_BYTES,
@@ -137,7 +138,8 @@ async def test_records_of_a_damaged_ledger_are_delivered_under_their_old_names(
 
 
 async def test_backlog_goes_at_the_pace_the_platform_asks_for(tmp_path: Path, broker: Mosquitto) -> None:
-    async with a_box(tmp_path / "box", link_settings(broker.url)) as box:
+    settings = link_settings(broker.url, pump=PumpSettings(resend_s=HANG_S, silent_s=HANG_S))
+    async with a_box(tmp_path / "box", settings) as box:
         await box.outbox.append_all([passage(index) for index in range(500)])
         async with a_city(broker, backlog_per_s=0.1) as city:
             await eventually(lambda: count(city, 100))

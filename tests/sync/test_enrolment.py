@@ -37,8 +37,10 @@ from sync.platform.authority.certificates import CaFiles, new_key
 from sync.platform.authority.enroller import Rules
 from sync.platform.authority.own import write_server
 from sync.reconnect import Retry
+from tests.limits import HANG_S
+from tests.ports import free_port
 from tests.sync.authority import Town, town
-from tests.sync.city import a_box, eventually, free_port, link_settings, mosquitto, running
+from tests.sync.city import a_box, eventually, link_settings, mosquitto, running
 
 
 @pytest.fixture
@@ -296,7 +298,7 @@ async def test_a_box_that_was_away_too_long_waits_and_is_not_lost(
 
 
 async def test_a_box_that_was_never_enrolled_renews_nothing(identity: BoxIdentity) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_S):
         await Renewal(identity, "mqtts://localhost").run()
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 
 from sync.contract.health import Freshness
 from sync.contract.messages import BoxState, DirectoryHealth, HealthReport, OutboxHealth
@@ -18,6 +17,7 @@ from sync.platform.arrival import Arrival
 from sync.platform.fleet import Fleet
 from sync.platform.page import FleetPage
 from sync.platform.stores import open_store
+from tests.browser import chromium, open_page
 from tests.sync.city import mixed
 
 BOXES = 948
@@ -47,7 +47,7 @@ def copied(seq: int) -> Arrival:
 
 @asynccontextmanager
 async def browsing(tmp_path: Path) -> AsyncIterator[tuple[Page, FleetPage]]:
-    async with open_store(str(tmp_path / "records.db")) as store, async_playwright() as playwright:
+    async with open_store(str(tmp_path / "records.db")) as store, chromium() as browser:
         for number in range(BOXES):
             named = [RecordId(f"box-{number:04d}", EPOCH, seq) for seq in range(1, 6)]
             await store.insert(
@@ -58,12 +58,10 @@ async def browsing(tmp_path: Path) -> AsyncIterator[tuple[Page, FleetPage]]:
             )
         page_server = FleetPage(store, district())
         async with page_server.served("127.0.0.1", 0) as port:
-            browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            page = await browser.new_page(locale="en")
+            page = await open_page(browser, locale="en")
             await page.goto(f"http://127.0.0.1:{port}/")
             await page.wait_for_selector("#boxes tr")
             yield page, page_server
-            await browser.close()
 
 
 async def first(page: Page, count: int) -> list[str]:

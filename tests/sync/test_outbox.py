@@ -266,5 +266,5 @@ class OutboxHistory(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-OutboxHistory.TestCase.settings = settings(max_examples=12, stateful_step_count=20, deadline=None)
+OutboxHistory.TestCase.settings = settings(max_examples=12, stateful_step_count=20)
 TestOutboxHistory = OutboxHistory.TestCase

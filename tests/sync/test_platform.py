@@ -25,7 +25,9 @@ from sync.platform.cli import app
 from sync.platform.importer import import_file, read_community_key
 from sync.platform.service import Platform, PlatformSettings
 from sync.platform.source import DirectorySource
-from tests.sync.city import COMMUNITY_KEY, Mosquitto, a_platform, free_port, number, running, status_of
+from tests.limits import HANG_S
+from tests.ports import free_port
+from tests.sync.city import COMMUNITY_KEY, Mosquitto, a_platform, number, running, status_of
 
 
 def person(index: int, **changes: object) -> dict[str, object]:
@@ -153,7 +155,7 @@ async def test_an_import_beside_a_running_platform_is_noticed(tmp_path: Path) ->
             result = await asyncio.to_thread(
                 CliRunner().invoke, app, [*arguments, "--community-key-file", str(tmp_path / "key")]
             )
-            await asyncio.wait_for(moved.wait(), 5)
+            await asyncio.wait_for(moved.wait(), HANG_S)
         assert source.last_op == 3
     assert result.exit_code == 1
     report = json.loads(result.stdout)
@@ -182,7 +184,7 @@ async def test_serve_runs_until_it_is_told_to_stop(
         stderr=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parents[2],
     )
-    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(HANG_S), aiohttp.ClientSession() as session:
         page = await page_once_there(session, f"http://127.0.0.1:{port}/")
         assert "电子哨兵" in page
         async with session.get(f"http://127.0.0.1:{port}/api/stats") as answer:

@@ -30,6 +30,7 @@ from sync.platform.ledger import Proof, State, verify
 from sync.platform.store import RecordStore
 from sync.platform.stores import open_store
 from sync.post import event_in
+from tests.limits import HANG_S
 from tests.sync.city import Mosquitto, clock, mixed, running
 
 EPOCH = "0123456789abcdef"
@@ -156,7 +157,7 @@ async def test_a_box_is_asked_again_for_what_is_missing(records: str, broker: Mo
         async with (
             Connection.open(Options(Broker.from_url(broker.url), "platform")) as connection,
             running(GapWatch(store, "demo", look_s=0.02).serve(connection)),
-            asyncio.timeout(10),
+            asyncio.timeout(HANG_S),
         ):
             async for message in box.messages():
                 ack = event_in(message).message(Ack)
@@ -176,7 +177,7 @@ async def test_nobody_asks_for_what_will_never_come(records: str, broker: Mosqui
         holding(records, [*chained(10, lost={4, 5}), told]) as store,
         Connection.open(Options(Broker.from_url(broker.url), "platform")) as connection,
         running(GapWatch(store, "demo", look_s=0.02).serve(connection)),
-        asyncio.timeout(10),
+        asyncio.timeout(HANG_S),
     ):
         while await store.open_streams(0, 1 << 60):
             await asyncio.sleep(0.01)

@@ -27,6 +27,7 @@ from sync.platform.importer import person_keys
 from sync.platform.keys import KeyFiles
 from sync.platform.order_book import OrderBook
 from sync.post import event_in, topic_of
+from tests.limits import HANG_S
 from tests.sync.city import (
     COMMUNITY_KEY,
     SIGNING_KEY,
@@ -85,7 +86,7 @@ async def test_versions_grow_whoever_signs(tmp_path: Path, keys: KeyFiles) -> No
 
 
 async def heard(connection: Connection) -> tuple[Topic, Signed]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         [message] = await connection.batch(1)
     order = event_in(message).message(Signed)
     assert isinstance(order, Signed)

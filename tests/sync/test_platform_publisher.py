@@ -14,6 +14,7 @@ from sync.packets import Options, Subscription
 from sync.platform.publisher import DirectoryPublisher
 from sync.platform.source import DirectorySource
 from sync.post import box_of, event_in, topic_of
+from tests.limits import HANG_S
 from tests.sync.city import Mosquitto, running, status_of
 
 BOXES = [f"box-{number}" for number in range(5)]
@@ -28,7 +29,7 @@ async def test_boxes_that_stand_alike_get_each_change_once(tmp_path: Path, broke
     ):
         await ear.subscribe(Subscription(every_box("demo", Lane.DIRECTORY)))
         publisher = DirectoryPublisher(source, "demo", confirm_s=60)
-        async with running(publisher.run(platform)), asyncio.timeout(10):
+        async with running(publisher.run(platform)), asyncio.timeout(HANG_S):
             for box in BOXES:
                 publisher.asked(box, DirectoryRequest("", 0, packed=True))
             changes = 3

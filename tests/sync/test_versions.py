@@ -24,7 +24,7 @@ from tests.sync.city import Mosquitto, a_box, a_platform, eventually, link_setti
 from tests.sync.strategies import any_message
 from tests.sync.test_city_link import settled
 
-THOROUGH = settings(max_examples=200, suppress_health_check=list(HealthCheck), deadline=None)
+THOROUGH = settings(max_examples=200, suppress_health_check=list(HealthCheck))
 NONSENSE = st.sampled_from([None, True, -1, 1.5, "", "x", [], {}, [None], 10**20])
 # These hold JSON that is read later, record by record: a bad one spoils no other.
 READ_LATER = (Backlog, DirectoryPage, Signed)

@@ -25,7 +25,7 @@ def test_twins_share_a_group() -> None:
     assert len({groups[0], groups[4], groups[5]}) == 3
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 12), min_size=2, max_size=60), st.integers(0, 1000))
 def test_no_group_is_on_both_sides(groups: list[int], salt: int) -> None:
     folders = ("street", "crowd", "portrait", "news")

@@ -29,7 +29,7 @@ turned = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(turned, st.integers(0, 10_000))
 def test_proper_covers_nose_and_mouth_low_leaves_the_nose_out(matrix: Floats, seed: int) -> None:
     points = (POINTS @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
