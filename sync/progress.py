@@ -16,7 +16,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._moved = asyncio.Event()
+        self._moved = self._loop.create_future()
         self._told_s = float("-inf")
 
     def note(self) -> None:
@@ -27,11 +27,13 @@ class Progress:
             self._loop.call_soon_threadsafe(self._wake)
 
     async def until(self, done: asyncio.Future[T]) -> T:
-        """The result of `done`, which is cancelled with whoever waits; wakes now and then while the thread gets on."""
-        done.add_done_callback(lambda _: self._wake())
+        """The result of `done`, which is cancelled with whoever waits; wakes now and then while the thread gets on.
+
+        Those whose work was done first go on first.
+        """
         try:
             while not done.done():
-                await self._moved.wait()
+                await asyncio.wait((done, self._moved), return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             done.cancel()
             raise
@@ -39,5 +41,5 @@ class Progress:
 
     def _wake(self) -> None:
         """Wake everybody who waits now."""
-        self._moved.set()
-        self._moved = asyncio.Event()
+        moved, self._moved = self._moved, self._loop.create_future()
+        moved.set_result(None)

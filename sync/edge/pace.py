@@ -20,7 +20,7 @@ class Pace:
 
     @property
     def limited(self) -> bool:
-        """Whether there is a pace; then one message goes at a time."""
+        """Whether there is a pace."""
         return self._per_s is not None
 
     def spend(self, records: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -22,18 +22,28 @@ from sync.errors import LinkLost, PublishRefused
 from sync.post import post
 from sync.waiting import happened
 
+_BACKLOG_PATIENCE = 3  # its turn comes late at a platform that a whole district fills after an outage
+
 
 @dataclass(frozen=True, slots=True)
 class PumpSettings:
     """Pace of the pump. Windows count records that were sent and not yet acknowledged by the platform."""
 
-    resend_s: float = 10.0  # without an acknowledgement a record is sent again
+    resend_s: float = 10.0  # without an acknowledgement a record is sent again; backlog has more patience
     live_age_s: float = 60.0  # older passages are history and travel as backlog
     alarm_window: int = 100
     live_window: int = 20  # when more passages wait, all of them are backlog, and only later ones are live again
-    backlog_window: int = 10 * BACKLOG_LIMIT
+    backlog_window: int = 10 * BACKLOG_LIMIT  # without a pace; with one, a message at a time
     silent_s: float = 30.0  # an acknowledgement is owed for so long: the platform is taken for away
     lost_s: float = 90.0  # and now the connection is given up
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What is on the way: when it is due again (monotonic), and whether it went as backlog."""
+
+    due_s: float
+    is_backlog: bool
 
 
 class Pump:
@@ -49,7 +59,8 @@ class Pump:
         self._district = district
         self._box = box
         self._settings = settings
-        self._sent: dict[tuple[str, int], float] = {}  # epoch and number -> monotonic second of the last publish
+        self._sent: dict[tuple[str, int], _Sent] = {}  # by epoch and number
+        self._freed: set[tuple[str, int]] = set()  # of those, what was settled since the last read began
         self._read_to = 0  # backlog up to this number was read and sent
         self._pace = Pace()
         self._owed_since_s: float | None = None  # since when an acknowledgement is missing, monotonic
@@ -104,6 +115,7 @@ class Pump:
         for epoch, seq in list(self._sent):
             if epoch == ack.epoch and any(first <= seq <= last for first, last in settled):
                 del self._sent[epoch, seq]
+                self._freed.add((epoch, seq))
         self._owed_since_s = time.monotonic() if self._sent else None
         if ack.backlog_per_s is not None:
             self._pace.set(ack.backlog_per_s)
@@ -113,20 +125,20 @@ class Pump:
         if self._silent_s() > self._settings.lost_s:
             raise LinkLost(f"no acknowledgement for {self._settings.lost_s:.3g} s")
         # With something overdue, or nothing on the way, the backlog is read from its start: what is owed is there.
-        sent_before = time.monotonic() - self._settings.resend_s
-        owed = {name: sent_s for name, sent_s in self._sent.items() if sent_s > sent_before}
+        now_s = time.monotonic()
+        owed = {name: sent for name, sent in self._sent.items() if sent.due_s > now_s}
         if self._read_to and (len(owed) < len(self._sent) or not owed):
             self._read_to = 0
             self._wake.set()
         self._sent = owed
         waits = [wait_s] if (wait_s := self._pace.wait_s()) else []
         if self._sent:
-            waits.append(min(self._sent.values()) - sent_before)
+            waits.append(min(sent.due_s for sent in owed.values()) - now_s)
         await happened(self._wake, min(waits) if waits and self._platform.is_set() else math.inf)
 
     async def _send_next(self) -> bool:
         """Send the most urgent messages that are due; False when none is."""
-        if alarms := self._due(await self._outbox.unacknowledged(True, limit=self._settings.alarm_window)):
+        if alarms := self._due(await self._alarms()):
             await _together(self._send_live(Lane.ALARM, row) for row in alarms)
         elif live := self._due(self._live(await self._newest())):
             await _together(self._send_live(Lane.PASSAGE, row) for row in live)
@@ -134,7 +146,7 @@ class Pump:
             return False
         elif old := await self._due_backlog():
             await _together(self._backlogs(old))
-        elif earlier := self._due(await self._outbox.earlier_unacknowledged(limit=self._at_once())):
+        elif earlier := self._due(await self._read(self._outbox.earlier_unacknowledged(limit=self._window()))):
             await _together(self._backlogs(earlier))
         else:
             return False
@@ -142,17 +154,17 @@ class Pump:
 
     async def _due_backlog(self) -> list[Row]:
         """Rows behind those read before, as far as the window goes: each is read once, unless it is due again."""
-        room, after = self._settings.backlog_window - len(self._sent), self._read_to
+        room, after = self._window() - sum(sent.is_backlog for sent in self._sent.values()), self._read_to
         if room <= 0:
             return []
-        rows = await self._outbox.unacknowledged(False, after_seq=after, limit=min(room, self._at_once()))
+        rows = await self._read(self._outbox.unacknowledged(False, after_seq=after, limit=room))
         if self._read_to != after:
             return []  # it was set back in the meantime
         # A passage that came after the look for live ones is live all the same.
         return self._due([row for row in rows if not self._is_live(row)])
 
-    def _at_once(self) -> int:
-        """How many rows of backlog are worth reading: a pace lets one message go at a time."""
+    def _window(self) -> int:
+        """How much backlog may be on the way: of a whole district that sends by pace, no box crowds the platform."""
         return BACKLOG_LIMIT if self._pace.limited else self._settings.backlog_window
 
     def _backlogs(self, rows: list[Row]) -> Iterator[Coroutine[None, None, None]]:
@@ -167,12 +179,21 @@ class Pump:
                 self._read_to = some[-1].seq
             yield self._send_backlog(some)
 
+    async def _alarms(self) -> list[Row]:
+        return await self._read(self._outbox.unacknowledged(True, limit=self._settings.alarm_window))
+
     async def _newest(self) -> list[Row]:
-        return await self._outbox.newest_unacknowledged(self._settings.live_window + 1, after_seq=self._live_after)
+        limit = self._settings.live_window + 1
+        return await self._read(self._outbox.newest_unacknowledged(limit, after_seq=self._live_after))
+
+    async def _read(self, rows: Awaitable[list[Row]]) -> list[Row]:
+        """Rows that wait, without those that were acknowledged while they were read."""
+        self._freed.clear()
+        return [row for row in await rows if row.name not in self._freed]
 
     def _due(self, rows: list[Row]) -> list[Row]:
-        sent_before = time.monotonic() - self._settings.resend_s
-        return [row for row in rows if self._sent.get(row.name, sent_before) <= sent_before]
+        now_s = time.monotonic()
+        return [row for row in rows if row.name not in self._sent or self._sent[row.name].due_s <= now_s]
 
     def _is_live(self, row: Row) -> bool:
         return row.seq > self._live_after and row.appended_ms >= wall_ms() - 1000 * self._settings.live_age_s
@@ -199,7 +220,9 @@ class Pump:
 
     async def _send(self, lane: Lane, rows: list[Row], event: Event) -> None:
         sent_s = time.monotonic()
-        self._sent.update({row.name: sent_s for row in rows})
+        is_backlog = lane is Lane.BACKLOG
+        sent = _Sent(sent_s + self._settings.resend_s * (_BACKLOG_PATIENCE if is_backlog else 1), is_backlog)
+        self._sent.update(dict.fromkeys((row.name for row in rows), sent))
         self._owed_since_s = self._owed_since_s or sent_s
         try:
             await post(self._connection, Topic(self._district, lane, self._box), event)
