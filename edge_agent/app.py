@@ -15,7 +15,8 @@ from drivers.readers.qr_camera import QrCamera
 from edge_agent.act import Actor
 from edge_agent.board import Board, Hint
 from edge_agent.box_files import read_community_key, signing_key
-from edge_agent.calibration import calibrated
+from edge_agent.calibration.correction import calibrated
+from edge_agent.calibration.view.kept import view_of
 from edge_agent.checkpoint import Checkpoint
 from edge_agent.city import link_settings, link_view, versions
 from edge_agent.clock import WallClock
@@ -36,12 +37,11 @@ from edge_agent.presence import Presence
 from edge_agent.privacy.forgetting import Forgetting
 from edge_agent.process_age import age_s
 from edge_agent.sight import Sight
-from edge_agent.staff_call import StaffCall
-from edge_agent.staff_desk import StaffDesk
-from edge_agent.staff_pin import PinLock
+from edge_agent.staff.call import StaffCall
+from edge_agent.staff.desk import StaffDesk
+from edge_agent.staff.pin import PinLock
 from edge_agent.status import Status
 from edge_agent.stores import Stores, opened_stores
-from edge_agent.view.kept import view_of
 from edge_agent.voice import Voice
 from edge_agent.watch import Watch
 from models.face import make_detector

@@ -18,18 +18,9 @@ import typer
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
-from edge_agent import (
-    calibrate_cli,
-    devices_cli,
-    faces_cli,
-    ledger_cli,
-    models_cli,
-    policy_cli,
-    privacy_cli,
-    prompts_cli,
-    provision_cli,
-    staff_cli,
-)
+from edge_agent.commands import calibrate, devices, faces, ledger, models, policy, privacy, prompts, staff
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, plain_errors
+from edge_agent.commands.provision import provision
 from edge_agent.signals import leave
 from edge_agent.streams import give_up_output, make_usable
 
@@ -40,40 +31,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(models_cli.app, name="models")
-app.add_typer(calibrate_cli.app, name="calibrate")
-app.add_typer(devices_cli.app, name="devices")
-app.add_typer(faces_cli.app, name="faces")
-app.add_typer(ledger_cli.app, name="ledger")
-app.add_typer(policy_cli.app, name="policy")
-app.add_typer(privacy_cli.app, name="privacy")
-app.add_typer(prompts_cli.app, name="prompts")
-app.add_typer(staff_cli.app, name="staff")
-app.command()(provision_cli.provision)
+for family in (models, calibrate, devices, faces, ledger, policy, privacy, prompts, staff):
+    app.add_typer(family.app, name=family.__name__.rpartition(".")[2])
+app.command()(provision)
+
 
 FAULTS = ("camera-loss", "thermometer-loss", "platform-loss", "clock-jump", "disk-full")
-DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
-
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).", show_default=True)]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-
-
-def fail(message: str, code: int = 1) -> typer.Exit:
-    """Print what is wrong and how to go on; returns the exit to raise."""
-    typer.echo(f"edge-agent: {message}", err=True)
-    return typer.Exit(code)
-
-
-def read_settings(path: Path) -> Settings:
-    """The settings, or a clear end."""
-    try:
-        return load_settings(path)
-    except SettingsError as exc:
-        raise fail(str(exc), 2) from exc
 
 
 @app.command()
-def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def run(config: Config = DEFAULT_CONFIG) -> None:
     """Run this sentinel until it is stopped."""
     from edge_agent.threads import without_pools
 
@@ -86,12 +53,12 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     try:
         asyncio.run(until_signalled(run_sentinel(config)))
     except MENDABLE as exc:
-        raise fail(str(exc), 2) from exc
+        raise ended(str(exc), 2) from exc
     except ExceptionGroup as group:
         mendable, bugs = group.split(MENDABLE)
         if mendable is None or bugs is not None:
             raise
-        raise fail("\n".join(map(str, leaves(mendable))), 2) from group
+        raise ended("\n".join(map(str, leaves(mendable))), 2) from group
 
 
 @app.command()
@@ -99,7 +66,7 @@ def demo(
     passages: Annotated[
         int | None, typer.Option(help="Stop after so many passages were committed and acknowledged.", min=1)
     ] = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
     kiosk_port: Annotated[int | None, typer.Option(help="Port of the kiosk page [8080]; 0 takes a free one.")] = None,
     fleet_port: Annotated[int | None, typer.Option(help="Port of the fleet page [8090]; 0 takes a free one.")] = None,
     detector: Annotated[str, typer.Option(help="Face detector: sentinel, yunet.")] = "sentinel",
@@ -127,10 +94,8 @@ def demo(
             detector=detector,
             seed=seed,
         )
-        try:
+        with plain_errors(DemoError):
             report = asyncio.run(until_signalled(Demo(options, say).run()))
-        except DemoError as exc:
-            raise fail(str(exc)) from exc
     if report is None:
         say("stopped")
         raise typer.Exit(0 if passages is None else 130)
@@ -140,7 +105,7 @@ def demo(
 @app.command()
 def inspect(
     photos: Annotated[list[Path], typer.Argument(help="Pictures to look at.", metavar="PHOTO...")],
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
     detector: Annotated[str, typer.Option(help="Face detector: sentinel, yunet, scrfd.")] = "sentinel",
     size: Annotated[int, typer.Option(help="Long side of the model's input.", min=160, max=1280)] = 320,
     min_score: Annotated[
@@ -155,12 +120,10 @@ def inspect(
     from models.inspect import INSPECT_SCORE, inspect_picture
 
     score = INSPECT_SCORE if as_json and min_score is None else min_score
-    try:
+    with plain_errors(unusable=(ModelError,)):
         eye = make_detector(
             detector, size=size, score=score, weights=weights, accept_non_commercial=accept_non_commercial
         )
-    except ModelError as exc:
-        raise fail(str(exc), 2) from exc
     unreadable = 0
     for photo in photos:
         try:
@@ -185,8 +148,8 @@ def _readable(found: dict[str, Any]) -> str:
 
 @app.command()
 def doctor(
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
     gate: Annotated[bool, typer.Option("--gate", help="Open the gate once, after asking.")] = False,
 ) -> None:
     """Check this box and say what to do about every fault; exit 1 when one keeps it from working."""
@@ -240,8 +203,8 @@ def uninstall(
 @app.command()
 def drill(
     fault: Annotated[str, typer.Argument(help=f"One of {', '.join(FAULTS)}.", metavar="FAULT")],
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
 ) -> None:
     """Play a fault before a private sentinel with this box's policy, and show whether the declared rule holds.
 
@@ -252,13 +215,10 @@ def drill(
     from edge_agent.signals import until_signalled
 
     if fault not in FAULTS:
-        raise fail(f"{fault!r} is no fault that can be played; accepted: {', '.join(FAULTS)}", 2)
-    settings = read_settings(config)
+        raise ended(f"{fault!r} is no fault that can be played; accepted: {', '.join(FAULTS)}", 2)
     logging.basicConfig(handlers=[logging.NullHandler()])  # the parts that are pulled out say so
-    try:
-        report = asyncio.run(until_signalled(play(fault, settings)))
-    except (DrillImpossible, SettingsError) as exc:
-        raise fail(str(exc), 2) from exc
+    with plain_errors(unusable=(SettingsError, DrillImpossible)):
+        report = asyncio.run(until_signalled(play(fault, load_settings(config))))
     if report is None:
         raise typer.Exit(130)
     typer.echo(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else "\n".join(report.lines()))
@@ -267,21 +227,19 @@ def drill(
 
 
 @app.command()
-def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+def status(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Ask the running agent how it is."""
     from edge_agent.asking import AgentSilent, ask_agent, status_lines
 
-    settings = read_settings(config)
-    try:
-        report = ask_agent(settings.kiosk.host, settings.kiosk.port)
-    except AgentSilent as exc:
-        raise fail(str(exc)) from exc
+    with plain_errors(AgentSilent):
+        kiosk = load_settings(config).kiosk
+        report = ask_agent(kiosk.host, kiosk.port)
     typer.echo(json.dumps(report, ensure_ascii=False) if as_json else "\n".join(status_lines(report)))
 
 
 @app.command()
 def bundle(
-    config: ConfigOption = DEFAULT_CONFIG,
+    config: Config = DEFAULT_CONFIG,
     out: Annotated[Path | None, typer.Option(help="Where it goes [edge-agent-bundle-TIME.tar.gz here].")] = None,
 ) -> None:
     """Pack what helpers need of this box, without secrets and without anything of people."""
@@ -305,14 +263,14 @@ def bundle(
     try:
         packed.write(path)
     except OSError as exc:
-        raise fail(f"{path}: 无法写入。 Cannot be written: {exc.strerror}") from exc
+        raise ended(f"{path}: 无法写入。 Cannot be written: {exc.strerror}") from exc
     for name, why in packed.left_out.items():
         typer.echo(f"- {name}: 未收入。 Left out: {why}")
     typer.echo(f"{path}: 已打包，不含密钥和个人信息。 Packed, without secrets and without anything of people.")
 
 
 @app.command()
-def version(as_json: JsonOption = False) -> None:
+def version(as_json: AsJson = False) -> None:
     """Print the version."""
     number = installed_version("sentinel-gate")
     typer.echo(json.dumps({"version": number}) if as_json else f"edge-agent {number}")

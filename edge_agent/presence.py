@@ -15,11 +15,11 @@ import numpy as np
 from config.settings import Arrival as ArrivalSettings
 from config.settings import Thermometer as ThermometerSettings
 from drivers.contract import SpotReading, ThermalFrame
+from edge_agent.calibration.view.mapping import Point, View
 from edge_agent.domain import Credential, CredentialKind, MaskReading, TemperatureReading
 from edge_agent.regions import face_regions
 from edge_agent.screening import Sensor, SkinSample, screen
 from edge_agent.sight import Sighting
-from edge_agent.view.mapping import Point, View
 from models.detections import Face, MaskScores, MaskState
 
 FractionBox = tuple[float, float, float, float]

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.view.mapping import Box, Point, View
+from edge_agent.calibration.view.mapping import Box, Point, View
 
 _LEAST_SKIN_C = 30.0  # colder than any face in a room: a wall, a hand-held cup, nobody
 _FOREHEAD_SHARE = 1 / 3  # the upper third of the face's box

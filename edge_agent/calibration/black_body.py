@@ -8,8 +8,8 @@ import contextlib
 from config.settings import Thermometer as ThermometerSettings
 from drivers.contract import SpotReading, ThermalFrame, Thermometer
 from drivers.thermometers.table import make_thermometer
-from edge_agent.calibration import Point, point_of
-from edge_agent.calibration_errors import BadCalibration
+from edge_agent.calibration.correction import Point, point_of
+from edge_agent.calibration.errors import BadCalibration
 
 _FIRST_READING_LIMIT_S = 10.0
 

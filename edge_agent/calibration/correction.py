@@ -16,7 +16,7 @@ from statistics import fmean, median, pstdev
 import msgspec
 
 from config.settings import Thermometer
-from edge_agent.calibration_errors import BadCalibration
+from edge_agent.calibration.errors import BadCalibration
 from edge_agent.kept_file import keep_value, kept_value
 
 FILE_NAME = "thermometer-calibration.json"

@@ -12,12 +12,12 @@ import typer
 
 from config.settings import Settings, load_settings
 from edge_agent.asking import check_stopped
-from edge_agent.calibrate_view_cli import named, told, view
-from edge_agent.calibration import Calibration, Point, check_references, made_of, save_calibration
+from edge_agent.calibration.correction import Calibration, Point, check_references, made_of, save_calibration
+from edge_agent.commands.calibrate_view import named, told, view
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config
 
 app = typer.Typer(no_args_is_help=True, help="校准 Calibrate a device of this box.")
 app.command()(view)
-DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 
 
 @app.callback()
@@ -29,7 +29,7 @@ def calibrate() -> None:
 def thermometer(
     by: Annotated[str, typer.Option(help="Who calibrates.", callback=named)],
     reference: Annotated[list[float], typer.Option(help="Black-body temperature in °C; give it twice or more.")],
-    config: Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")] = DEFAULT_CONFIG,
+    config: Config = DEFAULT_CONFIG,
     serial: Annotated[str, typer.Option(help="Serial number of the sensor.")] = "",
     ambient: Annotated[
         float | None, typer.Option(help="Room temperature in °C; else what the sensor says.", min=-20, max=60)
@@ -40,7 +40,7 @@ def thermometer(
     ] = 0.1,
     valid_days: Annotated[int, typer.Option(help="Days until it expires.", min=1, max=730)] = 365,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find the thermometer's correction against a black body; the agent must not be running."""
     with told():
@@ -66,7 +66,7 @@ def thermometer(
 
 
 def _point(settings: Settings, reference_c: float, seconds: float, *, ask: bool) -> tuple[Point, list[float]]:
-    from edge_agent.black_body import read_point
+    from edge_agent.calibration.black_body import read_point
 
     if ask:
         typer.prompt(

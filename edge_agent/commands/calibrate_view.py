@@ -6,8 +6,8 @@ import asyncio
 import logging
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,39 +15,23 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from config.errors import SettingsError
 from config.settings import Settings, load_settings
 from drivers.errors import DriverError
 from edge_agent.asking import AgentRuns, check_stopped
-from edge_agent.calibration_errors import BadCalibration
+from edge_agent.calibration.errors import BadCalibration
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, plain_errors
 from edge_agent.kiosk.errors import KioskError
 from edge_agent.signals import until_signalled
 
-DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
-MENDABLE = (AgentRuns, BadCalibration, SettingsError, DriverError, KioskError, OSError)
 HOW = """把一杯热水或暖手宝拿到画面四处，每处拿稳后在屏幕上点它：http://127.0.0.1:{port}
 没有触摸屏：在电脑上执行 ssh -L {port}:127.0.0.1:{port} 本机，再打开同一网址。Ctrl-C 放弃。
 Hold a cup of hot water or a hand-warmer at four places of the picture, and touch it on the screen at each:
 http://127.0.0.1:{port} (without a touch screen: ssh -L {port}:127.0.0.1:{port} THIS-BOX, then the same address)."""
 
 
-@contextmanager
-def told() -> Iterator[None]:
-    """Turn what somebody can put right into a sentence and an exit."""
-    try:
-        yield
-    except MENDABLE as exc:
-        raise _ended(str(exc)) from exc
-    except ExceptionGroup as group:
-        mendable, bugs = group.split(MENDABLE)
-        if mendable is None or bugs is not None:
-            raise
-        raise _ended(str(mendable.exceptions[0])) from group
-
-
-def _ended(message: str) -> typer.Exit:
-    typer.echo(f"edge-agent: {message}", err=True)
-    return typer.Exit(1)
+def told() -> AbstractContextManager[None]:
+    """What is wrong with a calibration that a person can put right."""
+    return plain_errors(AgentRuns, BadCalibration, DriverError, KioskError, OSError)
 
 
 def named(by: str) -> str:
@@ -59,7 +43,7 @@ def named(by: str) -> str:
 
 def view(
     by: Annotated[str, typer.Option(help="Who aligns.", callback=named)],
-    config: Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")] = DEFAULT_CONFIG,
+    config: Config = DEFAULT_CONFIG,
     serial: Annotated[str, typer.Option(help="Serial number of the thermometer.")] = "",
     camera_serial: Annotated[str, typer.Option(help="Serial number of the camera.")] = "",
     picture: Annotated[
@@ -70,12 +54,12 @@ def view(
         list[Path] | None, typer.Option(help="What `devices record thermometer` wrote at that place.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Align camera and thermometer by four touches of a warm object: on the kiosk's screen, or from files."""
-    from edge_agent.view.kept import FILE_NAME, ViewCalibration, aligned
-    from edge_agent.view.mapping import Size, Touch
-    from edge_agent.view.sensor import check_array
+    from edge_agent.calibration.view.kept import FILE_NAME, ViewCalibration, aligned
+    from edge_agent.calibration.view.mapping import Size, Touch
+    from edge_agent.calibration.view.sensor import check_array
 
     def make(touches: Sequence[Touch], camera_size: Size, thermal_size: Size) -> ViewCalibration:
         return aligned(
@@ -105,7 +89,7 @@ def view(
 
 
 def _on_the_page(settings: Settings, make: Any) -> Any:
-    from edge_agent.view.live import align_live
+    from edge_agent.calibration.view.live import align_live
 
     check_stopped(settings.kiosk.host, settings.kiosk.port)
     typer.echo(HOW.format(port=settings.kiosk.port), err=True)
@@ -115,8 +99,8 @@ def _on_the_page(settings: Settings, make: Any) -> Any:
 def _from_files(
     pictures: Sequence[Path], at: Sequence[str], thermal: Sequence[Path], settings: Settings, make: Any, *, ask: bool
 ) -> Any:
-    from edge_agent.view.files import Shot, touches_of
-    from edge_agent.view.kept import save_view
+    from edge_agent.calibration.view.files import Shot, touches_of
+    from edge_agent.calibration.view.kept import save_view
 
     if not len(pictures) == len(at) == len(thermal):
         raise BadCalibration(

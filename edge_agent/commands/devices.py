@@ -7,8 +7,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,48 +17,30 @@ import typer
 from config.errors import SettingsError
 from config.settings import load_settings
 from drivers.errors import BadSetting, DriverError
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, plain_errors
 from edge_agent.signals import until_signalled
 
 app = typer.Typer(
     no_args_is_help=True, help="设备 The devices on this box: list, probe, watch, record, replay, simulate."
 )
-DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 SHOW_EVERY_S = 0.25
 NEWS_LIMIT_S = 2.0
 FAULT_S = 5.0
 
 NameArgument = Annotated[str, typer.Argument(help="A section of the settings (thermometer, reader), or a driver.")]
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")]
 PortOption = Annotated[
     str, typer.Option("--port", help="Port of the driver NAME: a path, usb:VID:PID[:SERIAL] or usb@LOCATION.")
 ]
 BaudOption = Annotated[int | None, typer.Option("--baud", help="Rate of the line [tries those of the driver].")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
-@contextmanager
-def told() -> Iterator[None]:
-    """Turn a fault of a device or a setting into one sentence and an exit."""
-    try:
-        yield
-    except (SettingsError, BadSetting) as exc:
-        raise _ended(str(exc), 2) from exc
-    except DriverError as exc:
-        raise _ended(str(exc), 1) from exc
-    except ExceptionGroup as group:
-        known, bugs = group.split(DriverError)
-        if known is None or bugs is not None:
-            raise
-        raise _ended(str(known.exceptions[0]), 2) from group
-
-
-def _ended(message: str, code: int) -> typer.Exit:
-    typer.echo(f"edge-agent: {message}", err=True)
-    return typer.Exit(code)
+def told() -> AbstractContextManager[None]:
+    """What is wrong with a device or a setting."""
+    return plain_errors(DriverError, unusable=(SettingsError, BadSetting))
 
 
 @app.command("list")
-def list_ports(as_json: JsonOption = False) -> None:
+def list_ports(as_json: AsJson = False) -> None:
     """List the serial ports with the names that they keep."""
     from drivers.ports import list_serial_ports, stable_name
 
@@ -79,7 +60,7 @@ def list_ports(as_json: JsonOption = False) -> None:
 @app.command()
 def probe(
     ports: Annotated[list[str] | None, typer.Argument(help="Ports to try [all].", metavar="[PORT...]")] = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find out what is plugged in, and propose the settings for it; takes up to half a minute."""
     from drivers.probe import probe_all, proposed_settings
@@ -89,7 +70,7 @@ def probe(
     if findings is None:
         raise typer.Exit(130)
     if not findings:
-        raise _ended("没有串口，请检查接线。 No serial port is there: check the cables.", 1)
+        raise ended("没有串口，请检查接线。 No serial port is there: check the cables.", 1)
     proposal = proposed_settings(findings)
     if as_json:
         found = {"ports": [finding.to_dict() for finding in findings], "toml": proposal}
@@ -103,10 +84,10 @@ def probe(
 @app.command()
 def watch(
     name: NameArgument,
-    config: ConfigOption = DEFAULT_CONFIG,
+    config: Config = DEFAULT_CONFIG,
     port: PortOption = "",
     baud: BaudOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the readings of one device with their age, until Ctrl-C; the agent must not be running."""
     from drivers.tap import Tap
@@ -139,7 +120,7 @@ async def _watch(tap: Any, as_json: bool) -> None:
 def record(
     name: NameArgument,
     file: Annotated[Path, typer.Argument(help="New file for the raw bytes and their times.")],
-    config: ConfigOption = DEFAULT_CONFIG,
+    config: Config = DEFAULT_CONFIG,
     port: PortOption = "",
     baud: BaudOption = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so long [at Ctrl-C].", min=0.1)] = None,
@@ -164,7 +145,7 @@ def record(
             )
             asyncio.run(until_signalled(_run_for(tap, seconds)))
     if not recorder.recorded_bytes:
-        raise _ended(
+        raise ended(
             f"没有收到数据，请检查接线和供电。 Nothing came from {where}, no file was made: check cable and power", 1
         )
     counts = tap.counters
@@ -186,7 +167,7 @@ async def _run_for(tap: Any, limit_s: float | None) -> None:
 def replay(
     file: Annotated[Path, typer.Argument(help="A recording, or a file of bare bytes.")],
     driver: Annotated[str, typer.Option(help="Driver that decodes it [the one that was recorded].")] = "",
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
     pixels: Annotated[bool, typer.Option(help="With every pixel of a thermal frame.")] = False,
 ) -> None:
     """Decode recorded bytes without the device: a line a reading, then the counts; JSON unless for a terminal."""
@@ -206,7 +187,7 @@ def replay(
             typer.echo(show({**when, **plain(reading, pixels=pixels)}))
     typer.echo(show(replayed.counts))
     if not replayed.fed_bytes:
-        raise _ended(f"{file} 里没有数据。 {file} holds no bytes of a device", 1)
+        raise ended(f"{file} 里没有数据。 {file} holds no bytes of a device", 1)
 
 
 @app.command()

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from config.errors import SettingsError
 from config.settings import load_settings
 from drivers.errors import DriverError
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, plain_errors
 from edge_agent.faces.consent import PURPOSE_TEXT, Consent, Giver, check_age
 from edge_agent.faces.document import Document, read_document
 from edge_agent.faces.errors import FaceError
@@ -25,20 +24,11 @@ from sync.errors import StoreFailed
 app = typer.Typer(
     no_args_is_help=True, help="人脸登记 Who may be known by the face, by consent and never as the only way."
 )
-DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
-
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
-@contextmanager
-def told() -> Iterator[None]:
-    """Turn what somebody can put right into one sentence and exit 1."""
-    try:
-        yield
-    except (SettingsError, DriverError, FaceError, ModelError, StoreFailed) as exc:
-        typer.echo(f"edge-agent: {exc}", err=True)
-        raise typer.Exit(1) from exc
+def told() -> AbstractContextManager[None]:
+    """What is wrong with a face, a document, the camera or the register."""
+    return plain_errors(DriverError, FaceError, ModelError, StoreFailed)
 
 
 @app.command()
@@ -46,7 +36,7 @@ def register(
     consent: Annotated[Giver, typer.Option(help="Who consented: self, or for a child the guardian.")],
     until: Annotated[datetime, typer.Option(help="Last day on which it counts.", formats=["%Y-%m-%d"])],
     photo: Annotated[Path | None, typer.Option(help="A photo; without one the box's camera looks.")] = None,
-    config: ConfigOption = DEFAULT_CONFIG,
+    config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Register a face; the document's number is asked for or read from standard input."""
     from edge_agent.faces.desk import FaceDesk
@@ -66,7 +56,7 @@ def register(
 
 
 @app.command("list")
-def list_rows(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+def list_rows(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """List the rows with their consent; nothing in it tells who somebody is."""
     from edge_agent.faces.desk import rows
 
@@ -85,7 +75,7 @@ def list_rows(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
 @app.command()
 def remove(
     row: Annotated[int | None, typer.Argument(help="Row; without one the document's number is asked for.")] = None,
-    config: ConfigOption = DEFAULT_CONFIG,
+    config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Withdraw a registration: the face is overwritten on the disk."""
     from edge_agent.faces.desk import withdraw
@@ -93,13 +83,12 @@ def remove(
     with told():
         gone = asyncio.run(withdraw(load_settings(config), _document() if row is None else row))
     if not gone:
-        typer.echo("edge-agent: 没有这条登记。No such registration.", err=True)
-        raise typer.Exit(1)
+        raise ended("没有这条登记。No such registration.")
     typer.echo("已删除。Removed.")
 
 
 @app.command()
-def expire(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def expire(config: Config = DEFAULT_CONFIG) -> None:
     """Forget every face whose consent is over; a running agent does it by itself."""
     from edge_agent.faces.desk import expired
 

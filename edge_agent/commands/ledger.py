@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from config.errors import SettingsError
 from config.settings import load_settings
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended
 
 app = typer.Typer(no_args_is_help=True, help="账本 The records of this box.")
-DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 
 
 @app.callback()
@@ -23,8 +22,8 @@ def ledger() -> None:
 
 @app.command()
 def renew(
-    config: Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")] = DEFAULT_CONFIG,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
 ) -> None:
     """Begin the ledger anew after the card was copied; what waits in the old one is still delivered."""
     from sync.edge.ledger_history import read_waiting
@@ -36,9 +35,9 @@ def renew(
         found = asyncio.run(read_waiting(path))
         aside = set_aside(path)
     except SettingsError as exc:
-        raise _failed(str(exc)) from exc
+        raise ended(str(exc), 2) from exc
     except StoreFailed as exc:
-        raise _failed(f"{exc}\n请先停止服务，并以管理员身份运行。 Stop the service first, and run as root.") from exc
+        raise ended(f"{exc}\n请先停止服务，并以管理员身份运行。 Stop the service first, and run as root.") from exc
     waiting = found.count + found.parked
     if as_json:
         typer.echo(json.dumps({"set_aside": str(aside), "waiting": waiting}))
@@ -48,8 +47,3 @@ def renew(
         f"The old ledger is kept as {aside}; the {waiting} records that wait in it go out under their own numbers"
         " once the service runs."
     )
-
-
-def _failed(message: str) -> typer.Exit:
-    typer.echo(f"edge-agent: {message}", err=True)
-    return typer.Exit(1)

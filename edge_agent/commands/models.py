@@ -12,13 +12,13 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
+from edge_agent.commands.options import AsJson, ended
 from models.errors import ModelError
 from models.packs import PackShelf, PackState, PackStatus
 
 app = typer.Typer(no_args_is_help=True, help="模型 The packs of weights on this box: list, verify, add, pull, bench.")
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder of packs that did not come with the package.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 YesOption = Annotated[
     bool, typer.Option("--accept-non-commercial", help="Say yes to a licence that forbids commercial use.")
 ]
@@ -31,25 +31,22 @@ def told() -> Iterator[None]:
     try:
         yield
     except ModelError as exc:
-        typer.echo(f"edge-agent: {exc}", err=True)
-        raise typer.Exit(1) from exc
+        raise ended(str(exc)) from exc
     except PermissionError as exc:
-        typer.echo(f"edge-agent: {exc.filename}: 请用 sudo 运行 run it with sudo: {exc.strerror}", err=True)
-        raise typer.Exit(1) from exc
+        raise ended(f"{exc.filename}: 请用 sudo 运行 run it with sudo: {exc.strerror}") from exc
     except OSError as exc:
-        typer.echo(f"edge-agent: 文件无法读写。 A file cannot be read or written: {exc.strerror}", err=True)
-        raise typer.Exit(1) from exc
+        raise ended(f"文件无法读写。 A file cannot be read or written: {exc.strerror}") from exc
 
 
 @app.command("list")
-def list_packs(data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
+def list_packs(data: DataOption = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """List the known packs and which are here, judged by their size."""
     with told():
         _show(PackShelf(data).list(), as_json)
 
 
 @app.command()
-def verify(data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
+def verify(data: DataOption = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Check the sum of every pack that is here; exit 1 when one is damaged."""
     with told():
         found = PackShelf(data).verify()
@@ -95,7 +92,7 @@ def bench(
     threads: Annotated[int, typer.Option(help="Threads of the model.", min=1, max=8)] = 1,
     data: DataOption = DEFAULT_DATA,
     accept_non_commercial: YesOption = False,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time a detector on this machine, on a plain 640x480 frame."""
     from models.face import make_detector

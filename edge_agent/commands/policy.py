@@ -12,9 +12,9 @@ import typer
 
 from config.errors import SettingsError
 from config.settings import load_settings
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, plain_errors
 
 app = typer.Typer(no_args_is_help=True, help="规则 The admission policy.")
-DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 
 
 @app.callback()
@@ -26,8 +26,8 @@ def policy() -> None:
 def try_file(
     file: Annotated[Path, typer.Argument(help="The policy to try (TOML).")],
     since: Annotated[str, typer.Option(help="today, yesterday, or an ISO 8601 time.")] = "yesterday",
-    config: Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")] = DEFAULT_CONFIG,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
 ) -> None:
     """Say what another policy would have decided on the passages that this box remembers, and why."""
     from edge_agent.policy import load_policy
@@ -36,15 +36,12 @@ def try_file(
     from sync.edge.ledger_history import decided_since
     from sync.errors import StoreFailed
 
-    try:
+    with plain_errors(unusable=(SettingsError, StoreFailed, ValueError)):
         wanted = load_policy(file)
         settings = load_settings(config)
         begin, ledger = begin_of(since, datetime.now().astimezone()), Path(settings.box.data_dir) / "ledger.db"
         decided = decided_since(ledger, begin, settings.box.name, opener_of(settings))
         trial = asyncio.run(try_policy(wanted, decided))
-    except (SettingsError, StoreFailed, ValueError) as exc:
-        typer.echo(f"edge-agent: {exc}", err=True)
-        raise typer.Exit(2) from exc
     typer.echo(json.dumps(trial.to_dict()) if as_json else "\n".join(lines(trial.to_dict())))
 
 

@@ -5,21 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from config.errors import SettingsError
 from config.settings import load_settings
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, plain_errors
 from edge_agent.privacy.scan import Scan
 
 app = typer.Typer(no_args_is_help=True, help="隐私 What protects people's data on this box.")
-DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 
 _SHOWN = 50
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Settings of this box (TOML).")]
 
 
 @app.callback()
@@ -28,20 +23,18 @@ def privacy() -> None:
 
 
 @app.command()
-def scan(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+def scan(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Prove that no ID number, phone number or face lies open on this box, or say where."""
     from edge_agent.privacy.faces import face_finder
     from edge_agent.privacy.places import UNIT, kept_files
 
     done = Scan()
-    try:
+    with plain_errors():
         data_dir = Path(load_settings(config).box.data_dir)
+    try:
         shows_face = face_finder()
         for path in kept_files(config, data_dir):
             done.file(path, shows_face)
-    except SettingsError as exc:
-        typer.echo(f"edge-agent: {exc}", err=True)
-        raise typer.Exit(2) from exc
     except OSError as exc:
         done.unread.append(f"{exc.filename}: {exc.strerror}")
     has_journal = done.journal(UNIT, shows_face)
@@ -72,16 +65,13 @@ def _lines(done: Scan, *, has_journal: bool) -> Iterator[str]:
 
 
 @app.command("make-key")
-def new_key(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def new_key(config: Config = DEFAULT_CONFIG) -> None:
     """Make the key that personal data are sealed with, once."""
     from edge_agent.privacy.key_file import make_key_file
 
-    try:
+    with plain_errors():
         settings = load_settings(config)
         make_key_file(settings)
-    except SettingsError as exc:
-        typer.echo(f"edge-agent: {exc}", err=True)
-        raise typer.Exit(2) from exc
     typer.echo(
         f"{settings.privacy.key_file}: 密钥已生成，请仅允许服务用户读取。"
         " The key is made; let the service's user alone read it."

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,21 +10,12 @@ import typer
 
 from config.catalogue import LANGUAGES, PROMPTS_DIR, Catalogue, load_catalogue, prompt_file
 from config.errors import SettingsError
+from edge_agent.commands.options import plain_errors
 
 app = typer.Typer(no_args_is_help=True, help="提示音 The spoken sentences: build, play, check.")
 
 LanguageOption = Annotated[str | None, typer.Option("--language", "-l", help="zh-CN, yue or en [all].")]
 _START_LIMIT_S = 3.0
-
-
-@contextmanager
-def told(error: type[Exception] = SettingsError) -> Iterator[None]:
-    """Turn a foreseen error into one sentence and exit 1."""
-    try:
-        yield
-    except (SettingsError, error) as exc:
-        typer.echo(f"edge-agent: {exc}", err=True)
-        raise typer.Exit(1) from exc
 
 
 def languages_of(language: str | None) -> tuple[str, ...]:
@@ -44,7 +33,7 @@ def build(
     from config.prompts.build import build as build_prompts
     from config.prompts.build import faults
 
-    with told():
+    with plain_errors():
         written = build_prompts(folder)
     found = [fault for path in written for fault in faults(path)]
     size_kb = sum(path.stat().st_size for path in written) / 1024
@@ -58,7 +47,7 @@ def check() -> None:
     """Say which prompts are missing, cannot be decoded, are silent, clipped or too long; exit 1 when any is."""
     from config.prompts.build import faults_in
 
-    with told():
+    with plain_errors():
         found = faults_in()
     typer.echo("\n".join(found) if found else f"every prompt is well in {', '.join(LANGUAGES)}")
     if found:
@@ -74,7 +63,7 @@ def play(
     """Play prompts on this machine's speaker, one after the other, with their text."""
     from drivers.errors import DriverError
 
-    with told(DriverError):
+    with plain_errors(DriverError):
         catalogue = load_catalogue()
         if prompt != "all" and prompt not in catalogue.prompts:
             raise SettingsError(f"prompt {prompt!r} is not known; accepted: all, {', '.join(catalogue.prompts)}")

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from config.errors import SettingsError
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, ended
 from edge_agent.provision.answers import Answers, load_answers, read_answers
 
-DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 UNIT = "edge-agent.service"
 
 
@@ -24,7 +24,7 @@ def provision(
     config: Annotated[Path, typer.Option("--config", "-c", help="Settings to write (TOML).")] = DEFAULT_CONFIG,
     show_serial: Annotated[bool, typer.Option("--serial", help="Only print the serial of this box.")] = False,
     wait_min: Annotated[float, typer.Option(help="How long to wait for an operator to accept.", min=0)] = 15.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Set this box up: place, devices, certificate, keys; asks, or takes --answers."""
     from edge_agent.provision.provisioning import provision as set_up
@@ -63,7 +63,7 @@ def provision(
         )
         done = asyncio.run(until_signalled(work))
     except (SettingsError, SyncError) as exc:
-        raise _ended(str(exc)) from exc
+        raise ended(str(exc), 2) from exc
     if done is None:
         raise typer.Exit(130)
     started = _start_service()
@@ -124,9 +124,3 @@ def _start_service() -> bool:
     if asked.returncode:
         typer.echo(f"服务未启动 not started: {asked.stderr.strip()}; journalctl -u edge-agent", err=True)
     return asked.returncode == 0
-
-
-def _ended(message: str) -> typer.Exit:
-    for line in message.splitlines():
-        typer.echo(f"edge-agent: {line}", err=True)
-    return typer.Exit(2)

@@ -11,7 +11,7 @@ from config.errors import SettingsError
 from edge_agent.box_files import read_community_key, signing_key
 from edge_agent.doctor.sheet import Answer, Check, Site, failed, not_checked, ok, warning
 from edge_agent.privacy.key_file import opener_of
-from edge_agent.staff_pin import PinLock
+from edge_agent.staff.pin import PinLock
 
 
 def staff_pin(site: Site) -> Answer:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from config.errors import SettingsError
 from config.prompts.build import faults_in
-from edge_agent.calibration import load_calibration
+from edge_agent.calibration.correction import load_calibration
+from edge_agent.calibration.view.kept import load_view
 from edge_agent.doctor.keys import secrets
 from edge_agent.doctor.sheet import Answer, Check, Site, failed, not_checked, ok, warning
 from edge_agent.policy import load_policy
-from edge_agent.view.kept import load_view
 from models.errors import ModelDamaged, ModelError, PackRefused
 from models.face import make_detector
 from models.liveness import make_liveness

@@ -14,12 +14,12 @@ from aiohttp import web
 
 from config.settings import Fraction
 from drivers.contract import Camera, Part, PartState, Thermometer
-from edge_agent.calibration_errors import BadCalibration
+from edge_agent.calibration.errors import BadCalibration
+from edge_agent.calibration.view.alignment import PLACES, Alignment
+from edge_agent.calibration.view.mapping import Point, Size
 from edge_agent.kiosk.guard import is_loopback
 from edge_agent.kiosk.touch import body_of
 from edge_agent.live_picture import LivePicture
-from edge_agent.view.alignment import PLACES, Alignment
-from edge_agent.view.mapping import Point, Size
 
 PAGE_DIR = Path(__file__).parent / "align_page"
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}

@@ -11,7 +11,7 @@ from msgspec import Meta
 from config.errors import SettingsError
 from config.settings import Language
 from config.toml_file import read_toml
-from edge_agent.staff_pin import check_pin
+from edge_agent.staff.pin import check_pin
 from sync.contract.enrolment import Invitation
 
 BROKER_URL = r"^mqtts?://[^\s/]+$"

@@ -19,7 +19,7 @@ from edge_agent.box_files import make_data_dir, read_community_key
 from edge_agent.privacy.key_file import sealer_of
 from edge_agent.provision.answers import Answers
 from edge_agent.provision.settings_file import Sections, as_sections, checked, merged, read_sections, write_sections
-from edge_agent.staff_pin import write_pin
+from edge_agent.staff.pin import write_pin
 from sync.contract.enrolment import Invitation
 from sync.contract.signed import read_public_key
 from sync.edge.box_identity import BoxIdentity

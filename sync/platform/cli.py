@@ -11,16 +11,16 @@ from typing import Annotated
 
 import typer
 
-from sync.platform import cli_options as options
-from sync.platform.boxes_cli import app as boxes_commands
-from sync.platform.broker_cli import app as broker_commands
-from sync.platform.ca_cli import app as ca_commands
-from sync.platform.directory_cli import app as directory_commands
-from sync.platform.ledger_cli import app as ledger_commands
-from sync.platform.orders_cli import broadcast, command, revoke
-from sync.platform.policy_cli import keys as key_commands
-from sync.platform.policy_cli import policy as policy_commands
-from sync.platform.simulate_cli import simulate
+from sync.platform.commands import options
+from sync.platform.commands.boxes import app as boxes_commands
+from sync.platform.commands.broker import app as broker_commands
+from sync.platform.commands.ca import app as ca_commands
+from sync.platform.commands.directory import app as directory_commands
+from sync.platform.commands.ledger import app as ledger_commands
+from sync.platform.commands.orders import broadcast, command, revoke
+from sync.platform.commands.policy import keys as key_commands
+from sync.platform.commands.policy import policy as policy_commands
+from sync.platform.commands.simulate import simulate
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The city's end of the wire: takes records, shows the fleet."

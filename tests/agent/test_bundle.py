@@ -18,7 +18,7 @@ from edge_agent.bundle_parts import collect
 from edge_agent.cli import app
 from edge_agent.privacy.numbers import Kind
 from edge_agent.privacy.scan import found_in
-from edge_agent.staff_pin import write_pin
+from edge_agent.staff.pin import write_pin
 from edge_agent.status import to_plain
 from tests.agent.test_privacy_scan import PHONE, id_number, nobody
 from tests.kiosk.stand import Stand, changed

@@ -16,8 +16,8 @@ from config.errors import SettingsError
 from config.settings import Thermometer
 from drivers.simulated.thermal import SimulatedThermometer, WarmFace
 from drivers.simulated.wire import PtyWire
-from edge_agent.black_body import read_point
-from edge_agent.calibration import (
+from edge_agent.calibration.black_body import read_point
+from edge_agent.calibration.correction import (
     FILE_NAME,
     Calibration,
     Point,
@@ -27,7 +27,7 @@ from edge_agent.calibration import (
     point_of,
     save_calibration,
 )
-from edge_agent.calibration_errors import BadCalibration
+from edge_agent.calibration.errors import BadCalibration
 from edge_agent.cli import app
 from edge_agent.kept_file import previous
 from tests.limits import HANG_S
@@ -197,7 +197,7 @@ def test_the_command_refuses_black_bodies_before_it_reads_one(
 
 
 def test_a_silent_thermometer_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_agent.black_body._FIRST_READING_LIMIT_S", 0.3)
+    monkeypatch.setattr("edge_agent.calibration.black_body._FIRST_READING_LIMIT_S", 0.3)
     words = ["--reference", "35", "--reference", "39", "--yes", "--config", str(config)]
     shown = CliRunner().invoke(app, [*COMMAND, *words])
     assert shown.exit_code == 1

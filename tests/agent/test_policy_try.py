@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from config.errors import SettingsError
 from config.settings import Box, Settings
 from edge_agent.cli import app
+from edge_agent.commands.policy import begin_of
 from edge_agent.decide import decide
 from edge_agent.domain import (
     AgeGroup,
@@ -32,7 +33,6 @@ from edge_agent.domain import (
 from edge_agent.ledger import Ledger
 from edge_agent.policy import Policy, load_policy
 from edge_agent.policy_book import PolicyBook, PolicyRefused
-from edge_agent.policy_cli import begin_of
 from edge_agent.policy_try import replay
 from edge_agent.wanted_settings import as_wanted, keep_wanted, wanted_path, with_wanted
 from models.detections import MaskState

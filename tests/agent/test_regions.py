@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge_agent.calibration.view.mapping import View
 from edge_agent.regions import face_regions
-from edge_agent.view.mapping import View
 
 WHOLE = View()
 MIDDLE = (0.4, 0.4, 0.2, 0.2)

@@ -24,14 +24,14 @@ from drivers.recording import Recorder
 from drivers.simulated.thermal import ThermalScene, WarmFace
 from drivers.simulated.thermal_module import encode_frame
 from edge_agent.app import opened
-from edge_agent.calibration_errors import BadCalibration
+from edge_agent.calibration.errors import BadCalibration
+from edge_agent.calibration.view.alignment import PLACES, Alignment
+from edge_agent.calibration.view.kept import FILE_NAME, ViewCalibration, aligned, load_view, save_view, view_of
+from edge_agent.calibration.view.mapping import Point, Touch, View, fit_view
+from edge_agent.calibration.view.warm_spot import LEAST_READINGS, steady_spot, warm_spot
 from edge_agent.cli import app
 from edge_agent.kept_file import previous
 from edge_agent.sight import Sighting
-from edge_agent.view.alignment import PLACES, Alignment
-from edge_agent.view.kept import FILE_NAME, ViewCalibration, aligned, load_view, save_view, view_of
-from edge_agent.view.mapping import Point, Touch, View, fit_view
-from edge_agent.view.warm_spot import LEAST_READINGS, steady_spot, warm_spot
 from models.detections import Face
 from tests.agent.town import settings_text
 

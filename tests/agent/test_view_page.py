@@ -22,9 +22,9 @@ from playwright.async_api import Page
 from drivers.simulated.camera import HEIGHT, WIDTH, SimulatedCamera
 from drivers.simulated.thermal import SimulatedThermometer, WarmFace
 from drivers.simulated.wire import PtyWire
-from edge_agent.view.alignment import PLACES
-from edge_agent.view.kept import FILE_NAME, ViewCalibration, load_view
-from edge_agent.view.mapping import Point, View
+from edge_agent.calibration.view.alignment import PLACES
+from edge_agent.calibration.view.kept import FILE_NAME, ViewCalibration, load_view
+from edge_agent.calibration.view.mapping import Point, View
 from tests.browser import chromium, open_page
 from tests.kiosk.stand import Stand
 from tests.kiosk.test_page import SIZES

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from config.catalogue import PROMPTS_DIR
 from drivers.simulated.camera import CameraMode
 from drivers.simulated.thermal import ThermalScene, WarmFace
-from edge_agent.calibration import Calibration, Point, save_calibration
+from edge_agent.calibration.correction import Calibration, Point, save_calibration
 from edge_agent.doctor.sheet import Finding
 from tests.doctor.well import City, WellBox, city, red, well_box
 from tests.ports import free_port

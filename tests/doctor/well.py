@@ -21,7 +21,7 @@ from edge_agent.clock import WallClock
 from edge_agent.doctor.examination import examine
 from edge_agent.doctor.sheet import Finding, Status
 from edge_agent.domain import Moment
-from edge_agent.staff_pin import write_pin
+from edge_agent.staff.pin import write_pin
 from sync.broker import TlsFiles
 from sync.edge.directory import Directory
 from sync.edge.outbox import Outbox

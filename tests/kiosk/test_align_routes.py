@@ -16,13 +16,13 @@ from aiohttp import web
 from drivers.camera import make_camera
 from drivers.contract import CameraFrame, ThermalFrame
 from drivers.thermometers.table import make_thermometer
+from edge_agent.calibration.view.alignment import PLACES, Alignment
+from edge_agent.calibration.view.mapping import Size
+from edge_agent.calibration.view.warm_spot import LEAST_READINGS
 from edge_agent.kiosk import align
 from edge_agent.kiosk.align import AlignRoutes
 from edge_agent.kiosk.guard import HEADERS
 from edge_agent.kiosk.serving import guarded, serve
-from edge_agent.view.alignment import PLACES, Alignment
-from edge_agent.view.mapping import Size
-from edge_agent.view.warm_spot import LEAST_READINGS
 from tests.kiosk.described import Described, in_a_thread
 from tests.limits import HANG_S
 from tests.ports import free_port

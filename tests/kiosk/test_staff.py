@@ -32,9 +32,9 @@ from edge_agent.domain import (
 from edge_agent.kiosk.staff import SESSION_S, StaffRoutes
 from edge_agent.kiosk.touch import TouchRoutes
 from edge_agent.ledger import Ledger
-from edge_agent.staff_call import StaffCall
-from edge_agent.staff_desk import StaffDesk
-from edge_agent.staff_pin import FREE_TRIES, LOCK_S, Door, PinLock, check_pin, write_pin
+from edge_agent.staff.call import StaffCall
+from edge_agent.staff.desk import StaffDesk
+from edge_agent.staff.pin import FREE_TRIES, LOCK_S, Door, PinLock, check_pin, write_pin
 from models.detections import MaskState
 from sync.contract.health import Freshness, Lookup, LookupOutcome
 from sync.contract.records import AlarmRaised
@@ -183,7 +183,7 @@ def test_the_command_sets_the_pin(tmp_path: Path) -> None:
     config = tmp_path / "sentinel.toml"
     config.write_text(f'[staff]\npin_hash_file = "{tmp_path}/staff.pin"\n')
     weak = CliRunner().invoke(app, ["staff", "set-pin", "--config", str(config)], input="123456\n")
-    assert weak.exit_code == 1
+    assert weak.exit_code == 2
     assert not (tmp_path / "staff.pin").exists()
     done = CliRunner().invoke(app, ["staff", "set-pin", "--config", str(config)], input=f"{PIN}\n")
     assert done.exit_code == 0

@@ -171,9 +171,17 @@ async def test_the_list_of_the_revoked_is_signed_and_does_not_run_out(here: Town
     assert listed.next_update_utc == here.authority.issuing.not_valid_after_utc
 
 
+SIGNED = request_of("SN-1")
+
+
 @pytest.mark.parametrize(
     "request_",
-    [b"", b"no request", request_of("SN-1", rsa.generate_private_key(65537, 2048)), request_of("SN-1")[:-1] + b"\0"],
+    [
+        b"",
+        b"no request",
+        request_of("SN-1", rsa.generate_private_key(65537, 2048)),
+        SIGNED[:-1] + bytes([SIGNED[-1] ^ 1]),
+    ],
 )
 async def test_what_is_no_request_of_a_key_holder_is_refused(here: Town, request_: bytes) -> None:
     assert await refused(here, await here.invite(), request_) == Reason.BAD_REQUEST

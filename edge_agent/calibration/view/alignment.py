@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.contract import ThermalFrame
-from edge_agent.calibration_errors import BadCalibration
-from edge_agent.view.mapping import LEAST_TOUCHES, Fit, Point, Size, Touch, fit_view
-from edge_agent.view.warm_spot import LEAST_READINGS, WarmSpot, steady_spot
+from edge_agent.calibration.errors import BadCalibration
+from edge_agent.calibration.view.mapping import LEAST_TOUCHES, Fit, Point, Size, Touch, fit_view
+from edge_agent.calibration.view.warm_spot import LEAST_READINGS, WarmSpot, steady_spot
 
 PLACES: tuple[Point, ...] = (
     (0.7, 0.3),

@@ -11,8 +11,8 @@ from typing import Literal
 import msgspec
 
 from config.settings import Settings
+from edge_agent.calibration.view.mapping import Size, Touch, View, fit_view
 from edge_agent.kept_file import keep_value, kept_value
-from edge_agent.view.mapping import Size, Touch, View, fit_view
 
 FILE_NAME = "view-calibration.json"
 

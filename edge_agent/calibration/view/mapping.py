@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from edge_agent.calibration_errors import BadCalibration
+from edge_agent.calibration.errors import BadCalibration
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]

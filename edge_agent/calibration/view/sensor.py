@@ -11,7 +11,7 @@ from drivers.contract import ThermalFrame
 from drivers.recording import open_recording
 from drivers.replay import Replay
 from drivers.thermometers.table import MODELS
-from edge_agent.calibration_errors import BadCalibration
+from edge_agent.calibration.errors import BadCalibration
 
 
 def check_array(chosen: Thermometer) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sync.platform import cli_options as options
+from sync.platform.commands import options
 
 app = typer.Typer(no_args_is_help=True, help="The boxes that may speak to this platform.")
 

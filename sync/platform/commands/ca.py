@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from sync.platform import cli_options as options
+from sync.platform.commands import options
 
 app = typer.Typer(no_args_is_help=True, help="The authority of this district's certificates.")
 

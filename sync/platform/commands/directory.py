@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sync.platform import cli_options as options
+from sync.platform.commands import options
 
 app = typer.Typer(no_args_is_help=True, help="The directory of persons that boxes hold a copy of.")
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sync.platform import cli_options as options
+from sync.platform.commands import options
 
 Wait = Annotated[float, typer.Option(help="seconds to wait for what boxes answer", min=0, max=3600)]
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sync.platform import cli_options as options
-from sync.platform.orders_cli import Keys, Wait, with_orders
+from sync.platform.commands import options
+from sync.platform.commands.orders import Keys, Wait, with_orders
 
 keys = typer.Typer(no_args_is_help=True, help="The platform's secrets.")
 policy = typer.Typer(no_args_is_help=True, help="The admission policy of the boxes.")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sync.platform import cli_options as options
+from sync.platform.commands import options
 
 
 def simulate(
