@@ -82,7 +82,7 @@ async def from_broker(where: str, messages: list[tuple[str, Backlog]], folder: P
     broker = PrivateBroker(folder, None)
     await broker.start()
     url = f"mqtt://localhost:{broker.port}"
-    options = ["--broker", url, "--district", "bench", "--store", where, "--backlog-per-s", "1e9"]
+    options = ["--broker", url, "--district", "bench", "--store", where, "--backlog-per-s", "1e6"]
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sync.platform.cli", "ingest", *options)
     try:
         async with (
