@@ -12,6 +12,7 @@ import math
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -81,37 +82,28 @@ class Recording:
         """Its bytes in order; a last piece that was not written whole is left out."""
         with _opened(self.path) as file:
             if self.is_bare:
-                while data := self._read(file, BARE_PIECE_BYTES):
+                while data := file.read(BARE_PIECE_BYTES):
                     yield Piece(0.0, data)
                 return
             file.readline(HEAD_CAP_BYTES)
             begun_s = 0.0
-            while len(head := self._read(file, PIECE.size)) == PIECE.size:
+            while len(head := file.read(PIECE.size)) == PIECE.size:
                 at_s, size = PIECE.unpack(head)
                 if size > PIECE_CAP_BYTES:
                     raise BadSetting(f"{self.path} is damaged: a piece of {size} bytes")
                 if not begun_s <= at_s < math.inf:
                     raise BadSetting(f"{self.path} is damaged: a piece of second {at_s} after second {begun_s}")
-                data = self._read(file, size)
+                data = file.read(size)
                 if len(data) < size:
                     return
                 begun_s = at_s
                 yield Piece(at_s, data)
 
-    def _read(self, file: BinaryIO, count: int) -> bytes:
-        try:
-            return file.read(count)
-        except OSError as exc:
-            raise BadSetting(f"cannot read {self.path}: {exc.strerror}") from exc
-
 
 def open_recording(path: Path) -> Recording:
     """The recording in `path`, or its bare bytes. Raises BadSetting where it cannot be read."""
     with _opened(path) as file:
-        try:
-            head = file.readline(HEAD_CAP_BYTES)
-        except OSError as exc:
-            raise BadSetting(f"cannot read {path}: {exc.strerror}") from exc
+        head = file.readline(HEAD_CAP_BYTES)
     if not head.startswith(MAGIC):
         return Recording(path, "", is_bare=True)
     try:
@@ -120,8 +112,11 @@ def open_recording(path: Path) -> Recording:
         raise BadSetting(f"{path} is damaged: its head cannot be read") from exc
 
 
-def _opened(path: Path) -> BinaryIO:
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, for reading; raises BadSetting when it cannot be opened or read."""
     try:
-        return path.open("rb")
+        with path.open("rb") as file:
+            yield file
     except OSError as exc:
         raise BadSetting(f"cannot read {path}: {exc.strerror}") from exc
