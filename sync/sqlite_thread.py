@@ -99,6 +99,10 @@ class SqliteThread:
         except sqlite3.Error as exc:
             raise store_failure(exc) from exc
 
+    async def touch(self) -> None:
+        """Return as soon as the thread is free."""
+        await self.run(lambda _: None)
+
     async def write(self, work: Callable[[Database], T]) -> T:
         """As `run`, in one transaction: all of it is on the disk, or nothing."""
 

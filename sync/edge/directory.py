@@ -147,8 +147,8 @@ class Directory:
 
     async def touch(self) -> None:
         """Return as soon as both threads are free, the one that looks people up and the one that takes pages."""
-        await self._reader.run(lambda _: None)
-        await self._writer.run(lambda _: None)
+        await self._reader.touch()
+        await self._writer.touch()
 
     def request(self) -> DirectoryRequest:
         """What to ask the platform for now."""

@@ -59,7 +59,7 @@ class OrderMemory:
 
     async def touch(self) -> None:
         """Return as soon as the thread of the file is free."""
-        await self._store.run(lambda _: None)
+        await self._store.touch()
 
     async def taken(self) -> Taken:
         """The desired state last taken."""

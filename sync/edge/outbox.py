@@ -216,7 +216,7 @@ class Outbox:
 
     async def touch(self) -> None:
         """Return as soon as the thread of the file is free."""
-        await self._store.run(lambda _: None)
+        await self._store.touch()
 
     def _readable(self, db: Database, find: Callable[[], list[Row]]) -> list[Row]:
         """The rows that `find` gives; those that cannot be read any more are parked, and the next take their place."""
