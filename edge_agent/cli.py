@@ -45,20 +45,13 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
     from edge_agent.threads import without_pools
 
     without_pools()
-    from edge_agent.main import MENDABLE, leaves, run_sentinel
+    from edge_agent.main import MENDABLE, run_sentinel
     from edge_agent.signals import until_signalled
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     faulthandler.enable()  # where every thread stands when the watchdog ends it
-    try:
+    with plain_errors(unusable=MENDABLE):
         asyncio.run(until_signalled(run_sentinel(config)))
-    except MENDABLE as exc:
-        raise ended(str(exc), 2) from exc
-    except ExceptionGroup as group:
-        mendable, bugs = group.split(MENDABLE)
-        if mendable is None or bugs is not None:
-            raise
-        raise ended("\n".join(map(str, leaves(mendable))), 2) from group
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from config.settings import Settings
 from drivers.errors import DriverError
 from edge_agent.app import Sentinel, opened
 from edge_agent.broadcasts.sound import LONGEST_S
+from edge_agent.failures import leaves
 from edge_agent.good_settings import Unusable, is_service, keep_good, last_good, usable_settings
 from edge_agent.kiosk.errors import KioskError
 from edge_agent.safe_mode import SafeMode
@@ -111,15 +112,6 @@ async def _touch(touch: Touch) -> None:
     while True:
         await touch()
         await asyncio.sleep(_TOUCH_EVERY_S)
-
-
-def leaves(exc: BaseException) -> Iterator[BaseException]:
-    """`exc`, or the exceptions inside a group of groups."""
-    if isinstance(exc, BaseExceptionGroup):
-        for inner in exc.exceptions:
-            yield from leaves(inner)
-    else:
-        yield exc
 
 
 def _told(exc: BaseException) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from config.errors import SettingsError
+from edge_agent.failures import leaves
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 
@@ -40,4 +41,5 @@ def plain_errors(*mendable: Errors, unusable: tuple[Errors, ...] = (SettingsErro
         known, bugs = group.split((*unusable, *mendable))
         if known is None or bugs is not None:
             raise
-        raise ended(str(known.exceptions[0])) from group
+        told = list(leaves(known))
+        raise ended("\n".join(map(str, told)), 2 if any(isinstance(each, unusable) for each in told) else 1) from group

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from config.errors import SettingsError
-from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, ended
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, plain_errors
 from edge_agent.provision.answers import Answers, load_answers, read_answers
 
 UNIT = "edge-agent.service"
@@ -49,7 +49,7 @@ def provision(
             typer.echo(f"  {line}", err=True)
         return proposed_settings(findings)
 
-    try:
+    with plain_errors(unusable=(SettingsError, SyncError)):
         answers = load_answers(answers_file) if answers_file else _asked(serial)
         work = set_up(
             answers,
@@ -62,8 +62,6 @@ def provision(
             limit_s=60 * wait_min,
         )
         done = asyncio.run(until_signalled(work))
-    except (SettingsError, SyncError) as exc:
-        raise ended(str(exc), 2) from exc
     if done is None:
         raise typer.Exit(130)
     started = _start_service()
