@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +15,10 @@ from drivers.simulated.sensor_frames import gy_mcu90614, tofsense
 from drivers.simulated.thermal_module import encode_frame
 from drivers.simulated.wire import PtyWire
 from edge_agent.cli import app
+from tests.agent.process import started
 from tests.limits import HANG_S
 
 FRAME = gy_mcu90614(36.5, 25.0)
-DEVICES = [sys.executable, "-m", "edge_agent.cli", "devices"]
 
 
 def devices(*arguments: object) -> Result:
@@ -93,18 +90,6 @@ def test_probe_proposes_what_to_write_down(tmp_path: Path) -> None:
     assert "No such file" in port["note"]
 
 
-@asynccontextmanager
-async def started(*arguments: object) -> AsyncIterator[asyncio.subprocess.Process]:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*DEVICES, *map(str, arguments), stdout=pipe, stderr=pipe)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-
-
 async def speak(wire: PtyWire, frame: bytes) -> None:
     while True:
         wire.write(frame)
@@ -115,7 +100,7 @@ async def test_watch_shows_readings_with_their_age_until_it_is_stopped(tmp_path:
     with PtyWire(tmp_path / "port") as wire:
         async with asyncio.TaskGroup() as tasks, asyncio.timeout(HANG_S):
             speaking = tasks.create_task(speak(wire, tofsense(1234)))
-            async with started("watch", "tofsense", "--port", wire.link, "--json") as watch:
+            async with started("devices", "watch", "tofsense", "--port", wire.link, "--json") as watch:
                 assert watch.stdout is not None
                 news = [json.loads(await watch.stdout.readline()) for _ in range(2)]
                 assert [(it["distance_mm"], it["state"]) for it in news] == [(1234, "measured")] * 2
@@ -137,7 +122,7 @@ async def test_record_then_replay(tmp_path: Path) -> None:
     with PtyWire(tmp_path / "port") as wire:
         async with asyncio.TaskGroup() as tasks, asyncio.timeout(HANG_S):
             speaking = tasks.create_task(speak(wire, FRAME))
-            async with started("record", "thermometer", file, "--config", config) as record:
+            async with started("devices", "record", "thermometer", file, "--config", config) as record:
                 while not (file.exists() and file.stat().st_size > 30 * len(FRAME)):
                     await asyncio.sleep(0.02)
                 record.send_signal(signal.SIGINT)
@@ -177,10 +162,13 @@ async def test_a_simulated_device_is_recorded_and_replayed(
     tmp_path: Path, driver: str, fault: str, readings: bool, damage: bool
 ) -> None:
     file, faulty = tmp_path / "recording", ("--fault", fault) if fault else ()
-    async with asyncio.timeout(HANG_S), started("simulate", driver, tmp_path / "bench", *faulty) as simulated:
+    async with (
+        asyncio.timeout(HANG_S),
+        started("devices", "simulate", driver, tmp_path / "bench", *faulty) as simulated,
+    ):
         assert simulated.stdout is not None
         assert await simulated.stdout.readline() == f'port = "{tmp_path}/bench/by-id"\n'.encode()
-        async with started("record", driver, file, "--port", tmp_path / "bench/by-id") as record:
+        async with started("devices", "record", driver, file, "--port", tmp_path / "bench/by-id") as record:
             while not holds_enough(file, readings=readings, damage=damage):
                 await asyncio.sleep(0.1)
             record.send_signal(signal.SIGINT)

@@ -2,9 +2,6 @@
 
 import asyncio
 import stat
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from edge_agent.asking import AgentSilent, ask_agent
 from edge_agent.good_settings import FILE, Unusable, is_service, keep_good, last_good
 from edge_agent.main import run_sentinel
 from edge_agent.safe_mode import SafeMode
+from tests.agent.process import started
 from tests.agent.town import settings_text
 
 NOBODY_THERE = "http://127.0.0.1:9/"
@@ -41,19 +39,6 @@ def written(folder: Path) -> tuple[Path, Settings]:
     return path, load_settings(path)
 
 
-@asynccontextmanager
-async def started(config: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "edge_agent.cli", "run", "--config", str(config), stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-
-
 async def report_of(settings: Settings, *, with_link: bool) -> dict[str, Any]:
     """What the kiosk reports, as soon as it does."""
     async with asyncio.timeout(60):
@@ -77,7 +62,7 @@ async def test_a_service_with_a_damaged_file_is_in_safe_mode_until_it_is_mended(
     with pytest.raises(SettingsError) as fault:
         load_settings(config)
     assert fault.value.line is not None
-    async with started(config) as process:
+    async with started("run", "--config", config) as process:
         report = await report_of(good, with_link=True)  # at the last good settings' port, with their link
         assert report["view"]["stage"] == "out_of_service"
         assert f"sentinel.toml:{fault.value.line}" in report["view"]["bulletin"]["texts"]["zh-CN"]
@@ -106,7 +91,7 @@ async def test_at_a_terminal_the_fault_is_said_and_that_is_all(tmp_path: Path, m
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     config = tmp_path / "sentinel.toml"
     config.write_text("\n[gate]\npulse_ms = 5\n", encoding="utf-8")
-    async with started(config) as process:
+    async with started("run", "--config", config) as process:
         _, err = await process.communicate()
     assert process.returncode == 2
     assert f"{config}: line 3: [gate] pulse_ms = 5" in err.decode()

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from edge_agent.steps import count_steps
 from edge_agent.threads import touch_shared
 from edge_agent.watchdog import Notifier, Watchdog
 from tests.agent.held import held, threads
+from tests.agent.process import started
 from tests.agent.town import settings_text
 from tests.kiosk.stand import Stand
 from tests.limits import HANG_S
@@ -186,18 +186,8 @@ async def agent(
     config = folder / "sentinel.toml"
     text = settings_text(folder, camera_url).replace(f"wav:{folder / 'spoken.wav'}", speaker)
     config.write_text(text, encoding="utf-8")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "edge_agent.cli", "run", "--config", str(config)),
-        env={**os.environ, "NOTIFY_SOCKET": systemd.address},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
+    async with started("run", "--config", config, environment={"NOTIFY_SOCKET": systemd.address}) as process:
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def test_the_agent_beats_until_a_worker_is_stuck_and_then_says_which(tmp_path: Path, systemd: Systemd) -> None:
