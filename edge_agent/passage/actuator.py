@@ -65,13 +65,12 @@ class Actuator:
             _LOG.warning("the lamp was not switched: %s", exc)
 
     def _show(self, passage: Passage, prompt: str | None) -> None:
-        credential = passage.credential
-        problem = credential.problem if credential else None
+        problem = passage.credential_problem
         self._board.show(
             ScreenStage.RESULT,
             temperature_c=passage.measurement.temperature.estimate_c,
             mask=passage.measurement.mask.state,
-            credential="none" if credential is None else problem.value if problem else "read",
+            credential="none" if passage.credential is None else problem.value if problem else "read",
             decision=passage.decision,
             prompt=prompt,
         )

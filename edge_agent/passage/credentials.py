@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 
 from drivers.contract import CardRead, CardReader, CardUnreadable, CodeRead, CodeReader, Thermometer
 from drivers.readers.errors import CodeError, CodeUnknown
@@ -87,7 +86,7 @@ async def feed_cards(reader: CardReader, community_key: bytes, reception: Creden
 
 
 def credential_from(code: CodeRead, provider: Provider, community_key: bytes) -> Credential | None:
-    """The credential behind a scanned code, None where no provider knows it; a bad or expired one identifies nobody."""
+    """The credential behind a scanned code, None where no provider knows it; a bad one identifies no person."""
     try:
         parsed = provider(code.text)
     except CodeUnknown:
@@ -95,20 +94,37 @@ def credential_from(code: CodeRead, provider: Provider, community_key: bytes) ->
     except CodeError:
         return Credential(CredentialKind.CODE, code.taken_at_s, problem=CredentialProblem.UNREADABLE)
     kind = CredentialKind(parsed.kind.value)
-    if parsed.expires_at_s is not None and parsed.expires_at_s <= time.time():
-        return Credential(kind, code.taken_at_s, problem=CredentialProblem.EXPIRED)
-    age = None if parsed.born is None else AgeGroup.from_birth_date(parsed.born, _today())
-    return Credential(kind, code.taken_at_s, person_key(community_key, parsed.number), age=age)
+    return Credential(
+        kind,
+        code.taken_at_s,
+        person_key(community_key, parsed.number),
+        age=None if parsed.born is None else AgeGroup.from_birth_date(parsed.born, _today()),
+        valid_from=_instant(parsed.issued_at_s),
+        valid_until=_instant(parsed.expires_at_s),
+    )
 
 
 def credential_of_card(card: CardRead | CardUnreadable, community_key: bytes, today: date) -> Credential:
-    """The credential that a card is; one outside its period of validity identifies nobody."""
+    """The credential that a card is, valid from its first day's midnight to its last day's, both in local time."""
     if isinstance(card, CardUnreadable):
         return Credential(CredentialKind.CARD, card.taken_at_s, problem=CredentialProblem.UNREADABLE)
-    if not card.is_valid_on(today):
-        return Credential(CredentialKind.CARD, card.taken_at_s, problem=CredentialProblem.EXPIRED)
-    key = person_key(community_key, card.number)
-    return Credential(CredentialKind.CARD, card.taken_at_s, key, age=AgeGroup.from_birth_date(card.birth, today))
+    zone = datetime.now().astimezone().tzinfo
+    return Credential(
+        CredentialKind.CARD,
+        card.taken_at_s,
+        person_key(community_key, card.number),
+        age=AgeGroup.from_birth_date(card.birth, today),
+        valid_from=datetime.combine(card.valid_from, time.min, zone),
+        valid_until=None if card.valid_until is None else datetime.combine(card.valid_until, time.max, zone),
+    )
+
+
+def _instant(unix_s: int | None) -> datetime | None:
+    """`unix_s` as an instant; one that no calendar holds lies further off than any clock's error."""
+    try:
+        return None if unix_s is None else datetime.fromtimestamp(unix_s, UTC)
+    except (OverflowError, ValueError, OSError):
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _today() -> date:

@@ -17,7 +17,7 @@ from edge_agent.measurement.thermometer_drift import ThermometerDriftDetector
 from edge_agent.passage.actuator import Actuator
 from edge_agent.passage.person_tracker import Person, PersonTracker
 from edge_agent.policy.active_policy import ActivePolicy
-from edge_agent.policy.decide import decide, grade_temperature
+from edge_agent.policy.decide import decide
 from edge_agent.records.passage_log import log_passage
 from edge_agent.records.recorder import PassageRecorder
 from edge_agent.screen.view_state import Hint, ScreenStage, ViewState
@@ -123,7 +123,6 @@ class PassageLoop:
             decision=decide(measurement, credential, lookup, policy, decided, attempt=len(chain) + 1),
             policy_version=policy.version,
             arrived_at_s=max(arrival.arrived_at_s, credential.presented_at_s if credential else 0.0),
-            grade=grade_temperature(measurement, policy.temperature),
             attempt=len(chain) + 1,
         )
         try:
@@ -235,7 +234,7 @@ class PassageLoop:
         """Give the person time to put it right; begin anew as soon as the evidence looks different."""
         started_s = time.monotonic()
         before = passage.measurement.mask.state
-        self._presence.restart(started_s)
+        self._presence.restart(started_s, drop_credential=passage.credential_problem is not None)
         waits_for_mask = bool(_ANSWERED_BY_MASK.intersection(passage.decision.reasons))
         while time.monotonic() - started_s < self._settings.recheck_wait_s:
             if self._presence.person is None and not self._parts.camera_lost:

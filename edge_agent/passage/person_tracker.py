@@ -133,15 +133,18 @@ class PersonTracker:
         samples = list(self._person.samples) if self._person else []
         return screen(samples, self._sensor)
 
-    def restart(self, at_s: float) -> None:
-        """Begin anew with the same person and credential: what was measured before `at_s` does not count."""
+    def restart(self, at_s: float, *, drop_credential: bool = False) -> None:
+        """Measure the same person again: evidence from before `at_s` does not count.
+
+        The credential is kept unless it is unreadable or `drop_credential` says that the decision rejected it.
+        """
         if self._person:
             self._restart(self._person, at_s)
-        if self._credential and self._credential.problem:
+        if drop_credential or (self._credential and self._credential.problem):
             self._credential = None
 
     def mark_served(self) -> None:
-        """The person was served; nobody is served twice without leaving or showing another credential."""
+        """Mark the person as served: the next passage needs another person or another credential."""
         if self._person:
             self._person.served = True
         self._credential = None
