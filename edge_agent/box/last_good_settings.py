@@ -40,8 +40,8 @@ class InvalidSettings:
         texts = load_catalogue().sections["label"]["settings_unusable"].texts
         return Notice({language: text.format(place=place) for language, text in texts.items()})
 
-    def is_mended(self) -> bool:
-        """Whether somebody has put the file right."""
+    def is_valid_now(self) -> bool:
+        """Whether the file can be used by now."""
         try:
             usable_settings(self.path)
         except SettingsError:

@@ -186,7 +186,7 @@ async def _played(drill: Drill, stage: DrillSentinel, report: DrillReport) -> No
     try:
         await drill(stage, report)
     except TimeoutError:
-        shown = stage.sentinel.board.view.stage.value
+        shown = stage.sentinel.view_state.view.stage.value
         report.note("规定时间内没有结果。", "Nothing came in time.", declared="an answer", seen=shown, passed=False)
 
 

@@ -1,4 +1,4 @@
-"""Carries what parts give to the presence: one small loop a part."""
+"""Passes what the devices deliver to the tracker: one small loop for each device."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from edge_agent.measurement.face_detection import FaceDetectionLoop
 from edge_agent.passage.person_tracker import PersonTracker
 from sync.contract.identity import person_key
 
-_TWICE_S = 5.0  # the same person from two readers within this time was shown once
+_TWICE_S = 5.0
 
 
 class CredentialDeduplicator:
-    """Hands credentials to the presence; a code that camera and scanner both saw, or a card beside it, counts once."""
+    """Passes credentials to the tracker; the same person from two readers within five seconds counts once."""
 
-    def __init__(self, presence: PersonTracker) -> None:
-        self._presence = presence
+    def __init__(self, tracker: PersonTracker) -> None:
+        self._tracker = tracker
         self._reader = ""
         self._last: Credential | None = None
 
     def add(self, credential: Credential, reader: str) -> None:
-        """Take in what the part named `reader` was shown."""
+        """Add a credential that was presented to the device named `reader`."""
         last = self._last
         if (
             last is not None
@@ -35,23 +35,23 @@ class CredentialDeduplicator:
         ):
             return
         self._reader, self._last = reader, credential
-        self._presence.add_credential(credential)
+        self._tracker.add_credential(credential)
 
 
-async def feed_sightings(sight: FaceDetectionLoop, presence: PersonTracker) -> None:
-    """Show every sighting to the presence until cancelled."""
+async def feed_detections(face_detection: FaceDetectionLoop, tracker: PersonTracker) -> None:
+    """Pass the faces of every picture to the tracker until cancelled."""
     sequence = 0
     while True:
-        sequence, sighting = await sight.sightings.after(sequence)
-        presence.add_detections(sighting)
+        sequence, seen = await face_detection.detections.after(sequence)
+        tracker.add_detections(seen)
 
 
-async def feed_readings(thermometer: Thermometer, presence: PersonTracker) -> None:
-    """Show every thermometer reading to the presence until cancelled."""
+async def feed_readings(thermometer: Thermometer, tracker: PersonTracker) -> None:
+    """Pass every thermometer reading to the tracker until cancelled."""
     sequence = 0
     while True:
         sequence, reading = await thermometer.readings.after(sequence)
-        presence.add_reading(reading)
+        tracker.add_reading(reading)
 
 
 async def feed_codes(

@@ -1,7 +1,7 @@
 """Who stands at the gate: follows the nearest face and gathers what is measured of that person.
 
-Fed on the event loop by sightings, thermometer readings and credentials; asked by the checkpoint. Every time in here is
-the monotonic second at which the evidence was taken, so that the same evidence always gives the same answer.
+Detections, thermometer readings and credentials are added on the event loop. Every time in here is the monotonic second
+at which the evidence was taken, so that the same evidence always gives the same answer.
 """
 
 from __future__ import annotations
@@ -85,17 +85,17 @@ class PersonTracker:
         """Wait until new evidence came in."""
         await self._changed.wait()
 
-    def add_detections(self, sighting: Detections) -> None:
+    def add_detections(self, seen: Detections) -> None:
         """Take in the faces of one picture."""
-        at_s = sighting.frame.taken_at_s
+        at_s = seen.frame.taken_at_s
         self._expire_credential(at_s)
-        nearest = sighting.nearest
+        nearest = seen.nearest
         if nearest is None:
             if self._person and at_s - self._person.last_seen_s > self._arrival.leave_s:
                 self._person = None
                 self._forget_face()
         else:
-            self._follow(nearest, sighting.size, at_s)
+            self._follow(nearest, seen.size, at_s)
         self._notify()
 
     def add_reading(self, reading: ThermalFrame | SpotReading) -> None:

@@ -14,8 +14,9 @@ from edge_agent.box.wall_clock import WallClock
 from edge_agent.platform_link.order_handlers import OrderExecutor
 from edge_agent.policy.active_policy import ActivePolicy
 from edge_agent.policy.rules import Policy
-from edge_agent.speech.broadcasts.broadcast import Broadcast, OfferResult
+from edge_agent.speech.broadcasts.broadcast import OfferResult
 from sync.contract import orders as wire
+from sync.contract.orders import Broadcast
 from sync.edge.directory.directory import Directory
 from sync.edge.orders.receiver import OrderHandlers
 from sync.errors import OrderUnfit
@@ -49,9 +50,9 @@ class Here:
         self.list = List()
         self.hands: OrderHandlers = OrderExecutor(
             settings=self.settings,
-            policies=self.policies,
+            policy=self.policies,
             directory=directory,
-            bulletins=self.list,
+            broadcasts=self.list,
             clock=WallClock(),
             report=self.report,
         ).handlers()
@@ -83,7 +84,10 @@ async def test_a_policy_may_come_ahead_of_its_date(here: Here) -> None:
 @pytest.mark.parametrize(
     ("wanted", "why"),
     [
-        (wire.Desired(policy={"version": 2}, settings={"arrival": {"leave_s": 2.0}}), "not above 3"),
+        (
+            wire.Desired(policy={"version": 2}, settings={"arrival": {"leave_s": 2.0}}),
+            "older than the active",
+        ),
         (wire.Desired(policy={"version": 4, "tset": {}}), "tset"),
         (wire.Desired(policy={"version": 4, "code": {"red": "admit"}}), "admit"),
         (wire.Desired(policy={"version": 4}, settings={"gate": {"pulse_ms": 9000}}), "gate"),
