@@ -1,4 +1,4 @@
-"""Rules for all code: no clock is read, no number drawn and no port taken at import."""
+"""Rules for all code: no clock is read, no number drawn and no port taken at import; every test asserts something."""
 
 from __future__ import annotations
 
@@ -132,3 +132,52 @@ def test_the_rule_sees_every_way_to_take_a_time_at_import() -> None:
         "import time\nNOW = time.time\ndef now():\n    return time.time()\nif __name__ == '__main__':\n    now()"
     )
     assert taken_at_import({"one": elsewhere}) == []
+
+
+# Helpers that fail unless what they name is so; a test that calls one asserts.
+ASSERTING = {
+    "eventually": "TimeoutError unless it becomes true",
+    "state": "TimeoutError unless the part comes into that state",
+    "settled": "asserts that the platform has every record, once",
+    "refused": "asserts that the broker refuses what is published",
+    "check_routes": "asserts that document and application have the same routes",
+    "check_body": "asserts that document and type are the same",
+    "expect": "Playwright's assertion",
+}
+
+
+def asserts(test: ast.AST) -> bool:
+    """Whether a test can fail by more than an exception of what it runs."""
+    return any(
+        isinstance(node, ast.Assert)
+        or (
+            isinstance(node, ast.Call)
+            and (
+                ast.unparse(node.func) in ("pytest.raises", "pytest.fail")
+                or (node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)) in ASSERTING
+            )
+        )
+        for node in ast.walk(test)
+    )
+
+
+def without_assertion(texts: dict[str, str]) -> list[str]:
+    """The tests that assert nothing, as MODULE:NAME."""
+    return [
+        f"{module}:{node.name}"
+        for module, text in texts.items()
+        if module.rpartition(".")[2].startswith("test_")
+        for node in ast.walk(parsed(text))
+        if isinstance(node, Function) and node.name.startswith("test_") and not asserts(node)
+    ]
+
+
+def test_every_test_asserts_something() -> None:
+    """That nothing raises is not looked for: code that does nothing would pass."""
+    assert without_assertion(sources()) == []
+
+
+def test_the_rule_sees_a_test_that_asserts_nothing() -> None:
+    none = "async def test_it():\n    await thing.run()\n    thing.stop()"
+    some = "def test_it():\n    with pytest.raises(OSError):\n        run()\ndef test_b(page):\n    page.state(run)"
+    assert without_assertion({"test_a": none, "helper": none, "test_b": some}) == ["test_a:test_it"]
