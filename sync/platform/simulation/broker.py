@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sync.broker import TlsFiles
 from sync.errors import LinkLost
+from sync.mqtt.broker_address import TlsFiles
 
 HOST = "localhost"
 _START_S = 10.0
