@@ -117,11 +117,14 @@ async def test_killed_before_any_statement_the_ledger_keeps_its_promises(
 
 async def test_killed_at_any_moment_the_ledger_keeps_its_promises(tmp_path: Path, forks: ForkServerContext) -> None:
     dice = random.Random(5)
+    promises = tmp_path / "promises"
     for _ in range(10 * ROUNDS):
-        with living(forks, live, tmp_path / "ledger.db", tmp_path / "promises", NEVER, SMALL) as process:
-            process.join(dice.uniform(0.01, 0.15))
+        before = promised_bytes(promises)
+        with living(forks, live, tmp_path / "ledger.db", promises, NEVER, SMALL) as process:
+            await eventually(partial(has_promised_more, promises, before))  # however slow the machine is
+            process.join(dice.uniform(0.0, 0.15))
         await check_the_ledger(tmp_path)
-    assert read_promises(tmp_path / "promises", "stored")  # some lived long enough to promise
+    assert len(read_promises(promises, "stored")) >= 120 * ROUNDS  # the first 12 of each life at least
 
 
 @pytest.fixture
@@ -138,17 +141,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def test_a_disk_that_fills_at_any_page_breaks_no_promise(small_disk: Path) -> None:
     """Others leave n pages free; what was stored before and whatever an append promised is there afterwards."""
     whole = 130
-    appended = []
+    given_up = []
     for free_pages in sampled(whole):
         for old in small_disk.iterdir():
             old.unlink()
-        appended.append(await fill_up(small_disk, free_pages))
-    assert max(appended) == 90  # with so much room nothing is refused
-    assert min(appended) < 90
+        given_up.append(await fill_up(small_disk, free_pages))
+    assert given_up[0] == 0  # there was room for all
+    assert given_up[-1] > 0  # there was none: old records made some
 
 
 async def fill_up(home: Path, free_pages: int) -> int:
-    """How many records were promised with so many pages left; each of them is there afterwards."""
+    """How many records made room with so many pages left; all others that were promised are there afterwards."""
     ledger = home / "ledger.db"
     promised: set[int] = set()
     with contextlib.suppress(StoreFailed):
@@ -169,7 +172,7 @@ async def fill_up(home: Path, free_pages: int) -> int:
         assert rows[-1].seq >= max(promised)
         check_the_chain(rows)
         assert await outbox.append(passage(1)) == rows[-1].seq + 1
-    return len(promised)
+    return len(given_up)
 
 
 def leave_free(home: Path, pages: int) -> None:
@@ -250,7 +253,7 @@ async def test_when_power_goes_what_was_promised_is_on_the_disk(image: Path, for
         home, promises = there / f"{life}", image.parent / f"promises-{life}"
         with living(forks, live_for_ever, home / "ledger.db", promises, SMALL) as writer:
             assert writer.pid is not None
-            await eventually(partial(has_promised_something, promises))
+            await eventually(partial(has_promised_more, promises, 0))
             for _ in range(2 if ROUNDS == 1 else 10):
                 await asyncio.sleep(dice.uniform(0.01, 0.2))
                 os.kill(writer.pid, signal.SIGSTOP)
@@ -264,5 +267,9 @@ async def test_when_power_goes_what_was_promised_is_on_the_disk(image: Path, for
         shutil.rmtree(home)
 
 
-async def has_promised_something(promises: Path) -> bool:
-    return promises.exists() and promises.stat().st_size > 0
+def promised_bytes(promises: Path) -> int:
+    return promises.stat().st_size if promises.exists() else 0
+
+
+async def has_promised_more(promises: Path, before: int) -> bool:
+    return promised_bytes(promises) > before

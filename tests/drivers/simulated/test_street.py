@@ -18,7 +18,7 @@ from drivers.simulated.people.person_image import Pose, Stage, draw_portrait, fa
 from drivers.simulated.people.photos import PEOPLE, Person, photograph
 from drivers.simulated.people.scenes import SceneKind, scenes
 from drivers.simulated.street import Street
-from models.face import make_detector
+from models.detectors.face import make_detector
 from tests.limits import HANG_S
 
 STANDING = Pose(centre_x=0.5, centre_y=0.45, face_height=0.42)
