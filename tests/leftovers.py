@@ -1,9 +1,10 @@
 """What a run of the tests that was killed leaves in the machine, and how it is recognised and removed.
 
-Every run has a mark, the process that began it: `PID-STARTED`. Its children inherit the mark in their environment, and
-its temporary folders carry it in their names. A mark whose process has ended belongs to a run that is over, so what
-carries it is removed: by a warden when the run ends, however it does, and at the beginning of the next. What the tests
-mount lies in a mount namespace of the run, which the kernel removes with its last process, loop devices included.
+Every run has a mark, the process that began it: `PID-STARTED-NAMESPACE`. Its children inherit the mark in their
+environment, and its temporary folders carry it in their names. A mark whose process has ended belongs to a run that is
+over, so what carries it is removed: by a warden when the run ends, however it ends, and at the beginning of the next.
+What the tests mount lies in a mount namespace of the run, which the kernel removes with its last process, loop devices
+included.
 
 `python -m tests.leftovers` removes what is there and says what it was. It needs the standard library alone.
 """
@@ -38,21 +39,26 @@ def started(pid: int) -> str | None:
     return None if after_name[0] in "ZX" else after_name[19]  # a zombie has ended
 
 
+def namespace() -> str:
+    """The number of the namespace in which this process sees others: a container has its own."""
+    return Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
+
+
 def mark_of(pid: int) -> str:
     """The mark of the run that this process began."""
-    return f"{pid}-{started(pid)}"
+    return f"{pid}-{started(pid)}-{namespace()}"
 
 
 def is_over(mark: str) -> bool:
-    """Whether the run of this mark has ended; False for what is no mark."""
-    pid, _, began = mark.partition("-")
-    return pid.isdigit() and began.isdigit() and started(int(pid)) != began
+    """Whether the run of this mark has ended; False for one of another namespace, and for any other text."""
+    pid, began, where, *more = [*mark.split("-"), "", ""][:4]
+    return pid.isdigit() and began.isdigit() and where == namespace() and not any(more) and started(int(pid)) != began
 
 
 def begin() -> Path:
     """Mark this process and all that it starts; the run's folder for temporary files, which are below it from now on.
 
-    pytest's own folders stay where they are: it keeps the last three for whoever looks for what went wrong.
+    pytest's own folders stay where they are: it keeps the last three to find out what went wrong.
     """
     mark = mark_of(os.getpid())
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
@@ -109,8 +115,7 @@ def folders() -> Iterator[tuple[Path, str]]:
     """The folders that carry a mark in their names."""
     for place in {temp_root(), SHARED_MEMORY}:
         for path in place.glob(f"{PREFIX}*"):
-            pid, began, *_ = [*path.name.removeprefix(PREFIX).split("-"), ""]
-            yield path, f"{pid}-{began}"
+            yield path, "-".join(path.name.removeprefix(PREFIX).split("-")[:3])
 
 
 def remove(only: str | None = None) -> list[str]:

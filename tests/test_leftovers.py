@@ -121,10 +121,12 @@ def test_the_next_run_removes_what_a_run_and_its_warden_left(tmp_path: Path) -> 
         eventually(run.is_gone)
 
 
-def test_what_is_no_mark_is_never_over() -> None:
-    assert [leftovers.is_over(mark) for mark in ("", "x", "1", "1-", "-5", f"{os.getpid()}")] == [False] * 6
+def test_only_a_mark_of_this_machine_is_ever_over() -> None:
+    here = leftovers.namespace()
+    others = ("", "x", "1", "1-", f"-5-{here}", f"{os.getpid()}", "1-1-1", f"{os.getpid()}-1-{here}-x")
+    assert [leftovers.is_over(mark) for mark in others] == [False] * len(others)
     assert not leftovers.is_over(leftovers.mark_of(os.getpid()))
-    assert leftovers.is_over(f"{os.getpid()}-1")
+    assert leftovers.is_over(f"{os.getpid()}-1-{here}")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
