@@ -50,8 +50,10 @@ lock: ## resolve the lock files anew (needs uv)
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
-clean: ## remove everything that was built or installed here
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+clean: ## remove everything that was built or installed here, and what runs of the tests left in the machine
+	@$(if $(PYTHON),$(PYTHON) -B -m tests.leftovers)
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
+	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment; `.run` holds what the product needs, `.dev` the tools on top of it.
 $(VENV)/.run: pyproject.toml requirements.lock

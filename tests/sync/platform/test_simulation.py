@@ -19,6 +19,7 @@ from sync.platform.simulation.course import Simulation
 from sync.platform.simulation.day import arrivals_s, crowd, passage
 from sync.platform.simulation.gate import AcceptGate
 from sync.platform.simulation.report import most_within, percentiles, simulate
+from tests.limits import HANG_S
 
 
 def test_a_day_has_its_peaks_and_its_mean() -> None:
@@ -101,7 +102,7 @@ async def test_a_simulation_that_is_told_to_stop_leaves_nothing_behind(tmp_path:
     assert process.stderr is not None
     await process.stderr.readline()  # boxes are open: the broker and the platform run
     process.terminate()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_S):
         assert b"Traceback" not in await process.stderr.read()
         assert await process.wait() == 1
     assert list(tmp_path.iterdir()) == []
