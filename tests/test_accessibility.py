@@ -9,22 +9,22 @@ import msgspec
 import pytest
 
 from config.catalogue import LANGUAGES
-from edge_agent.board import Hint
 from edge_agent.calibration.view.alignment import PLACES
-from edge_agent.domain import Reason, Verdict
+from edge_agent.domain.passage import Reason, Verdict
+from edge_agent.screen.view_state import Hint
 from sync.contract.health import Freshness
 from sync.contract.messages import BoxState, DirectoryHealth, HealthReport, OutboxHealth
 from sync.contract.records import RecordId, encode_record
-from sync.platform.arrival import Arrival
-from sync.platform.fleet import Fleet
-from sync.platform.page import FleetPage
-from sync.platform.stores import open_store
+from sync.platform.fleet.fleet import Fleet
+from sync.platform.fleet.page import FleetPage
+from sync.platform.records.open_store import open_store
+from sync.platform.records.received import ReceivedRecord
 from tests.accessibility import accessibility_faults, needs_axe
 from tests.browser import chromium, open_page
-from tests.kiosk.stand import Stand
-from tests.kiosk.test_align_routes import opened_page
-from tests.kiosk.test_page import judged, show, staged
-from tests.kiosk.test_staff import PIN, opened_desk, passage
+from tests.edge_agent.calibration.test_alignment_routes import opened_page
+from tests.edge_agent.kiosk.stand import Stand
+from tests.edge_agent.kiosk.test_page import judged, show, staged
+from tests.edge_agent.kiosk.test_staff import PIN, opened_desk, passage
 from tests.sync.city import mixed
 
 pytestmark = needs_axe
@@ -121,7 +121,7 @@ async def test_the_fleet_page(tmp_path: Path, colours: str, fleet: Fleet) -> Non
         if fleet.names():
             for seq, record in enumerate(mixed(20), start=1):
                 name, now = RecordId("box-0", EPOCH, seq), datetime.now(UTC)
-                await store.insert([Arrival.read(name, record.TYPE, now, now, encode_record(record))])
+                await store.insert([ReceivedRecord.read(name, record.TYPE, now, now, encode_record(record))])
         async with server.served("127.0.0.1", 0) as port:
             page = await open_page(browser, color_scheme=colours)
             await page.goto(f"http://127.0.0.1:{port}/")
