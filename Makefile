@@ -8,7 +8,7 @@ ARCH ?= amd64
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: help demo test check lint types unit fuzz faults wheel wheelhouse deb lock clean system-run system-test
+.PHONY: help demo test check lint types judges unit fuzz faults wheel wheelhouse deb lock clean system-run system-test
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## /  \1\t/p' Makefile | expand -t 14
@@ -19,7 +19,7 @@ demo: system-run $(VENV)/.run ## broker, platform, one sentinel and simulated pe
 test: system-test $(VENV)/.dev ## installs what the tests need and runs every check
 	@$(MAKE) --no-print-directory check
 
-check: lint types unit
+check: lint types judges unit
 
 lint: ## style
 	$(BIN)/ruff format --check .
@@ -27,6 +27,9 @@ lint: ## style
 
 types: ## static types
 	$(BIN)/mypy
+
+judges: ## shellcheck, lintian, AsyncAPI's parser, Redocly; installs axe-core for the tests
+	@sh .ci/judges/run
 
 unit: ## tests with coverage; most of their time is waiting, so four processes share two cores
 	$(BIN)/pytest -q --numprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered
