@@ -19,9 +19,9 @@ from typing import Any
 import psutil
 
 from drivers.simulated import people
+from drivers.simulated.drawn import PEOPLE
 from drivers.simulated.figure import Pose, draw_portrait
 from drivers.simulated.masks import MaskWear
-from drivers.simulated.photos import PEOPLE
 from drivers.simulated.scenes import SceneKind, health_code, scenes
 from drivers.simulated.street import Street, Visit
 from tests.agent.town import settings_text

@@ -9,8 +9,9 @@ from enum import StrEnum
 from random import Random
 
 from drivers.simulated import people
+from drivers.simulated.drawn import PEOPLE
+from drivers.simulated.figure import Person
 from drivers.simulated.masks import MaskWear
-from drivers.simulated.photos import PEOPLE, Person
 
 CODE_LIFE_S = 600
 HEALTHY_SKIN_C = (35.2, 35.6)

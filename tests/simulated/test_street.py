@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 import cv2
@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from drivers.errors import BadSetting
+from drivers.simulated.drawn import PEOPLE, DrawnPerson
+from drivers.simulated.face_drawing import draw_bare
 from drivers.simulated.figure import Pose, Stage, draw_portrait, face_box
 from drivers.simulated.masks import MaskWear
-from drivers.simulated.photos import PEOPLE, Person, photograph
 from drivers.simulated.scenes import SceneKind, scenes
 from drivers.simulated.street import Street
+from models.face import make_detector
 from tests.limits import HANG_S
 
 DETECTOR = Path(__file__).parents[3] / "shared/models/face_detection_yunet_2023mar.onnx"
@@ -41,7 +42,7 @@ def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
 
 @pytest.mark.parametrize("person", PEOPLE, ids=lambda person: person.name)
 @pytest.mark.parametrize("wear", MaskWear)
-def test_one_face_stands_where_it_is_said_to(person: Person, wear: MaskWear) -> None:
+def test_one_face_stands_where_it_is_said_to(person: DrawnPerson, wear: MaskWear) -> None:
     portrait = draw_portrait(person, wear)
     image = Stage(seed=1).view(portrait, STANDING)
     box = face_box(portrait, STANDING)
@@ -54,17 +55,36 @@ def test_one_face_stands_where_it_is_said_to(person: Person, wear: MaskWear) -> 
         assert overlap(faces[0], box) > 0.6
 
 
+@pytest.mark.parametrize("person", PEOPLE, ids=lambda person: person.name)
+@pytest.mark.parametrize("wear", MaskWear)
+def test_our_own_detector_finds_the_face_and_judges_the_mask(person: DrawnPerson, wear: MaskWear) -> None:
+    detector, portrait = make_detector("sentinel"), draw_portrait(person, wear)
+    for face_px, light, shift in product((60, 100, 150, 200, 250, 300), (0.6, 1.0, 1.2), (0.0, 0.004)):
+        pose = Pose(0.5 + shift, 0.45 + shift, face_px / 480, light)
+        (face,) = detector.detect(Stage(seed=1).view(portrait, pose))
+        assert face.score > 0.6, pose
+        assert overlap(face.box, face_box(portrait, pose)) > 0.6, pose
+        assert face.mask is not None
+        assert {"correct": face.mask.correct, "incorrect": face.mask.incorrect, "none": face.mask.none}[wear] > 0.8, (
+            pose
+        )
+
+
+def test_people_differ_and_each_is_drawn_the_same_every_time() -> None:
+    drawn = {person.name: draw_portrait(person, MaskWear.NONE).image for person in PEOPLE}
+    draw_bare.cache_clear()
+    for person in PEOPLE:
+        assert np.array_equal(draw_portrait(person, MaskWear.NONE).image, drawn[person.name])
+        others = [image for name, image in drawn.items() if name != person.name]
+        assert all(cv2.absdiff(drawn[person.name], other).mean() > 5 for other in others)
+
+
 def test_a_mask_changes_the_lower_face_only() -> None:
     bare, masked = (draw_portrait(PEOPLE[0], wear) for wear in (MaskWear.NONE, MaskWear.CORRECT))
     x, y, width, height = (round(value) for value in bare.box)
     changed = np.any(bare.image != masked.image, axis=2)[y : y + height, x : x + width]
     assert changed[height // 2 :].mean() > 0.7
     assert changed[: height // 4].mean() < 0.05
-
-
-def test_a_missing_photograph_is_named() -> None:
-    with pytest.raises(BadSetting, match="no_such_package"):
-        photograph(("no_such_package", "face.png"))
 
 
 async def test_a_visitor_comes_shows_the_code_is_warm_and_goes(tmp_path: Path) -> None:
