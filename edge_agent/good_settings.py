@@ -14,6 +14,7 @@ from config.errors import SettingsError
 from config.settings import Settings, load_settings
 from edge_agent.board import Notice
 from edge_agent.box_files import make_data_dir
+from edge_agent.extras import check_extras
 from sync.files import replace_whole
 
 FILE = "settings.good.json"
@@ -52,6 +53,7 @@ class Unusable:
 def usable_settings(path: Path) -> Settings:
     """The settings at `path`, with the folder that they name for what the box keeps. Raises SettingsError."""
     settings = load_settings(path)
+    check_extras(settings)
     make_data_dir(Path(settings.box.data_dir))
     return settings
 

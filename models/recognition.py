@@ -1,7 +1,7 @@
 """Who a face may be: cut out upright by its landmarks, made into a vector whose cosine with another says how alike.
 
-Both packs are Apache-2.0; MobileFaceNet was trained on refined MS-Celeb-1M, whose own terms are research. InsightFace's
-packs are not offered: they are for non-commercial research, and one free pack does.
+MobileFaceNet and SFace are Apache-2.0; MobileFaceNet was trained on refined MS-Celeb-1M, whose own terms are research.
+ArcFace is InsightFace's, for non-commercial research: it needs an explicit yes, and the extra `recognition`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -44,9 +45,26 @@ EMBEDDINGS: Mapping[str, Choice] = {
     "sface": Choice((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.6),
 }
 
+#: packs that insightface runs, with the cosine from which faces are taken for the same person
+ARCFACE: Mapping[str, float] = {"arcface-mbf": 0.5}  # not measured here
+
+
+class FaceEmbedder(Protocol):
+    """Makes vectors of faces; blocks, so it is called from one worker thread. `threshold` is its pack's own."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def threshold(self) -> float: ...
+
+    def embed(self, image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The (dimensions,) unit vector of the face with `landmarks` (5, 2) in `image` ((h, w, 3) uint8 BGR)."""
+        ...
+
 
 class Embedder:
-    """Makes vectors of faces; blocks, so it is called from one worker thread. `threshold` is its pack's own.
+    """A `FaceEmbedder` over a network.
 
     Raises ModelDamaged when the network is not one from a (1, 3, 112, 112) crop to one vector.
     """
@@ -67,11 +85,26 @@ class Embedder:
         return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), np.float32)
 
 
-def make_embedder(name: str, *, threads: int = 1, data_dir: Path | None = None) -> Embedder:
-    """The embedding of that name, loaded. Raises ModelUnknown, ModelMissing or ModelDamaged."""
-    if name not in EMBEDDINGS:
-        raise ModelUnknown(f"no embedding '{name}'; there are {', '.join(EMBEDDINGS)}")
-    return Embedder(name, EMBEDDINGS[name], Session(PackShelf(data_dir).find(name), threads=threads))
+def make_embedder(
+    name: str, *, threads: int = 1, data_dir: Path | None = None, accept_non_commercial: bool = False
+) -> FaceEmbedder:
+    """The embedding of that name, loaded.
+
+    Raises ModelUnknown, ModelMissing, ModelDamaged, ExtraMissing or PackRefused (a non-commercial pack without an
+    explicit yes).
+    """
+    if name not in EMBEDDINGS and name not in ARCFACE:
+        raise ModelUnknown(f"no embedding '{name}'; there are {', '.join((*EMBEDDINGS, *ARCFACE))}")
+    shelf = PackShelf(data_dir)
+    shelf.check_extra(name)
+    shelf.check_licence(name, accept_non_commercial=accept_non_commercial)
+    path = shelf.find(name)
+    session = Session(path, threads=threads)
+    if name in ARCFACE:
+        from models.arcface import ArcFaceEmbedder  # insightface: a box without it must not pay for it
+
+        return ArcFaceEmbedder(name, ARCFACE[name], path, session)
+    return Embedder(name, EMBEDDINGS[name], session)
 
 
 def upright(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -27,12 +27,17 @@ WORLD = {
     "asyncpg": {"sync/platform/postgresql_store.py"},
     "paho": {"sync/mqtt.py"},
     "onnxruntime": {"models/session.py"},
-    "insightface": {"models/scrfd.py"},
+    "insightface": {"models/arcface.py", "models/scrfd.py"},
     "miniaudio": {"drivers/sound.py", "config/prompts/build.py"},
     "soundfile": {"drivers/opus.py"},
     "zxingcpp": {"drivers/readers/qr_camera.py", "sync/platform/authority/sheet.py"},
 }
-LAZY = {"models/face.py", "models/scrfd.py", "sync/platform/stores.py"}  # and the command lines, one import a verb
+LAZY = {
+    "models/face.py",
+    "models/recognition.py",
+    "models/scrfd.py",
+    "sync/platform/stores.py",
+}  # and the command lines, one import a verb
 
 
 def sources() -> list[Path]:

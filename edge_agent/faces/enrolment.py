@@ -15,7 +15,7 @@ from edge_agent.faces.errors import FaceUnfit
 from edge_agent.faces.quality import REGISTER_EYES_PX, Flaw, flaw_of, is_bare, only_face
 from models.detections import Face, FaceDetector
 from models.liveness import Liveness
-from models.recognition import Embedder
+from models.recognition import FaceEmbedder
 
 _PICTURES = 5  # that agree, from the camera
 _PACE_FPS = 5.0
@@ -29,7 +29,7 @@ Image = NDArray[np.uint8]
 class Enrolment:
     """Takes the face of a picture where it is fit for registering."""
 
-    def __init__(self, detector: FaceDetector, embedder: Embedder) -> None:
+    def __init__(self, detector: FaceDetector, embedder: FaceEmbedder) -> None:
         self._detector = detector
         self._embedder = embedder
 

@@ -29,7 +29,8 @@ def make_lookout(
 ) -> FaceLookout:
     """The lookout over `register`. Raises ModelError where a pack is not on this box."""
     wanted, packs = settings.recognition, Path(settings.box.data_dir) / "models"
-    recogniser = Recogniser(make_embedder(wanted.pack, data_dir=packs), make_liveness(data_dir=packs), wanted)
+    embedder = make_embedder(wanted.pack, data_dir=packs, accept_non_commercial=wanted.accept_non_commercial)
+    recogniser = Recogniser(embedder, make_liveness(data_dir=packs), wanted)
     return FaceLookout(
         sight=sight,
         presence=presence,

@@ -10,13 +10,13 @@ from edge_agent.faces.gallery import Gallery
 from edge_agent.faces.quality import GATE_EYES_PX, flaw_of, is_bare
 from models.detections import Face
 from models.liveness import Liveness
-from models.recognition import Embedder
+from models.recognition import FaceEmbedder
 
 
 class Recogniser:
     """Holds a face against the register. Bare, sharp, living, alike and unlike the next: else it is nobody's."""
 
-    def __init__(self, embedder: Embedder, liveness: Liveness, settings: Recognition) -> None:
+    def __init__(self, embedder: FaceEmbedder, liveness: Liveness, settings: Recognition) -> None:
         self._embedder = embedder
         self._liveness = liveness
         self._live = settings.live
