@@ -22,11 +22,11 @@ from aiohttp import web
 from playwright.async_api import Page, async_playwright
 
 from bench.path import machine
-from edge_agent.board import Stage
 from edge_agent.kiosk.picture import PERIOD_S
-from edge_agent.live_picture import JPEG_OPTIONS
+from edge_agent.screen.camera_jpeg import JPEG_OPTIONS
+from edge_agent.screen.view_state import ScreenStage
 from tests.drawn import bare_face
-from tests.kiosk.stand import Stand, changed, free_port
+from tests.edge_agent.kiosk.stand import Stand, changed, free_port
 
 CHROMIUM = "/usr/bin/chromium"
 VIEWPORT = {"width": 800, "height": 480}
@@ -128,7 +128,7 @@ async def main() -> None:
 
     async def motion_jpeg(page: Page) -> None:
         await page.goto(stand.url)
-        stand.views.put(changed(serial=2, stage=Stage.MEASURING, face=FACE))
+        stand.views.put(changed(serial=2, stage=ScreenStage.MEASURING, face=FACE))
 
     async def web_socket(page: Page) -> None:
         await page.goto(f"http://127.0.0.1:{port}/")

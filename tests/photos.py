@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.simulated.figure import CENTRE, FACE_PX, SIZE, Bare
-from drivers.simulated.masks import Outline
+from drivers.simulated.people.masks import Outline
+from drivers.simulated.people.person_image import CENTRE, FACE_PX, SIZE, Bare
 
 Image = NDArray[np.uint8]
 
@@ -27,7 +27,7 @@ GROUP = ("insightface", "data/images/t1.jpg")
 
 @dataclass(frozen=True, slots=True)
 class PhotographedPerson:
-    """One face of a photograph, in its pixels: a `drivers.simulated.figure.Person` that is not drawn.
+    """One face of a photograph, in its pixels: a `drivers.simulated.people.person_image.Person` that is not drawn.
 
     `box` is x, y, width, height.
     """

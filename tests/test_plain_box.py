@@ -12,9 +12,9 @@ import pytest
 
 from config.settings import parse_settings
 from edge_agent.provision.settings_file import checked
-from models.extra import RECOGNITION, has_extra
-from tests.agent.process import started
-from tests.agent.town import settings_text
+from models.packs.extra import RECOGNITION, has_extra
+from tests.edge_agent.process import started
+from tests.edge_agent.town import settings_text
 from tests.limits import HANG_S
 
 # Python runs this before anything else: to every finder, and so to every import, those packages are not there.

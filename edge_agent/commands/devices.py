@@ -17,8 +17,8 @@ import typer
 from config.errors import SettingsError
 from config.settings import load_settings
 from drivers.errors import BadSetting, DriverError
-from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, plain_errors
-from edge_agent.signals import until_signalled
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, report_errors
+from edge_agent.runtime.signals import until_signalled
 
 app = typer.Typer(
     no_args_is_help=True, help="设备 The devices on this box: list, probe, watch, record, replay, simulate."
@@ -34,15 +34,15 @@ PortOption = Annotated[
 BaudOption = Annotated[int | None, typer.Option("--baud", help="Rate of the line [tries those of the driver].")]
 
 
-def told() -> AbstractContextManager[None]:
+def describe() -> AbstractContextManager[None]:
     """What is wrong with a device or a setting."""
-    return plain_errors(DriverError, unusable=(SettingsError, BadSetting))
+    return report_errors(DriverError, unusable=(SettingsError, BadSetting))
 
 
 @app.command("list")
 def list_ports(as_json: AsJson = False) -> None:
     """List the serial ports with the names that they keep."""
-    from drivers.ports import list_serial_ports, stable_name
+    from drivers.serial_line.ports import list_serial_ports, stable_name
 
     ports = list_serial_ports()
     named = [{"name": stable_name(port, ports), **port.to_dict()} for port in ports]
@@ -63,9 +63,9 @@ def probe(
     as_json: AsJson = False,
 ) -> None:
     """Find out what is plugged in, and propose the settings for it; takes up to half a minute."""
-    from drivers.probe import probe_all, proposed_settings
+    from drivers.tools.probe import probe_all, proposed_settings
 
-    with told():
+    with describe():
         findings = asyncio.run(until_signalled(probe_all(ports or ())))
     if findings is None:
         raise typer.Exit(130)
@@ -90,16 +90,16 @@ def watch(
     as_json: AsJson = False,
 ) -> None:
     """Show the readings of one device with their age, until Ctrl-C; the agent must not be running."""
-    from drivers.tap import Tap
+    from drivers.tools.device_reader import DeviceReader
 
     _log_to_terminal()
-    with told():
+    with describe():
         driver, where, rate = _device(name, config, port, baud)
-        asyncio.run(until_signalled(_watch(Tap(name, _dialect(driver), where, rate), as_json)))
+        asyncio.run(until_signalled(_watch(DeviceReader(name, _dialect(driver), where, rate), as_json)))
 
 
 async def _watch(tap: Any, as_json: bool) -> None:
-    from drivers.plain import plain, sentence
+    from drivers.tools.reading_output import to_dict, to_line
 
     sequence = 0
     async with asyncio.TaskGroup() as tasks:
@@ -111,8 +111,8 @@ async def _watch(tap: Any, as_json: bool) -> None:
             except TimeoutError:
                 news = {"state": tap.health.state.value, "detail": tap.health.detail or "no reading"}
             else:
-                news = {**plain(reading), "age_s": round(time.monotonic() - at_s, 3)}
-            typer.echo(json.dumps(news, ensure_ascii=False) if as_json else sentence(news))
+                news = {**to_dict(reading), "age_s": round(time.monotonic() - at_s, 3)}
+            typer.echo(json.dumps(news, ensure_ascii=False) if as_json else to_line(news))
             await asyncio.sleep(SHOW_EVERY_S)
 
 
@@ -126,17 +126,17 @@ def record(
     seconds: Annotated[float | None, typer.Option(help="Stop after so long [at Ctrl-C].", min=0.1)] = None,
 ) -> None:
     """Record the raw bytes of one device; a reader's are about people, so only the file's owner can read it."""
-    from drivers.recording import Recorder
-    from drivers.tap import Tap
+    from drivers.serial_line.recording import Recorder
+    from drivers.tools.device_reader import DeviceReader
 
     _log_to_terminal()
-    with told():
+    with describe():
         driver, where, rate = _device(name, config, port, baud)
         started_s = time.monotonic()
         with closing(Recorder(file, driver=driver, port=where)) as recorder:
             dialect = _dialect(driver)
             asked = tuple(question for question in dialect.questions if question not in dialect.unrecorded)
-            tap = Tap(
+            tap = DeviceReader(
                 name,
                 replace(dialect, questions=asked),
                 where,
@@ -171,20 +171,20 @@ def replay(
     pixels: Annotated[bool, typer.Option(help="With every pixel of a thermal frame.")] = False,
 ) -> None:
     """Decode recorded bytes without the device: a line a reading, then the counts; JSON unless for a terminal."""
-    from drivers.dialects import DIALECTS
-    from drivers.plain import plain, sentence
-    from drivers.recording import open_recording
-    from drivers.replay import Replay
+    from drivers.serial_line.recording import open_recording
+    from drivers.tools.device_protocols import DIALECTS
+    from drivers.tools.reading_output import to_dict, to_line
+    from drivers.tools.replay import Replay
 
-    show = json.dumps if as_json or not sys.stdout.isatty() else sentence
-    with told():
+    show = json.dumps if as_json or not sys.stdout.isatty() else to_line
+    with describe():
         recording = open_recording(file)
         if not (driver or recording.driver):
             raise BadSetting(f"{file} does not say whose bytes it holds; say it with --driver: {', '.join(DIALECTS)}")
         replayed = Replay(_dialect(driver or recording.driver))
         for at_s, reading in replayed.readings(recording.pieces()):
             when = {} if recording.is_bare else {"at_s": round(at_s, 3)}
-            typer.echo(show({**when, **plain(reading, pixels=pixels)}))
+            typer.echo(show({**when, **to_dict(reading, pixels=pixels)}))
     typer.echo(show(replayed.counts))
     if not replayed.fed_bytes:
         raise ended(f"{file} 里没有数据。 {file} holds no bytes of a device", 1)
@@ -198,8 +198,8 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same readings and faults.")] = 1,
 ) -> None:
     """Simulate a device on a pseudo-terminal, sound or with a fault, until Ctrl-C."""
-    from drivers.simulated.bench import DRIVERS, live, suffer
-    from drivers.simulated.faults import FAULTS, FaultyWire
+    from drivers.simulated.devices.bench import DRIVERS, live, suffer
+    from drivers.simulated.devices.faults import FAULTS, FaultyWire
 
     async def both(wire: FaultyWire) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -207,7 +207,7 @@ def simulate(
             if fault:
                 tasks.create_task(suffer(wire, FAULTS[fault](), FAULT_S), name=fault)
 
-    with told():
+    with describe():
         if driver not in DRIVERS:
             raise BadSetting(f"driver {driver!r} is not simulated; accepted: {', '.join(DRIVERS)}")
         if fault and fault not in FAULTS:
@@ -224,7 +224,7 @@ def simulate(
 
 def _device(name: str, config: Path, port: str, baud: int | None) -> tuple[str, str, int | None]:
     """Driver, port and rate of the device that was named."""
-    from drivers.dialects import DIALECTS, RELAYS
+    from drivers.tools.device_protocols import DIALECTS, RELAYS
 
     if name in DIALECTS and port:
         driver, where, rate = name, port, baud
@@ -242,7 +242,7 @@ def _device(name: str, config: Path, port: str, baud: int | None) -> tuple[str, 
 
 
 def _dialect(driver: str) -> Any:
-    from drivers.dialects import DIALECTS
+    from drivers.tools.device_protocols import DIALECTS
 
     if driver not in DIALECTS:
         raise BadSetting(f"driver {driver!r} is not known here; accepted: {', '.join(DIALECTS)}")

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from config.errors import SettingsError
-from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, plain_errors
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, report_errors
 from edge_agent.provision.answers import Answers, load_answers, read_answers
 
 UNIT = "edge-agent.service"
@@ -30,7 +30,7 @@ def provision(
     from edge_agent.provision.provisioning import provision as set_up
     from edge_agent.provision.provisioning import summary
     from edge_agent.provision.serial import box_serial
-    from edge_agent.signals import until_signalled
+    from edge_agent.runtime.signals import until_signalled
     from sync.errors import SyncError
 
     serial = box_serial()
@@ -40,7 +40,7 @@ def provision(
         raise typer.Exit(0 if serial else 1)
 
     async def find_devices() -> str:
-        from drivers.probe import probe_all, proposed_settings
+        from drivers.tools.probe import probe_all, proposed_settings
 
         typer.echo("正在查找设备（最多半分钟）… Looking for devices, up to half a minute …", err=True)
         findings = await probe_all()
@@ -49,7 +49,7 @@ def provision(
             typer.echo(f"  {line}", err=True)
         return proposed_settings(findings)
 
-    with plain_errors(unusable=(SettingsError, SyncError)):
+    with report_errors(unusable=(SettingsError, SyncError)):
         answers = load_answers(answers_file) if answers_file else _asked(serial)
         work = set_up(
             answers,

@@ -19,12 +19,12 @@ from typing import Any
 
 import aiohttp
 
-from drivers.simulated.gate import SimulatedRelay
-from drivers.simulated.people import people
-from drivers.simulated.scenes import Scene, scenes
+from drivers.simulated.devices.gate import SimulatedRelay
+from drivers.simulated.devices.wire import PtyWire
+from drivers.simulated.people.people import people
+from drivers.simulated.people.scenes import Scene, scenes
 from drivers.simulated.street import Street
-from drivers.simulated.wire import PtyWire
-from edge_agent.demo.broker import Broker
+from edge_agent.demo.broker import DemoBroker
 from edge_agent.demo.errors import DemoError
 from edge_agent.demo.processes import Child, answers, free_port
 
@@ -78,7 +78,7 @@ class Demo:
             return await self._with_everybody(street, relay, broker, platform, agent)
 
     async def _with_everybody(
-        self, street: Street, relay: SimulatedRelay, broker: Broker, platform: Child, agent: Child
+        self, street: Street, relay: SimulatedRelay, broker: DemoBroker, platform: Child, agent: Child
     ) -> dict[str, Any]:
         """Keep the world turning while people pass."""
         async with asyncio.TaskGroup() as tasks:
@@ -98,13 +98,13 @@ class Demo:
                     task.cancel()
         return report
 
-    async def _let_people_come(self, street: Street, broker: Broker) -> None:
+    async def _let_people_come(self, street: Street, broker: DemoBroker) -> None:
         for scene in scenes(self._options.seed):
             if self._options.passages is not None and await self._passages() >= self._options.passages:
                 return
             await self._play(scene, street, broker)
 
-    async def _play(self, scene: Scene, street: Street, broker: Broker) -> None:
+    async def _play(self, scene: Scene, street: Street, broker: DemoBroker) -> None:
         cut = scene.needs == "platform_down" and broker.child.pid is not None
         if cut:
             self._say("-- the way to the platform is cut")
@@ -137,7 +137,7 @@ class Demo:
         if news and view["stage"] == "result" and view["verdict"] != "recheck":
             self._over.set()
 
-    async def _watch_broker(self, broker: Broker) -> None:
+    async def _watch_broker(self, broker: DemoBroker) -> None:
         """Say once when somebody else stopped the broker, and how to start it."""
         stopped_by_us = False
         while True:
@@ -147,20 +147,20 @@ class Demo:
                 self._say(f"-- the broker was stopped; start it again with: mosquitto -c {broker.config}")
             stopped_by_us = gone
 
-    async def _start_broker(self, stack: AsyncExitStack) -> Broker:
-        broker = Broker(self._folder / "broker", free_port(), self._folder / "broker.log", self._say)
+    async def _start_broker(self, stack: AsyncExitStack) -> DemoBroker:
+        broker = DemoBroker(self._folder / "broker", free_port(), self._folder / "broker.log", self._say)
         stack.push_async_callback(broker.stop)
         await broker.start()
         return broker
 
-    async def _start_platform(self, stack: AsyncExitStack, broker: Broker) -> Child:
+    async def _start_platform(self, stack: AsyncExitStack, broker: DemoBroker) -> Child:
         key_file, rows_file = self._folder / "community.key", self._folder / "people.jsonl"
         key_file.touch(mode=0o600)
         key_file.write_text(secrets.token_hex(32), encoding="ascii")
         rows = people(datetime.now(UTC))
         rows_file.touch(mode=0o600)
         rows_file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        command = [sys.executable, "-m", "sync.platform.cli", "serve"]
+        command = [sys.executable, "-m", "sync.platform.commands.cli", "serve"]
         command += ["--broker", f"mqtt://127.0.0.1:{broker.port}", "--district", "demo"]
         command += ["--data", str(self._folder / "platform"), "--http", f"127.0.0.1:{self._fleet_port}"]
         command += ["--directory", str(rows_file), "--community-key-file", str(key_file)]
@@ -170,7 +170,7 @@ class Demo:
         await self._ready(platform, self._fleet("/api/stats"))
         return platform
 
-    async def _start_agent(self, stack: AsyncExitStack, street: Street, broker: Broker) -> Child:
+    async def _start_agent(self, stack: AsyncExitStack, street: Street, broker: DemoBroker) -> Child:
         profile = resources.files("config") / "profiles" / "demo.toml"
         settings = Template(profile.read_text(encoding="utf-8")).substitute(
             data=self._folder,
@@ -183,7 +183,7 @@ class Demo:
         )
         config = self._folder / "sentinel.toml"
         config.write_text(settings, encoding="utf-8")
-        command = [sys.executable, "-m", "edge_agent.cli", "run", "--config", str(config)]
+        command = [sys.executable, "-m", "edge_agent.commands.cli", "run", "--config", str(config)]
         agent = Child("agent", command, self._folder / "agent.log" if self._options.quiet else None, self._say)
         stack.push_async_callback(agent.stop)
         await agent.start()
@@ -202,7 +202,7 @@ class Demo:
             await asyncio.sleep(0.05)
         raise DemoError(f"the {child.name} does not answer: {child.last_words()}")
 
-    def _tell(self, broker: Broker, agent: Child) -> None:
+    def _tell(self, broker: DemoBroker, agent: Child) -> None:
         self._say(f"kiosk    http://127.0.0.1:{self._kiosk_port}")
         self._say(f"fleet    http://127.0.0.1:{self._fleet_port}")
         self._say(f"broker   mosquitto -c {broker.config} (pid {broker.child.pid})")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from edge_agent.installer.errors import InstallError
 from edge_agent.installer.files import made_folders, remove_folders
-from edge_agent.installer.step import Step, run
-from sync.files import replace_link
+from edge_agent.installer.step import InstallStep, run
+from sync.storage.atomic_files import replace_link
 
 SUMS = "SHA256SUMS"
 EXTRAS = ("recognition",)
@@ -81,7 +81,7 @@ def extras_in_use(home: Path) -> tuple[str, ...]:
         return ()
 
 
-class Environment(Step):
+class Environment(InstallStep):
     """A virtual environment of its own for every edition, and a link to the one in use.
 
     An update is a turn of the link; the edition before it is kept until the update is through.

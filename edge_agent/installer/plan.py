@@ -11,9 +11,9 @@ from typing import Any
 
 from edge_agent.installer.accounts import Accounts, Folders
 from edge_agent.installer.environment import Environment, Wheelhouse
-from edge_agent.installer.files import CopyFile, Link, Remove
+from edge_agent.installer.files import CopyFile, Remove, SymbolicLink
 from edge_agent.installer.service import Reload, Stop
-from edge_agent.installer.step import Step
+from edge_agent.installer.step import InstallStep
 
 HOME = Path("/opt/edge-agent")
 DECLARED = {  # static files of the package, and where the box wants them
@@ -32,7 +32,7 @@ STORES = ("etc/credstore", "etc/credstore.encrypted")
 DATA = ("var/lib/edge-agent", "etc/edge-agent", *(f"{store}/edge-agent.{name}" for store in STORES for name in SECRETS))
 
 
-def install_steps(root: Path, wheelhouse: Path, extras: Sequence[str] = ()) -> list[Step]:
+def install_steps(root: Path, wheelhouse: Path, extras: Sequence[str] = ()) -> list[InstallStep]:
     """Everything in its order; the running system is told last. Raises InstallError for what is no wheelhouse."""
     wheels = Wheelhouse(wheelhouse, extras)
     with_extras = f"（{'、'.join(extras)}）" if extras else "", f" with {', '.join(extras)}" if extras else ""
@@ -50,13 +50,15 @@ def install_steps(root: Path, wheelhouse: Path, extras: Sequence[str] = ()) -> l
         Environment(
             f"离线安装程序{with_extras[0]}", f"install the agent{with_extras[1]} into {HOME}", wheels, HOME, root
         ),
-        Link("提供命令 edge-agent", f"provide the command /{COMMAND}", root / COMMAND, f"{HOME}/venv/bin/edge-agent"),
-        Link("开机自动运行", "start with the box", root / ENABLED, f"/{DECLARED['edge-agent.service']}"),
+        SymbolicLink(
+            "提供命令 edge-agent", f"provide the command /{COMMAND}", root / COMMAND, f"{HOME}/venv/bin/edge-agent"
+        ),
+        SymbolicLink("开机自动运行", "start with the box", root / ENABLED, f"/{DECLARED['edge-agent.service']}"),
         told(root),
     ]
 
 
-def uninstall_steps(root: Path, *, purge: bool) -> list[Step]:
+def uninstall_steps(root: Path, *, purge: bool) -> list[InstallStep]:
     """Everything but the service users, whose numbers may still own files elsewhere; `purge`: settings and records too.
 
     The declarations go last: they tell whose the rest is.
@@ -90,7 +92,7 @@ def elsewhere(root: Path) -> list[str]:
     ]
 
 
-def told(root: Path) -> Step:
+def told(root: Path) -> InstallStep:
     """The last step of both ways."""
     return Reload("通知 systemd 和 udev", "tell systemd and udev", root, [root / place for place in DECLARED.values()])
 

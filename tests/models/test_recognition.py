@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from insightface.utils import face_align
 
-from models.arcface import ArcFaceEmbedder
+from models.detectors.face import make_detector
 from models.errors import ModelDamaged, ModelMissing, ModelUnknown, PackRefused
-from models.extra import RECOGNITION
-from models.face import make_detector
-from models.packs import PackShelf
+from models.packs.extra import RECOGNITION
+from models.packs.packs import PackShelf
 from models.picture import read_picture
-from models.recognition import (
+from models.recognition.arcface import ArcFaceEmbedder
+from models.recognition.embedding import (
     ARCFACE,
     EMBEDDINGS,
     SIDE_PX,
@@ -28,7 +28,7 @@ from models.recognition import (
     similarity,
     upright,
 )
-from models.session import Session
+from models.session import OnnxSession
 from tests.models.fakes import MakeNetwork, steady
 
 #: where the five landmarks come to lie on an upright crop
@@ -62,7 +62,7 @@ def test_landmarks_in_one_point_give_a_crop_all_the_same() -> None:
 
 def test_vectors_have_length_one(make_network: MakeNetwork) -> None:
     network = make_network({"out": np.array([[3.0, 4.0]], np.float32)}, size=SIDE_PX)
-    embedder = Embedder("sface", EMBEDDINGS["sface"], Session(network))
+    embedder = Embedder("sface", EMBEDDINGS["sface"], OnnxSession(network))
     assert embedder.embed(np.zeros((200, 200, 3), np.uint8), PLACES) == pytest.approx([0.6, 0.8])
 
 
@@ -70,7 +70,7 @@ def test_vectors_have_length_one(make_network: MakeNetwork) -> None:
 def test_a_network_of_another_kind_is_refused(make_network: MakeNetwork, shape: tuple[int, ...], size: int) -> None:
     network = make_network({"out": np.zeros(shape, np.float32)}, size=size)
     with pytest.raises(ModelDamaged, match="sface"):
-        Embedder("sface", EMBEDDINGS["sface"], Session(network))
+        Embedder("sface", EMBEDDINGS["sface"], OnnxSession(network))
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
@@ -93,11 +93,11 @@ def test_every_embedding_that_may_not_be_used_commercially_needs_a_yes(tmp_path:
 
 def test_arcface_through_insightface(make_network: MakeNetwork) -> None:
     path = make_network({"vector": np.array([[3.0, 4.0]], np.float32)}, size=SIDE_PX)
-    embedder: FaceEmbedder = ArcFaceEmbedder("arcface-mbf", 0.5, path, Session(path))
+    embedder: FaceEmbedder = ArcFaceEmbedder("arcface-mbf", 0.5, path, OnnxSession(path))
     assert embedder.embed(np.zeros((200, 200, 3), np.uint8), PLACES).tolist() == pytest.approx([0.6, 0.8])
     other = make_network({"answer": np.zeros((1, 1), np.float32)}, name="other.onnx", size=64)
     with pytest.raises(ModelDamaged, match="arcface-mbf"):
-        ArcFaceEmbedder("arcface-mbf", 0.5, other, Session(other))
+        ArcFaceEmbedder("arcface-mbf", 0.5, other, OnnxSession(other))
 
 
 def test_a_face_is_cut_out_as_insightface_cuts_it() -> None:

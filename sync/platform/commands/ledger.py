@@ -35,14 +35,14 @@ def verify(
     """
     import msgspec
 
-    from sync.platform.ledger import Proof, State, verify
-    from sync.platform.stores import open_store
+    from sync.platform.records.open_store import open_store
+    from sync.platform.records.verification import Proof, State, verify
 
     async def run() -> Proof:
         async with open_store(store or str(data / "records.db"), reading=True) as records:
             return await verify(records, box, day.strftime("%Y-%m-%d") if day else None)
 
-    with options.plain_errors():
+    with options.report_errors():
         proof = asyncio.run(run())
     typer.echo(msgspec.json.encode(proof).decode() if as_json else "\n".join(proof.lines()))
     if proof.state is not State.COMPLETE:

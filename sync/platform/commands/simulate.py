@@ -41,12 +41,12 @@ def simulate(
     """Run a whole district in this process: real MQTT sessions, real ledgers, a day with its peaks."""
     import msgspec
 
-    from sync.broker import TlsFiles
+    from sync.mqtt.broker_address import TlsFiles
     from sync.platform.simulation.course import Simulation
     from sync.platform.simulation.report import simulate as run
 
     logging.getLogger("sync").setLevel(logging.ERROR)  # a thousand boxes would each tell of their lost link
-    with options.plain_errors(), tempfile.TemporaryDirectory(prefix="simulate-") as folder:
+    with options.report_errors(), tempfile.TemporaryDirectory(prefix="simulate-") as folder:
         settings = Simulation(
             folder=data or Path(folder),
             boxes=boxes,

@@ -14,15 +14,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sync.broker import TlsFiles
 from sync.errors import LinkLost
+from sync.mqtt.broker_address import TlsFiles
 
 HOST = "localhost"
 _START_S = 10.0
 _VALID = timedelta(days=1)
 
 
-class Authority:
+class SimulatedAuthority:
     """Signs certificates for a day and writes them below `home`."""
 
     def __init__(self, home: Path) -> None:
@@ -68,7 +68,7 @@ class Authority:
 class PrivateBroker:
     """May be stopped and started again on the same port, with its data."""
 
-    def __init__(self, home: Path, authority: Authority | None) -> None:
+    def __init__(self, home: Path, authority: SimulatedAuthority | None) -> None:
         self.port = free_port()
         self._home = home
         self._files = authority.issue(HOST) if authority else None

@@ -10,32 +10,34 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
-from sync.broker import Broker, TlsFiles
-from sync.connection import Connection
 from sync.contract.health import Colour
 from sync.contract.signed import read_private_key, read_public_key
-from sync.edge.link import LinkSettings
+from sync.edge.link.link import LinkSettings
 from sync.errors import LinkLost
-from sync.packets import Options
-from sync.platform.keys import KeyFiles
-from sync.platform.order_book import OrderBook
-from sync.platform.orders import Orders
+from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+from sync.mqtt.connection import Connection
+from sync.mqtt.packets import Options
+from sync.platform.directory.store import DirectoryStore
+from sync.platform.orders.issuer import OrderIssuer
+from sync.platform.orders.keys import KeyFiles
+from sync.platform.orders.order_log import OrderLog
 from sync.platform.simulation.box import CountedRetry
-from sync.platform.simulation.broker import HOST, Authority, PrivateBroker, free_port
-from sync.platform.simulation.course import Course, Simulation
+from sync.platform.simulation.broker import HOST, PrivateBroker, SimulatedAuthority, free_port
+from sync.platform.simulation.course import Simulation, SimulationTimeline
 from sync.platform.simulation.gate import AcceptGate
-from sync.platform.source import DirectorySource
 
 _AGAIN_S = 1.0
 
 
-class City:
+class SimulatedPlatform:
     """The broker, the platform and the front door, as far as they are the simulation's own."""
 
-    def __init__(self, settings: Simulation, course: Course) -> None:
+    def __init__(self, settings: Simulation, course: SimulationTimeline) -> None:
         self._settings = settings
         self._course = course
-        self._authority = Authority(settings.folder / "tls") if settings.tls and settings.broker is None else None
+        self._authority = (
+            SimulatedAuthority(settings.folder / "tls") if settings.tls and settings.broker is None else None
+        )
         self._broker = PrivateBroker(settings.folder / "broker", self._authority) if settings.broker is None else None
         self.gate: AcceptGate | None = None
         self._url = settings.broker or ""
@@ -50,7 +52,7 @@ class City:
         return self._settings.store or str(self._settings.folder / "platform" / "records.db")
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[City]:
+    async def running(self) -> AsyncIterator[SimulatedPlatform]:
         """Everything is up while the block lasts. Raises LinkLost."""
         async with AsyncExitStack() as stack:
             if self._broker is not None:
@@ -76,10 +78,10 @@ class City:
             return
         data = self._settings.folder / "platform"
         files = self._authority.issue("orders") if self._authority else TlsFiles()
-        options = Options(Broker.from_url(self._url_at(self._broker.port), files), "orders")
+        options = Options(BrokerAddress.from_url(self._url_at(self._broker.port), files), "orders")
         async with (
-            DirectorySource.opened(data / "directory.db") as source,
-            OrderBook.opened(data / "orders.db", read_private_key(self._keys.orders)) as book,
+            DirectoryStore.opened(data / "directory.db") as source,
+            OrderLog.opened(data / "orders.db", read_private_key(self._keys.orders)) as book,
         ):
             for _ in range(count):
                 key = secrets.token_hex(32)
@@ -87,7 +89,9 @@ class City:
                     try:
                         async with Connection.open(options) as connection:
                             self._course.revocations_s[key] = time.monotonic()
-                            await Orders(connection, book, self._settings.district).revoke(source, [key], Colour.RED)
+                            await OrderIssuer(connection, book, self._settings.district).revoke(
+                                source, [key], Colour.RED
+                            )
                         break
                     except LinkLost:  # the broker is away: whoever gives the order gives it again
                         await asyncio.sleep(_AGAIN_S)
@@ -120,7 +124,7 @@ class City:
         self._course.processes["broker"] = broker.pid
 
     async def _child(self, name: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", "sync.platform.cli", *arguments]
+        command = [sys.executable, "-m", "sync.platform.commands.cli", *arguments]
         with (self._settings.folder / f"{name}.log").open("ab") as log:
             child = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
         self._children.append(child)

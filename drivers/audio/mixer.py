@@ -1,0 +1,159 @@
+"""What sounds now: changed from the event loop, pulled by the thread of a sound card or of a file."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.contract import Clip
+
+Samples = NDArray[np.int16]
+
+DUCKED = 0.2  # of its amplitude is left of a broadcast below a prompt: 14 dB quieter
+FADE_SAMPLES = 1100  # from one level to the other, 50 ms at 22050 Hz: a jump would click
+LOUDEST = 32767
+
+
+class Sink(Protocol):
+    """Something that pulls until closed."""
+
+    def close(self) -> None: ...
+
+
+class SoundSource(Enum):
+    """Who speaks; each says one thing at a time."""
+
+    PROMPT = "prompt"  # to one person
+    BROADCAST = "broadcast"  # to everybody; goes on more quietly below a prompt
+
+
+@dataclass(slots=True, eq=False)
+class Playing:
+    """One clip on its way: `started` gets the monotonic second of its first sample, `ended` is set after its last."""
+
+    samples: Samples
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    started: asyncio.Future[float] = field(init=False)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    position: int = 0
+
+    def __post_init__(self) -> None:
+        self.started = self.loop.create_future()
+
+    def start(self, at_s: float) -> None:
+        """On the loop: the first sample is out."""
+        if not self.started.done():
+            self.started.set_result(at_s)
+
+    def end(self, at_s: float) -> None:
+        """On the loop: the last sample is out, or the clip was cut short, perhaps before it sounded."""
+        self.start(at_s)
+        self.ended.set()
+
+
+class Mixer:
+    """At most one clip a voice, and how far it has sounded."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._playing: dict[SoundSource, Playing] = {}
+        self._pulled_s = time.monotonic()
+        self._volume = 1.0
+        self._below = 1.0  # level of the broadcast now
+
+    @property
+    def volume(self) -> float:
+        """Share of the full amplitude."""
+        return self._volume
+
+    @volume.setter
+    def volume(self, share: float) -> None:
+        self._volume = share
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since a sink last asked: a living one asks several times a second."""
+        return time.monotonic() - self._pulled_s
+
+    def playing(self, voice: SoundSource) -> Playing | None:
+        """What `voice` says now."""
+        return self._playing.get(voice)
+
+    @property
+    def sounding(self) -> Playing | None:
+        """Any clip that sounds now."""
+        with self._changed:
+            return next(iter(self._playing.values()), None)
+
+    def play(self, clip: Clip, voice: SoundSource = SoundSource.PROMPT) -> Playing:
+        """On the loop: put `clip` in the place of what `voice` says."""
+        playing = Playing(clip.samples)
+        with self._changed:
+            before = self._playing.pop(voice, None)
+            self._playing[voice] = playing
+            self._changed.notify_all()
+        if before is not None:
+            before.end(time.monotonic())
+        return playing
+
+    def stop(self) -> None:
+        """On the loop: cut short all that sounds."""
+        with self._changed:
+            stopped, self._playing = self._playing, {}
+        for playing in stopped.values():
+            playing.end(time.monotonic())
+
+    def pull(self, count: int) -> Samples:
+        """On the sink's thread: the next `count` samples, silence where there is nothing to play."""
+        with self._changed:
+            self._pulled_s = now_s = time.monotonic()
+            below = self._fade(count)
+            if not self._playing:
+                return np.zeros(count, np.int16)
+            mixed = self._take(SoundSource.PROMPT, count, now_s) + below * self._take(
+                SoundSource.BROADCAST, count, now_s
+            )
+        mixed = np.rint(self._volume * mixed).clip(-LOUDEST - 1, LOUDEST)
+        block: Samples = mixed.astype(np.int16)
+        return block
+
+    def wait_for_clip(self, limit_s: float) -> bool:
+        """On the sink's thread: wait until there is something to play, True, or `limit_s` is over, False."""
+        with self._changed:
+            self._pulled_s = time.monotonic()
+            return self._changed.wait_for(lambda: bool(self._playing), limit_s)
+
+    def _fade(self, count: int) -> NDArray[np.float32]:
+        """The level of the broadcast over the next samples: down while somebody is spoken to, and up again."""
+        level = DUCKED if SoundSource.PROMPT in self._playing else 1.0
+        steps = np.arange(1, count + 1, dtype=np.float32) * np.float32((1 - DUCKED) / FADE_SAMPLES)
+        levels: NDArray[np.float32]
+        if self._below > level:
+            levels = np.maximum(np.float32(level), np.float32(self._below) - steps)
+        else:
+            levels = np.minimum(np.float32(level), np.float32(self._below) + steps)
+        self._below = float(levels[-1]) if count else self._below
+        return levels
+
+    def _take(self, voice: SoundSource, count: int, now_s: float) -> NDArray[np.float32]:
+        """The next `count` samples of one voice, with silence after its end."""
+        block = np.zeros(count, np.float32)
+        playing = self._playing.get(voice)
+        if playing is None:
+            return block
+        part = playing.samples[playing.position : playing.position + count]
+        block[: len(part)] = part
+        if playing.position == 0:
+            playing.loop.call_soon_threadsafe(playing.start, now_s)
+        playing.position += len(part)
+        if playing.position >= len(playing.samples):
+            del self._playing[voice]
+            playing.loop.call_soon_threadsafe(playing.end, now_s)
+        return block

@@ -1,0 +1,72 @@
+"""Health and counters of one part, kept the same way by every driver."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+
+from drivers.contract import PartHealth, PartState
+
+log = logging.getLogger(__name__)
+
+
+class DeviceHealth:
+    """State of the part called `name`; a log line when it leaves OK and one when it is back, never one a try."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.counters: Counter[str] = Counter(opened=0)
+        self._health = PartHealth(PartState.STARTING, time.monotonic())
+
+    @property
+    def health(self) -> PartHealth:
+        """State now, and since when."""
+        return self._health
+
+    def ok(self, detail: str = "") -> None:
+        """The part gives what it should."""
+        before = self._health.state
+        if self._move(PartState.OK, detail) and before is not PartState.STARTING:
+            log.warning("%s is back", self.name)
+
+    def lost(self, detail: str) -> None:
+        """The part is gone or silent."""
+        if self._move(PartState.LOST, detail):
+            log.error("%s is lost: %s", self.name, detail)
+
+    def broken(self, detail: str) -> None:
+        """The part is there, but what it gives cannot be trusted."""
+        if self._move(PartState.BROKEN, detail):
+            log.error("%s is broken: %s", self.name, detail)
+
+    def _move(self, state: PartState, detail: str) -> bool:
+        """Take the new state; True when it is another than before. `since_s` stays with an unchanged state."""
+        before = self._health
+        if (state, detail) == (before.state, before.detail):
+            return False
+        moved = state is not before.state
+        self._health = PartHealth(state, time.monotonic() if moved else before.since_s, detail)
+        return moved
+
+
+class MonitoredDevice:
+    """The common face of every part: name, health and counters out of its vitals."""
+
+    def __init__(self, vitals: DeviceHealth) -> None:
+        self.vitals = vitals
+
+    @property
+    def name(self) -> str:
+        """Name of the part."""
+        return self.vitals.name
+
+    @property
+    def health(self) -> PartHealth:
+        """State now, and since when."""
+        return self.vitals.health
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counts since start."""
+        return dict(self.vitals.counters)

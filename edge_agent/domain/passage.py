@@ -1,0 +1,194 @@
+"""The words of the gate as values: what was measured, what was decided and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+
+from models.detections import MaskState
+from sync.contract.health import Lookup
+
+CHILD_UNDER_YEARS, ELDER_FROM_YEARS = 18, 60  # who may show paper in place of a code, by the guides of 2022
+
+
+class Verdict(StrEnum):
+    """What the box decides about one passage."""
+
+    ADMIT = "admit"  # the gate opens
+    RECHECK = "recheck"  # something can be put right here and now: mask on, measure again
+    REFUSE = "refuse"  # the rules say no
+    ASSIST = "assist"  # staff come; the box does not judge alone
+
+
+class Reason(StrEnum):
+    """Why a verdict was taken; the first of several is the one that is spoken."""
+
+    ALL_CLEAR = "all_clear"
+    TEST_OVERDUE = "test_overdue"  # key worker admitted with a reminder
+    EXEMPT = "exempt"  # white list: health code and test are not asked
+    MASK_MISSING = "mask_missing"
+    MASK_INCORRECT = "mask_incorrect"
+    MASK_UNJUDGED = "mask_unjudged"
+    TEMPERATURE_LOW = "temperature_low"
+    TEMPERATURE_UNCERTAIN = "temperature_uncertain"  # near the threshold by the stated uncertainty
+    TEMPERATURE_MISSING = "temperature_missing"
+    CODE_EXPIRED = "code_expired"
+    CODE_UNREADABLE = "code_unreadable"
+    CARD_EXPIRED = "card_expired"  # or not valid yet
+    CARD_UNREADABLE = "card_unreadable"
+    TEST_EXPIRED = "test_expired"
+    TEST_MISSING = "test_missing"
+    TEST_PENDING = "test_pending"
+    CODE_RED = "code_red"
+    FEVER = "fever"
+    TEST_POSITIVE = "test_positive"
+    CODE_YELLOW = "code_yellow"
+    CODE_UNASSIGNED = "code_unassigned"
+    WATCH_LIST = "watch_list"
+    PERSON_UNKNOWN = "person_unknown"
+    LOOKUP_FAILED = "lookup_failed"
+    DATA_TOO_OLD = "data_too_old"
+    CLOCK_UNSURE = "clock_unsure"  # a clock error could flip the verdict
+    THERMOMETER_LOST = "thermometer_lost"
+    CAMERA_LOST = "camera_lost"
+    RECHECK_LIMIT_REACHED = "rechecks_spent"
+    NO_CREDENTIAL = "no_credential"
+
+
+class Outcome(StrEnum):
+    """How a passage ended."""
+
+    OPENED = "opened"  # the gate was opened; nobody was seen to walk through, or nobody measures it
+    PASSED = "passed"  # the gate was opened and its sensor saw somebody walk through
+    GATE_FAILED = "gate_failed"  # admitted, but the gate did not take the pulse
+    LEFT = "left"  # the person went away
+    RETRIED = "retried"  # the person stayed and the next passage rechecks this one
+    INTERRUPTED = "interrupted"  # the agent died before it saw the end
+    STAYED = "stayed"  # the person still stood there when the limit was over
+
+
+class CredentialKind(StrEnum):
+    """What identified the person."""
+
+    CODE = "code"
+    CARD = "card"
+    FACE = "face"
+
+
+class CredentialProblem(StrEnum):
+    """Why a presented credential identifies nobody."""
+
+    EXPIRED = "expired"
+    UNREADABLE = "unreadable"
+
+
+class AgeGroup(StrEnum):
+    """How old the holder of a document is, as far as a rule may ask; the date of birth itself is not kept."""
+
+    CHILD = "child"  # under 18
+    ADULT = "adult"
+    ELDER = "elder"  # 60 and older
+
+    @classmethod
+    def from_birth_date(cls, born: date, today: date) -> AgeGroup:
+        """The group of somebody `born` then."""
+        years = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
+        return cls.CHILD if years < CHILD_UNDER_YEARS else cls.ELDER if years >= ELDER_FROM_YEARS else cls.ADULT
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A presented credential; the number behind it is already hashed away and the key is never shown."""
+
+    kind: CredentialKind
+    presented_at_s: float
+    person_key: str | None = field(repr=False, default=None)
+    problem: CredentialProblem | None = None
+    age: AgeGroup | None = None
+
+
+class TemperatureClass(StrEnum):
+    """What a screening temperature says."""
+
+    NORMAL = "normal"
+    HIGH = "high"  # at or above the fever threshold
+    LOW = "low"  # colder than a face can be: measure again
+    NOT_MEASURED = "not_measured"  # nothing measured, or under circumstances for which no fit holds
+
+
+@dataclass(frozen=True, slots=True)
+class TemperatureReading:
+    """A screening temperature in °C with how it was obtained; `estimate_c` None means not measured.
+
+    `skin_c` is the raw skin of the region that told most, `regions` of all; `correction_c` was added to them.
+    `uncertainty_c` is one standard uncertainty; `outside` names what lay outside the fitted range.
+    """
+
+    estimate_c: float | None
+    uncertainty_c: float | None
+    skin_c: float | None
+    ambient_c: float | None
+    samples: int
+    method: str
+    regions: Mapping[str, float] = field(default_factory=dict)
+    correction_c: float = 0.0
+    distance_m: float | None = None
+    fever_probability: float | None = None
+    outside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MaskReading:
+    """Mask state voted over `frames` pictures of one arrival; `state` None means not judged."""
+
+    state: MaskState | None
+    share: float
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """All that was measured of one person; a lost part is named, never papered over."""
+
+    temperature: TemperatureReading
+    mask: MaskReading
+    thermometer_lost: bool = False
+    camera_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One instant on both clocks; `error_s` is how far the wall clock may be off, None when nobody knows."""
+
+    wall: datetime
+    monotonic_s: float
+    boot_id: str
+    in_sync: bool
+    error_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict with its reasons, most telling first."""
+
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One person's attempt to pass, as decided."""
+
+    passage_id: str
+    follows: str | None
+    decided: Moment
+    credential: Credential | None
+    measurement: Measurement
+    lookup: Lookup
+    decision: Decision
+    policy_version: int
+    arrived_at_s: float
+    grade: TemperatureClass = TemperatureClass.NOT_MEASURED
+    attempt: int = 1  # this passage and the ones it rechecks
