@@ -13,7 +13,7 @@ from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 from numpy.typing import NDArray
 
 from models.errors import ModelDamaged
-from models.recognition.embedding import SIDE_PX, upright
+from models.recognition.alignment import SIDE_PX, upright
 from models.session import OnnxSession
 
 

@@ -17,17 +17,9 @@ from models.errors import ModelDamaged, ModelMissing, ModelUnknown, PackRefused
 from models.packs.extra import RECOGNITION
 from models.packs.packs import PackShelf
 from models.picture import read_picture
+from models.recognition.alignment import SIDE_PX, similarity, upright
 from models.recognition.arcface import ArcFaceEmbedder
-from models.recognition.embedding import (
-    ARCFACE,
-    EMBEDDINGS,
-    SIDE_PX,
-    Embedder,
-    FaceEmbedder,
-    make_embedder,
-    similarity,
-    upright,
-)
+from models.recognition.embedding import ARCFACE, EMBEDDINGS, Embedder, FaceEmbedder, make_embedder
 from models.session import OnnxSession
 from tests.models.fakes import MakeNetwork, steady
 
