@@ -51,18 +51,19 @@ deb: wheelhouse ## a Debian package of it, in dist/
 
 lock: ## resolve the lock files anew (needs uv)
 	$(COMPILE) pyproject.toml --output-file requirements.lock
-	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra recognition --constraint requirements.lock --output-file requirements-recognition.lock
+	$(COMPILE) --group dev --constraint requirements-recognition.lock --output-file requirements-dev.lock
 
 clean: ## remove everything that was built or installed here, and what runs of the tests left in the machine
 	@$(if $(PYTHON),$(PYTHON) -B -m tests.leftovers)
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
 	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One environment; `.run` holds what the product needs, `.dev` the tools on top of it.
-$(VENV)/.run: pyproject.toml requirements.lock
+# One environment; `.run` holds what the product and its extra need, `.dev` the tools on top of it.
+$(VENV)/.run: pyproject.toml requirements-recognition.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) --require-hashes --requirement requirements.lock
+	$(INSTALL) --require-hashes --requirement requirements-recognition.lock
 	$(INSTALL) --no-deps --editable .
 	@touch $@
 

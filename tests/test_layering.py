@@ -75,7 +75,7 @@ LIBRARIES = {
         "models/picture.py",
         "models/recognition/",
     },
-    "insightface": {"models/detectors/scrfd.py"},
+    "insightface": {"models/detectors/scrfd.py", "models/recognition/arcface.py"},
     "miniaudio": {"drivers/audio/sound.py", "config/prompts/build.py"},
     "onnxruntime": {"models/session.py"},
     "paho": {"sync/mqtt/paho_client.py"},
@@ -108,6 +108,7 @@ LAZY = {
     "sync/platform/commands/": "as above",
     "models/detectors/face.py": "a box loads the detector that it uses",
     "models/detectors/scrfd.py": "insightface takes 1.5 s and 150 MB to load",
+    "models/recognition/embedding.py": "a box loads the embedding that it uses",
     "sync/platform/records/open_store.py": "asyncpg is an optional extra",
 }
 

@@ -31,7 +31,8 @@ def make_face_identifier(
     if register is None:
         return None
     wanted, packs = settings.recognition, Path(settings.box.data_dir) / "models"
-    recogniser = Recogniser(make_embedder(wanted.pack, data_dir=packs), make_liveness(data_dir=packs), wanted)
+    embedder = make_embedder(wanted.pack, data_dir=packs, accept_non_commercial=wanted.accept_non_commercial)
+    recogniser = Recogniser(embedder, make_liveness(data_dir=packs), wanted)
     return FaceIdentifier(
         sight=sight,
         presence=presence,

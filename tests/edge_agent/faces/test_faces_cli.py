@@ -11,8 +11,8 @@ import cv2
 import pytest
 from typer.testing import CliRunner, Result
 
-from drivers.simulated.people.photos import ASTRONAUT, GROUP, PEOPLE, photograph
 from edge_agent.commands.cli import app
+from tests.photos import ASTRONAUT, GROUP, PEOPLE, photograph
 
 NUMBER, OTHER = "999999199001010016", "99999919900101018X"
 

@@ -14,7 +14,6 @@ import pytest
 from config.settings import parse_settings
 from drivers.simulated.people.masks import MaskWear
 from drivers.simulated.people.people import HEALTHY
-from drivers.simulated.people.photos import PEOPLE, photograph
 from drivers.simulated.people.scenes import MaskStep, SceneKind
 from edge_agent.box.key_files import read_community_key
 from edge_agent.faces.consent import Consent, Giver
@@ -25,8 +24,9 @@ from sync.contract.identity import person_key
 from sync.contract.records import AlarmRaised
 from tests.edge_agent.town import scene_of, town
 from tests.limits import HANG_S
+from tests.photos import PEOPLE, photograph
 
-# The street shows cut-out photographs, which the liveness networks may doubt.
+# The resident is cut out of a photograph, for drawn people look alike to the network; liveness networks may doubt it.
 RECOGNITION = "\n[recognition]\nenabled = true\nlive = 0.0\n"
 NUMBER = HEALTHY[0].number
 RESIDENT = PEOPLE[1]
