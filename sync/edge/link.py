@@ -20,7 +20,7 @@ from sync.edge.outbox import Outbox
 from sync.edge.own_name import OwnName
 from sync.edge.pump import PumpSettings
 from sync.edge.session import Session
-from sync.errors import LinkLost, SyncError, UnsafeLink
+from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, SyncError, UnsafeLink
 from sync.packets import Options
 from sync.post import will
 from sync.reconnect import Retry, stay_connected
@@ -100,6 +100,7 @@ class CityLink:
         self._since_s = time.monotonic()
         self._connections = 0
         self._detail = "not connected yet"
+        self._refusal = ""
         self._spread_s = 1.0
         self._own_name = OwnName(outbox, boot_id)
         directory.ask = self.query
@@ -126,6 +127,11 @@ class CityLink:
             reconnects=max(0, self._connections - 1),
             detail=self._detail,
         )
+
+    @property
+    def refusal(self) -> str:
+        """Why there is no connection, where trying again does not help: a certificate or a permission; else empty."""
+        return self._refusal
 
     async def query(self, person_key: str, budget_s: float) -> Answer:
         """What the platform knows of one person. Raises LinkLost at once without a link; NoAnswer, BadMessage."""
@@ -161,7 +167,7 @@ class CityLink:
         self._session = Session(connection, self._home, self._own_name, self._settings.pump, self._settings.health_s)
         self._since_s = time.monotonic()
         self._connections += 1
-        self._detail = ""
+        self._detail = self._refusal = ""
         try:
             await self._session.run(self._birth, self._farewell)
         finally:
@@ -171,3 +177,4 @@ class CityLink:
 
     def _lost(self, why: SyncError) -> None:
         self._detail = str(why)
+        self._refusal = self._detail if isinstance(why, (LinkRefused, BrokerUntrusted)) else ""
