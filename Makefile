@@ -39,7 +39,7 @@ fuzz: $(VENV)/.dev ## a million damaged inputs for every parser of the drivers, 
 	$(BIN)/python -m bench.parsers --inputs 1000000
 
 faults: system-test $(VENV)/.dev ## the fault suite in its long form, an hour or two
-	FAULT_ROUNDS=100 DIRECTORY_HISTORIES=10000 $(BIN)/pytest -q --timeout 14400 --hypothesis-seed=$$(date +%s) tests/faults tests/sync/test_directory.py
+	FAULT_ROUNDS=100 DIRECTORY_HISTORIES=10000 $(BIN)/pytest -q --timeout 14400 --hypothesis-seed=$$(date +%s) tests/faults tests/sync/edge/test_directory.py
 
 wheel: $(VENV)/.dev ## the package, in dist/
 	$(BIN)/python -m build

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from bench.edge import percentiles
 from bench.link_ledger import BUDGET_BYTES, FILL, RANDOM, fdatasync_ms, looked_up, some
-from sync.edge.at_rest import KEY_BYTES, Algorithm, Sealer
-from sync.edge.directory import Directory
-from sync.edge.outbox import Outbox
+from sync.edge.directory.directory import Directory
+from sync.edge.ledger.ledger import Outbox
+from sync.storage.encryption import KEY_BYTES, Algorithm, Sealer
 
 KEY = bytes(KEY_BYTES)
 SEALERS = {"plain": None, "aes": Sealer(KEY), "sm4": Sealer(KEY, Algorithm.SM4_GCM)}

@@ -19,11 +19,11 @@ from typing import Any
 
 import aiohttp
 
-from drivers.simulated.gate import SimulatedRelay
-from drivers.simulated.people import people
-from drivers.simulated.scenes import SceneKind, scenes
+from drivers.simulated.devices.gate import SimulatedRelay
+from drivers.simulated.devices.wire import PtyWire
+from drivers.simulated.people.people import people
+from drivers.simulated.people.scenes import SceneKind, scenes
 from drivers.simulated.street import Street
-from drivers.simulated.wire import PtyWire
 
 CAMERA_PORT = 8099
 KIOSK, FLEET = "http://127.0.0.1:8080", "http://127.0.0.1:8090"

@@ -17,19 +17,19 @@ from pathlib import Path
 
 import msgspec
 
-from sync.broker import Broker
-from sync.connection import Connection
 from sync.contract.checksum import EMPTY, changed
 from sync.contract.envelope import Event
 from sync.contract.health import Colour, HealthStatus
 from sync.contract.messages import PAGE_LIMIT, Checkpoint, DirectoryOp, DirectoryPage
 from sync.contract.orders import Desired, Revocation
 from sync.contract.topics import Lane, Topic, source_of
-from sync.edge.directory import Directory
-from sync.edge.orders import Hands
-from sync.edge.outbox import Outbox
-from sync.packets import Options
-from sync.post import post
+from sync.edge.directory.directory import Directory
+from sync.edge.ledger.ledger import Outbox
+from sync.edge.orders.receiver import Hands
+from sync.mqtt.broker_address import Broker
+from sync.mqtt.connection import Connection
+from sync.mqtt.events import post
+from sync.mqtt.packets import Options
 from tests.sync.city import (
     BUDGET_BYTES,
     WHEN,

@@ -13,13 +13,13 @@ from playwright.async_api import Browser, async_playwright
 
 from config.catalogue import load_catalogue
 from config.settings import Announcer as AnnouncerSettings
+from drivers.audio.speaker import make_speaker
 from drivers.contract import PartState
-from drivers.speaker import make_speaker
-from edge_agent.announcer import Announcer
-from edge_agent.board import Board, Stage
 from edge_agent.kiosk.server import PAGE_DIR
-from edge_agent.language import Tongue
-from tests.kiosk.stand import Stand, changed
+from edge_agent.screen.language_choice import Tongue
+from edge_agent.screen.view_state import Board, Stage
+from edge_agent.speech.announcer import Announcer
+from tests.edge_agent.kiosk.stand import Stand, changed
 
 CHROMIUM = "/usr/bin/chromium"
 WATCH = """() => {

@@ -25,9 +25,9 @@ from bench.path import machine
 from sync.contract.health import LookupOutcome
 from sync.contract.messages import Answer
 from sync.contract.records import Record
-from sync.edge.directory import Directory
-from sync.edge.link import CityLink, LinkSettings
-from sync.edge.outbox import Outbox
+from sync.edge.directory.directory import Directory
+from sync.edge.ledger.ledger import Outbox
+from sync.edge.link.link import CityLink, LinkSettings
 from sync.platform.service import Platform, PlatformSettings
 from sync.platform.simulation.broker import PrivateBroker
 from sync.platform.simulation.report import percentiles
@@ -134,7 +134,7 @@ async def drained(outbox: Outbox) -> float:
 
 def storm(sizes: Sizes) -> dict[str, Any]:
     """A fleet that loses its broker, with a front door of 50 connects a second."""
-    command = [sys.executable, "-m", "sync.platform.cli", "simulate", "--json", "--admit-per-s", "50"]
+    command = [sys.executable, "-m", "sync.platform.commands.cli", "simulate", "--json", "--admit-per-s", "50"]
     command += [
         "--boxes",
         str(sizes.boxes),

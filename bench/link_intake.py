@@ -10,19 +10,19 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from sync.broker import Broker
-from sync.connection import Connection
 from sync.contract.chain import first_hash, next_hash
 from sync.contract.envelope import Event
 from sync.contract.messages import BACKLOG_LIMIT, Backlog, Entry
 from sync.contract.records import RecordId, encode_record
 from sync.contract.topics import Lane, Topic, source_of
-from sync.packets import Options
-from sync.platform.arrival import Arrival
+from sync.mqtt.broker_address import Broker
+from sync.mqtt.connection import Connection
+from sync.mqtt.events import post
+from sync.mqtt.packets import Options
+from sync.platform.records.open_store import open_store
+from sync.platform.records.received import Arrival
 from sync.platform.simulation.broker import PrivateBroker
 from sync.platform.simulation.day import passage
-from sync.platform.stores import open_store
-from sync.post import post
 
 BOXES = 50
 BATCH = 2_000
@@ -83,7 +83,9 @@ async def from_broker(where: str, messages: list[tuple[str, Backlog]], folder: P
     await broker.start()
     url = f"mqtt://localhost:{broker.port}"
     options = ["--broker", url, "--district", "bench", "--store", where, "--backlog-per-s", "1e6"]
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sync.platform.cli", "ingest", *options)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sync.platform.commands.cli", "ingest", *options
+    )
     try:
         async with (
             open_store(where) as store,

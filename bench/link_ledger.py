@@ -14,8 +14,8 @@ from typing import Any
 
 from sync.contract.health import LookupOutcome
 from sync.contract.records import Record
-from sync.edge.directory import Directory
-from sync.edge.outbox import Outbox
+from sync.edge.directory.directory import Directory
+from sync.edge.ledger.ledger import Outbox
 from sync.platform.simulation.day import passage
 from sync.platform.simulation.report import percentiles
 

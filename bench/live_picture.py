@@ -23,10 +23,10 @@ from playwright.async_api import Page, async_playwright
 from skimage import data
 
 from bench.path import machine
-from edge_agent.board import Stage
 from edge_agent.kiosk.picture import PERIOD_S
-from edge_agent.live_picture import JPEG_OPTIONS
-from tests.kiosk.stand import Stand, changed, free_port
+from edge_agent.screen.camera_jpeg import JPEG_OPTIONS
+from edge_agent.screen.view_state import Stage
+from tests.edge_agent.kiosk.stand import Stand, changed, free_port
 
 CHROMIUM = "/usr/bin/chromium"
 VIEWPORT = {"width": 800, "height": 480}

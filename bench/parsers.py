@@ -23,9 +23,9 @@ from typing import Any
 
 import psutil
 
-from drivers.framing import FrameParser
-from drivers.plain import Plain, plain
+from drivers.serial_line.framing import FrameParser
 from drivers.thermometers.gy_mcu90640 import GyMcu90640
+from drivers.tools.reading_output import Plain, plain
 from tests.drivers.families import FAMILIES, Family, mutated, pool
 
 DAMAGED = 2  # frames an input

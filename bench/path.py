@@ -18,15 +18,15 @@ from typing import Any
 
 import psutil
 
-from drivers.simulated import people
-from drivers.simulated.figure import Pose, draw_portrait
-from drivers.simulated.masks import MaskWear
-from drivers.simulated.photos import PEOPLE
-from drivers.simulated.scenes import SceneKind, health_code, scenes
+from drivers.simulated.people import people
+from drivers.simulated.people.masks import MaskWear
+from drivers.simulated.people.person_image import Pose, draw_portrait
+from drivers.simulated.people.photos import PEOPLE
+from drivers.simulated.people.scenes import SceneKind, health_code, scenes
 from drivers.simulated.street import Street, Visit
-from tests.agent.town import settings_text
+from tests.edge_agent.town import settings_text
 
-AGENT = [sys.executable, "-m", "edge_agent.cli"]
+AGENT = [sys.executable, "-m", "edge_agent.commands.cli"]
 IDLE_S = 30.0
 RUNS = 5
 

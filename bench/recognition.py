@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from edge_agent.faces.gallery import Gallery
 from edge_agent.faces.register import MOST_PEOPLE
 from models.detections import Face, FaceDetector
-from models.face import make_detector
-from models.liveness import PACKS, Liveness
-from models.recognition import EMBEDDINGS, Embedder
+from models.detectors.face import make_detector
+from models.detectors.timing import time_calls
+from models.recognition.embedding import EMBEDDINGS, Embedder
+from models.recognition.liveness import PACKS, Liveness
 from models.session import Session
-from models.timing import time_calls
 from models.training.masks import Wardrobe, wear
 
 Image = NDArray[np.uint8]

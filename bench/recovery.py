@@ -22,13 +22,13 @@ import threading
 import time
 from pathlib import Path
 
-from drivers.simulated.gate import SimulatedRelay
+from drivers.simulated.devices.gate import SimulatedRelay
+from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.street import Street
-from drivers.simulated.wire import PtyWire
-from edge_agent.asking import AgentSilent, ask_agent
-from edge_agent.starts import FILE
-from tests.agent.held import bury, hold, threads
-from tests.agent.town import settings_text
+from edge_agent.diagnostics.status_client import AgentSilent, ask_agent
+from edge_agent.runtime.crash_counter import FILE
+from tests.edge_agent.held import bury, hold, threads
+from tests.edge_agent.town import settings_text
 
 ROOT = Path(__file__).parents[1]
 UNIT = (ROOT / "systemd" / "edge-agent.service").read_text(encoding="utf-8")
@@ -47,7 +47,7 @@ class Manager:
 
     def __init__(self, config: Path, port: int, folder: Path) -> None:
         assert "Restart=always" in UNIT
-        self._command = [sys.executable, "-m", "edge_agent.cli", "run", "--config", str(config)]
+        self._command = [sys.executable, "-m", "edge_agent.commands.cli", "run", "--config", str(config)]
         self._port = port
         self._address = str(folder / "notify")
         self._ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -185,7 +185,7 @@ def soak(seconds: float) -> None:
     """Let people pass while listening to what the agent says to systemd."""
     with tempfile.TemporaryDirectory() as temporary, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind(f"{temporary}/notify")
-        command = [sys.executable, "-m", "edge_agent.cli", "demo", "--json", "--data", f"{temporary}/demo"]
+        command = [sys.executable, "-m", "edge_agent.commands.cli", "demo", "--json", "--data", f"{temporary}/demo"]
         environment = {**os.environ, "NOTIFY_SOCKET": f"{temporary}/notify", "PYTHONPATH": str(ROOT)}
         with Path(f"{temporary}/log").open("wb") as log:
             demo = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import psutil
 
-from drivers.ports import PortInfo, find
-from drivers.serial_port import SerialLine
-from drivers.simulated.sensor_frames import gy_mcu90614
-from drivers.simulated.wire import PtyWire
+from drivers.serial_line.ports import PortInfo, find
+from drivers.serial_line.serial_port import SerialLine
+from drivers.simulated.devices.sensor_frames import gy_mcu90614
+from drivers.simulated.devices.wire import PtyWire
 from drivers.thermometers import gy_mcu90614 as module
 from drivers.thermometers.serial_thermometer import SerialThermometer
 from drivers.thermometers.table import SPOT_LIVES

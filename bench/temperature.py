@@ -2,7 +2,8 @@
 
 python -m bench.temperature ../shared/training/temperature/face_oral_flir.csv --write config/temperature.default.toml
 
-Every figure comes from the shipped code (`edge_agent.temperature`); people, never rounds, are split; seeded.
+Every figure comes from the shipped code, `edge_agent.measurement.core_temperature`. Seeded; splits keep all rounds of
+a person together.
 """
 
 from __future__ import annotations
@@ -21,8 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.policy import load_policy
-from edge_agent.temperature import (
+from edge_agent.measurement.core_temperature import (
     NORMAL_95,
     Caution,
     Coefficients,
@@ -33,6 +33,7 @@ from edge_agent.temperature import (
     RegionModel,
     Widening,
 )
+from edge_agent.policy.rules import load_policy
 
 COLUMNS = {"forehead_center": "T_FHCC", "forehead_max": "T_FH_Max", "canthi_max": "canthi4Max", "face_max": "T_Max"}
 REFERENCE = "aveOralM"

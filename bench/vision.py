@@ -26,10 +26,10 @@ import numpy as np
 import zxingcpp
 from numpy.typing import NDArray
 
+from models.detectors.face import make_detector
+from models.detectors.timing import time_calls
 from models.errors import ModelError
-from models.face import make_detector
 from models.picture import read_picture
-from models.timing import time_calls
 
 FRAMES = ((640, 480), (1280, 720))
 THREADS = (1, 2)

@@ -7,8 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
+from drivers.device_health import Vitals
 from drivers.errors import DeviceLost
-from drivers.vitals import Vitals
 
 RETRY_FIRST_S = 0.2
 RETRY_CAP_S = 1.0  # a device that returns is read again well under 3 s

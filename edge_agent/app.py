@@ -12,43 +12,43 @@ from config.credentials import secret_path
 from config.settings import Settings
 from drivers.readers.health_code import make_code_provider
 from drivers.readers.qr_camera import QrCamera
-from edge_agent.act import Actor
-from edge_agent.board import Board, Hint
-from edge_agent.box_files import read_community_key, signing_key
+from edge_agent.box.device_monitor import Watch
+from edge_agent.box.devices import Devices
+from edge_agent.box.key_files import read_community_key, signing_key
+from edge_agent.box.wall_clock import WallClock
 from edge_agent.calibration.correction import calibrated
-from edge_agent.calibration.view.kept import view_of
-from edge_agent.checkpoint import Checkpoint
-from edge_agent.city import link_settings, link_view, versions
-from edge_agent.clock import WallClock
-from edge_agent.devices import Devices
-from edge_agent.faces.make import make_lookout
-from edge_agent.feeds import Reception, feed_cards, feed_codes, feed_readings, feed_sightings
-from edge_agent.figures import Figures
+from edge_agent.calibration.view.view_file import view_of
+from edge_agent.diagnostics.metrics import Figures
+from edge_agent.diagnostics.status_report import Status
+from edge_agent.faces.assembly import make_lookout
 from edge_agent.kiosk.server import Kiosk
 from edge_agent.kiosk.staff import StaffRoutes
 from edge_agent.kiosk.touch import TouchRoutes
-from edge_agent.language import Tongue
-from edge_agent.ledger import Ledger
-from edge_agent.live_picture import LivePicture
-from edge_agent.orders import OrdersHere
-from edge_agent.policy import load_policy
-from edge_agent.policy_book import PolicyBook
-from edge_agent.presence import Presence
-from edge_agent.privacy.forgetting import Forgetting
-from edge_agent.process_age import age_s
-from edge_agent.sight import Sight
+from edge_agent.measurement.face_detection import Sight
+from edge_agent.passage.actuator import Actor
+from edge_agent.passage.credentials import Reception, feed_cards, feed_codes, feed_readings, feed_sightings
+from edge_agent.passage.passage_loop import Checkpoint
+from edge_agent.passage.person_tracker import Presence
+from edge_agent.platform_link.link_settings import link_settings, link_view, versions
+from edge_agent.platform_link.order_handlers import OrdersHere
+from edge_agent.policy.active_policy import PolicyBook
+from edge_agent.policy.rules import load_policy
+from edge_agent.privacy.retention_task import Forgetting
+from edge_agent.records.recorder import Ledger
+from edge_agent.runtime.process_age import age_s
+from edge_agent.screen.camera_jpeg import LivePicture
+from edge_agent.screen.language_choice import Tongue
+from edge_agent.screen.view_state import Board, Hint
+from edge_agent.speech.assembly import Voice
+from edge_agent.staff.actions import StaffDesk
 from edge_agent.staff.call import StaffCall
-from edge_agent.staff.desk import StaffDesk
 from edge_agent.staff.pin import PinLock
-from edge_agent.status import Status
 from edge_agent.stores import Stores, opened_stores
-from edge_agent.voice import Voice
-from edge_agent.watch import Watch
-from models.face import make_detector
-from sync.edge.box_identity import BoxIdentity
-from sync.edge.link import CityLink
-from sync.edge.orders import Orders
-from sync.edge.renewal import Renewal
+from models.detectors.face import make_detector
+from sync.edge.identity.box_identity import BoxIdentity
+from sync.edge.identity.renewal import Renewal
+from sync.edge.link.link import CityLink
+from sync.edge.orders.receiver import Orders
 
 
 class Sentinel:

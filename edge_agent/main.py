@@ -11,16 +11,16 @@ from config.errors import SettingsError
 from config.settings import Settings
 from drivers.errors import DriverError
 from edge_agent.app import Sentinel, opened
-from edge_agent.broadcasts.sound import LONGEST_S
-from edge_agent.failures import leaves
-from edge_agent.good_settings import Unusable, is_service, keep_good, last_good, usable_settings
+from edge_agent.box.last_good_settings import Unusable, is_service, keep_good, last_good, usable_settings
+from edge_agent.box.remote_settings import as_wanted
 from edge_agent.kiosk.errors import KioskError
+from edge_agent.runtime.crash_counter import HEALTHY_S, Starts
+from edge_agent.runtime.exceptions import leaves
+from edge_agent.runtime.task_progress import count_steps
+from edge_agent.runtime.threads import touch_shared
+from edge_agent.runtime.watchdog import LIMIT, LOOK_EVERY_S, Notifier, Watchdog
 from edge_agent.safe_mode import SafeMode
-from edge_agent.starts import HEALTHY_S, Starts
-from edge_agent.steps import count_steps
-from edge_agent.threads import touch_shared
-from edge_agent.wanted_settings import as_wanted
-from edge_agent.watchdog import LIMIT, LOOK_EVERY_S, Notifier, Watchdog
+from edge_agent.speech.broadcasts.sound import LONGEST_S
 from models.errors import ModelError
 from sync.errors import SyncError
 

@@ -9,22 +9,22 @@ from pathlib import Path
 
 from config.errors import SettingsError
 from config.settings import Settings
-from edge_agent.board import Board, Stage
-from edge_agent.box_files import signing_key
-from edge_agent.broadcasts.broadcast import Answer, Broadcast
-from edge_agent.city import link_settings, link_view, versions
-from edge_agent.clock import WallClock
-from edge_agent.good_settings import Unusable
+from edge_agent.box.key_files import signing_key
+from edge_agent.box.last_good_settings import Unusable
+from edge_agent.box.wall_clock import WallClock
+from edge_agent.diagnostics.status_report import to_plain
 from edge_agent.kiosk.server import Kiosk
-from edge_agent.language import Tongue
-from edge_agent.orders import OrdersHere
-from edge_agent.policy import load_policy
-from edge_agent.policy_book import PolicyBook
-from edge_agent.status import to_plain
+from edge_agent.platform_link.link_settings import link_settings, link_view, versions
+from edge_agent.platform_link.order_handlers import OrdersHere
+from edge_agent.policy.active_policy import PolicyBook
+from edge_agent.policy.rules import load_policy
+from edge_agent.screen.language_choice import Tongue
+from edge_agent.screen.view_state import Board, Stage
+from edge_agent.speech.broadcasts.broadcast import Answer, Broadcast
 from edge_agent.stores import opened_stores
-from sync.edge.directory import Directory
-from sync.edge.link import CityLink
-from sync.edge.orders import Orders
+from sync.edge.directory.directory import Directory
+from sync.edge.link.link import CityLink
+from sync.edge.orders.receiver import Orders
 from sync.errors import SyncError
 
 RETRY_AFTER_S = 1800.0  # then the whole agent is tried once more

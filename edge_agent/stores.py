@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.settings import Settings
-from edge_agent.box_files import make_data_dir
+from edge_agent.box.key_files import make_data_dir
 from edge_agent.faces.register import FILE as FACES_FILE
 from edge_agent.faces.register import FaceRegister
 from edge_agent.privacy.key_file import sealer_of
-from sync.edge.directory import Directory
-from sync.edge.order_memory import OrderMemory
-from sync.edge.outbox import Outbox
+from sync.edge.directory.directory import Directory
+from sync.edge.ledger.ledger import Outbox
+from sync.edge.orders.replay_guard import OrderMemory
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ class Run:
 
 @asynccontextmanager
 async def demo(data: Path, passages: int) -> AsyncIterator[Run]:
-    command = [sys.executable, "-m", "edge_agent.cli", "demo", "--json", "--data", str(data)]
+    command = [sys.executable, "-m", "edge_agent.commands.cli", "demo", "--json", "--data", str(data)]
     process = await asyncio.create_subprocess_exec(
         *command, "--passages", str(passages), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )

@@ -13,11 +13,11 @@ import pytest
 import typer
 
 from config.catalogue import load_catalogue
-from edge_agent.cli import app as agent
+from edge_agent.commands.cli import app as agent
 from edge_agent.installer.__main__ import command_line
 from edge_agent.provision.answers import read_answers
 from edge_agent.provision.settings_file import checked
-from sync.platform.cli import app as platform
+from sync.platform.commands.cli import app as platform
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = {"edge-agent": agent, "edge-platform": platform}
@@ -152,7 +152,7 @@ def test_links_in_documents_lead_somewhere() -> None:
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
-@pytest.mark.parametrize("module", ["edge_agent.cli", "sync.platform.cli"])
+@pytest.mark.parametrize("module", ["edge_agent.commands.cli", "sync.platform.commands.cli"])
 def test_help_loads_neither_vision_nor_network(module: str) -> None:
     code = f"import sys, {module}; print(sorted({{'cv2', 'onnxruntime', 'aiohttp', 'insightface'}} & set(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -10,9 +10,9 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("config", "drivers", "models", "sync")
 CHOOSERS = {
     "edge_agent/app.py",
-    "edge_agent/devices.py",
+    "edge_agent/box/devices.py",
     "edge_agent/demo/supervisor.py",
-    "edge_agent/cli.py",
+    "edge_agent/commands/cli.py",
     "edge_agent/calibration/black_body.py",
     "edge_agent/commands/devices.py",
     "edge_agent/commands/prompts.py",
@@ -23,16 +23,20 @@ CHOOSERS = {
 CHOOSING_PACKAGES = ("edge_agent/doctor/", "edge_agent/drill/")
 # A library that reaches into the world is imported in these files alone.
 WORLD = {
-    "serial": {"drivers/open_port.py", "drivers/ports.py"},
-    "asyncpg": {"sync/platform/postgresql_store.py"},
-    "paho": {"sync/mqtt.py"},
+    "serial": {"drivers/serial_line/open_port.py", "drivers/serial_line/ports.py"},
+    "asyncpg": {"sync/platform/records/postgresql_store.py"},
+    "paho": {"sync/mqtt/paho_client.py"},
     "onnxruntime": {"models/session.py"},
-    "insightface": {"models/scrfd.py"},
-    "miniaudio": {"drivers/sound.py", "config/prompts/build.py"},
-    "soundfile": {"drivers/opus.py"},
+    "insightface": {"models/detectors/scrfd.py"},
+    "miniaudio": {"drivers/audio/sound.py", "config/prompts/build.py"},
+    "soundfile": {"drivers/audio/opus.py"},
     "zxingcpp": {"drivers/readers/qr_camera.py", "sync/platform/authority/sheet.py"},
 }
-LAZY = {"models/face.py", "models/scrfd.py", "sync/platform/stores.py"}  # and the command lines, one import a verb
+LAZY = {
+    "models/detectors/face.py",
+    "models/detectors/scrfd.py",
+    "sync/platform/records/open_store.py",
+}  # and the command lines, one import a verb
 
 
 def sources() -> list[Path]:
@@ -72,7 +76,7 @@ def test_only_the_choosers_see_real_parts(path: Path) -> None:
     if path.relative_to(ROOT).parts[0] != "edge_agent" or chooser:
         return
     seen = {module for module in imports(ast.parse(path.read_text(encoding="utf-8"))) if module.startswith("drivers.")}
-    values = {"drivers.contract", "drivers.errors", "drivers.latest", "drivers.sound"} | {
+    values = {"drivers.contract", "drivers.errors", "drivers.latest", "drivers.audio.sound"} | {
         "drivers.readers.errors",
         "drivers.readers.health_code",
         "drivers.readers.id_number",

@@ -49,11 +49,11 @@ def test_the_wheel_holds_what_a_box_needs_and_nothing_else(wheel: Path) -> None:
         "config/profiles/demo.toml",
         "config/prompts/zh-CN/pass.ogg",
         "edge_agent/kiosk/page/index.html",
-        "edge_agent/kiosk/align_page/index.html",
+        "edge_agent/calibration/view/align_page/index.html",
         "models/manifest.toml",
         "models/sentinel_face.onnx",
         "sync/contract/asyncapi.yaml",
-        "sync/platform/fleet.html",
+        "sync/platform/fleet/fleet.html",
     ):
         assert needed in names
     assert not [name for name in names if name.startswith(("tests/", "bench/", "models/training/"))]

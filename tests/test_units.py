@@ -8,7 +8,7 @@ import pytest
 
 from config.credentials import PREFIX
 from config.settings import Settings
-from edge_agent.watchdog import LIMIT, LOOK_EVERY_S
+from edge_agent.runtime.watchdog import LIMIT, LOOK_EVERY_S
 
 UNITS = Path(__file__).parents[1] / "systemd"
 AGENT = (UNITS / "edge-agent.service").read_text(encoding="utf-8")

@@ -6,10 +6,10 @@ that it could send as well have frames that begin alike and are longer; `START_U
 
 from __future__ import annotations
 
-from drivers.checksums import crc8
 from drivers.distance.reading import DistanceReading, RangeState, measured
-from drivers.framing import FrameParser, NoReading
-from drivers.terabee import ack_bytes, command
+from drivers.serial_line.checksums import crc8
+from drivers.serial_line.framing import FrameParser, NoReading
+from drivers.serial_line.terabee import ack_bytes, command
 
 HEADER = b"T"
 ACK_HEAD = b"\x12"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from drivers.dialect import Dialect
 from drivers.distance import evo_mini, tof10120, tofsense
 from drivers.distance.reading import DistanceReading
-from drivers.framing import Parser
+from drivers.serial_line.device_protocol import Dialect
+from drivers.serial_line.framing import Parser
 
 DISTANCE_SENSORS: dict[str, Dialect[Parser[DistanceReading]]] = {
     "tof10120": Dialect(tof10120.Tof10120, tof10120.BAUDS, proof=3),

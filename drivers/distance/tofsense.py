@@ -6,9 +6,9 @@ differs by model and is not read: a number outside what any model reaches is ref
 
 from __future__ import annotations
 
-from drivers.checksums import sum8
 from drivers.distance.reading import DistanceReading, measured
-from drivers.framing import FrameParser, NoReading
+from drivers.serial_line.checksums import sum8
+from drivers.serial_line.framing import FrameParser, NoReading
 
 HEADER = b"\x57\x00\xff"
 FRAME_BYTES = 16

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from drivers import modbus
-from drivers.checksums import sum8
-from drivers.framing import FrameParser, NoReading
 from drivers.gates.modbus_relay import MODBUS_UNIT
+from drivers.serial_line import modbus
+from drivers.serial_line.checksums import sum8
+from drivers.serial_line.framing import FrameParser, NoReading
 
 ALL = 0  # in the place of a channel
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from drivers.device_health import VitalPart
 from drivers.errors import BadSetting, DeviceLost
 from drivers.gates.wiring import BAUD, Wiring, check_duration
-from drivers.serial_port import SerialLine
-from drivers.vitals import VitalPart
+from drivers.serial_line.serial_port import SerialLine
 
 
 def lcus_command(channel: int, on: bool) -> bytes:

@@ -10,11 +10,11 @@ import asyncio
 import time
 from contextlib import suppress
 
-from drivers import modbus
+from drivers.device_health import VitalPart
 from drivers.errors import DeviceLost, DeviceRefused
 from drivers.gates.wiring import BAUD, Wiring, check_duration
-from drivers.serial_port import SerialLine
-from drivers.vitals import VitalPart
+from drivers.serial_line import modbus
+from drivers.serial_line.serial_port import SerialLine
 
 MODBUS_UNIT = 1
 REPLY_LIMIT_S = 0.5  # the boards answer in about 20 ms at 9600 baud

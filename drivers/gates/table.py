@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 from drivers.contract import Gate
+from drivers.device_health import VitalPart, Vitals
 from drivers.errors import BadSetting
 from drivers.gates.lcus import LcusGate
 from drivers.gates.modbus_relay import ModbusGate
 from drivers.gates.wiring import Wiring, check_duration
-from drivers.vitals import VitalPart, Vitals
 
 IDLE_S = 1.0
 

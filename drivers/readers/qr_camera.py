@@ -15,10 +15,10 @@ import zxingcpp
 from numpy.typing import NDArray
 
 from drivers.contract import CameraFrame, CodeRead
+from drivers.device_health import VitalPart, Vitals
 from drivers.latest import Latest
 from drivers.readers.qr_line import CAP_BYTES, REPEAT_S
 from drivers.readers.repeats import InView
-from drivers.vitals import VitalPart, Vitals
 
 QR_CODES = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 ACTIVE_EVERY_S = 0.2  # between two looks while somebody is there

@@ -14,9 +14,9 @@ from operator import xor
 from typing import TypeVar
 
 from drivers.contract import CardRead
-from drivers.framing import FrameParser, NoReading
 from drivers.readers.errors import CodeMalformed
 from drivers.readers.id_card import TEXT_BYTES, read_card
+from drivers.serial_line.framing import FrameParser, NoReading
 
 BAUD = 115200
 R = TypeVar("R")

@@ -6,14 +6,14 @@ import asyncio
 import time
 
 from drivers.contract import CardRead, CardUnreadable
+from drivers.device_health import VitalPart
 from drivers.errors import DeviceLost
 from drivers.latest import Latest
 from drivers.readers.errors import CodeMalformed
 from drivers.readers.id_card import read_card
 from drivers.readers.repeats import InView
 from drivers.readers.sam_v import FAULTS, FIND, FOUND, OK, READ, SELECT, Reply, SamVReplies
-from drivers.serial_port import SerialLine
-from drivers.vitals import VitalPart
+from drivers.serial_line.serial_port import SerialLine
 
 POLL_S = 0.25
 ANSWER_LIMIT_S = 1.0

@@ -13,13 +13,13 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.simulated.camera import SimulatedCamera
-from drivers.simulated.figure import HEIGHT, WIDTH, Portrait, Pose, Stage, draw_portrait, face_box
-from drivers.simulated.masks import MaskWear
-from drivers.simulated.qr import SimulatedQrReader, code_picture
-from drivers.simulated.scenes import Scene
-from drivers.simulated.thermal import SimulatedThermometer, WarmFace
-from drivers.simulated.wire import PtyWire
+from drivers.simulated.devices.camera import SimulatedCamera
+from drivers.simulated.devices.qr import SimulatedQrReader, code_picture
+from drivers.simulated.devices.thermal import SimulatedThermometer, WarmFace
+from drivers.simulated.devices.wire import PtyWire
+from drivers.simulated.people.masks import MaskWear
+from drivers.simulated.people.person_image import HEIGHT, WIDTH, Portrait, Pose, Stage, draw_portrait, face_box
+from drivers.simulated.people.scenes import Scene
 
 WALK_S = 0.6
 FAR_SHARE = 0.45  # size of a face when it comes into view, of its size when standing

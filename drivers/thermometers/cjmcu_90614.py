@@ -6,9 +6,9 @@ only, so a zeroed frame passes it; that the object comes before the sensor itsel
 
 from __future__ import annotations
 
-from drivers.checksums import sum8
 from drivers.contract import SpotReading
-from drivers.framing import FrameParser, NoReading
+from drivers.serial_line.checksums import sum8
+from drivers.serial_line.framing import FrameParser, NoReading
 from drivers.thermometers import mlx90614
 
 HEADER = b"\x66\x66\x01\x04"  # measured by itself, 4 data bytes

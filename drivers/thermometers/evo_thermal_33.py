@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from drivers.checksums import crc32_mpeg2
 from drivers.contract import ThermalFrame
-from drivers.framing import FrameParser, NoReading
-from drivers.terabee import ack_bytes, command
+from drivers.serial_line.checksums import crc32_mpeg2
+from drivers.serial_line.framing import FrameParser, NoReading
+from drivers.serial_line.terabee import ack_bytes, command
 
 ROWS, COLS = 32, 32
 HEADER = b"\x0d\x00"

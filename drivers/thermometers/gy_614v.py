@@ -7,9 +7,9 @@ itself has no known layout: it is asked.
 
 from __future__ import annotations
 
-from drivers.checksums import sum8
 from drivers.contract import SpotReading
-from drivers.framing import FrameParser, NoReading
+from drivers.serial_line.checksums import sum8
+from drivers.serial_line.framing import FrameParser, NoReading
 from drivers.thermometers import mlx90614
 
 ADDRESS, READ, WRITE = 0xA4, 0x03, 0x06

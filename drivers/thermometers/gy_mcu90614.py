@@ -6,9 +6,9 @@ allow 3 to 15 cm of distance, by lens. A newer firmware sends 10 bytes; its layo
 
 from __future__ import annotations
 
-from drivers.checksums import sum8
 from drivers.contract import SpotReading
-from drivers.framing import FrameParser, NoReading
+from drivers.serial_line.checksums import sum8
+from drivers.serial_line.framing import FrameParser, NoReading
 from drivers.thermometers import mlx90614
 
 HEADER = b"\x5a\x5a\x45\x04"  # data type 0x45, 4 data bytes

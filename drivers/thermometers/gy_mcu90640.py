@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from drivers.checksums import sum8
 from drivers.contract import ThermalFrame
-from drivers.framing import FrameParser, NoReading
+from drivers.serial_line.checksums import sum8
+from drivers.serial_line.framing import FrameParser, NoReading
 
 ROWS, COLS = 24, 32
 HEADER = b"\x5a\x5a"

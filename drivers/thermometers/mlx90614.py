@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from drivers.contract import SpotReading
-from drivers.framing import NoReading
+from drivers.serial_line.framing import NoReading
 
 OBJECT_C = (-70.0, 380.0)  # Melexis data sheet
 AMBIENT_C = (-40.0, 125.0)

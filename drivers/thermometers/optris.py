@@ -8,7 +8,7 @@ also what brings a shifted stream back into step. Such a line must be short and 
 from __future__ import annotations
 
 from drivers.contract import SpotReading
-from drivers.framing import FrameParser, NoReading
+from drivers.serial_line.framing import FrameParser, NoReading
 
 ANSWER_BYTES = 2
 BAUDS = (115200, 9600)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import struct
 
-from drivers import modbus
 from drivers.contract import SpotReading
-from drivers.framing import FrameParser, NoReading
+from drivers.serial_line import modbus
+from drivers.serial_line.framing import FrameParser, NoReading
 
 UNIT = 1
 ANY_UNIT = 255  # the sensor answers to this as well

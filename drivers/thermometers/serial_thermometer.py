@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Sequence
 
 from drivers.contract import SpotReading, ThermalFrame
-from drivers.framing import AnswerParser
+from drivers.device_health import VitalPart
 from drivers.latest import Latest
-from drivers.serial_port import SerialLine
-from drivers.thermometers.evenness import EvennessWatch, Liveliness
-from drivers.vitals import VitalPart
+from drivers.serial_line.framing import AnswerParser
+from drivers.serial_line.serial_port import SerialLine
+from drivers.thermometers.stuck_sensor import EvennessWatch, Liveliness
 
 Reading = ThermalFrame | SpotReading
 ASK_S = 0.25

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drivers.contract import Thermometer
-from drivers.dialect import Dialect
 from drivers.errors import BadSetting
-from drivers.framing import AnswerParser
-from drivers.serial_port import SerialLine
+from drivers.serial_line.device_protocol import Dialect
+from drivers.serial_line.framing import AnswerParser
+from drivers.serial_line.serial_port import SerialLine
 from drivers.thermometers import cjmcu_90614, evo_thermal_33, gy_614v, gy_mcu90614, gy_mcu90640, optris, pyrousb
-from drivers.thermometers.evenness import Liveliness
 from drivers.thermometers.serial_thermometer import Reading, SerialThermometer
+from drivers.thermometers.stuck_sensor import Liveliness
 
 ARRAY_LIVES = Liveliness(window_s=10.0, spread_c=0.02)  # noise of an MLX90640 pixel: 0.1 °C and more
 SPOT_LIVES = Liveliness(window_s=60.0, spread_c=0.009)  # any change at all: the wire carries hundredths

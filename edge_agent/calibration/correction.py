@@ -16,8 +16,8 @@ from statistics import fmean, median, pstdev
 import msgspec
 
 from config.settings import Thermometer
+from edge_agent.box.versioned_file import keep_value, kept_value
 from edge_agent.calibration.errors import BadCalibration
-from edge_agent.kept_file import keep_value, kept_value
 
 FILE_NAME = "thermometer-calibration.json"
 LEAST_READINGS = 5

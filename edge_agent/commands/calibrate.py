@@ -11,10 +11,10 @@ import msgspec
 import typer
 
 from config.settings import Settings, load_settings
-from edge_agent.asking import check_stopped
 from edge_agent.calibration.correction import Calibration, Point, check_references, made_of, save_calibration
 from edge_agent.commands.calibrate_view import named, told, view
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config
+from edge_agent.diagnostics.status_client import check_stopped
 
 app = typer.Typer(no_args_is_help=True, help="校准 Calibrate a device of this box.")
 app.command()(view)

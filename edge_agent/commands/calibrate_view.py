@@ -17,11 +17,11 @@ import typer
 
 from config.settings import Settings, load_settings
 from drivers.errors import DriverError
-from edge_agent.asking import AgentRuns, check_stopped
 from edge_agent.calibration.errors import BadCalibration
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, plain_errors
+from edge_agent.diagnostics.status_client import AgentRuns, check_stopped
 from edge_agent.kiosk.errors import KioskError
-from edge_agent.signals import until_signalled
+from edge_agent.runtime.signals import until_signalled
 
 HOW = """把一杯热水或暖手宝拿到画面四处，每处拿稳后在屏幕上点它：http://127.0.0.1:{port}
 没有触摸屏：在电脑上执行 ssh -L {port}:127.0.0.1:{port} 本机，再打开同一网址。Ctrl-C 放弃。
@@ -57,9 +57,9 @@ def view(
     as_json: AsJson = False,
 ) -> None:
     """Align camera and thermometer by four touches of a warm object: on the kiosk's screen, or from files."""
-    from edge_agent.calibration.view.kept import FILE_NAME, ViewCalibration, aligned
-    from edge_agent.calibration.view.mapping import Size, Touch
     from edge_agent.calibration.view.sensor import check_array
+    from edge_agent.calibration.view.view_file import FILE_NAME, ViewCalibration, aligned
+    from edge_agent.measurement.camera_to_thermal import Size, Touch
 
     def make(touches: Sequence[Touch], camera_size: Size, thermal_size: Size) -> ViewCalibration:
         return aligned(
@@ -100,7 +100,7 @@ def _from_files(
     pictures: Sequence[Path], at: Sequence[str], thermal: Sequence[Path], settings: Settings, make: Any, *, ask: bool
 ) -> Any:
     from edge_agent.calibration.view.files import Shot, touches_of
-    from edge_agent.calibration.view.kept import save_view
+    from edge_agent.calibration.view.view_file import save_view
 
     if not len(pictures) == len(at) == len(thermal):
         raise BadCalibration(

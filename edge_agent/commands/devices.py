@@ -18,7 +18,7 @@ from config.errors import SettingsError
 from config.settings import load_settings
 from drivers.errors import BadSetting, DriverError
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, plain_errors
-from edge_agent.signals import until_signalled
+from edge_agent.runtime.signals import until_signalled
 
 app = typer.Typer(
     no_args_is_help=True, help="设备 The devices on this box: list, probe, watch, record, replay, simulate."
@@ -42,7 +42,7 @@ def told() -> AbstractContextManager[None]:
 @app.command("list")
 def list_ports(as_json: AsJson = False) -> None:
     """List the serial ports with the names that they keep."""
-    from drivers.ports import list_serial_ports, stable_name
+    from drivers.serial_line.ports import list_serial_ports, stable_name
 
     ports = list_serial_ports()
     named = [{"name": stable_name(port, ports), **port.to_dict()} for port in ports]
@@ -63,7 +63,7 @@ def probe(
     as_json: AsJson = False,
 ) -> None:
     """Find out what is plugged in, and propose the settings for it; takes up to half a minute."""
-    from drivers.probe import probe_all, proposed_settings
+    from drivers.tools.probe import probe_all, proposed_settings
 
     with told():
         findings = asyncio.run(until_signalled(probe_all(ports or ())))
@@ -90,7 +90,7 @@ def watch(
     as_json: AsJson = False,
 ) -> None:
     """Show the readings of one device with their age, until Ctrl-C; the agent must not be running."""
-    from drivers.tap import Tap
+    from drivers.tools.device_reader import Tap
 
     _log_to_terminal()
     with told():
@@ -99,7 +99,7 @@ def watch(
 
 
 async def _watch(tap: Any, as_json: bool) -> None:
-    from drivers.plain import plain, sentence
+    from drivers.tools.reading_output import plain, sentence
 
     sequence = 0
     async with asyncio.TaskGroup() as tasks:
@@ -126,8 +126,8 @@ def record(
     seconds: Annotated[float | None, typer.Option(help="Stop after so long [at Ctrl-C].", min=0.1)] = None,
 ) -> None:
     """Record the raw bytes of one device; a reader's are about people, so only the file's owner can read it."""
-    from drivers.recording import Recorder
-    from drivers.tap import Tap
+    from drivers.serial_line.recording import Recorder
+    from drivers.tools.device_reader import Tap
 
     _log_to_terminal()
     with told():
@@ -171,10 +171,10 @@ def replay(
     pixels: Annotated[bool, typer.Option(help="With every pixel of a thermal frame.")] = False,
 ) -> None:
     """Decode recorded bytes without the device: a line a reading, then the counts; JSON unless for a terminal."""
-    from drivers.dialects import DIALECTS
-    from drivers.plain import plain, sentence
-    from drivers.recording import open_recording
-    from drivers.replay import Replay
+    from drivers.serial_line.recording import open_recording
+    from drivers.tools.device_protocols import DIALECTS
+    from drivers.tools.reading_output import plain, sentence
+    from drivers.tools.replay import Replay
 
     show = json.dumps if as_json or not sys.stdout.isatty() else sentence
     with told():
@@ -198,8 +198,8 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same readings and faults.")] = 1,
 ) -> None:
     """Simulate a device on a pseudo-terminal, sound or with a fault, until Ctrl-C."""
-    from drivers.simulated.bench import DRIVERS, live, suffer
-    from drivers.simulated.faults import FAULTS, FaultyWire
+    from drivers.simulated.devices.bench import DRIVERS, live, suffer
+    from drivers.simulated.devices.faults import FAULTS, FaultyWire
 
     async def both(wire: FaultyWire) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -224,7 +224,7 @@ def simulate(
 
 def _device(name: str, config: Path, port: str, baud: int | None) -> tuple[str, str, int | None]:
     """Driver, port and rate of the device that was named."""
-    from drivers.dialects import DIALECTS, RELAYS
+    from drivers.tools.device_protocols import DIALECTS, RELAYS
 
     if name in DIALECTS and port:
         driver, where, rate = name, port, baud
@@ -242,7 +242,7 @@ def _device(name: str, config: Path, port: str, baud: int | None) -> tuple[str, 
 
 
 def _dialect(driver: str) -> Any:
-    from drivers.dialects import DIALECTS
+    from drivers.tools.device_protocols import DIALECTS
 
     if driver not in DIALECTS:
         raise BadSetting(f"driver {driver!r} is not known here; accepted: {', '.join(DIALECTS)}")

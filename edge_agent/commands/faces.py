@@ -39,7 +39,7 @@ def register(
     config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Register a face; the document's number is asked for or read from standard input."""
-    from edge_agent.faces.desk import FaceDesk
+    from edge_agent.faces.registration import FaceDesk
 
     typer.echo("\n".join(PURPOSE_TEXT), err=True)
     with told():
@@ -58,7 +58,7 @@ def register(
 @app.command("list")
 def list_rows(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """List the rows with their consent; nothing in it tells who somebody is."""
-    from edge_agent.faces.desk import rows
+    from edge_agent.faces.registration import rows
 
     with told():
         found = asyncio.run(rows(load_settings(config)))
@@ -78,7 +78,7 @@ def remove(
     config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Withdraw a registration: the face is overwritten on the disk."""
-    from edge_agent.faces.desk import withdraw
+    from edge_agent.faces.registration import withdraw
 
     with told():
         gone = asyncio.run(withdraw(load_settings(config), _document() if row is None else row))
@@ -90,7 +90,7 @@ def remove(
 @app.command()
 def expire(config: Config = DEFAULT_CONFIG) -> None:
     """Forget every face whose consent is over; a running agent does it by itself."""
-    from edge_agent.faces.desk import expired
+    from edge_agent.faces.registration import expired
 
     with told():
         gone = asyncio.run(expired(load_settings(config)))

@@ -26,8 +26,8 @@ def renew(
     as_json: AsJson = False,
 ) -> None:
     """Begin the ledger anew after the card was copied; what waits in the old one is still delivered."""
-    from sync.edge.ledger_history import read_waiting
-    from sync.edge.salvage import renew as set_aside
+    from sync.edge.ledger.history import read_waiting
+    from sync.edge.ledger.recovery import renew as set_aside
     from sync.errors import StoreFailed
 
     try:

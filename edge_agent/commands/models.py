@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColu
 
 from edge_agent.commands.options import AsJson, ended
 from models.errors import ModelError
-from models.packs import PackShelf, PackState, PackStatus
+from models.packs.packs import PackShelf, PackState, PackStatus
 
 app = typer.Typer(no_args_is_help=True, help="模型 The packs of weights on this box: list, verify, add, pull, bench.")
 
@@ -95,8 +95,8 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Time a detector on this machine, on a plain 640x480 frame."""
-    from models.face import make_detector
-    from models.timing import plain_frame, time_detector
+    from models.detectors.face import make_detector
+    from models.detectors.timing import plain_frame, time_detector
 
     with told():
         eye = make_detector(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from config.errors import SettingsError
-from edge_agent.failures import leaves
+from edge_agent.runtime.exceptions import leaves
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 

@@ -30,10 +30,10 @@ def try_file(
     as_json: AsJson = False,
 ) -> None:
     """Say what another policy would have decided on the passages that this box remembers, and why."""
-    from edge_agent.policy import load_policy
-    from edge_agent.policy_try import try_policy
+    from edge_agent.policy.rules import load_policy
+    from edge_agent.policy.what_if import try_policy
     from edge_agent.privacy.key_file import opener_of
-    from sync.edge.ledger_history import decided_since
+    from sync.edge.ledger.history import decided_since
     from sync.errors import StoreFailed
 
     with plain_errors(unusable=(SettingsError, StoreFailed, ValueError)):

@@ -72,10 +72,10 @@ def play(
 
 
 async def _play(catalogue: Catalogue, names: tuple[str, ...], languages: tuple[str, ...], output: str) -> None:
+    from drivers.audio.sound import load_clip
+    from drivers.audio.speaker import make_speaker
     from drivers.contract import PartState
     from drivers.errors import DeviceLost
-    from drivers.sound import load_clip
-    from drivers.speaker import make_speaker
 
     speaker = make_speaker(output=output)
     running = asyncio.create_task(speaker.run())

@@ -30,7 +30,7 @@ def provision(
     from edge_agent.provision.provisioning import provision as set_up
     from edge_agent.provision.provisioning import summary
     from edge_agent.provision.serial import box_serial
-    from edge_agent.signals import until_signalled
+    from edge_agent.runtime.signals import until_signalled
     from sync.errors import SyncError
 
     serial = box_serial()
@@ -40,7 +40,7 @@ def provision(
         raise typer.Exit(0 if serial else 1)
 
     async def find_devices() -> str:
-        from drivers.probe import probe_all, proposed_settings
+        from drivers.tools.probe import probe_all, proposed_settings
 
         typer.echo("正在查找设备（最多半分钟）… Looking for devices, up to half a minute …", err=True)
         findings = await probe_all()

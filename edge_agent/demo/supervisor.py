@@ -19,11 +19,11 @@ from typing import Any
 
 import aiohttp
 
-from drivers.simulated.gate import SimulatedRelay
-from drivers.simulated.people import people
-from drivers.simulated.scenes import Scene, scenes
+from drivers.simulated.devices.gate import SimulatedRelay
+from drivers.simulated.devices.wire import PtyWire
+from drivers.simulated.people.people import people
+from drivers.simulated.people.scenes import Scene, scenes
 from drivers.simulated.street import Street
-from drivers.simulated.wire import PtyWire
 from edge_agent.demo.broker import Broker
 from edge_agent.demo.errors import DemoError
 from edge_agent.demo.processes import Child, answers, free_port
@@ -170,7 +170,7 @@ class Demo:
         rows = people(datetime.now(UTC))
         rows_file.touch(mode=0o600)
         rows_file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        command = [sys.executable, "-m", "sync.platform.cli", "serve"]
+        command = [sys.executable, "-m", "sync.platform.commands.cli", "serve"]
         command += ["--broker", f"mqtt://127.0.0.1:{broker.port}", "--district", "demo"]
         command += ["--data", str(self._folder / "platform"), "--http", f"127.0.0.1:{self._fleet_port}"]
         command += ["--directory", str(rows_file), "--community-key-file", str(key_file)]
@@ -193,7 +193,7 @@ class Demo:
         )
         config = self._folder / "sentinel.toml"
         config.write_text(settings, encoding="utf-8")
-        command = [sys.executable, "-m", "edge_agent.cli", "run", "--config", str(config)]
+        command = [sys.executable, "-m", "edge_agent.commands.cli", "run", "--config", str(config)]
         agent = Child("agent", command, self._folder / "agent.log" if self._options.quiet else None, self._say)
         stack.push_async_callback(agent.stop)
         await agent.start()

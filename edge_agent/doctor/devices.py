@@ -7,10 +7,10 @@ from collections.abc import Callable
 from drivers.contract import Gate, Part, Speaker
 from drivers.errors import DeviceLost, DriverError
 from drivers.readers.table import make_card_reader
-from edge_agent.devices import gate_of, reader_of, speaker_of
-from edge_agent.doctor.hearing import LEAST_DB, hear
-from edge_agent.doctor.part import answer_of, running, seen_by_agent, unusable
-from edge_agent.doctor.sheet import Answer, Check, Site, failed, not_checked, ok
+from edge_agent.box.devices import gate_of, reader_of, speaker_of
+from edge_agent.doctor.device_check import answer_of, running, seen_by_agent, unusable
+from edge_agent.doctor.report import Answer, Check, Site, failed, not_checked, ok
+from edge_agent.doctor.sound_check import LEAST_DB, hear
 
 
 async def reader(site: Site) -> Answer:

@@ -10,11 +10,11 @@ from pathlib import Path
 from config.catalogue import PROMPTS_DIR
 from config.errors import SettingsError
 from config.settings import Kiosk, load_settings
-from edge_agent.asking import AgentSilent, ask_agent
-from edge_agent.clock import WallClock
+from edge_agent.box.wall_clock import WallClock
+from edge_agent.diagnostics.status_client import AgentSilent, ask_agent
 from edge_agent.doctor import devices, keys, measuring, network, stored, system, times, units
-from edge_agent.doctor.sheet import Answer, Check, Finding, Site, failed, not_checked, ok
-from edge_agent.domain import Moment
+from edge_agent.doctor.report import Answer, Check, Finding, Site, failed, not_checked, ok
+from edge_agent.domain.passage import Moment
 from edge_agent.kiosk.guard import is_loopback_host
 
 # The speed of the disk is measured while nothing else uses it.

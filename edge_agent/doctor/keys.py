@@ -8,8 +8,8 @@ from pathlib import Path
 
 from config.credentials import secret_path
 from config.errors import SettingsError
-from edge_agent.box_files import read_community_key, signing_key
-from edge_agent.doctor.sheet import Answer, Check, Site, failed, not_checked, ok, warning
+from edge_agent.box.key_files import read_community_key, signing_key
+from edge_agent.doctor.report import Answer, Check, Site, failed, not_checked, ok, warning
 from edge_agent.privacy.key_file import opener_of
 from edge_agent.staff.pin import PinLock
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drivers.camera import make_camera
+from drivers.camera.camera import make_camera
 from drivers.contract import Camera, PartState, SpotReading, ThermalFrame, Thermometer
 from drivers.errors import DriverError
-from drivers.thermometers.evenness import EvennessWatch, Liveliness
+from drivers.thermometers.stuck_sensor import EvennessWatch, Liveliness
 from drivers.thermometers.table import MODELS, make_thermometer
-from edge_agent.doctor.part import answer_of, running, seen_by_agent, unusable
-from edge_agent.doctor.sheet import Answer, Check, Site, ok, warning
+from edge_agent.doctor.device_check import answer_of, running, seen_by_agent, unusable
+from edge_agent.doctor.report import Answer, Check, Site, ok, warning
 
 _WATCH_CAMERA_S = 2.6  # a frozen picture is called so after 2 s
 _WATCH_THERMOMETER_S = 12.0  # an array is called dead after 10 s

@@ -8,14 +8,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from config.credentials import secret_path
-from edge_agent.city import link_settings
 from edge_agent.doctor.certificates import read_certificates
-from edge_agent.doctor.sheet import Answer, Check, Remedy, Site, Status, failed, not_checked, ok, warning
+from edge_agent.doctor.report import Answer, Check, Remedy, Site, Status, failed, not_checked, ok, warning
 from edge_agent.doctor.times import is_plausible
 from edge_agent.kiosk.guard import is_loopback_host
-from sync.broker import Broker
+from edge_agent.platform_link.link_settings import link_settings
 from sync.errors import UnsafeLink
-from sync.handshake import Handshake, shake_hands
+from sync.mqtt.broker_address import Broker
+from sync.mqtt.tls_probe import Handshake, shake_hands
 
 _STEP_LIMIT_S = 4.0
 _RENEW_SHARE = 1 / 3  # of a certificate's life left: it should have been renewed by now

@@ -14,17 +14,17 @@ from pathlib import Path
 from config.errors import SettingsError
 from config.prompts.build import faults_in
 from edge_agent.calibration.correction import load_calibration
-from edge_agent.calibration.view.kept import load_view
+from edge_agent.calibration.view.view_file import load_view
 from edge_agent.doctor.keys import secrets
-from edge_agent.doctor.sheet import Answer, Check, Site, failed, not_checked, ok, warning
-from edge_agent.policy import load_policy
+from edge_agent.doctor.report import Answer, Check, Site, failed, not_checked, ok, warning
+from edge_agent.policy.rules import load_policy
+from models.detectors.face import make_detector
 from models.errors import ModelDamaged, ModelError, PackRefused
-from models.face import make_detector
-from models.liveness import make_liveness
-from models.recognition import make_embedder
-from sync.edge.ledger_history import read_waiting
+from models.recognition.embedding import make_embedder
+from models.recognition.liveness import make_liveness
+from sync.edge.ledger.history import read_waiting
 from sync.errors import StoreFailed
-from sync.sqlite_thread import aside_files, check_file
+from sync.storage.sqlite_thread import aside_files, check_file
 
 _DATABASES = ("ledger.db", "directory.db", "orders.db")
 _CHECK_LIMIT_S = 12.0

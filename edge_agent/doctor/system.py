@@ -14,7 +14,7 @@ from statistics import median
 
 import psutil
 
-from edge_agent.doctor.sheet import Answer, Check, Site, failed, not_checked, ok, warning
+from edge_agent.doctor.report import Answer, Check, Site, failed, not_checked, ok, warning
 
 _WRITES = 25
 _WRITE_BYTES = 4096

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from edge_agent.doctor.sheet import Answer, Check, Site, failed, ok, warning
+from edge_agent.doctor.report import Answer, Check, Site, failed, ok, warning
 
 _SLACK = timedelta(minutes=10)
 _CODE = Path(__file__)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from edge_agent.doctor.sheet import Answer, Check, Site, failed, not_checked, ok, warning
+from edge_agent.doctor.report import Answer, Check, Site, failed, not_checked, ok, warning
 
 SERVICE = "edge-agent.service"
 _FOLDERS = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")

@@ -10,11 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from config.settings import Settings
-from drivers.simulated.camera import CameraMode
-from edge_agent.board import View
+from drivers.simulated.devices.camera import CameraMode
+from edge_agent.drill.drill_sentinel import KNOWN, Stage, staged
 from edge_agent.drill.errors import DrillImpossible
 from edge_agent.drill.report import Report
-from edge_agent.drill.stage import KNOWN, Stage, staged
+from edge_agent.screen.view_state import View
 
 Cut = Callable[[], Awaitable[None]]
 Drill = Callable[[Stage, Report], Awaitable[None]]

@@ -6,10 +6,10 @@ import logging
 import time
 from collections.abc import Callable
 
-from edge_agent.clock import WallClock
+from edge_agent.box.wall_clock import WallClock
 from edge_agent.faces.gallery import EMPTY, Gallery
 from edge_agent.faces.register import FaceRegister
-from edge_agent.ledger import Ledger
+from edge_agent.records.recorder import Ledger
 from sync.errors import StoreFailed
 
 log = logging.getLogger(__name__)

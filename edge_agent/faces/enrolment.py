@@ -14,8 +14,8 @@ from drivers.errors import DeviceLost
 from edge_agent.faces.errors import FaceUnfit
 from edge_agent.faces.quality import REGISTER_EYES_PX, Flaw, flaw_of, is_bare, only_face
 from models.detections import Face, FaceDetector
-from models.liveness import Liveness
-from models.recognition import Embedder
+from models.recognition.embedding import Embedder
+from models.recognition.liveness import Liveness
 
 _PICTURES = 5  # that agree, from the camera
 _PACE_FPS = 5.0

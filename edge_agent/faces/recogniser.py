@@ -9,8 +9,8 @@ from config.settings import Recognition
 from edge_agent.faces.gallery import Gallery
 from edge_agent.faces.quality import GATE_EYES_PX, flaw_of, is_bare
 from models.detections import Face
-from models.liveness import Liveness
-from models.recognition import Embedder
+from models.recognition.embedding import Embedder
+from models.recognition.liveness import Liveness
 
 
 class Recogniser:

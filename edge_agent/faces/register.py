@@ -20,9 +20,9 @@ from sqlite_utils import Database, Migrations
 from edge_agent.faces.consent import PURPOSE, Consent, Giver
 from edge_agent.faces.errors import FaceTaken, RegisterFull
 from edge_agent.faces.gallery import Gallery
-from sync.edge.at_rest import Seal, Sealer, sealed
 from sync.errors import SealBroken
-from sync.sqlite_thread import SqliteThread
+from sync.storage.encryption import Seal, Sealer, sealed
+from sync.storage.sqlite_thread import SqliteThread
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from edge_agent.installer.errors import InstallError
 from edge_agent.installer.files import made_folders, remove_folders
 from edge_agent.installer.step import Step, run
-from sync.files import replace_link
+from sync.storage.atomic_files import replace_link
 
 SUMS = "SHA256SUMS"
 

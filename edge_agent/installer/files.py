@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from edge_agent.installer.step import Step
-from sync.files import replace_link, replace_whole
+from sync.storage.atomic_files import replace_link, replace_whole
 
 
 class CopyFile(Step):

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from aiohttp import web
 
 from drivers.latest import Latest
-from edge_agent.board import Stage, View
 from edge_agent.kiosk.guard import is_loopback
 from edge_agent.kiosk.sending import send
+from edge_agent.screen.view_state import Stage, View
 
 Frames = Callable[[], bytes | None]
 

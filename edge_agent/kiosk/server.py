@@ -14,10 +14,10 @@ from aiohttp import web
 
 from config.catalogue import load_catalogue
 from drivers.latest import Latest
-from edge_agent.board import View
 from edge_agent.kiosk.picture import stream_pictures
 from edge_agent.kiosk.serving import guarded, serve
 from edge_agent.kiosk.stream import stream_views
+from edge_agent.screen.view_state import View
 
 PAGE_DIR = Path(__file__).parent / "page"
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}

@@ -14,7 +14,7 @@ from msgspec import Meta
 from config.settings import Fraction, Language
 from edge_agent.kiosk.guard import own_screen_only
 from edge_agent.kiosk.touch import body_of
-from edge_agent.staff.desk import StaffDesk, UnknownPassage, Why
+from edge_agent.staff.actions import StaffDesk, UnknownPassage, Why
 from edge_agent.staff.pin import Door, PinLock
 
 COOKIE = "staff"

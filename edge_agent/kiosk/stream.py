@@ -14,8 +14,8 @@ from aiohttp import web
 
 from config.catalogue import Catalogue
 from drivers.latest import Latest
-from edge_agent.board import View
 from edge_agent.kiosk.sending import send
+from edge_agent.screen.view_state import View
 
 HEARTBEAT_S = 2.0
 KERNEL_BUFFER_BYTES = 16_384

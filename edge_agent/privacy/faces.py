@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from edge_agent.privacy.pictures import FaceFinder
+from edge_agent.privacy.picture_text import FaceFinder
+from models.detectors.face import make_detector
 from models.errors import PictureUnreadable
-from models.face import make_detector
 from models.picture import decode_picture
 
 _LARGER = 640  # a face on a whole photo is small

@@ -8,7 +8,7 @@ from pathlib import Path
 from config.credentials import secret_path
 from config.errors import SettingsError
 from config.settings import Settings
-from sync.edge.at_rest import Algorithm, Sealer, is_sealed, make_key
+from sync.storage.encryption import Algorithm, Sealer, is_sealed, make_key
 
 _FOR_OTHERS = 0o007
 _STORES = ("ledger.db", "directory.db", "faces.db")

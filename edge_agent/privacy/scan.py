@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge_agent.privacy.numbers import CONTEXT_BYTES, LONGEST_BYTES, Hit, Kind, numbers_in
-from edge_agent.privacy.pictures import MOST_BYTES, FaceFinder, faces_in
+from edge_agent.privacy.picture_text import MOST_BYTES, FaceFinder, faces_in
 
 _STEP_BYTES = 8 << 20
 _AHEAD_BYTES = max(MOST_BYTES, LONGEST_BYTES)

@@ -15,17 +15,17 @@ import msgspec
 from config.credentials import secret_path
 from config.errors import SettingsError
 from config.settings import Settings
-from edge_agent.box_files import make_data_dir, read_community_key
+from edge_agent.box.key_files import make_data_dir, read_community_key
 from edge_agent.privacy.key_file import sealer_of
 from edge_agent.provision.answers import Answers
 from edge_agent.provision.settings_file import Sections, as_sections, checked, merged, read_sections, write_sections
 from edge_agent.staff.pin import write_pin
 from sync.contract.enrolment import Invitation
 from sync.contract.signed import read_public_key
-from sync.edge.box_identity import BoxIdentity
-from sync.edge.enrolment import Enrolled, enrol
+from sync.edge.identity.box_identity import BoxIdentity
+from sync.edge.identity.enrolment import Enrolled, enrol
 from sync.errors import StoreFailed
-from sync.files import replace_whole
+from sync.storage.atomic_files import replace_whole
 
 SIGNING_KEY = "platform-signing.pem"
 ENROL_LIMIT_S = 900.0

@@ -14,7 +14,7 @@ import msgspec
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings, parse_settings
-from edge_agent.kept_file import keep
+from edge_agent.box.versioned_file import keep
 
 Sections = dict[str, dict[str, Any]]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edge_agent.announcer import Announcer
-from edge_agent.board import Board
-from edge_agent.clock import WallClock
-from edge_agent.ledger import Ledger
+from edge_agent.box.wall_clock import WallClock
+from edge_agent.records.recorder import Ledger
+from edge_agent.screen.view_state import Board
+from edge_agent.speech.announcer import Announcer
 
 
 class StaffCall:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from config.errors import SettingsError
-from sync.files import replace_whole
+from sync.storage.atomic_files import replace_whole
 
 FEWEST_DIGITS, MOST_DIGITS = 6, 12
 FREE_TRIES = 5

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from models.face_crop import SIDE_PX, face_crop
+from models.detectors.face_crop import SIDE_PX, face_crop
 from models.training.augment import flip_points, similarity, spoil
 from models.training.data import STATES, UNKNOWN, Album, Floats, Pixels
 from models.training.masks import CORRECT, INCORRECT, NONE, Wardrobe, hide, wear

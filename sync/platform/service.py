@@ -9,24 +9,24 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sync.broker import Broker, TlsFiles
 from sync.contract.messages import PlatformState
 from sync.contract.topics import Lane, Topic, check_name
 from sync.errors import StoreFailed
-from sync.files import held
-from sync.packets import Options
-from sync.platform.desk import Desk, platform_event
-from sync.platform.fleet import Fleet
-from sync.platform.gaps import GapWatch
-from sync.platform.importer import import_file
-from sync.platform.intake import Intake
-from sync.platform.page import FleetPage
-from sync.platform.publisher import DirectoryPublisher
-from sync.platform.source import DirectorySource
-from sync.platform.store import RecordStore
-from sync.platform.stores import open_store
-from sync.post import will
-from sync.reconnect import Retry, stay_connected
+from sync.mqtt.broker_address import Broker, TlsFiles
+from sync.mqtt.events import will
+from sync.mqtt.packets import Options
+from sync.mqtt.reconnect import Retry, stay_connected
+from sync.platform.directory.importer import import_file
+from sync.platform.directory.publisher import DirectoryPublisher
+from sync.platform.directory.store import DirectorySource
+from sync.platform.fleet.box_requests import Desk, platform_event
+from sync.platform.fleet.fleet import Fleet
+from sync.platform.fleet.page import FleetPage
+from sync.platform.records.gaps import GapWatch
+from sync.platform.records.ingest_service import Intake
+from sync.platform.records.open_store import open_store
+from sync.platform.records.store_contract import RecordStore
+from sync.storage.atomic_files import held
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 
 from drivers.contract import Part, PartState
-from drivers.simulated.gate import SimulatedModbusBoard
-from drivers.simulated.wire import PtyWire
+from drivers.simulated.devices.gate import SimulatedModbusBoard
+from drivers.simulated.devices.wire import PtyWire
 from tests.limits import HANG_S
 
 

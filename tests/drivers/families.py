@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from drivers.dialects import DIALECTS
-from drivers.framing import Parser
 from drivers.gates.lcus import lcus_command
 from drivers.gates.modbus_relay import modbus_pulse, modbus_switch
-from drivers.plain import Plain, plain
-from drivers.simulated import id_cards, sensor_frames
-from drivers.simulated.sam_v import card_answer
-from drivers.simulated.thermal_module import encode_frame
+from drivers.serial_line.framing import Parser
+from drivers.simulated.devices import sensor_frames
+from drivers.simulated.devices.sam_v import card_answer
+from drivers.simulated.devices.thermal_module import encode_frame
+from drivers.simulated.people import id_cards
+from drivers.tools.device_protocols import DIALECTS
+from drivers.tools.reading_output import Plain, plain
 
 POOL = 6  # frames a family
 

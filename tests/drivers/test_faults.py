@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from drivers.contract import CardRead, CardUnreadable, CodeRead, PartState, SpotReading, ThermalFrame
-from drivers.dialects import DIALECTS
 from drivers.distance.reading import DistanceReading
 from drivers.errors import DeviceLost
 from drivers.gates.modbus_relay import ModbusGate
@@ -24,21 +23,22 @@ from drivers.gates.table import make_gate
 from drivers.readers.id_number import check_digit
 from drivers.readers.sam_v_reader import SamVReader
 from drivers.readers.table import make_reader
-from drivers.serial_port import SerialLine
-from drivers.simulated import id_cards
-from drivers.simulated.faults import FAULTS as FAULTS_BY_NAME
-from drivers.simulated.faults import Drift, Fault, FaultyWire, Late, Renumber, Stuck, Unplug
-from drivers.simulated.gate import SimulatedModbusBoard, SimulatedRelay
-from drivers.simulated.qr import SimulatedQrReader
-from drivers.simulated.sam_v import SimulatedSamV
-from drivers.simulated.table import SENSORS, SimulatedSensor
-from drivers.tap import Tap
-from drivers.thermometers.evenness import Liveliness
+from drivers.serial_line.serial_port import SerialLine
+from drivers.simulated.devices.faults import FAULTS as FAULTS_BY_NAME
+from drivers.simulated.devices.faults import Drift, Fault, FaultyWire, Late, Renumber, Stuck, Unplug
+from drivers.simulated.devices.gate import SimulatedModbusBoard, SimulatedRelay
+from drivers.simulated.devices.qr import SimulatedQrReader
+from drivers.simulated.devices.sam_v import SimulatedSamV
+from drivers.simulated.devices.table import SENSORS, SimulatedSensor
+from drivers.simulated.people import id_cards
 from drivers.thermometers.serial_thermometer import SerialThermometer
+from drivers.thermometers.stuck_sensor import Liveliness
 from drivers.thermometers.table import MODELS
-from edge_agent.domain import TemperatureReading
-from edge_agent.drift import PEOPLE, CrowdWatch
-from edge_agent.temperature import shipped
+from drivers.tools.device_protocols import DIALECTS
+from drivers.tools.device_reader import Tap
+from edge_agent.domain.passage import TemperatureReading
+from edge_agent.measurement.core_temperature import shipped
+from edge_agent.measurement.thermometer_drift import PEOPLE, CrowdWatch
 from tests.drivers.driver_bench import eventually, running, state
 
 SKIN_C = (31.5, 33.1, 34.4, 35.7, 36.2, 37.9)

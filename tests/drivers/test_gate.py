@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers import modbus
 from drivers.contract import Gate, PartState
 from drivers.errors import BadSetting, DeviceLost, DeviceRefused
 from drivers.gates.lcus import lcus_command
 from drivers.gates.modbus_relay import MODBUS_READ_INPUTS, MODBUS_READ_RELAYS, modbus_pulse, modbus_switch
 from drivers.gates.table import make_gate
-from drivers.simulated.gate import SimulatedModbusBoard
-from drivers.simulated.wire import PtyWire
+from drivers.serial_line import modbus
+from drivers.simulated.devices.gate import SimulatedModbusBoard
+from drivers.simulated.devices.wire import PtyWire
 from tests.drivers.driver_bench import eventually, heard, running, state, walk_through
 from tests.limits import HANG_S
 

@@ -15,12 +15,12 @@ import soundfile
 from hypothesis import given
 from hypothesis.strategies import DataObject, data, integers
 
+from drivers.audio.mixer import DUCKED, FADE_SAMPLES, Playhead, Voice
+from drivers.audio.sound import RATE_HZ, load_clip, load_foreign_clip, open_card
+from drivers.audio.speaker import BLOCK_SAMPLES, make_speaker
+from drivers.audio.wav_file import WavFile
 from drivers.contract import Clip, PartState
 from drivers.errors import BadSetting, DeviceLost
-from drivers.playhead import DUCKED, FADE_SAMPLES, Playhead, Voice
-from drivers.sound import RATE_HZ, load_clip, load_foreign_clip, open_card
-from drivers.speaker import BLOCK_SAMPLES, make_speaker
-from drivers.wav_file import WavFile
 from tests.drivers.driver_bench import eventually, running, state
 from tests.drivers.flac import flac
 from tests.limits import HANG_S

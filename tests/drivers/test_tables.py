@@ -7,8 +7,8 @@ from typing import get_args
 import msgspec
 
 from config.settings import Settings, ThermometerDriver
-from drivers.dialects import DIALECTS, THERMOMETERS, section_of
 from drivers.distance.table import DISTANCE_SENSORS
+from drivers.tools.device_protocols import DIALECTS, THERMOMETERS, section_of
 
 
 def test_the_settings_name_the_thermometers_of_the_table() -> None:

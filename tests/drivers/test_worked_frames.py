@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drivers import modbus
-from drivers.checksums import crc8, crc32_mpeg2
-from drivers.dialects import DIALECTS
 from drivers.distance import evo_mini, tof10120, tofsense
-from drivers.plain import plain
-from drivers.recording import Piece
-from drivers.replay import Replay
-from drivers.simulated import sensor_frames
+from drivers.serial_line import modbus
+from drivers.serial_line.checksums import crc8, crc32_mpeg2
+from drivers.serial_line.recording import Piece
+from drivers.simulated.devices import sensor_frames
 from drivers.thermometers import cjmcu_90614, evo_thermal_33, gy_614v, gy_mcu90640, pyrousb
+from drivers.tools.device_protocols import DIALECTS
+from drivers.tools.reading_output import plain
+from drivers.tools.replay import Replay
 
 ARRAY = "5A5A0206" + "420E" * 768 + "C4092030"
 ARRAY_MIXED = "5A5A0206" + "0CFE" + "B80B" * 766 + "6E0E6AFFD07C"

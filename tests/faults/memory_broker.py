@@ -10,8 +10,8 @@ from itertools import count
 from random import Random
 
 from sync.errors import LinkError, LinkLost
-from sync.mqtt import Listener
-from sync.packets import Message, Options, Properties, Reply, Subscription, Welcome
+from sync.mqtt.packets import Message, Options, Properties, Reply, Subscription, Welcome
+from sync.mqtt.paho_client import Listener
 from tests.faults.virtual import VirtualLoop, running_process
 
 _SHARE = "$share/"
@@ -51,7 +51,7 @@ class _Pipe:
 
 
 class MemoryWire:
-    """In place of `sync.mqtt.Wire`; belongs to the process that made it and dies with it."""
+    """In place of `sync.mqtt.paho_client.Wire`; belongs to the process that made it and dies with it."""
 
     def __init__(self, broker: MemoryBroker, options: Options, listener: Listener) -> None:
         self.options = options

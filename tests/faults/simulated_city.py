@@ -20,15 +20,15 @@ from typing import Any
 from unittest.mock import patch
 
 from sync.contract.records import LARGEST, encode_record
-from sync.edge.directory import Directory
-from sync.edge.link import CityLink, LinkSettings
-from sync.edge.outbox import Outbox
-from sync.platform.fleet import Fleet
-from sync.platform.ledger import State, all_kept, verify
+from sync.edge.directory.directory import Directory
+from sync.edge.ledger.ledger import Outbox
+from sync.edge.link.link import CityLink, LinkSettings
+from sync.platform.directory.store import DirectorySource
+from sync.platform.fleet.fleet import Fleet
+from sync.platform.records.open_store import open_store
+from sync.platform.records.store_contract import RecordStore
+from sync.platform.records.verification import State, all_kept, verify
 from sync.platform.service import Platform, PlatformSettings
-from sync.platform.source import DirectorySource
-from sync.platform.store import RecordStore
-from sync.platform.stores import open_store
 from tests.faults.memory_broker import MemoryBroker
 from tests.faults.virtual import BEGIN_S, Process, VirtualLoop, running_process, virtual_world
 from tests.sync.city import BUDGET_BYTES, mixed, status_of
@@ -94,7 +94,7 @@ class City:
 
     async def run(self) -> None:
         """Trouble, then healing; raises Unhealed, or whatever failed in a process."""
-        with patch("sync.connection.Wire", self._broker.wire):
+        with patch("sync.mqtt.connection.Wire", self._broker.wire):
             try:
                 for machine in self._machines:
                     machine.home.mkdir()

@@ -23,11 +23,11 @@ import pytest
 from sync.contract.chain import next_hash
 from sync.contract.health import Freshness
 from sync.contract.records import Gap
-from sync.edge.directory import Directory
-from sync.edge.ledger_file import Row
-from sync.edge.outbox import Outbox
+from sync.edge.directory.directory import Directory
+from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.schema import Row
 from sync.errors import StoreFailed
-from sync.platform.source import DirectorySource
+from sync.platform.directory.store import DirectorySource
 from tests.faults.scale import ROUNDS, sampled
 from tests.faults.writer import NEVER, live, live_for_ever, read_promises
 from tests.sync.city import (
@@ -42,8 +42,8 @@ from tests.sync.city import (
     passage,
     status_of,
 )
+from tests.sync.edge.test_directory import fetch
 from tests.sync.test_city_link import settled
-from tests.sync.test_directory import fetch
 
 SMALL = 120_000  # bytes: the life of the writer does not fit
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.edge.pump import PumpSettings
+from sync.edge.link.sender import PumpSettings
 from tests.faults.proxy import Fault, FaultProxy
 from tests.faults.scale import ROUNDS
 from tests.sync.city import Mosquitto, a_box, a_platform, eventually, link_settings, mixed

@@ -21,12 +21,12 @@ from drivers.contract import CodeRead
 from drivers.readers.health_code import make_code_provider
 from drivers.readers.id_card import read_card
 from drivers.readers.id_number import check_digit
-from drivers.simulated import id_cards
-from edge_agent.domain import Credential, CredentialProblem
-from edge_agent.feeds import credential_of, credential_of_card
+from drivers.simulated.people import id_cards
+from edge_agent.domain.passage import Credential, CredentialProblem
+from edge_agent.passage.credentials import credential_of, credential_of_card
 from sync.contract.identity import person_key
 from sync.contract.records import encode_record
-from sync.post import event_in
+from sync.mqtt.events import event_in
 from tests.faults.needles import Needles
 from tests.faults.proxy import FaultProxy
 from tests.faults.scale import ROUNDS

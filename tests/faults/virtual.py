@@ -28,10 +28,10 @@ _STEPS = 500_000  # a run that takes more goes round in circles
 _JOB_S = 0.005  # and work in a thread up to so long
 _ASK_FOR_THE_PRESENT = (
     "sync.contract.envelope",
-    "sync.edge.clock",
-    "sync.platform.batch",
-    "sync.platform.desk",
-    "sync.sqlite_thread",
+    "sync.edge.ledger.system_clock",
+    "sync.platform.records.batch",
+    "sync.platform.fleet.box_requests",
+    "sync.storage.sqlite_thread",
 )
 
 

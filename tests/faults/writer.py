@@ -8,7 +8,7 @@ import signal
 from itertools import count
 from pathlib import Path
 
-from sync.edge.outbox import Outbox
+from sync.edge.ledger.ledger import Outbox
 from tests.sync.city import BUDGET_BYTES, alarm, mixed
 
 NEVER = 1 << 60

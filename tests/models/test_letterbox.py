@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.letterbox import Letterbox
+from models.detectors.letterbox import Letterbox
 from tests.models.fakes import steady
 
 sides = st.integers(8, 3000)

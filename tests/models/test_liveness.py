@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.detectors.face import make_detector
 from models.errors import ModelDamaged, ModelMissing
-from models.face import make_detector
-from models.liveness import SIDE_PX, Liveness, around, make_liveness
 from models.picture import read_picture
+from models.recognition.liveness import SIDE_PX, Liveness, around, make_liveness
 from models.session import Session
 from tests.models.fakes import MakeNetwork, steady
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.nms import greedy_nms, overlap
+from models.detectors.nms import greedy_nms, overlap
 from tests.models.fakes import steady
 
 Scored = tuple[NDArray[np.float32], NDArray[np.float32]]

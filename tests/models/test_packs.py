@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from models.errors import ModelDamaged, ModelMissing, ModelUnknown, PackRefused, PackUnavailable
-from models.manifest import Archive, Pack, PackKind, read_manifest
-from models.packs import PackShelf, PackState
+from models.packs.manifest import Archive, Pack, PackKind, read_manifest
+from models.packs.packs import PackShelf, PackState
 from tests.models.fakes import FileServer
 
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.detections import Face, FaceDetector, MaskScores
+from models.detectors.face import make_detector
+from models.detectors.inspect import inspect_picture
 from models.errors import PictureUnreadable
-from models.face import make_detector
-from models.inspect import inspect_picture
 from models.picture import read_picture
 from models.picture_size import stated_size
 from tests.models.fakes import steady

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.detectors.face import make_detector
 from models.errors import ModelDamaged, ModelMissing, ModelUnknown
-from models.face import make_detector
-from models.packs import PackShelf
+from models.packs.packs import PackShelf
 from models.picture import read_picture
-from models.recognition import EMBEDDINGS, SIDE_PX, Embedder, make_embedder, similarity, upright
+from models.recognition.embedding import EMBEDDINGS, SIDE_PX, Embedder, make_embedder, similarity, upright
 from models.session import Session
 from tests.models.fakes import MakeNetwork, steady
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.detectors.face import make_detector
 from models.errors import ModelDamaged, PackRefused
-from models.face import make_detector
 from tests.models.fakes import MakeNetwork
 
 SIDE = 64

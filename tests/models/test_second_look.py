@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.detections import Face, MaskScores
+from models.detectors.face_crop import REACH, SIDE_PX, face_crop
+from models.detectors.second_look import SecondLook
 from models.errors import ModelDamaged
-from models.face_crop import REACH, SIDE_PX, face_crop
-from models.second_look import SecondLook
 from models.session import Session
 from tests.models.fakes import MakeNetwork
 

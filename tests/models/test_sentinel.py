@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from models.detections import MaskState
-from models.face import make_detector
-from models.manifest import PACKAGE_DIR
-from models.packs import PackShelf, PackState
+from models.detectors.face import make_detector
+from models.packs.manifest import PACKAGE_DIR
+from models.packs.packs import PackShelf, PackState
 from tests.models.fakes import MakeNetwork
 
 SIDE = 64

@@ -40,7 +40,7 @@ def test_a_damaged_file_is_damaged(make_network: MakeNetwork, content: bytes | N
 
 
 def test_the_runtime_keeps_no_device_id_and_reports_to_nobody(tmp_path: Path) -> None:
-    code = "from models.face import make_detector; make_detector('sentinel')"
+    code = "from models.detectors.face import make_detector; make_detector('sentinel')"
     environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     environment.pop("ORT_DISABLE_TELEMETRY", None)
     subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=True)

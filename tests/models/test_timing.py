@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from models.timing import plain_frame, time_calls
+from models.detectors.timing import plain_frame, time_calls
 
 
 def test_every_call_is_counted() -> None:

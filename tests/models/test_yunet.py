@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.candidates import STRIDES_PX
+from models.detectors.candidates import STRIDES_PX
+from models.detectors.face import make_detector
 from models.errors import ModelDamaged, ModelMissing, ModelUnknown
-from models.face import make_detector
 from models.picture import read_picture
 from tests.models.fakes import MakeNetwork
 

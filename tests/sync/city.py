@@ -30,14 +30,14 @@ from sync.contract.records import (
 )
 from sync.contract.signed import Signed, sign
 from sync.contract.topics import Topic
-from sync.edge.directory import Directory
-from sync.edge.link import CityLink, LinkSettings
-from sync.edge.order_memory import OrderMemory
-from sync.edge.orders import Hands, Orders
-from sync.edge.outbox import Outbox
-from sync.edge.pump import PumpSettings
+from sync.edge.directory.directory import Directory
+from sync.edge.ledger.ledger import Outbox
+from sync.edge.link.link import CityLink, LinkSettings
+from sync.edge.link.sender import PumpSettings
+from sync.edge.orders.receiver import Hands, Orders
+from sync.edge.orders.replay_guard import OrderMemory
+from sync.mqtt.reconnect import Retry
 from sync.platform.service import Platform, PlatformSettings
-from sync.reconnect import Retry
 from tests.limits import HANG_S
 from tests.ports import free_port
 

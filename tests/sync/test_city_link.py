@@ -16,8 +16,6 @@ import aiohttp
 import msgspec
 import pytest
 
-from sync.broker import Broker
-from sync.connection import Connection
 from sync.contract.envelope import Event
 from sync.contract.health import Colour, Freshness, LookupOutcome
 from sync.contract.lanes import LANES
@@ -25,18 +23,19 @@ from sync.contract.messages import Backlog, DirectoryOp, DirectoryPage, Platform
 from sync.contract.orders import Command, Desired, OrderBody, Revocation, Withdrawal
 from sync.contract.records import RecordId
 from sync.contract.topics import Lane, Topic, source_of
-from sync.edge.orders import Hands
-from sync.edge.pump import PumpSettings
+from sync.edge.link.sender import PumpSettings
+from sync.edge.orders.receiver import Hands
 from sync.errors import LinkLost, UnsafeLink
-from sync.packets import Message, Options, Properties, Subscription
-from sync.platform.desk import Desk
-from sync.platform.fleet import Fleet
-from sync.platform.publisher import DirectoryPublisher
+from sync.mqtt.broker_address import Broker
+from sync.mqtt.connection import Connection
+from sync.mqtt.events import event_in, post
+from sync.mqtt.packets import Message, Options, Properties, Subscription
+from sync.platform.directory.publisher import DirectoryPublisher
+from sync.platform.directory.store import DirectorySource
+from sync.platform.fleet.box_requests import Desk
+from sync.platform.fleet.fleet import Fleet
 from sync.platform.service import Platform
-from sync.platform.source import DirectorySource
-from sync.post import event_in, post
 from tests.limits import HANG_S
-from tests.sync.asyncapi import check_against_the_contract
 from tests.sync.city import (
     COMMUNITY_KEY,
     Box,
@@ -54,6 +53,7 @@ from tests.sync.city import (
     signed,
     status_of,
 )
+from tests.sync.contract.asyncapi import check_against_the_contract
 
 SENT_ONCE = PumpSettings(resend_s=HANG_S, silent_s=HANG_S)
 

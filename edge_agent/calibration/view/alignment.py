@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from drivers.contract import ThermalFrame
 from edge_agent.calibration.errors import BadCalibration
-from edge_agent.calibration.view.mapping import LEAST_TOUCHES, Fit, Point, Size, Touch, fit_view
 from edge_agent.calibration.view.warm_spot import LEAST_READINGS, WarmSpot, steady_spot
+from edge_agent.measurement.camera_to_thermal import LEAST_TOUCHES, Fit, Point, Size, Touch, fit_view
 
 PLACES: tuple[Point, ...] = (
     (0.7, 0.3),

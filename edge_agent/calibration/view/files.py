@@ -10,9 +10,9 @@ import cv2
 
 from config.settings import Thermometer
 from edge_agent.calibration.errors import BadCalibration
-from edge_agent.calibration.view.mapping import Size, Touch
 from edge_agent.calibration.view.sensor import recorded
 from edge_agent.calibration.view.warm_spot import steady_spot
+from edge_agent.measurement.camera_to_thermal import Size, Touch
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from config.settings import Settings
-from drivers.camera import make_camera
+from drivers.camera.camera import make_camera
 from drivers.contract import ThermalFrame, Thermometer
 from drivers.thermometers.table import make_thermometer
 from edge_agent.calibration.view.alignment import Alignment
-from edge_agent.calibration.view.kept import ViewCalibration, save_view
-from edge_agent.calibration.view.mapping import Size, Touch
-from edge_agent.kiosk.align import AlignRoutes
+from edge_agent.calibration.view.alignment_page import AlignRoutes
+from edge_agent.calibration.view.view_file import ViewCalibration, save_view
 from edge_agent.kiosk.serving import guarded, serve
+from edge_agent.measurement.camera_to_thermal import Size, Touch
 
 HOST = "127.0.0.1"
 _NEWS_LIMIT_S = 2.0

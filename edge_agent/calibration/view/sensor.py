@@ -8,9 +8,9 @@ from pathlib import Path
 
 from config.settings import Thermometer
 from drivers.contract import ThermalFrame
-from drivers.recording import open_recording
-from drivers.replay import Replay
+from drivers.serial_line.recording import open_recording
 from drivers.thermometers.table import MODELS
+from drivers.tools.replay import Replay
 from edge_agent.calibration.errors import BadCalibration
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.calibration.errors import BadCalibration
-from edge_agent.calibration.view.mapping import Point
+from edge_agent.measurement.camera_to_thermal import Point
 
 LEAST_WARMER_C = 10.0  # a cup of hot water or a hand-warmer; the installer's own face is 10 °C warmer at most
 EDGE_SHARE = 0.5  # what is warmer than half way from the room to the warmest pixel is the object

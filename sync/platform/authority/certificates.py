@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sync.contract.topics import check_name
-from sync.files import check_absent, write_all_new
+from sync.storage.atomic_files import check_absent, write_all_new
 
 PLATFORM = "platform"  # the name of the platform's own programs at the broker; no box may have it
 BOX_DAYS = 365

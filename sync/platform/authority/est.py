@@ -30,7 +30,7 @@ from sync.contract.enrolment import (
     refusal,
 )
 from sync.errors import EnrolmentPending, EnrolmentRefused
-from sync.pinned_ca import accept_older_certificates
+from sync.mqtt.pinned_ca import accept_older_certificates
 from sync.platform.authority.certificates import Authority
 from sync.platform.authority.enroller import Enroller
 from sync.platform.authority.limit import Limit, whereabouts

@@ -10,9 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sync.broker import TlsFiles
-from sync.files import replace_whole
+from sync.mqtt.broker_address import TlsFiles
 from sync.platform.authority.certificates import PLATFORM, Authority, key_pem, new_key
+from sync.storage.atomic_files import replace_whole
 
 
 def write_server(authority: Authority, folder: Path, name: str, hosts: Iterable[str]) -> TlsFiles:

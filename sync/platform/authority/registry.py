@@ -18,7 +18,7 @@ from sqlite_utils import Database, Migrations
 from sync.contract.enrolment import check_serial
 from sync.contract.topics import check_name
 from sync.platform.authority.certificates import PLATFORM, utc_now
-from sync.sqlite_thread import SqliteThread
+from sync.storage.sqlite_thread import SqliteThread
 
 T = TypeVar("T")
 Row = tuple[Any, ...]

@@ -6,9 +6,9 @@ import os
 import signal
 from pathlib import Path
 
-from sync.broker import Broker
-from sync.connection import Connection
-from sync.packets import Options
+from sync.mqtt.broker_address import Broker
+from sync.mqtt.connection import Connection
+from sync.mqtt.packets import Options
 
 
 async def kick(broker: Broker, box: str) -> None:

@@ -64,11 +64,11 @@ def token(
     import msgspec
 
     from sync.contract.enrolment import Invitation
-    from sync.files import replace_whole
     from sync.platform.authority.certificates import CaFiles
     from sync.platform.authority.registry import Registry
     from sync.platform.authority.sheet import sheet as sheet_of
     from sync.platform.authority.sheet import spaced
+    from sync.storage.atomic_files import replace_whole
 
     async def work(registry: Registry) -> tuple[Invitation, Any]:
         url = await registry.change(lambda book: book.url())
@@ -123,12 +123,12 @@ def revoke(
     """
     import msgspec
 
-    from sync.broker import Broker, TlsFiles
     from sync.errors import LinkError
-    from sync.files import replace_whole
+    from sync.mqtt.broker_address import Broker, TlsFiles
     from sync.platform.authority.certificates import CaFiles
     from sync.platform.authority.registry import BoxStatus
     from sync.platform.brokers.kick import kick, reload_mosquitto
+    from sync.storage.atomic_files import replace_whole
 
     files = CaFiles.below(data / "ca")
     left: list[str] = []

@@ -46,12 +46,12 @@ def config(
 
     `boxes revoke` keeps the list in this folder up to date.
     """
-    from sync.files import replace_whole
     from sync.platform.authority.certificates import CaFiles
     from sync.platform.authority.own import ends, write_server
     from sync.platform.authority.registry import Registry, Revoked
     from sync.platform.brokers import emqx, mosquitto
     from sync.platform.brokers.mosquitto import Ports
+    from sync.storage.atomic_files import replace_whole
 
     async def revoked() -> Revoked:
         async with Registry.opened(data / "boxes.db") as registry:

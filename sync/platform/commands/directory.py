@@ -30,8 +30,8 @@ def import_(
     from rich.console import Console
     from rich.progress import Progress
 
-    from sync.platform.importer import ImportReport, import_file, read_community_key
-    from sync.platform.source import DirectorySource
+    from sync.platform.directory.importer import ImportReport, import_file, read_community_key
+    from sync.platform.directory.store import DirectorySource
 
     async def run(progress: Progress) -> ImportReport:
         async with DirectorySource.opened(data / "directory.db") as source:

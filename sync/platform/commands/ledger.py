@@ -35,8 +35,8 @@ def verify(
     """
     import msgspec
 
-    from sync.platform.ledger import Proof, State, verify
-    from sync.platform.stores import open_store
+    from sync.platform.records.open_store import open_store
+    from sync.platform.records.verification import Proof, State, verify
 
     async def run() -> Proof:
         async with open_store(store or str(data / "records.db"), reading=True) as records:

@@ -48,10 +48,10 @@ def revoke(
     Numbers come from a file or standard input, never as arguments: those stand in process lists and histories.
     """
     from sync.contract.health import Colour
-    from sync.platform.importer import person_keys, read_community_key
-    from sync.platform.keys import KeyFiles
-    from sync.platform.orders import Orders
-    from sync.platform.source import DirectorySource
+    from sync.platform.directory.importer import person_keys, read_community_key
+    from sync.platform.directory.store import DirectorySource
+    from sync.platform.orders.issuer import Orders
+    from sync.platform.orders.keys import KeyFiles
 
     async def run(orders: Orders) -> int:
         async with DirectorySource.opened(data / "directory.db") as source:
@@ -81,7 +81,7 @@ def command(
     import msgspec
 
     from sync.contract.orders import CommandDone
-    from sync.platform.orders import Orders
+    from sync.platform.orders.issuer import Orders
 
     async def run(orders: Orders) -> CommandDone | None:
         return await orders.command(box, name, given, wait)
@@ -110,7 +110,7 @@ def broadcast(
 ) -> None:
     """Have every box say something; prints the id by which it can be taken back."""
     from sync.contract.orders import Broadcast, Priority, Withdrawal
-    from sync.platform.orders import Orders
+    from sync.platform.orders.issuer import Orders
 
     now, lasts = datetime.now(UTC), timedelta(hours=hours)
 
@@ -136,12 +136,12 @@ def broadcast(
 
 def with_orders(work: Callable[[Any], Awaitable[Any]], link: options.Link, data: Path, keys: Path | None) -> Any:
     """What `work` returns, given Orders over a connection of its own."""
-    from sync.broker import Broker, TlsFiles
-    from sync.connection import Connection
-    from sync.packets import Options
-    from sync.platform.keys import KeyFiles
-    from sync.platform.order_book import OrderBook
-    from sync.platform.orders import Orders
+    from sync.mqtt.broker_address import Broker, TlsFiles
+    from sync.mqtt.connection import Connection
+    from sync.mqtt.packets import Options
+    from sync.platform.orders.issuer import Orders
+    from sync.platform.orders.keys import KeyFiles
+    from sync.platform.orders.order_log import OrderBook
 
     secret = KeyFiles.below(keys or data / "keys").signing_key()
     broker = Broker.from_url(link.broker, TlsFiles(link.ca, link.certificate, link.key))

@@ -36,7 +36,7 @@ def policy_() -> None:
 @keys.command()
 def init(data: options.Data = options.DATA, keys: Keys = None) -> None:
     """Make the key that signs orders and the community key; nothing that is there is replaced."""
-    from sync.platform.keys import KeyFiles
+    from sync.platform.orders.keys import KeyFiles
 
     files = KeyFiles.below(keys or data / "keys")
     with options.plain_errors():
@@ -66,9 +66,9 @@ def publish(
     import msgspec
 
     from sync.contract.orders import Desired
-    from sync.platform.arrival import today
-    from sync.platform.orders import Orders
-    from sync.platform.stores import open_store
+    from sync.platform.orders.issuer import Orders
+    from sync.platform.records.open_store import open_store
+    from sync.platform.records.received import today
 
     async def run(orders: Orders) -> dict[str, Any]:
         wanted = list(box)

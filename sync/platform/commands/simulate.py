@@ -41,7 +41,7 @@ def simulate(
     """Run a whole district in this process: real MQTT sessions, real ledgers, a day with its peaks."""
     import msgspec
 
-    from sync.broker import TlsFiles
+    from sync.mqtt.broker_address import TlsFiles
     from sync.platform.simulation.course import Simulation
     from sync.platform.simulation.report import simulate as run
 

@@ -16,15 +16,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sync.contract.orders import Desired
 from sync.contract.records import AlarmRaised, Record
-from sync.edge.directory import Directory
-from sync.edge.link import CityLink, LinkSettings
-from sync.edge.order_memory import ORDER_MIGRATIONS, OrderMemory
-from sync.edge.orders import Hands, Orders
-from sync.edge.outbox import Outbox
-from sync.edge.replica import Ahead
+from sync.edge.directory.directory import Directory
+from sync.edge.directory.replica import Ahead
+from sync.edge.ledger.ledger import Outbox
+from sync.edge.link.link import CityLink, LinkSettings
+from sync.edge.orders.receiver import Hands, Orders
+from sync.edge.orders.replay_guard import ORDER_MIGRATIONS, OrderMemory
+from sync.mqtt.reconnect import Retry
 from sync.platform.simulation.day import arrivals_s, passage
-from sync.reconnect import Retry
-from sync.sqlite_thread import SqliteThread
+from sync.storage.sqlite_thread import SqliteThread
 
 _BUDGET_BYTES = 64_000_000
 _GATE_S = 3.0  # from the decision to the end of a passage

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sync.broker import TlsFiles
 from sync.errors import LinkLost
+from sync.mqtt.broker_address import TlsFiles
 from sync.platform.authority.certificates import PLATFORM, CaFiles, key_pem, new_key
 
 HOST = "localhost"

@@ -11,22 +11,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sync.broker import Broker, TlsFiles
-from sync.connection import Connection
 from sync.contract.health import Colour
 from sync.contract.signed import read_private_key, read_public_key
-from sync.edge.link import LinkSettings
+from sync.edge.link.link import LinkSettings
 from sync.errors import LinkLost
-from sync.packets import Options
+from sync.mqtt.broker_address import Broker, TlsFiles
+from sync.mqtt.connection import Connection
+from sync.mqtt.packets import Options
 from sync.platform.authority.certificates import PLATFORM
-from sync.platform.keys import KeyFiles
-from sync.platform.order_book import OrderBook
-from sync.platform.orders import Orders
+from sync.platform.directory.store import DirectorySource
+from sync.platform.orders.issuer import Orders
+from sync.platform.orders.keys import KeyFiles
+from sync.platform.orders.order_log import OrderBook
 from sync.platform.simulation.box import CountedRetry
 from sync.platform.simulation.broker import HOST, Authority, PrivateBroker, end, free_port, last_line
 from sync.platform.simulation.course import Course, Simulation
 from sync.platform.simulation.gate import AcceptGate
-from sync.platform.source import DirectorySource
 
 _AGAIN_S = 1.0
 _ORDER_LIMIT_S = 120.0  # how long an order is tried, beside the outage
@@ -139,7 +139,7 @@ class City:
         self._course.processes["broker"] = broker.pid
 
     async def _child(self, name: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", "sync.platform.cli", *arguments]
+        command = [sys.executable, "-m", "sync.platform.commands.cli", *arguments]
         with self._log(name).open("ab") as log:
             child = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
         self._children[name] = child

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sync.broker import TlsFiles
+from sync.mqtt.broker_address import TlsFiles
 from sync.platform.simulation.box import Figures
 
 

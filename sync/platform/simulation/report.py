@@ -11,11 +11,11 @@ from typing import Any
 
 import psutil
 
-from sync.platform.arrival import today
+from sync.platform.records.open_store import open_store
+from sync.platform.records.received import today
 from sync.platform.simulation.city import City
 from sync.platform.simulation.course import Course, Simulation
 from sync.platform.simulation.fleet import Fleet, Say, raise_file_limit
-from sync.platform.stores import open_store
 
 _SAMPLE_S = 1.0
 

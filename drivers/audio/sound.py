@@ -1,0 +1,126 @@
+"""Sound files and the sound card: the only file that knows miniaudio."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+
+import miniaudio
+import numpy as np
+
+from drivers.audio.mixer import Playhead, Samples, Sink
+from drivers.audio.opus import is_opus, read_opus
+from drivers.contract import Clip
+from drivers.errors import BadSetting, DeviceLost
+
+RATE_HZ = 22050  # what spoken prompts are made at
+CARD_PERIOD_MS = 40
+CARDS = [miniaudio.Backend.PULSEAUDIO, miniaudio.Backend.ALSA, miniaudio.Backend.JACK]
+
+
+def load_clip(path: Path, rate_hz: int = RATE_HZ) -> Clip:
+    """The sound in `path` (WAV, Ogg Vorbis, FLAC or MP3), mixed to mono at `rate_hz`; raises BadSetting."""
+    try:
+        sound = miniaudio.decode_file(str(path), nchannels=1, sample_rate=rate_hz)
+    except (miniaudio.MiniaudioError, OSError) as exc:
+        raise BadSetting(f"{path} is no sound that can be read; accepted: WAV, Ogg Vorbis, FLAC, MP3") from exc
+    return Clip(path.stem, np.array(sound.samples, np.int16), rate_hz)
+
+
+def load_foreign_clip(path: Path, longest_s: float) -> Clip:
+    """As `load_clip` at RATE_HZ, and Opus; only the first `longest_s`: a small file can unpack to hours of silence."""
+    try:
+        samples = _opus(path, longest_s) if is_opus(path) else _streamed(path, longest_s)
+    except (miniaudio.MiniaudioError, OSError) as exc:
+        raise BadSetting(f"{path} is no sound that can be read; accepted: WAV, Ogg Vorbis, Opus, FLAC, MP3") from exc
+    return Clip(path.stem, samples[: int(longest_s * RATE_HZ)], RATE_HZ)
+
+
+def _streamed(path: Path, longest_s: float) -> Samples:
+    wanted = int(longest_s * RATE_HZ)
+    blocks: list[Samples] = []
+    stream = miniaudio.stream_file(str(path), nchannels=1, sample_rate=RATE_HZ, frames_to_read=RATE_HZ)
+    for block in stream:
+        blocks.append(np.array(block, np.int16))
+        wanted -= len(block)
+        if wanted <= 0:
+            stream.close()
+            break
+    return np.concatenate([np.empty(0, np.int16), *blocks])
+
+
+def _opus(path: Path, longest_s: float) -> Samples:
+    samples, rate_hz = read_opus(path, longest_s)
+    signed = miniaudio.SampleFormat.SIGNED16
+    mixed = miniaudio.convert_frames(signed, samples.shape[1], rate_hz, samples.tobytes(), signed, 1, RATE_HZ)
+    return np.frombuffer(mixed, np.int16)
+
+
+def open_card(playhead: Playhead) -> Sink:
+    """Let the default sound card pull until closed; blocks for a while. Raises DeviceLost where there is no card."""
+    if not _may_have_a_card():
+        raise DeviceLost("there is no sound card")
+    try:
+        card = miniaudio.PlaybackDevice(
+            nchannels=1, sample_rate=RATE_HZ, buffersize_msec=CARD_PERIOD_MS, backends=CARDS, app_name="sentinel"
+        )
+        card.start(_pulling(playhead))
+    except miniaudio.MiniaudioError as exc:
+        raise DeviceLost("no sound card can be opened") from exc
+    sink: Sink = card
+    return sink
+
+
+def listen(seconds: float) -> Samples:
+    """What the default microphone hears from now on, mono at RATE_HZ; blocks. Raises DeviceLost where there is none."""
+    if not _may_have_a_card():
+        raise DeviceLost("there is no microphone")
+    heard: list[Samples] = []
+    try:
+        microphone = miniaudio.CaptureDevice(
+            nchannels=1, sample_rate=RATE_HZ, buffersize_msec=CARD_PERIOD_MS, backends=CARDS, app_name="sentinel"
+        )
+        with closing(microphone):
+            microphone.start(_keeping(heard))
+            time.sleep(seconds)
+    except miniaudio.MiniaudioError as exc:
+        raise DeviceLost("there is no microphone that can be opened") from exc
+    if not heard:
+        raise DeviceLost("the microphone gives nothing")
+    return np.concatenate(heard)
+
+
+def _keeping(heard: list[Samples]) -> Generator[None, bytes, None]:
+    """The generator that miniaudio sends sound to, waiting for the first."""
+
+    def keeping() -> Generator[None, bytes, None]:
+        while True:
+            heard.append(np.frombuffer((yield), np.int16))
+
+    generator = keeping()
+    next(generator)
+    return generator
+
+
+def _may_have_a_card() -> bool:
+    """Whether looking for a card makes sense: without one, ALSA's library complains on the terminal at length."""
+    if Path("/dev/snd").exists() or "PULSE_SERVER" in os.environ:
+        return True
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return runtime is not None and os.access(Path(runtime, "pulse", "native"), os.W_OK)
+
+
+def _pulling(playhead: Playhead) -> Generator[Samples, int, None]:
+    """The generator that miniaudio sends frame counts to, waiting for the first."""
+
+    def pulling() -> Generator[Samples, int, None]:
+        count = yield np.empty(0, np.int16)
+        while True:
+            count = yield playhead.pull(count).reshape(-1, 1)
+
+    generator = pulling()
+    next(generator)
+    return generator

@@ -1,0 +1,180 @@
+"""The speaker as a part: a sound card, a WAV file in its place, or nothing that sounds."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from drivers.audio.mixer import Playhead, Sink, Voice
+from drivers.audio.sound import RATE_HZ, open_card
+from drivers.audio.wav_file import WavFile
+from drivers.contract import Clip, Speaker
+from drivers.device_health import VitalPart, Vitals
+from drivers.errors import BadSetting, DeviceLost
+
+BLOCK_SAMPLES = RATE_HZ // 50
+HEARTBEAT_S = 0.25
+STALL_LIMIT_S = 1.0  # a sink that has not asked for so long is gone
+RETRY_S = 1.0
+
+OpenSink = Callable[[Playhead], Sink]
+
+
+class PacedSink(threading.Thread):
+    """Pulls in real time like a sound card, into a file or into nothing; the silence between clips is not written."""
+
+    def __init__(self, playhead: Playhead, file: WavFile | None) -> None:
+        super().__init__(name="speaker", daemon=True)
+        self._playhead = playhead
+        self._file = file
+        self._closing = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        """Pull until closed; a file that takes no more ends it, which the speaker notices."""
+        try:
+            while not self._closing.is_set():
+                if self._playhead.wait_for_clip(HEARTBEAT_S):
+                    self._play_out()
+        except OSError:
+            self._closing.set()
+        finally:
+            if self._file is not None:
+                self._file.close()
+
+    def close(self) -> None:
+        """Stop and wait for the thread, a heartbeat at most."""
+        self._closing.set()
+        self.join()
+
+    def _play_out(self) -> None:
+        due_s = time.monotonic()
+        while self._playhead.sounding is not None and not self._closing.is_set():
+            block = self._playhead.pull(BLOCK_SAMPLES)
+            if self._file is not None:
+                self._file.append(block.astype("<i2").tobytes())
+            due_s += BLOCK_SAMPLES / RATE_HZ
+            self._closing.wait(max(0.0, due_s - time.monotonic()))
+
+
+class ClipSpeaker(VitalPart):
+    """Plays prompts and broadcasts on the sink that `open_sink` opens; nothing here blocks the loop."""
+
+    def __init__(self, open_sink: OpenSink, volume: float = 1.0) -> None:
+        super().__init__(Vitals("speaker"))
+        self.vitals.counters.update(clips=0, cut_short=0)
+        self._open_sink = open_sink
+        self._playhead = Playhead()
+        self._is_open = False
+        self.set_volume(volume)
+
+    @property
+    def volume(self) -> float:
+        """Share of the full amplitude, 0 to 1."""
+        return self._playhead.volume
+
+    def set_volume(self, share: float) -> None:
+        """Play at `share` of the full amplitude from the next block of samples on."""
+        if not 0 <= share <= 1:
+            raise BadSetting(f"volume {share} is not possible; accepted: 0 to 1")
+        self._playhead.volume = share
+
+    async def run(self) -> None:
+        """Keep a sink open until cancelled."""
+        while True:
+            try:
+                await self._serve()
+            except DeviceLost as exc:
+                self.vitals.lost(str(exc))
+            await asyncio.sleep(RETRY_S)
+
+    async def play(self, clip: Clip) -> float:
+        """Start the prompt `clip`, cutting short the prompt that plays.
+
+        Returns the monotonic second its first sample left for the device. Raises DeviceLost while there is no device,
+        BadSetting for a clip of another rate than RATE_HZ.
+        """
+        return await self._start(clip, Voice.PROMPT)
+
+    async def broadcast(self, clip: Clip) -> float:
+        """Start `clip` in the place of another broadcast; below a prompt it goes on more quietly. Else as `play`."""
+        return await self._start(clip, Voice.BROADCAST)
+
+    async def drained(self) -> None:
+        """Wait until nothing plays: a device that stops asking counts as such."""
+        while (playing := self._playhead.sounding) is not None:
+            await playing.ended.wait()
+
+    async def _start(self, clip: Clip, voice: Voice) -> float:
+        if clip.rate_hz != RATE_HZ:
+            raise BadSetting(f"clip {clip.name} has {clip.rate_hz} Hz; accepted: {RATE_HZ}")
+        if not self._is_open:
+            raise DeviceLost("the speaker is not open")
+        self.vitals.counters["clips"] += 1
+        self.vitals.counters["cut_short"] += self._playhead.playing(voice) is not None
+        return await self._playhead.play(clip, voice).started
+
+    async def _serve(self) -> None:
+        sink = await asyncio.to_thread(self._open_sink, self._playhead)
+        self._is_open = True
+        self.vitals.counters["opened"] += 1
+        self.vitals.ok()
+        try:
+            while True:
+                await asyncio.sleep(HEARTBEAT_S)
+                if self._playhead.idle_s > STALL_LIMIT_S:
+                    raise DeviceLost("the sound device takes no more sound")
+        finally:
+            self._is_open = False
+            self._playhead.stop()
+            await asyncio.to_thread(sink.close)
+
+
+class CardIfAny:
+    """The card; `instead` on a machine that never had one. A card that worked is not replaced by silence when lost."""
+
+    def __init__(self, instead: OpenSink) -> None:
+        self._instead = instead
+        self._had_card = False
+
+    def __call__(self, playhead: Playhead) -> Sink:
+        try:
+            card = open_card(playhead)
+        except DeviceLost:
+            if self._had_card:
+                raise
+            return self._instead(playhead)
+        self._had_card = True
+        return card
+
+
+def _open_null(playhead: Playhead) -> Sink:
+    return PacedSink(playhead, None)
+
+
+def _wav_opener(path: str) -> OpenSink:
+    if not path:
+        raise BadSetting("the speaker output wav: needs a path; accepted: wav:PATH")
+    return lambda playhead: PacedSink(playhead, WavFile(Path(path), RATE_HZ))
+
+
+OUTPUTS: dict[str, Callable[[str], OpenSink]] = {
+    "default": lambda _path: open_card,
+    "auto": lambda path: CardIfAny(_wav_opener(path) if path else _open_null),
+    "null": lambda _path: _open_null,
+    "wav": _wav_opener,
+}
+
+
+def make_speaker(*, output: str = "auto", volume: float = 1.0) -> Speaker:
+    """The speaker on `output`: `default` is the card, `wav:PATH` a file, `null` nothing; `volume` from 0 to 1.
+
+    `auto` is the card where there is one, else nothing; `auto:PATH` is the card where there is one, else a WAV file.
+    """
+    kind, _colon, path = output.partition(":")
+    if kind not in OUTPUTS:
+        raise BadSetting(f"speaker output {output!r} is not known; accepted: auto, auto:PATH, default, null, wav:PATH")
+    return ClipSpeaker(OUTPUTS[kind](path), volume)

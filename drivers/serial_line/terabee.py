@@ -1,0 +1,28 @@
+"""What the Terabee sensors share: commands that end in a CRC-8, and acknowledgements that may stand between frames.
+
+Confidence V2: the maker's sample code and its forks; bytes recomputed.
+"""
+
+from __future__ import annotations
+
+from drivers.serial_line.checksums import crc8
+
+ACK_BYTES = 4
+GOOD, BAD = 0x00, 0xFF
+
+
+def command(*content: int) -> bytes:
+    """A command with its CRC-8."""
+    start = bytes(content)
+    return start + bytes((crc8(start),))
+
+
+def ack_bytes(start: bytearray, frame_head: int) -> int:
+    """Bytes of the acknowledgement that leads `start`, as far as it is known, or 0 where there is none.
+
+    Its second byte names the command, and none is called like `frame_head`: a frame begins there.
+    """
+    if len(start) < ACK_BYTES:
+        return ACK_BYTES
+    intact = start[2] in (GOOD, BAD) and crc8(start[: ACK_BYTES - 1]) == start[ACK_BYTES - 1]
+    return ACK_BYTES if intact and start[1] != frame_head else 0

@@ -1,0 +1,72 @@
+"""A bench without hardware: any device that a driver speaks to, alive on its wire, with somebody before it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from itertools import count
+from random import Random
+from typing import Any
+
+from drivers.simulated.devices.faults import Fault, FaultyWire
+from drivers.simulated.devices.gate import SimulatedModbusBoard, SimulatedRelay
+from drivers.simulated.devices.qr import SimulatedQrReader
+from drivers.simulated.devices.sam_v import SimulatedSamV
+from drivers.simulated.devices.table import SENSORS, SimulatedSensor
+from drivers.simulated.people import id_cards
+
+SKIN_C, FAR_MM = (34.6, 0.4), (600.0, 40.0)  # middle and scatter
+RANGERS = ("tof10120", "evo-mini", "tofsense")
+RATE_HZ = 4.0
+SHOWN_EVERY_S = 2.0
+NUMBERS = ("999999199001010016", "999999199001010024")  # of an unassigned area: nobody's
+LISTEN_EVERY_S = 0.01
+
+Life = Callable[[FaultyWire, Random], Coroutine[Any, Any, None]]
+
+
+async def live(driver: str, wire: FaultyWire, seed: int) -> None:
+    """Be the device that `driver` speaks to until cancelled."""
+    rng = Random(seed)  # noqa: S311 - a repeatable device, not a secret
+    if driver in OTHERS:
+        await OTHERS[driver](wire, rng)
+    middle, scatter = FAR_MM if driver in RANGERS else SKIN_C
+    await SimulatedSensor(wire, SENSORS[driver], lambda: rng.gauss(middle, scatter), RATE_HZ).run()
+
+
+async def suffer(wire: FaultyWire, fault: Fault, each_s: float) -> None:
+    """Let `fault` come and go on `wire`, `each_s` at a time, until cancelled."""
+    while True:
+        wire.inflict(fault)
+        await asyncio.sleep(each_s)
+        wire.inflict(None)
+        await asyncio.sleep(each_s)
+
+
+async def _cards(wire: FaultyWire, rng: Random) -> None:
+    reader = SimulatedSamV(wire)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(reader.run(), name="card reader")
+        while True:
+            reader.present(id_cards.citizen(rng.choice(NUMBERS)))
+            await asyncio.sleep(SHOWN_EVERY_S)
+            reader.lift()
+            await asyncio.sleep(SHOWN_EVERY_S)
+
+
+async def _codes(wire: FaultyWire, _rng: Random) -> None:
+    reader, looks = SimulatedQrReader(wire), round(SHOWN_EVERY_S / LISTEN_EVERY_S)
+    for look in count():
+        wire.read()
+        if not look % looks:
+            reader.show(f"SHC1:{look // looks}")
+        await asyncio.sleep(LISTEN_EVERY_S)
+
+
+OTHERS: dict[str, Life] = {
+    "sam-v": _cards,
+    "qr-line": _codes,
+    "lcus": lambda wire, _rng: SimulatedRelay(wire).run(),
+    "modbus-relay": lambda wire, _rng: SimulatedModbusBoard(wire).run(),
+}
+DRIVERS = (*SENSORS, *OTHERS)

@@ -1,0 +1,66 @@
+"""Every device that a driver speaks to, simulated at its end of a wire: one row each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from drivers.simulated.devices.faults import FaultyWire
+from drivers.simulated.devices.rangers import EvoMini, Tof10120, TofSense
+from drivers.simulated.devices.sensors import Measure, Sensor
+from drivers.simulated.devices.thermometers import (
+    Cjmcu90614,
+    EvoThermal33,
+    Gy614v,
+    GyMcu90614,
+    GyMcu90640,
+    Optris,
+    PyroUsb,
+)
+
+LISTEN_EVERY_S = 0.005
+
+
+class Device(Protocol):
+    """A device that lives as one task."""
+
+    async def run(self) -> None: ...
+
+
+class SimulatedSensor:
+    """A sensor on its wire: measures `rate_hz` times a second, answers at once, starts anew when it is plugged in."""
+
+    def __init__(self, wire: FaultyWire, sensor: Callable[[Measure], Sensor], measure: Measure, rate_hz: float) -> None:
+        self._wire = wire
+        self._sensor = sensor(lambda: wire.measured(measure()))
+        self._every_s = 1 / rate_hz
+
+    async def run(self) -> None:
+        """Measure, say and obey until cancelled."""
+        clock, due_s, plugged = asyncio.get_running_loop().time, 0.0, self._wire.times_plugged
+        while True:
+            if plugged != self._wire.times_plugged:
+                plugged = self._wire.times_plugged
+                self._sensor.power_up()
+            frames = self._sensor.feed(self._wire.read())
+            if clock() >= due_s:
+                due_s = clock() + self._every_s
+                frames.append(self._sensor.frame())
+            for frame in filter(None, frames):
+                self._wire.write(frame)
+            await asyncio.sleep(min(self._every_s, LISTEN_EVERY_S))
+
+
+SENSORS: dict[str, Callable[[Measure], Sensor]] = {
+    "gy-mcu90640": GyMcu90640,
+    "gy-mcu90614": GyMcu90614,
+    "gy-614v": Gy614v,
+    "cjmcu-90614": Cjmcu90614,
+    "evo-thermal-33": EvoThermal33,
+    "pyrousb": PyroUsb,
+    "optris": Optris,
+    "tof10120": Tof10120,
+    "evo-mini": EvoMini,
+    "tofsense": TofSense,
+}

@@ -1,0 +1,117 @@
+"""A simulated GY-MCU90640 on a wire: a warm face in a room, sent as the module would send it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.simulated.devices.thermal_module import COLS, ROWS, ThermalModule, encode_frame
+from drivers.simulated.devices.wire import PtyWire
+
+NOISE_SIGMA_C = 0.1
+BITS_PER_BYTE = 10  # 8N1
+CHUNKS_PER_FRAME = 8  # about what a USB adapter hands over at a time, at little cost
+LISTEN_EVERY_S = 0.05  # how soon a command is heard between frames
+MAX_FRAMES_ASKED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class WarmFace:
+    """A face in the view: centre and size as shares of the picture, x to the viewer's right, and its warmest point."""
+
+    centre_x: float
+    centre_y: float
+    width: float
+    height: float
+    skin_max_c: float
+
+
+class ThermalScene:
+    """What the array sees: a room at one temperature, perhaps a face, and the sensor's noise."""
+
+    def __init__(self, seed: int, ambient_c: float = 24.0) -> None:
+        self._random = np.random.default_rng(seed)
+        self.ambient_c = ambient_c
+
+    def picture(self, face: WarmFace | None) -> NDArray[np.float64]:
+        """(24, 32) °C as a viewer sees it, row 0 on top, column 0 at the viewer's left."""
+        picture = np.full((ROWS, COLS), self.ambient_c)
+        if face is not None:
+            picture += (face.skin_max_c - self.ambient_c) * _warmth(face)
+        return picture + self._random.normal(0.0, NOISE_SIGMA_C, picture.shape)
+
+
+def _warmth(face: WarmFace) -> NDArray[np.float64]:
+    """Share of the way from room to warmest skin, pixel by pixel: warmest about the inner corners of the eyes."""
+    y, x = np.mgrid[0.5:ROWS, 0.5:COLS]
+    across = (x / COLS - face.centre_x) / (face.width / 2)
+    down = (y / ROWS - face.centre_y) / (face.height / 2)
+    oval = np.clip((1.15 - np.hypot(across, down)) / 0.3, 0.0, 1.0)  # soft, as mixed pixels at the rim are
+    eyes = np.exp(-((across / 0.5) ** 2) - ((down + 0.25) / 0.35) ** 2)
+    warmth: NDArray[np.float64] = oval * (0.86 + 0.14 * eyes)
+    peak = warmth.max()
+    return warmth / peak if peak > 0 else warmth
+
+
+class SimulatedThermometer:
+    """The module on its wire; `face` tells what stands before it now."""
+
+    def __init__(self, wire: PtyWire, face: Callable[[], WarmFace | None], seed: int, ambient_c: float = 24.0) -> None:
+        self.wire = wire
+        self.module = ThermalModule()
+        self.scene = ThermalScene(seed, ambient_c)
+        self._face = face
+
+    def unplug(self) -> None:
+        """Pull the cable."""
+        self.wire.unplug()
+
+    def plug(self, link: Path | None = None) -> None:
+        """Put the cable back, under another name if given; the module starts again from what it has saved."""
+        self.module.power_up()
+        self.wire.plug(link)
+
+    async def run(self) -> None:
+        """Measure, send and obey until cancelled."""
+        while True:
+            due_s = time.monotonic() + 1 / self.module.settings.rate_hz
+            if self._frame_wanted():
+                await self._send(self._frame())
+            await self._listen_until(due_s)
+
+    def _frame_wanted(self) -> bool:
+        if not self.wire.plugged:
+            return False
+        if self.module.frames_asked:
+            self.module.frames_asked = min(self.module.frames_asked, MAX_FRAMES_ASKED) - 1
+            return True
+        return self.module.settings.automatic
+
+    def _frame(self) -> bytes:
+        # The maker's figure starts each row at the upper right.
+        return encode_frame(self.scene.picture(self._face())[:, ::-1], self.scene.ambient_c)
+
+    async def _send(self, frame: bytes) -> None:
+        """Send one frame at the pace of the line; a part is there when its last bit is."""
+        started_s, size = time.monotonic(), -(-len(frame) // CHUNKS_PER_FRAME)
+        for start in range(0, len(frame), size):
+            part = frame[start : start + size]
+            sent_s = started_s + (start + len(part)) * BITS_PER_BYTE / self.module.settings.baud
+            await asyncio.sleep(max(0.0, sent_s - time.monotonic()))
+            self.wire.write(part)
+
+    async def _listen_until(self, due_s: float) -> None:
+        while True:
+            answer = self.module.feed(self.wire.read())
+            if answer:
+                self.wire.write(answer)
+            left_s = due_s - time.monotonic()
+            if left_s <= 0 or self.module.frames_asked:
+                return
+            await asyncio.sleep(min(left_s, LISTEN_EVERY_S))

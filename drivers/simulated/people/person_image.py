@@ -1,0 +1,143 @@
+"""A person before the camera: cut from a photograph, perhaps masked, placed in a picture of the entrance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.simulated.people.masks import MaskFit, MaskWear, draw_mask
+from drivers.simulated.people.photos import Person, Point, photograph
+
+Image = NDArray[np.uint8]
+
+WIDTH, HEIGHT = 640, 480
+FACE_PX = 240  # height of the face in a portrait: half of the camera's picture
+ABOVE, BELOW, ASIDE = 1.0, 2.2, 1.5  # reach of a portrait about the face's centre, in face heights
+MAX_KEPT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Where and how a face is seen: centre and height as shares of the picture, `light` 0..1."""
+
+    centre_x: float
+    centre_y: float
+    face_height: float
+    light: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Portrait:
+    """A cut-out person: `image` is BGR, weighted by `cover`; `box` is the face in its pixels (x, y, width, height)."""
+
+    image: Image
+    cover: Image
+    box: tuple[float, float, float, float]
+
+    @property
+    def centre(self) -> Point:
+        """Centre of the face."""
+        x, y, width, height = self.box
+        return x + width / 2, y + height / 2
+
+
+def draw_portrait(person: Person, wear: MaskWear) -> Portrait:
+    """Cut `person` from the photograph, masked as told; some 80 ms of work. Raises `drivers.errors.BadSetting`."""
+    x, y, width, height = person.box
+    scale = FACE_PX / height
+    corner = np.array([x + width / 2 - ASIDE * height, y + height / 2 - ABOVE * height])
+    size = (int(2 * ASIDE * FACE_PX), int((ABOVE + BELOW) * FACE_PX))
+    into = np.array([[scale, 0.0, -scale * corner[0]], [0.0, scale, -scale * corner[1]]])
+    cut = cv2.warpAffine(photograph(person.photo), into, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    image = np.asarray(cut, np.uint8)
+    box = ((x - corner[0]) * scale, (y - corner[1]) * scale, width * scale, float(FACE_PX))
+    face = MaskFit(
+        top=_moved(person.outline.top, corner, scale),
+        bottom=_moved(person.outline.bottom, corner, scale),
+        ears=_moved(person.outline.ears, corner, scale),
+        nose=_moved(person.landmarks[2:3], corner, scale)[0],
+        light=_light(image, box),
+    )
+    cover = _cover(size, box)
+    weighted = cv2.multiply(draw_mask(image, face, wear), cv2.merge([cover] * 3), scale=1 / 255)
+    return Portrait(np.asarray(weighted, np.uint8), cover, box)
+
+
+def _moved(points: tuple[Point, ...], corner: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    moved: NDArray[np.float64] = (np.array(points) - corner) * scale
+    return moved
+
+
+def _light(image: Image, box: tuple[float, float, float, float]) -> float:
+    """How bright the face is, 0..1."""
+    x, y, width, height = (round(value) for value in box)
+    return float(image[y : y + height, x : x + width].mean() / 255)
+
+
+def _cover(size: tuple[int, int], box: tuple[float, float, float, float]) -> Image:
+    """What of the photograph is the person: head with hair, neck and shoulders, with a soft edge."""
+    x, y, width, height = box
+    centre = (round(x + width / 2), round(y + 0.42 * height))
+    cover = np.zeros((size[1], size[0]), np.uint8)
+    cv2.ellipse(cover, centre, (round(0.62 * height), round(0.74 * height)), 0, 0, 360, 255, -1)
+    shoulders = (centre[0], round(y + 2.35 * height))
+    cv2.ellipse(cover, shoulders, (round(1.2 * height), round(1.35 * height)), 0, 0, 360, 255, -1)
+    return np.asarray(cv2.GaussianBlur(cover, (0, 0), 0.05 * height), np.uint8)
+
+
+class Stage:
+    """What the camera looks at: the entrance, and whoever stands before it. Pictures of a standing person are kept."""
+
+    def __init__(self, seed: int) -> None:
+        self._empty = _entrance(seed)
+        self._portrait: Portrait | None = None
+        self._kept: dict[Pose, Image] = {}
+
+    def view(self, portrait: Portrait | None, pose: Pose | None) -> Image:
+        """640x480 BGR, not to be written to."""
+        if portrait is None or pose is None:
+            return self._empty
+        if portrait is not self._portrait or len(self._kept) >= MAX_KEPT:
+            self._portrait, self._kept = portrait, {}
+        if pose not in self._kept:
+            self._kept[pose] = _placed(self._empty, portrait, pose)
+        return self._kept[pose]
+
+
+def face_box(portrait: Portrait, pose: Pose) -> tuple[float, float, float, float]:
+    """Where the face is in the picture, in pixels (x, y, width, height)."""
+    height = pose.face_height * HEIGHT
+    width = height * portrait.box[2] / portrait.box[3]
+    return pose.centre_x * WIDTH - width / 2, pose.centre_y * HEIGHT - height / 2, width, height
+
+
+def _placed(scene: Image, portrait: Portrait, pose: Pose) -> Image:
+    scale = pose.face_height * HEIGHT / FACE_PX
+    centre_x, centre_y = portrait.centre
+    into = np.array(
+        [
+            [scale, 0.0, pose.centre_x * WIDTH - scale * centre_x],
+            [0.0, scale, pose.centre_y * HEIGHT - scale * centre_y],
+        ]
+    )
+    person = cv2.warpAffine(portrait.image, into, (WIDTH, HEIGHT))
+    cover = cv2.warpAffine(portrait.cover, into, (WIDTH, HEIGHT))
+    behind = cv2.multiply(scene, cv2.merge([cv2.bitwise_not(cover)] * 3), scale=1 / 255)
+    whole = cv2.add(behind, person)
+    return np.asarray(cv2.convertScaleAbs(whole, alpha=pose.light), np.uint8)
+
+
+def _entrance(seed: int) -> Image:
+    """A wall, a passage and a pavement, out of focus."""
+    random = np.random.default_rng(seed)
+    wall = np.full((HEIGHT, WIDTH, 3), (150, 158, 160), np.uint8)
+    cv2.rectangle(wall, (0, 380), (WIDTH, HEIGHT), (105, 112, 118), -1)
+    cv2.rectangle(wall, (70, 60), (250, 400), (176, 168, 150), -1)
+    cv2.rectangle(wall, (430, 30), (600, 390), (92, 104, 98), -1)
+    grain = random.normal(0, 3, (HEIGHT // 16, WIDTH // 16)).astype(np.float32)
+    blotches = cv2.resize(grain, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    entrance: Image = (cv2.GaussianBlur(wall, (0, 0), 9) + blotches[..., None]).clip(0, 255).astype(np.uint8)
+    return entrance

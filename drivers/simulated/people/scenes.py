@@ -1,0 +1,120 @@
+"""What happens in the street: the eight scenes, drawn with a seed and written down as frozen values."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+
+from drivers.simulated.people import people
+from drivers.simulated.people.masks import MaskWear
+from drivers.simulated.people.photos import PEOPLE, Person
+
+CODE_LIFE_S = 600
+HEALTHY_SKIN_C = (35.2, 35.6)
+FEVER_SKIN_C = (37.6, 38.2)
+MASK_ON_S = 2.5
+EXTRA_HEALTHY = 4  # in each round after the first
+
+
+class SceneKind(StrEnum):
+    """What is special about a visitor."""
+
+    HEALTHY = "healthy"  # nothing: masked, green, tested
+    MASK_LATER = "mask_later"  # comes without a mask, puts one on
+    FEVER = "fever"
+    TEST_EXPIRED = "test_expired"  # nucleic-acid sample too old
+    YELLOW_CODE = "yellow_code"
+    UNKNOWN_CODE = "unknown_code"  # a number nobody knows
+    WATCH_LIST = "watch_list"
+    PLATFORM_DOWN = "platform_down"  # a number nobody knows, and nobody to ask
+
+
+@dataclass(frozen=True, slots=True)
+class MaskStep:
+    """From `from_s` after standing still the mask is worn like this."""
+
+    from_s: float
+    wear: MaskWear
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One visitor. `expected`, the verdicts that end this visit rightly, is for scoring: the agent never sees it."""
+
+    kind: SceneKind
+    person: Person
+    masks: tuple[MaskStep, ...]
+    skin_max_c: float
+    code: str | None = field(repr=False)
+    code_shown_at_s: tuple[float, ...]  # after standing still
+    expected: frozenset[str]
+    needs: str | None = None  # `platform_down`: whoever runs the street cuts the link to the platform first
+
+
+NOT_ADMITTED = frozenset({"refuse", "recheck", "assist"})
+EXPECTED = {
+    SceneKind.HEALTHY: frozenset({"admit"}),
+    SceneKind.MASK_LATER: frozenset({"admit"}),
+    SceneKind.FEVER: NOT_ADMITTED,
+    SceneKind.TEST_EXPIRED: frozenset({"refuse", "assist"}),
+    SceneKind.YELLOW_CODE: frozenset({"refuse", "assist"}),
+    SceneKind.UNKNOWN_CODE: NOT_ADMITTED,
+    SceneKind.WATCH_LIST: frozenset({"assist"}),
+    SceneKind.PLATFORM_DOWN: NOT_ADMITTED,
+}
+NUMBERS = {
+    SceneKind.HEALTHY: tuple(resident.number for resident in people.HEALTHY),
+    SceneKind.MASK_LATER: (people.FORGETFUL.number,),
+    SceneKind.FEVER: tuple(resident.number for resident in people.FEVERISH),
+    SceneKind.TEST_EXPIRED: (people.OVERDUE.number,),
+    SceneKind.YELLOW_CODE: (people.YELLOW.number,),
+    SceneKind.UNKNOWN_CODE: people.STRANGERS[::2],
+    SceneKind.WATCH_LIST: tuple(resident.number for resident in people.WATCHED),
+    SceneKind.PLATFORM_DOWN: people.STRANGERS[1::2],
+}
+
+
+def health_code(number: str, expires_unix_s: int) -> str:
+    """The text of a code of the simulated provider."""
+    return f"SHC1:{number}:{expires_unix_s}"
+
+
+def scenes(seed: int, wall_s: Callable[[], float] = time.time) -> Iterator[Scene]:
+    """Visitors without end: first each kind once, then rounds of each kind and some more healthy ones, all shuffled.
+
+    Nobody comes twice in a row. `wall_s` dates the codes at the moment a scene is drawn.
+    """
+    random = Random(seed)  # noqa: S311 - a repeatable street, not a secret
+    kinds = list(SceneKind)
+    person: Person | None = None
+    while True:
+        random.shuffle(kinds)
+        for kind in kinds:
+            person = random.choice([other for other in PEOPLE if other is not person])
+            yield _scene(kind, person, random, wall_s())
+        kinds = [*SceneKind, *[SceneKind.HEALTHY] * EXTRA_HEALTHY]
+
+
+def _scene(kind: SceneKind, person: Person, random: Random, wall_s: float) -> Scene:
+    number = random.choice(NUMBERS[kind])
+    late = kind is SceneKind.MASK_LATER
+    shown_at_s = random.uniform(0.3, 0.8)
+    return Scene(
+        kind=kind,
+        person=person,
+        masks=_late_mask(random) if late else (MaskStep(0.0, MaskWear.CORRECT),),
+        skin_max_c=round(random.uniform(*(FEVER_SKIN_C if kind is SceneKind.FEVER else HEALTHY_SKIN_C)), 2),
+        code=number if random.random() < 0.25 else health_code(number, int(wall_s) + CODE_LIFE_S),
+        code_shown_at_s=(shown_at_s, MASK_ON_S + 2.0) if late else (shown_at_s,),
+        expected=EXPECTED[kind],
+        needs="platform_down" if kind is SceneKind.PLATFORM_DOWN else None,
+    )
+
+
+def _late_mask(random: Random) -> tuple[MaskStep, ...]:
+    """No mask or one under the nose, then one put on rightly."""
+    before = random.choice((MaskWear.NONE, MaskWear.NONE, MaskWear.INCORRECT))
+    return MaskStep(0.0, before), MaskStep(MASK_ON_S, MaskWear.CORRECT)

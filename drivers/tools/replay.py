@@ -1,0 +1,38 @@
+"""Decodes recorded bytes as the driver would have, without the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from drivers.serial_line.device_protocol import Dialect
+from drivers.serial_line.framing import Parser
+from drivers.serial_line.recording import Piece
+
+
+class Replay:
+    """One pass over a recording: first the readings, then the counts."""
+
+    def __init__(self, dialect: Dialect[Parser[Any]]) -> None:
+        self._parser = dialect.parser()
+        self._quiet_s = dialect.quiet_s
+        self.fed_bytes = 0
+
+    def readings(self, pieces: Iterable[Piece]) -> Iterator[tuple[float, Any]]:
+        """Each reading with the second at which its last byte came; a pause between two pieces ends a frame."""
+        at_s = 0.0
+        for piece in pieces:
+            if piece.at_s - at_s > self._quiet_s:
+                yield from self._feed(b"", at_s + self._quiet_s)
+            at_s = piece.at_s
+            self.fed_bytes += len(piece.data)
+            yield from self._feed(piece.data, at_s)
+        yield from self._feed(b"", at_s + self._quiet_s)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Counters of the parser; `drivers/serial_line/framing.py` says what they count."""
+        return dict(self._parser.counters)
+
+    def _feed(self, data: bytes, at_s: float) -> Iterator[tuple[float, Any]]:
+        return ((at_s, reading) for reading in self._parser.feed(data, at_s))

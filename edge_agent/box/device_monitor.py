@@ -1,0 +1,74 @@
+"""Watches the parts and the link: shows their state, and alarms once when a part goes and once when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from itertools import count
+
+from drivers.contract import Camera, Part, PartState, Thermometer
+from edge_agent.box.wall_clock import WallClock
+from edge_agent.records.recorder import Ledger
+from edge_agent.screen.view_state import Board, LinkView, PartView
+
+_PERIOD_S = 0.25
+_TRY_AGAIN_LOOKS = 12  # every three seconds
+_UNUSABLE = {PartState.LOST, PartState.BROKEN}
+
+
+class Watch:
+    """Knows at any moment which parts can be relied on."""
+
+    def __init__(
+        self,
+        *,
+        camera: Camera,
+        thermometer: Thermometer,
+        others: Sequence[Part],
+        link: Callable[[], LinkView],
+        board: Board,
+        ledger: Ledger,
+        clock: WallClock,
+    ) -> None:
+        self._camera = camera
+        self._thermometer = thermometer
+        self._parts: tuple[Part, ...] = (camera, thermometer, *others)
+        self._link = link
+        self._board = board
+        self._ledger = ledger
+        self._clock = clock
+        self._lost: set[str] = set()
+
+    @property
+    def thermometer_lost(self) -> bool:
+        """Whether temperatures cannot be had now."""
+        return self._thermometer.health.state in _UNUSABLE
+
+    @property
+    def camera_lost(self) -> bool:
+        """Whether pictures cannot be had now."""
+        return self._camera.health.state in _UNUSABLE
+
+    def parts(self) -> tuple[PartView, ...]:
+        """The state of every part; the disk is one while it takes nothing."""
+        disk = (PartView("disk", PartState.BROKEN.value, "full"),) if self._ledger.is_full else ()
+        return (*(PartView(part.name, part.health.state.value, part.health.detail) for part in self._parts), *disk)
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        for look in count():
+            self._board.show_parts(self.parts(), self._link())
+            for part in self._parts:
+                await self._note(part)
+            if look % _TRY_AGAIN_LOOKS == 0:
+                await self._ledger.try_again(self._clock.now())
+            await asyncio.sleep(_PERIOD_S)
+
+    async def _note(self, part: Part) -> None:
+        health = part.health
+        if health.state in _UNUSABLE and part.name not in self._lost:
+            self._lost.add(part.name)
+            await self._ledger.alarm(self._clock.now(), "part_lost", part.name, health.detail)
+        elif health.state is PartState.OK and part.name in self._lost:
+            self._lost.remove(part.name)
+            await self._ledger.alarm(self._clock.now(), "part_back", part.name, "")

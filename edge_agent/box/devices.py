@@ -1,0 +1,89 @@
+"""The devices of one box, made from its settings: where a name in the TOML becomes a real part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from config.settings import Settings
+from drivers.audio.speaker import make_speaker
+from drivers.camera.camera import make_camera
+from drivers.contract import Camera, CardReader, CodeReader, Gate, Part, Speaker, Thermometer
+from drivers.gates.table import make_gate
+from drivers.readers.table import make_card_reader, make_reader
+from drivers.thermometers.table import make_thermometer
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """All that is plugged in; `card_reader` is None where none is wired."""
+
+    camera: Camera
+    thermometer: Thermometer
+    reader: CodeReader
+    card_reader: CardReader | None
+    gate: Gate
+    speaker: Speaker
+
+    @classmethod
+    def of(cls, settings: Settings) -> Devices:
+        """The devices that `settings` name; nothing is opened yet. Raises DriverError."""
+        return cls(
+            camera=camera_of(settings),
+            thermometer=thermometer_of(settings),
+            reader=reader_of(settings),
+            card_reader=card_reader_of(settings),
+            gate=gate_of(settings),
+            speaker=speaker_of(settings),
+        )
+
+    @property
+    def others(self) -> tuple[Part, ...]:
+        """All but the camera and the thermometer, which have rules of their own."""
+        cards = () if self.card_reader is None else (self.card_reader,)
+        return (self.reader, *cards, self.gate, self.speaker)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Every device."""
+        return (self.camera, self.thermometer, *self.others)
+
+
+def camera_of(settings: Settings) -> Camera:
+    """The camera."""
+    wired = settings.camera
+    return make_camera(source=wired.source, width=wired.width, height=wired.height, fps=wired.fps)
+
+
+def thermometer_of(settings: Settings) -> Thermometer:
+    """The thermometer."""
+    wired = settings.thermometer
+    return make_thermometer(driver=wired.driver, port=wired.port, baud=wired.baud, mirror=wired.mirror)
+
+
+def reader_of(settings: Settings) -> CodeReader:
+    """The reader of codes."""
+    wired = settings.reader
+    return make_reader(driver=wired.driver, port=wired.port, baud=wired.baud)
+
+
+def card_reader_of(settings: Settings) -> CardReader | None:
+    """The reader of identity cards, None where none is wired."""
+    wired = settings.card_reader
+    return None if wired.driver == "none" else make_card_reader(driver=wired.driver, port=wired.port)
+
+
+def gate_of(settings: Settings) -> Gate:
+    """The gate, with what else is wired to its board."""
+    wired = settings.gate
+    return make_gate(
+        driver=wired.driver,
+        port=wired.port,
+        channel=wired.channel,
+        lamp_channel=wired.lamp_channel,
+        passage_input=wired.passage_input,
+    )
+
+
+def speaker_of(settings: Settings) -> Speaker:
+    """The speaker."""
+    return make_speaker(output=settings.speaker.output)

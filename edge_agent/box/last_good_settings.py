@@ -1,0 +1,89 @@
+"""The settings of the last start that went well, and what is known of a file that cannot be used in their place."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from config.catalogue import load_catalogue
+from config.errors import SettingsError
+from config.settings import Settings, load_settings
+from edge_agent.box.key_files import make_data_dir
+from edge_agent.screen.view_state import Notice
+from sync.storage.atomic_files import replace_whole
+
+FILE = "settings.good.json"
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A file of settings that cannot be used, why, and the last good settings if there are any."""
+
+    path: Path
+    fault: SettingsError
+    good: Settings | None
+
+    @property
+    def why(self) -> str:
+        """The faults in one line."""
+        return "; ".join(str(self.fault).splitlines())
+
+    def notice(self) -> Notice:
+        """For the installer, on the screen: which file and line; no value, for it may be a password."""
+        place = self.path.name if self.fault.line is None else f"{self.path.name}:{self.fault.line}"
+        texts = load_catalogue().sections["label"]["settings_unusable"].texts
+        return Notice({language: text.format(place=place) for language, text in texts.items()})
+
+    def is_mended(self) -> bool:
+        """Whether somebody has put the file right."""
+        try:
+            usable_settings(self.path)
+        except SettingsError:
+            return False
+        return True
+
+
+def usable_settings(path: Path) -> Settings:
+    """The settings at `path`, with the folder that they name for what the box keeps. Raises SettingsError."""
+    settings = load_settings(path)
+    make_data_dir(Path(settings.box.data_dir))
+    return settings
+
+
+def is_service() -> bool:
+    """Whether systemd started us: nobody reads a terminal then, and there is a folder for what outlives us."""
+    return _state_dir() is not None
+
+
+def keep_good(settings: Settings) -> None:
+    """Keep `settings` for a day on which their file cannot be used; only for a service."""
+    folder = _state_dir()
+    if folder is not None:
+        try:
+            replace_whole(folder / FILE, msgspec.json.encode(settings))
+        except OSError as exc:
+            _LOG.warning("%s: not kept: %s", folder / FILE, exc.strerror)
+
+
+def last_good() -> Settings | None:
+    """The settings that were kept; None where there are none, or none that this edition takes."""
+    folder = _state_dir()
+    try:
+        return None if folder is None else msgspec.json.decode((folder / FILE).read_bytes(), type=Settings)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as exc:
+        _LOG.warning("the last good settings cannot be used: %s", exc)
+        return None
+
+
+def _state_dir() -> Path | None:
+    """systemd's folder for this service (StateDirectory=)."""
+    given = os.environ.get("STATE_DIRECTORY")
+    return Path(given) if given else None

@@ -1,0 +1,55 @@
+"""A file that people make, by a calibration or by their answers, with the one before it beside it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from config.errors import SettingsError
+from sync.storage.atomic_files import Owner, replace_whole
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_MODE = 0o640  # root and the agent, which is its owner or in its group
+
+
+def keep(path: Path, data: bytes) -> Path:
+    """Put `data` at `path`, whole and on the disk; what was there becomes `NAME.previous`.
+
+    Makes the folder where it is not there; the file belongs to whom the folder belongs, so that what root wrote for the
+    agent can be read by the agent. Raises OSError; `path` is then as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    owner = _owner_of(path.parent)
+    if path.exists():
+        replace_whole(previous(path), path.read_bytes(), _MODE, owner)
+    replace_whole(path, data, _MODE, owner)
+    return path
+
+
+def keep_value(path: Path, value: msgspec.Struct) -> Path:
+    """As `keep`, for a value, as JSON that a person can read."""
+    return keep(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def kept_value(path: Path, kind: type[T], remedy: str) -> T | None:
+    """The value at `path`, None where there is none. Raises SettingsError, which ends in what to do: `remedy`."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as exc:
+        raise SettingsError(f"{path}: {exc}; {remedy}") from exc
+
+
+def previous(path: Path) -> Path:
+    """Where the file that was at `path` before is kept."""
+    return path.with_name(f"{path.name}.previous")
+
+
+def _owner_of(folder: Path) -> Owner | None:
+    found = folder.stat()
+    return (found.st_uid, found.st_gid) if os.geteuid() == 0 else None

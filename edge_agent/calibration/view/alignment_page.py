@@ -1,0 +1,148 @@
+"""The page on which camera and thermometer are aligned: what it shows, and what a touch on it does.
+
+It is served in the place of the residents' page while the agent is stopped; an open residents' page goes over to it,
+because it hears of another edition, and back when the agent answers again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from config.settings import Fraction
+from drivers.contract import Camera, Part, PartState, Thermometer
+from edge_agent.calibration.errors import BadCalibration
+from edge_agent.calibration.view.alignment import PLACES, Alignment
+from edge_agent.kiosk.guard import is_loopback
+from edge_agent.kiosk.touch import body_of
+from edge_agent.measurement.camera_to_thermal import Point, Size
+from edge_agent.screen.camera_jpeg import LivePicture
+
+PAGE_DIR = Path(__file__).parent / "align_page"
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_CORNERS: tuple[Point, ...] = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+
+
+class _Touch(msgspec.Struct, forbid_unknown_fields=True):
+    x: Fraction
+    y: Fraction
+
+
+class AlignRoutes:
+    """Shows `alignment` and the newest pictures; `keep` puts the finished alignment on the disk."""
+
+    def __init__(
+        self, alignment: Alignment, camera: Camera, thermometer: Thermometer, keep: Callable[[Size], None]
+    ) -> None:
+        self._alignment = alignment
+        self._camera = camera
+        self._thermometer = thermometer
+        self._keep = keep
+        self._picture = LivePicture(camera.frames)
+        self._page = {path.name: path.read_bytes() for path in sorted(PAGE_DIR.iterdir())}
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Add the routes."""
+        router.add_get("/events", self._events, allow_head=False)
+        router.add_get("/picture.jpg", self._jpeg, allow_head=False)
+        router.add_get("/state", self._state, allow_head=False)
+        router.add_post("/touch", self._touch)
+        router.add_post("/again", self._again)
+        router.add_post("/keep", self._keep_it)
+        router.add_get("/", self._file)
+        router.add_get("/{name}", self._file)
+
+    async def _file(self, request: web.Request) -> web.Response:
+        name = request.match_info.get("name", "index.html")
+        if name not in self._page:
+            raise web.HTTPNotFound(text="There is no such page.\n")
+        return web.Response(body=self._page[name], content_type=KINDS[Path(name).suffix], charset="utf-8")
+
+    async def _events(self, _request: web.Request) -> web.Response:
+        return web.Response(text='event: edition\ndata: "align"\n\n', content_type="text/event-stream")
+
+    async def _jpeg(self, request: web.Request) -> web.Response:
+        if not is_loopback(request):
+            raise web.HTTPForbidden(text="The picture does not leave this machine.\n")
+        jpeg = self._picture.jpeg() if self._camera.health.state is PartState.OK else None
+        return web.Response(status=204) if jpeg is None else web.Response(body=jpeg, content_type="image/jpeg")
+
+    async def _state(self, request: web.Request) -> web.Response:
+        if not is_loopback(request):
+            raise web.HTTPForbidden(text="The picture does not leave this machine.\n")
+        return _json(self._told())
+
+    async def _touch(self, request: web.Request) -> web.Response:
+        touch = await body_of(request, _Touch)
+        try:
+            self._check_parts()
+            self._alignment.touch((touch.x, touch.y))
+        except BadCalibration as exc:
+            return _json({"fault": _fault(exc)}, 409)
+        return _json({"fault": None})
+
+    async def _again(self, request: web.Request) -> web.Response:
+        await body_of(request, dict)
+        self._alignment.again()
+        return _json({"fault": None})
+
+    async def _keep_it(self, request: web.Request) -> web.Response:
+        await body_of(request, dict)
+        frame = self._camera.frames.value
+        if self._alignment.fit is None or frame is None:
+            raise web.HTTPConflict(text="There is nothing to keep yet.\n")
+        height, width = frame.image.shape[:2]
+        try:
+            self._check_parts()
+            self._keep((width, height))
+        except BadCalibration as exc:
+            return _json({"fault": _fault(exc)}, 409)
+        except OSError as exc:
+            told = exc.strerror or str(exc)
+            return _json({"fault": _fault(BadCalibration(f"无法保存：{told}", f"It cannot be kept: {told}"))}, 507)
+        return _json({"fault": None})
+
+    def _told(self) -> dict[str, object]:
+        """All that the page shows beside the picture; points are fractions of their picture."""
+        alignment, fit = self._alignment, self._alignment.fit
+        thermal, spot, fault = alignment.thermal, None, None
+        try:
+            self._check_parts()
+            spot = alignment.spot()
+        except BadCalibration as exc:
+            fault = _fault(exc)
+        return {
+            "touches": alignment.touches,
+            "places": PLACES,
+            "thermal_c": None if thermal is None else [[round(value, 1) for value in row] for row in thermal.tolist()],
+            "spot": spot and spot.at,
+            "warmer_c": spot and spot.warmer_c,
+            "fault": fault,
+            "residual_px": fit and fit.residual_px,
+            "outline": fit and [fit.view.back(corner) for corner in _CORNERS],
+            "spot_on_camera": fit and spot and fit.view.back(spot.at),
+        }
+
+    def _check_parts(self) -> None:
+        """Raises BadCalibration where a picture is missing."""
+        for part, zh, en in ((self._camera, "摄像头", "The camera"), (self._thermometer, "测温仪", "The thermometer")):
+            if part.health.state is not PartState.OK:
+                detail = _detail(part)
+                raise BadCalibration(
+                    f"{zh}没有画面（{detail}），请检查接线。", f"{en} gives no picture ({detail}): check its cable."
+                )
+
+
+def _detail(part: Part) -> str:
+    return part.health.detail or part.health.state.value
+
+
+def _fault(exc: BadCalibration) -> dict[str, str]:
+    return {"zh": exc.zh, "en": exc.en}
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")

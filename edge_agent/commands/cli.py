@@ -1,0 +1,293 @@
+"""`edge-agent`: one verb each. What a verb needs is imported when it is called, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import faulthandler
+import json
+import logging
+import sys
+import tempfile
+import time
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from config.errors import SettingsError
+from config.settings import Settings, load_settings
+from edge_agent.commands import calibrate, devices, faces, ledger, models, policy, privacy, prompts, staff
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, plain_errors
+from edge_agent.commands.provision import provision
+from edge_agent.runtime.signals import leave
+from edge_agent.runtime.standard_streams import give_up_output, make_usable
+
+app = typer.Typer(
+    name="edge-agent",
+    help="电子哨兵 The agent on one sentinel: measures, looks, identifies, decides, opens the gate and reports.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for family in (models, calibrate, devices, faces, ledger, policy, privacy, prompts, staff):
+    app.add_typer(family.app, name=family.__name__.rpartition(".")[2])
+app.command()(provision)
+
+
+FAULTS = ("camera-loss", "thermometer-loss", "platform-loss", "clock-jump", "disk-full")
+
+
+@app.command()
+def run(config: Config = DEFAULT_CONFIG) -> None:
+    """Run this sentinel until it is stopped."""
+    from edge_agent.runtime.threads import without_pools
+
+    without_pools()
+    from edge_agent.main import MENDABLE, run_sentinel
+    from edge_agent.runtime.signals import until_signalled
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    faulthandler.enable()  # where every thread stands when the watchdog ends it
+    with plain_errors(unusable=MENDABLE):
+        asyncio.run(until_signalled(run_sentinel(config)))
+
+
+@app.command()
+def demo(
+    passages: Annotated[
+        int | None, typer.Option(help="Stop after so many passages were committed and acknowledged.", min=1)
+    ] = None,
+    as_json: AsJson = False,
+    kiosk_port: Annotated[int | None, typer.Option(help="Port of the kiosk page [8080]; 0 takes a free one.")] = None,
+    fleet_port: Annotated[int | None, typer.Option(help="Port of the fleet page [8090]; 0 takes a free one.")] = None,
+    detector: Annotated[str, typer.Option(help="Face detector: sentinel, yunet.")] = "sentinel",
+    seed: Annotated[int, typer.Option(help="Another seed, other people.")] = 1,
+    data: Annotated[Path | None, typer.Option(help="Keep everything in this folder [a temporary one].")] = None,
+) -> None:
+    """Run the whole path on this machine: broker, platform, one sentinel and people who come and go."""
+    from edge_agent.demo.errors import DemoError
+    from edge_agent.demo.supervisor import Demo, DemoOptions
+    from edge_agent.runtime.signals import until_signalled
+
+    def say(line: str) -> None:
+        typer.echo(line, err=as_json)
+
+    default_kiosk, default_fleet = (0, 0) if as_json else (8080, 8090)
+    with tempfile.TemporaryDirectory(prefix="sentinel-demo-") as temporary:
+        folder = data or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        options = DemoOptions(
+            folder=folder.resolve(),
+            passages=passages,
+            quiet=as_json,
+            kiosk_port=default_kiosk if kiosk_port is None else kiosk_port,
+            fleet_port=default_fleet if fleet_port is None else fleet_port,
+            detector=detector,
+            seed=seed,
+        )
+        with plain_errors(DemoError):
+            report = asyncio.run(until_signalled(Demo(options, say).run()))
+    if report is None:
+        say("stopped")
+        raise typer.Exit(0 if passages is None else 130)
+    typer.echo(json.dumps(report) if as_json else json.dumps(report, indent=2))
+
+
+@app.command()
+def inspect(
+    photos: Annotated[list[Path], typer.Argument(help="Pictures to look at.", metavar="PHOTO...")],
+    as_json: AsJson = False,
+    detector: Annotated[str, typer.Option(help="Face detector: sentinel, yunet, scrfd.")] = "sentinel",
+    size: Annotated[int, typer.Option(help="Long side of the model's input.", min=160, max=1280)] = 320,
+    min_score: Annotated[
+        float | None, typer.Option(help="Leave out faces under this score [0.45; with --json 0.05].", min=0, max=1)
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Model file to use in place of the pinned one.")] = None,
+    accept_non_commercial: Annotated[bool, typer.Option(help="Allow weights not licensed for commercial use.")] = False,
+) -> None:
+    """Find faces and judge masks in photos; prints one line a photo."""
+    from models.detectors.face import make_detector
+    from models.detectors.inspect import INSPECT_SCORE, inspect_picture
+    from models.errors import ModelError, PictureUnreadable
+
+    score = INSPECT_SCORE if as_json and min_score is None else min_score
+    with plain_errors(unusable=(ModelError,)):
+        eye = make_detector(
+            detector, size=size, score=score, weights=weights, accept_non_commercial=accept_non_commercial
+        )
+    unreadable = 0
+    for photo in photos:
+        try:
+            found = inspect_picture(eye, photo)
+        except PictureUnreadable as exc:
+            unreadable += 1
+            typer.echo(f"edge-agent: {exc}", err=True)
+            continue
+        typer.echo(json.dumps(found, ensure_ascii=False) if as_json else _readable(found))
+    if unreadable:
+        raise typer.Exit(1)
+
+
+def _readable(found: dict[str, Any]) -> str:
+    faces = found["faces"]
+    told = ", ".join(
+        f"{face['mask'] or 'mask not judged'} at {[round(edge) for edge in face['box']]} ({face['score']:.2f})"
+        for face in faces
+    )
+    return f"{found['image']}: {len(faces)} face{'' if len(faces) == 1 else 's'}{': ' + told if told else ''}"
+
+
+@app.command()
+def doctor(
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+    gate: Annotated[bool, typer.Option("--gate", help="Open the gate once, after asking.")] = False,
+) -> None:
+    """Check this box and say what to do about every fault; exit 1 when one keeps it from working."""
+    from edge_agent.doctor.examination import examine
+    from edge_agent.doctor.report import summary
+
+    if gate and sys.stdin.isatty():
+        gate = typer.confirm("闸机将打开一次，通道内无人吗？ The gate will open once. Is nobody in it?", err=True)
+    logging.basicConfig(handlers=[logging.NullHandler()])  # the sheet says what is lost
+    sheet = asyncio.run(examine(config, open_gate=gate))
+    if as_json:
+        typer.echo(json.dumps([finding.to_dict() for finding in sheet], ensure_ascii=False))
+    else:
+        for finding in sheet:
+            typer.echo(finding.line())
+        typer.echo(summary(sheet))
+    if not all(finding.passed for finding in sheet):
+        raise typer.Exit(1)
+
+
+RootOption = Annotated[Path, typer.Option(help="File system of the box.")]
+ApplyOption = Annotated[bool, typer.Option("--apply", help="Do it; else only say what would be done.")]
+
+
+@app.command()
+def install(
+    wheelhouse: Annotated[Path, typer.Option(help="Folder made by make wheelhouse.")] = Path(
+        "/usr/share/edge-agent/wheelhouse"
+    ),
+    root: RootOption = Path("/"),
+    for_real: ApplyOption = False,
+) -> None:
+    """Make this box a sentinel: user, environment, settings, units; a rehearsal without --apply."""
+    from edge_agent.installer import __main__ as installer
+
+    raise typer.Exit(installer.install(root, wheelhouse, for_real=for_real))
+
+
+@app.command()
+def uninstall(
+    purge: Annotated[bool, typer.Option("--purge", help="Settings, secrets and records too.")] = False,
+    root: RootOption = Path("/"),
+    for_real: ApplyOption = False,
+) -> None:
+    """Take the agent off this box; a rehearsal without --apply."""
+    from edge_agent.installer import __main__ as installer
+
+    raise typer.Exit(installer.uninstall(root, purge=purge, for_real=for_real))
+
+
+@app.command()
+def drill(
+    fault: Annotated[str, typer.Argument(help=f"One of {', '.join(FAULTS)}.", metavar="FAULT")],
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Play a fault before a private sentinel with this box's policy, and show whether the declared rule holds.
+
+    The agent in service, its data and the gate are never touched.
+    """
+    from edge_agent.drill.errors import DrillImpossible
+    from edge_agent.drill.faults import play
+    from edge_agent.runtime.signals import until_signalled
+
+    if fault not in FAULTS:
+        raise ended(f"{fault!r} is no fault that can be played; accepted: {', '.join(FAULTS)}", 2)
+    logging.basicConfig(handlers=[logging.NullHandler()])  # the parts that are pulled out say so
+    with plain_errors(unusable=(SettingsError, DrillImpossible)):
+        report = asyncio.run(until_signalled(play(fault, load_settings(config))))
+    if report is None:
+        raise typer.Exit(130)
+    typer.echo(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else "\n".join(report.lines()))
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Ask the running agent how it is."""
+    from edge_agent.diagnostics.status_client import AgentSilent, ask_agent, status_lines
+
+    with plain_errors(AgentSilent):
+        kiosk = load_settings(config).kiosk
+        report = ask_agent(kiosk.host, kiosk.port)
+    typer.echo(json.dumps(report, ensure_ascii=False) if as_json else "\n".join(status_lines(report)))
+
+
+@app.command()
+def bundle(
+    config: Config = DEFAULT_CONFIG,
+    out: Annotated[Path | None, typer.Option(help="Where it goes [edge-agent-bundle-TIME.tar.gz here].")] = None,
+) -> None:
+    """Pack what helpers need of this box, without secrets and without anything of people."""
+    from edge_agent.diagnostics.bundle import Bundle, secrets_of
+    from edge_agent.diagnostics.bundle_contents import collect
+    from edge_agent.doctor.examination import examine
+    from edge_agent.platform_link.link_settings import versions
+    from edge_agent.privacy.faces import face_finder
+    from edge_agent.privacy.scan import found_in
+
+    fault, settings = "", Settings()
+    try:
+        settings = load_settings(config)
+    except SettingsError as exc:
+        fault = str(exc)
+    shows_face = face_finder()
+    packed = Bundle(secrets_of(settings), lambda data: found_in(data, shows_face))
+    sheet = [finding.to_dict() for finding in asyncio.run(examine(config))]
+    collect(packed, settings, fault, config, sheet, versions())
+    path = out or Path(f"edge-agent-bundle-{time.strftime('%Y%m%dT%H%M%S')}.tar.gz")
+    try:
+        packed.write(path)
+    except OSError as exc:
+        raise ended(f"{path}: 无法写入。 Cannot be written: {exc.strerror}") from exc
+    for name, why in packed.left_out.items():
+        typer.echo(f"- {name}: 未收入。 Left out: {why}")
+    typer.echo(f"{path}: 已打包，不含密钥和个人信息。 Packed, without secrets and without anything of people.")
+
+
+@app.command()
+def version(as_json: AsJson = False) -> None:
+    """Print the version."""
+    number = installed_version("sentinel-gate")
+    typer.echo(json.dumps({"version": number}) if as_json else f"edge-agent {number}")
+
+
+def main() -> None:
+    """Entry point of the command."""
+    make_usable()
+    try:
+        app()
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else 0)
+        raise
+    except OSError as exc:
+        if exc.errno != errno.ENOSPC:
+            raise
+        give_up_output()
+        where = exc.filename or "what it was to be written to"
+        typer.echo(
+            f"edge-agent: 空间已满，请清理后重试。 No room is left on {where}: free some and try again.", err=True
+        )
+        leave(1)
+        raise SystemExit(1) from exc
+
+
+if __name__ == "__main__":
+    main()

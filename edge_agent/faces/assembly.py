@@ -1,0 +1,41 @@
+"""What looks for registered faces, made from the settings of a box."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from config.settings import Settings
+from edge_agent.box.wall_clock import WallClock
+from edge_agent.diagnostics.metrics import Figures
+from edge_agent.faces.current import CurrentFaces
+from edge_agent.faces.face_identifier import FaceLookout
+from edge_agent.faces.recogniser import Recogniser
+from edge_agent.faces.register import FaceRegister
+from edge_agent.measurement.face_detection import Sight
+from edge_agent.passage.person_tracker import Presence
+from edge_agent.records.recorder import Ledger
+from models.recognition.embedding import make_embedder
+from models.recognition.liveness import make_liveness
+
+
+def make_lookout(
+    settings: Settings,
+    register: FaceRegister,
+    sight: Sight,
+    presence: Presence,
+    ledger: Ledger,
+    clock: WallClock,
+    figures: Figures,
+) -> FaceLookout:
+    """The lookout over `register`. Raises ModelError where a pack is not on this box."""
+    wanted, packs = settings.recognition, Path(settings.box.data_dir) / "models"
+    recogniser = Recogniser(make_embedder(wanted.pack, data_dir=packs), make_liveness(data_dir=packs), wanted)
+    return FaceLookout(
+        sight=sight,
+        presence=presence,
+        faces=CurrentFaces(register, wanted.pack, ledger, clock),
+        recogniser=recogniser,
+        frames=wanted.frames,
+        looks_per_s=wanted.looks_per_s,
+        figures=figures,
+    )

@@ -1,0 +1,41 @@
+"""The box's place in the city: how it goes to the platform, and what people may see of that."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from config.credentials import secret_path
+from config.settings import Settings
+from edge_agent.screen.view_state import LinkView
+from sync.edge.directory.directory import NEVER_S, Directory
+from sync.edge.link.link import CityLink, LinkSettings
+from sync.mqtt.broker_address import TlsFiles
+
+
+def link_settings(settings: Settings) -> LinkSettings:
+    """What the link needs of the settings."""
+    platform, box = settings.platform, settings.box
+    secure = platform.url.startswith("mqtts://")
+    files = TlsFiles(
+        ca=Path(platform.ca_file), certificate=Path(platform.cert_file), key=secret_path(platform.key_file)
+    )
+    return LinkSettings(url=platform.url, district=box.district, box=box.name, tls=files if secure else TlsFiles())
+
+
+def link_view(link: CityLink, directory: Directory) -> LinkView:
+    """What people may see of the link."""
+    status = link.status()
+    freshness, age_s = directory.freshness()
+    return LinkView(
+        connected=status.connected,
+        platform_online=status.platform_online,
+        freshness=freshness.value,
+        age_s=None if age_s >= NEVER_S else float(round(age_s)),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions that matter to whoever looks after the box."""
+    names = ("sentinel-gate", "onnxruntime", "opencv-python", "paho-mqtt")
+    return {name: version(name) for name in names}

@@ -1,0 +1,180 @@
+"""The verdict: a pure function of what was measured, what is known and what the policy says.
+
+Every rule gives findings, a finding is a verdict with its reason. The gravest verdict wins and all reasons are kept,
+those of the winning verdict first.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from edge_agent.domain.passage import (
+    AgeGroup,
+    Credential,
+    CredentialKind,
+    CredentialProblem,
+    Decision,
+    MaskReading,
+    Measurement,
+    Moment,
+    Reason,
+    TemperatureClass,
+    Verdict,
+)
+from edge_agent.measurement.core_temperature import SKIN_LOW
+from edge_agent.policy.rules import MaskRule, Policy, TemperatureRule
+from models.detections import MaskState
+from sync.contract.health import Colour, HealthStatus, Lookup, LookupOutcome, TestResult
+
+Finding = tuple[Verdict, Reason]
+
+_GRAVITY = (Verdict.ADMIT, Verdict.RECHECK, Verdict.REFUSE, Verdict.ASSIST)
+_COLOUR_REASONS = {
+    Colour.YELLOW: Reason.CODE_YELLOW,
+    Colour.RED: Reason.CODE_RED,
+    Colour.GREY: Reason.CODE_UNASSIGNED,
+}
+_PROBLEMS = {  # of a card, else of a code
+    (False, CredentialProblem.EXPIRED): Reason.CODE_EXPIRED,
+    (False, CredentialProblem.UNREADABLE): Reason.CODE_UNREADABLE,
+    (True, CredentialProblem.EXPIRED): Reason.CARD_EXPIRED,
+    (True, CredentialProblem.UNREADABLE): Reason.CARD_UNREADABLE,
+}
+_ON_PAPER = {Reason.TEST_EXPIRED, Reason.TEST_MISSING, Reason.TEST_PENDING}
+WATCH_LIST = "watch"
+KEY_WORKER_LIST = "key_worker"
+WHITE_LIST_PREFIX = "white"
+
+
+def decide(
+    measurement: Measurement,
+    credential: Credential | None,
+    lookup: Lookup,
+    policy: Policy,
+    now: Moment,
+    attempt: int = 1,
+) -> Decision:
+    """The verdict on one person; `attempt` counts this passage and the ones it rechecks."""
+    findings = [
+        *_judge_measurement(measurement, policy),
+        *_judge_credential(credential, lookup, policy, now),
+    ]
+    verdict = max((verdict for verdict, _ in findings), key=_GRAVITY.index, default=Verdict.ADMIT)
+    reasons = sorted(findings, key=lambda finding: -_GRAVITY.index(finding[0]))
+    if verdict is Verdict.RECHECK and attempt > policy.recheck.limit:
+        return Decision(Verdict.ASSIST, (Reason.RECHECKS_SPENT, *(reason for _, reason in reasons)))
+    return Decision(verdict, tuple(dict.fromkeys(reason for _, reason in reasons)) or (Reason.ALL_CLEAR,))
+
+
+def grade_temperature(measurement: Measurement, rule: TemperatureRule) -> TemperatureClass:
+    """What the temperature says; outside the fitted range it is never normal."""
+    reading = measurement.temperature
+    if reading.estimate_c is None or measurement.thermometer_lost:
+        return TemperatureClass.NOT_MEASURED
+    if reading.estimate_c >= rule.fever_c:
+        return TemperatureClass.HIGH
+    if reading.estimate_c < rule.low_c or SKIN_LOW in reading.outside:
+        return TemperatureClass.LOW
+    return TemperatureClass.NOT_MEASURED if reading.outside else TemperatureClass.NORMAL
+
+
+def _judge_measurement(measurement: Measurement, policy: Policy) -> list[Finding]:
+    findings: list[Finding] = []
+    if measurement.thermometer_lost:
+        findings += _part_finding(policy.parts.thermometer_lost, Reason.THERMOMETER_LOST)
+    elif policy.temperature.required:
+        findings += _judge_temperature(measurement, policy.temperature)
+    if measurement.camera_lost:
+        findings += _part_finding(policy.parts.camera_lost, Reason.CAMERA_LOST)
+    elif policy.mask.required:
+        findings += _judge_mask(measurement.mask, policy.mask)
+    return findings
+
+
+def _part_finding(rule: str, reason: Reason) -> list[Finding]:
+    return [] if rule == "skip" else [(Verdict(rule), reason)]
+
+
+def _judge_temperature(measurement: Measurement, rule: TemperatureRule) -> list[Finding]:
+    reading, grade = measurement.temperature, grade_temperature(measurement, rule)
+    if reading.estimate_c is None or reading.uncertainty_c is None:
+        return [(Verdict.RECHECK, Reason.TEMPERATURE_MISSING)]
+    if grade is TemperatureClass.HIGH:
+        return [(Verdict.ASSIST, Reason.FEVER)]
+    if grade is TemperatureClass.LOW:
+        return [(Verdict.RECHECK, Reason.TEMPERATURE_LOW)]
+    if grade is TemperatureClass.NOT_MEASURED and rule.outside != "decide":
+        return [(Verdict(rule.outside), Reason.TEMPERATURE_MISSING)]
+    if reading.estimate_c + rule.recheck_margin_u * reading.uncertainty_c >= rule.fever_c:
+        return [(Verdict.RECHECK, Reason.TEMPERATURE_UNCERTAIN)]
+    return []
+
+
+def _judge_mask(reading: MaskReading, rule: MaskRule) -> list[Finding]:
+    if reading.state is None or reading.frames < rule.min_frames or reading.share < rule.min_share:
+        return [(Verdict.RECHECK, Reason.MASK_UNJUDGED)]
+    if reading.state is MaskState.NONE:
+        return [(Verdict.RECHECK, Reason.MASK_MISSING)]
+    if reading.state is MaskState.INCORRECT:
+        return [(Verdict.RECHECK, Reason.MASK_INCORRECT)]
+    return []
+
+
+def _judge_credential(credential: Credential | None, lookup: Lookup, policy: Policy, now: Moment) -> list[Finding]:
+    if credential is None:
+        return [(Verdict.ASSIST, Reason.NO_CREDENTIAL)]
+    if credential.problem is not None:
+        return [(Verdict.RECHECK, _PROBLEMS[credential.kind is CredentialKind.CARD, credential.problem])]
+    if lookup.outcome is LookupOutcome.NOT_FOUND:
+        return [(Verdict(policy.lookup.not_found), Reason.PERSON_UNKNOWN)]
+    if lookup.outcome is not LookupOutcome.FOUND or lookup.status is None:
+        return [(Verdict(policy.lookup.failed), Reason.LOOKUP_FAILED)]
+    may_show_paper = credential.age in (AgeGroup.CHILD, AgeGroup.ELDER) and policy.ages.paper == "assist"
+    judged = _judge_status(lookup.status, policy, now)
+    return [*_judge_age(lookup, policy), *(_staff_for_paper(judged) if may_show_paper else judged)]
+
+
+def _staff_for_paper(findings: list[Finding]) -> list[Finding]:
+    """Staff look at a test on paper where the city knows of none that counts."""
+    return [(Verdict.ASSIST if reason in _ON_PAPER else verdict, reason) for verdict, reason in findings]
+
+
+def _judge_age(lookup: Lookup, policy: Policy) -> list[Finding]:
+    rule = getattr(policy.freshness, lookup.freshness.value)
+    return [] if rule == "decide" else [(Verdict(rule), Reason.DATA_TOO_OLD)]
+
+
+def _judge_status(status: HealthStatus, policy: Policy, now: Moment) -> list[Finding]:
+    findings: list[Finding] = []
+    if WATCH_LIST in status.lists:
+        findings.append((Verdict(policy.lists.watch), Reason.WATCH_LIST))
+    if any(name.partition(":")[0] == WHITE_LIST_PREFIX for name in status.lists):
+        return [*findings, (Verdict.ADMIT, Reason.EXEMPT)]
+    if status.colour is not Colour.GREEN:
+        findings.append((Verdict(getattr(policy.code, status.colour.value)), _COLOUR_REASONS[status.colour]))
+    if policy.test.required:
+        findings += _judge_test(status, policy, now)
+    return findings
+
+
+def _judge_test(status: HealthStatus, policy: Policy, now: Moment) -> list[Finding]:
+    if status.result is TestResult.POSITIVE:
+        return [(Verdict.ASSIST, Reason.TEST_POSITIVE)]
+    if status.result is TestResult.PENDING:
+        return [(Verdict.REFUSE, Reason.TEST_PENDING)]
+    counted_from = status.sampled_at if policy.test.counted_from == "sampling" else status.reported_at
+    if status.result is TestResult.NONE or counted_from is None:
+        return [(Verdict.REFUSE, Reason.TEST_MISSING)]
+    return _judge_test_age(counted_from, status, policy, now)
+
+
+def _judge_test_age(counted_from: datetime, status: HealthStatus, policy: Policy, now: Moment) -> list[Finding]:
+    error = timedelta(seconds=now.error_s if now.error_s is not None else policy.clock.unknown_error_s)
+    age, valid = now.wall - counted_from, timedelta(hours=policy.test.valid_h)
+    if age < -error or abs(age - valid) <= error:
+        return [(Verdict.ASSIST, Reason.CLOCK_UNSURE)]
+    if age <= valid:
+        return []
+    if KEY_WORKER_LIST in status.lists and policy.lists.key_worker == "remind":
+        return [(Verdict.ADMIT, Reason.TEST_OVERDUE)]
+    return [(Verdict.REFUSE, Reason.TEST_EXPIRED)]

@@ -1,0 +1,211 @@
+"""What the people at the gate may see: one frozen view, newest wins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+import msgspec
+
+from drivers.latest import Latest
+from edge_agent.domain.passage import Decision, Verdict
+from edge_agent.screen.language_choice import Tongue
+
+STAFF_CALL_S = 120.0  # how long the screen says that staff were called, unless they say earlier that they are there
+
+
+class Stage(StrEnum):
+    """Where the line stands."""
+
+    STARTING = "starting"  # parts are being opened
+    IDLE = "idle"  # nobody there
+    ARRIVAL = "arrival"  # a face, not yet near or steady enough
+    MEASURING = "measuring"  # being measured; the credential may be missing
+    RESULT = "result"  # a verdict stands
+    OUT_OF_SERVICE = "out_of_service"  # safe mode: no device is open
+
+
+NOBODY = {Stage.STARTING, Stage.IDLE, Stage.OUT_OF_SERVICE}  # stages without a person
+
+
+class Hint(StrEnum):
+    """What the person can do now; a key of the prompt catalogue."""
+
+    COME_CLOSER = "come_closer"
+    HOLD_STILL = "hold_still"
+    SHOW_CODE = "show_code"
+    LOOK_OR_SHOW = "look_or_show"  # where registered faces count
+    PLEASE_WAIT = "please_wait"
+    CALL_STAFF = "call_staff"
+
+
+class PartView(msgspec.Struct, frozen=True):
+    """One device: `state` is starting, ok, lost or broken."""
+
+    name: str
+    state: str
+    detail: str = ""
+
+
+class LinkView(msgspec.Struct, frozen=True):
+    """The way to the platform and how old what we know is."""
+
+    connected: bool
+    platform_online: bool
+    freshness: str  # fresh, aging, stale, expired
+    age_s: float | None
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something for everybody, in plain text by language; `at` is its time of day, "" while it is being said."""
+
+    texts: dict[str, str]
+    at: str = ""
+
+
+class View(msgspec.Struct, frozen=True):
+    """Everything a screen needs; no name, number, colour or list membership is ever in it.
+
+    `face` is (x, y, w, h) as fractions of the picture. `credential` is none, read, unreadable or expired.
+    `serial` grows by one with every view, so that a page can tell a repeat from news; `visit` with every person.
+    """
+
+    serial: int
+    stage: Stage
+    hint: Hint | None
+    face: tuple[float, float, float, float] | None
+    temperature_c: float | None
+    mask: str | None
+    credential: str
+    verdict: str | None
+    reasons: tuple[str, ...]
+    prompt: str | None
+    parts: tuple[PartView, ...]
+    link: LinkView
+    passages: int
+    language: str
+    visit: int = 0
+    staff_called: bool = False
+    emergency: Notice | None = None
+    bulletin: Notice | None = None
+
+
+class Board:
+    """Owns the view: the line shows its state, the watch shows parts and link; every change is published whole."""
+
+    def __init__(self, tongue: Tongue, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.views: Latest[View] = Latest()
+        self._tongue = tongue
+        self._monotonic = monotonic
+        self._staff_called_until_s = 0.0
+        self._view = View(
+            serial=0,
+            stage=Stage.STARTING,
+            hint=None,
+            face=None,
+            temperature_c=None,
+            mask=None,
+            credential="none",
+            verdict=None,
+            reasons=(),
+            prompt=None,
+            parts=(),
+            link=LinkView(connected=False, platform_online=False, freshness="expired", age_s=None),
+            passages=0,
+            language=tongue.house[0],
+        )
+        self.views.put(self._view)
+
+    @property
+    def view(self) -> View:
+        """What stands on the board now."""
+        return self._view
+
+    @property
+    def house(self) -> tuple[str, ...]:
+        """The languages in which everybody is addressed, the first one first."""
+        return self._tongue.house
+
+    def show(
+        self,
+        stage: Stage,
+        *,
+        hint: Hint | None = None,
+        face: tuple[float, float, float, float] | None = None,
+        temperature_c: float | None = None,
+        mask: str | None = None,
+        credential: str = "none",
+        decision: Decision | None = None,
+        prompt: str | None = None,
+    ) -> None:
+        """Show where the line stands."""
+        self._publish(
+            stage=stage,
+            hint=hint,
+            face=None if face is None else tuple(round(part, 3) for part in face),
+            temperature_c=None if temperature_c is None else round(temperature_c, 1),
+            mask=mask,
+            credential=credential,
+            verdict=decision.verdict.value if decision else None,
+            reasons=tuple(reason.value for reason in decision.reasons) if decision else (),
+            prompt=prompt,
+            passages=self._view.passages + (1 if decision else 0),
+            visit=self._view.visit + self._is_next_person(stage),
+        )
+
+    def show_parts(self, parts: tuple[PartView, ...], link: LinkView) -> None:
+        """Show the state of the devices and of the way to the platform."""
+        self._publish(parts=parts, link=link)
+
+    def show_notices(self, emergency: Notice | None, bulletin: Notice | None) -> None:
+        """Show what everybody is to know: an emergency takes the screen, a bulletin is one line of the idle screen."""
+        self._publish(emergency=emergency, bulletin=bulletin)
+
+    def choose_language(self, language: str) -> None:
+        """Use `language` for the person who is there."""
+        self._tongue.choose(language, self._view.visit, self._monotonic())
+        self._publish()
+
+    def speak(self, language: str) -> None:
+        """Make `language` the box's own."""
+        self._tongue.speak(language)
+        self._publish()
+
+    def call_staff(self) -> bool:
+        """Say that staff were called; False where that is said already."""
+        now_s = self._monotonic()
+        news = now_s >= self._staff_called_until_s
+        if news:
+            self._staff_called_until_s = now_s + STAFF_CALL_S
+            self._publish()
+        return news
+
+    def staff_came(self) -> None:
+        """Staff are there: their call is over."""
+        self._staff_called_until_s = 0.0
+        self._publish()
+
+    def _is_next_person(self, stage: Stage) -> bool:
+        """Whether this stage begins a new visit: somebody after nobody, or after a verdict that was the last word."""
+        before = self._view
+        if stage in NOBODY or stage is before.stage:
+            return False
+        return before.stage in NOBODY or before.verdict not in (None, Verdict.RECHECK)
+
+    def _publish(self, **changes: object) -> None:
+        now_s = self._monotonic()
+        new = msgspec.structs.replace(self._view, **changes)
+        new = msgspec.structs.replace(
+            new,
+            staff_called=now_s < self._staff_called_until_s,
+            language=self._tongue.current(
+                new.visit,
+                somebody=new.stage not in NOBODY,
+                settled=new.stage is Stage.RESULT,
+                at_s=now_s,
+            ),
+        )
+        if new != self._view:
+            self._view = msgspec.structs.replace(new, serial=self._view.serial + 1)
+            self.views.put(self._view)

@@ -1,0 +1,67 @@
+"""What people hear, whole: the announcer, the hints for whoever hesitates, and the broadcasts."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from config.catalogue import Catalogue
+from config.settings import Settings
+from drivers.contract import Speaker
+from edge_agent.box.wall_clock import WallClock
+from edge_agent.records.recorder import Ledger
+from edge_agent.screen.view_state import Board
+from edge_agent.speech.announcer import Announcer
+from edge_agent.speech.broadcasts.audio_store import AudioStore
+from edge_agent.speech.broadcasts.player import Bulletins
+from edge_agent.speech.broadcasts.saved_broadcasts import BulletinMemory
+from edge_agent.speech.broadcasts.sound import sound_of
+from edge_agent.speech.hints import HintSpeaker
+
+
+class Voice:
+    """Owns all that uses the speaker. Raises SettingsError or DriverError when a clip cannot be used."""
+
+    def __init__(
+        self,
+        speaker: Speaker,
+        catalogue: Catalogue,
+        board: Board,
+        settings: Settings,
+        *,
+        ledger: Ledger,
+        clock: WallClock,
+    ) -> None:
+        async def note_played(broadcast_id: str, *, emergency: bool, heard: bool) -> None:
+            await ledger.played(clock.now(), broadcast_id, emergency=emergency, heard=heard)
+
+        self.announcer = Announcer(speaker, catalogue, board, settings.announcer, now=local_now)
+        self.bulletins = Bulletins(
+            self.announcer,
+            board,
+            partial(sound_of, store=audio_store(settings)),
+            BulletinMemory(Path(settings.box.data_dir) / "broadcasts.json"),
+            note_played=note_played,
+            now=local_now,
+        )
+        self._hints = HintSpeaker(board, self.announcer, catalogue, settings.announcer.hint_after_s)
+
+    async def run(self) -> None:
+        """Say hints and broadcasts until cancelled; prompts are said when the line asks."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._hints.run(), name="hints")
+            tasks.create_task(self.bulletins.run(), name="broadcasts")
+
+
+def audio_store(settings: Settings) -> AudioStore:
+    """Where broadcast audio is kept; it comes from the platform's host and those named in the settings."""
+    hosts = {urlsplit(settings.platform.url).hostname or "", *settings.announcer.audio_hosts}
+    return AudioStore(Path(settings.box.data_dir) / "broadcasts", settings.announcer.cache_mb * 1_000_000, hosts)
+
+
+def local_now() -> datetime:
+    """The time of day here, with its zone."""
+    return datetime.now().astimezone()

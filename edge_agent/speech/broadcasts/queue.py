@@ -1,0 +1,152 @@
+"""The list of broadcasts: which are kept, which are due, which comes next. No I/O and no clock."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from edge_agent.speech.broadcasts.broadcast import Answer, Broadcast, Priority, trimmed
+from edge_agent.speech.broadcasts.saved_broadcasts import Kept
+from edge_agent.speech.broadcasts.schedule import BadSchedule, Schedule
+
+KEPT = 64
+TOLD_KEPT = 256  # ids remembered, so that one delivered twice is told once
+TOO_LATE = timedelta(minutes=10)  # a scheduled one that waited so long for others waits no more
+LOOK_AHEAD = timedelta(hours=24)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One broadcast on the list; since `due` it waits to be told."""
+
+    broadcast: Broadcast
+    schedule: Schedule | None
+    order: int
+    due: datetime | None = None
+    minute: datetime | None = None  # the last scheduled minute that was taken note of
+
+    def next(self, now: datetime) -> datetime | None:
+        """When it is told next, None where that is not known or too far off."""
+        start = self.broadcast.valid_from.astimezone(now.tzinfo)
+        if self.schedule is not None:
+            at = self.schedule.next(max(now, start), LOOK_AHEAD)
+        else:
+            at = start if now < start < now + LOOK_AHEAD else None
+        return at if at is not None and at < self.broadcast.valid_until else None
+
+
+class Listing:
+    """At most KEPT broadcasts; every `now` is the local time, with its zone."""
+
+    def __init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+        self._entries: dict[str, Entry] = {}
+        self._told: deque[str] = deque(maxlen=TOLD_KEPT)
+        self._order = 0
+
+    def restore(self, kept: Kept, languages: tuple[str, ...], now: datetime) -> None:
+        """Put on the list what was kept and is still valid."""
+        self._told.extend(kept.told)
+        for broadcast in kept.broadcasts:
+            self.take(broadcast, languages, now)
+
+    def kept(self) -> Kept:
+        """What must outlive a restart."""
+        return Kept(tuple(entry.broadcast for entry in self._entries.values()), tuple(self._told))
+
+    def take(self, broadcast: Broadcast, languages: tuple[str, ...], now: datetime) -> Answer:
+        """Put a broadcast on the list; the answer says what became of it. It needs a text in one of `languages`."""
+        broadcast = trimmed(broadcast)
+        if broadcast.valid_until <= now or broadcast.broadcast_id in self._told:
+            return Answer.OVER
+        if not any(broadcast.texts.get(language) for language in languages):
+            return Answer.EMPTY
+        try:
+            schedule = Schedule.parse(broadcast.schedule) if broadcast.schedule else None
+        except BadSchedule:
+            return Answer.BAD_SCHEDULE
+        known = self._entries.get(broadcast.broadcast_id)
+        if known and known.broadcast == broadcast:
+            return Answer.REPLACED
+        if not known and len(self._entries) >= KEPT and not self._made_room_for(broadcast):
+            return Answer.FULL
+        self._order += 1
+        self._entries[broadcast.broadcast_id] = Entry(broadcast, schedule, self._order)
+        return Answer.REPLACED if known else Answer.TAKEN
+
+    def strike(self, broadcast_id: str) -> bool:
+        """Take a broadcast off; False where it is not on the list."""
+        return self._entries.pop(broadcast_id, None) is not None
+
+    def look(self, now: datetime, *, quiet: bool) -> None:
+        """Strike off what is over and note what is due; what is scheduled in quiet hours is left out."""
+        for name in [name for name, entry in self._entries.items() if entry.broadcast.valid_until <= now]:
+            del self._entries[name]
+        for entry in self._entries.values():
+            if now >= entry.broadcast.valid_from:
+                self._note_due(entry, now, quiet=quiet)
+
+    def emergency(self, now: datetime) -> Broadcast | None:
+        """The newest emergency that is valid."""
+        valid = [entry for entry in self._of(Priority.EMERGENCY) if entry.broadcast.valid_from <= now]
+        return max(valid, key=lambda entry: entry.order).broadcast if valid else None
+
+    def coming(self, now: datetime) -> tuple[datetime, Broadcast] | None:
+        """What is told next, and when."""
+        coming = [(at, entry.order, entry) for entry in self._of(Priority.NORMAL) if (at := entry.next(now))]
+        if not coming:
+            return None
+        at, _, entry = min(coming)
+        return at, entry.broadcast
+
+    def pop_due(self) -> Broadcast | None:
+        """What waits longest to be told; it counts as told from now on."""
+        due = [(entry.due, entry.order, entry) for entry in self._of(Priority.NORMAL) if entry.due is not None]
+        if not due:
+            return None
+        entry = min(due)[2]
+        entry.due = None
+        if entry.schedule is None:
+            del self._entries[entry.broadcast.broadcast_id]
+            self._told.append(entry.broadcast.broadcast_id)
+        return entry.broadcast
+
+    def again(self, broadcast: Broadcast, now: datetime) -> None:
+        """Have what was cut short told once more; it waits behind what is due already."""
+        name = broadcast.broadcast_id
+        if name in self._told:
+            self._told.remove(name)
+            self._order += 1
+            self._entries[name] = Entry(broadcast, None, self._order)
+        if name in self._entries:
+            self._entries[name].due = now
+
+    def status(self) -> dict[str, object]:
+        """How many there are and what became of the rest."""
+        due = sum(entry.due is not None for entry in self._entries.values())
+        return {"listed": len(self._entries), "due": due, **self.counters}
+
+    def _of(self, priority: Priority) -> list[Entry]:
+        return [entry for entry in self._entries.values() if entry.broadcast.priority is priority]
+
+    def _made_room_for(self, broadcast: Broadcast) -> bool:
+        """Give up the normal broadcast that came last, for an emergency only."""
+        normal = self._of(Priority.NORMAL)
+        if broadcast.priority is not Priority.EMERGENCY or not normal:
+            return False
+        del self._entries[max(normal, key=lambda entry: entry.order).broadcast.broadcast_id]
+        self.counters["given_up_for_emergency"] += 1
+        return True
+
+    def _note_due(self, entry: Entry, now: datetime, *, quiet: bool) -> None:
+        if entry.schedule is None:
+            entry.due = entry.due or now
+            return
+        minute = now.replace(second=0, microsecond=0)
+        if minute != entry.minute and entry.schedule.matches(now):
+            entry.minute = minute
+            entry.due = None if quiet else now
+        if entry.due is not None and now - entry.due > TOO_LATE:
+            entry.due = None
+            self.counters["too_late"] += 1

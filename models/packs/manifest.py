@@ -1,0 +1,83 @@
+"""The manifest: which packs there are, what they must weigh and sum to, and under what licence."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+PACKAGE_DIR = Path(__file__).parents[1]
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class PackKind(StrEnum):
+    """What a pack is for."""
+
+    FACE_DETECTOR = "face-detector"
+    MASK_JUDGE = "mask-judge"
+    FACE_EMBEDDING = "face-embedding"
+    LIVENESS = "liveness"
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A zip at the pack's address that holds the pack's file as `member`."""
+
+    member: str
+    bytes: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        _check_sum(self.bytes, self.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """One pinned file of weights; refuses to exist with an address, size or sum that cannot be."""
+
+    name: str
+    file: str
+    kind: PackKind
+    bytes: int
+    sha256: str
+    licence: str
+    commercial: bool
+    source: str
+    address: str | None = None
+    archive: Archive | None = None
+
+    def __post_init__(self) -> None:
+        _check_sum(self.bytes, self.sha256)
+        if Path(self.file).name != self.file:
+            raise ValueError(f"pack {self.name}: file must be a bare file name, not {self.file!r}")
+        if self.address is not None:
+            check_address(self.address)
+
+
+def read_manifest(path: Path = PACKAGE_DIR / "manifest.toml") -> tuple[Pack, ...]:
+    """The packs of a manifest, in its order."""
+    with path.open("rb") as file:
+        rows = tomllib.load(file)["pack"]
+    return tuple(_pack(row) for row in rows)
+
+
+def check_address(address: str) -> None:
+    """ValueError unless it is https, or plain http to this machine."""
+    parts = urlsplit(address)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        raise ValueError(f"not an https address: {address}")
+
+
+def _pack(row: dict[str, object]) -> Pack:
+    archive = row.pop("archive", None)
+    kind = PackKind(str(row.pop("kind")))
+    return Pack(**row, kind=kind, archive=Archive(**archive) if isinstance(archive, dict) else None)  # type: ignore[arg-type]
+
+
+def _check_sum(size: int, sha256: str) -> None:
+    if size <= 0 or not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise ValueError(f"not a size and sha256 of a file: {size}, {sha256!r}")

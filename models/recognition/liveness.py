@@ -1,0 +1,67 @@
+"""Whether a face is a living one before the camera, or a print or a screen held up to it.
+
+Two small networks look at the face with less and with more around it. minivision-ai trained them on prints and screens
+at arm's length: masks of silicone and good screens that fill the view are beyond them, and so is whoever reaches the
+pictures behind the camera.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import ModelDamaged
+from models.packs.packs import PackShelf
+from models.session import Session
+
+SIDE_PX = 80
+#: the networks, and how many times the face's box each sees
+PACKS = (("minifasnet-v2", 2.7), ("minifasnet-v1se", 4.0))
+_LIVE = 1  # of three classes; the others are prints and screens
+
+Box = tuple[float, float, float, float]
+
+
+class Liveness:
+    """Judges faces; blocks, so it is called from one worker thread. Raises ModelDamaged for networks of another kind.
+
+    `looks` are networks that take (1, 3, 80, 80) float32 BGR 0..255 and give three classes, with their reach.
+    """
+
+    def __init__(self, looks: Sequence[tuple[Session, float]]) -> None:
+        for session, _ in looks:
+            if session.inputs[0].shape[1:] != (3, SIDE_PX, SIDE_PX) or session.outputs[0].shape[-1] != 3:
+                raise ModelDamaged(f"not a network for liveness: it does not make 3 classes of a {SIDE_PX} px face")
+        self._looks = tuple(looks)
+
+    def live(self, image: NDArray[np.uint8], box: Box) -> float:
+        """How surely the face `box` (x, y, w, h) of `image` ((h, w, 3) uint8 BGR) is a living one, 0..1."""
+        return float(np.mean([self._judged(session, around(image, box, reach)) for session, reach in self._looks]))
+
+    def _judged(self, session: Session, crop: NDArray[np.uint8]) -> float:
+        blob = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)
+        [said] = session.run({session.inputs[0].name: blob})[session.outputs[0].name]
+        raised = np.exp(said - said.max())
+        return float(raised[_LIVE] / raised.sum())
+
+
+def make_liveness(*, threads: int = 1, data_dir: Path | None = None) -> Liveness:
+    """Both networks, loaded. Raises ModelMissing or ModelDamaged."""
+    shelf = PackShelf(data_dir)
+    return Liveness([(Session(shelf.find(pack), threads=threads), reach) for pack, reach in PACKS])
+
+
+def around(image: NDArray[np.uint8], box: Box, reach: float) -> NDArray[np.uint8]:
+    """(80, 80, 3) uint8: `reach` times the box, moved into the picture where it would leave it, smaller if it must."""
+    height, width = image.shape[:2]
+    x, y, w, h = box
+    reach = min(reach, (width - 1) / max(w, 1), (height - 1) / max(h, 1))
+    wide, high = max(w, 1) * reach, max(h, 1) * reach
+    left = min(max(x + w / 2 - wide / 2, 0), width - 1 - wide)
+    top = min(max(y + h / 2 - high / 2, 0), height - 1 - high)
+    crop = image[int(top) : int(top + high) + 1, int(left) : int(left + wide) + 1]
+    return np.asarray(cv2.resize(crop, (SIDE_PX, SIDE_PX)), np.uint8)

@@ -1,0 +1,191 @@
+"""`directory.db`: rows of the replica, and where it stands in the stream of operations."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import msgspec
+from sqlite_utils import Database, Migrations
+
+from sync.contract.checksum import EMPTY, changed
+from sync.contract.messages import Checkpoint, DirectoryOp, DirectoryPage
+from sync.contract.orders import Revocation
+from sync.storage.encryption import Seal, Sealer, sealed
+
+DIRECTORY_MIGRATIONS = Migrations("directory")
+NULL = b"null"
+_SEAL_ROWS = tuple(
+    f"UPDATE {table} SET body = sealed(body, person_key)"  # noqa: S608 - names of tables
+    for table in ("status", "staged", "ahead")
+)
+
+
+class Position(msgspec.Struct, frozen=True):
+    """What the replica holds: all operations of `generation` up to `cursor`, with this checksum."""
+
+    generation: str = ""
+    cursor: int = 0
+    checksum: str = EMPTY
+    rows: int = 0
+    confirmed_ms: int = 0  # wall time of the last checkpoint that matched; 0 for never
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Operations kept until their checkpoint: of `generation`, from `after` (0: a whole new copy) up to `upto`."""
+
+    generation: str
+    after: int
+    upto: int
+
+
+class Mismatch(Exception):
+    """The staged operations do not lead to the checkpoint; nothing of them was applied."""
+
+
+@DIRECTORY_MIGRATIONS()
+def create(db: Database) -> None:
+    """Statuses by person key, operations that wait for their checkpoint, and the position."""
+    db.conn.execute("CREATE TABLE status (person_key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID")
+    db.conn.execute("CREATE TABLE staged (op INTEGER PRIMARY KEY, person_key TEXT NOT NULL, body BLOB)")
+    db.conn.execute("CREATE TABLE position (body BLOB NOT NULL)")
+    db.conn.execute("INSERT INTO position VALUES (?)", (msgspec.json.encode(Position()),))
+
+
+@DIRECTORY_MIGRATIONS()
+def revocations(db: Database) -> None:
+    """Operations that came ahead of their page."""
+    db.conn.execute(
+        "CREATE TABLE ahead (person_key TEXT PRIMARY KEY, generation TEXT NOT NULL, op INTEGER NOT NULL, body BLOB)"
+        " WITHOUT ROWID"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSeal:
+    """How statuses are written, each for its person: the three tables hold the same, and None where there is none."""
+
+    seal: Seal
+
+    @classmethod
+    def prepared(cls, db: Database, sealer: Sealer | None) -> StatusSeal:
+        """For a replica that is written; it is sealed where it was plain. Raises WrongKey."""
+        return cls(sealed(db.conn, sealer, _SEAL_ROWS, _place))
+
+    def closed(self, person_key: str, body: bytes | None) -> bytes | None:
+        """What is written for `body`."""
+        return None if body is None else self.seal.close(body, _place(person_key))
+
+    def opened(self, person_key: str, stored: bytes | None) -> bytes | None:
+        """What was written, readable. Raises SealBroken."""
+        return None if stored is None else self.seal.open(stored, _place(person_key))
+
+
+def _place(person_key: str) -> str:
+    return f"status/{person_key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """One person's status (None: gone) as of an operation whose page has not come yet."""
+
+    generation: str
+    op: int
+    body: bytes | None = field(repr=False)
+
+    def is_covered(self, old: Position, new: Position) -> bool:
+        """Whether `new`, which followed `old`, holds it: or replaced the whole stream that it belongs to."""
+        if self.generation == new.generation:
+            return self.op <= new.cursor
+        return old.generation != new.generation
+
+
+def read_ahead(db: Database, seal: StatusSeal) -> dict[str, Ahead]:
+    """All that came ahead, by person key. Raises SealBroken."""
+    found = db.conn.execute("SELECT person_key, generation, op, body FROM ahead")
+    return {key: Ahead(generation, op, seal.opened(key, body)) for key, generation, op, body in found}
+
+
+def write_ahead(db: Database, seal: StatusSeal, ahead: dict[str, Ahead]) -> None:
+    """Replace what came ahead."""
+    db.conn.execute("DELETE FROM ahead")
+    db.conn.executemany(
+        "INSERT INTO ahead VALUES (?, ?, ?, ?)",
+        [(key, each.generation, each.op, seal.closed(key, each.body)) for key, each in ahead.items()],
+    )
+
+
+def ahead_of(position: Position, known: dict[str, Ahead], revocation: Revocation) -> dict[str, Ahead]:
+    """What `revocation` adds to `known`: the newest of each person that the replica does not hold."""
+    new: dict[str, Ahead] = {}
+    for op in revocation.ops:
+        made = Ahead(revocation.generation, op.op, _body(op))
+        old = new.get(op.person_key) or known.get(op.person_key)
+        newer = old is None or old.generation != made.generation or old.op < made.op
+        if newer and not made.is_covered(position, position):
+            new[op.person_key] = made
+    return new
+
+
+def _body(op: DirectoryOp) -> bytes | None:
+    return None if bytes(op.status) == NULL else bytes(op.status)
+
+
+def read_position(db: Database) -> Position:
+    """Where the replica stands."""
+    [body] = db.conn.execute("SELECT body FROM position").fetchone()
+    return msgspec.json.decode(body, type=Position)
+
+
+def write_position(db: Database, position: Position) -> Position:
+    """Note where the replica stands now."""
+    db.conn.execute("UPDATE position SET body = ?", (msgspec.json.encode(position),))
+    return position
+
+
+def read_status(db: Database, seal: StatusSeal, person_key: str) -> bytes | None:
+    """JSON of one person's status. Raises SealBroken."""
+    found = db.conn.execute("SELECT body FROM status WHERE person_key = ?", (person_key,)).fetchone()
+    return seal.opened(person_key, found[0]) if found else None
+
+
+def stage(db: Database, seal: StatusSeal, page: DirectoryPage, staged: Staged | None) -> Staged:
+    """Keep the operations of `page`, which begins a run (`staged` None) or joins on to it."""
+    if staged is None:
+        db.conn.execute("DELETE FROM staged")
+    db.conn.executemany(
+        "INSERT INTO staged VALUES (?, ?, ?)",
+        [(op.op, op.person_key, seal.closed(op.person_key, _body(op))) for op in page.ops],
+    )
+    upto = page.ops[-1].op if page.ops else page.after
+    return Staged(page.generation, page.after if staged is None else staged.after, upto)
+
+
+def settle(db: Database, seal: StatusSeal, staged: Staged, checkpoint: Checkpoint) -> Position:
+    """Apply what is staged, within the caller's transaction; raises Mismatch when the sum is wrong, or SealBroken."""
+    old = read_position(db)
+    if staged.after == 0:
+        db.conn.execute("DELETE FROM status")
+    checksum, rows = (EMPTY, 0) if staged.after == 0 else (old.checksum, old.rows)
+    for key, stored in db.conn.execute("SELECT person_key, body FROM staged ORDER BY op"):  # maybe a million
+        before = read_status(db, seal, key)
+        checksum = changed(checksum, before, seal.opened(key, stored))
+        rows += (stored is not None) - (before is not None)
+        if stored is None:
+            db.conn.execute("DELETE FROM status WHERE person_key = ?", (key,))
+        else:
+            db.conn.execute("INSERT OR REPLACE INTO status VALUES (?, ?)", (key, stored))
+    if (checksum, rows) != (checkpoint.checksum, checkpoint.rows):
+        raise Mismatch
+    db.conn.execute("DELETE FROM staged")
+    return write_position(db, Position(staged.generation, checkpoint.op, checksum, rows, time.time_ns() // 1_000_000))
+
+
+def forget_all(db: Database) -> int:
+    """Within the caller's transaction, empty the replica; returns how many statuses that were."""
+    [statuses] = db.conn.execute("SELECT count(*) FROM status").fetchone()
+    for table in ("status", "staged", "ahead"):
+        db.conn.execute(f"DELETE FROM {table}")  # noqa: S608 - names of tables
+    write_position(db, Position())
+    return int(statuses)

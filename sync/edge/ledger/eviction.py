@@ -1,0 +1,90 @@
+"""What a full ledger gives up, in the declared order: acknowledged rows, then the oldest passages; alarms never.
+
+Nor does it give up what tells of losses and deletions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import groupby
+
+from sqlite_utils import Database
+
+from sync.contract.records import AlarmRaised, Clock, Deleted, Gap
+from sync.edge.ledger.retention import ACCOUNTS
+from sync.edge.ledger.schema import used_bytes
+
+_CHUNK = 100
+_ROOM_BYTES = 256_000
+_ROOM_SHARE = 0.1
+
+GivenUp = tuple[str | None, int, str]  # an earlier epoch or None for this one, number, kind
+
+
+def below(limit_bytes: int) -> int:
+    """How far to go below a limit, so that a full store makes room once in a while and not at each append."""
+    return limit_bytes - min(_ROOM_BYTES, int(limit_bytes * _ROOM_SHARE))
+
+
+def make_room(db: Database, target: int, before_seq: int, clock: Callable[[], Clock]) -> list[Gap | Deleted]:
+    """Within the caller's transaction, bring the ledger to `target` bytes; rows from `before_seq` on are untouched.
+
+    Returns the records to be written: what was deleted of the acknowledged rows, and which passages were given up.
+    Where only alarms are left the target is not reached.
+    """
+    gone = Counter[str]()
+    while used_bytes(db) > target and (dropped := _drop_acknowledged(db, before_seq)):
+        gone.update(dropped)
+    lost: list[GivenUp] = []
+    while used_bytes(db) > target and (given_up := _drop_earlier(db) or _drop_passages(db, before_seq)):
+        lost += given_up
+    deleted = [Deleted(noted=clock(), why="room", counts=gone)] if gone else []
+    gaps = [
+        _gap(epoch, list(group), clock())
+        for epoch, group in groupby(sorted(lost, key=lambda row: (row[0] or "", row[1])), key=lambda row: row[0])
+    ]
+    return [*deleted, *gaps]
+
+
+def _gap(epoch: str | None, given_up: Iterable[GivenUp], noted: Clock) -> Gap:
+    kinds = [kind for _, _, kind in given_up]
+    numbers = [seq for _, seq, _ in given_up]
+    counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+    return Gap(noted=noted, lost=counts, first_seq=min(numbers), last_seq=max(numbers), epoch=epoch)
+
+
+def _drop_acknowledged(db: Database, before_seq: int) -> list[str]:
+    return [
+        kind
+        for (kind,) in db.conn.execute(
+            "DELETE FROM record WHERE seq IN "
+            "(SELECT seq FROM record WHERE acknowledged_ms IS NOT NULL AND seq < ? ORDER BY seq LIMIT ?)"
+            " RETURNING kind",
+            (before_seq, _CHUNK),
+        ).fetchall()
+    ]
+
+
+def _drop_earlier(db: Database) -> list[GivenUp]:
+    return [
+        (epoch, seq, kind)
+        for epoch, seq, kind in db.conn.execute(
+            "DELETE FROM earlier WHERE (epoch, seq) IN "
+            "(SELECT epoch, seq FROM earlier WHERE kind NOT IN (?, ?, ?) ORDER BY epoch, seq LIMIT ?)"
+            " RETURNING epoch, seq, kind",
+            (AlarmRaised.TYPE, *ACCOUNTS, _CHUNK),
+        ).fetchall()
+    ]
+
+
+def _drop_passages(db: Database, before_seq: int) -> list[GivenUp]:
+    return [
+        (None, seq, kind)
+        for seq, kind in db.conn.execute(
+            "DELETE FROM record WHERE seq IN "
+            "(SELECT seq FROM record WHERE alarm = 0 AND kind NOT IN (?, ?) AND acknowledged_ms IS NULL AND seq < ?"
+            " ORDER BY seq LIMIT ?) RETURNING seq, kind",
+            (*ACCOUNTS, before_seq, _CHUNK),
+        ).fetchall()
+    ]

@@ -1,0 +1,66 @@
+"""Looks back into a ledger, beside whoever writes to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from sync.contract.records import PassageDecided
+from sync.edge.ledger import outbox
+from sync.edge.ledger.schema import Row, RowSeal, rows, wall_ms
+from sync.errors import BadMessage, SealBroken, StoreFailed
+from sync.storage.encryption import Sealer
+from sync.storage.sqlite_thread import SqliteThread
+
+_CHUNK = 1_000
+_DECIDED = (
+    "SELECT (SELECT epoch FROM ledger), seq, kind, body, appended_ms, chain FROM record"
+    " WHERE kind = ? AND appended_ms >= ? AND seq > ? ORDER BY seq LIMIT ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The unacknowledged tail of a ledger: how many records wait, how many were refused, and for how long."""
+
+    count: int
+    parked: int
+    oldest_age_s: float  # by the wall clock; 0 when none wait
+    used_bytes: int
+
+
+async def read_waiting(path: Path) -> Waiting:
+    """What of the ledger at `path` waits for the platform. Raises StoreFailed."""
+    async with SqliteThread.reading(path) as ledger:
+        found = await ledger.run(outbox.count)
+    oldest_age_s = max(0.0, (wall_ms() - found.oldest_ms) / 1000) if found.own else 0.0
+    return Waiting(found.own + found.earlier, found.parked, oldest_age_s, found.used_bytes)
+
+
+async def decided_since(
+    path: Path, since: datetime, box: str, sealer: Sealer | None = None
+) -> AsyncIterator[PassageDecided]:
+    """The passages decided since then that the ledger of `box` at `path` still holds, oldest first.
+
+    Raises StoreFailed; WrongKey where `sealer` does not open it.
+    """
+    since_ms, after = int(since.timestamp() * 1000), 0
+    async with SqliteThread.reading(path) as ledger:
+        seal = await ledger.run(lambda db: RowSeal.of(db.conn, box, sealer))
+        while found := await ledger.run(lambda db, after=after: _decided(db, since_ms, after)):  # type: ignore[misc]
+            for row in found:
+                after = row.seq
+                try:
+                    record = seal.opened(row).record()
+                except (BadMessage, SealBroken) as exc:
+                    raise StoreFailed(f"{path}: record {row.seq}: {exc}") from exc
+                if isinstance(record, PassageDecided):
+                    yield record
+
+
+def _decided(db: Database, since_ms: int, after: int) -> list[Row]:
+    return rows(db, _DECIDED, PassageDecided.TYPE, since_ms, after, _CHUNK)

@@ -1,0 +1,215 @@
+"""Schema and rows of `ledger.db`."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from sqlite_utils import Database, Migrations
+
+from sync.contract.chain import first_hash, next_hash
+from sync.contract.records import AlarmRaised, Record, decode_record, encode_record
+from sync.storage.encryption import Seal, Sealer, seal_of, sealed
+
+LEDGER_MIGRATIONS = Migrations("ledger")
+_CHAIN = (
+    "SELECT chain FROM record WHERE (SELECT epoch FROM ledger) = ? AND seq = ?"
+    " UNION ALL SELECT chain FROM earlier WHERE epoch = ? AND seq = ?"
+)
+_SEAL_ROWS = (
+    "UPDATE record SET body = sealed(body, (SELECT epoch FROM ledger), seq, kind)",
+    "UPDATE earlier SET body = sealed(body, epoch, seq, kind)",
+)
+
+
+@LEDGER_MIGRATIONS()
+def create(db: Database) -> None:
+    """Records and the epoch they are numbered in: a new file is a new epoch."""
+    # AUTOINCREMENT: a number is never given twice, not even after its row is gone.
+    db.conn.execute(
+        """
+        CREATE TABLE record (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            kind TEXT NOT NULL,
+            alarm INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            appended_ms INTEGER NOT NULL,
+            acknowledged_ms INTEGER,
+            parked TEXT
+        )
+        """
+    )
+    db.conn.execute(
+        "CREATE INDEX record_waiting ON record (alarm, seq) WHERE acknowledged_ms IS NULL AND parked IS NULL"
+    )
+    db.conn.execute("CREATE INDEX record_acknowledged ON record (seq) WHERE acknowledged_ms IS NOT NULL")
+    db.conn.execute("CREATE INDEX record_parked ON record (seq) WHERE parked IS NOT NULL")
+    db.conn.execute("CREATE VIEW waiting AS SELECT * FROM record WHERE acknowledged_ms IS NULL AND parked IS NULL")
+    db.table("ledger").insert({"epoch": secrets.token_hex(8)})
+
+
+@LEDGER_MIGRATIONS()
+def chain(db: Database) -> None:
+    """Each record's hash over itself and the hash before; what was written until now has none."""
+    db.conn.execute("ALTER TABLE record ADD COLUMN chain BLOB")
+    db.conn.execute("DROP VIEW waiting")
+    db.conn.execute(
+        "CREATE VIEW waiting AS SELECT (SELECT epoch FROM ledger) AS epoch, record.* FROM record"
+        " WHERE acknowledged_ms IS NULL AND parked IS NULL"
+    )
+
+
+@LEDGER_MIGRATIONS()
+def salvage(db: Database) -> None:
+    """Records of earlier epochs that still wait, and the damaged files they were taken from."""
+    db.conn.execute(
+        """
+        CREATE TABLE earlier (
+            epoch TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            body BLOB NOT NULL,
+            appended_ms INTEGER NOT NULL,
+            chain BLOB,
+            parked TEXT,
+            PRIMARY KEY (epoch, seq)
+        ) WITHOUT ROWID
+        """
+    )
+    db.conn.execute("CREATE TABLE salvaged (file TEXT PRIMARY KEY) WITHOUT ROWID")
+
+
+@LEDGER_MIGRATIONS()
+def age(db: Database) -> None:
+    """Finds what is past its retention without reading the rest."""
+    db.conn.execute("CREATE INDEX record_age ON record (kind, appended_ms) WHERE acknowledged_ms IS NOT NULL")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record as the ledger holds it; `body` is its JSON, `chain` its hash (None: from before 0.2)."""
+
+    epoch: str
+    seq: int
+    kind: str
+    body: bytes = field(repr=False)
+    appended_ms: int
+    chain: bytes | None
+
+    @property
+    def name(self) -> tuple[str, int]:
+        """Epoch and number: the record's name on its box."""
+        return self.epoch, self.seq
+
+    @property
+    def appended(self) -> datetime:
+        """Wall time of the append."""
+        return datetime.fromtimestamp(self.appended_ms / 1000, UTC)
+
+    @property
+    def chain_hex(self) -> str | None:
+        """The hash as it travels."""
+        return None if self.chain is None else self.chain.hex()
+
+    def record(self) -> Record:
+        return decode_record(self.kind, self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class RowSeal:
+    """How the rows of one box are written: each body for its own box, epoch, number and kind."""
+
+    box: str
+    seal: Seal
+
+    @classmethod
+    def prepared(cls, db: Database, box: str, sealer: Sealer | None) -> RowSeal:
+        """For a ledger that is written; it is sealed where it was plain. Raises WrongKey."""
+        return cls(box, sealed(db.conn, sealer, _SEAL_ROWS, lambda *names: _place(box, *names)))
+
+    @classmethod
+    def of(cls, connection: sqlite3.Connection, box: str, sealer: Sealer | None) -> RowSeal:
+        """For a ledger that is only read. Raises WrongKey."""
+        return cls(box, seal_of(connection, sealer))
+
+    def closed(self, row: Row) -> Row:
+        """`row` as it is written."""
+        return replace(row, body=self.seal.close(row.body, _place(self.box, *row.name, row.kind)))
+
+    def opened(self, row: Row) -> Row:
+        """`row`, as it was written, with its body readable. Raises SealBroken."""
+        body = self.seal.open(row.body, _place(self.box, *row.name, row.kind))
+        return row if body is row.body else replace(row, body=body)
+
+
+def _place(box: str, epoch: str, seq: int, kind: str) -> str:
+    return f"record/{box}/{epoch}/{seq}/{kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The epoch, the last number given in it and the hash that stands before the next record."""
+
+    epoch: str
+    seq: int
+    chain: bytes
+
+
+def wall_ms() -> int:
+    """Wall time as the ledger writes it."""
+    return time.time_ns() // 1_000_000
+
+
+def read_epoch(db: Database) -> str:
+    """The epoch of this file."""
+    [epoch] = db.conn.execute("SELECT epoch FROM ledger").fetchone()
+    return str(epoch)
+
+
+def read_tail(db: Database, box: str) -> Tail:
+    """Where `box` goes on. The newest row is never deleted, because the next hash covers it."""
+    epoch = read_epoch(db)
+    last = db.conn.execute("SELECT seq FROM sqlite_sequence WHERE name = 'record'").fetchone()
+    seq = last[0] if last else 0
+    found = db.conn.execute("SELECT chain FROM record WHERE seq = ?", (seq,)).fetchone()
+    return Tail(epoch, seq, found[0] if found and found[0] else first_hash(box, epoch))
+
+
+def is_ours(db: Database, epoch: str, seq: int, chain: bytes) -> bool:
+    """Whether record `seq` of `epoch` is here with this hash, and so all before it are the ones meant."""
+    found = db.conn.execute(_CHAIN, (epoch, seq, epoch, seq)).fetchone()
+    return found is not None and found[0] in (None, chain)
+
+
+def insert(db: Database, seal: RowSeal, tail: Tail, record: Record) -> Tail:
+    """Add `record` behind `tail` in the caller's transaction; returns the new tail. Its hash is of the open body."""
+    seq, body = tail.seq + 1, encode_record(record)
+    new = Tail(tail.epoch, seq, next_hash(tail.chain, seq, record.TYPE, body))
+    row = seal.closed(Row(new.epoch, seq, record.TYPE, body, wall_ms(), new.chain))
+    db.conn.execute(
+        "INSERT INTO record (seq, kind, alarm, body, appended_ms, chain) VALUES (?, ?, ?, ?, ?, ?)",
+        (seq, row.kind, isinstance(record, AlarmRaised), row.body, row.appended_ms, row.chain),
+    )
+    return new
+
+
+def rows(db: Database, select: str, *parameters: object) -> list[Row]:
+    """What `select` finds, as it was written; its columns are those of Row."""
+    return [Row(*found) for found in db.conn.execute(select, parameters)]
+
+
+def used_bytes(db: Database) -> int:
+    """Bytes of the pages in use; pages freed by deletions are used again before the file grows."""
+    return _pragma(db, "page_size") * (_pragma(db, "page_count") - _pragma(db, "freelist_count"))
+
+
+def file_bytes(db: Database) -> int:
+    """Bytes that the file holds on the disk."""
+    return _pragma(db, "page_size") * _pragma(db, "page_count")
+
+
+def _pragma(db: Database, name: str) -> int:
+    return int(db.conn.execute(f"PRAGMA {name}").fetchone()[0])

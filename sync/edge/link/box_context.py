@@ -1,0 +1,66 @@
+"""The box that a session speaks for: its name, its stores and what it listens to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sync.contract.envelope import AnyMessage, Event
+from sync.contract.lanes import LANES
+from sync.contract.messages import DirectoryHealth, HealthReport, OutboxHealth
+from sync.contract.topics import DISTRICT_LANES, Lane, Topic, every_command, source_of
+from sync.edge.directory.directory import NEVER_S, Directory
+from sync.edge.ledger.ledger import Outbox
+from sync.edge.orders.receiver import Orders
+from sync.mqtt.packets import Subscription
+
+_HEARD = (Lane.ACK, Lane.ANSWER, Lane.DIRECTORY, Lane.PLATFORM, Lane.STATE)
+_ORDERS = (Lane.REVOCATION, Lane.DESIRED, Lane.BROADCAST)  # and the commands, whose topics end in their names
+_BOTH_WAYS = (Lane.DIRECTORY, Lane.STATE)  # we speak and hear there, but do not hear ourselves
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What a session serves: the box's name, its stores, and how its parts are."""
+
+    district: str
+    box: str
+    outbox: Outbox
+    directory: Directory
+    orders: Orders | None  # None: no key to check signatures with, so the signed lanes are not listened to
+    parts: Callable[[], Mapping[str, str]]
+    certificate_days: Callable[[], float | None]  # left of our certificate
+    started_s: float  # monotonic
+
+    def topic(self, lane: Lane) -> Topic:
+        """`lane` of this box or of its district."""
+        return Topic(self.district, lane, None if lane in DISTRICT_LANES else self.box)
+
+    def lanes(self) -> list[Subscription]:
+        """What this box listens to."""
+        orders = _ORDERS if self.orders is not None else ()
+        heard = [
+            Subscription(str(self.topic(lane)), LANES[lane].qos, no_local=lane in _BOTH_WAYS)
+            for lane in (*orders, *_HEARD)
+        ]
+        if orders:
+            heard.append(Subscription(every_command(self.district, self.box), LANES[Lane.COMMAND].qos))
+        return heard
+
+    def event(self, message: AnyMessage) -> Event:
+        return Event.of(message, source_of(self.district, self.box))
+
+    async def health(self) -> HealthReport:
+        """How the box is now."""
+        outbox = await self.outbox.status()
+        freshness, age_s = self.directory.freshness()
+        return HealthReport(
+            uptime_s=time.monotonic() - self.started_s,
+            outbox=OutboxHealth(
+                outbox.last_seq, outbox.unacknowledged, outbox.parked, outbox.oldest_age_s, outbox.used_bytes
+            ),
+            directory=DirectoryHealth(freshness, age_s if age_s < NEVER_S else None, self.directory.cursor),
+            parts={**self.parts(), "disk": "full" if outbox.disk_full else "ok"},
+            certificate_days=self.certificate_days(),
+        )

@@ -1,0 +1,180 @@
+"""The link of one box to the city: always trying, never in anybody's way."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NoReturn
+
+from sync.contract.messages import Answer, BoxState
+from sync.contract.topics import Lane, check_name
+from sync.edge.directory.directory import Directory
+from sync.edge.identity.box_identity import Validity
+from sync.edge.ledger.ledger import Outbox
+from sync.edge.link.box_context import Home
+from sync.edge.link.clone_detector import OwnName
+from sync.edge.link.sender import PumpSettings
+from sync.edge.link.session import Session
+from sync.edge.orders.receiver import Orders
+from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, SyncError, UnsafeLink
+from sync.mqtt.broker_address import Broker, TlsFiles
+from sync.mqtt.connection import Connection
+from sync.mqtt.events import will
+from sync.mqtt.packets import Options
+from sync.mqtt.reconnect import Retry, stay_connected
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """Where the city is and who we are there. `url` is mqtts://host:port, or mqtt:// on loopback.
+
+    `district` and `box` are [a-z0-9-]{1,40}; ValueError otherwise.
+    """
+
+    url: str
+    district: str
+    box: str
+    tls: TlsFiles = field(default_factory=TlsFiles)
+    session_expiry_s: int = 3600  # how long the broker keeps acknowledgements for us
+    keepalive_s: int = 20
+    connect_timeout_s: float = 5.0
+    reply_timeout_s: float = 10.0
+    will_delay_s: int = 5
+    health_s: float = 30.0
+    pump: PumpSettings = field(default_factory=PumpSettings)
+    retry: Retry = field(default_factory=Retry)
+
+    def __post_init__(self) -> None:
+        check_name(self.district)
+        check_name(self.box)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatus:
+    """How the link is. `platform_online`: the platform itself commits records, not only the broker is there.
+
+    Ages are of this connection; None: nothing yet.
+    """
+
+    connected: bool
+    since_s: float  # monotonic second of the last change of `connected`
+    platform_online: bool
+    last_ack_age_s: float | None  # the platform's last acknowledgement of records
+    last_puback_age_s: float | None  # the broker's last word that it took something
+    reconnects: int
+    detail: str  # why there is no connection; empty when there is
+
+
+class CityLink:
+    """Carries the outbox up and the directory down; answers `directory.ask`. Raises UnsafeLink for unsafe settings.
+
+    Without `orders` the box listens to no signed lane.
+    `parts` gives the state of each part for the health report; `versions` and `boot_id` go into the birth.
+    """
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        outbox: Outbox,
+        directory: Directory,
+        *,
+        versions: Mapping[str, str],
+        boot_id: str,
+        parts: Callable[[], Mapping[str, str]] = dict,
+        orders: Orders | None = None,
+    ) -> None:
+        self._settings = settings
+        self._files = settings.tls.stamp()
+        self._broker = Broker.from_url(settings.url, settings.tls)
+        validity = Validity(settings.tls.certificate)
+        self._home = Home(
+            settings.district, settings.box, outbox, directory, orders, parts, validity.days, time.monotonic()
+        )
+        self._birth = BoxState(online=True, epoch=outbox.epoch, boot_id=boot_id, versions=dict(versions))
+        self._farewell = BoxState(online=False, epoch=outbox.epoch, boot_id=boot_id, versions=dict(versions))
+        self._session: Session | None = None
+        self._since_s = time.monotonic()
+        self._connections = 0
+        self._detail = "not connected yet"
+        self._refusal = ""
+        self._spread_s = 1.0
+        self._own_name = OwnName(outbox, boot_id)
+        directory.ask = self.query
+
+    def listen_to(self, orders: Orders) -> None:
+        """Listen to the signed lanes from the next connection on."""
+        self._home = replace(self._home, orders=orders)
+
+    async def run(self) -> NoReturn:
+        """Stay connected until cancelled."""
+        name = f"city link to {self._broker}"
+        await stay_connected(name, self._options, self._serve, self._settings.retry, self._lost, lambda: self._spread_s)
+
+    def status(self) -> LinkStatus:
+        """How the link is now."""
+        session = self._session
+        last_ack_s = session.last_ack_s if session else None
+        return LinkStatus(
+            connected=session is not None,
+            since_s=self._since_s,
+            platform_online=session is not None and session.platform_online,
+            last_ack_age_s=None if last_ack_s is None else time.monotonic() - last_ack_s,
+            last_puback_age_s=session.puback_age_s if session else None,
+            reconnects=max(0, self._connections - 1),
+            detail=self._detail,
+        )
+
+    @property
+    def refusal(self) -> str:
+        """Why there is no connection, where trying again does not help: a certificate or a permission; else empty."""
+        return self._refusal
+
+    async def query(self, person_key: str, budget_s: float) -> Answer:
+        """What the platform knows of one person. Raises LinkLost at once without a link; NoAnswer, BadMessage."""
+        if self._session is None:
+            raise LinkLost("no link to the platform")
+        return await self._session.query(person_key, budget_s)
+
+    def _options(self) -> Options:
+        settings = self._settings
+        self._read_files_anew()
+        return Options(
+            broker=self._broker,
+            client_id=f"{settings.district}.{settings.box}",
+            will=will(self._home.topic(Lane.STATE), self._home.event(self._farewell), settings.will_delay_s),
+            session_expiry_s=settings.session_expiry_s,
+            keepalive_s=settings.keepalive_s,
+            connect_timeout_s=settings.connect_timeout_s,
+            reply_timeout_s=settings.reply_timeout_s,
+        )
+
+    def _read_files_anew(self) -> None:
+        """A renewed certificate is used from the next connection on; one that cannot be used leaves the old in use."""
+        stamp = self._settings.tls.stamp()
+        if stamp == self._files:
+            return
+        self._files = stamp
+        try:
+            self._broker = Broker.from_url(self._settings.url, self._settings.tls)
+        except UnsafeLink as exc:
+            log.warning("%s: the changed certificates are not used: %s", self._broker, exc)
+
+    async def _serve(self, connection: Connection) -> None:
+        self._session = Session(connection, self._home, self._own_name, self._settings.pump, self._settings.health_s)
+        self._since_s = time.monotonic()
+        self._connections += 1
+        self._detail = self._refusal = ""
+        try:
+            await self._session.run(self._birth, self._farewell)
+        finally:
+            self._spread_s = max(1.0, self._session.reconnect_spread_s or self._spread_s)
+            self._session = None
+            self._since_s = time.monotonic()
+
+    def _lost(self, why: SyncError) -> None:
+        self._detail = str(why)
+        self._refusal = self._detail if isinstance(why, (LinkRefused, BrokerUntrusted)) else ""

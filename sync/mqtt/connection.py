@@ -1,0 +1,182 @@
+"""An MQTT connection with `await` and `async for`, for both ends of the city link."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+from sync.errors import LinkError, LinkLost, LinkRefused, NoAnswer, PublishRefused
+from sync.interruptible_sleep import AWAKE_S
+from sync.mqtt.packets import NO_PROPERTIES, Message, Options, Properties, Reply, Subscription
+from sync.mqtt.paho_client import Wire
+
+
+class Connection:
+    """One connection to one broker, from CONNACK until it ends; a new one is a new object.
+
+    What the broker sends waits in one inbox. QoS 1 cannot overfill it: the broker holds back at `receive_maximum`
+    messages without PUBACK, and PUBACK goes out when a message is taken (with `manual_ack`, on `ack`). QoS 0 that
+    finds it full is dropped and counted in `dropped`.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.session_present = False
+        self.dropped = 0
+        self._options = options
+        self._wire = Wire(options, self)
+        self._window = asyncio.Semaphore(0)
+        self._replies: dict[int, asyncio.Future[list[Reply]]] = {}
+        self._requests: dict[bytes, asyncio.Future[Message]] = {}
+        self._inbox: asyncio.Queue[Message | LinkError] = asyncio.Queue()
+        self._over: LinkError | None = None
+        self._being_read = False
+        self._reply_s: float | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, options: Options) -> AsyncIterator[Connection]:
+        """Connect, hold, and say goodbye on the way out; raises LinkError when there is no connection to be had."""
+        connection = cls(options)
+        try:
+            welcome = await connection._wire.connect()
+            connection.session_present = welcome.session_present
+            connection._window = asyncio.Semaphore(welcome.window)
+            yield connection
+        finally:
+            await connection._wire.close()
+
+    @property
+    def reply_age_s(self) -> float | None:
+        """Seconds since the broker's last PUBACK or SUBACK; None before the first."""
+        return None if self._reply_s is None else time.monotonic() - self._reply_s
+
+    async def publish(
+        self, topic: str, body: bytes, *, qos: int = 1, retain: bool = False, properties: Properties = NO_PROPERTIES
+    ) -> None:
+        """Send one message; with QoS 1 until the broker took it; a full window waits. Raises PublishRefused."""
+        async with self._window:
+            self._check()
+            packet_id = self._wire.publish(topic, body, qos, retain, properties)
+            if qos == 0:
+                return
+            [reply] = await self._reply(packet_id, "PUBACK")
+        if reply.refused:
+            raise PublishRefused(reply.code, reply.name)
+
+    async def subscribe(self, *subscriptions: Subscription) -> None:
+        """Subscribe to all of them, or raise LinkRefused naming the first that was denied."""
+        self._check()
+        replies = await self._reply(self._wire.subscribe(subscriptions), "SUBACK")
+        for subscription, reply in zip(subscriptions, replies, strict=True):
+            if reply.refused:
+                raise LinkRefused(f"subscription to {subscription.topic_filter}: {reply.name}")
+
+    async def request(
+        self, topic: str, body: bytes, *, answer_topic: str, timeout_s: float, properties: Properties = NO_PROPERTIES
+    ) -> Message:
+        """Ask with QoS 0 and wait for the answer on `answer_topic`, subscribed before. Raises NoAnswer, LinkLost."""
+        correlation = secrets.token_bytes(12)
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._requests[correlation] = answer
+        question = properties.replace(response_topic=answer_topic, correlation=correlation)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.publish(topic, body, qos=0, properties=question)
+                return await answer
+        except TimeoutError as exc:
+            raise NoAnswer(f"no answer within {timeout_s:.3g} s") from exc
+        finally:
+            del self._requests[correlation]
+
+    async def messages(self) -> AsyncIterator[Message]:
+        """Messages as they come; raises LinkError when the connection is over. One reader at a time."""
+        with self._one_reader():
+            while True:
+                yield await self._take()
+
+    async def batch(self, limit: int) -> list[Message]:
+        """Wait for one message and take what else is there, up to `limit`; raises LinkError when it is over."""
+        with self._one_reader():
+            taken = [await self._take()]
+            while len(taken) < limit and not self._inbox.empty() and self._over is None:
+                taken.append(await self._take())
+            return taken
+
+    def ack(self, message: Message) -> None:
+        """Tell the broker that `message` is safe with us; nothing happens on a connection that is over."""
+        if self._over is None:
+            self._wire.ack(message)
+
+    def on_reply(self, packet_id: int, replies: list[Reply]) -> None:
+        self._reply_s = time.monotonic()
+        waiting = self._replies.get(packet_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(replies)
+
+    def on_message(self, message: Message) -> None:
+        answer = self._requests.get(message.properties.correlation or b"")
+        if answer is not None and not answer.done():
+            self.ack(message)
+            answer.set_result(message)
+        elif message.qos == 0 and self._inbox.qsize() >= self._options.receive_maximum:
+            self.dropped += 1
+        else:
+            self._inbox.put_nowait(message)
+
+    def on_end(self, why: LinkError) -> None:
+        """Wake everybody who waits; the first reason stands."""
+        if self._over is not None:
+            return
+        self._over = why
+        self._inbox.put_nowait(why)
+        waiters: list[asyncio.Future[Any]] = [*self._replies.values(), *self._requests.values()]
+        for waiting in waiters:
+            if not waiting.done():
+                waiting.set_exception(why)
+
+    @contextmanager
+    def _one_reader(self) -> Iterator[None]:
+        if self._being_read:
+            raise RuntimeError("a connection has one reader")
+        self._being_read = True
+        try:
+            yield
+        finally:
+            self._being_read = False
+
+    async def _take(self) -> Message:
+        item = await self._next()
+        if isinstance(item, LinkError):
+            self._inbox.put_nowait(item)
+            raise item
+        if not self._options.manual_ack:
+            self.ack(item)
+        return item
+
+    async def _next(self) -> Message | LinkError:
+        while self._inbox.empty():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AWAKE_S):
+                    return await self._inbox.get()
+        return self._inbox.get_nowait()
+
+    async def _reply(self, packet_id: int, what: str) -> list[Reply]:
+        reply: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+        self._replies[packet_id] = reply
+        try:
+            async with asyncio.timeout(self._options.reply_timeout_s):
+                return await reply
+        except TimeoutError:
+            silent = LinkLost(f"no {what} within {self._options.reply_timeout_s:.3g} s")
+            self.on_end(silent)
+            raise silent from None
+        finally:
+            del self._replies[packet_id]
+
+    def _check(self) -> None:
+        if self._over is not None:
+            raise self._over

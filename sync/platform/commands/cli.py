@@ -1,0 +1,126 @@
+"""`edge-platform`: the city's end of the wire on the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import json
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sync.platform.commands import options
+from sync.platform.commands.boxes import app as boxes_commands
+from sync.platform.commands.broker import app as broker_commands
+from sync.platform.commands.ca import app as ca_commands
+from sync.platform.commands.directory import app as directory_commands
+from sync.platform.commands.ledger import app as ledger_commands
+from sync.platform.commands.orders import broadcast, command, revoke
+from sync.platform.commands.policy import keys as key_commands
+from sync.platform.commands.policy import policy as policy_commands
+from sync.platform.commands.simulate import simulate
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="The city's end of the wire: takes records, shows the fleet."
+)
+for verb in (simulate, revoke, command, broadcast):
+    app.command()(verb)
+app.add_typer(key_commands, name="keys")
+app.add_typer(policy_commands, name="policy")
+app.add_typer(directory_commands, name="directory")
+app.add_typer(ledger_commands, name="ledger")
+app.add_typer(ca_commands, name="ca")
+app.add_typer(boxes_commands, name="boxes")
+app.add_typer(broker_commands, name="broker")
+
+
+@app.command()
+def serve(
+    broker: options.Broker = options.BROKER,
+    district: options.District = options.DISTRICT,
+    data: options.Data = options.DATA,
+    store: options.Store = "",
+    http: Annotated[str, typer.Option(help="host:port of the fleet page")] = "127.0.0.1:8090",
+    directory: Annotated[Path | None, typer.Option(help="CSV or JSONL of persons, imported at start")] = None,
+    community_key_file: options.CommunityKey = None,
+    backlog_per_s: options.BacklogRate = 5000.0,
+    ca: options.Ca = None,
+    certificate: options.Certificate = None,
+    key: options.Key = None,
+) -> None:
+    """Run ingest, directory and fleet page of one district until interrupted."""
+    from sync.mqtt.broker_address import TlsFiles
+    from sync.platform.service import Platform, PlatformSettings
+
+    logging.basicConfig(level=logging.INFO, format=options.LOG)
+    with options.plain_errors():
+        host, port = options.address("--http", http)
+        settings = PlatformSettings(
+            broker=broker,
+            district=district,
+            data=data,
+            store=store,
+            http_host=host,
+            http_port=port,
+            tls=TlsFiles(ca, certificate, key),
+            directory=directory,
+            community_key=_community_key(directory, community_key_file),
+            backlog_per_s=backlog_per_s,
+        )
+        asyncio.run(options.until_stopped(Platform(settings).run()))
+
+
+@app.command()
+def ingest(
+    broker: options.Broker = options.BROKER,
+    district: options.District = options.DISTRICT,
+    data: options.Data = options.DATA,
+    store: options.Store = "",
+    backlog_per_s: options.BacklogRate = 5000.0,
+    ca: options.Ca = None,
+    certificate: options.Certificate = None,
+    key: options.Key = None,
+) -> None:
+    """Take records beside `serve`, into the same store; as many processes as the work needs."""
+    from sync.mqtt.broker_address import TlsFiles
+    from sync.platform.service import IngestProcess, PlatformSettings
+
+    logging.basicConfig(level=logging.INFO, format=options.LOG)
+    with options.plain_errors():
+        settings = PlatformSettings(
+            broker=broker,
+            district=district,
+            data=data,
+            store=store,
+            tls=TlsFiles(ca, certificate, key),
+            backlog_per_s=backlog_per_s,
+        )
+        asyncio.run(options.until_stopped(IngestProcess(settings).run()))
+
+
+@app.command()
+def version(as_json: options.AsJson = False) -> None:
+    """Print the version."""
+    number = importlib.metadata.version("sentinel-gate")
+    typer.echo(json.dumps({"version": number}) if as_json else f"edge-platform {number}")
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()
+
+
+def _community_key(directory: Path | None, file: Path | None) -> bytes:
+    from sync.platform.directory.importer import read_community_key
+
+    if directory is None:
+        return b""
+    if file is None:
+        raise typer.BadParameter("--directory needs it", param_hint="--community-key-file")
+    return read_community_key(file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""The fleet page and its figures over HTTP."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from sync.contract.records import AlarmRaised, PassageClosed, PassageDecided
+from sync.platform.fleet.fleet import BoxView, Fleet
+from sync.platform.records.received import from_ms, today
+from sync.platform.records.store_contract import RecordStore, Totals
+
+_PAGE = Path(__file__).with_name("fleet.html")
+_ALARMS_SHOWN = 20
+HEADERS = {  # the page is one file: its script and its style stand in it
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
+        "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Server": "sentinel",
+}
+
+
+class FleetPage:
+    """Serves `/` and `/api/stats`; reads only."""
+
+    def __init__(self, store: RecordStore, fleet: Fleet) -> None:
+        self._store = store
+        self._fleet = fleet
+
+    @asynccontextmanager
+    async def served(self, host: str, port: int) -> AsyncIterator[int]:
+        """The page on `host`; yields the port, which the system chooses when `port` is 0. Raises OSError."""
+        runner = web.AppRunner(self.application(), access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+            yield runner.addresses[0][1]
+        finally:
+            await runner.cleanup()
+
+    def application(self) -> web.Application:
+        """The routes, without a socket; `openapi.yaml` describes them."""
+        application = web.Application()
+        application.on_response_prepare.append(_add_headers)
+        application.add_routes([web.get("/", self._index), web.get("/api/stats", self._stats)])
+        return application
+
+    async def stats(self) -> dict[str, Any]:
+        """The figures of the page: totals, boxes, copied cards, newest alarms. `duplicates` must be 0."""
+        totals = await self._store.totals(today(), _ALARMS_SHOWN)
+        forks = await self._store.forks()
+        verdicts_today: Counter[str] = Counter()
+        for verdicts in totals.verdicts_today.values():
+            verdicts_today.update(verdicts)
+        return {
+            "records": sum(totals.kinds.values()),
+            "passages": totals.kinds.get(PassageDecided.TYPE, 0),
+            "closed": totals.kinds.get(PassageClosed.TYPE, 0),
+            "alarms": totals.kinds.get(AlarmRaised.TYPE, 0),
+            "duplicates": totals.duplicates,
+            "redelivered": totals.redelivered,
+            "verdicts_today": dict(verdicts_today),
+            "verdicts": totals.reasons,
+            "boxes": [
+                _box(self._fleet.view(name), totals, sum(fork.records for fork in forks if fork.box == name))
+                for name in sorted(self._fleet.names() | set(totals.boxes))
+            ],
+            "forks": [
+                {
+                    "box": fork.box,
+                    "epoch": fork.epoch,
+                    "first_seq": fork.first,
+                    "records": fork.records,
+                    "since": from_ms(fork.since_ms),
+                }
+                for fork in forks
+            ],
+            "newest_alarms": [
+                {
+                    "box": box,
+                    "at": alarm.raised.wall,
+                    "kind": alarm.kind,
+                    "subject": alarm.subject,
+                    "detail": alarm.detail,
+                }
+                for box, alarm in totals.alarms
+            ],
+        }
+
+    async def _stats(self, _request: web.Request) -> web.Response:
+        answer = web.Response(body=msgspec.json.encode(await self.stats()), content_type="application/json")
+        answer.enable_compression()  # 400 kB of a fleet are 30 on the wire
+        return answer
+
+    async def _index(self, _request: web.Request) -> web.FileResponse:
+        return web.FileResponse(_PAGE)
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
+
+
+def _box(view: BoxView, totals: Totals, rivals: int) -> dict[str, Any]:
+    records, last_record = totals.boxes.get(view.box, (0, None))
+    outbox = view.health.outbox if view.health else None
+    return {
+        "box": view.box,
+        "online": view.online,
+        "last_seen": max((time for time in (view.seen, last_record) if time is not None), default=None),
+        "records": records,
+        "verdicts_today": totals.verdicts_today.get(view.box, {}),
+        "unacknowledged": outbox.unacknowledged if outbox else None,
+        "rivals": rivals,
+        "parked": outbox.parked if outbox else None,
+        "directory": view.health.directory.freshness if view.health else None,
+        "certificate_days": view.health.certificate_days if view.health else None,
+        "parts": view.health.parts if view.health else {},
+        "epoch": view.state.epoch if view.state else None,
+        "versions": view.state.versions if view.state else {},
+    }

@@ -1,0 +1,115 @@
+"""Gives signed orders over a connection and hears what the boxes say to them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from sync.contract.envelope import Event
+from sync.contract.health import Colour, HealthStatus
+from sync.contract.lanes import LANES
+from sync.contract.orders import (
+    REVOCATION_LIMIT,
+    Broadcast,
+    Command,
+    CommandDone,
+    Desired,
+    OrderBody,
+    Reported,
+    Revocation,
+    Withdrawal,
+)
+from sync.contract.signed import Order, Signed
+from sync.contract.topics import Lane, Topic, every_box, source_of
+from sync.errors import BadMessage
+from sync.mqtt.connection import Connection
+from sync.mqtt.events import box_of, event_in, post, topic_of
+from sync.mqtt.packets import Subscription
+from sync.platform.directory.store import DirectorySource
+from sync.platform.orders.order_log import OrderBook
+
+_COMMAND = timedelta(seconds=30)  # longer is refused by the boxes
+_REVOCATION = timedelta(days=1)  # a box that is away for longer learns it from its directory
+_DESIRED = timedelta(days=3650)  # holds until the next one
+
+
+class Orders:
+    """The orders of one district over one connection."""
+
+    def __init__(self, connection: Connection, book: OrderBook, district: str) -> None:
+        self._connection = connection
+        self._book = book
+        self._district = district
+
+    async def desire(self, boxes: Collection[str], desired: Desired, wait_s: float) -> dict[str, Reported | None]:
+        """Tell `boxes` how to be; returns what each reported within `wait_s` (None: nothing yet)."""
+        await self._listen()
+        versions = {box: await self._give(desired, Topic(self._district, Lane.DESIRED, box), _DESIRED) for box in boxes}
+        reports: dict[str, Reported | None] = dict.fromkeys(boxes)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                while None in reports.values():
+                    box, answer = await self._answer()
+                    if isinstance(answer, Reported) and answer.version == versions.get(box):
+                        reports[box] = answer
+        return reports
+
+    async def command(self, box: str, name: str, arguments: dict[str, Any], wait_s: float) -> CommandDone | None:
+        """Have `box` do something now; returns how it went, or None when nothing was heard within `wait_s`."""
+        await self._listen()
+        topic = Topic(self._district, Lane.COMMAND, box, name)
+        signed = await self._book.sign(Command(arguments), topic, _COMMAND)
+        nonce = _order(signed).nonce
+        await self._post(signed, topic)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                while True:
+                    answering, answer = await self._answer()
+                    if isinstance(answer, CommandDone) and (answering, answer.nonce) == (box, nonce):
+                        return answer
+        return None
+
+    async def revoke(self, source: DirectorySource, person_keys: Sequence[str], colour: Colour) -> int:
+        """Give persons another colour: in the directory, and ahead of it to every box; returns how many."""
+        now = datetime.now(UTC)
+        for first in range(0, len(person_keys), REVOCATION_LIMIT):
+            keys = person_keys[first : first + REVOCATION_LIMIT]
+            known = [await source.status(key) or HealthStatus(person_key=key, colour=colour, as_of=now) for key in keys]
+            changed = [msgspec.structs.replace(status, colour=colour, as_of=now) for status in known]
+            generation, ops = await source.put_at_once(changed)
+            await self._give(Revocation(generation, ops), Topic(self._district, Lane.REVOCATION), _REVOCATION)
+        return len(person_keys)
+
+    async def broadcast(self, message: Broadcast | Withdrawal, lasts: timedelta) -> None:
+        """Have every box tell something, or no more."""
+        await self._give(message, Topic(self._district, Lane.BROADCAST), lasts)
+
+    async def _give(self, body: OrderBody, topic: Topic, lasts: timedelta) -> int:
+        signed = await self._book.sign(body, topic, lasts)
+        await self._post(signed, topic)
+        return _order(signed).version
+
+    async def _post(self, signed: Signed, topic: Topic) -> None:
+        await post(self._connection, topic, Event.of(signed, source_of(self._district, None)))
+
+    async def _listen(self) -> None:
+        answers = every_box(self._district, Lane.REPORTED)
+        await self._connection.subscribe(Subscription(answers, LANES[Lane.REPORTED].qos))
+
+    async def _answer(self) -> tuple[str, Reported | CommandDone]:
+        """The next thing a box says to an order."""
+        while True:
+            [message] = await self._connection.batch(1)
+            with contextlib.suppress(BadMessage):
+                said = event_in(message).message(Reported, CommandDone)
+                if isinstance(said, Reported | CommandDone):
+                    return box_of(topic_of(message)), said
+
+
+def _order(signed: Signed) -> Order:
+    return msgspec.json.decode(signed.order, type=Order)

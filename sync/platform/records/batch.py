@@ -1,0 +1,87 @@
+"""Messages that go into one transaction: what they bring, and what their boxes are told."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from sync.contract.messages import Ack, Backlog, Refusal
+from sync.contract.records import RecordId
+from sync.contract.topics import Lane
+from sync.errors import BadMessage
+from sync.mqtt.events import box_of, event_in, topic_of
+from sync.mqtt.packets import Message
+from sync.platform.records.forks import runs
+from sync.platform.records.received import Absence, Arrival
+
+log = logging.getLogger(__name__)
+
+
+class Batch:
+    """`unreadable` counts messages that name no record: nobody can be told about them."""
+
+    def __init__(self, messages: list[Message]) -> None:
+        self.messages = messages
+        self.arrivals: list[Arrival] = []
+        self.refusals: dict[RecordId, str] = {}
+        self.unreadable = 0
+        for message in messages:
+            try:
+                self._read(message)
+            except BadMessage as exc:
+                self.unreadable += 1
+                log.warning("%s: dropped: %s", message.topic, exc)
+
+    def absences(self) -> list[Absence]:
+        """The refused records as numbers that will never come."""
+        return [
+            Absence(name.box, name.epoch, name.seq, name.seq, 1, f"refused: {reason!a}"[:500])
+            for name, reason in self.refusals.items()
+        ]
+
+    def acks(self, pace_of: Callable[[str], float | None]) -> Iterator[tuple[str, Ack]]:
+        """One acknowledgement for each box and epoch, with the pace for that box."""
+        committed: dict[tuple[str, str], list[Arrival]] = defaultdict(list)
+        refused: dict[tuple[str, str], list[Refusal]] = defaultdict(list)
+        for arrival in self.arrivals:
+            committed[arrival.name.box, arrival.name.epoch].append(arrival)
+        for name, reason in self.refusals.items():
+            refused[name.box, name.epoch].append(Refusal(name.seq, reason))
+        for box, epoch in dict.fromkeys((*committed, *refused)):
+            found = runs(committed[box, epoch])
+            yield (
+                box,
+                Ack(
+                    epoch,
+                    ranges=tuple((run.first, run.last) for run in found),
+                    refused=tuple(refused[box, epoch]),
+                    backlog_per_s=pace_of(box),
+                    heads=tuple(run.head for run in found),
+                ),
+            )
+
+    def _read(self, message: Message) -> None:
+        topic, event, received = topic_of(message), event_in(message), datetime.now(UTC)
+        box = box_of(topic)
+        if topic.lane is Lane.BACKLOG:
+            backlog = event.message(Backlog)
+            for entry in backlog.records:
+                name = RecordId(box, backlog.epoch, entry.seq)
+                self._take(name, entry.type, entry.time, received, bytes(entry.data), entry.chain)
+        else:
+            name = RecordId.parse(event.id)
+            if name.box != box:
+                raise BadMessage("a box speaks for itself alone")
+            self._take(name, event.kind, event.time, received, event.body, event.chain)
+
+    def _take(
+        self, name: RecordId, kind: str, time: datetime, received: datetime, body: bytes, chain: str | None
+    ) -> None:
+        try:
+            arrival = Arrival.read(name, kind, time, received, body, bytes.fromhex(chain) if chain else None)
+        except BadMessage as exc:
+            self.refusals[name] = str(exc)
+        else:
+            self.arrivals.append(arrival)

@@ -1,0 +1,69 @@
+"""Everything that takes records: live ones and backlog over a connection each, and the watch for gaps."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from sync.mqtt.broker_address import Broker
+from sync.mqtt.connection import Connection
+from sync.mqtt.packets import Options
+from sync.mqtt.reconnect import Retry, stay_connected
+from sync.platform.records.fair_rate import Pace
+from sync.platform.records.gaps import GapWatch
+from sync.platform.records.ingest import BACKLOG, LIVE, Ingest
+from sync.platform.records.store_contract import RecordStore
+
+_LIVE_BATCH = 200  # messages in one transaction
+_BACKLOG_BATCH = 20  # of up to 100 records each
+_WINDOW = 100  # acknowledgements under way at once
+
+
+class Intake:
+    """One of the processes that share the intake of a district; `backlog_per_s` bounds this one's, in records."""
+
+    def __init__(
+        self, store: RecordStore, broker: Broker, district: str, retry: Retry, backlog_per_s: float, gaps: GapWatch
+    ) -> None:
+        self._live = Ingest(store, district, LIVE, _LIVE_BATCH)
+        self._backlog = Ingest(store, district, BACKLOG, _BACKLOG_BATCH, Pace(backlog_per_s))
+        self._gaps = gaps
+        self._broker = broker
+        self._retry = retry
+        self._name = f"{district}.platform.{secrets.token_hex(4)}"
+        self.ready = self._live.ready
+
+    async def run(self) -> None:
+        """Take records until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                stay_connected("ingest", self._live_options, self._live.serve, self._retry), name="ingest"
+            )
+            group.create_task(
+                stay_connected("ingest of backlog", self._backlog_options, self._serve_backlog, self._retry),
+                name="ingest of backlog",
+            )
+
+    async def _serve_backlog(self, connection: Connection) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._backlog.serve(connection), name="backlog")
+            group.create_task(self._gaps.serve(connection), name="gaps")
+
+    def _live_options(self) -> Options:
+        return self._options("live", receive_maximum=1000)
+
+    def _backlog_options(self) -> Options:
+        return self._options("backlog", receive_maximum=5 * _BACKLOG_BATCH)
+
+    def _options(self, lane: str, receive_maximum: int) -> Options:
+        # No session outlives its process: the broker would keep a share of the records for one that never comes back.
+        # What is lost with a connection was not acknowledged, so the boxes send it again.
+        return Options(
+            broker=self._broker,
+            client_id=f"{self._name}.{lane}",
+            clean_start=True,
+            session_expiry_s=0,
+            window=_WINDOW,
+            receive_maximum=receive_maximum,
+            manual_ack=True,
+        )

@@ -1,0 +1,170 @@
+"""Records of all boxes in PostgreSQL, shared by ingest processes on several machines. Only this file knows asyncpg."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import astuple
+from typing import Any
+
+import asyncpg
+
+from sync.errors import StoreFailed
+from sync.platform.records import postgresql_schema as sql
+from sync.platform.records.forks import Forked, Name, StreamKey, check_repeats, divide, name_of, rival_row, to_look_up
+from sync.platform.records.received import Absence, Arrival
+from sync.platform.records.store_contract import Fork, Kept, Span, Stream, Totals, read_totals
+from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, summarise, verdicts_of
+
+# InternalClientError: a connection that the server ended while it was being handed back.
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+_BAD_ADDRESS = (
+    "PostgreSQL: the address must be postgresql://user:password@host:port/name,"
+    " with %40 for @, %2F for / and %3A for : in a password"
+)
+_CONNECTIONS = 4
+_LIMIT_S = 30.0
+
+
+class PostgresqlStore:
+    """A RecordStore in one database."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, url: str) -> AsyncIterator[PostgresqlStore]:
+        """The store at `url` (postgresql://…), brought up to date. Raises StoreFailed."""
+        # What was acknowledged is on the disk, whatever the server was told to do by default.
+        settings = {"application_name": "edge-platform", "synchronous_commit": "on"}
+        try:
+            pool = await asyncpg.create_pool(
+                url, min_size=1, max_size=_CONNECTIONS, command_timeout=_LIMIT_S, server_settings=settings
+            )
+        except ValueError as exc:  # its words may hold a part of the password
+            raise StoreFailed(_BAD_ADDRESS) from exc
+        except _FAILURES as exc:
+            raise StoreFailed(f"PostgreSQL: {exc}") from exc
+        try:
+            store = cls(pool)
+            async with store._transaction() as connection:
+                await _migrate(connection)
+            yield store
+        finally:
+            pool.terminate()
+
+    async def insert(self, arrivals: Sequence[Arrival], absences: Sequence[Absence] = ()) -> int:
+        forked: set[StreamKey] = set()
+        while True:
+            try:
+                return await self._insert(arrivals, absences, forked)
+            except Forked as found:
+                forked |= found.streams
+
+    async def _insert(self, arrivals: Sequence[Arrival], absences: Sequence[Absence], forked: set[StreamKey]) -> int:
+        async with self._transaction() as connection:
+            forked = forked.union((row[0], row[1]) for row in await connection.fetch(sql.FORKED))
+            there = await _look_up(connection, to_look_up(arrivals, forked))
+            joining, rivals = divide(arrivals, forked, there)
+            # In the order of names: of two processes that bring the same records one waits, and none for ever.
+            batch = {name_of(each): each for each in reversed(joining)}
+            rows = [_row(batch[name]) for name in sorted(batch)]
+            names = {tuple(name) for name in await connection.fetch(sql.RECORD, *_columns(rows, 8))}
+            new = [batch[name] for name in names]
+            again = [each for each in joining if name_of(each) not in names or batch[name_of(each)] is not each]
+            check_repeats(again, await _look_up(connection, {name_of(each) for each in again}))
+            await _count(connection, new, len(arrivals) - len(new) - len(rivals))
+            if rivals:
+                await connection.execute(sql.RIVAL, *_columns([rival_row(each) for each in rivals], 9))
+            await _note(connection, [*absences, *(each.absence for each in new if each.absence is not None)])
+        return len(new)
+
+    async def totals(self, day: str, alarms: int) -> Totals:
+        names = [KIND, VERDICT, DUPLICATE, REDELIVERED, verdicts_of(day)]
+        async with self._transaction() as connection:
+            return read_totals(
+                await connection.fetch(sql.TOTALS, names),
+                await connection.fetch(sql.BOXES),
+                await connection.fetch(sql.ALARMS, alarms),
+            )
+
+    async def open_streams(self, heard_since_ms: int, asked_before_ms: int) -> list[Stream]:
+        return [Stream(*row) for row in await self._fetch(sql.OPEN_STREAMS, heard_since_ms, asked_before_ms)]
+
+    async def settle(self, stream: Stream, settled: int, asked_ms: int) -> bool:
+        was = (stream.box, stream.epoch, stream.settled, stream.asked_ms)
+        return bool(await self._fetch(sql.SETTLE, settled, asked_ms, *was))
+
+    async def holes(self, box: str, epoch: str, first: int, last: int) -> list[tuple[int, int]]:
+        return [(row[0], row[1]) for row in await self._fetch(sql.HOLES, box, epoch, first, last)]
+
+    async def absences(self, box: str, epoch: str) -> list[Absence]:
+        return [Absence(*row) for row in await self._fetch(sql.ABSENCES, box, epoch)]
+
+    async def spans(self, box: str, day: str | None) -> list[Span]:
+        return [Span(*row) for row in await self._fetch(sql.SPANS, box, day)]
+
+    async def forks(self) -> list[Fork]:
+        return [Fork(*row) for row in await self._fetch(sql.FORKS)]
+
+    async def kept(self, box: str, epoch: str, first: int, last: int) -> list[Kept]:
+        return [Kept(*row) for row in await self._fetch(sql.KEPT, box, epoch, first, last)]
+
+    async def _fetch(self, statement: str, *parameters: object) -> list[asyncpg.Record]:
+        async with self._transaction() as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(statement, *parameters)
+            return rows
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Any]:
+        """A connection inside a transaction; every way in which the server can fail is StoreFailed."""
+        try:
+            async with self._pool.acquire(timeout=_LIMIT_S) as connection, connection.transaction():
+                yield connection
+        except _FAILURES as exc:  # a TimeoutError is an OSError
+            raise StoreFailed(f"PostgreSQL: {type(exc).__name__}: {exc}") from exc
+
+
+async def _migrate(connection: Any) -> None:
+    await connection.execute(sql.LOCK_MIGRATIONS)
+    await connection.execute(sql.NOTE_MIGRATIONS)
+    done = {row[0] for row in await connection.fetch(sql.DONE_MIGRATIONS)}
+    for name, statements in sql.MIGRATIONS.items():
+        if name not in done:
+            for statement in statements:
+                await connection.execute(statement)
+            await connection.execute(sql.NOTE_MIGRATION, name)
+
+
+async def _count(connection: Any, new: Sequence[Arrival], redelivered: int) -> None:
+    """Add `new` records to the summaries; rows that every process writes come last, locked for the least time."""
+    effects = sorted(each.effect for each in new if each.effect is not None)
+    stored = int((await connection.execute(sql.EFFECT, effects)).rpartition(" ")[2])
+    summary = summarise(new, redelivered, duplicates=len(effects) - stored)
+    await connection.execute(sql.STREAM, *_columns(summary.streams, 5))
+    await connection.execute(sql.SPAN, *_columns(summary.spans, 6))
+    await connection.execute(sql.TALLY, *_columns(summary.tally, 4))
+
+
+async def _look_up(connection: Any, names: set[Name]) -> dict[Name, Kept]:
+    if not names:
+        return {}
+    rows = await connection.fetch(sql.LOOK_UP, *_columns(sorted(names), 3))
+    return {(row[0], row[1], row[2]): Kept(row[2], row[3], row[4], row[5]) for row in rows}
+
+
+async def _note(connection: Any, absences: Sequence[Absence]) -> None:
+    if absences:
+        await connection.execute(sql.ABSENCE, *_columns([astuple(absence) for absence in absences], 6))
+
+
+def _row(arrival: Arrival) -> tuple[object, ...]:
+    name = arrival.name
+    times = (arrival.happened_ms, arrival.received_ms)
+    return (name.box, name.epoch, name.seq, arrival.kind, *times, arrival.body, arrival.chain)
+
+
+def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[list[object]]:
+    """The columns of `rows`, of which there may be none."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

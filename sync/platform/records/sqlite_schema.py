@@ -1,0 +1,157 @@
+"""Schema of `records.db`, and how a batch goes into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple
+
+from sqlite_utils import Database, Migrations
+
+from sync.contract.records import RecordId
+from sync.platform.records.forks import Name, StreamKey, check_repeats, divide, name_of, rival_row, to_look_up
+from sync.platform.records.received import Absence, Arrival, from_ms
+from sync.platform.records.store_contract import Kept
+from sync.platform.records.summary import summarise
+
+RECORD_MIGRATIONS = Migrations("records")
+
+_INSERT = "INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_HOLD = "UPDATE fork SET records = records"
+_KEPT = "SELECT seq, kind, chain, body FROM record WHERE box = ? AND epoch = ? AND seq = ?"
+_RIVAL = "INSERT OR IGNORE INTO rival VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_FORK = (
+    "INSERT INTO fork VALUES (?, ?, ?, 1, ?) ON CONFLICT (box, epoch) DO UPDATE SET"
+    " records = records + 1, first_seq = min(first_seq, excluded.first_seq)"
+)
+_ABSENCE = "INSERT OR IGNORE INTO absence VALUES (?, ?, ?, ?, ?, ?)"
+_TALLY = (
+    "INSERT INTO tally VALUES (?, ?, ?, ?) ON CONFLICT (name, key, detail) DO UPDATE SET count = count + excluded.count"
+)
+_STREAM = (
+    "INSERT INTO stream (box, epoch, records, highest, newest_ms) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (box, epoch) DO UPDATE SET records = records + excluded.records,"
+    " highest = max(highest, excluded.highest), newest_ms = max(newest_ms, excluded.newest_ms)"
+)
+_SPAN = (
+    "INSERT INTO span VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (box, day, epoch) DO UPDATE SET"
+    " records = records + excluded.records, first_seq = min(first_seq, excluded.first_seq),"
+    " last_seq = max(last_seq, excluded.last_seq)"
+)
+
+
+@RECORD_MIGRATIONS()
+def create(db: Database) -> None:
+    """Records by name, what the fleet page asked of them, and how many repeats were ignored."""
+    db.conn.execute(
+        """
+        CREATE TABLE record (
+            box TEXT NOT NULL,
+            epoch TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            subject TEXT,
+            verdict TEXT,
+            happened_ms INTEGER NOT NULL,
+            received_ms INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            PRIMARY KEY (box, epoch, seq)
+        )
+        """
+    )
+    db.conn.execute("CREATE INDEX record_subject ON record (kind, subject)")
+    db.conn.execute("CREATE INDEX record_happened ON record (happened_ms)")
+    db.conn.execute("CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID")
+    db.conn.execute("INSERT INTO counter VALUES ('redelivered', 0)")
+
+
+@RECORD_MIGRATIONS()
+def summaries(db: Database) -> None:
+    """Hashes of the chain, and summaries in place of indexes: no page counts the records themselves."""
+    db.conn.execute("ALTER TABLE record ADD COLUMN chain BLOB")
+    for index in ("record_subject", "record_happened"):
+        db.conn.execute(f"DROP INDEX {index}")
+    for column in ("subject", "verdict"):
+        db.conn.execute(f"ALTER TABLE record DROP COLUMN {column}")
+    db.conn.execute("CREATE INDEX record_alarm ON record (happened_ms) WHERE kind = 'sentinel.alarm.raised'")
+    for columns in (
+        "tally (name TEXT, key TEXT, detail TEXT, count INTEGER NOT NULL, PRIMARY KEY (name, key, detail))",
+        "stream (box TEXT, epoch TEXT, records INTEGER NOT NULL, highest INTEGER NOT NULL, newest_ms INTEGER NOT NULL,"
+        " settled INTEGER NOT NULL DEFAULT 0, asked_ms INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (box, epoch))",
+        "span (box TEXT, day TEXT, epoch TEXT, records INTEGER NOT NULL, first_seq INTEGER NOT NULL,"
+        " last_seq INTEGER NOT NULL, PRIMARY KEY (box, day, epoch))",
+        "absence (box TEXT, epoch TEXT, first_seq INTEGER, last_seq INTEGER, count INTEGER NOT NULL,"
+        " reason TEXT NOT NULL, PRIMARY KEY (box, epoch, first_seq, last_seq))",
+        "effect (id BLOB PRIMARY KEY)",
+    ):
+        db.conn.execute(f"CREATE TABLE {columns} WITHOUT ROWID")
+    [redelivered] = db.conn.execute("SELECT value FROM counter").fetchone()
+    db.conn.execute("DROP TABLE counter")
+    _count(db, _old_rows(db), redelivered)
+
+
+@RECORD_MIGRATIONS()
+def forks(db: Database) -> None:
+    """Records of a second device under the name of a box, and where its numbers begin."""
+    db.conn.execute(
+        "CREATE TABLE rival (box TEXT, epoch TEXT, seq INTEGER, mark BLOB, kind TEXT NOT NULL,"
+        " happened_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL, body BLOB NOT NULL, chain BLOB,"
+        " PRIMARY KEY (box, epoch, seq, mark)) WITHOUT ROWID"
+    )
+    db.conn.execute("CREATE INDEX rival_alarm ON rival (happened_ms) WHERE kind = 'sentinel.alarm.raised'")
+    db.conn.execute(
+        "CREATE TABLE fork (box TEXT, epoch TEXT, first_seq INTEGER NOT NULL, records INTEGER NOT NULL,"
+        " since_ms INTEGER NOT NULL, PRIMARY KEY (box, epoch)) WITHOUT ROWID"
+    )
+
+
+def add(db: Database, arrivals: Sequence[Arrival], absences: Sequence[Absence], forked: set[StreamKey]) -> int:
+    """Put a batch in, within the caller's transaction; returns how many records were new.
+
+    `forked` are streams known to be so beyond those noted; raises Forked where that does not hold for all.
+    """
+    # The transaction begins with a write: another process is waited for now, not stumbled over later.
+    db.conn.execute(_HOLD)
+    forked = forked.union(db.conn.execute("SELECT box, epoch FROM fork"))
+    joining, rivals = divide(arrivals, forked, _look_up(db, to_look_up(arrivals, forked)))
+    new: list[Arrival] = []
+    again: list[Arrival] = []
+    for each in joining:
+        (new if db.conn.execute(_INSERT, _row(each)).rowcount else again).append(each)
+    check_repeats(again, _look_up(db, map(name_of, again)))
+    _count(db, new, len(arrivals) - len(new) - len(rivals))
+    db.conn.executemany(_ABSENCE, [astuple(absence) for absence in absences])
+    for each in rivals:
+        if db.conn.execute(_RIVAL, rival_row(each)).rowcount:
+            db.conn.execute(_FORK, (*name_of(each), each.received_ms))
+    return len(new)
+
+
+def _look_up(db: Database, names: Iterable[Name]) -> dict[Name, Kept]:
+    found = ((name, db.conn.execute(_KEPT, name).fetchone()) for name in names)
+    return {name: Kept(*row) for name, row in found if row is not None}
+
+
+def _row(arrival: Arrival) -> tuple[str, str, int, str, int, int, bytes, bytes | None]:
+    name = arrival.name
+    times = (arrival.happened_ms, arrival.received_ms)
+    return (name.box, name.epoch, name.seq, arrival.kind, *times, arrival.body, arrival.chain)
+
+
+def _count(db: Database, new: Sequence[Arrival], redelivered: int) -> None:
+    """Add `new` records to the summaries."""
+    effects = [(each.effect,) for each in new if each.effect is not None]
+    before = db.conn.total_changes
+    db.conn.executemany("INSERT OR IGNORE INTO effect VALUES (?)", effects)
+    summary = summarise(new, redelivered, duplicates=len(effects) - (db.conn.total_changes - before))
+    db.conn.executemany(_STREAM, summary.streams)
+    db.conn.executemany(_SPAN, summary.spans)
+    db.conn.executemany(_TALLY, summary.tally)
+    db.conn.executemany(_ABSENCE, [astuple(each.absence) for each in new if each.absence is not None])
+
+
+def _old_rows(db: Database) -> list[Arrival]:
+    rows = db.conn.execute("SELECT box, epoch, seq, kind, happened_ms, received_ms, body FROM record").fetchall()
+    return [
+        Arrival.read(RecordId(box, epoch, seq), kind, from_ms(happened_ms), from_ms(received_ms), body)
+        for box, epoch, seq, kind, happened_ms, received_ms, body in rows
+    ]

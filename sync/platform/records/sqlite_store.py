@@ -1,0 +1,121 @@
+"""Records of all boxes in one SQLite file; several processes of one machine may share it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from sync.platform.records.forks import Forked, StreamKey
+from sync.platform.records.received import Absence, Arrival
+from sync.platform.records.sqlite_schema import RECORD_MIGRATIONS, add
+from sync.platform.records.store_contract import Fork, Kept, Span, Stream, Totals, read_totals
+from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, verdicts_of
+from sync.storage.sqlite_thread import SqliteThread
+
+_TALLY = "SELECT name, key, detail, count FROM tally WHERE name IN (?, ?, ?, ?, ?)"
+_BOXES = "SELECT box, sum(records), max(newest_ms) FROM stream GROUP BY box"
+# The kind is written out: only so does SQLite use the index of alarms.
+_NEWEST_ALARMS = (
+    "SELECT * FROM (SELECT box, body, happened_ms FROM {table} WHERE kind = 'sentinel.alarm.raised'"
+    " ORDER BY happened_ms DESC LIMIT ?1)"
+)
+_ALARMS = (
+    f"SELECT box, body FROM ({_NEWEST_ALARMS.format(table='record')}"  # noqa: S608 - tables of this file
+    f" UNION ALL {_NEWEST_ALARMS.format(table='rival')}) ORDER BY happened_ms DESC LIMIT ?1"
+)
+_FORKS = "SELECT box, epoch, first_seq, records, since_ms FROM fork ORDER BY since_ms DESC"
+_OPEN = (
+    "SELECT box, epoch, highest, settled, asked_ms FROM stream"
+    " WHERE newest_ms >= ? AND highest > settled AND asked_ms < ? ORDER BY newest_ms DESC LIMIT 1000"
+)
+_SETTLE = "UPDATE stream SET settled = ?, asked_ms = ? WHERE box = ? AND epoch = ? AND settled = ? AND asked_ms = ?"
+_HOLES = (
+    "SELECT before + 1, seq - 1 FROM"
+    " (SELECT seq, lag(seq, 1, :first - 1) OVER (ORDER BY seq) AS before FROM"
+    "  (SELECT seq FROM record WHERE box = :box AND epoch = :epoch AND seq BETWEEN :first AND :last"
+    "   UNION ALL SELECT :last + 1))"
+    " WHERE seq > before + 1 ORDER BY seq LIMIT 1000"
+)
+_SPANS = (
+    "SELECT epoch, first, last,"
+    " (SELECT max(seq) FROM record WHERE box = :box AND epoch = used.epoch AND seq < first),"
+    " (SELECT min(seq) FROM record WHERE box = :box AND epoch = used.epoch AND seq > last)"
+    " FROM (SELECT epoch, min(first_seq) AS first, max(last_seq) AS last, max(newest_ms) AS newest_ms"
+    "  FROM span JOIN stream USING (box, epoch) WHERE box = :box AND (:day IS NULL OR day = :day)"
+    "  GROUP BY epoch) AS used ORDER BY newest_ms, epoch"
+)
+
+
+class SqliteStore:
+    """A RecordStore in one file: one writing connection, and one for what only reads."""
+
+    def __init__(self, writer: SqliteThread, reader: SqliteThread) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, path: Path) -> AsyncIterator[SqliteStore]:
+        """The store at `path`, brought up to date; a damaged file is set aside. Raises StoreFailed."""
+        async with SqliteThread.opened(path, RECORD_MIGRATIONS) as writer, SqliteThread.reading(path) as reader:
+            yield cls(writer, reader)
+
+    @classmethod
+    @asynccontextmanager
+    async def reading(cls, path: Path) -> AsyncIterator[SqliteStore]:
+        """The store at `path` for who only looks, beside whoever writes to it."""
+        async with SqliteThread.reading(path) as reader:
+            yield cls(reader, reader)
+
+    async def insert(self, arrivals: Sequence[Arrival], absences: Sequence[Absence] = ()) -> int:
+        forked: set[StreamKey] = set()
+        while True:
+            try:
+                return await self._writer.write(partial(add, arrivals=arrivals, absences=absences, forked=forked))
+            except Forked as found:
+                forked |= found.streams
+
+    async def totals(self, day: str, alarms: int) -> Totals:
+        def read(db: Database) -> Totals:
+            names = (KIND, VERDICT, DUPLICATE, REDELIVERED, verdicts_of(day))
+            newest = db.conn.execute(_ALARMS, (alarms,))
+            return read_totals(db.conn.execute(_TALLY, names), db.conn.execute(_BOXES), newest)
+
+        return await self._reader.run(read)
+
+    async def open_streams(self, heard_since_ms: int, asked_before_ms: int) -> list[Stream]:
+        limits = (heard_since_ms, asked_before_ms)
+        return await self._reader.run(lambda db: [Stream(*found) for found in db.conn.execute(_OPEN, limits)])
+
+    async def settle(self, stream: Stream, settled: int, asked_ms: int) -> bool:
+        was = (stream.box, stream.epoch, stream.settled, stream.asked_ms)
+        changed = await self._writer.write(lambda db: db.conn.execute(_SETTLE, (settled, asked_ms, *was)).rowcount)
+        return changed > 0
+
+    async def holes(self, box: str, epoch: str, first: int, last: int) -> list[tuple[int, int]]:
+        asked = {"box": box, "epoch": epoch, "first": first, "last": last}
+        return await self._reader.run(lambda db: db.conn.execute(_HOLES, asked).fetchall())
+
+    async def absences(self, box: str, epoch: str) -> list[Absence]:
+        select = "SELECT * FROM absence WHERE box = ? AND epoch = ? ORDER BY first_seq"
+        return await self._reader.run(lambda db: [Absence(*found) for found in db.conn.execute(select, (box, epoch))])
+
+    async def spans(self, box: str, day: str | None) -> list[Span]:
+        asked = {"box": box, "day": day}
+        return await self._reader.run(lambda db: [Span(*found) for found in db.conn.execute(_SPANS, asked)])
+
+    async def forks(self) -> list[Fork]:
+        return await self._reader.run(lambda db: [Fork(*found) for found in db.conn.execute(_FORKS)])
+
+    async def kept(self, box: str, epoch: str, first: int, last: int) -> list[Kept]:
+        select = (
+            "SELECT seq, kind, chain, body FROM record"
+            " WHERE box = ? AND epoch = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT 1000"
+        )
+        return await self._reader.run(
+            lambda db: [Kept(*found) for found in db.conn.execute(select, (box, epoch, first, last))]
+        )

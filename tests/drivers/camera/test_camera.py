@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from drivers.camera.camera import make_camera
+from drivers.camera.video_capture import Source
+from drivers.contract import PartState
+from drivers.errors import BadSetting
+from drivers.simulated.devices.camera import CameraMode, SimulatedCamera
+from tests.drivers.driver_bench import running, state
+from tests.limits import HANG_S
+
+
+def scene() -> NDArray[np.uint8]:
+    """A wall with two doors."""
+    wall = np.full((480, 640, 3), 128, np.uint8)
+    wall[100:, 100:240] = wall[100:, 400:540] = 60
+    return wall
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """Two seconds of noise, 320x240 at 20 fps; each picture a little brighter than the one before."""
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (320, 240))
+    random = np.random.default_rng(1)
+    for step in range(40):
+        picture = random.normal(60 + 3 * step, 3, (240, 320, 3))
+        picture[50:, 50:120] -= 50
+        writer.write(picture.clip(0, 255).astype(np.uint8))
+    writer.release()
+    return path
+
+
+async def test_a_file_is_played_at_its_own_pace_and_looped(film: Path) -> None:
+    camera = make_camera(source=str(film), fps=30)
+    async with running(camera):
+        sequence, frame = await asyncio.wait_for(camera.frames.after(0), HANG_S)
+        first_s, levels = frame.taken_at_s, [float(frame.image.mean())]
+        while len(levels) < 2 or levels[-1] > levels[-2]:  # until it starts again
+            sequence, frame = await asyncio.wait_for(camera.frames.after(sequence), HANG_S)
+            levels.append(float(frame.image.mean()))
+        assert frame.image.shape == (240, 320, 3)
+        assert camera.health.detail.startswith("320x240 MJPG ")
+    assert levels[-1] < levels[1]
+    assert frame.taken_at_s - first_s > 1.8
+    assert not any(thread.name == "camera" for thread in threading.enumerate())
+
+
+async def test_surplus_frames_are_dropped_not_queued(film: Path) -> None:
+    camera = make_camera(source=str(film), fps=5)
+    async with running(camera):
+        await asyncio.wait_for(camera.frames.after(1), HANG_S)
+        start_s, start = time.monotonic(), camera.counters["frames"]
+        await asyncio.wait_for(camera.frames.after(6), HANG_S)
+        rate_hz = (camera.counters["frames"] - start) / (time.monotonic() - start_s)
+    assert rate_hz < 8
+
+
+async def test_a_held_up_loop_finds_one_fresh_frame_not_a_queue(film: Path) -> None:
+    camera = make_camera(source=str(film), fps=20)
+    async with running(camera):
+        sequence, _ = await asyncio.wait_for(camera.frames.after(0), HANG_S)
+        held_s, before = time.monotonic(), camera.counters["frames"]
+        time.sleep(0.5)  # noqa: ASYNC251  the loop is held up on purpose
+        await asyncio.sleep(0)  # what the camera handed over meanwhile
+        sequence, frame = await camera.frames.after(sequence)
+        assert camera.counters["frames"] <= before + 2
+        assert frame.taken_at_s > held_s
+
+
+async def test_a_network_camera_that_freezes_goes_black_is_covered_stalls_and_hangs_up_is_noticed_and_heals() -> None:
+    async with SimulatedCamera(scene, seed=1) as simulated:
+        camera = make_camera(source=simulated.url, fps=30)
+        async with running(camera):
+            await state(camera, PartState.OK)
+            for mode, seen_as in (
+                (CameraMode.FROZEN, PartState.BROKEN),
+                (CameraMode.BLACK, PartState.BROKEN),
+                (CameraMode.BLOCKED, PartState.BROKEN),
+                (CameraMode.STALLED, PartState.LOST),
+                (CameraMode.REFUSED, PartState.LOST),
+            ):
+                await simulated.set_mode(mode)
+                await state(camera, seen_as)
+                given = camera.frames.sequence
+                await asyncio.sleep(0.1)
+                assert camera.frames.sequence == given
+                await simulated.set_mode(CameraMode.LIVE)
+                await state(camera, PartState.OK)
+
+
+async def test_a_camera_that_is_not_there_is_lost_and_found_when_it_comes(film: Path, tmp_path: Path) -> None:
+    camera = make_camera(source=str(tmp_path / "later.avi"))
+    async with running(camera):
+        await state(camera, PartState.LOST)
+        os.link(film, tmp_path / "later.avi")
+        await state(camera, PartState.OK)
+
+
+async def test_a_source_that_never_answers_holds_up_nothing() -> None:
+    accepted = asyncio.Event()
+
+    async def mute(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            accepted.set()
+            await released.wait()
+
+    released = asyncio.Event()
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    async with server:
+        camera = make_camera(source=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        async with running(camera):
+            await asyncio.wait_for(accepted.wait(), HANG_S)
+            assert camera.health.state is PartState.STARTING
+        released.set()
+    assert not any(thread.name == "camera" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("0", Source(device="0")),
+        ("/dev/video2", Source(device="/dev/video2")),
+        ("rtsp://user:word@10.0.0.2/stream", Source(url="rtsp://user:word@10.0.0.2/stream")),
+        ("film.avi", Source(file="film.avi")),
+    ],
+)
+def test_one_setting_names_any_source(text: str, source: Source) -> None:
+    assert Source.parse(text) == source
+
+
+@pytest.mark.parametrize("text", ["", "ftp://user:word@host/film"])
+def test_an_impossible_source_is_refused_without_repeating_its_password(text: str) -> None:
+    with pytest.raises(BadSetting, match="accepted: a number") as caught:
+        make_camera(source=text)
+    assert "word" not in str(caught.value)
+
+
+def test_an_impossible_size_is_refused() -> None:
+    with pytest.raises(BadSetting, match="camera fps 0"):
+        make_camera(source="0", fps=0)

@@ -1,0 +1,128 @@
+"""A box whose settings cannot be used is in safe mode: it says which line, takes no part for its own, and heals."""
+
+import asyncio
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.errors import SettingsError
+from config.settings import Settings, load_settings, parse_settings
+from edge_agent.box.last_good_settings import FILE, Unusable, is_service, keep_good, last_good
+from edge_agent.diagnostics.status_client import AgentSilent, ask_agent
+from edge_agent.main import run_sentinel
+from edge_agent.safe_mode import SafeMode
+from tests.edge_agent.process import started
+from tests.edge_agent.town import settings_text
+
+NOBODY_THERE = "http://127.0.0.1:9/"
+DAMAGES = {
+    "cut short by a power cut": lambda text: text[: text.index("[camera]") + 5],
+    "a value that is none": lambda text: text.replace("[gate]\n", "[gate]\npulse_ms = 5\n"),
+}
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that systemd gives a service."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    monkeypatch.setenv("STATE_DIRECTORY", str(folder))
+    return folder
+
+
+def written(folder: Path) -> tuple[Path, Settings]:
+    """A file of settings, and what it says."""
+    path = folder / "sentinel.toml"
+    path.write_text(settings_text(folder, NOBODY_THERE), encoding="utf-8")
+    return path, load_settings(path)
+
+
+async def report_of(settings: Settings, *, with_link: bool) -> dict[str, Any]:
+    """What the kiosk reports, as soon as it does."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                report = await asyncio.to_thread(ask_agent, settings.kiosk.host, settings.kiosk.port)
+                if not with_link or report["link"] is not None:
+                    return report
+            except AgentSilent:
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_service_with_a_damaged_file_is_in_safe_mode_until_it_is_mended(
+    tmp_path: Path, state: Path, damage: str
+) -> None:
+    config, good = written(tmp_path)
+    keep_good(good)
+    whole = config.read_text(encoding="utf-8")
+    config.write_text(DAMAGES[damage](whole), encoding="utf-8")
+    with pytest.raises(SettingsError) as fault:
+        load_settings(config)
+    assert fault.value.line is not None
+    async with started("run", "--config", config) as process:
+        report = await report_of(good, with_link=True)  # at the last good settings' port, with their link
+        assert report["view"]["stage"] == "out_of_service"
+        assert f"sentinel.toml:{fault.value.line}" in report["view"]["bulletin"]["texts"]["zh-CN"]
+        assert report["view"]["parts"] == []
+        assert report["safe_mode"] == str(fault.value)
+        config.write_text(whole, encoding="utf-8")
+        async with asyncio.timeout(60):
+            _, err = await process.communicate()  # systemd then starts it, whole
+        assert process.returncode == 0, err
+
+
+async def test_without_good_settings_only_the_screen_is_there(tmp_path: Path) -> None:
+    config, settings = written(tmp_path)
+    config.write_text("[box", encoding="utf-8")
+    unusable = Unusable(config, SettingsError("[box] ..."), None)
+    mode = asyncio.create_task(SafeMode(settings, unusable.why, unusable).run())
+    report = await report_of(settings, with_link=False)
+    assert report["view"]["stage"] == "out_of_service"
+    assert report["link"] is None
+    mode.cancel()
+    await asyncio.gather(mode, return_exceptions=True)
+    assert not list(tmp_path.rglob("*.db"))
+
+
+async def test_at_a_terminal_the_fault_is_said_and_that_is_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    config = tmp_path / "sentinel.toml"
+    config.write_text("\n[gate]\npulse_ms = 5\n", encoding="utf-8")
+    async with started("run", "--config", config) as process:
+        _, err = await process.communicate()
+    assert process.returncode == 2
+    assert f"{config}: line 3: [gate] pulse_ms = 5" in err.decode()
+
+
+async def test_settings_with_which_a_start_went_well_are_kept(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, settings = written(tmp_path)
+    monkeypatch.setattr("edge_agent.main.HEALTHY_S", 0.1)
+    running = asyncio.create_task(run_sentinel(config))
+    async with asyncio.timeout(60):
+        while not (state / FILE).exists() and not running.done():
+            await asyncio.sleep(0.05)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert last_good() == settings
+    assert stat.S_IMODE((state / FILE).stat().st_mode) == 0o600
+
+
+def test_a_copy_that_is_damaged_too_is_none(state: Path) -> None:
+    assert last_good() is None
+    keep_good(parse_settings(""))
+    assert last_good() == Settings()
+    (state / FILE).write_bytes((state / FILE).read_bytes()[:-5])
+    assert last_good() is None
+
+
+def test_without_systemd_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.chdir(tmp_path)
+    keep_good(Settings())
+    assert not is_service()
+    assert not list(tmp_path.iterdir())

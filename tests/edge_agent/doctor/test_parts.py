@@ -1,0 +1,155 @@
+"""What doctor does with devices: it hears the speaker, never pulses a gate unasked, disturbs no running agent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from config.settings import parse_settings
+from drivers.audio.sound import RATE_HZ
+from drivers.audio.speaker import make_speaker
+from drivers.simulated.devices.camera import CameraMode, SimulatedCamera
+from drivers.simulated.devices.gate import SimulatedRelay
+from drivers.simulated.devices.wire import PtyWire
+from edge_agent.box.wall_clock import WallClock
+from edge_agent.commands.cli import app
+from edge_agent.doctor import devices, keys, measuring, stored
+from edge_agent.doctor.device_check import running
+from edge_agent.doctor.examination import examine, perform
+from edge_agent.doctor.report import Answer, Check, Site, Status
+from edge_agent.doctor.sound_check import LEAST_DB, LISTEN_S, hear, tone, tone_over_room_db
+from tests.edge_agent.town import town
+from tests.rights import without_rights
+from tests.sync.city import running as under_way
+
+ROOM = (np.random.default_rng(3).normal(0, 200, int(LISTEN_S * RATE_HZ))).astype(np.int16)
+
+
+def recording(loudness: float) -> np.ndarray:
+    """A second and a half of a room in which the tone sounds."""
+    heard = ROOM.astype(np.float64)
+    played = tone().samples * loudness
+    heard[RATE_HZ // 2 : RATE_HZ // 2 + len(played)] += played
+    return heard.clip(-32768, 32767).astype(np.int16)
+
+
+@pytest.mark.parametrize("loudness", [0.05, 0.3, 1.0])
+def test_the_tone_is_heard_in_a_noisy_room(loudness: float) -> None:
+    assert tone_over_room_db(recording(loudness)) >= LEAST_DB
+
+
+@pytest.mark.parametrize("heard", [ROOM, np.zeros_like(ROOM), ROOM[:100]], ids=["room", "dead", "short"])
+def test_a_room_without_the_tone_is_no_tone(heard: np.ndarray) -> None:
+    assert tone_over_room_db(heard) < LEAST_DB
+
+
+async def test_the_tone_is_played_while_the_microphone_listens() -> None:
+    asked = []
+
+    def microphone(seconds: float) -> np.ndarray:
+        asked.append(seconds)
+        return recording(0.5)
+
+    speaker = make_speaker(output="null")
+    async with running(speaker) as well:
+        assert well
+        assert await hear(speaker, microphone) >= LEAST_DB
+        assert asked == [LISTEN_S]
+
+
+def site(settings: str, *, open_gate: bool = False, agent: dict[str, object] | None = None) -> Site:
+    here = Path()
+    return Site(parse_settings(settings), here, WallClock().now(), agent, here, here, open_gate)
+
+
+async def test_a_frozen_camera_fails_before_it_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "_WATCH_CAMERA_S", 0.5)
+    wall = np.random.default_rng(1).integers(0, 255, (480, 640, 3), np.uint8)
+    async with SimulatedCamera(lambda: wall, seed=1) as simulated:
+        await simulated.set_mode(CameraMode.FROZEN)
+        answer = await measuring.camera(site(f'[camera]\nsource = "{simulated.url}"\n'))
+    assert answer.status is Status.FAILED
+    assert "clean the lens" in answer.remedy.en
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_a_gate_opens_only_where_a_person_said_yes(tmp_path: Path, asked: bool) -> None:
+    relay = SimulatedRelay(PtyWire(tmp_path / "gate"))
+    relay.plug()
+    async with under_way(relay.run()):
+        settings = f'[gate]\ndriver = "lcus"\nport = "{tmp_path}/gate"\npulse_ms = 100\n'
+        answer = await devices.gate(site(settings, open_gate=asked))
+    relay.unplug()
+    assert answer.status is Status.OK
+    assert relay.pulses == int(asked)
+
+
+async def test_what_a_running_agent_holds_is_asked_of_it(tmp_path: Path) -> None:
+    async with town(tmp_path):
+        sheet = {finding.check: finding for finding in await examine(tmp_path / "sentinel.toml")}
+    for name in ("camera", "thermometer", "reader", "gate", "speaker"):
+        assert sheet[name].answer.found.endswith("(by the running agent)")
+    assert sheet["kiosk port"].passed
+
+
+async def test_what_this_user_may_not_see_is_not_checked() -> None:
+    def look(_site: Site) -> Answer:
+        raise PermissionError(13, "Permission denied", "/var/lib/edge-agent/ledger.db")
+
+    finding = await perform(Check("databases", look), site(""))
+    assert finding.passed
+    assert finding.answer.status is Status.NOT_CHECKED
+    assert "see rights" in finding.answer.found
+
+
+async def test_who_may_not_read_the_settings_is_sent_to_sudo(tmp_path: Path) -> None:
+    shut = tmp_path / "etc"
+    shut.mkdir(mode=0)
+    with without_rights():
+        [finding] = await examine(shut / "sentinel.toml")
+    assert "sudo edge-agent doctor" in finding.answer.remedy.en
+
+
+async def test_secrets_that_this_user_may_not_read_are_not_called_missing(tmp_path: Path) -> None:
+    shut = tmp_path / "credstore"
+    shut.mkdir(mode=0)
+    chosen = site(f"""
+        [directory]
+        community_key_file = "{shut}/community.key"
+        [staff]
+        pin_hash_file = "{shut}/staff.pin"
+        [privacy]
+        key_file = "{shut}/at-rest.key"
+    """)
+    with without_rights():
+        sheet = [await perform(check, chosen) for check in keys.CHECKS if "key" in check.name or "PIN" in check.name]
+        rights = stored.rights(chosen)
+    told = {finding.check: finding.answer.status for finding in sheet}
+    assert {told[name] for name in ("staff PIN", "community key", "at-rest key")} == {Status.NOT_CHECKED}
+    assert rights.status is Status.WARNING
+    assert str(shut) in rights.found
+
+
+async def test_a_check_that_hangs_is_given_up() -> None:
+    async def look(_site: Site) -> Answer:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    finding = await perform(Check("dns", look, limit_s=0.05), site(""))
+    assert not finding.passed
+    assert "restart the box" in finding.answer.remedy.en
+
+
+def test_scripts_read_the_sheet(tmp_path: Path) -> None:
+    config = tmp_path / "sentinel.toml"
+    config.write_text("[camera]\nwidht = 640\n")
+    shown = CliRunner().invoke(app, ["doctor", "--json", "--config", str(config)])
+    assert shown.exit_code == 1
+    [finding] = json.loads(shown.stdout)
+    assert {"check", "passed", "found", "remedy_zh", "remedy"} <= set(finding)
+    assert (finding["check"], finding["passed"], finding["status"]) == ("settings", False, "failed")

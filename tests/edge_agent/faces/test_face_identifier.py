@@ -1,0 +1,259 @@
+"""At the gate: only who stands there with nothing shown is looked at, and only a sure answer counts."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from config.settings import Arrival, Box, Recognition, Thermometer
+from drivers.contract import CameraFrame
+from drivers.latest import Latest
+from edge_agent.box.wall_clock import WallClock
+from edge_agent.diagnostics.metrics import Figures
+from edge_agent.domain.passage import Credential, CredentialKind
+from edge_agent.faces.consecutive_matches import Agreement
+from edge_agent.faces.current import CurrentFaces
+from edge_agent.faces.face_identifier import FaceLookout
+from edge_agent.faces.recogniser import Recogniser
+from edge_agent.faces.register import FaceRegister
+from edge_agent.measurement.face_detection import Sighting
+from edge_agent.passage.person_tracker import Presence
+from edge_agent.records.recorder import Ledger
+from models.detections import Face
+from sync.contract.records import AlarmRaised
+from sync.edge.ledger.ledger import Outbox
+from sync.storage.encryption import KEY_BYTES, Sealer
+from tests.edge_agent.faces.stand import (
+    BLUE,
+    MASKED,
+    RED,
+    Image,
+    agreed,
+    colour_embedder,
+    drawn,
+    gallery_of,
+    key_of,
+    liveness,
+)
+
+SEALER = Sealer(bytes(range(KEY_BYTES)))
+NEAR = Arrival(near_height=0.2, steady_frames=3)
+ENOUGH = 60  # sightings: five times the looks that one arrival gets
+
+
+def test_one_look_knows_who_is_bare_living_and_alike(tmp_path: Path) -> None:
+    embedder = colour_embedder(tmp_path)
+    gallery = gallery_of(embedder, RED, BLUE)
+    sure = Recogniser(embedder, liveness(tmp_path, 0.9), Recognition())
+    assert sure.look(*drawn(RED), gallery) == key_of(1)
+    assert sure.look(*drawn(BLUE), gallery) == key_of(2)
+    assert sure.look(*drawn((90, 230, 90)), gallery) is None  # a stranger
+    assert sure.look(*drawn(RED, mask=MASKED), gallery) is None
+    assert sure.look(*drawn(RED, size=40.0), gallery) is None  # too far away
+    image, face = drawn(RED)
+    assert sure.look((image // 8).astype(np.uint8), face, gallery) is None  # too dark
+    assert sure.look(image, replace(face, landmarks=None), gallery) is None
+
+
+def test_a_print_is_nobody(tmp_path: Path) -> None:
+    embedder = colour_embedder(tmp_path)
+    print_seen = Recogniser(embedder, liveness(tmp_path, 0.4), Recognition())
+    assert print_seen.look(*drawn(RED), gallery_of(embedder, RED)) is None
+
+
+def test_who_is_as_like_a_second_is_nobody(tmp_path: Path) -> None:
+    embedder = colour_embedder(tmp_path)
+    twins = gallery_of(embedder, RED, (62, 60, 230))
+    assert Recogniser(embedder, liveness(tmp_path, 0.9), Recognition()).look(*drawn(RED), twins) is None
+    lenient = Recognition(margin=0.0)
+    assert Recogniser(embedder, liveness(tmp_path, 0.9), lenient).look(*drawn(RED), twins) is not None
+
+
+def test_looks_agree_in_a_row_or_not_at_all() -> None:
+    agreement, arrival = Agreement(3), object()
+    assert agreement.wants(arrival)
+    said = ["a", "a", "b", "a", None, "a", "a", "a"]
+    assert [agreement.note(each) for each in said] == [None] * 7 + ["a"]
+
+
+def test_an_arrival_is_looked_at_so_often_and_the_next_anew() -> None:
+    agreement, first, second = Agreement(2), object(), object()
+    looks = 0
+    while agreement.wants(first):
+        agreement.note(None)
+        looks += 1
+    assert looks == 12
+    assert agreement.wants(second)
+    agreement.note("a")
+    assert agreement.wants(object())
+    assert agreement.note("a") is None  # another arrival: one look only
+
+
+@dataclass
+class Seen:
+    """Stands where the sight stands, and shows the presence what it shows."""
+
+    presence: Presence
+    sightings: Latest[Sighting] = field(default_factory=Latest)
+    at_s: float = 0.0
+
+    def show(self, image: Image, *faces: Face) -> None:
+        self.at_s += 0.1
+        sighting = Sighting(faces, CameraFrame(image, self.at_s, 1))
+        self.presence.see(sighting)
+        self.sightings.put(sighting)
+
+
+@dataclass
+class Gate:
+    """One lookout with its register and what it handed over."""
+
+    seen: Seen
+    presence: Presence
+    register: FaceRegister
+    outbox: Outbox
+    lookout: FaceLookout
+    figures: Figures
+    taken: list[Credential] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+
+    def take(self, credential: Credential, name: str) -> None:
+        self.taken.append(credential)
+        self.names.add(name)
+        self.presence.show(credential)
+
+    async def until(self, done: Callable[[], bool], image: Image, *faces: Face) -> bool:
+        """Show pictures until `done`, or until so many were taken up that nothing more is to come."""
+        enough = self._taken_up + ENOUGH
+        while not done() and self._taken_up < enough:
+            self.seen.show(image, *faces)
+            await asyncio.sleep(0.005)
+        return done()
+
+    @property
+    def _taken_up(self) -> int:
+        """The sightings that the lookout did not leave to be replaced."""
+        return self.seen.sightings.sequence - self.seen.sightings.replaced
+
+    @property
+    def looks(self) -> int:
+        return len(self.figures._series.get("face_ms", ()))
+
+
+@pytest.fixture
+async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
+    async with opened(tmp_path) as running:
+        yield running
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Gate]:
+    async with AsyncExitStack() as stack:
+        outbox = await stack.enter_async_context(
+            Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=10_000_000)
+        )
+        register = await stack.enter_async_context(FaceRegister.opened(folder / "faces.db", SEALER))
+        presence, figures, clock, embedder = (
+            Presence(NEAR, Thermometer()),
+            Figures(),
+            WallClock(),
+            colour_embedder(folder),
+        )
+        seen, now_s = Seen(presence), iter(range(10_000))
+        lookout = FaceLookout(
+            sight=seen,  # type: ignore[arg-type]
+            presence=presence,
+            faces=CurrentFaces(register, "colour", Ledger(outbox, Box()), clock, lambda: next(now_s)),
+            recogniser=Recogniser(embedder, liveness(folder, 0.9), Recognition()),
+            frames=3,
+            looks_per_s=500.0,
+            figures=figures,
+        )
+        place = Gate(seen, presence, register, outbox, lookout, figures)
+        running = asyncio.create_task(lookout.run(place.take))
+        try:
+            yield place
+        finally:
+            running.cancel()
+            [end] = await asyncio.gather(running, return_exceptions=True)
+    assert isinstance(end, asyncio.CancelledError), end
+
+
+async def enter(gate: Gate, folder: Path, number: int, colour: tuple[int, int, int], days: int = 30) -> int:
+    """Register somebody as the command line does: by a connection of its own."""
+    image, face = drawn(colour)
+    assert face.landmarks is not None
+    vector = colour_embedder(folder).embed(image, face.landmarks)
+    consent = agreed(days, WallClock().now().wall - timedelta(days=1))
+    async with FaceRegister.opened(folder / "faces.db", SEALER) as other:
+        return await other.add(key_of(number), vector, "colour", consent, alike=0.99)
+
+
+async def test_a_registered_face_is_a_credential_and_a_withdrawn_one_is_not(gate: Gate, tmp_path: Path) -> None:
+    image, face = drawn(RED)
+    row = await enter(gate, tmp_path, 1, RED)
+    assert await gate.until(lambda: bool(gate.taken), image, face)
+    [credential] = gate.taken
+    assert (credential.kind, credential.person_key, gate.names) == (CredentialKind.FACE, key_of(1), {"face"})
+    assert gate.looks == 3
+    gate.presence.finish()
+    assert not await gate.until(lambda: len(gate.taken) > 1, image, face)  # served: not looked at again
+    async with FaceRegister.opened(tmp_path / "faces.db", SEALER) as other:
+        await other.remove(row)
+    gate.presence.again(gate.seen.at_s)
+    assert not await gate.until(lambda: len(gate.taken) > 1, image, face)
+    alarms = [record.record() for record in reversed(await gate.outbox.recent(10))]
+    assert [(each.kind, each.subject, each.detail) for each in alarms if isinstance(each, AlarmRaised)] == [
+        ("face_registered", "faces", ""),
+        ("face_withdrawn", "faces", ""),
+    ]
+    assert await gate.register.events() == []
+
+
+async def test_a_stranger_is_left_alone_after_some_looks(gate: Gate, tmp_path: Path) -> None:
+    await enter(gate, tmp_path, 1, BLUE)
+    assert not await gate.until(lambda: bool(gate.taken), *drawn(RED))
+    assert gate.looks == 12
+
+
+async def test_a_consent_that_is_over_is_forgotten_by_the_agent(gate: Gate, tmp_path: Path) -> None:
+    await enter(gate, tmp_path, 1, RED, days=1)
+    assert not await gate.until(lambda: bool(gate.taken), *drawn(RED))
+    assert await gate.register.rows() == []
+
+
+async def test_nobody_is_looked_at_while_nobody_is_registered(gate: Gate) -> None:
+    assert not await gate.until(lambda: gate.looks > 0, *drawn(RED))
+
+
+async def test_by_a_register_that_cannot_be_read_nobody_is_known_and_the_gate_goes_on(
+    gate: Gate, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image, face = drawn(RED)
+    await enter(gate, tmp_path, 1, RED)
+    assert await gate.until(lambda: bool(gate.taken), image, face)
+    gate.presence.finish()
+    with closing(sqlite3.connect(tmp_path / "faces.db")) as other:
+        other.execute("ALTER TABLE face RENAME TO lost")
+    gate.presence.again(gate.seen.at_s)
+    assert not await gate.until(lambda: len(gate.taken) > 1, image, face)
+    assert caplog.text.count("registered faces do not count for now") == 1
+    with closing(sqlite3.connect(tmp_path / "faces.db")) as other:
+        other.execute("ALTER TABLE lost RENAME TO face")
+    assert await gate.until(lambda: len(gate.taken) > 1, image, face)
+
+
+async def test_another_credential_goes_before_the_face(gate: Gate, tmp_path: Path) -> None:
+    await enter(gate, tmp_path, 1, RED)
+    gate.presence.show(Credential(CredentialKind.CODE, 0.0, key_of(7)))
+    image, face = drawn(RED)
+    gate.seen.show(image, face)
+    assert not await gate.until(lambda: gate.looks > 0, image, face)

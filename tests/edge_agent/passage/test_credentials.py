@@ -1,0 +1,109 @@
+"""What readers give becomes a credential, once, and nothing but its key is kept."""
+
+import asyncio
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from config.settings import Arrival, Thermometer
+from drivers.contract import CardUnreadable, CodeRead, PartHealth, PartState
+from drivers.latest import Latest
+from drivers.readers.health_code import make_code_provider
+from drivers.readers.id_card import read_card
+from drivers.simulated.people import id_cards
+from edge_agent.domain.passage import AgeGroup, Credential, CredentialKind, CredentialProblem
+from edge_agent.passage.credentials import Reception, credential_of, credential_of_card, feed_codes
+from edge_agent.passage.person_tracker import Presence
+from sync.contract.identity import person_key
+
+KEY = bytes(range(32))
+NUMBER = "999999199001010016"
+CARD = replace(read_card(id_cards.citizen(NUMBER), 5.0), valid_until=date(2030, 1, 1))
+PROVIDER = make_code_provider(["simulated", "document-number"])
+
+
+@pytest.mark.parametrize(
+    ("today", "problem"),
+    [
+        (date(2019, 12, 31), CredentialProblem.EXPIRED),
+        (date(2020, 1, 1), None),
+        (date(2030, 1, 1), None),
+        (date(2030, 1, 2), CredentialProblem.EXPIRED),
+    ],
+)
+def test_a_card_counts_on_the_days_of_its_validity(today: date, problem: CredentialProblem | None) -> None:
+    credential = credential_of_card(CARD, KEY, today)
+    assert (credential.kind, credential.presented_at_s, credential.problem) == (CredentialKind.CARD, 5.0, problem)
+    assert credential.person_key == (None if problem else person_key(KEY, NUMBER))
+    assert credential.age is (None if problem else AgeGroup.ADULT)
+    assert NUMBER not in repr(credential)
+
+
+def test_an_unreadable_card_identifies_nobody() -> None:
+    credential = credential_of_card(CardUnreadable(5.0), KEY, date(2022, 1, 1))
+    assert (credential.problem, credential.person_key) == (CredentialProblem.UNREADABLE, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (NUMBER, None),
+        (f"SHC1:{NUMBER}:1", CredentialProblem.EXPIRED),
+        (f"SHC1:{NUMBER}", CredentialProblem.UNREADABLE),
+    ],
+)
+def test_a_code_of_a_provider_is_a_credential_good_or_bad(text: str, problem: CredentialProblem | None) -> None:
+    credential = credential_of(CodeRead(text, 5.0), PROVIDER, KEY)
+    assert credential is not None
+    assert credential.problem is problem
+    assert (credential.age is None) is (problem is not None)
+
+
+class Codes:
+    """A code reader without a wire."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.health = PartHealth(PartState.OK, 0.0)
+        self.counters: dict[str, int] = {}
+        self.codes: Latest[CodeRead] = Latest()
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("held_up", "problem"), [(True, CredentialProblem.UNREADABLE), (False, None)])
+async def test_a_poster_seen_by_the_camera_is_nobodys(held_up: bool, problem: CredentialProblem | None) -> None:
+    reader, presence = Codes("reader"), Presence(Arrival(), Thermometer())
+    feeding = asyncio.create_task(feed_codes(reader, PROVIDER, KEY, Reception(presence), held_up=held_up))
+    await asyncio.sleep(0)
+    reader.codes.put(CodeRead("a poster on the wall", 5.0))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    shown = presence.credential
+    assert (shown.problem if shown else None) is problem
+    feeding.cancel()
+
+
+def test_the_same_person_from_two_readers_is_shown_once_and_from_one_as_often_as_it_says() -> None:
+    shown: list[float] = []
+
+    class Counting(Presence):
+        def show(self, credential: Credential) -> None:
+            shown.append(credential.presented_at_s)
+
+    reception = Reception(Counting(Arrival(), Thermometer()))
+
+    def take(at_s: float, reader: str, key: str | None = "key") -> None:
+        problem = None if key else CredentialProblem.UNREADABLE
+        reception.take(Credential(CredentialKind.CODE, at_s, key, problem), reader)
+
+    take(1.0, "reader")
+    take(1.4, "camera")  # saw the same code
+    take(2.0, "reader")  # the scanner's own filter let it pass: on purpose
+    take(2.5, "card_reader", "other")
+    take(3.0, "camera", None)
+    take(3.1, "reader", None)
+    take(9.0, "camera")
+    assert shown == [1.0, 2.0, 2.5, 3.0, 3.1, 9.0]

@@ -1,0 +1,248 @@
+"""The verdict, rule by rule; a failure of any kind never admits."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.domain.passage import (
+    AgeGroup,
+    Credential,
+    CredentialKind,
+    CredentialProblem,
+    Decision,
+    MaskReading,
+    Measurement,
+    Moment,
+    Reason,
+    TemperatureClass,
+    TemperatureReading,
+    Verdict,
+)
+from edge_agent.policy.decide import decide, grade_temperature
+from edge_agent.policy.rules import AgeRule, Policy, load_policy
+from models.detections import MaskState
+from sync.contract.health import Colour, Freshness, HealthStatus, Lookup, LookupOutcome, TestResult
+
+POLICY = load_policy(None)
+NOW = Moment(datetime(2026, 11, 23, 8, 0, tzinfo=UTC), 1000.0, "boot", in_sync=True, error_s=0.05)
+WELL = Measurement(TemperatureReading(36.7, 0.3, 35.4, 23.0, 4, "test/1"), MaskReading(MaskState.CORRECT, 0.95, 5))
+SHOWN = Credential(CredentialKind.CODE, 999.0, "key")
+STATUS = HealthStatus(
+    person_key="key",
+    colour=Colour.GREEN,
+    as_of=NOW.wall,
+    sampled_at=NOW.wall - timedelta(hours=12),
+    reported_at=NOW.wall - timedelta(hours=6),
+    result=TestResult.NEGATIVE,
+)
+FOUND = Lookup(LookupOutcome.FOUND, STATUS, Freshness.FRESH, 3.0, "replica")
+
+
+def judged(
+    measurement: Measurement = WELL,
+    credential: Credential | None = SHOWN,
+    lookup: Lookup = FOUND,
+    policy: Policy = POLICY,
+    now: Moment = NOW,
+    attempt: int = 1,
+) -> Decision:
+    return decide(measurement, credential, lookup, policy, now, attempt)
+
+
+def status(**changes: object) -> Lookup:
+    return msgspec.structs.replace(FOUND, status=msgspec.structs.replace(STATUS, **changes))
+
+
+def warm(estimate_c: float | None) -> Measurement:
+    return replace(WELL, temperature=replace(WELL.temperature, estimate_c=estimate_c))
+
+
+def outside(*names: str, estimate_c: float = 36.7) -> Measurement:
+    return replace(WELL, temperature=replace(WELL.temperature, estimate_c=estimate_c, outside=names))
+
+
+def masked(state: MaskState | None, share: float = 0.95, frames: int = 5) -> Measurement:
+    return replace(WELL, mask=MaskReading(state, share, frames))
+
+
+def test_a_healthy_masked_resident_is_admitted() -> None:
+    assert judged() == Decision(Verdict.ADMIT, (Reason.ALL_CLEAR,))
+
+
+@pytest.mark.parametrize(
+    ("measurement", "expected"),
+    [
+        (warm(37.3), (Verdict.ASSIST, Reason.FEVER)),
+        (warm(37.29), (Verdict.RECHECK, Reason.TEMPERATURE_UNCERTAIN)),
+        (warm(34.9), (Verdict.RECHECK, Reason.TEMPERATURE_LOW)),
+        (warm(None), (Verdict.RECHECK, Reason.TEMPERATURE_MISSING)),
+        (outside("skin_low"), (Verdict.RECHECK, Reason.TEMPERATURE_LOW)),
+        (outside("ambient"), (Verdict.ASSIST, Reason.TEMPERATURE_MISSING)),
+        (outside("ambient", estimate_c=38.0), (Verdict.ASSIST, Reason.FEVER)),
+        (masked(MaskState.NONE), (Verdict.RECHECK, Reason.MASK_MISSING)),
+        (masked(MaskState.INCORRECT), (Verdict.RECHECK, Reason.MASK_INCORRECT)),
+        (masked(None, 0.0, 0), (Verdict.RECHECK, Reason.MASK_UNJUDGED)),
+        (masked(MaskState.CORRECT, 0.5), (Verdict.RECHECK, Reason.MASK_UNJUDGED)),
+        (masked(MaskState.CORRECT, 0.95, 1), (Verdict.RECHECK, Reason.MASK_UNJUDGED)),
+        (replace(WELL, thermometer_lost=True), (Verdict.ASSIST, Reason.THERMOMETER_LOST)),
+        (replace(WELL, camera_lost=True), (Verdict.ASSIST, Reason.CAMERA_LOST)),
+    ],
+)
+def test_measurements(measurement: Measurement, expected: tuple[Verdict, Reason]) -> None:
+    decision = judged(measurement)
+    assert (decision.verdict, decision.reasons[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("lookup", "expected"),
+    [
+        (status(colour=Colour.YELLOW), (Verdict.ASSIST, Reason.CODE_YELLOW)),
+        (status(colour=Colour.RED), (Verdict.REFUSE, Reason.CODE_RED)),
+        (status(colour=Colour.GREY), (Verdict.ASSIST, Reason.CODE_UNASSIGNED)),
+        (status(lists=("watch",)), (Verdict.ASSIST, Reason.WATCH_LIST)),
+        (status(result=TestResult.POSITIVE), (Verdict.ASSIST, Reason.TEST_POSITIVE)),
+        (status(result=TestResult.PENDING), (Verdict.REFUSE, Reason.TEST_PENDING)),
+        (status(result=TestResult.NONE), (Verdict.REFUSE, Reason.TEST_MISSING)),
+        (status(sampled_at=None), (Verdict.REFUSE, Reason.TEST_MISSING)),
+        (status(sampled_at=NOW.wall - timedelta(hours=49)), (Verdict.REFUSE, Reason.TEST_EXPIRED)),
+        (status(sampled_at=NOW.wall + timedelta(hours=1)), (Verdict.ASSIST, Reason.CLOCK_UNSURE)),
+        (
+            status(sampled_at=NOW.wall - timedelta(hours=49), lists=("key_worker",)),
+            (Verdict.ADMIT, Reason.TEST_OVERDUE),
+        ),
+        (status(colour=Colour.YELLOW, lists=("white:medical",)), (Verdict.ADMIT, Reason.EXEMPT)),
+        (
+            Lookup(LookupOutcome.NOT_FOUND, None, Freshness.FRESH, 1, "platform"),
+            (Verdict.ASSIST, Reason.PERSON_UNKNOWN),
+        ),
+        (Lookup(LookupOutcome.FAILED, None, Freshness.STALE, 1, "none"), (Verdict.ASSIST, Reason.LOOKUP_FAILED)),
+        (Lookup(LookupOutcome.TIMED_OUT, None, Freshness.FRESH, 1, "none"), (Verdict.ASSIST, Reason.LOOKUP_FAILED)),
+        (msgspec.structs.replace(FOUND, freshness=Freshness.EXPIRED), (Verdict.ASSIST, Reason.DATA_TOO_OLD)),
+        (msgspec.structs.replace(FOUND, freshness=Freshness.STALE), (Verdict.ADMIT, Reason.ALL_CLEAR)),
+    ],
+)
+def test_what_is_known(lookup: Lookup, expected: tuple[Verdict, Reason]) -> None:
+    decision = judged(lookup=lookup)
+    assert (decision.verdict, decision.reasons[0]) == expected
+
+
+def test_nobody_is_admitted_without_a_credential() -> None:
+    assert judged(credential=None) == Decision(Verdict.ASSIST, (Reason.NO_CREDENTIAL,))
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason"),
+    [(CredentialProblem.EXPIRED, Reason.CODE_EXPIRED), (CredentialProblem.UNREADABLE, Reason.CODE_UNREADABLE)],
+)
+def test_a_useless_code_is_asked_for_again(problem: CredentialProblem, reason: Reason) -> None:
+    assert judged(credential=replace(SHOWN, problem=problem)) == Decision(Verdict.RECHECK, (reason,))
+
+
+@pytest.mark.parametrize("age", [AgeGroup.CHILD, AgeGroup.ELDER])
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"sampled_at": NOW.wall - timedelta(hours=49)}, Reason.TEST_EXPIRED),
+        ({"result": TestResult.NONE}, Reason.TEST_MISSING),
+        ({"result": TestResult.PENDING}, Reason.TEST_PENDING),
+    ],
+)
+def test_staff_look_at_the_paper_of_children_and_elders(
+    age: AgeGroup, changes: dict[str, object], reason: Reason
+) -> None:
+    shown, lookup = replace(SHOWN, age=age), status(**changes)
+    assert judged(credential=shown, lookup=lookup) == Decision(Verdict.ASSIST, (reason,))
+    assert judged(credential=replace(SHOWN, age=AgeGroup.ADULT), lookup=lookup).verdict is Verdict.REFUSE
+    as_everybody = msgspec.structs.replace(POLICY, ages=AgeRule(paper="decide"))
+    assert judged(credential=shown, lookup=lookup, policy=as_everybody).verdict is Verdict.REFUSE
+
+
+def test_paper_does_not_answer_a_red_code() -> None:
+    shown = replace(SHOWN, age=AgeGroup.ELDER)
+    assert judged(credential=shown, lookup=status(colour=Colour.RED)).verdict is Verdict.REFUSE
+
+
+@pytest.mark.parametrize(
+    ("born", "age"),
+    [
+        (date(2004, 11, 24), AgeGroup.CHILD),
+        (date(2004, 11, 23), AgeGroup.ADULT),
+        (date(1962, 11, 24), AgeGroup.ADULT),
+        (date(1962, 11, 23), AgeGroup.ELDER),
+    ],
+)
+def test_a_group_begins_on_the_birthday(born: date, age: AgeGroup) -> None:
+    assert AgeGroup.of(born, date(2022, 11, 23)) is age
+
+
+def test_the_gravest_verdict_wins_and_every_reason_is_kept() -> None:
+    decision = judged(replace(warm(38.0), mask=MaskReading(MaskState.NONE, 1.0, 5)), lookup=status(colour=Colour.RED))
+    assert decision == Decision(Verdict.ASSIST, (Reason.FEVER, Reason.CODE_RED, Reason.MASK_MISSING))
+
+
+def test_staff_come_when_rechecks_are_spent() -> None:
+    decision = judged(masked(MaskState.NONE), attempt=POLICY.recheck.limit + 1)
+    assert decision == Decision(Verdict.ASSIST, (Reason.RECHECKS_SPENT, Reason.MASK_MISSING))
+
+
+@pytest.mark.parametrize("error_s", [3600.0, None])
+def test_a_clock_that_could_flip_the_test_never_admits(error_s: float | None) -> None:
+    unsure = replace(NOW, in_sync=False, error_s=error_s)
+    almost_over = status(sampled_at=NOW.wall - timedelta(hours=47, minutes=30))
+    assert judged(lookup=almost_over).verdict is Verdict.ADMIT
+    assert judged(lookup=almost_over, now=unsure) == Decision(Verdict.ASSIST, (Reason.CLOCK_UNSURE,))
+
+
+def test_the_region_may_count_from_the_report() -> None:
+    by_report = msgspec.structs.replace(POLICY, test=msgspec.structs.replace(POLICY.test, counted_from="report"))
+    late = status(sampled_at=NOW.wall - timedelta(hours=60), reported_at=NOW.wall - timedelta(hours=40))
+    assert judged(lookup=late).verdict is Verdict.REFUSE
+    assert judged(lookup=late, policy=by_report).verdict is Verdict.ADMIT
+
+
+@given(
+    outcome=st.sampled_from([outcome for outcome in LookupOutcome if outcome is not LookupOutcome.FOUND]),
+    freshness=st.sampled_from(list(Freshness)),
+    age_s=st.floats(0, 1e6),
+)
+def test_a_failed_query_is_never_green(outcome: LookupOutcome, freshness: Freshness, age_s: float) -> None:
+    assert judged(lookup=Lookup(outcome, None, freshness, age_s, "none")).verdict is not Verdict.ADMIT
+
+
+@given(estimate_c=st.one_of(st.none(), st.floats(20, 45)), state=st.sampled_from([*MaskState, None]))
+def test_only_the_well_and_masked_are_admitted(estimate_c: float | None, state: MaskState | None) -> None:
+    decision = judged(replace(warm(estimate_c), mask=MaskReading(state, 0.9, 5)))
+    if decision.verdict is Verdict.ADMIT:
+        assert estimate_c is not None
+        assert POLICY.temperature.low_c <= estimate_c < POLICY.temperature.fever_c
+        assert state is MaskState.CORRECT
+
+
+@pytest.mark.parametrize(
+    ("measurement", "expected"),
+    [
+        (WELL, TemperatureClass.NORMAL),
+        (warm(37.3), TemperatureClass.HIGH),
+        (warm(34.9), TemperatureClass.LOW),
+        (warm(None), TemperatureClass.NOT_MEASURED),
+        (outside("skin_low", "ambient"), TemperatureClass.LOW),
+        (outside("distance"), TemperatureClass.NOT_MEASURED),
+        (outside("skin_high", estimate_c=39.5), TemperatureClass.HIGH),
+        (replace(WELL, thermometer_lost=True), TemperatureClass.NOT_MEASURED),
+    ],
+)
+def test_the_class_of_a_temperature(measurement: Measurement, expected: TemperatureClass) -> None:
+    assert grade_temperature(measurement, POLICY.temperature) is expected
+
+
+def test_a_policy_may_judge_outside_the_fitted_range_by_the_widened_uncertainty() -> None:
+    rule = msgspec.structs.replace(POLICY.temperature, outside="decide")
+    policy = msgspec.structs.replace(POLICY, temperature=rule)
+    assert judged(outside("ambient"), policy=policy).verdict is Verdict.ADMIT
+    unsure = outside("ambient")
+    unsure = replace(unsure, temperature=replace(unsure.temperature, uncertainty_c=1.5))
+    assert judged(unsure, policy=policy).reasons == (Reason.TEMPERATURE_UNCERTAIN,)

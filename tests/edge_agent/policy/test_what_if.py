@@ -1,0 +1,251 @@
+"""Another policy on what the ledger remembers; and which policy is in force when."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from config.errors import SettingsError
+from config.settings import Box, Settings
+from edge_agent.box.remote_settings import as_wanted, keep_wanted, wanted_path, with_wanted
+from edge_agent.commands.cli import app
+from edge_agent.commands.policy import begin_of
+from edge_agent.domain.passage import (
+    AgeGroup,
+    Credential,
+    CredentialKind,
+    CredentialProblem,
+    MaskReading,
+    Measurement,
+    Moment,
+    Passage,
+    TemperatureReading,
+)
+from edge_agent.policy.active_policy import PolicyBook, PolicyRefused
+from edge_agent.policy.decide import decide
+from edge_agent.policy.rules import Policy, load_policy
+from edge_agent.policy.what_if import replay
+from edge_agent.records.recorder import Ledger
+from models.detections import MaskState
+from sync.contract.health import Colour, Freshness, HealthStatus, Lookup, LookupOutcome, TestResult
+from sync.contract.records import PassageDecided
+from sync.edge.ledger.ledger import Outbox
+
+NOW = datetime(2022, 4, 1, 8, 0, tzinfo=UTC)
+POLICY = load_policy(None)
+INSTANTS = st.datetimes(NOW.replace(tzinfo=None) - timedelta(days=5), NOW.replace(tzinfo=None), timezones=st.just(UTC))
+
+
+def passage(
+    measurement: Measurement,
+    credential: Credential | None,
+    lookup: Lookup,
+    *,
+    policy: Policy = POLICY,
+    attempt: int = 1,
+    error_s: float | None = 0.1,
+) -> Passage:
+    moment = Moment(NOW, 100.0, "boot", error_s is not None, error_s)
+    return Passage(
+        passage_id="p",
+        follows=None,
+        decided=moment,
+        credential=credential,
+        measurement=measurement,
+        lookup=lookup,
+        decision=decide(measurement, credential, lookup, policy, moment, attempt),
+        policy_version=policy.version,
+        arrived_at_s=99.0,
+        attempt=attempt,
+    )
+
+
+def status(**changes: object) -> HealthStatus:
+    known = HealthStatus("ab" * 32, Colour.GREEN, NOW, NOW - timedelta(hours=30), NOW, TestResult.NEGATIVE)
+    return msgspec.structs.replace(known, **changes)
+
+
+def found(known: HealthStatus | None) -> Lookup:
+    outcome = LookupOutcome.NOT_FOUND if known is None else LookupOutcome.FOUND
+    return Lookup(outcome, known, Freshness.FRESH, 3.0, "replica")
+
+
+WELL = Measurement(TemperatureReading(36.5, 0.2, 33.0, 22.0, 8, "test/1"), MaskReading(MaskState.CORRECT, 0.9, 5))
+SOMEBODY = Credential(CredentialKind.CODE, 99.0, "ab" * 32)
+
+MEASUREMENTS = st.builds(
+    Measurement,
+    st.builds(
+        TemperatureReading,
+        st.none() | st.floats(34, 40),
+        st.none() | st.floats(0.1, 0.6),
+        st.just(33.0),
+        st.just(22.0),
+        st.integers(0, 9),
+        st.just("test/1"),
+        outside=st.sampled_from([(), ("skin_low",), ("ambient",)]),
+    ),
+    st.builds(MaskReading, st.none() | st.sampled_from(MaskState), st.floats(0, 1), st.integers(0, 9)),
+    st.booleans(),
+    st.booleans(),
+)
+CREDENTIALS = st.none() | st.builds(
+    Credential,
+    st.sampled_from(CredentialKind),
+    st.just(99.0),
+    st.just("ab" * 32),
+    st.none() | st.sampled_from(CredentialProblem),
+    st.none() | st.sampled_from(AgeGroup),
+)
+STATUSES = st.builds(
+    HealthStatus,
+    st.just("ab" * 32),
+    st.sampled_from(Colour),
+    INSTANTS,
+    st.none() | INSTANTS,
+    st.none() | INSTANTS,
+    st.sampled_from(TestResult),
+    st.sampled_from([(), ("watch",), ("white:medical",), ("key_worker",)]),
+)
+LOOKUPS = st.builds(found, STATUSES) | st.builds(
+    Lookup,
+    st.sampled_from([each for each in LookupOutcome if each is not LookupOutcome.FOUND]),
+    st.none(),
+    st.sampled_from(Freshness),
+    st.floats(0, 1e6),
+    st.just("none"),
+)
+
+
+@settings(max_examples=200)
+@given(MEASUREMENTS, CREDENTIALS, LOOKUPS, st.integers(1, 5), st.none() | st.floats(0, 7200))
+def test_the_record_holds_all_that_the_verdict_rested_on(
+    measurement: Measurement, credential: Credential | None, lookup: Lookup, attempt: int, error_s: float | None
+) -> None:
+    """The same policy on the record gives the same verdict with the same reasons, whatever happened."""
+    error_s = None if error_s is None else round(error_s, 3)
+    made = passage(measurement, credential, lookup, attempt=attempt, error_s=error_s)
+    record = Ledger(None, Box())._decided(made)  # type: ignore[arg-type]
+    wire = msgspec.json.decode(msgspec.json.encode(record), type=PassageDecided)
+    assert replay(wire, POLICY) == made.decision
+
+
+async def write_ledger(folder: Path, count: int) -> None:
+    async with Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=50_000_000) as outbox:
+        ledger = Ledger(outbox, Box())
+        for index in range(count):
+            sampled_at = NOW - timedelta(hours=index % 40)
+            made = passage(WELL, SOMEBODY, found(status(sampled_at=sampled_at)))
+            await ledger.commit(replace(made, passage_id=f"p-{index}"))
+
+
+def config_of(folder: Path) -> Path:
+    config = folder / "sentinel.toml"
+    config.write_text(f'[box]\ndata_dir = "{folder}"\n')
+    return config
+
+
+def test_the_trial_says_who_would_have_fared_otherwise_and_why(tmp_path: Path) -> None:
+    asyncio.run(write_ledger(tmp_path, 80))
+    (tmp_path / "strict.toml").write_text("version = 2\n[test]\nvalid_h = 24\n[lists]\nkey_worker = 'refuse'\n")
+    command = ["policy", "try", str(tmp_path / "strict.toml"), "-c", str(config_of(tmp_path)), "--since", "2000-01-01"]
+    told = CliRunner().invoke(app, [*command, "--json"])
+    assert told.exit_code == 0
+    trial = json.loads(told.stdout)
+    # 24 h to the minute is within the error of the clock.
+    assert trial["changes"] == {"admit > refuse": 30, "admit > assist": 2}
+    assert trial["why"] == {"test_expired": 30, "clock_unsure": 2}
+    assert (trial["policy_version"], trial["passages"], trial["too_old"], len(trial["examples"])) == (2, 80, 0, 20)
+    assert "ab" * 32 not in told.stdout
+    spoken = CliRunner().invoke(app, command)
+    assert "policy 2: 32 of 80 passages would differ" in spoken.stdout
+    none = CliRunner().invoke(app, [*command[:-1], "2100-01-01", "--json"])
+    assert json.loads(none.stdout)["passages"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "why"), [(("strict.toml", "none.toml"), "none.toml"), (("2000-01-01", "soon"), "--since")]
+)
+def test_a_trial_that_cannot_be_had_says_why(tmp_path: Path, change: tuple[str, str], why: str) -> None:
+    (tmp_path / "strict.toml").write_text("version = 2\n")
+    command = ["policy", "try", str(tmp_path / "strict.toml"), "-c", str(config_of(tmp_path)), "--since", "2000-01-01"]
+    told = CliRunner().invoke(app, [part.replace(*change) for part in command])
+    assert told.exit_code == 2
+    assert why in told.stderr
+    told = CliRunner().invoke(app, command)
+    assert (told.exit_code, "ledger.db" in told.stderr) == (2, True)
+
+
+def test_since() -> None:
+    now = datetime(2022, 4, 2, 9, 30).astimezone()
+    assert begin_of("today", now) == now.replace(hour=0, minute=0)
+    assert begin_of("yesterday", now) == now.replace(day=1, hour=0, minute=0)
+    assert begin_of("2022-04-01T08:00", now) == now.replace(day=1, hour=8, minute=0)
+    assert begin_of("2022-04-01T08:00+00:00", now) == NOW
+
+
+def test_a_policy_applies_from_its_date_and_stays_in_force(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    book = PolicyBook(Policy(version=1), path)
+    book.adopt(Policy(version=2), None, NOW)
+    assert book.at(NOW).version == 2
+    tomorrow = NOW + timedelta(days=1)
+    for _ in range(2):
+        book.adopt(Policy(version=3), tomorrow, NOW)
+    book = PolicyBook(Policy(version=1), path)
+    assert (book.at(NOW).version, book.coming and book.coming.policy.version) == (2, 3)
+    assert book.at(tomorrow).version == 3
+    assert book.at(datetime(1970, 1, 1, tzinfo=UTC)).version == 3  # a clock that jumped back takes nothing away
+    book.adopt(Policy(version=4), tomorrow, tomorrow)
+    assert PolicyBook(Policy(version=1), path).at(NOW).version == 4
+    assert PolicyBook(Policy(version=5), path).at(NOW).version == 5  # the box's own file was renewed
+
+
+def test_a_policy_that_does_not_follow_is_refused(tmp_path: Path) -> None:
+    book = PolicyBook(Policy(version=5), tmp_path / "policy.json")
+    for version in (4, 5):
+        with pytest.raises(PolicyRefused, match="not above 5"):
+            book.adopt(msgspec.structs.replace(POLICY, version=version, mask=None), None, NOW)
+    assert not (tmp_path / "policy.json").exists()
+
+
+def test_a_torn_page_leaves_the_own_policy_in_force(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "policy.json").write_bytes(b'{"accepted":{"vers')
+    assert PolicyBook(Policy(version=1), tmp_path / "policy.json").at(NOW).version == 1
+    assert "own holds" in caplog.text
+
+
+def test_some_settings_may_be_changed_from_afar(tmp_path: Path) -> None:
+    own = Settings(box=Box(data_dir=str(tmp_path)))
+    assert as_wanted(own) == own
+    assert keep_wanted(own, {}) is False
+    wanted = {"arrival": {"leave_s": 1.5}, "speaker": {"language": "yue"}}
+    assert keep_wanted(own, wanted) is True
+    assert keep_wanted(own, wanted) is False
+    now = as_wanted(own)
+    assert (now.arrival.leave_s, now.speaker.language, now.arrival.near_height) == (1.5, "yue", own.arrival.near_height)
+    wanted_path(own).write_text('{"arrival":{"leave_s":-1}}')
+    assert as_wanted(own) == own
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"gate": {"pulse_ms": 9000}},
+        {"speaker": {"output": "null"}},
+        {"arrival": {"leave_s": 99.0}},
+        {"arrival": {"x": 1}},
+    ],
+)
+def test_others_may_not(wanted: dict[str, dict[str, object]]) -> None:
+    with pytest.raises(SettingsError):
+        with_wanted(Settings(), wanted)

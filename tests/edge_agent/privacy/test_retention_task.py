@@ -1,0 +1,42 @@
+"""What the box has held of people for long enough goes, and the ledger says so."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from config.settings import Retention
+from edge_agent.domain.passage import Moment
+from edge_agent.privacy.retention_task import Forgetting
+from sync.contract.records import Deleted
+from sync.edge.directory.directory import Directory
+from sync.edge.ledger.ledger import Outbox
+from sync.platform.directory.store import DirectorySource
+from tests.sync.city import BUDGET_BYTES, passage, status_of
+from tests.sync.edge.test_directory import Hands, fetch
+
+DAY_S = 86_400.0
+
+
+@pytest.mark.parametrize("in_sync", [True, False])
+async def test_a_replica_goes_by_a_clock_that_is_in_sync(tmp_path: Path, in_sync: bool) -> None:
+    hands = Hands()
+    async with (
+        DirectorySource.opened(tmp_path / "source.db") as source,
+        Directory.opened(tmp_path / "replica.db", now_s=hands) as directory,
+        Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox,
+    ):
+        await source.put([status_of(index) for index in range(5)])
+        await fetch(source, directory)
+        await outbox.append(passage(1))
+        now = Moment(datetime.now(UTC), hands.now_s, "boot", in_sync, 0.01)
+        forgetting = Forgetting(Retention(passages_days=1, directory_days=7), outbox, directory, lambda: now)
+        await forgetting.forget()
+        assert outbox.last_seq == 1
+        hands.now_s += 7 * DAY_S
+        await forgetting.forget()
+        told = [record.counts for row in await outbox.recent(10) if isinstance(record := row.record(), Deleted)]
+        assert told == ([{"directory": 5}] if in_sync else [])
+        assert directory.cursor == (0 if in_sync else 5)

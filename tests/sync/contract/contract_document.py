@@ -1,0 +1,153 @@
+"""Builds what `sync/contract/asyncapi.yaml` must say from the code; run as a module it writes the file anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from sync.contract import records
+from sync.contract.envelope import CONTENT_TYPE, SPEC_VERSION
+from sync.contract.health import HealthStatus
+from sync.contract.lanes import LANES, MESSAGE_TYPES, Direction, LaneRule
+from sync.contract.messages import DirectoryPage, DirectoryRequest
+from sync.contract.orders import ORDER_TYPES
+from sync.contract.signed import Order
+from sync.contract.topics import DISTRICT_LANES, NAME_PATTERN, ROOT, Lane
+
+PATH = Path(records.__file__).with_name("asyncapi.yaml")
+SCHEMA = "#/components/schemas/{name}"
+ACTIONS = {Direction.UP: ("send",), Direction.DOWN: ("receive",), Direction.BOTH: ("send", "receive")}
+PARAMETERS = {
+    "district": f"Name of the district, {NAME_PATTERN}.",
+    "box": f"Name of the box, {NAME_PATTERN}.",
+    "command": f"Name of the command, {NAME_PATTERN}.",
+}
+
+
+def document() -> dict[str, Any]:
+    """The whole document, seen from the box."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Sentinel to city",
+            "version": "1.1.0",
+            "description": (
+                "MQTT 5 between the boxes of a district and its platform, seen from the box. Every message is a"
+                " CloudEvent in binary mode: the attributes are MQTT user properties, the body is JSON."
+                " Orders are signed (Ed25519) over the bytes of the field `order` behind the line `sentinel/v1 order`."
+            ),
+        },
+        "defaultContentType": CONTENT_TYPE,
+        "channels": {lane.value: channel(lane, rule) for lane, rule in LANES.items()},
+        "operations": {
+            f"{action}{lane.capitalize()}": operation(lane, rule, action)
+            for lane, rule in LANES.items()
+            for action in ACTIONS[rule.direction]
+        },
+        "components": {
+            "messages": {kind.__name__: message(name, kind) for name, kind in MESSAGE_TYPES.items()},
+            "schemas": {"CloudEvent": cloud_event(), **schemas()},
+        },
+    }
+
+
+def address(lane: Lane) -> str:
+    if lane in DISTRICT_LANES:
+        return f"{ROOT}/{{district}}/{lane}"
+    return f"{ROOT}/{{district}}/{{box}}/{lane}" + ("/{command}" if lane is Lane.COMMAND else "")
+
+
+def channel(lane: Lane, rule: LaneRule) -> dict[str, Any]:
+    where = address(lane)
+    return {
+        "address": where,
+        "parameters": {name: {"description": text} for name, text in PARAMETERS.items() if f"{{{name}}}" in where},
+        "messages": {kind.__name__: {"$ref": f"#/components/messages/{kind.__name__}"} for kind in rule.messages},
+    }
+
+
+def operation(lane: Lane, rule: LaneRule, action: str) -> dict[str, Any]:
+    kinds = rule.messages
+    if rule.direction is Direction.BOTH:
+        kinds = (DirectoryRequest,) if action == "send" else (DirectoryPage,)
+    binding: dict[str, Any] = {"qos": rule.qos, "retain": rule.retained, "bindingVersion": "0.2.0"}
+    if rule.expiry_s is not None:
+        binding["messageExpiryInterval"] = rule.expiry_s
+    made: dict[str, Any] = {
+        "action": action,
+        "channel": {"$ref": f"#/channels/{lane}"},
+        "messages": [{"$ref": f"#/channels/{lane}/messages/{kind.__name__}"} for kind in kinds],
+        "bindings": {"mqtt": binding},
+    }
+    if lane is Lane.QUERY:
+        made["reply"] = {"channel": {"$ref": f"#/channels/{Lane.ANSWER}"}}
+    return made
+
+
+def message(name: str, kind: type) -> dict[str, Any]:
+    return {
+        "name": name,
+        "contentType": CONTENT_TYPE,
+        "headers": {
+            "allOf": [{"$ref": SCHEMA.format(name="CloudEvent")}, {"properties": {"type": {"const": name}}}],
+        },
+        "payload": {"$ref": SCHEMA.format(name=kind.__name__)},
+    }
+
+
+def cloud_event() -> dict[str, Any]:
+    return {
+        "description": "CloudEvents attributes, as MQTT user properties.",
+        "type": "object",
+        "required": ["specversion", "id", "source", "type", "time"],
+        "properties": {
+            "specversion": {"const": SPEC_VERSION},
+            "id": {"type": "string", "description": "Of a record: box/epoch/seq."},
+            "source": {"type": "string", "format": "uri-reference"},
+            "type": {"type": "string"},
+            "time": {"type": "string", "format": "date-time"},
+            "chain": {
+                "type": "string",
+                "pattern": "^[0-9a-f]{64}$",
+                "description": "Extension, on ledger records: their place in the hash chain.",
+            },
+            "contentencoding": {
+                "const": "deflate",
+                "description": "Extension, on directory pages that the box asked to have packed.",
+            },
+        },
+    }
+
+
+def schemas() -> dict[str, Any]:
+    _, components = msgspec.json.schema_components(
+        [*MESSAGE_TYPES.values(), HealthStatus, Order, *ORDER_TYPES.values()], ref_template=SCHEMA
+    )
+    # These fields hold JSON as it was written, so the code does not type them.
+    components["Signed"]["properties"]["order"] = {"$ref": SCHEMA.format(name="Order")}
+    components["Order"]["properties"]["body"] = {
+        "anyOf": [{"$ref": SCHEMA.format(name=kind.__name__)} for kind in ORDER_TYPES.values()]
+    }
+    components["Entry"]["properties"]["data"] = {
+        "anyOf": [{"$ref": SCHEMA.format(name=kind.__name__)} for kind in records.RECORD_TYPES.values()]
+    }
+    components["DirectoryOp"]["properties"]["status"] = {
+        "anyOf": [{"$ref": SCHEMA.format(name="HealthStatus")}, {"type": "null"}]
+    }
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(components))
+    return dict(sorted(plain.items()))
+
+
+def write() -> None:
+    text = yaml.safe_dump(document(), sort_keys=False, allow_unicode=True, width=120)
+    PATH.write_text(
+        "# Written by `python -m tests.sync.contract.contract_document` from the code; a test holds both equal.\n"
+        + text
+    )
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,263 @@
+"""Two devices with one ledger: the platform keeps both apart, loses nothing of either, and says so."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+import asyncpg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from edge_agent.commands.cli import app
+from sync.contract.chain import first_hash, next_hash
+from sync.contract.records import AlarmRaised, Record, RecordId, encode_record
+from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.recovery import renew
+from sync.errors import StoreFailed
+from sync.platform.records.forks import runs
+from sync.platform.records.open_store import open_store
+from sync.platform.records.received import Arrival, today
+from sync.platform.records.verification import State, verify
+from tests.sync.city import (
+    BUDGET_BYTES,
+    Mosquitto,
+    a_box,
+    a_platform,
+    alarm,
+    eventually,
+    link_settings,
+    mixed,
+    passage,
+)
+from tests.sync.test_city_link import stats
+
+EPOCH = "0123456789abcdef"
+NOW = datetime.now(UTC)
+FORK = 10  # the last number that both devices share
+
+
+def ledger_of(records: Sequence[Record]) -> list[Arrival]:
+    """What a box with these records sends."""
+    chain, made = first_hash("box-1", EPOCH), []
+    for seq, record in enumerate(records, start=1):
+        body = encode_record(record)
+        chain = next_hash(chain, seq, record.TYPE, body)
+        made.append(Arrival.read(RecordId("box-1", EPOCH, seq), record.TYPE, NOW, NOW, body, chain))
+    return made
+
+
+ORIGINAL = ledger_of(mixed(20))
+COPY = ledger_of([*mixed(FORK), *mixed(20, 100)])
+
+
+async def rivals_in(records: str) -> set[tuple[int, bytes]]:
+    """Numbers and bodies that are kept apart."""
+    select = "SELECT seq, body FROM rival"
+    if records.startswith("postgresql"):
+        server = await asyncpg.connect(records)
+        found = {(row[0], row[1]) for row in await server.fetch(select)}
+        await server.close()
+        return found
+    with sqlite3.connect(records) as database:
+        found = set(database.execute(select).fetchall())
+    database.close()
+    return found
+
+
+def bodies(arrivals: Sequence[Arrival]) -> set[tuple[int, bytes]]:
+    return {(each.name.seq, each.body) for each in arrivals}
+
+
+async def test_what_came_first_stays_and_the_other_branch_is_kept_apart(records: str) -> None:
+    async with open_store(records) as store:
+        assert await store.insert(COPY[:15]) == 15
+        assert await store.forks() == []
+        assert await store.insert(ORIGINAL) == 0
+        assert await store.insert([*ORIGINAL, *COPY[:18]]) == 3  # repeats, and the first branch going on
+        [fork] = await store.forks()
+        assert (fork.box, fork.epoch, fork.first, fork.records) == ("box-1", EPOCH, FORK + 1, 10)
+        assert {(each.seq, each.body) for each in await store.kept("box-1", EPOCH, 1, 99)} == bodies(COPY[:18])
+        assert await rivals_in(records) == bodies(ORIGINAL[FORK:])
+        totals = await store.totals(today(), 100)
+        assert (sum(totals.kinds.values()), totals.duplicates) == (18, 0)
+        alarms = [each for each in [*COPY[:18], *ORIGINAL[FORK:]] if each.kind.endswith("alarm.raised")]
+        assert len(totals.alarms) == len(alarms)  # those of the other device are not overlooked
+        proof = await verify(store, "box-1", None)
+        assert proof.state is State.FORKED
+        assert any("was the card of this box copied?" in line for line in proof.lines())
+
+
+async def test_both_in_one_batch_are_told_apart(records: str) -> None:
+    async with open_store(records) as store:
+        assert await store.insert([*COPY[:15], *ORIGINAL[:12]]) == 15
+        [fork] = await store.forks()
+        assert (fork.first, fork.records) == (11, 2)
+        assert await rivals_in(records) == bodies(ORIGINAL[FORK:12])
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_in_whatever_order_they_come_nothing_is_lost(tmp_path: Path, seed: int) -> None:
+    dice = Random(seed)
+    sent = [*ORIGINAL, *COPY, *dice.choices([*ORIGINAL, *COPY], k=10)]
+    dice.shuffle(sent)
+    records = str(tmp_path / "records.db")
+    async with open_store(records) as store:
+        while sent:
+            count = dice.randint(1, 12)
+            await store.insert(sent[:count])
+            del sent[:count]
+        joined = {(each.seq, each.body) for each in await store.kept("box-1", EPOCH, 1, 99)}
+        assert joined | await rivals_in(records) == bodies(ORIGINAL) | bodies(COPY)
+        assert (await verify(store, "box-1", None)).state in (State.FORKED, State.BROKEN)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.sampled_from([*ORIGINAL, *COPY])))
+def test_a_run_is_of_one_branch(arrivals: list[Arrival]) -> None:
+    branches = [{each.name.seq: each.chain for each in branch} for branch in (ORIGINAL, COPY)]
+    wanted = {(each.name.seq, each.chain) for each in arrivals}
+    covered = set()
+    for run in runs(arrivals):
+        [branch, *_] = [each for each in branches if each.get(run.last) == bytes.fromhex(run.head or "")]
+        covered |= {(seq, branch[seq]) for seq in range(run.first, run.last + 1)}
+    assert covered == wanted
+
+
+async def test_a_copied_card_is_an_alarm_and_costs_no_record(tmp_path: Path, broker: Mosquitto) -> None:
+    records = tmp_path / "platform" / "records.db"
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    async with a_platform(tmp_path / "platform", broker.url) as platform:
+        async with a_box(original, link_settings(broker.url)) as box:
+            await box.outbox.append_all(mixed(10))
+            await eventually(box.all_acknowledged)
+        shutil.copytree(original, copy)
+        async with a_box(copy, link_settings(broker.url), boot_id="copy") as box:
+            copied = [*await box.outbox.append_all([passage(n) for n in range(50, 55)])]
+            await eventually(box.all_acknowledged)
+        async with a_box(original, link_settings(broker.url)) as box:
+            await box.outbox.append_all([*(passage(n) for n in range(70, 77)), alarm(77)])
+            await eventually(box.all_acknowledged)
+            own = {(row.seq, row.body) for row in await box.outbox.recent(100)}
+        figures = await stats(platform)
+        [fork] = figures["forks"]
+        assert (fork["box"], fork["first_seq"]) == ("box-1", copied[0])
+        # The alarm goes ahead of the passages: it may have joined before the first of them was seen to be a rival.
+        assert figures["boxes"][0]["rivals"] == fork["records"] in (7, 8)
+        assert figures["newest_alarms"][0]["subject"] == "passage-77"
+        async with open_store(str(records)) as store:
+            joined = {(each.seq, each.body) for each in await store.kept("box-1", fork["epoch"], 1, 99)}
+        assert own <= joined | await rivals_in(str(records))
+
+
+async def test_a_box_whose_ledger_is_renewed_is_itself_again_and_loses_nothing(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    """The copy was first with the numbers after the fork, so all that the true box says goes to the rivals."""
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    async with a_platform(tmp_path / "platform", broker.url):
+        async with a_box(original, link_settings(broker.url)) as box:
+            await box.outbox.append_all(mixed(10))
+            await eventually(box.all_acknowledged)
+            forked = box.outbox.epoch
+        shutil.copytree(original, copy)
+        async with a_box(copy, link_settings(broker.url), boot_id="copy") as box:
+            await box.outbox.append_all(mixed(5, 50))
+            await eventually(box.all_acknowledged)
+        async with Outbox.opened(original / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+            await outbox.append_all(mixed(7, 70))  # without a link
+            own = {(row.seq, row.body) for row in await outbox.recent(100)}
+        renew(original / "ledger.db")
+        async with a_box(original, link_settings(broker.url)) as box:
+            epoch = box.outbox.epoch
+            assert epoch != forked
+            assert (await box.outbox.status()).earlier == 7
+            await box.outbox.append_all(mixed(20, 100))
+            await eventually(box.all_acknowledged)
+            [said] = [row.record() for row in await box.outbox.recent(100) if is_of(row.record(), "ledger_renewed")]
+            assert isinstance(said, AlarmRaised)
+            assert "7 waiting records kept" in said.detail
+    records = tmp_path / "platform" / "records.db"
+    async with open_store(str(records)) as store:
+        joined = {(each.seq, each.body) for each in await store.kept("box-1", forked, 1, 99)}
+        assert own <= joined | await rivals_in(str(records))
+        proof = await verify(store, "box-1", None)
+    assert {each.epoch: each.state for each in proof.epochs} == {forked: State.FORKED, epoch: State.COMPLETE}
+
+
+def is_of(record: Record, kind: str) -> bool:
+    return isinstance(record, AlarmRaised) and record.kind == kind
+
+
+async def test_what_the_platform_has_of_a_copy_frees_nothing_of_a_renewed_ledger(tmp_path: Path) -> None:
+    """Both hear every acknowledgement under their name."""
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    async with opened(original) as outbox:
+        await outbox.append_all(mixed(10))
+    shutil.copytree(original, copy)
+    async with opened(copy) as outbox:
+        await outbox.append_all(mixed(5, 50))
+        theirs = await outbox.recent(15)
+    async with opened(original) as outbox:
+        await outbox.append_all(mixed(5, 70))
+        ours = await outbox.recent(15)
+    renew(original / "ledger.db")
+    async with opened(original) as outbox:
+        assert await outbox.acknowledge(theirs[0].epoch, [(11, 15)], [theirs[0].chain_hex]) == 0
+        assert await outbox.acknowledge(theirs[0].epoch, [(1, 10)], [theirs[5].chain_hex]) == 10  # before the fork
+        assert [row.name for row in await outbox.earlier_unacknowledged(99)] == [row.name for row in ours[4::-1]]
+        assert await outbox.acknowledge(ours[0].epoch, [(11, 15)], [ours[0].chain_hex]) == 5
+        assert (await outbox.status()).earlier == 0
+
+
+def opened(home: Path) -> AbstractAsyncContextManager[Outbox]:
+    return Outbox.opened(home / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES)
+
+
+async def test_a_ledger_in_use_is_not_renewed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as outbox:
+        await outbox.append_all(mixed(3))
+        with pytest.raises(StoreFailed, match="locked"):
+            renew(tmp_path / "ledger.db")
+        assert await outbox.append(passage(4)) == 4
+    with pytest.raises(StoreFailed):
+        renew(tmp_path / "nowhere.db")
+    assert not list(tmp_path.glob("*.renewed-*"))
+
+
+async def test_a_ledger_renewed_twice_hands_everything_on(tmp_path: Path) -> None:
+    names = []
+    for first in (0, 10):
+        async with opened(tmp_path) as outbox:
+            await outbox.append_all(mixed(3, first))
+            names += [row.name for row in await outbox.recent(99)]
+        renew(tmp_path / "ledger.db")
+    async with opened(tmp_path) as outbox:
+        status = await outbox.status()
+        assert (status.earlier, status.unacknowledged) == (len(names), len(names) + outbox.last_seq)
+
+
+def test_the_command_says_what_waits_and_where_it_lies(tmp_path: Path) -> None:
+    (tmp_path / "sentinel.toml").write_text(f'[box]\ndata_dir = "{tmp_path}"\n')
+    asked = ["ledger", "renew", "--config", str(tmp_path / "sentinel.toml"), "--json"]
+    refused = CliRunner().invoke(app, asked)
+    assert (refused.exit_code, "Stop the service first" in refused.output) == (1, True)
+    asyncio.run(written(tmp_path, 3))
+    answer = json.loads(CliRunner().invoke(app, asked).stdout)
+    assert answer["waiting"] == 3
+    assert Path(answer["set_aside"]).is_file()
+    assert not (tmp_path / "ledger.db").exists()
+
+
+async def written(home: Path, count: int) -> None:
+    async with opened(home) as outbox:
+        await outbox.append_all(mixed(count))

@@ -1,0 +1,383 @@
+"""The replica equals the city's directory at every checkpoint, and says how old it is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from sync.contract.health import Colour, Freshness, HealthStatus, Lookup, LookupOutcome
+from sync.contract.messages import Answer, Checkpoint, DirectoryOp, DirectoryPage, DirectoryRequest
+from sync.contract.orders import Revocation
+from sync.edge.directory.directory import NEVER_S, Directory, freshness_of
+from sync.errors import BadMessage, LinkLost, NoAnswer
+from sync.platform.directory.store import DirectorySource
+from tests.sync.city import status_of
+
+QUICK_DISK = Path("/dev/shm")  # noqa: S108 - histories need no durable disk
+
+
+class Hands:
+    """A monotonic clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+async def fetch(source: DirectorySource, directory: Directory) -> int:
+    """Carry pages until a checkpoint; returns how many."""
+    request = directory.request()
+    for count in range(1, 100):
+        page = await source.page(request)
+        if not await directory.take(page):
+            request = directory.request()
+        elif page.checkpoint is not None:
+            return count
+        else:
+            request = DirectoryRequest(page.generation, page.ops[-1].op)
+    raise AssertionError("no checkpoint in 100 pages")
+
+
+async def known(directory: Directory, index: int) -> HealthStatus | None:
+    """Status of a person in the replica, without its version."""
+    found = await directory.lookup(status_of(index).person_key, budget_s=0.1)
+    return msgspec.structs.replace(found.status, version=0) if found.status else None
+
+
+async def test_a_whole_copy_then_changes_then_tombstones(tmp_path: Path) -> None:
+    async with (
+        DirectorySource.opened(tmp_path / "source.db") as source,
+        Directory.opened(tmp_path / "replica.db") as directory,
+    ):
+        people = [status_of(index) for index in range(1200)]
+        assert await source.put(people) == 1200
+        assert await source.put(people) == 0
+        assert await fetch(source, directory) == 3
+        assert await known(directory, 777) == people[777]
+        yellow = status_of(777, colour=Colour.YELLOW)
+        assert await source.put([yellow]) == 1
+        assert await source.remove([status_of(3).person_key]) == 1
+        assert await fetch(source, directory) == 1
+        assert await known(directory, 777) == yellow
+        assert await known(directory, 3) is None
+        assert directory.cursor == source.last_op == 1202
+
+
+async def test_pages_count_only_with_their_checkpoint(tmp_path: Path) -> None:
+    async with (
+        DirectorySource.opened(tmp_path / "source.db") as source,
+        Directory.opened(tmp_path / "replica.db") as directory,
+    ):
+        await source.put([status_of(index) for index in range(600)])
+        first = await source.page(directory.request())
+        assert first.checkpoint is None
+        assert await directory.take(first)
+        assert await known(directory, 1) is None
+        assert (directory.cursor, directory.freshness()[0]) == (0, Freshness.EXPIRED)
+    async with (
+        DirectorySource.opened(tmp_path / "source.db") as source,
+        Directory.opened(tmp_path / "replica.db") as directory,
+    ):
+        assert not await directory.take(await source.page(DirectoryRequest(first.generation, 500)))
+        assert await fetch(source, directory) == 2
+        assert await known(directory, 1) == status_of(1)
+
+
+async def test_a_wrong_checksum_is_fetched_again_and_the_old_rows_serve_until_then(tmp_path: Path) -> None:
+    async with (
+        DirectorySource.opened(tmp_path / "source.db") as source,
+        Directory.opened(tmp_path / "replica.db") as directory,
+    ):
+        await source.put([status_of(1), status_of(2)])
+        await fetch(source, directory)
+        await source.put([status_of(1, colour=Colour.RED)])
+        page = await source.page(directory.request())
+        [op] = page.ops
+        forged = msgspec.Raw(bytes(op.status).replace(b"red", b"green"))
+        spoilt = msgspec.structs.replace(page, ops=(DirectoryOp(op.op, op.person_key, forged),))
+        assert not await directory.take(spoilt)
+        assert directory.request().cursor == 0
+        assert await known(directory, 1) == status_of(1)
+        await fetch(source, directory)
+        assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+
+
+async def test_a_page_that_does_not_join_on_is_refused(tmp_path: Path) -> None:
+    async with (
+        DirectorySource.opened(tmp_path / "source.db") as source,
+        Directory.opened(tmp_path / "replica.db") as directory,
+    ):
+        await source.put([status_of(1)])
+        await fetch(source, directory)
+        at = directory.request()
+        await source.put([status_of(2)])
+        missed = await source.page(at)
+        await source.put([status_of(3)])
+        later = await source.page(DirectoryRequest(at.generation, 2))
+        assert not await directory.take(later)
+        assert directory.request() == at
+        assert await directory.take(missed)
+        assert await directory.take(later)
+        assert not await directory.take(later)  # the same again
+        assert await fetch(source, directory) == 1
+        assert await known(directory, 3) == status_of(3)
+
+
+@pytest.mark.parametrize("reason", ["purged", "another directory", "ahead"])
+async def test_a_useless_cursor_must_start_again(tmp_path: Path, reason: str) -> None:
+    async with (
+        DirectorySource.opened(tmp_path / "source.db") as source,
+        DirectorySource.opened(tmp_path / "other.db") as other,
+        Directory.opened(tmp_path / "replica.db") as directory,
+    ):
+        await source.put([status_of(1), status_of(2)])
+        await fetch(source, directory)
+        serving = source
+        if reason == "purged":
+            await source.remove([status_of(1).person_key])
+            assert await source.purge() == 1
+        elif reason == "another directory":
+            await other.put([status_of(2)])
+            serving = other
+        else:
+            await directory.take(await ahead(source, directory))
+        refused = await serving.page(directory.request())
+        assert refused.start_again
+        assert not await directory.take(refused)
+        assert directory.request() == DirectoryRequest("", 0, packed=True)
+        assert await known(directory, 2) == status_of(2)
+        await fetch(serving, directory)
+        assert await known(directory, 1) == (status_of(1) if reason == "ahead" else None)
+
+
+async def ahead(source: DirectorySource, directory: Directory) -> DirectoryPage:
+    """An honest empty page of a source that has seen more operations than the present one."""
+    page = await source.page(directory.request())
+    assert page.checkpoint is not None
+    checkpoint = Checkpoint(page.checkpoint.op + 5, page.checkpoint.rows, page.checkpoint.checksum)
+    return msgspec.structs.replace(page, checkpoint=checkpoint)
+
+
+def test_ages() -> None:
+    limits = {
+        0.0: "fresh",
+        60.0: "fresh",
+        60.1: "aging",
+        900.0: "aging",
+        900.1: "stale",
+        86400.0: "stale",
+        86401.0: "expired",
+    }
+    assert {age_s: freshness_of(age_s).value for age_s in limits} == limits
+
+
+async def test_freshness_runs_from_the_last_confirmation(tmp_path: Path) -> None:
+    hands = Hands()
+    async with DirectorySource.opened(tmp_path / "source.db") as source:
+        async with Directory.opened(tmp_path / "replica.db", now_s=hands) as directory:
+            freshness, age_s = directory.freshness()
+            assert (freshness, age_s >= NEVER_S) == (Freshness.EXPIRED, True)
+            await source.put([status_of(1)])
+            await fetch(source, directory)
+            assert directory.freshness() == (Freshness.FRESH, 0.0)
+            hands.now_s += 61
+            found = await directory.lookup(status_of(1).person_key, budget_s=0.1)
+            assert (found.freshness, found.age_s, found.source) == (Freshness.AGING, 61.0, "replica")
+            await fetch(source, directory)  # an empty page with the same checkpoint confirms
+            assert directory.freshness() == (Freshness.FRESH, 0.0)
+        async with Directory.opened(tmp_path / "replica.db", now_s=hands) as directory:
+            freshness, age_s = directory.freshness()
+            assert freshness is Freshness.FRESH
+            assert 0 <= age_s < 60
+
+
+async def test_the_platform_is_asked_for_who_is_not_in_the_replica(tmp_path: Path) -> None:
+    asked: list[tuple[str, float]] = []
+    answers: list[Answer | Exception] = [
+        Answer(LookupOutcome.FOUND, status_of(5)),
+        Answer(LookupOutcome.NOT_FOUND),
+        NoAnswer("no answer"),
+        LinkLost("no link"),
+        BadMessage("about another person"),
+    ]
+
+    async def ask(person_key: str, budget_s: float) -> Answer:
+        asked.append((person_key, budget_s))
+        answer = answers[len(asked) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async with Directory.opened(tmp_path / "replica.db") as directory:
+
+        async def lookup() -> Lookup:
+            return await directory.lookup(status_of(5).person_key, budget_s=0.3)
+
+        assert (await lookup()).outcome is LookupOutcome.FAILED  # nobody to ask yet
+        directory.ask = ask
+        found = await lookup()
+        assert (found.outcome, found.status, found.source) == (LookupOutcome.FOUND, status_of(5), "platform")
+        assert (found.freshness, found.age_s) == (Freshness.FRESH, 0.0)
+        outcomes = [(await lookup()).outcome.value for _ in range(4)]
+        assert outcomes == ["not_found", "timed_out", "failed", "failed"]
+        assert asked == [(status_of(5).person_key, 0.3)] * 5
+
+
+def revoked(source_generation: str, *statuses: HealthStatus | str) -> Revocation:
+    """A revocation of statuses by their version, or of a person who is gone, at operation 900."""
+    ops = [
+        DirectoryOp(900, status, msgspec.Raw(b"null"))
+        if isinstance(status, str)
+        else DirectoryOp(status.version, status.person_key, msgspec.Raw(msgspec.json.encode(status)))
+        for status in statuses
+    ]
+    return Revocation(source_generation, tuple(ops))
+
+
+async def test_a_revocation_counts_at_once_and_until_a_checkpoint_holds_it(tmp_path: Path) -> None:
+    async with DirectorySource.opened(tmp_path / "source.db") as source:
+        async with Directory.opened(tmp_path / "replica.db") as directory:
+            await source.put([status_of(1), status_of(2)])
+            await fetch(source, directory)
+            generation = directory.request().generation
+            red = status_of(1, colour=Colour.RED, version=3)
+            await directory.revoke(revoked(generation, red, status_of(2).person_key))
+            assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+            assert await known(directory, 2) is None
+            await fetch(source, directory)  # the page that holds it has not come yet
+            assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+            await directory.revoke(revoked(generation, status_of(1, version=2)))  # an older one changes nothing
+            assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+        async with Directory.opened(tmp_path / "replica.db") as directory:
+            assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+            await source.put([status_of(1, colour=Colour.RED)])
+            await source.put([status_of(1, colour=Colour.YELLOW)])
+            await fetch(source, directory)
+            assert await known(directory, 1) == status_of(1, colour=Colour.YELLOW)
+            await directory.revoke(revoked(generation, red))  # the replica holds it already
+            assert await known(directory, 1) == status_of(1, colour=Colour.YELLOW)
+
+
+async def test_a_revocation_of_a_stream_that_was_replaced_is_forgotten(tmp_path: Path) -> None:
+    async with (
+        DirectorySource.opened(tmp_path / "source.db") as source,
+        DirectorySource.opened(tmp_path / "other.db") as other,
+        Directory.opened(tmp_path / "replica.db") as directory,
+    ):
+        await source.put([status_of(1)])
+        await other.put([status_of(1)])
+        await fetch(source, directory)
+        red = status_of(1, colour=Colour.RED, version=50)
+        await directory.revoke(revoked(directory.request().generation, red))
+        await fetch(other, directory)
+        assert await known(directory, 1) == status_of(1)
+        await directory.revoke(revoked("one that comes", red))
+        await fetch(other, directory)
+        assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+
+
+async def test_too_many_revocations_unconfirm_the_replica(tmp_path: Path) -> None:
+    async with (
+        DirectorySource.opened(tmp_path / "source.db") as source,
+        Directory.opened(tmp_path / "replica.db", ahead_limit=2) as directory,
+    ):
+        await fetch(source, directory)
+        await directory.revoke(revoked("g", *(status_of(index, version=7) for index in range(2))))
+        assert directory.freshness()[0] is Freshness.FRESH
+        await directory.revoke(revoked("g", status_of(3, version=8)))
+        assert directory.freshness()[0] is Freshness.EXPIRED
+        assert await known(directory, 1) == status_of(1)
+        assert await known(directory, 3) is None
+
+
+class DirectoryHistory(RuleBasedStateMachine):
+    """Changes, lost and repeated pages, purges and restarts in any order: once fetched, the replica is the source."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = TemporaryDirectory(dir=QUICK_DISK if QUICK_DISK.is_dir() else None)
+        self.runner = asyncio.Runner()
+        self.stack = AsyncExitStack()
+        self.people: dict[int, HealthStatus] = {}
+        self.on_the_way: list[DirectoryPage] = []
+        self.open()
+
+    def run(self, work: Any) -> Any:
+        return self.runner.run(work)
+
+    def open(self) -> None:
+        home = Path(self.folder.name)
+        self.source = self.run(self.stack.enter_async_context(DirectorySource.opened(home / "source.db")))
+        self.directory = self.run(self.stack.enter_async_context(Directory.opened(home / "replica.db")))
+
+    @rule(index=st.integers(0, 5), colour=st.sampled_from(Colour))
+    def change(self, index: int, colour: Colour) -> None:
+        self.people[index] = status_of(index, colour=colour)
+        self.run(self.source.put([self.people[index]]))
+
+    @rule(index=st.integers(0, 5))
+    def remove(self, index: int) -> None:
+        assert self.run(self.source.remove([status_of(index).person_key])) == (index in self.people)
+        self.people.pop(index, None)
+
+    @rule(index=st.integers(0, 5), whole=st.booleans())
+    def revoke(self, index: int, whole: bool) -> None:
+        """A change that is published a second time, ahead of its page."""
+        self.people[index] = status_of(index, colour=Colour.RED)
+        self.run(self.source.put([self.people[index]]))
+        page = self.run(self.source.page(DirectoryRequest(self.directory.request().generation, 0)))
+        ops = tuple(op for op in page.ops if whole or op.person_key == self.people[index].person_key)
+        self.run(self.directory.revoke(Revocation(page.generation, ops)))
+        assert self.run(known(self.directory, index)) == self.people[index]
+
+    @rule()
+    def purge(self) -> None:
+        self.run(self.source.purge())
+
+    @rule()
+    def send(self) -> None:
+        self.on_the_way.append(self.run(self.source.page(self.directory.request())))
+
+    @precondition(lambda self: self.on_the_way)
+    @rule(data=st.data(), keep=st.booleans())
+    def deliver(self, data: st.DataObject, keep: bool) -> None:
+        which = data.draw(st.integers(0, len(self.on_the_way) - 1))
+        self.run(self.directory.take(self.on_the_way[which] if keep else self.on_the_way.pop(which)))
+
+    @rule()
+    def restart(self) -> None:
+        self.run(self.stack.aclose())
+        self.open()
+
+    @rule()
+    def fetch_and_compare(self) -> None:
+        self.run(fetch(self.source, self.directory))
+        assert self.run(self.replica()) == self.people
+
+    async def replica(self) -> dict[int, HealthStatus]:
+        found = {index: await known(self.directory, index) for index in range(6)}
+        return {index: status for index, status in found.items() if status is not None}
+
+    def teardown(self) -> None:
+        self.fetch_and_compare()
+        self.run(self.stack.aclose())
+        self.runner.close()
+        self.folder.cleanup()
+
+
+DirectoryHistory.TestCase.settings = settings(
+    max_examples=int(os.environ.get("DIRECTORY_HISTORIES", "200")), stateful_step_count=20
+)
+TestDirectoryHistory = DirectoryHistory.TestCase

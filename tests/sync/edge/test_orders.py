@@ -1,0 +1,232 @@
+"""Signed orders: only the platform's, only in time, only once, and an answer to each that deserves one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from sync.contract.health import Colour
+from sync.contract.messages import DirectoryOp
+from sync.contract.orders import Broadcast, Command, CommandDone, Desired, Reported, Revocation, Withdrawal
+from sync.contract.signed import Signed, read_private_key, read_public_key, verify
+from sync.contract.topics import Lane, Topic
+from sync.edge.orders.receiver import Hands, Orders
+from sync.edge.orders.replay_guard import ORDER_MIGRATIONS, OrderMemory
+from sync.errors import (
+    BadMessage,
+    BadSignature,
+    OrderEarly,
+    OrderExpired,
+    OrderForAnother,
+    OrderRefused,
+    OrderTooLong,
+    OrderUnfit,
+)
+from sync.storage.sqlite_thread import SqliteThread
+from tests.sync.city import SIGNING_KEY, WHEN, signed, status_of
+
+DESIRED = Topic("demo", Lane.DESIRED, "box-1")
+COMMAND = Topic("demo", Lane.COMMAND, "box-1", "status")
+REVOCATION = Topic("demo", Lane.REVOCATION)
+BROADCAST = Topic("demo", Lane.BROADCAST)
+HOUR_S = 3600.0
+
+
+def broadcast(broadcast_id: str) -> Broadcast:
+    return Broadcast(
+        broadcast_id=broadcast_id,
+        texts={"en": "The gate closes at ten."},
+        valid_from=WHEN,
+        valid_until=WHEN + timedelta(days=1),
+    )
+
+
+def revocation(index: int, op: int, generation: str = "g", colour: Colour | None = Colour.RED) -> Revocation:
+    status = status_of(index, colour=colour or Colour.GREEN, version=op)
+    body = b"null" if colour is None else msgspec.json.encode(status)
+    return Revocation(generation, (DirectoryOp(op, status.person_key, msgspec.Raw(body)),))
+
+
+def check(order: Signed, topic: Topic) -> None:
+    verify(order, SIGNING_KEY.public_key(), at=str(topic), now=datetime.now(UTC))
+
+
+def test_an_order_of_the_platform_is_believed() -> None:
+    order = signed(Desired(policy={"version": 2}), DESIRED, version=7)
+    again = msgspec.json.decode(msgspec.json.encode(order), type=Signed)
+    inside = verify(again, SIGNING_KEY.public_key(), at=str(DESIRED), now=datetime.now(UTC))
+    assert (inside.version, inside.content(Desired).policy) == (7, {"version": 2})
+    with pytest.raises(BadMessage):
+        inside.content(Command)
+
+
+@pytest.mark.parametrize(
+    ("order", "topic", "refusal"),
+    [
+        (lambda: signed(Desired(), DESIRED, key=Ed25519PrivateKey.generate()), DESIRED, BadSignature),
+        (lambda: signed(Desired(), DESIRED), Topic("demo", Lane.DESIRED, "box-2"), OrderForAnother),
+        (lambda: signed(Desired(), DESIRED), Topic("other", Lane.DESIRED, "box-1"), OrderForAnother),
+        (lambda: signed(Command(), COMMAND), Topic("demo", Lane.COMMAND, "box-1", "open"), OrderForAnother),
+        (lambda: signed(Desired(), DESIRED, begins_s=HOUR_S), DESIRED, OrderEarly),
+        (lambda: signed(Desired(), DESIRED, begins_s=-HOUR_S), DESIRED, OrderExpired),
+        (lambda: signed(Command(), COMMAND, lasts_s=31), COMMAND, OrderTooLong),
+    ],
+)
+def test_other_orders_are_refused(order: Callable[[], Signed], topic: Topic, refusal: type[OrderRefused]) -> None:
+    with pytest.raises(refusal):
+        check(order(), topic)  # signed now: a suite that runs for minutes would find it expired
+
+
+@pytest.mark.parametrize("change", [(b'"version":1', b'"version":2'), (b"sentinel/v1", b"sentinel/V1"), (b"}", b" }")])
+def test_no_byte_of_an_order_may_change(change: tuple[bytes, bytes]) -> None:
+    order = signed(Desired(), DESIRED)
+    forged = msgspec.structs.replace(order, order=msgspec.Raw(bytes(order.order).replace(*change)))
+    with pytest.raises(BadSignature):
+        check(forged, DESIRED)
+
+
+def test_signed_nonsense_is_refused() -> None:
+    for text in (b"[]", b'{"kind":"sentinel.desired"}'):
+        signature = SIGNING_KEY.sign(b"sentinel/v1 order\n" + text).hex()
+        with pytest.raises(BadMessage):
+            check(Signed(msgspec.Raw(text), signature), DESIRED)
+
+
+def test_keys_are_read_from_files(tmp_path: Path) -> None:
+    public, private, foreign = tmp_path / "public.pem", tmp_path / "private.pem", tmp_path / "foreign.pem"
+    public.write_bytes(SIGNING_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    private.write_bytes(SIGNING_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    foreign.write_bytes(X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    assert read_public_key(public) == SIGNING_KEY.public_key() == read_private_key(private).public_key()
+    for read, path in ((read_public_key, private), (read_private_key, public), (read_private_key, foreign)):
+        with pytest.raises(ValueError):  # noqa: PT011 - whatever it is called
+            read(path)
+
+
+@dataclass
+class Recorder:
+    """Carries orders out by noting them."""
+
+    applied: list[Desired] = field(default_factory=list)
+    revoked: list[Revocation] = field(default_factory=list)
+    told: list[Broadcast | Withdrawal] = field(default_factory=list)
+    ran: list[dict[str, Any]] = field(default_factory=list)
+
+    async def apply(self, desired: Desired) -> bool:
+        if desired.policy == {"bad": True}:
+            raise OrderUnfit("no such rule")
+        self.applied.append(desired)
+        return bool(desired.settings)
+
+    async def status(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        self.ran.append(arguments)
+        if "stuck" in arguments:
+            await asyncio.Event().wait()
+        if "no" in arguments:
+            raise OrderUnfit("not here")
+        return {"up_s": 5}
+
+    async def revoke(self, revocation: Revocation) -> None:
+        self.revoked.append(revocation)
+
+    def hands(self) -> Hands:
+        return Hands(self.apply, {"status": self.status}, self.told.append)
+
+
+@asynccontextmanager
+async def orders_of(home: Path, recorder: Recorder) -> AsyncIterator[Orders]:
+    async with OrderMemory.opened(home / "orders.db") as memory:
+        yield Orders(memory, SIGNING_KEY.public_key(), recorder.hands())
+
+
+async def test_the_desired_state_is_applied_once_and_reported_each_time(tmp_path: Path) -> None:
+    recorder = Recorder()
+    first = signed(Desired(policy={"version": 2}), DESIRED, version=3)
+    for _ in range(2):
+        async with orders_of(tmp_path, recorder) as orders:
+            for _ in range(2):
+                answer = await orders.take(DESIRED, first, recorder.revoke)
+                assert answer == Reported(3, accepted=True, in_force=3)
+    assert recorder.applied == [Desired(policy={"version": 2})]
+    async with orders_of(tmp_path, recorder) as orders:
+        older = signed(Desired(policy={"version": 1}), DESIRED, version=3)
+        assert await orders.take(DESIRED, older, recorder.revoke) == Reported(
+            3, accepted=False, reason="version 3 was taken before", in_force=3
+        )
+        bad = signed(Desired(policy={"bad": True}), DESIRED, version=4)
+        assert await orders.take(DESIRED, bad, recorder.revoke) == Reported(
+            4, accepted=False, reason="no such rule", in_force=3
+        )
+        late = signed(Desired(), DESIRED, version=5, begins_s=-HOUR_S)
+        assert await orders.take(DESIRED, late, recorder.revoke) == Reported(
+            5, accepted=False, reason="no longer valid", in_force=3
+        )
+        better = signed(Desired(settings={"arrival": {"leave_s": 1.0}}), DESIRED, version=5)
+        assert await orders.take(DESIRED, better, recorder.revoke) == Reported(
+            5, accepted=True, in_force=5, restart_needed=True
+        )
+        forged = signed(Desired(), DESIRED, version=9, key=Ed25519PrivateKey.generate())
+        assert await orders.take(DESIRED, forged, recorder.revoke) is None
+        assert orders.refused == 3
+    assert len(recorder.applied) == 2
+
+
+async def test_a_command_runs_once_and_is_answered(tmp_path: Path) -> None:
+    recorder = Recorder()
+    order = signed(Command({"a": 1}), COMMAND)
+    async with orders_of(tmp_path, recorder) as orders:
+        done = await orders.take(COMMAND, order, recorder.revoke)
+        assert isinstance(done, CommandDone)
+        assert (done.command, done.done, done.result) == ("status", True, {"up_s": 5})
+        assert await orders.take(COMMAND, order, recorder.revoke) is None
+    async with orders_of(tmp_path, recorder) as orders:
+        assert await orders.take(COMMAND, order, recorder.revoke) is None
+        unknown = Topic("demo", Lane.COMMAND, "box-1", "explode")
+        refused = await orders.take(unknown, signed(Command(), unknown), recorder.revoke)
+        assert isinstance(refused, CommandDone)
+        assert (refused.done, refused.reason) == (False, "this box knows no such command")
+        refused = await orders.take(COMMAND, signed(Command({"no": 1}), COMMAND), recorder.revoke)
+        assert isinstance(refused, CommandDone)
+        assert (refused.done, refused.reason) == (False, "not here")
+    assert recorder.ran == [{"a": 1}, {"no": 1}]
+
+
+async def test_revocations_and_broadcasts_are_handed_on_once(tmp_path: Path) -> None:
+    recorder = Recorder()
+    revoked = signed(revocation(1, 5), REVOCATION)
+    told = signed(broadcast("b-1"), BROADCAST)
+    withdrawn = signed(Withdrawal("b-1"), BROADCAST)
+    async with orders_of(tmp_path, recorder) as orders:
+        for _ in range(2):
+            await orders.take(REVOCATION, revoked, recorder.revoke)
+            await orders.take(BROADCAST, told, recorder.revoke)
+            await orders.take(BROADCAST, withdrawn, recorder.revoke)
+        assert recorder.revoked == [revocation(1, 5)] * 2  # the replica counts an operation once
+        assert recorder.told == [broadcast("b-1"), Withdrawal("b-1")]
+        assert orders.refused == 3
+        assert await orders.take(REVOCATION, signed(broadcast("b-1"), REVOCATION), recorder.revoke) is None
+        assert orders.refused == 4
+
+
+async def test_the_memory_of_orders_is_bounded_and_forgets_no_valid_one(tmp_path: Path) -> None:
+    recorder = Recorder()
+    async with SqliteThread.opened(tmp_path / "orders.db", ORDER_MIGRATIONS) as store:
+        orders = Orders(OrderMemory(store, limit=3), SIGNING_KEY.public_key(), recorder.hands())
+        old = [signed(broadcast(f"old-{n}"), BROADCAST, begins_s=-50 - n, lasts_s=1) for n in range(3)]
+        new = [signed(broadcast(f"new-{n}"), BROADCAST, lasts_s=HOUR_S) for n in range(4)]
+        for order in (*old, *new):
+            await orders.take(BROADCAST, order, recorder.revoke)
+        assert len(recorder.told) == 6
+        await orders.take(BROADCAST, new[0], recorder.revoke)
+        assert (len(recorder.told), orders.refused) == (6, 2)

@@ -1,0 +1,212 @@
+"""What the platform orders, from its command line to a box that obeys."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from typer.testing import CliRunner, Result
+
+from sync.contract.health import Colour
+from sync.contract.orders import Broadcast, Desired, Withdrawal
+from sync.contract.signed import Signed, read_private_key, read_public_key, verify
+from sync.contract.topics import Lane, Topic
+from sync.edge.orders.receiver import Hands
+from sync.errors import OrderUnfit
+from sync.mqtt.broker_address import Broker
+from sync.mqtt.connection import Connection
+from sync.mqtt.events import event_in, topic_of
+from sync.mqtt.packets import Options, Subscription
+from sync.platform.commands.cli import app
+from sync.platform.directory.importer import person_keys
+from sync.platform.orders.keys import KeyFiles
+from sync.platform.orders.order_log import OrderBook
+from tests.limits import HANG_S
+from tests.sync.city import (
+    COMMUNITY_KEY,
+    SIGNING_KEY,
+    Box,
+    Mosquitto,
+    a_box,
+    a_platform,
+    eventually,
+    link_settings,
+    number,
+    passage,
+    status_of,
+)
+
+BOX = "box-1"
+
+
+async def run(arguments: list[str], stdin: str | None = None) -> Result:
+    return await asyncio.to_thread(CliRunner().invoke, app, arguments, stdin)
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyFiles:
+    """Those that the boxes of these tests believe."""
+    files = KeyFiles.below(tmp_path / "keys")
+    files.create()
+    files.orders.write_bytes(SIGNING_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    files.orders_public.write_bytes(
+        SIGNING_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    files.community.write_text(COMMUNITY_KEY.hex())
+    return files
+
+
+def test_keys_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> None:
+    made = CliRunner().invoke(app, ["keys", "init", "--data", str(tmp_path)])
+    assert made.exit_code == 0
+    files = KeyFiles.below(tmp_path / "keys")
+    for secret in (files.orders, files.community):
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        assert secret.read_text() not in made.stdout
+    assert read_private_key(files.orders).public_key() == read_public_key(files.orders_public)
+    again = CliRunner().invoke(app, ["keys", "init", "--data", str(tmp_path)])
+    assert (again.exit_code, "is there already" in again.stderr) == (1, True)
+
+
+async def test_versions_grow_whoever_signs(tmp_path: Path, keys: KeyFiles) -> None:
+    topic, key = Topic("demo", Lane.DESIRED, BOX), read_private_key(keys.orders)
+    path = tmp_path / "orders.db"
+    async with OrderBook.opened(path, key) as first, OrderBook.opened(path, key) as second:
+        books = [first, second] * 5
+        signed = await asyncio.gather(*(book.sign(Desired(), topic, timedelta(hours=1)) for book in books))
+    found = [verify(each, key.public_key(), at=str(topic), now=datetime.now(UTC)) for each in signed]
+    assert sorted(order.version for order in found) == list(range(1, 11))
+    assert len({order.nonce for order in found}) == 10
+
+
+async def heard(connection: Connection) -> tuple[Topic, Signed]:
+    async with asyncio.timeout(HANG_S):
+        [message] = await connection.batch(1)
+    order = event_in(message).message(Signed)
+    assert isinstance(order, Signed)
+    return topic_of(message), order
+
+
+async def test_a_broadcast_goes_out_signed_and_can_be_taken_back(
+    tmp_path: Path, broker: Mosquitto, keys: KeyFiles
+) -> None:
+    common = ["--broker", broker.url, "--data", str(tmp_path)]
+    async with Connection.open(Options(Broker.from_url(broker.url), "ear")) as ear:
+        await ear.subscribe(Subscription(str(Topic("demo", Lane.BROADCAST))))
+        said = await run(["broadcast", "--text", "zh-CN=今晚停水", "--text", "en=No water tonight", *common])
+        topic, signed = await heard(ear)
+        order = verify(signed, read_public_key(keys.orders_public), at=str(topic), now=datetime.now(UTC))
+        told = order.content(Broadcast)
+        assert (told.texts["en"], told.broadcast_id) == ("No water tonight", said.stdout.strip())
+        await run(["broadcast", "--withdraw", told.broadcast_id, *common])
+        topic, signed = await heard(ear)
+        order = verify(signed, read_public_key(keys.orders_public), at=str(topic), now=datetime.now(UTC))
+        assert order.content(Withdrawal).broadcast_id == told.broadcast_id
+    assert (await run(["broadcast", *common])).exit_code == 2
+
+
+POLICY = "version = 2\n[temperature]\nfever_c = 37.5\n"
+
+
+@pytest.mark.parametrize(("accepts", "status"), [(True, 0), (False, 1)])
+async def test_a_policy_is_published_and_answered(
+    tmp_path: Path, broker: Mosquitto, keys: KeyFiles, accepts: bool, status: int
+) -> None:
+    taken: list[Desired] = []
+
+    async def apply(desired: Desired) -> bool:
+        if not accepts:
+            raise OrderUnfit("version must be 3")
+        taken.append(desired)
+        return False
+
+    (tmp_path / "policy.toml").write_text(POLICY)
+    async with (
+        a_platform(tmp_path, broker.url),
+        a_box(tmp_path / "box", link_settings(broker.url), hands=Hands(apply)) as box,
+    ):
+        await box.outbox.append(passage(1))
+        await eventually(box.all_acknowledged)
+        common = ["--broker", broker.url, "--data", str(tmp_path)]
+        told = await run(["policy", "publish", str(tmp_path / "policy.toml"), *common, "--effective", "2030-01-01"])
+        assert told.exit_code == status, told.output
+        if accepts:
+            assert taken == [
+                Desired({"version": 2, "temperature": {"fever_c": 37.5}}, datetime(2030, 1, 1, tzinfo=UTC))
+            ]
+            assert "1 boxes accepted it, 0 refused" in told.stdout
+        else:
+            assert "box-1 refused it: version must be 3" in told.stderr
+        quiet = await run(
+            ["policy", "publish", str(tmp_path / "policy.toml"), *common, "--box", "box-9", "--wait", "0.1"]
+        )
+        assert (quiet.exit_code, "1 have not answered yet" in quiet.stdout) == (0, True)
+
+
+async def test_a_command_is_carried_out_and_answered(tmp_path: Path, broker: Mosquitto, keys: KeyFiles) -> None:
+    async def apply(_: Desired) -> bool:
+        return False
+
+    async def add(arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"sum": arguments["a"] + arguments["b"]}
+
+    hands = Hands(apply, {"add": add})
+    async with a_box(tmp_path / "box", link_settings(broker.url), hands=hands) as box:
+        await eventually(lambda: connected(box))
+        common = ["--broker", broker.url, "--data", str(tmp_path)]
+        done = await run(["command", "box-1", "add", "--arguments", '{"a": 1, "b": 2}', *common])
+        assert (done.exit_code, json.loads(done.stdout)["result"]) == (0, {"sum": 3})
+        unknown = await run(["command", "box-1", "dance", *common])
+        assert (unknown.exit_code, json.loads(unknown.stdout)["done"]) == (1, False)
+        silent = await run(["command", "box-9", "add", "--wait", "0.1", *common])
+        assert (silent.exit_code, "has not answered" in silent.stderr) == (1, True)
+
+
+async def test_a_revocation_reaches_the_gate_and_the_directory(
+    tmp_path: Path, broker: Mosquitto, keys: KeyFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def apply(_: Desired) -> bool:
+        return False
+
+    people = tmp_path / "people.jsonl"
+    green = {"number": number(1), "colour": "green", "as_of": "2022-04-01T08:00:00+08:00", "lists": ["watch"]}
+    people.write_text(json.dumps(green))
+    directory = {"directory": people, "community_key": COMMUNITY_KEY}
+    async with (
+        a_platform(tmp_path, broker.url, **directory),
+        a_box(tmp_path / "box", link_settings(broker.url), hands=Hands(apply)) as box,
+    ):
+        key = status_of(1).person_key
+
+        async def colour_is(colour: Colour) -> bool:
+            found = await box.directory.lookup(key, budget_s=0.5)
+            return found.source == "replica" and found.status is not None and found.status.colour is colour
+
+        await eventually(lambda: colour_is(Colour.GREEN))
+        common = ["--broker", broker.url, "--data", str(tmp_path)]
+        told = await run(["revoke", "--number-file", "-", *common], f"{number(1)}\n{number(2)}\n")
+        assert (told.exit_code, told.stdout) == (0, "2 persons are red now\n")
+        await eventually(lambda: colour_is(Colour.RED))
+        found = await box.directory.lookup(key, budget_s=0.5)
+        assert found.status is not None
+        assert found.status.lists == ("watch",)
+        refused = await run(["revoke", "--number-file", "-", *common], f"{number(3)}\n+86 {number(4)}-1\n")
+        assert (refused.exit_code, "line 2" in refused.stderr) == (1, True)
+    for said in (told.output, refused.output, caplog.text):
+        assert "99999" not in said
+
+
+async def connected(box: Box) -> bool:
+    return box.link.status().connected
+
+
+def test_numbers_are_checked_before_they_are_hashed() -> None:
+    assert len(person_keys([number(1), "", f" {number(2)} "], COMMUNITY_KEY)) == 2
+    with pytest.raises(ValueError, match="line 2"):
+        person_keys([number(1), "x"], COMMUNITY_KEY)

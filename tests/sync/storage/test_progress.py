@@ -1,0 +1,72 @@
+"""Who waits for a database wakes while SQLite gets on, and does not while it stands still."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database, Migrations
+
+import sync.storage.progress
+from edge_agent.runtime.task_progress import Stepping, count_steps
+from sync.storage.sqlite_thread import SqliteThread
+
+EMPTY = Migrations("nothing")
+
+
+def steps_of(task: "asyncio.Task[None]") -> int:
+    work = task.get_coro()
+    assert isinstance(work, Stepping)
+    return work.steps
+
+
+@pytest.fixture
+def works() -> tuple[threading.Event, Callable[[Database], None], Callable[[Database], None]]:
+    """Until the event is set, one that moves by many small statements, as a copy of the directory, and a stuck one."""
+    over = threading.Event()
+
+    def moves(database: Database) -> None:
+        while not over.is_set():
+            database.conn.execute("SELECT 1").fetchall()
+
+    return over, moves, lambda _: over.wait() and None
+
+
+async def test_a_long_work_wakes_its_waiters_and_those_behind_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    works: tuple[threading.Event, Callable[[Database], None], Callable[[Database], None]],
+) -> None:
+    monkeypatch.setattr(sync.storage.progress, "_TELL_EVERY_S", 0.01)
+    count_steps(asyncio.get_running_loop())
+    over, moves, stuck = works
+    async with SqliteThread.opened(tmp_path / "some.db", EMPTY) as store:
+        waits = [asyncio.create_task(store.run(moves)), asyncio.create_task(store.run(lambda _: None))]
+        async with asyncio.timeout(60):
+            while min(map(steps_of, waits)) < 5:
+                await asyncio.sleep(0.01)
+        over.set()
+        await asyncio.gather(*waits)
+        over.clear()
+        still = asyncio.create_task(store.run(stuck))
+        await asyncio.sleep(0.05)
+        assert steps_of(still) == 1
+        over.set()
+        await still
+
+
+async def test_who_is_cancelled_waits_no_longer_and_the_work_behind_is_not_begun(tmp_path: Path) -> None:
+    begun: list[str] = []
+    over = threading.Event()
+    async with SqliteThread.opened(tmp_path / "some.db", EMPTY) as store:
+        first = asyncio.create_task(store.run(lambda _: over.wait()))
+        second = asyncio.create_task(store.run(lambda _: begun.append("second")))
+        await asyncio.sleep(0)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        over.set()
+        assert await first
+        await store.run(lambda _: begun.append("third"))
+    assert begun == ["third"]
