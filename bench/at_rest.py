@@ -18,14 +18,16 @@ from pathlib import Path
 from bench.edge import percentiles
 from bench.link_ledger import BUDGET_BYTES, FILL, RANDOM, fdatasync_ms, looked_up, some
 from sync.edge.directory.directory import Directory
-from sync.edge.ledger.ledger import Outbox
-from sync.storage.encryption import KEY_BYTES, Algorithm, Sealer
+from sync.edge.ledger.ledger import Ledger
+from sync.storage.encryption import KEY_BYTES, Algorithm, KeyedCipher
 
 KEY = bytes(KEY_BYTES)
-SEALERS = {"plain": None, "aes": Sealer(KEY), "sm4": Sealer(KEY, Algorithm.SM4_GCM)}
+SEALERS = {"plain": None, "aes": KeyedCipher(KEY), "sm4": KeyedCipher(KEY, Algorithm.SM4_GCM)}
 
 
-async def replica(stack: AsyncExitStack, path: Path, people: int, sealer: Sealer | None) -> tuple[Directory, float]:
+async def replica(
+    stack: AsyncExitStack, path: Path, people: int, sealer: KeyedCipher | None
+) -> tuple[Directory, float]:
     """A replica of `people`, and the seconds that opening and sealing it took."""
     async with Directory.opened(path):
         pass
@@ -51,7 +53,7 @@ async def measure(folder: Path, people: int, lookups: int, commits: int) -> dict
         report["lookup"] = {name: percentiles(spent) for name, spent in found.items()}
         outboxes = {
             name: await stack.enter_async_context(
-                Outbox.opened(folder / name / "ledger.db", box="bench", budget_bytes=BUDGET_BYTES, sealer=sealer)
+                Ledger.opened(folder / name / "ledger.db", box="bench", budget_bytes=BUDGET_BYTES, sealer=sealer)
             )
             for name, sealer in SEALERS.items()
         }
@@ -68,11 +70,11 @@ async def measure(folder: Path, people: int, lookups: int, commits: int) -> dict
     return report
 
 
-def seal_us(sealer: Sealer, count: int = 5_000) -> float:
+def seal_us(sealer: KeyedCipher, count: int = 5_000) -> float:
     """Microseconds to close and open one value again."""
     began_s = time.perf_counter()
     for _ in range(count):
-        sealer.open(sealer.close(bytes(900), "place"), "place")
+        sealer.decrypt(sealer.encrypt(bytes(900), "place"), "place")
     return round((time.perf_counter() - began_s) / count * 1e6, 1)
 
 

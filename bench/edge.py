@@ -20,15 +20,15 @@ import msgspec
 from sync.contract.checksum import EMPTY, changed
 from sync.contract.envelope import Event
 from sync.contract.health import Colour, HealthStatus
-from sync.contract.messages import PAGE_LIMIT, Checkpoint, DirectoryOp, DirectoryPage
+from sync.contract.messages import PAGE_LIMIT, DirectoryCheckpoint, DirectoryOp, DirectoryPage
 from sync.contract.orders import Desired, Revocation
-from sync.contract.topics import Lane, Topic, source_of
+from sync.contract.topics import Channel, Topic, source_from
 from sync.edge.directory.directory import Directory
-from sync.edge.ledger.ledger import Outbox
-from sync.edge.orders.receiver import Hands
-from sync.mqtt.broker_address import Broker
+from sync.edge.ledger.ledger import Ledger
+from sync.edge.orders.receiver import OrderHandlers
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.connection import Connection
-from sync.mqtt.events import post
+from sync.mqtt.events import publish_event
 from sync.mqtt.packets import Options
 from tests.sync.city import (
     BUDGET_BYTES,
@@ -44,7 +44,7 @@ from tests.sync.city import (
 )
 
 COMMUNITY = 5_000
-REVOKED = Topic("demo", Lane.REVOCATION)
+REVOKED = Topic("demo", Channel.REVOCATION)
 
 
 def percentiles(values_s: list[float]) -> dict[str, float]:
@@ -80,7 +80,7 @@ def pages(people: int) -> Iterator[DirectoryPage]:
         checksum = changed(checksum, None, body)
         ops.append(DirectoryOp(index, status.person_key, msgspec.Raw(body)))
         if len(ops) == PAGE_LIMIT or index == people:
-            last = Checkpoint(people, people, checksum) if index == people else None
+            last = DirectoryCheckpoint(people, people, checksum) if index == people else None
             yield DirectoryPage("g", index - len(ops), tuple(ops), last)
             ops = []
 
@@ -92,9 +92,9 @@ async def take(directory: Directory, copy: list[DirectoryPage]) -> None:
 
 def on_the_wire(page: DirectoryPage, *, packed: bool) -> int:
     """Bytes of one PUBLISH: topic, properties and body."""
-    event = Event.of(page, source_of("demo", None), packed=packed)
+    event = Event.of(page, source_from("demo", None), packed=packed)
     properties = sum(5 + len(name) + len(value) for name, value in event.user_properties())
-    return len(str(Topic("demo", Lane.DIRECTORY, "box-1"))) + properties + 25 + len(event.payload())
+    return len(str(Topic("demo", Channel.DIRECTORY, "box-1"))) + properties + 25 + len(event.payload())
 
 
 async def wire(folder: Path) -> dict[str, object]:
@@ -117,7 +117,7 @@ async def lookups(folder: Path, people: int) -> dict[str, object]:
     """Random people in a replica that came in pages, at rest and while the ledger commits without pause."""
     async with (
         Directory.opened(folder / "directory.db") as directory,
-        Outbox.opened(folder / "busy.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox,
+        Ledger.opened(folder / "busy.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox,
     ):
         started_s = time.perf_counter()
         for page in pages(people):
@@ -142,7 +142,7 @@ async def look_up(directory: Directory, key: str) -> float:
     return await timed(lambda: directory.lookup(key, budget_s=1))
 
 
-async def write_for_ever(outbox: Outbox) -> None:
+async def write_for_ever(outbox: Ledger) -> None:
     index = 0
     while True:
         await outbox.append(passage(index := index + 1))
@@ -152,8 +152,8 @@ async def revocations(folder: Path, count: int) -> dict[str, object]:
     """From the signature at the platform until the box refuses the person, one box on this machine."""
     with mosquitto(folder / "mosquitto") as broker:
         async with (
-            a_box(folder / "box", link_settings(broker.url), hands=Hands(not_used)) as box,
-            Connection.open(Options(Broker.from_url(broker.url), "city")) as city,
+            a_box(folder / "box", link_settings(broker.url), hands=OrderHandlers(not_used)) as box,
+            Connection.open(Options(BrokerAddress.from_url(broker.url), "city")) as city,
         ):
             await eventually(lambda: is_connected(box))
             taken = [await revoke(city, box, index) for index in range(1, count + 1)]
@@ -164,7 +164,7 @@ async def revoke(city: Connection, box: Box, index: int) -> float:
     red = status_of(index, colour=Colour.RED, version=index)
     ops = (DirectoryOp(index, red.person_key, msgspec.Raw(msgspec.json.encode(red))),)
     started_s = time.perf_counter()
-    await post(city, REVOKED, Event.of(signed(Revocation("g", ops), REVOKED), source_of("demo", None)))
+    await publish_event(city, REVOKED, Event.of(signed(Revocation("g", ops), REVOKED), source_from("demo", None)))
     while (await box.directory.lookup(red.person_key, budget_s=0.001)).status is None:
         await asyncio.sleep(0.001)
     return time.perf_counter() - started_s

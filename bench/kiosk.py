@@ -12,12 +12,12 @@ from datetime import datetime
 from playwright.async_api import Browser, async_playwright
 
 from config.catalogue import load_catalogue
-from config.settings import Announcer as AnnouncerSettings
+from config.settings import AnnouncerSettings
 from drivers.audio.speaker import make_speaker
 from drivers.contract import PartState
 from edge_agent.kiosk.server import PAGE_DIR
-from edge_agent.screen.language_choice import Tongue
-from edge_agent.screen.view_state import Board, Stage
+from edge_agent.screen.language_choice import LanguageSelector
+from edge_agent.screen.view_state import ScreenStage, ViewState
 from edge_agent.speech.announcer import Announcer
 from tests.edge_agent.kiosk.stand import Stand, changed
 
@@ -57,12 +57,12 @@ async def on_screen(browser: Browser, stand: Stand, times: int) -> dict[str, flo
     await page.evaluate(WATCH)
     taken_ms = []
     for number in range(times):
-        stand.views.put(changed(serial=10_000 + 2 * number, stage=Stage.MEASURING, face=(0.3, 0.2, 0.3, 0.5)))
+        stand.views.put(changed(serial=10_000 + 2 * number, stage=ScreenStage.MEASURING, face=(0.3, 0.2, 0.3, 0.5)))
         await asyncio.sleep(0.15)
         serial = 10_001 + 2 * number
         verdict = {"verdict": "admit", "reasons": ("all_clear",), "prompt": "pass"}
         put_ms = time.time() * 1000
-        stand.views.put(changed(serial=serial, stage=Stage.RESULT, **verdict))
+        stand.views.put(changed(serial=serial, stage=ScreenStage.RESULT, **verdict))
         drawn = await page.wait_for_function(f"() => window.drawn[{serial}]")
         taken_ms.append(await drawn.json_value() - put_ms)
     await page.close()
@@ -76,7 +76,7 @@ async def in_the_ear(times: int) -> dict[str, float]:
     while speaker.health.state is not PartState.OK:
         await asyncio.sleep(0.01)
     settings = AnnouncerSettings(repeat_s=0)
-    board = Board(Tongue("zh-CN"))
+    board = ViewState(LanguageSelector("zh-CN"))
     announcer = Announcer(speaker, load_catalogue(), board, settings, now=lambda: datetime.now().astimezone())
     taken_ms = []
     for _ in range(times):

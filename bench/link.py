@@ -23,12 +23,12 @@ from bench.link_intake import intake
 from bench.link_ledger import BUDGET_BYTES, commits, fdatasync_ms, lookups, some
 from bench.path import machine
 from sync.contract.health import LookupOutcome
-from sync.contract.messages import Answer
+from sync.contract.messages import QueryAnswer
 from sync.contract.records import Record
 from sync.edge.directory.directory import Directory
-from sync.edge.ledger.ledger import Outbox
-from sync.edge.link.link import CityLink, LinkSettings
-from sync.platform.service import Platform, PlatformSettings
+from sync.edge.ledger.ledger import Ledger
+from sync.edge.link.link import LinkSettings, PlatformLink
+from sync.platform.service import PlatformService, ServiceSettings
 from sync.platform.simulation.broker import PrivateBroker
 from sync.platform.simulation.report import percentiles
 from tests.sync.postgresql import cluster
@@ -60,8 +60,8 @@ async def city(folder: Path) -> AsyncIterator[str]:
     broker = PrivateBroker(folder / "broker", None)
     await broker.start()
     url = f"mqtt://localhost:{broker.port}"
-    platform = Platform(
-        PlatformSettings(broker=url, district="bench", data=folder / "platform", http_port=0, backlog_per_s=NO_PACE)
+    platform = PlatformService(
+        ServiceSettings(broker=url, district="bench", data=folder / "platform", http_port=0, backlog_per_s=NO_PACE)
     )
     running = asyncio.create_task(platform.run())
     try:
@@ -78,13 +78,13 @@ async def link(folder: Path, sizes: Sizes) -> dict[str, Any]:
     """One box at one platform: a backlog drained, then commit to acknowledgement, then questions."""
     async with (
         city(folder) as url,
-        Outbox.opened(folder / "box" / "ledger.db", box="box", budget_bytes=BUDGET_BYTES) as outbox,
+        Ledger.opened(folder / "box" / "ledger.db", box="box", budget_bytes=BUDGET_BYTES) as outbox,
         Directory.opened(folder / "box" / "directory.db") as directory,
     ):
         for _ in range(sizes.backlog // 500):
             await outbox.append_all(some(500))
         settings = LinkSettings(url, "bench", "box")
-        city_link = CityLink(settings, outbox, directory, versions={}, boot_id="bench")
+        city_link = PlatformLink(settings, outbox, directory, versions={}, boot_id="bench")
         running = asyncio.create_task(city_link.run())
         began_s = await until(lambda: city_link.status().platform_online)
         drained_s = await drained(outbox) - began_s
@@ -95,7 +95,7 @@ async def link(folder: Path, sizes: Sizes) -> dict[str, Any]:
         answers = []
         for number in range(sizes.records):
             began_s = time.perf_counter()
-            answer: Answer = await city_link.query(f"{number:064x}", 5.0)
+            answer: QueryAnswer = await city_link.query(f"{number:064x}", 5.0)
             answers.append(time.perf_counter() - began_s)
             assert answer.outcome is LookupOutcome.NOT_FOUND
         running.cancel()
@@ -115,13 +115,13 @@ async def until(holds: Any) -> float:
     return time.perf_counter()
 
 
-async def appended(outbox: Outbox, record: Record) -> float:
+async def appended(outbox: Ledger, record: Record) -> float:
     """When `record` was committed."""
     await outbox.append(record)
     return time.perf_counter()
 
 
-async def drained(outbox: Outbox) -> float:
+async def drained(outbox: Ledger) -> float:
     """When nothing waited any more."""
     changed = asyncio.Event()
     with outbox.changes.waking(changed):

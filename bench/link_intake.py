@@ -12,15 +12,15 @@ from typing import Any
 
 from sync.contract.chain import first_hash, next_hash
 from sync.contract.envelope import Event
-from sync.contract.messages import BACKLOG_LIMIT, Backlog, Entry
+from sync.contract.messages import BACKLOG_LIMIT, Backlog, BacklogEntry
 from sync.contract.records import RecordId, encode_record
-from sync.contract.topics import Lane, Topic, source_of
-from sync.mqtt.broker_address import Broker
+from sync.contract.topics import Channel, Topic, source_from
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.connection import Connection
-from sync.mqtt.events import post
+from sync.mqtt.events import publish_event
 from sync.mqtt.packets import Options
 from sync.platform.records.open_store import open_store
-from sync.platform.records.received import Arrival
+from sync.platform.records.received import ReceivedRecord
 from sync.platform.simulation.broker import PrivateBroker
 from sync.platform.simulation.day import passage
 
@@ -50,7 +50,7 @@ def backlog(count: int) -> list[tuple[str, Backlog]]:
         for seq in range(1, count // BOXES + 1):
             record = passage(random)[0][0]
             chain = next_hash(chain, seq, record.TYPE, encode_record(record))
-            entries.append(Entry.of(seq, now, record, chain.hex()))
+            entries.append(BacklogEntry.of(seq, now, record, chain.hex()))
         messages += [
             (box, Backlog(EPOCH, tuple(entries[first : first + BACKLOG_LIMIT])))
             for first in range(0, len(entries), BACKLOG_LIMIT)
@@ -63,7 +63,7 @@ async def inserted(where: str, messages: list[tuple[str, Backlog]], count: int) 
     """Committed in batches of 2,000, read from their messages before."""
     now = datetime.now(UTC)
     arrivals = [
-        Arrival.read(RecordId(f"direct-{box}", EPOCH, entry.seq), entry.type, entry.time, now, bytes(entry.data))
+        ReceivedRecord.read(RecordId(f"direct-{box}", EPOCH, entry.seq), entry.type, entry.time, now, bytes(entry.data))
         for box, each in messages
         for entry in each.records
     ]
@@ -89,12 +89,12 @@ async def from_broker(where: str, messages: list[tuple[str, Backlog]], folder: P
     try:
         async with (
             open_store(where) as store,
-            Connection.open(Options(Broker.from_url(url), "sender", window=100)) as connection,
+            Connection.open(Options(BrokerAddress.from_url(url), "sender", window=100)) as connection,
         ):
 
             async def send(box: str, backlog: Backlog) -> None:
-                topic = Topic("bench", Lane.BACKLOG, box)
-                await post(connection, topic, Event.of(backlog, source_of("bench", box)))
+                topic = Topic("bench", Channel.BACKLOG, box)
+                await publish_event(connection, topic, Event.of(backlog, source_from("bench", box)))
 
             before = await stored(store)
             [_, first], *_ = messages

@@ -15,7 +15,7 @@ from typing import Any
 from sync.contract.health import LookupOutcome
 from sync.contract.records import Record
 from sync.edge.directory.directory import Directory
-from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.ledger import Ledger
 from sync.platform.simulation.day import passage
 from sync.platform.simulation.report import percentiles
 
@@ -52,7 +52,7 @@ def some(count: int) -> list[Record]:
 
 async def commits(folder: Path, count: int) -> dict[str, Any]:
     """Commits of the ledger: one record each, 50 each, and 20 writers at once whose commits are grouped."""
-    async with Outbox.opened(folder / "commits" / "ledger.db", box="bench", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(folder / "commits" / "ledger.db", box="bench", budget_bytes=BUDGET_BYTES) as outbox:
 
         async def timed(records: list[Record]) -> float:
             began_s = time.perf_counter()
@@ -85,7 +85,7 @@ async def lookups(folder: Path, people: int, count: int) -> dict[str, Any]:
         database.commit()
     async with (
         Directory.opened(path) as directory,
-        Outbox.opened(folder / f"people-{people}" / "ledger.db", box="bench", budget_bytes=BUDGET_BYTES) as outbox,
+        Ledger.opened(folder / f"people-{people}" / "ledger.db", box="bench", budget_bytes=BUDGET_BYTES) as outbox,
     ):
         keys = [f"{RANDOM.randrange(people):064x}" for _ in range(count)]
         alone = [await looked_up(directory, key) for key in keys]
@@ -105,6 +105,6 @@ async def looked_up(directory: Directory, key: str) -> float:
     return time.perf_counter() - began_s
 
 
-async def write_for_ever(outbox: Outbox) -> None:
+async def write_for_ever(outbox: Ledger) -> None:
     while True:
         await outbox.append_all(some(1))

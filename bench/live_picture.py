@@ -25,7 +25,7 @@ from skimage import data
 from bench.path import machine
 from edge_agent.kiosk.picture import PERIOD_S
 from edge_agent.screen.camera_jpeg import JPEG_OPTIONS
-from edge_agent.screen.view_state import Stage
+from edge_agent.screen.view_state import ScreenStage
 from tests.edge_agent.kiosk.stand import Stand, changed, free_port
 
 CHROMIUM = "/usr/bin/chromium"
@@ -128,7 +128,7 @@ async def main() -> None:
 
     async def motion_jpeg(page: Page) -> None:
         await page.goto(stand.url)
-        stand.views.put(changed(serial=2, stage=Stage.MEASURING, face=FACE))
+        stand.views.put(changed(serial=2, stage=ScreenStage.MEASURING, face=FACE))
 
     async def web_socket(page: Page) -> None:
         await page.goto(f"http://127.0.0.1:{port}/")

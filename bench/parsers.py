@@ -25,7 +25,7 @@ import psutil
 
 from drivers.serial_line.framing import FrameParser
 from drivers.thermometers.gy_mcu90640 import GyMcu90640
-from drivers.tools.reading_output import Plain, plain
+from drivers.tools.reading_output import Plain, to_dict
 from tests.drivers.families import FAMILIES, Family, mutated, pool
 
 DAMAGED = 2  # frames an input
@@ -91,7 +91,7 @@ class Fuzz:
         self.tally.megabytes += (len(damaged) + len(frame)) / 1e6
 
     def _found(self, told: Plain, data: bytes, at_s: float) -> bool:
-        said = [plain(reading) for reading in self._all(data, at_s)]
+        said = [to_dict(reading) for reading in self._all(data, at_s)]
         self.tally.invented += sum(reading not in self._sent for reading in said)
         return said[-1:] == [told]
 

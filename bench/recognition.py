@@ -26,7 +26,7 @@ from models.detectors.face import make_detector
 from models.detectors.timing import time_calls
 from models.recognition.embedding import EMBEDDINGS, Embedder
 from models.recognition.liveness import PACKS, Liveness
-from models.session import Session
+from models.session import OnnxSession
 from models.training.masks import Wardrobe, wear
 
 Image = NDArray[np.uint8]
@@ -245,8 +245,10 @@ def _tools(training: Path, weights: Path) -> Tools:
     files = ("minifasnet_v2_80x80.onnx", "minifasnet_v1se_80x80.onnx")
     return Tools(
         detector=make_detector("sentinel"),
-        embedder=Embedder(name, EMBEDDINGS[name], Session(weights / "mobilefacenet_128.onnx")),
-        liveness=Liveness([(Session(weights / file), reach) for file, (_, reach) in zip(files, PACKS, strict=True)]),
+        embedder=Embedder(name, EMBEDDINGS[name], OnnxSession(weights / "mobilefacenet_128.onnx")),
+        liveness=Liveness(
+            [(OnnxSession(weights / file), reach) for file, (_, reach) in zip(files, PACKS, strict=True)]
+        ),
         wardrobe=Wardrobe(training / "mask_templates"),
     )
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from drivers.simulated.devices.gate import SimulatedRelay
 from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.street import Street
-from edge_agent.diagnostics.status_client import AgentSilent, ask_agent
+from edge_agent.diagnostics.status_client import AgentNotResponding, ask_agent
 from edge_agent.runtime.crash_counter import FILE
 from tests.edge_agent.held import bury, hold, threads
 from tests.edge_agent.town import settings_text
@@ -99,7 +99,7 @@ class Manager:
         """What keeps the line from serving somebody; "" when nothing does."""
         try:
             view = ask_agent("127.0.0.1", self._port)["view"]
-        except AgentSilent:
+        except AgentNotResponding:
             return "no answer"
         parts = ", ".join(f"{part['name']} {part['state']}" for part in view["parts"] if part["state"] != "ok")
         return parts or ("" if view["stage"] == "idle" else view["stage"])

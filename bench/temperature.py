@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from edge_agent.measurement.core_temperature import (
     NORMAL_95,
-    Caution,
     Coefficients,
     CoreEstimate,
+    FeverBias,
     Fitted,
     Line,
     Odds,
@@ -41,7 +41,7 @@ ROUNDS = ("1", "2", "3")  # in the fourth round T_Max is the open mouth: 0.65 °
 FEVER_C, HIGH_FEVER_C, HIGH_FEVER_FLOOR_C = 37.5, 38.5, 37.8
 TOLD_HIGH_C = 37.3  # the default policy sends to staff from here
 FOLDS, SEED = 10, 20261123
-CAUTION = Caution(lift=2.5, sharpness=3.0)  # the mildest by which the canthi alone tell every high fever as one
+CAUTION = FeverBias(lift=2.5, sharpness=3.0)  # the mildest by which the canthi alone tell every high fever as one
 SPREAD = 1.05  # people of another study scatter a little more than those of the fit
 # First match wins. Beside canthi and face maximum the forehead gains little here and loses in warmer rooms.
 REGION_SETS = (("canthi_max", "face_max"), ("canthi_max",), ("face_max",), ("forehead_max",), ("forehead_center",))

@@ -25,7 +25,7 @@ _Tables = dict[str, dict[str, dict[str, str | bool]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogueEntry:
     """One string: `texts` by language and `say`, the prompt that is spoken with it. Private ones have neither."""
 
     texts: Mapping[str, str]
@@ -38,7 +38,7 @@ class Catalogue:
     """All strings by section and key; complete in every language or it does not exist."""
 
     languages: Mapping[str, str]
-    sections: Mapping[str, Mapping[str, Entry]]
+    sections: Mapping[str, Mapping[str, CatalogueEntry]]
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -84,13 +84,15 @@ def columns(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
-def _entry(fields: dict[str, str | bool]) -> Entry:
+def _entry(fields: dict[str, str | bool]) -> CatalogueEntry:
     texts = {name: value for name, value in fields.items() if isinstance(value, str) and name != "say"}
     say = fields.get("say")
-    return Entry(MappingProxyType(texts), say if isinstance(say, str) else None, fields.get(PRIVATE) is True)
+    return CatalogueEntry(MappingProxyType(texts), say if isinstance(say, str) else None, fields.get(PRIVATE) is True)
 
 
-def _faults(sections: dict[str, dict[str, Entry]], languages: dict[str, str], limits: dict[str, int]) -> list[str]:
+def _faults(
+    sections: dict[str, dict[str, CatalogueEntry]], languages: dict[str, str], limits: dict[str, int]
+) -> list[str]:
     faults = [
         f"{place}: has {', '.join(found)}; expected {', '.join(wanted)}"
         for place, found, wanted in (("languages", languages, LANGUAGES), ("limits", limits, sections))
@@ -110,7 +112,7 @@ def _faults(sections: dict[str, dict[str, Entry]], languages: dict[str, str], li
     return faults
 
 
-def _width_faults(place: str, entry: Entry, limit: int) -> list[str]:
+def _width_faults(place: str, entry: CatalogueEntry, limit: int) -> list[str]:
     return [
         f"{place}: {language} takes {columns(text)} columns, accepted: 1-{limit}"
         for language, text in entry.texts.items()

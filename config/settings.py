@@ -32,7 +32,7 @@ Language = Literal["zh-CN", "yue", "en"]
 TimeOfDay = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="HH:MM")]
 
 
-class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BoxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who and where this box is."""
 
     district: Name = "demo"
@@ -43,7 +43,7 @@ class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_dir: str = "/var/lib/edge-agent"
 
 
-class Camera(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where pictures come from: a V4L2 device, an rtsp:// or http:// address, or a file."""
 
     source: Annotated[str, Meta(min_length=1)] = "/dev/video0"
@@ -52,7 +52,7 @@ class Camera(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fps: Annotated[float, Meta(ge=1, le=60)] = 15.0
 
 
-class Vision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class VisionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which model looks, at what size and how often."""
 
     detector: Literal["sentinel", "yunet", "scrfd"] = "sentinel"
@@ -64,7 +64,7 @@ class Vision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accept_non_commercial: bool = False
 
 
-class Thermometer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ThermometerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which thermometer, where, and how it is aligned with the camera."""
 
     driver: ThermometerDriver = "gy-mcu90640"
@@ -78,7 +78,7 @@ class Thermometer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spot_region: SkinRegion = "forehead_center"
 
 
-class Reader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which code reader, where, and who understands its codes, asked in turn; the camera may read codes as well."""
 
     driver: ReaderDriver = "qr-line"
@@ -88,14 +88,14 @@ class Reader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     camera: bool = True
 
 
-class CardReader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CardReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which reader of identity cards, and where."""
 
     driver: CardReaderDriver = "none"
     port: str = "/dev/sentinel-card-reader"
 
 
-class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class GateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which relay opens the gate and for how long, and what else is wired to its board; 0 is nothing."""
 
     driver: GateDriver = "none"
@@ -106,14 +106,14 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     passage_input: Annotated[int, Meta(ge=0, le=8)] = 0
 
 
-class Speaker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SpeakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where sound goes: the card (default), a WAV file, nothing, or the card where there is one (auto)."""
 
     output: Output = "auto"
     language: Language = "zh-CN"
 
 
-class Announcer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AnnouncerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How loud, when and in which languages people are spoken to; a volume is a share of the full amplitude.
 
     A span of hours runs from its first to its second time, over midnight where that comes earlier; equal times mean
@@ -132,7 +132,7 @@ class Announcer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache_mb: Annotated[int, Meta(ge=1, le=4096)] = 64
 
 
-class Recognition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecognitionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether registered faces count as a credential, and how alike and how living a face must be, in how many looks.
 
     `threshold` 0 is the pack's own; `margin` is how much less alike the second of the register must be.
@@ -147,7 +147,7 @@ class Recognition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     looks_per_s: Annotated[float, Meta(ge=0.5, le=5)] = 3.0
 
 
-class Arrival(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ArrivalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When a face counts as an arrival, and how long each step may take."""
 
     near_height: Fraction = 0.2
@@ -162,14 +162,14 @@ class Arrival(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     leave_s: Annotated[float, Meta(ge=0.2, le=10)] = 0.6
 
 
-class Directory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DirectorySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How people are looked up."""
 
     community_key_file: str = "credential:community.key"
     query_budget_ms: Annotated[int, Meta(ge=50, le=3000)] = 300
 
 
-class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PlatformSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The way to the city platform; plaintext mqtt:// is accepted on loopback only.
 
     Orders of the platform are heard only where `signing_key_file` names its Ed25519 public key.
@@ -184,20 +184,20 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signing_key_file: str = ""
 
 
-class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LedgerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much the ledger may hold."""
 
     budget_mb: Annotated[int, Meta(ge=4, le=65536)] = 512
 
 
-class Privacy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PrivacySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How personal data are sealed on the disk; the key file is made once and must not lie with the data."""
 
     key_file: Annotated[str, Meta(min_length=1)] = "credential:at-rest.key"
     algorithm: Literal["aes-256-gcm", "sm4-gcm"] = "aes-256-gcm"
 
 
-class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long this box keeps what it holds of people; of records only its copy of what the platform has goes."""
 
     passages_days: Days = 30
@@ -205,20 +205,20 @@ class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     directory_days: Days = 30
 
 
-class Kiosk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class KioskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the resident's page is served."""
 
     host: str = "127.0.0.1"
     port: Port = 8080
 
 
-class Staff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StaffSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may use the staff view: `edge-agent staff set-pin` writes the file; without it nobody may."""
 
     pin_hash_file: str = "credential:staff.pin"
 
 
-class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which admission policy applies; empty means the one that ships with the agent."""
 
     file: str = ""
@@ -227,25 +227,25 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting of one box."""
 
-    box: Box = Box()
-    camera: Camera = Camera()
-    vision: Vision = Vision()
-    thermometer: Thermometer = Thermometer()
-    reader: Reader = Reader()
-    card_reader: CardReader = CardReader()
-    gate: Gate = Gate()
-    speaker: Speaker = Speaker()
-    announcer: Announcer = Announcer()
-    recognition: Recognition = Recognition()
-    arrival: Arrival = Arrival()
-    directory: Directory = Directory()
-    platform: Platform = Platform()
-    ledger: Ledger = Ledger()
-    privacy: Privacy = Privacy()
-    retention: Retention = Retention()
-    kiosk: Kiosk = Kiosk()
-    staff: Staff = Staff()
-    policy: Policy = Policy()
+    box: BoxSettings = BoxSettings()
+    camera: CameraSettings = CameraSettings()
+    vision: VisionSettings = VisionSettings()
+    thermometer: ThermometerSettings = ThermometerSettings()
+    reader: ReaderSettings = ReaderSettings()
+    card_reader: CardReaderSettings = CardReaderSettings()
+    gate: GateSettings = GateSettings()
+    speaker: SpeakerSettings = SpeakerSettings()
+    announcer: AnnouncerSettings = AnnouncerSettings()
+    recognition: RecognitionSettings = RecognitionSettings()
+    arrival: ArrivalSettings = ArrivalSettings()
+    directory: DirectorySettings = DirectorySettings()
+    platform: PlatformSettings = PlatformSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    retention: RetentionSettings = RetentionSettings()
+    kiosk: KioskSettings = KioskSettings()
+    staff: StaffSettings = StaffSettings()
+    policy: PolicySettings = PolicySettings()
 
 
 def load_settings(path: Path) -> Settings:

@@ -11,7 +11,7 @@ from drivers.contract import PartHealth, PartState
 log = logging.getLogger(__name__)
 
 
-class Vitals:
+class DeviceHealth:
     """State of the part called `name`; a log line when it leaves OK and one when it is back, never one a try."""
 
     def __init__(self, name: str) -> None:
@@ -50,10 +50,10 @@ class Vitals:
         return moved
 
 
-class VitalPart:
+class MonitoredDevice:
     """The common face of every part: name, health and counters out of its vitals."""
 
-    def __init__(self, vitals: Vitals) -> None:
+    def __init__(self, vitals: DeviceHealth) -> None:
         self.vitals = vitals
 
     @property

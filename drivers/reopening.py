@@ -7,14 +7,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
-from drivers.device_health import Vitals
+from drivers.device_health import DeviceHealth
 from drivers.errors import DeviceLost
 
 RETRY_FIRST_S = 0.2
 RETRY_CAP_S = 1.0  # a device that returns is read again well under 3 s
 
 
-async def opened_again(read_one_opening: Callable[[], Awaitable[None]], vitals: Vitals) -> NoReturn:
+async def opened_again(read_one_opening: Callable[[], Awaitable[None]], vitals: DeviceHealth) -> NoReturn:
     """Read opening after opening until cancelled; after one that lasted the pauses begin anew."""
     pause_s = RETRY_FIRST_S
     while True:

@@ -11,12 +11,12 @@ from config.errors import SettingsError
 from config.settings import Settings
 from drivers.errors import DriverError
 from edge_agent.app import Sentinel, opened
-from edge_agent.box.last_good_settings import Unusable, is_service, keep_good, last_good, usable_settings
-from edge_agent.box.remote_settings import as_wanted
+from edge_agent.box.last_good_settings import InvalidSettings, is_service, keep_good, last_good, usable_settings
+from edge_agent.box.remote_settings import apply_remote_settings
 from edge_agent.kiosk.errors import KioskError
-from edge_agent.runtime.crash_counter import HEALTHY_S, Starts
-from edge_agent.runtime.exceptions import leaves
-from edge_agent.runtime.task_progress import count_steps
+from edge_agent.runtime.crash_counter import HEALTHY_S, CrashCounter
+from edge_agent.runtime.exceptions import leaf_exceptions
+from edge_agent.runtime.task_progress import track_progress
 from edge_agent.runtime.threads import touch_shared
 from edge_agent.runtime.watchdog import LIMIT, LOOK_EVERY_S, Notifier, Watchdog
 from edge_agent.safe_mode import SafeMode
@@ -40,16 +40,16 @@ async def run_sentinel(config: Path) -> None:
 
     Raises SettingsError where the settings cannot be used; a service, of which nobody reads it, is in safe mode then.
     """
-    count_steps(asyncio.get_running_loop())
+    track_progress(asyncio.get_running_loop())
     try:
         settings = usable_settings(config)
     except SettingsError as exc:
         if not is_service():
             raise
-        unusable = Unusable(config, exc, last_good())
+        unusable = InvalidSettings(config, exc, last_good())
         await _run_safely(SafeMode(unusable.good or Settings(), unusable.why, unusable), unusable.why)
         return
-    starts = Starts(Path(settings.box.data_dir))
+    starts = CrashCounter(Path(settings.box.data_dir))
     before = starts.begin()
     try:
         if before.too_many:
@@ -61,12 +61,12 @@ async def run_sentinel(config: Path) -> None:
         starts.forgive()
         raise
     except Exception as exc:
-        starts.failed("; ".join(dict.fromkeys(_told(each) for each in leaves(exc))))
+        starts.failed("; ".join(dict.fromkeys(_told(each) for each in leaf_exceptions(exc))))
         raise
 
 
-async def _run_whole(settings: Settings, starts: Starts) -> None:
-    async with opened(as_wanted(settings)) as sentinel, _watched("running", _asked_of(sentinel)):
+async def _run_whole(settings: Settings, starts: CrashCounter) -> None:
+    async with opened(apply_remote_settings(settings)) as sentinel, _watched("running", _asked_of(sentinel)):
         lasted = asyncio.get_running_loop().call_later(HEALTHY_S, _went_well, settings, starts)
         try:
             await sentinel.run()
@@ -74,7 +74,7 @@ async def _run_whole(settings: Settings, starts: Starts) -> None:
             lasted.cancel()
 
 
-def _went_well(settings: Settings, starts: Starts) -> None:
+def _went_well(settings: Settings, starts: CrashCounter) -> None:
     starts.forgive()
     keep_good(settings)
 

@@ -10,21 +10,21 @@ from pathlib import Path
 from config.errors import SettingsError
 from config.settings import Settings
 from edge_agent.box.key_files import signing_key
-from edge_agent.box.last_good_settings import Unusable
+from edge_agent.box.last_good_settings import InvalidSettings
 from edge_agent.box.wall_clock import WallClock
 from edge_agent.diagnostics.status_report import to_plain
 from edge_agent.kiosk.server import Kiosk
 from edge_agent.platform_link.link_settings import link_settings, link_view, versions
-from edge_agent.platform_link.order_handlers import OrdersHere
-from edge_agent.policy.active_policy import PolicyBook
+from edge_agent.platform_link.order_handlers import OrderExecutor
+from edge_agent.policy.active_policy import ActivePolicy
 from edge_agent.policy.rules import load_policy
-from edge_agent.screen.language_choice import Tongue
-from edge_agent.screen.view_state import Board, Stage
-from edge_agent.speech.broadcasts.broadcast import Answer, Broadcast
+from edge_agent.screen.language_choice import LanguageSelector
+from edge_agent.screen.view_state import ScreenStage, ViewState
+from edge_agent.speech.broadcasts.broadcast import Broadcast, OfferResult
 from edge_agent.stores import opened_stores
 from sync.edge.directory.directory import Directory
-from sync.edge.link.link import CityLink
-from sync.edge.orders.receiver import Orders
+from sync.edge.link.link import PlatformLink
+from sync.edge.orders.receiver import OrderReceiver
 from sync.errors import SyncError
 
 RETRY_AFTER_S = 1800.0  # then the whole agent is tried once more
@@ -37,16 +37,18 @@ _LOG = logging.getLogger(__name__)
 class SafeMode:
     """Opens no device and no model. What it cannot have either (the ledger, the link) it does without, and says so."""
 
-    def __init__(self, settings: Settings, why: str, unusable: Unusable | None = None) -> None:
+    def __init__(self, settings: Settings, why: str, unusable: InvalidSettings | None = None) -> None:
         """`unusable` is the file in whose place `settings` are: the last good ones, or those that nobody gave."""
         self._settings = settings
         self._why = why
         self._unusable = unusable
-        self._board = Board(Tongue(settings.speaker.language, settings.announcer.also, settings.announcer.turn_s))
-        self._board.show(Stage.OUT_OF_SERVICE)
+        self._board = ViewState(
+            LanguageSelector(settings.speaker.language, settings.announcer.also, settings.announcer.turn_s)
+        )
+        self._board.show(ScreenStage.OUT_OF_SERVICE)
         if unusable is not None:
             self._board.show_notices(None, unusable.notice())
-        self._link: CityLink | None = None
+        self._link: PlatformLink | None = None
         self.kiosk = Kiosk(settings.kiosk.host, settings.kiosk.port, self._board.views, None, self._report)
 
     async def run(self, retry_after_s: float = RETRY_AFTER_S) -> None:
@@ -73,7 +75,7 @@ class SafeMode:
         settings = self._settings
         stores = await stack.enter_async_context(opened_stores(settings))
         clock = WallClock()
-        link = CityLink(
+        link = PlatformLink(
             link_settings(settings),
             stores.outbox,
             stores.directory,
@@ -83,25 +85,25 @@ class SafeMode:
         )
         if (key := signing_key(settings)) is not None:
             own_policy = load_policy(Path(settings.policy.file) if settings.policy.file else None)
-            here = OrdersHere(
+            here = OrderExecutor(
                 settings=settings,
-                policies=PolicyBook(own_policy, Path(settings.box.data_dir) / "policy.json"),
+                policies=ActivePolicy(own_policy, Path(settings.box.data_dir) / "policy.json"),
                 directory=stores.directory,
-                bulletins=Unheard(),
+                bulletins=NoBroadcasts(),
                 clock=clock,
                 report=self._report,
             )
-            link.listen_to(Orders(stores.memory, key, here.hands()))
+            link.listen_to(OrderReceiver(stores.memory, key, here.handlers()))
         self._link = link
         tasks.create_task(link.run(), name="link")
         tasks.create_task(self._show_link(link, stores.directory), name="screen")
 
-    async def _until_mended(self, unusable: Unusable, limit: asyncio.Timeout) -> None:
+    async def _until_mended(self, unusable: InvalidSettings, limit: asyncio.Timeout) -> None:
         while not unusable.is_mended():
             await asyncio.sleep(_LOOK_EVERY_S)
         limit.reschedule(0)
 
-    async def _show_link(self, link: CityLink, directory: Directory) -> None:
+    async def _show_link(self, link: PlatformLink, directory: Directory) -> None:
         while True:
             self._board.show_parts((), link_view(link, directory))
             await asyncio.sleep(_SHOW_EVERY_S)
@@ -115,12 +117,12 @@ class SafeMode:
         }
 
 
-class Unheard:
+class NoBroadcasts:
     """Takes no broadcast: nobody could hear it."""
 
-    def offer(self, _broadcast: Broadcast) -> Answer:
+    def offer(self, _broadcast: Broadcast) -> OfferResult:
         """Refuse it."""
-        return Answer.FULL
+        return OfferResult.FULL
 
     def withdraw(self, _broadcast_id: str) -> bool:
         """There is none."""

@@ -11,19 +11,19 @@ from config.settings import Settings
 from edge_agent.box.key_files import make_data_dir
 from edge_agent.faces.register import FILE as FACES_FILE
 from edge_agent.faces.register import FaceRegister
-from edge_agent.privacy.key_file import sealer_of
+from edge_agent.privacy.key_file import load_or_make_cipher
 from sync.edge.directory.directory import Directory
-from sync.edge.ledger.ledger import Outbox
-from sync.edge.orders.replay_guard import OrderMemory
+from sync.edge.ledger.ledger import Ledger
+from sync.edge.orders.replay_guard import ReplayGuard
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
     """The open files of one box."""
 
-    outbox: Outbox
+    outbox: Ledger
     directory: Directory
-    memory: OrderMemory
+    memory: ReplayGuard
     faces: FaceRegister | None = None  # where registered faces do not count
 
 
@@ -31,9 +31,9 @@ class Stores:
 async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
     """The files of the box, sealed with its key. Raises SettingsError or SyncError."""
     data_dir = make_data_dir(Path(settings.box.data_dir))
-    sealer = sealer_of(settings)
+    sealer = load_or_make_cipher(settings)
     async with AsyncExitStack() as stack:
-        outbox = Outbox.opened(
+        outbox = Ledger.opened(
             data_dir / "ledger.db",
             box=settings.box.name,
             budget_bytes=settings.ledger.budget_mb * 1_000_000,
@@ -42,7 +42,7 @@ async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
         yield Stores(
             await stack.enter_async_context(outbox),
             await stack.enter_async_context(Directory.opened(data_dir / "directory.db", sealer=sealer)),
-            await stack.enter_async_context(OrderMemory.opened(data_dir / "orders.db")),
+            await stack.enter_async_context(ReplayGuard.opened(data_dir / "orders.db")),
             await stack.enter_async_context(FaceRegister.opened(data_dir / FACES_FILE, sealer))
             if settings.recognition.enabled
             else None,

@@ -34,7 +34,7 @@ class Port:
     kind: str  # as onnxruntime writes it: "tensor(float)", "tensor(uint8)"
 
 
-class Session:
+class OnnxSession:
     """One loaded network on the CPU; blocks while it runs, so call it from one worker thread.
 
     Raises ModelMissing when there is no such file, ModelDamaged when it cannot be loaded.

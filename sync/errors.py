@@ -19,7 +19,7 @@ class LinkRefused(LinkError):
     """The broker answered that it will not have us; somebody must change something, so try slowly."""
 
 
-class NameContested(LinkError):
+class DuplicateDevice(LinkError):
     """Another device speaks under our name, as a copied card does; taking the line from it at once helps nobody."""
 
 
@@ -123,5 +123,5 @@ class WrongKey(StoreFailed):
     """The file is sealed with another key. It was not changed: bring the key back, or set the file aside."""
 
 
-class SealBroken(StoreFailed):
+class DecryptionFailed(StoreFailed):
     """One stored value is not what was sealed there: it is not believed, and the others are as good as before."""

@@ -27,7 +27,7 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
-class Voice(Enum):
+class SoundSource(Enum):
     """Who speaks; each says one thing at a time."""
 
     PROMPT = "prompt"  # to one person
@@ -58,12 +58,12 @@ class Playing:
         self.ended.set()
 
 
-class Playhead:
+class Mixer:
     """At most one clip a voice, and how far it has sounded."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._playing: dict[Voice, Playing] = {}
+        self._playing: dict[SoundSource, Playing] = {}
         self._pulled_s = time.monotonic()
         self._volume = 1.0
         self._below = 1.0  # level of the broadcast now
@@ -82,7 +82,7 @@ class Playhead:
         """Seconds since a sink last asked: a living one asks several times a second."""
         return time.monotonic() - self._pulled_s
 
-    def playing(self, voice: Voice) -> Playing | None:
+    def playing(self, voice: SoundSource) -> Playing | None:
         """What `voice` says now."""
         return self._playing.get(voice)
 
@@ -92,7 +92,7 @@ class Playhead:
         with self._changed:
             return next(iter(self._playing.values()), None)
 
-    def play(self, clip: Clip, voice: Voice = Voice.PROMPT) -> Playing:
+    def play(self, clip: Clip, voice: SoundSource = SoundSource.PROMPT) -> Playing:
         """On the loop: put `clip` in the place of what `voice` says."""
         playing = Playing(clip.samples)
         with self._changed:
@@ -117,7 +117,9 @@ class Playhead:
             below = self._fade(count)
             if not self._playing:
                 return np.zeros(count, np.int16)
-            mixed = self._take(Voice.PROMPT, count, now_s) + below * self._take(Voice.BROADCAST, count, now_s)
+            mixed = self._take(SoundSource.PROMPT, count, now_s) + below * self._take(
+                SoundSource.BROADCAST, count, now_s
+            )
         mixed = np.rint(self._volume * mixed).clip(-LOUDEST - 1, LOUDEST)
         block: Samples = mixed.astype(np.int16)
         return block
@@ -130,7 +132,7 @@ class Playhead:
 
     def _fade(self, count: int) -> NDArray[np.float32]:
         """The level of the broadcast over the next samples: down while somebody is spoken to, and up again."""
-        level = DUCKED if Voice.PROMPT in self._playing else 1.0
+        level = DUCKED if SoundSource.PROMPT in self._playing else 1.0
         steps = np.arange(1, count + 1, dtype=np.float32) * np.float32((1 - DUCKED) / FADE_SAMPLES)
         levels: NDArray[np.float32]
         if self._below > level:
@@ -140,7 +142,7 @@ class Playhead:
         self._below = float(levels[-1]) if count else self._below
         return levels
 
-    def _take(self, voice: Voice, count: int, now_s: float) -> NDArray[np.float32]:
+    def _take(self, voice: SoundSource, count: int, now_s: float) -> NDArray[np.float32]:
         """The next `count` samples of one voice, with silence after its end."""
         block = np.zeros(count, np.float32)
         playing = self._playing.get(voice)

@@ -11,7 +11,7 @@ from pathlib import Path
 import miniaudio
 import numpy as np
 
-from drivers.audio.mixer import Playhead, Samples, Sink
+from drivers.audio.mixer import Mixer, Samples, Sink
 from drivers.audio.opus import is_opus, read_opus
 from drivers.contract import Clip
 from drivers.errors import BadSetting, DeviceLost
@@ -59,7 +59,7 @@ def _opus(path: Path, longest_s: float) -> Samples:
     return np.frombuffer(mixed, np.int16)
 
 
-def open_card(playhead: Playhead) -> Sink:
+def open_card(playhead: Mixer) -> Sink:
     """Let the default sound card pull until closed; blocks for a while. Raises DeviceLost where there is no card."""
     if not _may_have_a_card():
         raise DeviceLost("there is no sound card")
@@ -113,7 +113,7 @@ def _may_have_a_card() -> bool:
     return runtime is not None and os.access(Path(runtime, "pulse", "native"), os.W_OK)
 
 
-def _pulling(playhead: Playhead) -> Generator[Samples, int, None]:
+def _pulling(playhead: Mixer) -> Generator[Samples, int, None]:
     """The generator that miniaudio sends frame counts to, waiting for the first."""
 
     def pulling() -> Generator[Samples, int, None]:

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from drivers.audio.mixer import Playhead, Sink, Voice
+from drivers.audio.mixer import Mixer, Sink, SoundSource
 from drivers.audio.sound import RATE_HZ, open_card
 from drivers.audio.wav_file import WavFile
 from drivers.contract import Clip, Speaker
-from drivers.device_health import VitalPart, Vitals
+from drivers.device_health import DeviceHealth, MonitoredDevice
 from drivers.errors import BadSetting, DeviceLost
 
 BLOCK_SAMPLES = RATE_HZ // 50
@@ -20,13 +20,13 @@ HEARTBEAT_S = 0.25
 STALL_LIMIT_S = 1.0  # a sink that has not asked for so long is gone
 RETRY_S = 1.0
 
-OpenSink = Callable[[Playhead], Sink]
+OpenSink = Callable[[Mixer], Sink]
 
 
 class PacedSink(threading.Thread):
     """Pulls in real time like a sound card, into a file or into nothing; the silence between clips is not written."""
 
-    def __init__(self, playhead: Playhead, file: WavFile | None) -> None:
+    def __init__(self, playhead: Mixer, file: WavFile | None) -> None:
         super().__init__(name="speaker", daemon=True)
         self._playhead = playhead
         self._file = file
@@ -60,14 +60,14 @@ class PacedSink(threading.Thread):
             self._closing.wait(max(0.0, due_s - time.monotonic()))
 
 
-class ClipSpeaker(VitalPart):
+class ClipSpeaker(MonitoredDevice):
     """Plays prompts and broadcasts on the sink that `open_sink` opens; nothing here blocks the loop."""
 
     def __init__(self, open_sink: OpenSink, volume: float = 1.0) -> None:
-        super().__init__(Vitals("speaker"))
+        super().__init__(DeviceHealth("speaker"))
         self.vitals.counters.update(clips=0, cut_short=0)
         self._open_sink = open_sink
-        self._playhead = Playhead()
+        self._playhead = Mixer()
         self._is_open = False
         self.set_volume(volume)
 
@@ -97,18 +97,18 @@ class ClipSpeaker(VitalPart):
         Returns the monotonic second its first sample left for the device. Raises DeviceLost while there is no device,
         BadSetting for a clip of another rate than RATE_HZ.
         """
-        return await self._start(clip, Voice.PROMPT)
+        return await self._start(clip, SoundSource.PROMPT)
 
     async def broadcast(self, clip: Clip) -> float:
         """Start `clip` in the place of another broadcast; below a prompt it goes on more quietly. Else as `play`."""
-        return await self._start(clip, Voice.BROADCAST)
+        return await self._start(clip, SoundSource.BROADCAST)
 
     async def drained(self) -> None:
         """Wait until nothing plays: a device that stops asking counts as such."""
         while (playing := self._playhead.sounding) is not None:
             await playing.ended.wait()
 
-    async def _start(self, clip: Clip, voice: Voice) -> float:
+    async def _start(self, clip: Clip, voice: SoundSource) -> float:
         if clip.rate_hz != RATE_HZ:
             raise BadSetting(f"clip {clip.name} has {clip.rate_hz} Hz; accepted: {RATE_HZ}")
         if not self._is_open:
@@ -140,7 +140,7 @@ class CardIfAny:
         self._instead = instead
         self._had_card = False
 
-    def __call__(self, playhead: Playhead) -> Sink:
+    def __call__(self, playhead: Mixer) -> Sink:
         try:
             card = open_card(playhead)
         except DeviceLost:
@@ -151,7 +151,7 @@ class CardIfAny:
         return card
 
 
-def _open_null(playhead: Playhead) -> Sink:
+def _open_null(playhead: Mixer) -> Sink:
     return PacedSink(playhead, None)
 
 

@@ -6,10 +6,10 @@ import asyncio
 import threading
 import time
 
-from drivers.camera.picture_check import PictureFault, PictureWatch
-from drivers.camera.video_capture import Capture, Image, PictureFormat, Source, Wish
+from drivers.camera.picture_check import PictureCheck, PictureFault
+from drivers.camera.video_capture import Capture, Image, PictureFormat, RequestedFormat, Source
 from drivers.contract import Camera, CameraFrame
-from drivers.device_health import VitalPart, Vitals
+from drivers.device_health import DeviceHealth, MonitoredDevice
 from drivers.errors import BadSetting, DeviceLost
 from drivers.latest import Latest
 from drivers.reopening import opened_again
@@ -21,17 +21,17 @@ MAX_HANGING = 4  # abandoned threads that OpenCV still holds
 CLOSE_LIMIT_S = 3.5  # a little over the limits that FFmpeg has
 
 
-class OpenCvCamera(VitalPart):
+class OpenCvCamera(MonitoredDevice):
     """Newest picture of one source; frozen or black pictures make it broken and are kept back."""
 
-    def __init__(self, source: Source, wish: Wish) -> None:
-        super().__init__(Vitals("camera"))
+    def __init__(self, source: Source, wish: RequestedFormat) -> None:
+        super().__init__(DeviceHealth("camera"))
         self.vitals.counters.update(frames=0, held_back=0)
         self._source = source
         self._wish = wish
         self._rate_fps = wish.fps
         self._frames: Latest[CameraFrame] = Latest()
-        self._watch = PictureWatch()
+        self._watch = PictureCheck()
         self._captures: list[Capture] = []
 
     @property
@@ -157,4 +157,4 @@ def make_camera(*, source: str, width: int = 640, height: int = 480, fps: float 
     for name, value, most in (("width", width, 7680), ("height", height, 4320), ("fps", fps, 120)):
         if not 0 < value <= most:
             raise BadSetting(f"camera {name} {value} is not possible; accepted: above 0, up to {most}")
-    return OpenCvCamera(Source.parse(source), Wish(width, height, fps))
+    return OpenCvCamera(Source.parse(source), RequestedFormat(width, height, fps))

@@ -29,7 +29,7 @@ class PictureFault(Enum):
     BLOCKED = "nothing can be made out: the lens is covered or fogged"
 
 
-class PictureWatch:
+class PictureCheck:
     """Judges pictures in the order they come.
 
     Sensor noise alters some pixels of every real picture, even of a still scene and through JPEG. Content that stays

@@ -57,7 +57,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RequestedFormat:
     """Size and rate to ask a V4L2 camera for; it may give others. `fps` also limits what any source hands on."""
 
     width: int
@@ -85,7 +85,11 @@ class Capture(threading.Thread):
     """
 
     def __init__(
-        self, source: Source, wish: Wish, on_image: Callable[[Image, float], None], on_end: Callable[[str], None]
+        self,
+        source: Source,
+        wish: RequestedFormat,
+        on_image: Callable[[Image, float], None],
+        on_end: Callable[[str], None],
     ) -> None:
         super().__init__(name="camera", daemon=True)
         self.format: PictureFormat | None = None
@@ -95,11 +99,11 @@ class Capture(threading.Thread):
         self._on_end = on_end
         self._abandoned = threading.Event()
         self._calling = threading.Lock()
-        self._limit = Pace(wish.fps)
+        self._limit = FrameRateLimiter(wish.fps)
 
     def limit_rate(self, fps: float) -> None:
         """From now on hand on `fps` pictures a second at most."""
-        self._limit = Pace(fps)
+        self._limit = FrameRateLimiter(fps)
 
     def abandon(self) -> None:
         """From the return of this on nobody is called; the thread ends as soon as OpenCV gives it back."""
@@ -123,7 +127,7 @@ class Capture(threading.Thread):
 
     def _read(self, capture: cv2.VideoCapture) -> None:
         rate = _Rate()
-        file = Pace(capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FILE_FPS) if self._source.file else None
+        file = FrameRateLimiter(capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FILE_FPS) if self._source.file else None
         # A file waits for its time, as it was taken; a camera sets the pace itself.
         while not self._abandoned.wait(file.wait_s(time.monotonic()) if file else 0):
             if not (capture.grab() or (file and _rewound(capture))):
@@ -147,7 +151,7 @@ class Capture(threading.Thread):
                 self._on_image(image, at_s)
 
 
-class Pace:
+class FrameRateLimiter:
     """Lets through so many a second on average; a quarter of the interval early is in time, for cameras jitter."""
 
     def __init__(self, rate_hz: float) -> None:
@@ -187,7 +191,7 @@ class _Rate:
         return self._fps
 
 
-def _opened(source: Source, wish: Wish) -> cv2.VideoCapture:
+def _opened(source: Source, wish: RequestedFormat) -> cv2.VideoCapture:
     """The opened capture; one that could not be opened grabs nothing."""
     # The part logs once that it is lost; these two would write lines at every try, with address and password in them.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from drivers.distance import evo_mini, tof10120, tofsense
 from drivers.distance.reading import DistanceReading
-from drivers.serial_line.device_protocol import Dialect
+from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import Parser
 
-DISTANCE_SENSORS: dict[str, Dialect[Parser[DistanceReading]]] = {
-    "tof10120": Dialect(tof10120.Tof10120, tof10120.BAUDS, proof=3),
-    "evo-mini": Dialect(evo_mini.EvoMini, evo_mini.BAUDS, evo_mini.START_UP, probe=evo_mini.AS_BYTES, proof=3),
-    "tofsense": Dialect(tofsense.TofSense, tofsense.BAUDS, probe=tofsense.QUERY, proof=2),
+DISTANCE_SENSORS: dict[str, DeviceProtocol[Parser[DistanceReading]]] = {
+    "tof10120": DeviceProtocol(tof10120.Tof10120, tof10120.BAUDS, proof=3),
+    "evo-mini": DeviceProtocol(evo_mini.EvoMini, evo_mini.BAUDS, evo_mini.START_UP, probe=evo_mini.AS_BYTES, proof=3),
+    "tofsense": DeviceProtocol(tofsense.TofSense, tofsense.BAUDS, probe=tofsense.QUERY, proof=2),
 }

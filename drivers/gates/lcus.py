@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from drivers.device_health import VitalPart
+from drivers.device_health import MonitoredDevice
 from drivers.errors import BadSetting, DeviceLost
 from drivers.gates.wiring import BAUD, Wiring, check_duration
 from drivers.serial_line.serial_port import SerialLine
@@ -20,7 +20,7 @@ def lcus_command(channel: int, on: bool) -> bytes:
     return start + bytes((sum(start) & 0xFF,))
 
 
-class LcusGate(VitalPart):
+class LcusGate(MonitoredDevice):
     """Relay that we switch on and off: off whenever the port opens or closes, but a killed agent leaves it as it was.
 
     The board never answers, so health says only that the port is open. It has no inputs.

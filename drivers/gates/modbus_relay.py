@@ -10,7 +10,7 @@ import asyncio
 import time
 from contextlib import suppress
 
-from drivers.device_health import VitalPart
+from drivers.device_health import MonitoredDevice
 from drivers.errors import DeviceLost, DeviceRefused
 from drivers.gates.wiring import BAUD, Wiring, check_duration
 from drivers.serial_line import modbus
@@ -54,7 +54,7 @@ class Beam:
         self._broken = broken
 
 
-class ModbusGate(VitalPart):
+class ModbusGate(MonitoredDevice):
     """Relay whose board times the pulse: the gate falls back even if the agent dies in the middle.
 
     The board is asked every second whether it lives, and after a pulse many times a second what its sensor sees.

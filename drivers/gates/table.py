@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from drivers.contract import Gate
-from drivers.device_health import VitalPart, Vitals
+from drivers.device_health import DeviceHealth, MonitoredDevice
 from drivers.errors import BadSetting
 from drivers.gates.lcus import LcusGate
 from drivers.gates.modbus_relay import ModbusGate
@@ -15,11 +15,11 @@ from drivers.gates.wiring import Wiring, check_duration
 IDLE_S = 1.0
 
 
-class NoGate(VitalPart):
+class NoGate(MonitoredDevice):
     """No gate is wired: a pulse takes its time and is counted, no more."""
 
     def __init__(self) -> None:
-        super().__init__(Vitals("gate"))
+        super().__init__(DeviceHealth("gate"))
         self.vitals.counters["pulses"] = 0
 
     async def run(self) -> None:

@@ -18,7 +18,7 @@ SIMULATED_PREFIX = "SHC1:"
 MAX_TIME_DIGITS = 11
 
 
-class CredentialKind(StrEnum):
+class CodeKind(StrEnum):
     """How the person was identified."""
 
     CODE = "code"  # a health code
@@ -26,40 +26,40 @@ class CredentialKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Credential:
+class ParsedCode:
     """Who a code says the person is; times are Unix seconds, None where the code does not tell."""
 
-    kind: CredentialKind
+    kind: CodeKind
     number: str = field(repr=False)
     issued_at_s: int | None = None
     expires_at_s: int | None = None
     born: date | None = field(repr=False, default=None)
 
 
-Provider = Callable[[str], Credential]
+Provider = Callable[[str], ParsedCode]
 """Reads the text of a code. Raises CodeUnknown for one that is not its own, CodeMalformed for a bad one of its own."""
 
 
-def document_number(text: str) -> Credential:
+def document_number(text: str) -> ParsedCode:
     """A bare ID number."""
     if not looks_like_id_number(text):
         raise CodeUnknown("not an ID number")
-    return _credential(CredentialKind.CARD, text)
+    return _credential(CodeKind.CARD, text)
 
 
-def simulated(text: str) -> Credential:
+def simulated(text: str) -> ParsedCode:
     """The code of the demo city, `SHC1:<ID number>:<expiry in Unix seconds>`."""
     if not text.startswith(SIMULATED_PREFIX):
         raise CodeUnknown("not a simulated health code")
     number, separator, expiry = text.removeprefix(SIMULATED_PREFIX).partition(":")
     if not separator or not (expiry.isascii() and expiry.isdecimal()) or len(expiry) > MAX_TIME_DIGITS:
         raise CodeMalformed("a simulated code ends in its expiry time")
-    return _credential(CredentialKind.CODE, number, expires_at_s=int(expiry))
+    return _credential(CodeKind.CODE, number, expires_at_s=int(expiry))
 
 
-def _credential(kind: CredentialKind, text: str, expires_at_s: int | None = None) -> Credential:
+def _credential(kind: CodeKind, text: str, expires_at_s: int | None = None) -> ParsedCode:
     number = normalised_id_number(text)
-    return Credential(kind, number, expires_at_s=expires_at_s, born=born_on(number))
+    return ParsedCode(kind, number, expires_at_s=expires_at_s, born=born_on(number))
 
 
 PROVIDERS: dict[str, Provider] = {"document-number": document_number, "simulated": simulated}
@@ -73,7 +73,7 @@ def make_code_provider(names: Iterable[str]) -> Provider:
         raise BadSetting(f"code providers {unknown} are not known; accepted: some of {', '.join(sorted(PROVIDERS))}")
     providers = [PROVIDERS[name] for name in chosen]
 
-    def parse(text: str) -> Credential:
+    def parse(text: str) -> ParsedCode:
         for provider in providers:
             try:
                 return provider(text.strip())

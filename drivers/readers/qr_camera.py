@@ -15,7 +15,7 @@ import zxingcpp
 from numpy.typing import NDArray
 
 from drivers.contract import CameraFrame, CodeRead
-from drivers.device_health import VitalPart, Vitals
+from drivers.device_health import DeviceHealth, MonitoredDevice
 from drivers.latest import Latest
 from drivers.readers.qr_line import CAP_BYTES, REPEAT_S
 from drivers.readers.repeats import InView
@@ -25,14 +25,14 @@ ACTIVE_EVERY_S = 0.2  # between two looks while somebody is there
 IDLE_EVERY_S = 1.0  # and while nobody is: a phone may hide the face
 
 
-class QrCamera(VitalPart):
+class QrCamera(MonitoredDevice):
     """The newest code among `frames`; `somebody` tells whether a person is there.
 
     A code passes when it comes into view; what hangs on a wall passes once.
     """
 
     def __init__(self, frames: Latest[CameraFrame], somebody: Callable[[], bool]) -> None:
-        super().__init__(Vitals("code_camera"))
+        super().__init__(DeviceHealth("code_camera"))
         self.vitals.counters.update(looks=0, frames=0, too_long=0, repeats=0)
         self._frames = frames
         self._somebody = somebody

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 
 from drivers.contract import CodeRead
-from drivers.device_health import VitalPart
+from drivers.device_health import MonitoredDevice
 from drivers.latest import Latest
 from drivers.readers.repeats import RepeatFilter
 from drivers.serial_line.serial_port import SerialLine
@@ -75,7 +75,7 @@ class QrLineParser:
         return [CodeRead(text, at_s)]
 
 
-class QrLineReader(VitalPart):
+class QrLineReader(MonitoredDevice):
     """The newest code scanned on `line`; well while its port is open, for nobody may have a code to show."""
 
     def __init__(self, line: SerialLine, parser: QrLineParser) -> None:

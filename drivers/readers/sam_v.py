@@ -52,7 +52,7 @@ FAULTS = {  # of the reader itself: showing the card again changes nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class SamVReply:
     """One answer: its status (third byte) and, for a card that was read, the 256 bytes of its text."""
 
     status: int
@@ -73,10 +73,10 @@ class SamVParser(FrameParser[R]):
         return size if HEAD_BYTES + STATUS_AND_SUM_BYTES <= size <= LONGEST_BYTES else 0
 
 
-class SamVReplies(SamVParser[Reply]):
+class SamVReplies(SamVParser[SamVReply]):
     """Every answer: for whoever asks."""
 
-    def decode(self, frame: bytes, _at_s: float) -> Reply | None:
+    def decode(self, frame: bytes, _at_s: float) -> SamVReply | None:
         """The answer in one frame."""
         return reply_in(frame)
 
@@ -97,12 +97,12 @@ class SamVCards(SamVParser[CardRead]):
             return NoReading.REFUSED
 
 
-def reply_in(frame: bytes) -> Reply | None:
+def reply_in(frame: bytes) -> SamVReply | None:
     """The answer in a whole frame; None when its checksum is wrong."""
     if reduce(xor, frame[len(PREAMBLE) :]):  # the sum is among what is summed
         return None
     status = frame[HEAD_BYTES + 2]
-    return Reply(status, _text_in(frame) if status == OK else None)
+    return SamVReply(status, _text_in(frame) if status == OK else None)
 
 
 def _text_in(frame: bytes) -> bytes | None:

@@ -6,13 +6,13 @@ import asyncio
 import time
 
 from drivers.contract import CardRead, CardUnreadable
-from drivers.device_health import VitalPart
+from drivers.device_health import MonitoredDevice
 from drivers.errors import DeviceLost
 from drivers.latest import Latest
 from drivers.readers.errors import CodeMalformed
 from drivers.readers.id_card import read_card
 from drivers.readers.repeats import InView
-from drivers.readers.sam_v import FAULTS, FIND, FOUND, OK, READ, SELECT, Reply, SamVReplies
+from drivers.readers.sam_v import FAULTS, FIND, FOUND, OK, READ, SELECT, SamVReplies, SamVReply
 from drivers.serial_line.serial_port import SerialLine
 
 POLL_S = 0.25
@@ -24,7 +24,7 @@ MISREADS_TO_TELL = 4  # of a card that stays: about two seconds, then its owner 
 REPEAT_S = 3.0  # a card that wavers at the edge of the field was not taken away
 
 
-class SamVReader(VitalPart):
+class SamVReader(MonitoredDevice):
     """The newest card. A card is read once, then it must be taken away, as the readers themselves demand."""
 
     def __init__(self, line: SerialLine, poll_s: float = POLL_S) -> None:
@@ -35,7 +35,7 @@ class SamVReader(VitalPart):
         self._replies = SamVReplies()
         self._shown = InView(REPEAT_S, most=2)
         self._cards: Latest[CardRead | CardUnreadable] = Latest()
-        self._answer: asyncio.Future[Reply] | None = None
+        self._answer: asyncio.Future[SamVReply] | None = None
 
     @property
     def counters(self) -> dict[str, int]:
@@ -103,7 +103,7 @@ class SamVReader(VitalPart):
         else:
             self.vitals.counters["repeats"] += 1
 
-    async def _ask(self, question: bytes, limit_s: float) -> Reply:
+    async def _ask(self, question: bytes, limit_s: float) -> SamVReply:
         """The answer to `question`; an answer that comes too late for the question before is taken for no card."""
         self._answer = asyncio.get_running_loop().create_future()
         await self._line.write(question)

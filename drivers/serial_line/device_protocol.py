@@ -12,7 +12,7 @@ P_co = TypeVar("P_co", bound=Parser[object], covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect(Generic[P_co]):
+class DeviceProtocol(Generic[P_co]):
     """One row: its parser and its line.
 
     `bauds` are tried in order. `hello` is written when the port opens. `questions` are asked in turn of a device that

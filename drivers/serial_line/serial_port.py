@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import cycle
 
-from drivers.device_health import Vitals
+from drivers.device_health import DeviceHealth
 from drivers.errors import BadSetting, DeviceLost
 from drivers.reopening import opened_again
 from drivers.serial_line.open_port import BAUDS, OpenPort, open_port
@@ -46,7 +46,7 @@ class SerialLine:
         check_name(port)
         if not bauds or not BAUDS.issuperset(bauds):
             raise BadSetting(f"{name}: {port} at {list(bauds)} baud cannot be opened; accepted: standard rates")
-        self.vitals = Vitals(name)
+        self.vitals = DeviceHealth(name)
         self.port = port
         self._bauds = tuple(bauds)
         self._silence_s = silence_s

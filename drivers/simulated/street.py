@@ -18,7 +18,7 @@ from drivers.simulated.devices.qr import SimulatedQrReader, code_picture
 from drivers.simulated.devices.thermal import SimulatedThermometer, WarmFace
 from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.people.masks import MaskWear
-from drivers.simulated.people.person_image import HEIGHT, WIDTH, Portrait, Pose, Stage, draw_portrait, face_box
+from drivers.simulated.people.person_image import HEIGHT, WIDTH, Entrance, Portrait, Pose, draw_portrait, face_box
 from drivers.simulated.people.scenes import Scene
 
 WALK_S = 0.6
@@ -73,7 +73,7 @@ class Street:
 
     def __init__(self, folder: Path, seed: int = 1, camera_port: int = 0) -> None:
         self._random = Random(seed)  # noqa: S311 - a repeatable street, not a secret
-        self._stage = Stage(seed)
+        self._stage = Entrance(seed)
         self._visit: Visit | None = None
         self._busy = False
         self._held_up: NDArray[np.uint8] | None = None

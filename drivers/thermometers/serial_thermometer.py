@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Sequence
 
 from drivers.contract import SpotReading, ThermalFrame
-from drivers.device_health import VitalPart
+from drivers.device_health import MonitoredDevice
 from drivers.latest import Latest
 from drivers.serial_line.framing import AnswerParser
 from drivers.serial_line.serial_port import SerialLine
-from drivers.thermometers.stuck_sensor import EvennessWatch, Liveliness
+from drivers.thermometers.stuck_sensor import MinimumVariation, StuckSensorDetector
 
 Reading = ThermalFrame | SpotReading
 ASK_S = 0.25
 
 
-class SerialThermometer(VitalPart):
+class SerialThermometer(MonitoredDevice):
     """Newest reading of the sensor on `line`; readings that are too even make it broken and are kept back.
 
     `questions` are written in turn, one each `ask_s`, for a sensor that speaks only when asked.
@@ -26,7 +26,7 @@ class SerialThermometer(VitalPart):
         self,
         line: SerialLine,
         parser: AnswerParser[Reading],
-        least: Liveliness,
+        least: MinimumVariation,
         *,
         questions: Sequence[bytes] = (),
         ask_s: float = ASK_S,
@@ -34,7 +34,7 @@ class SerialThermometer(VitalPart):
         super().__init__(line.vitals)
         self._line = line
         self._parser = parser
-        self._watch = EvennessWatch(least)
+        self._watch = StuckSensorDetector(least)
         self._least = least
         self._questions = questions
         self._ask_s = ask_s

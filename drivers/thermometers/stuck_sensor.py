@@ -11,21 +11,21 @@ from drivers.contract import SpotReading, ThermalFrame
 
 
 @dataclass(frozen=True, slots=True)
-class Liveliness:
+class MinimumVariation:
     """How much the middle one of a sensor's pixels must move, at least, within `window_s`."""
 
     window_s: float
     spread_c: float
 
 
-class EvennessWatch:
+class StuckSensorDetector:
     """Judges readings in the order they come; keeps one low and one high value a pixel.
 
     Every real sensor has noise well above its last digit. Values that stay the same come from a hung controller, a
     replayed recording or a module that "normalises", and must not reach a verdict.
     """
 
-    def __init__(self, least: Liveliness) -> None:
+    def __init__(self, least: MinimumVariation) -> None:
         self._least = least
         self._low: NDArray[np.float32] | None = None
         self._high: NDArray[np.float32] | None = None

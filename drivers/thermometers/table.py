@@ -6,30 +6,30 @@ from dataclasses import dataclass
 
 from drivers.contract import Thermometer
 from drivers.errors import BadSetting
-from drivers.serial_line.device_protocol import Dialect
+from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import AnswerParser
 from drivers.serial_line.serial_port import SerialLine
 from drivers.thermometers import cjmcu_90614, evo_thermal_33, gy_614v, gy_mcu90614, gy_mcu90640, optris, pyrousb
 from drivers.thermometers.serial_thermometer import Reading, SerialThermometer
-from drivers.thermometers.stuck_sensor import Liveliness
+from drivers.thermometers.stuck_sensor import MinimumVariation
 
-ARRAY_LIVES = Liveliness(window_s=10.0, spread_c=0.02)  # noise of an MLX90640 pixel: 0.1 °C and more
-SPOT_LIVES = Liveliness(window_s=60.0, spread_c=0.009)  # any change at all: the wire carries hundredths
-COARSE_LIVES = Liveliness(window_s=600.0, spread_c=0.09)  # any change at all: the wire carries tenths
+ARRAY_LIVES = MinimumVariation(window_s=10.0, spread_c=0.02)  # noise of an MLX90640 pixel: 0.1 °C and more
+SPOT_LIVES = MinimumVariation(window_s=60.0, spread_c=0.009)  # any change at all: the wire carries hundredths
+COARSE_LIVES = MinimumVariation(window_s=600.0, spread_c=0.09)  # any change at all: the wire carries tenths
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ThermometerModel:
     """One kind of thermometer; the parser of an array takes the setting `mirror`."""
 
-    dialect: Dialect[AnswerParser[Reading]]
-    lives: Liveliness
+    dialect: DeviceProtocol[AnswerParser[Reading]]
+    lives: MinimumVariation
     is_array: bool = False
 
 
-MODELS: dict[str, Model] = {
-    "gy-mcu90640": Model(
-        Dialect(
+MODELS: dict[str, ThermometerModel] = {
+    "gy-mcu90640": ThermometerModel(
+        DeviceProtocol(
             gy_mcu90640.GyMcu90640,
             gy_mcu90640.BAUDS,
             hello=gy_mcu90640.START_UP,
@@ -39,8 +39,8 @@ MODELS: dict[str, Model] = {
         ARRAY_LIVES,
         is_array=True,
     ),
-    "gy-mcu90614": Model(
-        Dialect(
+    "gy-mcu90614": ThermometerModel(
+        DeviceProtocol(
             gy_mcu90614.GyMcu90614,
             gy_mcu90614.BAUDS,
             hello=gy_mcu90614.START_UP,
@@ -49,8 +49,8 @@ MODELS: dict[str, Model] = {
         ),
         SPOT_LIVES,
     ),
-    "gy-614v": Model(
-        Dialect(
+    "gy-614v": ThermometerModel(
+        DeviceProtocol(
             gy_614v.Gy614v,
             gy_614v.BAUDS,
             hello=gy_614v.START_UP,
@@ -60,8 +60,8 @@ MODELS: dict[str, Model] = {
         ),
         SPOT_LIVES,
     ),
-    "cjmcu-90614": Model(
-        Dialect(
+    "cjmcu-90614": ThermometerModel(
+        DeviceProtocol(
             cjmcu_90614.Cjmcu90614,
             cjmcu_90614.BAUDS,
             hello=cjmcu_90614.START_UP,
@@ -70,8 +70,8 @@ MODELS: dict[str, Model] = {
         ),
         SPOT_LIVES,
     ),
-    "evo-thermal-33": Model(
-        Dialect(
+    "evo-thermal-33": ThermometerModel(
+        DeviceProtocol(
             evo_thermal_33.EvoThermal33,
             evo_thermal_33.BAUDS,
             hello=evo_thermal_33.START_UP,
@@ -81,12 +81,12 @@ MODELS: dict[str, Model] = {
         ARRAY_LIVES,
         is_array=True,
     ),
-    "pyrousb": Model(
-        Dialect(pyrousb.PyroUsb, pyrousb.BAUDS, questions=(pyrousb.QUERY,), probe=pyrousb.QUERY),
+    "pyrousb": ThermometerModel(
+        DeviceProtocol(pyrousb.PyroUsb, pyrousb.BAUDS, questions=(pyrousb.QUERY,), probe=pyrousb.QUERY),
         COARSE_LIVES,
     ),
-    "optris": Model(
-        Dialect(
+    "optris": ThermometerModel(
+        DeviceProtocol(
             optris.Optris,
             optris.BAUDS,
             questions=optris.QUESTIONS,
@@ -97,8 +97,8 @@ MODELS: dict[str, Model] = {
         ),
         COARSE_LIVES,
     ),
-    "optris-hr": Model(
-        Dialect(
+    "optris-hr": ThermometerModel(
+        DeviceProtocol(
             optris.OptrisHighResolution,
             optris.BAUDS,
             questions=optris.QUESTIONS,

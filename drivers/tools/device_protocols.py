@@ -8,12 +8,12 @@ from drivers.distance.table import DISTANCE_SENSORS
 from drivers.gates import modbus_relay, wiring
 from drivers.gates.commands import LcusCommands, ModbusRelayCommands
 from drivers.readers import qr_line, sam_v, sam_v_reader
-from drivers.serial_line.device_protocol import Dialect
+from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import Parser
 from drivers.thermometers.table import MODELS
 
-READERS: dict[str, Dialect[Parser[Any]]] = {
-    "sam-v": Dialect(
+READERS: dict[str, DeviceProtocol[Parser[Any]]] = {
+    "sam-v": DeviceProtocol(
         sam_v.SamVCards,
         (sam_v.BAUD,),
         questions=(sam_v.FIND, sam_v.SELECT, sam_v.READ),
@@ -21,15 +21,15 @@ READERS: dict[str, Dialect[Parser[Any]]] = {
         probe=sam_v.STATUS,
         silence_s=sam_v_reader.SILENCE_S,
     ),
-    "qr-line": Dialect(qr_line.QrLineParser, qr_line.BAUDS, quiet_s=qr_line.GAP_S, silence_s=None),
+    "qr-line": DeviceProtocol(qr_line.QrLineParser, qr_line.BAUDS, quiet_s=qr_line.GAP_S, silence_s=None),
 }
-RELAYS: dict[str, Dialect[Parser[Any]]] = {
-    "lcus": Dialect(LcusCommands, (wiring.BAUD,)),
-    "modbus-relay": Dialect(ModbusRelayCommands, (wiring.BAUD,), probe=modbus_relay.MODBUS_READ_RELAYS),
+RELAYS: dict[str, DeviceProtocol[Parser[Any]]] = {
+    "lcus": DeviceProtocol(LcusCommands, (wiring.BAUD,)),
+    "modbus-relay": DeviceProtocol(ModbusRelayCommands, (wiring.BAUD,), probe=modbus_relay.MODBUS_READ_RELAYS),
 }
 
-THERMOMETERS: dict[str, Dialect[Parser[Any]]] = {name: model.dialect for name, model in MODELS.items()}
-DIALECTS: dict[str, Dialect[Parser[Any]]] = {**THERMOMETERS, **DISTANCE_SENSORS, **READERS, **RELAYS}
+THERMOMETERS: dict[str, DeviceProtocol[Parser[Any]]] = {name: model.dialect for name, model in MODELS.items()}
+DIALECTS: dict[str, DeviceProtocol[Parser[Any]]] = {**THERMOMETERS, **DISTANCE_SENSORS, **READERS, **RELAYS}
 
 _SECTIONS = {
     "thermometer": THERMOMETERS,
@@ -39,6 +39,6 @@ _SECTIONS = {
 }
 
 
-def section_of(driver: str) -> str:
+def settings_section(driver: str) -> str:
     """The section of the settings that `driver` belongs in, "" where there is none."""
     return next((section for section, drivers in _SECTIONS.items() if driver in drivers), "")

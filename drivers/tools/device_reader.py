@@ -6,21 +6,21 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from drivers.device_health import VitalPart
+from drivers.device_health import MonitoredDevice
 from drivers.latest import Latest
-from drivers.serial_line.device_protocol import Dialect
+from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import FrameParser, Parser
 from drivers.serial_line.serial_port import SerialLine
 from drivers.thermometers.serial_thermometer import ASK_S
 
 
-class Tap(VitalPart):
+class DeviceReader(MonitoredDevice):
     """The newest reading of the device on `port`, as its parser gives it; `overhear` gets its bytes as they come."""
 
     def __init__(
         self,
         name: str,
-        dialect: Dialect[Parser[Any]],
+        dialect: DeviceProtocol[Parser[Any]],
         port: str,
         baud: int | None = None,
         overhear: Callable[[bytes, float], None] = lambda _data, _at_s: None,

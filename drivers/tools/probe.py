@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from drivers.errors import DeviceLost
-from drivers.serial_line.device_protocol import Dialect
+from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import FrameParser, Parser
 from drivers.serial_line.open_port import OpenPort, open_port
 from drivers.serial_line.ports import list_serial_ports, resolve, stable_name
-from drivers.tools.device_protocols import DIALECTS, RELAYS, section_of
-from drivers.tools.reading_output import Plain, plain, sentence
+from drivers.tools.device_protocols import DIALECTS, RELAYS, settings_section
+from drivers.tools.reading_output import Plain, to_dict, to_line
 
 BAUDS = (115200, 9600, 460800, 57600, 921600)  # the likeliest first
 LONGEST_S = 25.0  # for all rates and questions with a device that babbles at each
@@ -35,14 +35,14 @@ SPEAK_UNASKED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class ProbeTimeouts:
     """How long a device may take to speak by itself, and to answer."""
 
     listen_s: float
     answer_s: float
 
 
-PATIENT = Waits(listen_s=1.2, answer_s=0.3)
+PATIENT = ProbeTimeouts(listen_s=1.2, answer_s=0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Guess:
     note: str = ""
 
 
-async def probe(path: str, waits: Waits = PATIENT) -> Guess:
+async def probe(path: str, waits: ProbeTimeouts = PATIENT) -> Guess:
     """What is on the port at `path`, within LONGEST_S."""
     try:
         async with asyncio.timeout(LONGEST_S):
@@ -66,7 +66,7 @@ async def probe(path: str, waits: Waits = PATIENT) -> Guess:
         return Guess("", None, None, UNKNOWN)
 
 
-async def _probe(path: str, waits: Waits) -> Guess:
+async def _probe(path: str, waits: ProbeTimeouts) -> Guess:
     heard, text = False, None
     for baud in BAUDS:
         with open_port(path, baud) as port:
@@ -83,7 +83,7 @@ async def _probe(path: str, waits: Waits) -> Guess:
 class _Ear:
     """Listens for one kind of device."""
 
-    def __init__(self, dialect: Dialect[Parser[Any]]) -> None:
+    def __init__(self, dialect: DeviceProtocol[Parser[Any]]) -> None:
         self.dialect = dialect
         self.parser = dialect.parser()
         self.last: Any = None
@@ -111,7 +111,7 @@ class _Ear:
 class _Hearing:
     """One port at one rate."""
 
-    def __init__(self, port: OpenPort, waits: Waits) -> None:
+    def __init__(self, port: OpenPort, waits: ProbeTimeouts) -> None:
         self._port = port
         self._waits = waits
         self.heard = False
@@ -165,11 +165,11 @@ class _Hearing:
         return b""
 
     def _guess(self, driver: str, ear: _Ear) -> Guess:
-        return Guess(driver, self._port.baud, None if ear.last is None else plain(ear.last))
+        return Guess(driver, self._port.baud, None if ear.last is None else to_dict(ear.last))
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ProbeResult:
     """A port by the name it keeps, and what is on it."""
 
     name: str
@@ -184,20 +184,22 @@ class Finding:
         """The finding for people."""
         guess = self.guess
         what = f"{guess.driver} at {guess.baud} baud" if guess.driver else "未识别 nothing known"
-        told = sentence(guess.told) if guess.told else guess.note
+        told = to_line(guess.told) if guess.told else guess.note
         return f"{'✓' if guess.driver else '✗'} {self.device}  {what}" + (f": {told}" if told else "")
 
 
-async def probe_all(paths: Sequence[str] = (), waits: Waits = PATIENT) -> list[Finding]:
+async def probe_all(paths: Sequence[str] = (), waits: ProbeTimeouts = PATIENT) -> list[ProbeResult]:
     """What is on each port that is there, or on those at `paths`; all are tried at once."""
     ports = list_serial_ports()
     names = {port.device: stable_name(port, ports) for port in ports}
     devices = list(paths or names)
     guesses = await asyncio.gather(*(probe(resolve(device), waits) for device in devices))
-    return [Finding(names.get(device, device), device, guess) for device, guess in zip(devices, guesses, strict=True)]
+    return [
+        ProbeResult(names.get(device, device), device, guess) for device, guess in zip(devices, guesses, strict=True)
+    ]
 
 
-def proposed_settings(findings: Sequence[Finding]) -> str:
+def proposed_settings(findings: Sequence[ProbeResult]) -> str:
     """The sections of the settings (TOML) for what was found; a second one of the same name is a comment."""
     lines: list[str] = []
     taken: set[str] = set()
@@ -205,7 +207,7 @@ def proposed_settings(findings: Sequence[Finding]) -> str:
         driver = found.guess.driver
         if not driver:
             continue
-        section = section_of(driver)
+        section = settings_section(driver)
         own = [f"[{section}]", f'driver = "{driver}"', f'port = "{found.name}"']
         if section in WITH_BAUD:
             own.append(f"baud = {found.guess.baud}")

@@ -13,7 +13,7 @@ from drivers.gates.commands import ALL, RelayCommand
 Plain = dict[str, Any]
 
 
-def plain(reading: object, *, pixels: bool = False) -> Plain:
+def to_dict(reading: object, *, pixels: bool = False) -> Plain:
     """What `reading` says, without when; `pixels` adds every value of a thermal frame, row by row.
 
     About a person where it comes from a code or a card: for whoever asked for it, never for a log.
@@ -58,7 +58,7 @@ def _of_command(command: RelayCommand) -> Plain:
     return told | ({"toggle": True} if command.on is None else {"on": command.on})
 
 
-def sentence(told: Plain) -> str:
+def to_line(told: Plain) -> str:
     """Plain values in one line of a terminal; text from outside cannot move its cursor."""
     return "  ".join(f"{name} {_word(value)}" for name, value in told.items())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from drivers.serial_line.device_protocol import Dialect
+from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import Parser
 from drivers.serial_line.recording import Piece
 
@@ -13,7 +13,7 @@ from drivers.serial_line.recording import Piece
 class Replay:
     """One pass over a recording: first the readings, then the counts."""
 
-    def __init__(self, dialect: Dialect[Parser[Any]]) -> None:
+    def __init__(self, dialect: DeviceProtocol[Parser[Any]]) -> None:
         self._parser = dialect.parser()
         self._quiet_s = dialect.quiet_s
         self.fed_bytes = 0

@@ -8,15 +8,15 @@ from itertools import count
 
 from drivers.contract import Camera, Part, PartState, Thermometer
 from edge_agent.box.wall_clock import WallClock
-from edge_agent.records.recorder import Ledger
-from edge_agent.screen.view_state import Board, LinkView, PartView
+from edge_agent.records.recorder import PassageRecorder
+from edge_agent.screen.view_state import LinkView, PartView, ViewState
 
 _PERIOD_S = 0.25
 _TRY_AGAIN_LOOKS = 12  # every three seconds
 _UNUSABLE = {PartState.LOST, PartState.BROKEN}
 
 
-class Watch:
+class DeviceMonitor:
     """Knows at any moment which parts can be relied on."""
 
     def __init__(
@@ -26,8 +26,8 @@ class Watch:
         thermometer: Thermometer,
         others: Sequence[Part],
         link: Callable[[], LinkView],
-        board: Board,
-        ledger: Ledger,
+        board: ViewState,
+        ledger: PassageRecorder,
         clock: WallClock,
     ) -> None:
         self._camera = camera

@@ -25,15 +25,15 @@ class Devices:
     speaker: Speaker
 
     @classmethod
-    def of(cls, settings: Settings) -> Devices:
+    def from_settings(cls, settings: Settings) -> Devices:
         """The devices that `settings` name; nothing is opened yet. Raises DriverError."""
         return cls(
-            camera=camera_of(settings),
-            thermometer=thermometer_of(settings),
-            reader=reader_of(settings),
-            card_reader=card_reader_of(settings),
-            gate=gate_of(settings),
-            speaker=speaker_of(settings),
+            camera=camera_from(settings),
+            thermometer=thermometer_from(settings),
+            reader=reader_from(settings),
+            card_reader=card_reader_from(settings),
+            gate=gate_from(settings),
+            speaker=speaker_from(settings),
         )
 
     @property
@@ -48,31 +48,31 @@ class Devices:
         return (self.camera, self.thermometer, *self.others)
 
 
-def camera_of(settings: Settings) -> Camera:
+def camera_from(settings: Settings) -> Camera:
     """The camera."""
     wired = settings.camera
     return make_camera(source=wired.source, width=wired.width, height=wired.height, fps=wired.fps)
 
 
-def thermometer_of(settings: Settings) -> Thermometer:
+def thermometer_from(settings: Settings) -> Thermometer:
     """The thermometer."""
     wired = settings.thermometer
     return make_thermometer(driver=wired.driver, port=wired.port, baud=wired.baud, mirror=wired.mirror)
 
 
-def reader_of(settings: Settings) -> CodeReader:
+def reader_from(settings: Settings) -> CodeReader:
     """The reader of codes."""
     wired = settings.reader
     return make_reader(driver=wired.driver, port=wired.port, baud=wired.baud)
 
 
-def card_reader_of(settings: Settings) -> CardReader | None:
+def card_reader_from(settings: Settings) -> CardReader | None:
     """The reader of identity cards, None where none is wired."""
     wired = settings.card_reader
     return None if wired.driver == "none" else make_card_reader(driver=wired.driver, port=wired.port)
 
 
-def gate_of(settings: Settings) -> Gate:
+def gate_from(settings: Settings) -> Gate:
     """The gate, with what else is wired to its board."""
     wired = settings.gate
     return make_gate(
@@ -84,6 +84,6 @@ def gate_of(settings: Settings) -> Gate:
     )
 
 
-def speaker_of(settings: Settings) -> Speaker:
+def speaker_from(settings: Settings) -> Speaker:
     """The speaker."""
     return make_speaker(output=settings.speaker.output)

@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Unusable:
+class InvalidSettings:
     """A file of settings that cannot be used, why, and the last good settings if there are any."""
 
     path: Path

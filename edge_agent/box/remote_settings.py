@@ -49,7 +49,7 @@ def with_wanted(settings: Settings, wanted: Wanted) -> Settings:
     return msgspec.structs.replace(settings, **changed)
 
 
-def as_wanted(settings: Settings) -> Settings:
+def apply_remote_settings(settings: Settings) -> Settings:
     """`settings` as the platform last wanted them; what does not fit any more is passed over with a warning."""
     path = wanted_path(settings)
     try:
@@ -61,7 +61,7 @@ def as_wanted(settings: Settings) -> Settings:
         return settings
 
 
-def keep_wanted(settings: Settings, wanted: Wanted) -> bool:
+def save_remote_settings(settings: Settings, wanted: Wanted) -> bool:
     """Keep `wanted` for the next start; returns whether it changes anything. Raises SettingsError, OSError."""
     with_wanted(settings, wanted)
     path = wanted_path(settings)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from config.settings import Thermometer as ThermometerSettings
+from config.settings import ThermometerSettings
 from drivers.contract import SpotReading, ThermalFrame, Thermometer
 from drivers.thermometers.table import make_thermometer
-from edge_agent.calibration.correction import Point, point_of
+from edge_agent.calibration.correction import CalibrationPoint, point_from
 from edge_agent.calibration.errors import BadCalibration
 
 _FIRST_READING_LIMIT_S = 10.0
@@ -16,14 +16,14 @@ _FIRST_READING_LIMIT_S = 10.0
 Reading = ThermalFrame | SpotReading
 
 
-def read_point(chosen: ThermometerSettings, reference_c: float, seconds: float) -> tuple[Point, list[float]]:
+def read_point(chosen: ThermometerSettings, reference_c: float, seconds: float) -> tuple[CalibrationPoint, list[float]]:
     """The point at one black-body temperature, and what the sensor called ambient in each reading, where it does.
 
     Raises BadCalibration or DriverError.
     """
     readings = asyncio.run(_gather(chosen, seconds))
     ambients_c = [each.ambient_c for each in readings if each.ambient_c is not None]
-    return point_of(reference_c, [_warmest(each) for each in readings]), ambients_c
+    return point_from(reference_c, [_warmest(each) for each in readings]), ambients_c
 
 
 def _warmest(reading: Reading) -> float:

@@ -15,7 +15,7 @@ from statistics import fmean, median, pstdev
 
 import msgspec
 
-from config.settings import Thermometer
+from config.settings import ThermometerSettings
 from edge_agent.box.versioned_file import keep_value, kept_value
 from edge_agent.calibration.errors import BadCalibration
 
@@ -31,7 +31,7 @@ EXPIRED_FACTOR = 2.0
 _LOG = logging.getLogger(__name__)
 
 
-class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CalibrationPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the sensor said of a black body at `reference_c`: median and standard deviation of `readings` values."""
 
     reference_c: float
@@ -52,7 +52,7 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at: datetime
     expires_at: datetime
     ambient_c: float | None
-    points: tuple[Point, ...]
+    points: tuple[CalibrationPoint, ...]
     offset_c: float
     residual_c: float
     uncertainty_c: float
@@ -74,14 +74,14 @@ def check_references(references_c: Sequence[float]) -> None:
         )
 
 
-def point_of(reference_c: float, read_c: Sequence[float]) -> Point:
+def point_from(reference_c: float, read_c: Sequence[float]) -> CalibrationPoint:
     """The point that readings of one black body make. Raises BadCalibration."""
     if len(read_c) < LEAST_READINGS:
         raise BadCalibration(
             f"{reference_c:g} °C 时只有 {len(read_c)} 个读数，需要 {LEAST_READINGS} 个。",
             f"{len(read_c)} readings at {reference_c:g} °C: {LEAST_READINGS} are needed.",
         )
-    point = Point(reference_c, round(median(read_c), 3), round(pstdev(read_c), 3), len(read_c))
+    point = CalibrationPoint(reference_c, round(median(read_c), 3), round(pstdev(read_c), 3), len(read_c))
     if point.scatter_c > MOST_SCATTER_C:
         raise BadCalibration(
             f"{reference_c:g} °C 时读数波动 {point.scatter_c} °C：请等温度稳定，不要晃动。",
@@ -90,8 +90,8 @@ def point_of(reference_c: float, read_c: Sequence[float]) -> Point:
     return point
 
 
-def made_of(
-    points: tuple[Point, ...],
+def calibration_from(
+    points: tuple[CalibrationPoint, ...],
     reference_uncertainty_c: float,
     *,
     driver: str,
@@ -141,7 +141,7 @@ def load_calibration(data_dir: Path) -> Calibration | None:
     return kept_value(data_dir / FILE_NAME, Calibration, "calibrate again or remove it")
 
 
-def calibrated(thermometer: Thermometer, data_dir: Path, now: datetime) -> Thermometer:
+def calibrated(thermometer: ThermometerSettings, data_dir: Path, now: datetime) -> ThermometerSettings:
     """The settings with the calibration of `data_dir` in the place of theirs; an expired one counts with more doubt.
 
     Raises SettingsError.

@@ -11,8 +11,14 @@ import msgspec
 import typer
 
 from config.settings import Settings, load_settings
-from edge_agent.calibration.correction import Calibration, Point, check_references, made_of, save_calibration
-from edge_agent.commands.calibrate_view import named, told, view
+from edge_agent.calibration.correction import (
+    Calibration,
+    CalibrationPoint,
+    calibration_from,
+    check_references,
+    save_calibration,
+)
+from edge_agent.commands.calibrate_view import describe, named, view
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config
 from edge_agent.diagnostics.status_client import check_stopped
 
@@ -43,13 +49,13 @@ def thermometer(
     as_json: AsJson = False,
 ) -> None:
     """Find the thermometer's correction against a black body; the agent must not be running."""
-    with told():
+    with describe():
         check_references(reference)
         settings = load_settings(config)
         check_stopped(settings.kiosk.host, settings.kiosk.port)
         points, ambients_c = zip(*(_point(settings, each, seconds, ask=not yes) for each in reference), strict=True)
         now = datetime.now(UTC)
-        made = made_of(
+        made = calibration_from(
             points,
             reference_uncertainty,
             driver=settings.thermometer.driver,
@@ -65,7 +71,9 @@ def thermometer(
     typer.echo(msgspec.json.encode(made).decode() if as_json else kept)
 
 
-def _point(settings: Settings, reference_c: float, seconds: float, *, ask: bool) -> tuple[Point, list[float]]:
+def _point(
+    settings: Settings, reference_c: float, seconds: float, *, ask: bool
+) -> tuple[CalibrationPoint, list[float]]:
     from edge_agent.calibration.black_body import read_point
 
     if ask:

@@ -18,8 +18,8 @@ import typer
 from config.settings import Settings, load_settings
 from drivers.errors import DriverError
 from edge_agent.calibration.errors import BadCalibration
-from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, plain_errors
-from edge_agent.diagnostics.status_client import AgentRuns, check_stopped
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, report_errors
+from edge_agent.diagnostics.status_client import AgentAlreadyRunning, check_stopped
 from edge_agent.kiosk.errors import KioskError
 from edge_agent.runtime.signals import until_signalled
 
@@ -29,9 +29,9 @@ Hold a cup of hot water or a hand-warmer at four places of the picture, and touc
 http://127.0.0.1:{port} (without a touch screen: ssh -L {port}:127.0.0.1:{port} THIS-BOX, then the same address)."""
 
 
-def told() -> AbstractContextManager[None]:
+def describe() -> AbstractContextManager[None]:
     """What is wrong with a calibration that a person can put right."""
-    return plain_errors(AgentRuns, BadCalibration, DriverError, KioskError, OSError)
+    return report_errors(AgentAlreadyRunning, BadCalibration, DriverError, KioskError, OSError)
 
 
 def named(by: str) -> str:
@@ -74,7 +74,7 @@ def view(
         )
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    with told():
+    with describe():
         settings = load_settings(config)
         check_array(settings.thermometer)
         if picture or at or thermal:
@@ -99,7 +99,7 @@ def _on_the_page(settings: Settings, make: Any) -> Any:
 def _from_files(
     pictures: Sequence[Path], at: Sequence[str], thermal: Sequence[Path], settings: Settings, make: Any, *, ask: bool
 ) -> Any:
-    from edge_agent.calibration.view.files import Shot, touches_of
+    from edge_agent.calibration.view.files import Shot, touches_from
     from edge_agent.calibration.view.view_file import save_view
 
     if not len(pictures) == len(at) == len(thermal):
@@ -107,7 +107,7 @@ def _from_files(
             "每处都需要 --picture、--at 和 --thermal。", "Every place needs its --picture, its --at and its --thermal."
         )
     shots = [Shot(*each) for each in zip(pictures, map(_pixel, at), thermal, strict=True)]
-    made = make(*touches_of(shots, settings.thermometer))
+    made = make(*touches_from(shots, settings.thermometer))
     if ask:
         typer.confirm(
             f"残差 {made.residual_px:.2f} 个热像素 thermal pixels are left. 保存吗？Keep it?", abort=True, err=True

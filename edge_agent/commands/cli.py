@@ -19,7 +19,7 @@ import typer
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
 from edge_agent.commands import calibrate, devices, faces, ledger, models, policy, privacy, prompts, staff
-from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, plain_errors
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, report_errors
 from edge_agent.commands.provision import provision
 from edge_agent.runtime.signals import leave
 from edge_agent.runtime.standard_streams import give_up_output, make_usable
@@ -50,7 +50,7 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     faulthandler.enable()  # where every thread stands when the watchdog ends it
-    with plain_errors(unusable=MENDABLE):
+    with report_errors(unusable=MENDABLE):
         asyncio.run(until_signalled(run_sentinel(config)))
 
 
@@ -87,7 +87,7 @@ def demo(
             detector=detector,
             seed=seed,
         )
-        with plain_errors(DemoError):
+        with report_errors(DemoError):
             report = asyncio.run(until_signalled(Demo(options, say).run()))
     if report is None:
         say("stopped")
@@ -113,7 +113,7 @@ def inspect(
     from models.errors import ModelError, PictureUnreadable
 
     score = INSPECT_SCORE if as_json and min_score is None else min_score
-    with plain_errors(unusable=(ModelError,)):
+    with report_errors(unusable=(ModelError,)):
         eye = make_detector(
             detector, size=size, score=score, weights=weights, accept_non_commercial=accept_non_commercial
         )
@@ -210,7 +210,7 @@ def drill(
     if fault not in FAULTS:
         raise ended(f"{fault!r} is no fault that can be played; accepted: {', '.join(FAULTS)}", 2)
     logging.basicConfig(handlers=[logging.NullHandler()])  # the parts that are pulled out say so
-    with plain_errors(unusable=(SettingsError, DrillImpossible)):
+    with report_errors(unusable=(SettingsError, DrillImpossible)):
         report = asyncio.run(until_signalled(play(fault, load_settings(config))))
     if report is None:
         raise typer.Exit(130)
@@ -222,9 +222,9 @@ def drill(
 @app.command()
 def status(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Ask the running agent how it is."""
-    from edge_agent.diagnostics.status_client import AgentSilent, ask_agent, status_lines
+    from edge_agent.diagnostics.status_client import AgentNotResponding, ask_agent, status_lines
 
-    with plain_errors(AgentSilent):
+    with report_errors(AgentNotResponding):
         kiosk = load_settings(config).kiosk
         report = ask_agent(kiosk.host, kiosk.port)
     typer.echo(json.dumps(report, ensure_ascii=False) if as_json else "\n".join(status_lines(report)))
@@ -236,7 +236,7 @@ def bundle(
     out: Annotated[Path | None, typer.Option(help="Where it goes [edge-agent-bundle-TIME.tar.gz here].")] = None,
 ) -> None:
     """Pack what helpers need of this box, without secrets and without anything of people."""
-    from edge_agent.diagnostics.bundle import Bundle, secrets_of
+    from edge_agent.diagnostics.bundle import Bundle, secrets_from
     from edge_agent.diagnostics.bundle_contents import collect
     from edge_agent.doctor.examination import examine
     from edge_agent.platform_link.link_settings import versions
@@ -249,7 +249,7 @@ def bundle(
     except SettingsError as exc:
         fault = str(exc)
     shows_face = face_finder()
-    packed = Bundle(secrets_of(settings), lambda data: found_in(data, shows_face))
+    packed = Bundle(secrets_from(settings), lambda data: found_in(data, shows_face))
     sheet = [finding.to_dict() for finding in asyncio.run(examine(config))]
     collect(packed, settings, fault, config, sheet, versions())
     path = out or Path(f"edge-agent-bundle-{time.strftime('%Y%m%dT%H%M%S')}.tar.gz")

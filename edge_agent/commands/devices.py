@@ -17,7 +17,7 @@ import typer
 from config.errors import SettingsError
 from config.settings import load_settings
 from drivers.errors import BadSetting, DriverError
-from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, plain_errors
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, report_errors
 from edge_agent.runtime.signals import until_signalled
 
 app = typer.Typer(
@@ -34,9 +34,9 @@ PortOption = Annotated[
 BaudOption = Annotated[int | None, typer.Option("--baud", help="Rate of the line [tries those of the driver].")]
 
 
-def told() -> AbstractContextManager[None]:
+def describe() -> AbstractContextManager[None]:
     """What is wrong with a device or a setting."""
-    return plain_errors(DriverError, unusable=(SettingsError, BadSetting))
+    return report_errors(DriverError, unusable=(SettingsError, BadSetting))
 
 
 @app.command("list")
@@ -65,7 +65,7 @@ def probe(
     """Find out what is plugged in, and propose the settings for it; takes up to half a minute."""
     from drivers.tools.probe import probe_all, proposed_settings
 
-    with told():
+    with describe():
         findings = asyncio.run(until_signalled(probe_all(ports or ())))
     if findings is None:
         raise typer.Exit(130)
@@ -90,16 +90,16 @@ def watch(
     as_json: AsJson = False,
 ) -> None:
     """Show the readings of one device with their age, until Ctrl-C; the agent must not be running."""
-    from drivers.tools.device_reader import Tap
+    from drivers.tools.device_reader import DeviceReader
 
     _log_to_terminal()
-    with told():
+    with describe():
         driver, where, rate = _device(name, config, port, baud)
-        asyncio.run(until_signalled(_watch(Tap(name, _dialect(driver), where, rate), as_json)))
+        asyncio.run(until_signalled(_watch(DeviceReader(name, _dialect(driver), where, rate), as_json)))
 
 
 async def _watch(tap: Any, as_json: bool) -> None:
-    from drivers.tools.reading_output import plain, sentence
+    from drivers.tools.reading_output import to_dict, to_line
 
     sequence = 0
     async with asyncio.TaskGroup() as tasks:
@@ -111,8 +111,8 @@ async def _watch(tap: Any, as_json: bool) -> None:
             except TimeoutError:
                 news = {"state": tap.health.state.value, "detail": tap.health.detail or "no reading"}
             else:
-                news = {**plain(reading), "age_s": round(time.monotonic() - at_s, 3)}
-            typer.echo(json.dumps(news, ensure_ascii=False) if as_json else sentence(news))
+                news = {**to_dict(reading), "age_s": round(time.monotonic() - at_s, 3)}
+            typer.echo(json.dumps(news, ensure_ascii=False) if as_json else to_line(news))
             await asyncio.sleep(SHOW_EVERY_S)
 
 
@@ -127,16 +127,16 @@ def record(
 ) -> None:
     """Record the raw bytes of one device; a reader's are about people, so only the file's owner can read it."""
     from drivers.serial_line.recording import Recorder
-    from drivers.tools.device_reader import Tap
+    from drivers.tools.device_reader import DeviceReader
 
     _log_to_terminal()
-    with told():
+    with describe():
         driver, where, rate = _device(name, config, port, baud)
         started_s = time.monotonic()
         with closing(Recorder(file, driver=driver, port=where)) as recorder:
             dialect = _dialect(driver)
             asked = tuple(question for question in dialect.questions if question not in dialect.unrecorded)
-            tap = Tap(
+            tap = DeviceReader(
                 name,
                 replace(dialect, questions=asked),
                 where,
@@ -173,18 +173,18 @@ def replay(
     """Decode recorded bytes without the device: a line a reading, then the counts; JSON unless for a terminal."""
     from drivers.serial_line.recording import open_recording
     from drivers.tools.device_protocols import DIALECTS
-    from drivers.tools.reading_output import plain, sentence
+    from drivers.tools.reading_output import to_dict, to_line
     from drivers.tools.replay import Replay
 
-    show = json.dumps if as_json or not sys.stdout.isatty() else sentence
-    with told():
+    show = json.dumps if as_json or not sys.stdout.isatty() else to_line
+    with describe():
         recording = open_recording(file)
         if not (driver or recording.driver):
             raise BadSetting(f"{file} does not say whose bytes it holds; say it with --driver: {', '.join(DIALECTS)}")
         replayed = Replay(_dialect(driver or recording.driver))
         for at_s, reading in replayed.readings(recording.pieces()):
             when = {} if recording.is_bare else {"at_s": round(at_s, 3)}
-            typer.echo(show({**when, **plain(reading, pixels=pixels)}))
+            typer.echo(show({**when, **to_dict(reading, pixels=pixels)}))
     typer.echo(show(replayed.counts))
     if not replayed.fed_bytes:
         raise ended(f"{file} 里没有数据。 {file} holds no bytes of a device", 1)
@@ -207,7 +207,7 @@ def simulate(
             if fault:
                 tasks.create_task(suffer(wire, FAULTS[fault](), FAULT_S), name=fault)
 
-    with told():
+    with describe():
         if driver not in DRIVERS:
             raise BadSetting(f"driver {driver!r} is not simulated; accepted: {', '.join(DRIVERS)}")
         if fault and fault not in FAULTS:

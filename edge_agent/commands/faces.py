@@ -14,7 +14,7 @@ import typer
 
 from config.settings import load_settings
 from drivers.errors import DriverError
-from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, plain_errors
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, report_errors
 from edge_agent.faces.consent import PURPOSE_TEXT, Consent, Giver, check_age
 from edge_agent.faces.document import Document, read_document
 from edge_agent.faces.errors import FaceError
@@ -26,9 +26,9 @@ app = typer.Typer(
 )
 
 
-def told() -> AbstractContextManager[None]:
+def describe() -> AbstractContextManager[None]:
     """What is wrong with a face, a document, the camera or the register."""
-    return plain_errors(DriverError, FaceError, ModelError, StoreFailed)
+    return report_errors(DriverError, FaceError, ModelError, StoreFailed)
 
 
 @app.command()
@@ -39,15 +39,15 @@ def register(
     config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Register a face; the document's number is asked for or read from standard input."""
-    from edge_agent.faces.registration import FaceDesk
+    from edge_agent.faces.registration import FaceRegistration
 
     typer.echo("\n".join(PURPOSE_TEXT), err=True)
-    with told():
+    with describe():
         settings = load_settings(config)
         document, now = _document(), datetime.now(UTC)
         check_age(consent, document.born, datetime.now().astimezone().date())
         agreed = Consent(consent, now, until.astimezone() + timedelta(days=1))
-        desk = FaceDesk(settings)
+        desk = FaceRegistration(settings)
         vector = desk.of_photo(photo) if photo else asyncio.run(desk.of_camera(lambda what: typer.echo(what, err=True)))
         row = asyncio.run(desk.register(document, vector, agreed))
     if not settings.recognition.enabled:
@@ -60,7 +60,7 @@ def list_rows(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """List the rows with their consent; nothing in it tells who somebody is."""
     from edge_agent.faces.registration import rows
 
-    with told():
+    with describe():
         found = asyncio.run(rows(load_settings(config)))
     for each in found:
         given, until = each.consent.given.astimezone(), each.consent.until.astimezone()
@@ -80,7 +80,7 @@ def remove(
     """Withdraw a registration: the face is overwritten on the disk."""
     from edge_agent.faces.registration import withdraw
 
-    with told():
+    with describe():
         gone = asyncio.run(withdraw(load_settings(config), _document() if row is None else row))
     if not gone:
         raise ended("没有这条登记。No such registration.")
@@ -92,7 +92,7 @@ def expire(config: Config = DEFAULT_CONFIG) -> None:
     """Forget every face whose consent is over; a running agent does it by itself."""
     from edge_agent.faces.registration import expired
 
-    with told():
+    with describe():
         gone = asyncio.run(expired(load_settings(config)))
     typer.echo(f"已删除 {gone} 条。{gone} removed.")
 

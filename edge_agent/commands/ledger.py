@@ -27,7 +27,7 @@ def renew(
 ) -> None:
     """Begin the ledger anew after the card was copied; what waits in the old one is still delivered."""
     from sync.edge.ledger.history import read_waiting
-    from sync.edge.ledger.recovery import renew as set_aside
+    from sync.edge.ledger.recovery import start_new_epoch as set_aside
     from sync.errors import StoreFailed
 
     try:

@@ -26,7 +26,7 @@ DEFAULT_DATA = Path("/var/lib/edge-agent/models")
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def describe() -> Iterator[None]:
     """Turn an error of the models, or of a file, into one sentence and exit 1."""
     try:
         yield
@@ -41,14 +41,14 @@ def told() -> Iterator[None]:
 @app.command("list")
 def list_packs(data: DataOption = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """List the known packs and which are here, judged by their size."""
-    with told():
+    with describe():
         _show(PackShelf(data).list(), as_json)
 
 
 @app.command()
 def verify(data: DataOption = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Check the sum of every pack that is here; exit 1 when one is damaged."""
-    with told():
+    with describe():
         found = PackShelf(data).verify()
     _show(found, as_json)
     if any(status.state is PackState.DAMAGED for status in found):
@@ -62,7 +62,7 @@ def add(
     accept_non_commercial: YesOption = False,
 ) -> None:
     """Add a pack from a file."""
-    with told():
+    with describe():
         status = PackShelf(data).add(file, accept_non_commercial=accept_non_commercial)
     typer.echo(f"{status.pack.name} is in {status.path}")
 
@@ -75,7 +75,7 @@ def pull(
 ) -> None:
     """Fetch a pack from its address; goes on where an earlier pull was cut."""
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with told(), Progress(*columns, transient=True) as bar:
+    with describe(), Progress(*columns, transient=True) as bar:
         task = bar.add_task(name)
         status = PackShelf(data).pull(
             name,
@@ -98,7 +98,7 @@ def bench(
     from models.detectors.face import make_detector
     from models.detectors.timing import plain_frame, time_detector
 
-    with told():
+    with describe():
         eye = make_detector(
             detector, size=size, threads=threads, data_dir=data, accept_non_commercial=accept_non_commercial
         )

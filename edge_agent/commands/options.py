@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from config.errors import SettingsError
-from edge_agent.runtime.exceptions import leaves
+from edge_agent.runtime.exceptions import leaf_exceptions
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 
@@ -28,7 +28,7 @@ def ended(message: str, code: int = 1) -> typer.Exit:
 
 
 @contextmanager
-def plain_errors(*mendable: Errors, unusable: tuple[Errors, ...] = (SettingsError,)) -> Iterator[None]:
+def report_errors(*mendable: Errors, unusable: tuple[Errors, ...] = (SettingsError,)) -> Iterator[None]:
     """What a person can put right ends the command with a sentence; a bug is not caught.
 
     The status is 2 where what was asked for cannot be meant (`unusable`), and 1 where it failed (`mendable`).
@@ -41,5 +41,5 @@ def plain_errors(*mendable: Errors, unusable: tuple[Errors, ...] = (SettingsErro
         known, bugs = group.split((*unusable, *mendable))
         if known is None or bugs is not None:
             raise
-        told = list(leaves(known))
+        told = list(leaf_exceptions(known))
         raise ended("\n".join(map(str, told)), 2 if any(isinstance(each, unusable) for each in told) else 1) from group

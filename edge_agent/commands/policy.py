@@ -12,7 +12,7 @@ import typer
 
 from config.errors import SettingsError
 from config.settings import load_settings
-from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, plain_errors
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, report_errors
 
 app = typer.Typer(no_args_is_help=True, help="规则 The admission policy.")
 
@@ -31,21 +31,21 @@ def try_file(
 ) -> None:
     """Say what another policy would have decided on the passages that this box remembers, and why."""
     from edge_agent.policy.rules import load_policy
-    from edge_agent.policy.what_if import try_policy
-    from edge_agent.privacy.key_file import opener_of
+    from edge_agent.policy.what_if import compare_policy
+    from edge_agent.privacy.key_file import load_cipher_if_present
     from sync.edge.ledger.history import decided_since
     from sync.errors import StoreFailed
 
-    with plain_errors(unusable=(SettingsError, StoreFailed, ValueError)):
+    with report_errors(unusable=(SettingsError, StoreFailed, ValueError)):
         wanted = load_policy(file)
         settings = load_settings(config)
-        begin, ledger = begin_of(since, datetime.now().astimezone()), Path(settings.box.data_dir) / "ledger.db"
-        decided = decided_since(ledger, begin, settings.box.name, opener_of(settings))
-        trial = asyncio.run(try_policy(wanted, decided))
+        begin, ledger = parse_since(since, datetime.now().astimezone()), Path(settings.box.data_dir) / "ledger.db"
+        decided = decided_since(ledger, begin, settings.box.name, load_cipher_if_present(settings))
+        trial = asyncio.run(compare_policy(wanted, decided))
     typer.echo(json.dumps(trial.to_dict()) if as_json else "\n".join(lines(trial.to_dict())))
 
 
-def begin_of(since: str, now: datetime) -> datetime:
+def parse_since(since: str, now: datetime) -> datetime:
     """The instant that `since` names, seen from `now`. Raises ValueError."""
     if since in ("today", "yesterday"):
         day = now.date() - timedelta(days=since == "yesterday")

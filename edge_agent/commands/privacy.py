@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from config.settings import load_settings
-from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, plain_errors
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, report_errors
 from edge_agent.privacy.scan import Scan
 
 app = typer.Typer(no_args_is_help=True, help="隐私 What protects people's data on this box.")
@@ -29,7 +29,7 @@ def scan(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     from edge_agent.privacy.places import UNIT, kept_files
 
     done = Scan()
-    with plain_errors():
+    with report_errors():
         data_dir = Path(load_settings(config).box.data_dir)
     try:
         shows_face = face_finder()
@@ -69,7 +69,7 @@ def new_key(config: Config = DEFAULT_CONFIG) -> None:
     """Make the key that personal data are sealed with, once."""
     from edge_agent.privacy.key_file import make_key_file
 
-    with plain_errors():
+    with report_errors():
         settings = load_settings(config)
         make_key_file(settings)
     typer.echo(

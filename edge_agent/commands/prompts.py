@@ -10,7 +10,7 @@ import typer
 
 from config.catalogue import LANGUAGES, PROMPTS_DIR, Catalogue, load_catalogue, prompt_file
 from config.errors import SettingsError
-from edge_agent.commands.options import plain_errors
+from edge_agent.commands.options import report_errors
 
 app = typer.Typer(no_args_is_help=True, help="提示音 The spoken sentences: build, play, check.")
 
@@ -18,7 +18,7 @@ LanguageOption = Annotated[str | None, typer.Option("--language", "-l", help="zh
 _START_LIMIT_S = 3.0
 
 
-def languages_of(language: str | None) -> tuple[str, ...]:
+def languages_from(language: str | None) -> tuple[str, ...]:
     """The languages that are meant. Raises SettingsError."""
     if language is not None and language not in LANGUAGES:
         raise SettingsError(f"language {language!r} is not known; accepted: {', '.join(LANGUAGES)}")
@@ -33,7 +33,7 @@ def build(
     from config.prompts.build import build as build_prompts
     from config.prompts.build import faults
 
-    with plain_errors():
+    with report_errors():
         written = build_prompts(folder)
     found = [fault for path in written for fault in faults(path)]
     size_kb = sum(path.stat().st_size for path in written) / 1024
@@ -47,7 +47,7 @@ def check() -> None:
     """Say which prompts are missing, cannot be decoded, are silent, clipped or too long; exit 1 when any is."""
     from config.prompts.build import faults_in
 
-    with plain_errors():
+    with report_errors():
         found = faults_in()
     typer.echo("\n".join(found) if found else f"every prompt is well in {', '.join(LANGUAGES)}")
     if found:
@@ -63,12 +63,12 @@ def play(
     """Play prompts on this machine's speaker, one after the other, with their text."""
     from drivers.errors import DriverError
 
-    with plain_errors(DriverError):
+    with report_errors(DriverError):
         catalogue = load_catalogue()
         if prompt != "all" and prompt not in catalogue.prompts:
             raise SettingsError(f"prompt {prompt!r} is not known; accepted: all, {', '.join(catalogue.prompts)}")
         names = catalogue.prompts if prompt == "all" else (prompt,)
-        asyncio.run(_play(catalogue, names, languages_of(language), output))
+        asyncio.run(_play(catalogue, names, languages_from(language), output))
 
 
 async def _play(catalogue: Catalogue, names: tuple[str, ...], languages: tuple[str, ...], output: str) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from config.errors import SettingsError
-from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, plain_errors
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, report_errors
 from edge_agent.provision.answers import Answers, load_answers, read_answers
 
 UNIT = "edge-agent.service"
@@ -49,7 +49,7 @@ def provision(
             typer.echo(f"  {line}", err=True)
         return proposed_settings(findings)
 
-    with plain_errors(unusable=(SettingsError, SyncError)):
+    with report_errors(unusable=(SettingsError, SyncError)):
         answers = load_answers(answers_file) if answers_file else _asked(serial)
         work = set_up(
             answers,

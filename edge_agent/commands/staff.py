@@ -8,7 +8,7 @@ import typer
 
 from config.credentials import secret_path
 from config.settings import load_settings
-from edge_agent.commands.options import DEFAULT_CONFIG, Config, plain_errors
+from edge_agent.commands.options import DEFAULT_CONFIG, Config, report_errors
 from edge_agent.staff.pin import FEWEST_DIGITS, MOST_DIGITS, check_pin, write_pin
 
 app = typer.Typer(no_args_is_help=True, help="工作人员 Who may use the staff view of this box.")
@@ -24,13 +24,13 @@ def set_pin(
     config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Set the PIN of the staff view, asked for or read from standard input; only a slow hash of it is kept."""
-    with plain_errors():
+    with report_errors():
         path = secret_path(load_settings(config).staff.pin_hash_file)
     if sys.stdin.isatty():
         pin = typer.prompt(f"PIN, {FEWEST_DIGITS} to {MOST_DIGITS} digits", hide_input=True, confirmation_prompt=True)
     else:
         pin = sys.stdin.readline().strip()
-    with plain_errors():
+    with report_errors():
         check_pin(pin)
         write_pin(path, pin)
     typer.echo(f"The PIN is set ({path}). A running agent takes it from its next start.")

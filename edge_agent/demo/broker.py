@@ -27,7 +27,7 @@ log_type warning
 _STAY_ROOT = "user root\n"
 
 
-class Broker:
+class DemoBroker:
     """The city's broker of the demo; `stop` and `start` cut and mend the way to the platform."""
 
     def __init__(self, folder: Path, port: int, log: Path, say: Callable[[str], None]) -> None:

@@ -24,7 +24,7 @@ from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.people.people import people
 from drivers.simulated.people.scenes import Scene, scenes
 from drivers.simulated.street import Street
-from edge_agent.demo.broker import Broker
+from edge_agent.demo.broker import DemoBroker
 from edge_agent.demo.errors import DemoError
 from edge_agent.demo.processes import Child, answers, free_port
 
@@ -80,7 +80,7 @@ class Demo:
             return await self._with_everybody(street, relay, broker, platform, agent)
 
     async def _with_everybody(
-        self, street: Street, relay: SimulatedRelay, broker: Broker, platform: Child, agent: Child
+        self, street: Street, relay: SimulatedRelay, broker: DemoBroker, platform: Child, agent: Child
     ) -> dict[str, Any]:
         """Keep the world turning while people pass."""
         async with asyncio.TaskGroup() as tasks:
@@ -100,7 +100,7 @@ class Demo:
                     task.cancel()
         return report
 
-    async def _let_people_come(self, street: Street, broker: Broker) -> None:
+    async def _let_people_come(self, street: Street, broker: DemoBroker) -> None:
         """Play scenes until `passages` are at the platform. Raises DemoError when none arrives there any more."""
         most, risen_s = 0, time.monotonic()
         for scene in scenes(self._options.seed):
@@ -114,7 +114,7 @@ class Demo:
                     raise DemoError(await self._why_stalled(most))
             await self._play(scene, street, broker)
 
-    async def _play(self, scene: Scene, street: Street, broker: Broker) -> None:
+    async def _play(self, scene: Scene, street: Street, broker: DemoBroker) -> None:
         cut = scene.needs == "platform_down" and broker.child.pid is not None
         if cut:
             self._say("-- the way to the platform is cut")
@@ -147,7 +147,7 @@ class Demo:
         if news and view["stage"] == "result" and view["verdict"] != "recheck":
             self._over.set()
 
-    async def _watch_broker(self, broker: Broker) -> None:
+    async def _watch_broker(self, broker: DemoBroker) -> None:
         """Say once when somebody else stopped the broker, and how to start it."""
         stopped_by_us = False
         while True:
@@ -157,13 +157,13 @@ class Demo:
                 self._say(f"-- the broker was stopped; start it again with: mosquitto -c {broker.config}")
             stopped_by_us = gone
 
-    async def _start_broker(self, stack: AsyncExitStack) -> Broker:
-        broker = Broker(self._folder / "broker", free_port(), self._folder / "broker.log", self._say)
+    async def _start_broker(self, stack: AsyncExitStack) -> DemoBroker:
+        broker = DemoBroker(self._folder / "broker", free_port(), self._folder / "broker.log", self._say)
         stack.push_async_callback(broker.stop)
         await broker.start()
         return broker
 
-    async def _start_platform(self, stack: AsyncExitStack, broker: Broker) -> Child:
+    async def _start_platform(self, stack: AsyncExitStack, broker: DemoBroker) -> Child:
         key_file, rows_file = self._folder / "community.key", self._folder / "people.jsonl"
         key_file.touch(mode=0o600)
         key_file.write_text(secrets.token_hex(32), encoding="ascii")
@@ -180,7 +180,7 @@ class Demo:
         await self._ready(platform, self._fleet("/api/stats"))
         return platform
 
-    async def _start_agent(self, stack: AsyncExitStack, street: Street, broker: Broker) -> Child:
+    async def _start_agent(self, stack: AsyncExitStack, street: Street, broker: DemoBroker) -> Child:
         profile = resources.files("config") / "profiles" / "demo.toml"
         settings = Template(profile.read_text(encoding="utf-8")).substitute(
             data=self._folder,
@@ -212,7 +212,7 @@ class Demo:
             await asyncio.sleep(0.05)
         raise DemoError(f"the {child.name} does not answer: {child.last_words()}")
 
-    def _tell(self, broker: Broker, agent: Child) -> None:
+    def _tell(self, broker: DemoBroker, agent: Child) -> None:
         self._say(f"kiosk    http://127.0.0.1:{self._kiosk_port}")
         self._say(f"fleet    http://127.0.0.1:{self._fleet_port}")
         self._say(f"broker   mosquitto -c {broker.config} (pid {broker.child.pid})")

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 from config.credentials import secret_path
 from config.settings import Settings
-from edge_agent.privacy.numbers import Kind
+from edge_agent.privacy.numbers import NumberKind
 from sync.storage.atomic_files import replace_whole
 
-Look = Callable[[bytes], set[Kind]]  # what of people is in there
+Look = Callable[[bytes], set[NumberKind]]  # what of people is in there
 
 _USER_INFO = re.compile(r"(?<=://)[^/\s\"']+@")
 _QUERY = re.compile(r"(://[^\s?\"']+)\?[^\s\"']+")
@@ -91,7 +91,7 @@ def redacted(text: str) -> str:
     return _QUERY.sub(r"\1?***", _USER_INFO.sub("***@", text))
 
 
-def secrets_of(settings: Settings) -> Iterator[bytes]:
+def secrets_from(settings: Settings) -> Iterator[bytes]:
     """Every value on this box that must not get out: the lines of its key files, and passwords in addresses."""
     files = (
         settings.directory.community_key_file,

@@ -11,9 +11,9 @@ import msgspec
 
 from config.settings import Settings
 from edge_agent.diagnostics.bundle import Bundle
-from edge_agent.diagnostics.status_client import AgentSilent, ask_agent
+from edge_agent.diagnostics.status_client import AgentNotResponding, ask_agent
 from edge_agent.privacy.places import UNIT
-from edge_agent.privacy.scan import files_below, journal_of
+from edge_agent.privacy.scan import files_below, journal_text
 
 LOG_LINES = 2000
 _LIMIT_S = 15.0
@@ -42,7 +42,7 @@ def collect(
     bundle.add_json("doctor.json", sheet)
     _status(bundle, settings)
     _files(bundle, [Path(settings.box.data_dir), config.resolve().parent])
-    _said(bundle, "journal.txt", journal_of(UNIT, LOG_LINES).decode(errors="replace"))
+    _said(bundle, "journal.txt", journal_text(UNIT, LOG_LINES).decode(errors="replace"))
     _said(bundle, "unit.txt", _answer("systemctl", "show", UNIT, f"--property={_UNIT_FACTS}"))
     _said(bundle, "os-release.txt", _OS_RELEASE.read_text(encoding="utf-8") if _OS_RELEASE.exists() else "")
 
@@ -57,7 +57,7 @@ def _said(bundle: Bundle, name: str, text: str) -> None:
 def _status(bundle: Bundle, settings: Settings) -> None:
     try:
         report = ask_agent(settings.kiosk.host, settings.kiosk.port)
-    except AgentSilent as exc:
+    except AgentNotResponding as exc:
         bundle.add_absence("status.json", str(exc))
     else:
         view = {name: report["view"][name] for name in _OF_THE_BOX}

@@ -7,7 +7,7 @@ from collections import Counter, deque
 _KEPT = 2048
 
 
-class Figures:
+class Metrics:
     """Named series of measured numbers, each keeping its newest 2,048, and counts by two labels."""
 
     def __init__(self) -> None:

@@ -12,11 +12,11 @@ _MOST_BYTES = 1024 * 1024
 _OF_AN_AGENT = {"view", "safe_mode"}
 
 
-class AgentSilent(Exception):
+class AgentNotResponding(Exception):
     """The agent does not answer; the message says where it was asked."""
 
 
-class AgentRuns(Exception):
+class AgentAlreadyRunning(Exception):
     """The agent runs and holds the devices; the message says how to stop it."""
 
 
@@ -24,9 +24,9 @@ def check_stopped(host: str, port: int) -> None:
     """Raises AgentRuns where an agent's kiosk listens there."""
     try:
         ask_agent(host, port)
-    except AgentSilent:
+    except AgentNotResponding:
         return
-    raise AgentRuns(
+    raise AgentAlreadyRunning(
         "agent 正在运行，占用着设备：请先停止它，完成后再启动。"
         "The agent runs and holds the devices: stop it (sudo systemctl stop edge-agent), and start it again afterwards."
     )
@@ -39,12 +39,12 @@ def ask_agent(host: str, port: int) -> dict[str, Any]:
         with urlopen(url, timeout=_LIMIT_S) as answer:
             report: dict[str, Any] = json.loads(answer.read(_MOST_BYTES))
     except (OSError, HTTPException, ValueError) as exc:
-        raise AgentSilent(
+        raise AgentNotResponding(
             f"{url}: 没有 agent 应答，请检查是否在运行。 "
             "No agent answers there: is it running? (systemctl status edge-agent)"
         ) from exc
     if not isinstance(report, dict) or not _OF_AN_AGENT.intersection(report):
-        raise AgentSilent(
+        raise AgentNotResponding(
             f"{url}: 应答的不是 agent，请检查 [kiosk] port。 What answers there is no agent: check [kiosk] port"
         )
     return report

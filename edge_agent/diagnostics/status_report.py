@@ -8,23 +8,23 @@ import msgspec
 import psutil
 
 from drivers.contract import Part
-from edge_agent.diagnostics.metrics import Figures
+from edge_agent.diagnostics.metrics import Metrics
 from edge_agent.runtime.process_age import age_s
-from edge_agent.screen.view_state import Board
-from sync.edge.ledger.ledger import OutboxStatus
+from edge_agent.screen.view_state import ViewState
+from sync.edge.ledger.ledger import LedgerStatus
 from sync.edge.link.link import LinkStatus
 
 
-class Status:
+class StatusReport:
     """Puts together the state of the agent from its parts."""
 
     def __init__(
         self,
         *,
-        board: Board,
-        figures: Figures,
+        board: ViewState,
+        figures: Metrics,
         parts: Sequence[Part],
-        outbox: Callable[[], Awaitable[OutboxStatus]],
+        outbox: Callable[[], Awaitable[LedgerStatus]],
         link: Callable[[], LinkStatus],
         versions: dict[str, str],
         voice: Callable[[], dict[str, object]],

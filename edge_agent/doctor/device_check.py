@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from drivers.contract import Part, PartState
-from edge_agent.doctor.report import Answer, Remedy, Site, failed, not_checked, ok
+from edge_agent.doctor.report import CheckResult, Remedy, Site, failed, not_checked, ok
 
 _WELL_LIMIT_S = 10.0  # a busy box opens a camera at the third try
 _POLL_S = 0.05
@@ -38,7 +38,7 @@ _NOT_ALIVE = {
 }
 
 
-def unusable(name: str, state: str, detail: str) -> Answer:
+def unusable(name: str, state: str, detail: str) -> CheckResult:
     """A part that cannot be used now."""
     remedy = _UNUSABLE.get(name, Remedy(_CABLE.zh.format(name), _CABLE.en.format(name)))
     if state == PartState.BROKEN:
@@ -46,7 +46,7 @@ def unusable(name: str, state: str, detail: str) -> Answer:
     return failed(f"{state} {detail}".strip(), remedy.zh, remedy.en)
 
 
-def answer_of(part: Part) -> Answer:
+def result_from(part: Part) -> CheckResult:
     """The part as it says of itself."""
     health = part.health
     if health.state is PartState.OK:
@@ -54,7 +54,7 @@ def answer_of(part: Part) -> Answer:
     return unusable(part.name, health.state.value, health.detail)
 
 
-def seen_by_agent(site: Site, name: str) -> Answer | None:
+def seen_by_agent(site: Site, name: str) -> CheckResult | None:
     """The part as the running agent says; None where no agent runs."""
     if site.agent is None:
         return None

@@ -7,18 +7,18 @@ from collections.abc import Callable
 from drivers.contract import Gate, Part, Speaker
 from drivers.errors import DeviceLost, DriverError
 from drivers.readers.table import make_card_reader
-from edge_agent.box.devices import gate_of, reader_of, speaker_of
-from edge_agent.doctor.device_check import answer_of, running, seen_by_agent, unusable
-from edge_agent.doctor.report import Answer, Check, Site, failed, not_checked, ok
+from edge_agent.box.devices import gate_from, reader_from, speaker_from
+from edge_agent.doctor.device_check import result_from, running, seen_by_agent, unusable
+from edge_agent.doctor.report import Check, CheckResult, Site, failed, not_checked, ok
 from edge_agent.doctor.sound_check import LEAST_DB, hear
 
 
-async def reader(site: Site) -> Answer:
+async def reader(site: Site) -> CheckResult:
     """The port of the code reader opens; it speaks only when somebody shows a code."""
-    return seen_by_agent(site, "reader") or await _opened("reader", lambda: reader_of(site.settings))
+    return seen_by_agent(site, "reader") or await _opened("reader", lambda: reader_from(site.settings))
 
 
-async def card_reader(site: Site) -> Answer:
+async def card_reader(site: Site) -> CheckResult:
     """The reader of identity cards answers."""
     chosen = site.settings.card_reader
     if chosen.driver == "none":
@@ -28,19 +28,19 @@ async def card_reader(site: Site) -> Answer:
     )
 
 
-async def gate(site: Site) -> Answer:
+async def gate(site: Site) -> CheckResult:
     """The relay's port opens. It is pulsed only where a person said yes."""
     if seen := seen_by_agent(site, "gate"):
         return seen
     try:
-        part = gate_of(site.settings)
+        part = gate_from(site.settings)
     except DriverError as exc:
         return unusable("gate", "broken", str(exc))
     async with running(part) as well:
-        return await _pulsed(part, site) if well and site.open_gate else answer_of(part)
+        return await _pulsed(part, site) if well and site.open_gate else result_from(part)
 
 
-async def _pulsed(part: Gate, site: Site) -> Answer:
+async def _pulsed(part: Gate, site: Site) -> CheckResult:
     try:
         await part.pulse(site.settings.gate.pulse_ms)
     except DeviceLost as exc:
@@ -48,19 +48,19 @@ async def _pulsed(part: Gate, site: Site) -> Answer:
     return ok(f"was told to open for {site.settings.gate.pulse_ms} ms: did it?")
 
 
-async def speaker(site: Site) -> Answer:
+async def speaker(site: Site) -> CheckResult:
     """The sound device takes sound, and a microphone, where there is one, hears it."""
     if seen := seen_by_agent(site, "speaker"):
         return seen
     try:
-        part = speaker_of(site.settings)
+        part = speaker_from(site.settings)
     except DriverError as exc:
         return unusable("speaker", "broken", str(exc))
     async with running(part) as well:
-        return await _heard(part) if well else answer_of(part)
+        return await _heard(part) if well else result_from(part)
 
 
-async def _heard(part: Speaker) -> Answer:
+async def _heard(part: Speaker) -> CheckResult:
     try:
         over_room_db = await hear(part)
     except DeviceLost as exc:
@@ -74,13 +74,13 @@ async def _heard(part: Speaker) -> Answer:
     )
 
 
-async def _opened(name: str, make: Callable[[], Part]) -> Answer:
+async def _opened(name: str, make: Callable[[], Part]) -> CheckResult:
     try:
         part = make()
     except DriverError as exc:
         return unusable(name, "broken", str(exc))
     async with running(part):
-        return answer_of(part)
+        return result_from(part)
 
 
 CHECKS = (

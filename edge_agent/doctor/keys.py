@@ -9,12 +9,12 @@ from pathlib import Path
 from config.credentials import secret_path
 from config.errors import SettingsError
 from edge_agent.box.key_files import read_community_key, signing_key
-from edge_agent.doctor.report import Answer, Check, Site, failed, not_checked, ok, warning
-from edge_agent.privacy.key_file import opener_of
+from edge_agent.doctor.report import Check, CheckResult, Site, failed, not_checked, ok, warning
+from edge_agent.privacy.key_file import load_cipher_if_present
 from edge_agent.staff.pin import PinLock
 
 
-def staff_pin(site: Site) -> Answer:
+def staff_pin(site: Site) -> CheckResult:
     """Somebody can enter the staff view."""
     path = _readable(site.settings.staff.pin_hash_file)
     if PinLock(path).is_set:
@@ -26,7 +26,7 @@ def staff_pin(site: Site) -> Answer:
     )
 
 
-def community_key(site: Site) -> Answer:
+def community_key(site: Site) -> CheckResult:
     """Document numbers can be hashed."""
     try:
         read_community_key(_readable(site.settings.directory.community_key_file))
@@ -37,7 +37,7 @@ def community_key(site: Site) -> Answer:
     return ok("readable")
 
 
-def orders_key(site: Site) -> Answer:
+def orders_key(site: Site) -> CheckResult:
     """Orders of the platform can be proven."""
     remedy = (
         "请从平台取得签名公钥并写入 [platform] signing_key_file。",
@@ -50,10 +50,10 @@ def orders_key(site: Site) -> Answer:
     return ok("readable") if key else warning("none: the platform's orders are not heard", *remedy)
 
 
-def at_rest_key(site: Site) -> Answer:
+def at_rest_key(site: Site) -> CheckResult:
     """Personal data on the disk can be opened."""
     try:
-        opener = opener_of(site.settings)
+        opener = load_cipher_if_present(site.settings)
     except SettingsError as exc:
         return failed(
             str(exc),
@@ -69,7 +69,7 @@ def at_rest_key(site: Site) -> Answer:
     return ok("readable")
 
 
-def permissions(site: Site) -> Answer:
+def permissions(site: Site) -> CheckResult:
     """Only the agent reads secrets and records."""
     if not site.data_dir.is_dir():
         return not_checked("there is no data folder: see store")

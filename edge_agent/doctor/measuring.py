@@ -12,17 +12,17 @@ import numpy as np
 from drivers.camera.camera import make_camera
 from drivers.contract import Camera, PartState, SpotReading, ThermalFrame, Thermometer
 from drivers.errors import DriverError
-from drivers.thermometers.stuck_sensor import EvennessWatch, Liveliness
+from drivers.thermometers.stuck_sensor import MinimumVariation, StuckSensorDetector
 from drivers.thermometers.table import MODELS, make_thermometer
-from edge_agent.doctor.device_check import answer_of, running, seen_by_agent, unusable
-from edge_agent.doctor.report import Answer, Check, Site, ok, warning
+from edge_agent.doctor.device_check import result_from, running, seen_by_agent, unusable
+from edge_agent.doctor.report import Check, CheckResult, Site, ok, warning
 
 _WATCH_CAMERA_S = 2.6  # a frozen picture is called so after 2 s
 _WATCH_THERMOMETER_S = 12.0  # an array is called dead after 10 s
 _LEAST_RATE = 0.5  # of what was asked for
 
 
-async def camera(site: Site) -> Answer:
+async def camera(site: Site) -> CheckResult:
     """Pictures come, differ, and are of the size and rate that was asked for."""
     if told := seen_by_agent(site, "camera"):
         return told
@@ -33,10 +33,10 @@ async def camera(site: Site) -> Answer:
         return unusable("camera", "", str(exc))
     async with running(part) as well:
         if not well:
-            return answer_of(part)
+            return result_from(part)
         seen = await _watched(part)
         if part.health.state is not PartState.OK:
-            return answer_of(part)
+            return result_from(part)
     words = f"{part.health.detail}, {seen.changed} of {seen.count} pictures differ"
     if wish.source.startswith("/dev/") and (seen.width, seen.height) != (wish.width, wish.height):
         return warning(
@@ -82,7 +82,7 @@ async def _watched(part: Camera) -> _Seen:
     return _Seen(width, height, count, changed, time.monotonic() - started_s)
 
 
-async def thermometer(site: Site) -> Answer:
+async def thermometer(site: Site) -> CheckResult:
     """Readings come and live: every real sensor has noise."""
     if told := seen_by_agent(site, "thermometer"):
         return told
@@ -94,10 +94,10 @@ async def thermometer(site: Site) -> Answer:
     least = MODELS[chosen.driver].lives
     async with running(part) as well:
         if not well:
-            return answer_of(part)
+            return result_from(part)
         moved_c, reading = await _moved(part, least)
         if part.health.state is not PartState.OK:
-            return answer_of(part)
+            return result_from(part)
     words = f"{_warmest_c(reading):.1f} °C, moved by {moved_c:.2f} °C"
     if moved_c >= least.spread_c:
         return ok(words)
@@ -108,9 +108,9 @@ async def thermometer(site: Site) -> Answer:
     )
 
 
-async def _moved(part: Thermometer, least: Liveliness) -> tuple[float, ThermalFrame | SpotReading]:
+async def _moved(part: Thermometer, least: MinimumVariation) -> tuple[float, ThermalFrame | SpotReading]:
     """How far the readings moved, and the last one; ends as soon as that proves life."""
-    watch = EvennessWatch(Liveliness(math.inf, math.inf))
+    watch = StuckSensorDetector(MinimumVariation(math.inf, math.inf))
     sequence, reading = await part.readings.after(0)
     watch.alive(reading)
     try:

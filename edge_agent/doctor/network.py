@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 from config.credentials import secret_path
 from edge_agent.doctor.certificates import read_certificates
-from edge_agent.doctor.report import Answer, Check, Remedy, Site, Status, failed, not_checked, ok, warning
+from edge_agent.doctor.report import Check, CheckResult, CheckStatus, Remedy, Site, failed, not_checked, ok, warning
 from edge_agent.doctor.times import is_plausible
 from edge_agent.kiosk.guard import is_loopback_host
 from edge_agent.platform_link.link_settings import link_settings
 from sync.errors import UnsafeLink
-from sync.mqtt.broker_address import Broker
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.tls_probe import Handshake, shake_hands
 
 _STEP_LIMIT_S = 4.0
@@ -60,7 +60,7 @@ _OLD_CA = (
 )
 
 
-def dns(site: Site) -> Answer:
+def dns(site: Site) -> CheckResult:
     """The platform's name leads to an address."""
     host = urlsplit(site.settings.platform.url).hostname or ""
     try:
@@ -74,7 +74,7 @@ def dns(site: Site) -> Answer:
     return ok(f"{host} is {found[0][4][0]}")
 
 
-def certificate(site: Site) -> Answer:
+def certificate(site: Site) -> CheckResult:
     """This box's certificate and the CA's are in date, and the key is the certificate's."""
     platform = site.settings.platform
     if not platform.url.startswith("mqtts://"):
@@ -104,15 +104,15 @@ def certificate(site: Site) -> Answer:
     return ok(f"valid {own}")
 
 
-def platform(site: Site) -> Answer:
+def platform(site: Site) -> CheckResult:
     """The broker is the one we trust, and accepts us."""
     if site.agent is not None and site.agent["link"]["connected"]:
         return ok(f"{site.settings.platform.url}: connected (by the running agent)")
     chosen = link_settings(site.settings)
     try:
-        broker = Broker.from_url(chosen.url, chosen.tls)
+        broker = BrokerAddress.from_url(chosen.url, chosen.tls)
     except UnsafeLink as exc:
-        if certificate(site).status is Status.FAILED:
+        if certificate(site).status is CheckStatus.FAILED:
             return not_checked("the certificates cannot be used: see certificate")
         return failed(
             str(exc),
@@ -127,7 +127,7 @@ def platform(site: Site) -> Answer:
     return failed(f"{broker}: {words}", _REMEDIES[result].zh, _REMEDIES[result].en)
 
 
-def kiosk_port(site: Site) -> Answer:
+def kiosk_port(site: Site) -> CheckResult:
     """The port of the resident's page is ours, or free."""
     kiosk = site.settings.kiosk
     address = f"{kiosk.host}:{kiosk.port}"

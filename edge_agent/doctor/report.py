@@ -13,7 +13,7 @@ from config.settings import Settings
 from edge_agent.domain.passage import Moment
 
 
-class Status(StrEnum):
+class CheckStatus(StrEnum):
     """What came of one check."""
 
     OK = "ok"
@@ -22,7 +22,7 @@ class Status(StrEnum):
     NOT_CHECKED = "not_checked"  # nothing to check here, or what it needs has failed already
 
 
-_MARKS = {Status.OK: "✓", Status.WARNING: "!", Status.FAILED: "✗", Status.NOT_CHECKED: "–"}
+_MARKS = {CheckStatus.OK: "✓", CheckStatus.WARNING: "!", CheckStatus.FAILED: "✗", CheckStatus.NOT_CHECKED: "–"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +37,32 @@ NOTHING_TO_DO = Remedy("", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CheckResult:
     """What one look gave."""
 
-    status: Status
+    status: CheckStatus
     found: str
     remedy: Remedy = NOTHING_TO_DO
 
 
-def ok(found: str) -> Answer:
+def ok(found: str) -> CheckResult:
     """All is well."""
-    return Answer(Status.OK, found)
+    return CheckResult(CheckStatus.OK, found)
 
 
-def not_checked(why: str) -> Answer:
+def not_checked(why: str) -> CheckResult:
     """There is nothing to check here, or it cannot be checked now."""
-    return Answer(Status.NOT_CHECKED, why)
+    return CheckResult(CheckStatus.NOT_CHECKED, why)
 
 
-def warning(found: str, zh: str, en: str) -> Answer:
+def warning(found: str, zh: str, en: str) -> CheckResult:
     """It works, but somebody should act."""
-    return Answer(Status.WARNING, found, Remedy(zh, en))
+    return CheckResult(CheckStatus.WARNING, found, Remedy(zh, en))
 
 
-def failed(found: str, zh: str, en: str) -> Answer:
+def failed(found: str, zh: str, en: str) -> CheckResult:
     """It does not work."""
-    return Answer(Status.FAILED, found, Remedy(zh, en))
+    return CheckResult(CheckStatus.FAILED, found, Remedy(zh, en))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +91,21 @@ class Check:
     """One line of the sheet. `look` may block, or be a coroutine function; it is given up after `limit_s`."""
 
     name: str
-    look: Callable[[Site], Answer | Awaitable[Answer]]
+    look: Callable[[Site], CheckResult | Awaitable[CheckResult]]
     limit_s: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckFinding:
     """One check's line of the sheet."""
 
     check: str
-    answer: Answer
+    answer: CheckResult
 
     @property
     def passed(self) -> bool:
         """Whether nothing is broken: a warning, or what could not be checked, stops nobody."""
-        return self.answer.status is not Status.FAILED
+        return self.answer.status is not CheckStatus.FAILED
 
     def to_dict(self) -> dict[str, object]:
         """The finding for JSON."""
@@ -127,8 +127,8 @@ class Finding:
         return f"{line}\n    → {answer.remedy.zh}\n      {answer.remedy.en}"
 
 
-def summary(sheet: Sequence[Finding]) -> str:
+def summary(sheet: Sequence[CheckFinding]) -> str:
     """The whole sheet in one line."""
     count = Counter(finding.answer.status for finding in sheet)
-    failures, warnings = count[Status.FAILED], count[Status.WARNING]
+    failures, warnings = count[CheckStatus.FAILED], count[CheckStatus.WARNING]
     return f"{len(sheet)} 项检查，{failures} 项故障，{warnings} 项提醒 · {failures} failed, {warnings} warnings"

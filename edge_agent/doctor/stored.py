@@ -16,7 +16,7 @@ from config.prompts.build import faults_in
 from edge_agent.calibration.correction import load_calibration
 from edge_agent.calibration.view.view_file import load_view
 from edge_agent.doctor.keys import secrets
-from edge_agent.doctor.report import Answer, Check, Site, failed, not_checked, ok, warning
+from edge_agent.doctor.report import Check, CheckResult, Site, failed, not_checked, ok, warning
 from edge_agent.policy.rules import load_policy
 from models.detectors.face import make_detector
 from models.errors import ModelDamaged, ModelError, PackRefused
@@ -34,7 +34,7 @@ _FULL_SHARE = 0.8
 _CALIBRATION_NOTICE = timedelta(days=30)
 
 
-def rights(site: Site) -> Answer:
+def rights(site: Site) -> CheckResult:
     """Whoever runs this may see what is to be checked."""
     shut = next(filter(_is_shut, (site.data_dir, *secrets(site))), None)
     if os.geteuid() == 0 or shut is None:
@@ -56,7 +56,7 @@ def _is_shut(path: Path) -> bool:
     return not os.access(path, os.R_OK | os.W_OK | os.X_OK if is_folder else os.R_OK)
 
 
-def policy(site: Site) -> Answer:
+def policy(site: Site) -> CheckResult:
     """The rules of admission can be read."""
     path = Path(site.settings.policy.file) if site.settings.policy.file else None
     try:
@@ -65,7 +65,7 @@ def policy(site: Site) -> Answer:
         return failed(str(exc), "请改正准入规则文件。", "Correct the policy file.")
 
 
-def model(site: Site) -> Answer:
+def model(site: Site) -> CheckResult:
     """The weights have the pinned sums and load."""
     vision, started_s = site.settings.vision, time.perf_counter()
     try:
@@ -94,7 +94,7 @@ def model(site: Site) -> Answer:
     return ok(f"{vision.detector}, sums good, loaded in {(time.perf_counter() - started_s) * 1000:.0f} ms")
 
 
-def recognition(site: Site) -> Answer:
+def recognition(site: Site) -> CheckResult:
     """What tells registered faces and live ones is there, where it is used."""
     wanted = site.settings.recognition
     if not wanted.enabled:
@@ -111,7 +111,7 @@ def recognition(site: Site) -> Answer:
         )
 
 
-def prompts(site: Site) -> Answer:
+def prompts(site: Site) -> CheckResult:
     """Everything that can be said can be heard."""
     remedy = (
         "请重装软件包，或运行 edge-agent prompts build。",
@@ -126,7 +126,7 @@ def prompts(site: Site) -> Answer:
     return ok("all there, all audible")
 
 
-def calibration(site: Site) -> Answer:
+def calibration(site: Site) -> CheckResult:
     """The thermometer's correction is of this kind of sensor and not too old."""
     remedy = "请用黑体重新校准测温仪。", "Calibrate against a black body: edge-agent calibrate thermometer --help"
     chosen = site.settings.thermometer
@@ -144,7 +144,7 @@ def calibration(site: Site) -> Answer:
     return warning(told, *remedy) if found.expires_at - site.now.wall < _CALIBRATION_NOTICE else ok(told)
 
 
-def alignment(site: Site) -> Answer:
+def alignment(site: Site) -> CheckResult:
     """The two cameras were aligned as they are mounted now."""
     remedy = "请重新对准：edge-agent calibrate view --help", "Align them anew: edge-agent calibrate view --help"
     try:
@@ -157,7 +157,7 @@ def alignment(site: Site) -> Answer:
     return warning(f"{found.summary}, not used: {misfit}", *remedy) if misfit else ok(found.summary)
 
 
-def store(site: Site) -> Answer:
+def store(site: Site) -> CheckResult:
     """The data folder takes what is written."""
     folder = site.data_dir
     remedy = (
@@ -176,14 +176,14 @@ def store(site: Site) -> Answer:
     return ok(str(folder))
 
 
-def sqlite(_site: Site) -> Answer:
+def sqlite(_site: Site) -> CheckResult:
     """SQLite is new enough; each file has one writer, which every version stands."""
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         return failed(f"{sqlite3.sqlite_version} is too old", "请升级系统的 SQLite。", "Upgrade the system's SQLite.")
     return ok(f"{sqlite3.sqlite_version}, one writer a file")
 
 
-def databases(site: Site) -> Answer:
+def databases(site: Site) -> CheckResult:
     """The stores are whole, and no damaged one waits to be looked at."""
     until_s = time.monotonic() + _CHECK_LIMIT_S
     there = [path for path in (site.data_dir / name for name in _DATABASES) if path.is_file()]
@@ -208,7 +208,7 @@ def databases(site: Site) -> Answer:
     return ok(f"{', '.join(path.name for path in there)} whole" if there else "none yet")
 
 
-async def outbox(site: Site) -> Answer:
+async def outbox(site: Site) -> CheckResult:
     """What waits for the platform."""
     path = site.data_dir / "ledger.db"
     if not path.is_file():

@@ -14,7 +14,7 @@ from statistics import median
 
 import psutil
 
-from edge_agent.doctor.report import Answer, Check, Site, failed, not_checked, ok, warning
+from edge_agent.doctor.report import Check, CheckResult, Site, failed, not_checked, ok, warning
 
 _WRITES = 25
 _WRITE_BYTES = 4096
@@ -25,7 +25,7 @@ _LEAST_MEMORY_MB, _NEEDED_MEMORY_MB = 64, 300
 _LIBRARIES = ("sentinel-gate", "onnxruntime", "opencv-python")
 
 
-def disk(site: Site) -> Answer:
+def disk(site: Site) -> CheckResult:
     """There is room for what the ledger may grow to."""
     folder = site.data_dir
     if not folder.is_dir():
@@ -43,7 +43,7 @@ def disk(site: Site) -> Answer:
     return warning(f"{told} of {budget / 1e6:.0f} MB budget", *remedy) if free + held < budget else ok(told)
 
 
-def disk_speed(site: Site) -> Answer:
+def disk_speed(site: Site) -> CheckResult:
     """How long one small write takes until it survives a power cut: the median of some."""
     taken_ms = []
     try:
@@ -62,7 +62,7 @@ def disk_speed(site: Site) -> Answer:
     return warning(told, *remedy) if median(taken_ms) > _SLOW_MS else ok(told)
 
 
-def heat(site: Site) -> Answer:
+def heat(site: Site) -> CheckResult:
     """How warm the board is, and whether it is slowed down for it."""
     zones = sorted((site.root / "sys/class/thermal").glob("thermal_zone*/temp"))
     read = [int(text) / 1000 for path in zones if (text := _text(path)).lstrip("-").isdecimal()]
@@ -79,7 +79,7 @@ def heat(site: Site) -> Answer:
     return warning(told, *remedy) if slowed or max(read) >= _HOT_C else ok(told)
 
 
-def memory(site: Site) -> Answer:
+def memory(site: Site) -> CheckResult:
     """There is room for the agent."""
     free_mb = psutil.virtual_memory().available // 1_000_000
     needed_mb = _LEAST_MEMORY_MB if site.agent else _NEEDED_MEMORY_MB
@@ -89,7 +89,7 @@ def memory(site: Site) -> Answer:
     return warning(f"{free_mb} MB free", *remedy) if free_mb < needed_mb else ok(f"{free_mb} MB free")
 
 
-def versions(_site: Site) -> Answer:
+def versions(_site: Site) -> CheckResult:
     """What is installed, once."""
     for name in (*_LIBRARIES, "opencv-python-headless"):
         places = {str(found.locate_file("")) for found in distributions(name=name)}

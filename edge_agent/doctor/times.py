@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from edge_agent.doctor.report import Answer, Check, Site, failed, ok, warning
+from edge_agent.doctor.report import Check, CheckResult, Site, failed, ok, warning
 
 _SLACK = timedelta(minutes=10)
 _CODE = Path(__file__)
 
 
-def clock(site: Site) -> Answer:
+def clock(site: Site) -> CheckResult:
     """Whether NTP keeps it."""
     now = site.now
     if now.in_sync and now.error_s is not None:
@@ -23,7 +23,7 @@ def clock(site: Site) -> Answer:
     )
 
 
-def date(site: Site) -> Answer:
+def date(site: Site) -> CheckResult:
     """Whether it is later than everything that was ever written on this box."""
     floor = written_last(site)
     if is_plausible(site):
@@ -35,7 +35,7 @@ def date(site: Site) -> Answer:
     )
 
 
-def zone(site: Site) -> Answer:
+def zone(site: Site) -> CheckResult:
     """Night volume and quiet hours go by local time."""
     link = site.root / "etc/localtime"
     name = link.readlink().as_posix().partition("zoneinfo/")[2] if link.is_symlink() else ""

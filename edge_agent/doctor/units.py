@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from edge_agent.doctor.report import Answer, Check, Site, failed, not_checked, ok, warning
+from edge_agent.doctor.report import Check, CheckResult, Site, failed, not_checked, ok, warning
 
 SERVICE = "edge-agent.service"
 _FOLDERS = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
@@ -15,7 +15,7 @@ _LIMIT_S = 7.0  # twice within the limit of a check
 _INSTALL = "请运行 edge-agent install --apply，见 docs/install.md。", "Run edge-agent install --apply; docs/install.md"
 
 
-def units(site: Site) -> Answer:
+def units(site: Site) -> CheckResult:
     """Installed, unchanged, enabled and active."""
     if not _has_systemd(site):
         return not_checked("no systemd here")
@@ -44,7 +44,7 @@ def units(site: Site) -> Answer:
     return ok(f"{', '.join(name for name, _ in _packaged())} as packaged, enabled, active")
 
 
-def watchdog(site: Site) -> Answer:
+def watchdog(site: Site) -> CheckResult:
     """systemd watches the agent, and the hardware watches systemd."""
     if not _has_systemd(site):
         return not_checked("no systemd here")

@@ -53,7 +53,7 @@ class Reason(StrEnum):
     CLOCK_UNSURE = "clock_unsure"  # a clock error could flip the verdict
     THERMOMETER_LOST = "thermometer_lost"
     CAMERA_LOST = "camera_lost"
-    RECHECKS_SPENT = "rechecks_spent"
+    RECHECK_LIMIT_REACHED = "rechecks_spent"
     NO_CREDENTIAL = "no_credential"
 
 
@@ -92,7 +92,7 @@ class AgeGroup(StrEnum):
     ELDER = "elder"  # 60 and older
 
     @classmethod
-    def of(cls, born: date, today: date) -> AgeGroup:
+    def from_birth_date(cls, born: date, today: date) -> AgeGroup:
         """The group of somebody `born` then."""
         years = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
         return cls.CHILD if years < CHILD_UNDER_YEARS else cls.ELDER if years >= ELDER_FROM_YEARS else cls.ADULT

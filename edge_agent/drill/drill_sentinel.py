@@ -19,7 +19,14 @@ from pathlib import Path
 
 import msgspec
 
-from config.settings import CardReader, Gate, Reader, Settings, Speaker, Thermometer
+from config.settings import (
+    CardReaderSettings,
+    GateSettings,
+    ReaderSettings,
+    Settings,
+    SpeakerSettings,
+    ThermometerSettings,
+)
 from drivers.simulated.devices.gate import SimulatedRelay
 from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.people import people
@@ -28,19 +35,18 @@ from drivers.simulated.street import Street
 from edge_agent.app import Sentinel
 from edge_agent.box.wall_clock import WallClock
 from edge_agent.domain.passage import Moment
-from edge_agent.policy.active_policy import PolicyBook
+from edge_agent.policy.active_policy import ActivePolicy
 from edge_agent.policy.rules import Policy, load_policy
-from edge_agent.screen.view_state import Stage as ScreenStage
-from edge_agent.screen.view_state import View
+from edge_agent.screen.view_state import ScreenStage, ScreenView
 from edge_agent.stores import Stores
 from sync.contract.checksum import EMPTY, changed
 from sync.contract.health import Colour, HealthStatus, LookupOutcome, TestResult
 from sync.contract.identity import person_key
-from sync.contract.messages import Answer, Checkpoint, DirectoryOp, DirectoryPage
+from sync.contract.messages import DirectoryCheckpoint, DirectoryOp, DirectoryPage, QueryAnswer
 from sync.contract.records import AlarmRaised, PassageClosed, PassageDecided
 from sync.edge.directory.directory import Directory
-from sync.edge.ledger.ledger import Outbox
-from sync.edge.orders.replay_guard import OrderMemory
+from sync.edge.ledger.ledger import Ledger
+from sync.edge.orders.replay_guard import ReplayGuard
 from sync.errors import LinkLost
 
 VISIT_LIMIT_S = 15.0
@@ -74,19 +80,19 @@ class DrillClock(WallClock):
 
 
 @dataclass(slots=True)
-class Stage:
+class DrillSentinel:
     """What a drill plays on."""
 
     street: Street
     sentinel: Sentinel
-    outbox: Outbox
+    outbox: Ledger
     clock: DrillClock
     policy: Policy
     data_dir: Path
     platform_answers: bool = True
     strangers: Iterator[str] = field(default_factory=lambda: cycle(_STRANGERS))
 
-    async def seen(self, wanted: Callable[[View], bool], limit_s: float) -> View:
+    async def seen(self, wanted: Callable[[ScreenView], bool], limit_s: float) -> ScreenView:
         """The first view from now on that is as wanted. Raises TimeoutError."""
         sequence = 0
         async with asyncio.timeout(limit_s):
@@ -95,7 +101,7 @@ class Stage:
                 if wanted(view):
                     return view
 
-    async def at_rest(self) -> View:
+    async def at_rest(self) -> ScreenView:
         """Wait until nobody is there and every part is well. Raises TimeoutError."""
         return await self.seen(
             lambda view: view.stage is ScreenStage.IDLE and all(part.state == "ok" for part in view.parts),
@@ -108,7 +114,7 @@ class Stage:
         await self.seen(lambda view: (name, state) in {(part.name, part.state) for part in view.parts}, PART_LIMIT_S)
         return time.monotonic() - started_s
 
-    async def visit(self, number: str = "", reason: str = "") -> View:
+    async def visit(self, number: str = "", reason: str = "") -> ScreenView:
         """Let a healthy, masked, tested resident come with a code and go with the verdict; returns the view of it.
 
         Without a `number` it is somebody whom only the platform knows, another one each time. Whoever is asked to put
@@ -116,7 +122,7 @@ class Stage:
         """
         before, over = self.sentinel.board.view.passages, asyncio.Event()
 
-        def told(view: View) -> bool:
+        def told(view: ScreenView) -> bool:
             said = view.passages > before and view.verdict is not None
             return said and (view.verdict != "recheck" or reason in view.reasons)
 
@@ -144,15 +150,15 @@ class Stage:
         records = [row.record() for row in await self.outbox.recent(1000)]
         return {(record.kind, record.subject) for record in records if isinstance(record, AlarmRaised)}
 
-    async def answer(self, person_key: str, _budget_s: float) -> Answer:
+    async def answer(self, person_key: str, _budget_s: float) -> QueryAnswer:
         """The platform, to which everybody is green and tested an hour ago."""
         if not self.platform_answers:
             raise LinkLost("the platform is away, for the drill")
-        return Answer(LookupOutcome.FOUND, _green(person_key))
+        return QueryAnswer(LookupOutcome.FOUND, _green(person_key))
 
 
 @asynccontextmanager
-async def staged(settings: Settings, folder: Path) -> AsyncIterator[Stage]:
+async def staged(settings: Settings, folder: Path) -> AsyncIterator[DrillSentinel]:
     """The private sentinel in `folder`, at rest, while the block lasts."""
     wires, data_dir = folder / "wires", folder / "data"
     data_dir.mkdir(exist_ok=True)
@@ -162,16 +168,16 @@ async def staged(settings: Settings, folder: Path) -> AsyncIterator[Stage]:
         private = _private(settings, folder, data_dir, street.camera.url)
         clock = DrillClock()
         outbox = await stack.enter_async_context(
-            Outbox.opened(data_dir / "ledger.db", box=private.box.name, budget_bytes=10_000_000)
+            Ledger.opened(data_dir / "ledger.db", box=private.box.name, budget_bytes=10_000_000)
         )
         directory = await stack.enter_async_context(
             Directory.opened(data_dir / "directory.db", now_s=clock.monotonic_s)
         )
-        memory = await stack.enter_async_context(OrderMemory.opened(data_dir / "orders.db"))
+        memory = await stack.enter_async_context(ReplayGuard.opened(data_dir / "orders.db"))
         sentinel = Sentinel(private, Stores(outbox, directory, memory), clock)
         own = load_policy(Path(private.policy.file) if private.policy.file else None)
-        policy = PolicyBook(own, data_dir / "policy.json").at(clock.now().wall)
-        place = Stage(street, sentinel, outbox, clock, policy, data_dir)
+        policy = ActivePolicy(own, data_dir / "policy.json").at(clock.now().wall)
+        place = DrillSentinel(street, sentinel, outbox, clock, policy, data_dir)
         directory.ask = place.answer
         await directory.take(_page(person_key(sentinel.community_key, KNOWN)))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -199,11 +205,11 @@ def _private(settings: Settings, folder: Path, data_dir: Path, camera_url: str) 
         settings,
         box=put(settings.box, data_dir=str(data_dir)),
         camera=put(settings.camera, source=camera_url, fps=15.0),
-        thermometer=Thermometer(port=str(wires / "thermometer")),
-        reader=Reader(port=str(wires / "qr"), providers=("simulated",), camera=False),
-        card_reader=CardReader(),
-        gate=Gate(driver="lcus", port=str(wires / "gate")),
-        speaker=Speaker(output="null", language=settings.speaker.language),
+        thermometer=ThermometerSettings(port=str(wires / "thermometer")),
+        reader=ReaderSettings(port=str(wires / "qr"), providers=("simulated",), camera=False),
+        card_reader=CardReaderSettings(),
+        gate=GateSettings(driver="lcus", port=str(wires / "gate")),
+        speaker=SpeakerSettings(output="null", language=settings.speaker.language),
         arrival=put(settings.arrival, result_hold_s=_RESULT_HOLD_S),
         directory=put(settings.directory, community_key_file=str(key)),
         platform=put(settings.platform, url=_NOBODY, signing_key_file=""),
@@ -232,5 +238,5 @@ def _green(key: str) -> HealthStatus:
 def _page(key: str) -> DirectoryPage:
     """A whole replica of one person."""
     body = msgspec.json.encode(_green(key))
-    checkpoint = Checkpoint(op=1, rows=1, checksum=changed(EMPTY, None, body))
+    checkpoint = DirectoryCheckpoint(op=1, rows=1, checksum=changed(EMPTY, None, body))
     return DirectoryPage("drill", 0, (DirectoryOp(1, key, msgspec.Raw(body)),), checkpoint)

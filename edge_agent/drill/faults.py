@@ -11,13 +11,13 @@ from pathlib import Path
 
 from config.settings import Settings
 from drivers.simulated.devices.camera import CameraMode
-from edge_agent.drill.drill_sentinel import KNOWN, Stage, staged
+from edge_agent.drill.drill_sentinel import KNOWN, DrillSentinel, staged
 from edge_agent.drill.errors import DrillImpossible
-from edge_agent.drill.report import Report
-from edge_agent.screen.view_state import View
+from edge_agent.drill.report import DrillReport
+from edge_agent.screen.view_state import ScreenView
 
 Cut = Callable[[], Awaitable[None]]
-Drill = Callable[[Stage, Report], Awaitable[None]]
+Drill = Callable[[DrillSentinel, DrillReport], Awaitable[None]]
 
 _GRAVITY = ("admit", "recheck", "refuse", "assist")
 _NO_RULE = ("skip", "decide")
@@ -28,35 +28,37 @@ _BEFORE = "故障之前，一位居民通过。", "Before the fault a resident c
 _AFTER = "故障排除之后，一位居民通过。", "After it a resident comes."
 
 
-def _declared(rule: str, reason: str, before: View) -> str:
+def _declared(rule: str, reason: str, before: ScreenView) -> str:
     """The verdict that a rule gives whom all other rules judge as `before`: the graver one, and why."""
     if rule in _NO_RULE or _GRAVITY.index(rule) < _GRAVITY.index(str(before.verdict)):
         return _verdict(before)
     return f"{rule} ({reason})"
 
 
-def _verdict(view: View) -> str:
+def _verdict(view: ScreenView) -> str:
     return f"{view.verdict} ({view.reasons[0]})"
 
 
-async def _before(stage: Stage, report: Report) -> View:
+async def _before(stage: DrillSentinel, report: DrillReport) -> ScreenView:
     view = await stage.visit()
     report.note(*_BEFORE, declared="a verdict 一个裁决", seen=_verdict(view), passed=True)
     return view
 
 
-async def _after(stage: Stage, report: Report, before: View) -> None:
+async def _after(stage: DrillSentinel, report: DrillReport, before: ScreenView) -> None:
     view = await stage.visit()
     report.note(*_AFTER, declared=_verdict(before), seen=_verdict(view), passed=_verdict(view) == _verdict(before))
 
 
-async def _comes(stage: Stage, report: Report, told: tuple[str, str], declared: str, number: str = "") -> None:
+async def _comes(
+    stage: DrillSentinel, report: DrillReport, told: tuple[str, str], declared: str, number: str = ""
+) -> None:
     """A resident comes during the fault."""
     view = await stage.visit(number, declared.partition("(")[2].rstrip(")"))
     report.note(*told, declared=declared, seen=_verdict(view), passed=_verdict(view) == declared)
 
 
-async def _part_loss(stage: Stage, report: Report, part: str, *, pull: Cut, mend: Cut, rule: str) -> None:
+async def _part_loss(stage: DrillSentinel, report: DrillReport, part: str, *, pull: Cut, mend: Cut, rule: str) -> None:
     before = await _before(stage, report)
     await pull()
     took_s = await stage.part_is(part, "lost")
@@ -80,7 +82,7 @@ async def _part_loss(stage: Stage, report: Report, part: str, *, pull: Cut, mend
     await _after(stage, report, before)
 
 
-async def camera_loss(stage: Stage, report: Report) -> None:
+async def camera_loss(stage: DrillSentinel, report: DrillReport) -> None:
     """The camera is unplugged."""
     camera = stage.street.camera
     await _part_loss(
@@ -93,7 +95,7 @@ async def camera_loss(stage: Stage, report: Report) -> None:
     )
 
 
-async def thermometer_loss(stage: Stage, report: Report) -> None:
+async def thermometer_loss(stage: DrillSentinel, report: DrillReport) -> None:
     """The thermometer is unplugged."""
 
     async def pull() -> None:
@@ -106,7 +108,7 @@ async def thermometer_loss(stage: Stage, report: Report) -> None:
     await _part_loss(stage, report, "thermometer", pull=pull, mend=mend, rule=rule)
 
 
-async def platform_loss(stage: Stage, report: Report) -> None:
+async def platform_loss(stage: DrillSentinel, report: DrillReport) -> None:
     """The platform does not answer, for a while and then for more than a day."""
     policy, before = stage.policy, await _before(stage, report)
     stage.platform_answers = False
@@ -121,7 +123,7 @@ async def platform_loss(stage: Stage, report: Report) -> None:
     await _after(stage, report, before)
 
 
-async def clock_jump(stage: Stage, report: Report) -> None:
+async def clock_jump(stage: DrillSentinel, report: DrillReport) -> None:
     """The clock loses its NTP server and goes back by more than its own doubt."""
     policy, before = stage.policy, await _before(stage, report)
     stage.clock.in_sync = False
@@ -133,7 +135,7 @@ async def clock_jump(stage: Stage, report: Report) -> None:
     await _after(stage, report, before)
 
 
-async def disk_full(stage: Stage, report: Report) -> None:
+async def disk_full(stage: DrillSentinel, report: DrillReport) -> None:
     """Something else fills the disk to the last byte."""
     before = await _before(stage, report)
     await stage.have_a_past()
@@ -164,9 +166,9 @@ DRILLS: dict[str, Drill] = {
 }
 
 
-async def play(fault: str, settings: Settings) -> Report:
+async def play(fault: str, settings: Settings) -> DrillReport:
     """Play one fault on a private sentinel with the policy of `settings`, within a minute. Raises DrillImpossible."""
-    report = Report(fault)
+    report = DrillReport(fault)
     with tempfile.TemporaryDirectory(prefix="sentinel-drill-") as temporary:
         folder = Path(temporary)
         try:
@@ -179,7 +181,7 @@ async def play(fault: str, settings: Settings) -> Report:
     return report
 
 
-async def _played(drill: Drill, stage: Stage, report: Report) -> None:
+async def _played(drill: Drill, stage: DrillSentinel, report: DrillReport) -> None:
     report.policy_version = stage.policy.version
     try:
         await drill(stage, report)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DrillStep:
     """One step; `declared` is what the policy says, `seen` what came, each a verdict with its reason or a state."""
 
     zh: str
@@ -17,12 +17,12 @@ class Step:
 
 
 @dataclass(slots=True)
-class Report:
+class DrillReport:
     """The steps of one drill in their order."""
 
     fault: str
     policy_version: int = 0  # until the stage is up
-    steps: list[Step] = field(default_factory=list)
+    steps: list[DrillStep] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -31,7 +31,7 @@ class Report:
 
     def note(self, zh: str, en: str, *, declared: str, seen: str, passed: bool) -> None:
         """Add a step."""
-        self.steps.append(Step(zh, en, declared, seen, passed))
+        self.steps.append(DrillStep(zh, en, declared, seen, passed))
 
     def to_dict(self) -> dict[str, object]:
         """The report for JSON."""

@@ -6,31 +6,31 @@ from pathlib import Path
 
 from config.settings import Settings
 from edge_agent.box.wall_clock import WallClock
-from edge_agent.diagnostics.metrics import Figures
+from edge_agent.diagnostics.metrics import Metrics
 from edge_agent.faces.current import CurrentFaces
-from edge_agent.faces.face_identifier import FaceLookout
+from edge_agent.faces.face_identifier import FaceIdentifier
 from edge_agent.faces.recogniser import Recogniser
 from edge_agent.faces.register import FaceRegister
-from edge_agent.measurement.face_detection import Sight
-from edge_agent.passage.person_tracker import Presence
-from edge_agent.records.recorder import Ledger
+from edge_agent.measurement.face_detection import FaceDetectionLoop
+from edge_agent.passage.person_tracker import PersonTracker
+from edge_agent.records.recorder import PassageRecorder
 from models.recognition.embedding import make_embedder
 from models.recognition.liveness import make_liveness
 
 
-def make_lookout(
+def make_face_identifier(
     settings: Settings,
     register: FaceRegister,
-    sight: Sight,
-    presence: Presence,
-    ledger: Ledger,
+    sight: FaceDetectionLoop,
+    presence: PersonTracker,
+    ledger: PassageRecorder,
     clock: WallClock,
-    figures: Figures,
-) -> FaceLookout:
+    figures: Metrics,
+) -> FaceIdentifier:
     """The lookout over `register`. Raises ModelError where a pack is not on this box."""
     wanted, packs = settings.recognition, Path(settings.box.data_dir) / "models"
     recogniser = Recogniser(make_embedder(wanted.pack, data_dir=packs), make_liveness(data_dir=packs), wanted)
-    return FaceLookout(
+    return FaceIdentifier(
         sight=sight,
         presence=presence,
         faces=CurrentFaces(register, wanted.pack, ledger, clock),

@@ -5,7 +5,7 @@ from __future__ import annotations
 _MOST_LOOKS = 12  # at one arrival: who was not known by then is left alone
 
 
-class Agreement:
+class ConsecutiveMatches:
     """What the looks at one arrival said so far; `needed` in a row are believed."""
 
     def __init__(self, needed: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from edge_agent.box.wall_clock import WallClock
 from edge_agent.faces.gallery import EMPTY, Gallery
 from edge_agent.faces.register import FaceRegister
-from edge_agent.records.recorder import Ledger
+from edge_agent.records.recorder import PassageRecorder
 from sync.errors import StoreFailed
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class CurrentFaces:
         self,
         register: FaceRegister,
         pack: str,
-        ledger: Ledger,
+        ledger: PassageRecorder,
         clock: WallClock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from drivers.contract import Camera
 from drivers.errors import DeviceLost
 from edge_agent.faces.errors import FaceUnfit
-from edge_agent.faces.quality import REGISTER_EYES_PX, Flaw, flaw_of, is_bare, only_face
+from edge_agent.faces.quality import REGISTER_EYES_PX, Flaw, find_flaw, is_unmasked, only_face
 from models.detections import Face, FaceDetector
 from models.recognition.embedding import Embedder
 from models.recognition.liveness import Liveness
@@ -46,9 +46,9 @@ class Enrolment:
         face = only_face(self._detector.detect(image))
         if isinstance(face, Flaw):
             return face
-        if not is_bare(face):
+        if not is_unmasked(face):
             return Flaw.MASKED
-        return flaw_of(face, image, least_eyes_px=REGISTER_EYES_PX) or face
+        return find_flaw(face, image, least_eyes_px=REGISTER_EYES_PX) or face
 
     def vector_of(self, image: Image, face: Face) -> Vector:
         """The unit vector of a face that `face_of` found fit."""
@@ -56,7 +56,7 @@ class Enrolment:
         return self._embedder.embed(image, face.landmarks)
 
 
-class Sitting:
+class EnrolmentSession:
     """One living person before the camera, until enough pictures agree on the face."""
 
     def __init__(self, enrolment: Enrolment, liveness: Liveness, *, live: float, alike: float) -> None:
@@ -80,7 +80,7 @@ class Sitting:
         if isinstance(face, Flaw):
             return face
         if self._liveness.live(image, face.box) < self._live:
-            return Flaw.LIFELESS
+            return Flaw.NOT_LIVE
         vector = self._enrolment.vector_of(image, face)
         if any(float(vector @ earlier) < self._alike for earlier in self._vectors):
             self._vectors.clear()
@@ -88,7 +88,7 @@ class Sitting:
         return None
 
 
-async def sit(camera: Camera, sitting: Sitting, tell: Callable[[Flaw], None]) -> Vector:
+async def sit(camera: Camera, sitting: EnrolmentSession, tell: Callable[[Flaw], None]) -> Vector:
     """The vector of whoever sits before the camera; `tell` hears each new flaw. Raises FaceUnfit, DeviceLost."""
     running = asyncio.create_task(camera.run())
     try:
@@ -105,7 +105,7 @@ async def sit(camera: Camera, sitting: Sitting, tell: Callable[[Flaw], None]) ->
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def _sat(camera: Camera, sitting: Sitting, tell: Callable[[Flaw], None]) -> Vector:
+async def _sat(camera: Camera, sitting: EnrolmentSession, tell: Callable[[Flaw], None]) -> Vector:
     camera.limit_rate(_PACE_FPS)
     sequence, told = 0, None
     while (vector := sitting.vector) is None:

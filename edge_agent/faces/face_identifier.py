@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from edge_agent.diagnostics.metrics import Figures
+from edge_agent.diagnostics.metrics import Metrics
 from edge_agent.domain.passage import Credential, CredentialKind
-from edge_agent.faces.consecutive_matches import Agreement
+from edge_agent.faces.consecutive_matches import ConsecutiveMatches
 from edge_agent.faces.current import CurrentFaces
 from edge_agent.faces.recogniser import Recogniser
-from edge_agent.measurement.face_detection import Sight, Sighting
-from edge_agent.passage.person_tracker import Presence
+from edge_agent.measurement.face_detection import Detections, FaceDetectionLoop
+from edge_agent.passage.person_tracker import PersonTracker
 
 NAME = "face"
 
 
-class FaceLookout:
+class FaceIdentifier:
     """Looks at whoever stands at the gate and showed nothing.
 
     Looks in a thread of its own, `looks_per_s` times a second at most, and only so often at one arrival; nobody waits
@@ -28,19 +28,19 @@ class FaceLookout:
     def __init__(
         self,
         *,
-        sight: Sight,
-        presence: Presence,
+        sight: FaceDetectionLoop,
+        presence: PersonTracker,
         faces: CurrentFaces,
         recogniser: Recogniser,
         frames: int,
         looks_per_s: float,
-        figures: Figures,
+        figures: Metrics,
     ) -> None:
         self._sight = sight
         self._presence = presence
         self._faces = faces
         self._recogniser = recogniser
-        self._agreement = Agreement(frames)
+        self._agreement = ConsecutiveMatches(frames)
         self._pause_s = 1 / looks_per_s
         self._figures = figures
 
@@ -57,7 +57,7 @@ class FaceLookout:
                     take(credential, NAME)
                 await asyncio.sleep(max(0.0, self._pause_s - (time.monotonic() - begun_s)))
 
-    async def _look(self, sighting: Sighting, worker: ThreadPoolExecutor) -> Credential | None:
+    async def _look(self, sighting: Detections, worker: ThreadPoolExecutor) -> Credential | None:
         gallery = await self._faces.gallery()
         person, face = self._presence.unidentified, sighting.nearest
         if not gallery.person_keys or person is None or face is None or not self._agreement.wants(person):

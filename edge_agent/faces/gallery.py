@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
+class Match:
     """The person most like a face: by which cosine, and how much less alike the second is. The key is never shown."""
 
     person_key: str = field(repr=False)
@@ -24,14 +24,14 @@ class Gallery:
     person_keys: tuple[str, ...] = field(repr=False)
     vectors: NDArray[np.float32] = field(repr=False)
 
-    def nearest(self, vector: NDArray[np.float32]) -> Likeness | None:
+    def nearest(self, vector: NDArray[np.float32]) -> Match | None:
         """The person most like the unit `vector` (d,); None where nobody is registered."""
         if not self.person_keys:
             return None
         cosines = np.einsum("nd,d->n", self.vectors, vector)  # `@` would wake a thread on every core for it
         best = int(cosines.argmax())
         second = float(np.delete(cosines, best).max(initial=-1.0))
-        return Likeness(self.person_keys[best], float(cosines[best]), float(cosines[best]) - second)
+        return Match(self.person_keys[best], float(cosines[best]), float(cosines[best]) - second)
 
 
 EMPTY = Gallery((), np.empty((0, 0), np.float32))

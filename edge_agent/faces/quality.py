@@ -35,7 +35,7 @@ class Flaw(Enum):
     FLAT = ("画面发灰，请擦净镜头、避开逆光", "it is washed out: clean the lens, no light from behind")
     SOFT = ("画面模糊，请站稳", "it is blurred: hold still")
     MASKED = ("请摘下口罩再登记", "a mask is worn: take it off to register")
-    LIFELESS = ("不像真人，请本人站到镜头前", "it does not look like a living face: the person must stand here")
+    NOT_LIVE = ("不像真人，请本人站到镜头前", "it does not look like a living face: the person must stand here")
 
     @property
     def sentence(self) -> str:
@@ -51,7 +51,7 @@ def only_face(faces: Sequence[Face]) -> Face | Flaw:
     return faces[0] if len(faces) == 1 else Flaw.SEVERAL
 
 
-def flaw_of(face: Face, image: NDArray[np.uint8], *, least_eyes_px: float) -> Flaw | None:
+def find_flaw(face: Face, image: NDArray[np.uint8], *, least_eyes_px: float) -> Flaw | None:
     """The first thing wrong with `face` of `image` ((h, w, 3) uint8 BGR), None where it is good enough."""
     if face.landmarks is None:
         return Flaw.NOBODY
@@ -65,7 +65,7 @@ def flaw_of(face: Face, image: NDArray[np.uint8], *, least_eyes_px: float) -> Fl
     return _light_flaw(np.asarray(cv2.cvtColor(upright(image, face.landmarks), cv2.COLOR_BGR2GRAY), np.uint8))
 
 
-def is_bare(face: Face) -> bool:
+def is_unmasked(face: Face) -> bool:
     """Whether the detector sees no mask on it; one that cannot tell sees none."""
     return face.mask is None or face.mask.best is MaskState.NONE
 

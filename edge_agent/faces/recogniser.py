@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from config.settings import Recognition
+from config.settings import RecognitionSettings
 from edge_agent.faces.gallery import Gallery
-from edge_agent.faces.quality import GATE_EYES_PX, flaw_of, is_bare
+from edge_agent.faces.quality import GATE_EYES_PX, find_flaw, is_unmasked
 from models.detections import Face
 from models.recognition.embedding import Embedder
 from models.recognition.liveness import Liveness
@@ -16,7 +16,7 @@ from models.recognition.liveness import Liveness
 class Recogniser:
     """Holds a face against the register. Bare, sharp, living, alike and unlike the next: else it is nobody's."""
 
-    def __init__(self, embedder: Embedder, liveness: Liveness, settings: Recognition) -> None:
+    def __init__(self, embedder: Embedder, liveness: Liveness, settings: RecognitionSettings) -> None:
         self._embedder = embedder
         self._liveness = liveness
         self._live = settings.live
@@ -30,7 +30,7 @@ class Recogniser:
 
     def look(self, image: NDArray[np.uint8], face: Face, gallery: Gallery) -> str | None:
         """The person key behind `face` of `image` ((h, w, 3) uint8 BGR), None where it is not known for sure."""
-        if face.landmarks is None or not is_bare(face) or flaw_of(face, image, least_eyes_px=GATE_EYES_PX):
+        if face.landmarks is None or not is_unmasked(face) or find_flaw(face, image, least_eyes_px=GATE_EYES_PX):
             return None
         like = gallery.nearest(self._embedder.embed(image, face.landmarks))
         if like is None or like.cosine < self._threshold or like.margin < self._margin:

@@ -20,8 +20,8 @@ from sqlite_utils import Database, Migrations
 from edge_agent.faces.consent import PURPOSE, Consent, Giver
 from edge_agent.faces.errors import FaceTaken, RegisterFull
 from edge_agent.faces.gallery import Gallery
-from sync.errors import SealBroken
-from sync.storage.encryption import Seal, Sealer, sealed
+from sync.errors import DecryptionFailed
+from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file
 from sync.storage.sqlite_thread import SqliteThread
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Registered:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class RegisterEvent:
     """`what` (registered, withdrawn, expired) happened to one row; which one is nobody's business."""
 
     number: int
@@ -72,17 +72,17 @@ class _Opened:
 class FaceRegister:
     """The register; at most `limit` people, one face each."""
 
-    def __init__(self, store: SqliteThread, seal: Seal, limit: int) -> None:
+    def __init__(self, store: SqliteThread, seal: Cipher, limit: int) -> None:
         self._store = store
         self._seal = seal
         self._limit = limit
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, path: Path, sealer: Sealer | None, *, limit: int = MOST_PEOPLE) -> AsyncIterator[Self]:
+    async def opened(cls, path: Path, sealer: KeyedCipher | None, *, limit: int = MOST_PEOPLE) -> AsyncIterator[Self]:
         """The register at `path`, made where there is none. Raises StoreFailed, WrongKey."""
         async with SqliteThread.opened(path, FACE_MIGRATIONS) as store:
-            seal = await store.run(lambda db: sealed(db.conn, sealer, _SEAL_ROWS, _place))
+            seal = await store.run(lambda db: encrypt_file(db.conn, sealer, _SEAL_ROWS, _place))
             yield cls(store, seal, limit)
 
     async def add(
@@ -125,13 +125,13 @@ class FaceRegister:
         """Another number once another connection changed the register."""
         return await self._store.run(lambda db: int(db.conn.execute("PRAGMA data_version").fetchone()[0]))
 
-    async def events(self) -> list[Event]:
+    async def events(self) -> list[RegisterEvent]:
         """What happened and was not told yet, oldest first."""
         return await self._store.run(
-            lambda db: [Event(*row) for row in db.conn.execute("SELECT id, what FROM event ORDER BY id")]
+            lambda db: [RegisterEvent(*row) for row in db.conn.execute("SELECT id, what FROM event ORDER BY id")]
         )
 
-    async def told(self, event: Event) -> None:
+    async def told(self, event: RegisterEvent) -> None:
         """The ledger has it: forget it."""
         await self._store.write(lambda db: db.conn.execute("DELETE FROM event WHERE id = ?", (event.number,)))
 
@@ -156,7 +156,7 @@ class FaceRegister:
                 f"已登记 {self._limit} 人，已满。{self._limit} people are registered; no more are taken."
             )
         body = bytes.fromhex(person_key) + vector.astype("<f4").tobytes()
-        db.conn.execute("UPDATE face SET body = ? WHERE id = ?", (self._seal.close(body, _place(row, *shown)), row))
+        db.conn.execute("UPDATE face SET body = ? WHERE id = ?", (self._seal.encrypt(body, _place(row, *shown)), row))
         db.conn.execute("INSERT INTO event (what) VALUES ('registered')")
         return row
 
@@ -165,8 +165,8 @@ class FaceRegister:
         rows = db.conn.execute(f"SELECT body, {_COLUMNS} FROM face WHERE {condition} ORDER BY id", values)  # noqa: S608
         for stored, *shown in rows:
             try:
-                body = self._seal.open(stored, _place(*shown))
-            except SealBroken as exc:
+                body = self._seal.decrypt(stored, _place(*shown))
+            except DecryptionFailed as exc:
                 log.warning("row %s of the registered faces is passed over: %s", shown[0], exc)
                 continue
             yield _Opened(shown[0], body[:_KEY_BYTES].hex(), np.frombuffer(body[_KEY_BYTES:], "<f4"))

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from config.credentials import secret_path
 from config.settings import Settings
-from edge_agent.box.devices import camera_of
+from edge_agent.box.devices import camera_from
 from edge_agent.box.key_files import make_data_dir, read_community_key
 from edge_agent.faces.consent import Consent
 from edge_agent.faces.document import Document
-from edge_agent.faces.enrolment import Enrolment, Sitting, Vector, sit
+from edge_agent.faces.enrolment import Enrolment, EnrolmentSession, Vector, sit
 from edge_agent.faces.register import FILE, FaceRegister, Registered
-from edge_agent.privacy.key_file import sealer_of
+from edge_agent.privacy.key_file import load_or_make_cipher
 from models.detectors.face import make_detector
 from models.picture import read_picture
 from models.recognition.embedding import make_embedder
@@ -26,11 +26,11 @@ from sync.contract.identity import person_key
 @asynccontextmanager
 async def _register(settings: Settings) -> AsyncIterator[FaceRegister]:
     path = make_data_dir(Path(settings.box.data_dir)) / FILE
-    async with FaceRegister.opened(path, sealer_of(settings)) as register:
+    async with FaceRegister.opened(path, load_or_make_cipher(settings)) as register:
         yield register
 
 
-class FaceDesk:
+class FaceRegistration:
     """Registers faces on one box. Raises ModelError where a pack is missing, SettingsError where a key is."""
 
     def __init__(self, settings: Settings) -> None:
@@ -55,8 +55,8 @@ class FaceDesk:
     async def of_camera(self, tell: Callable[[str], None]) -> Vector:
         """The face of whoever sits before the box's camera. Raises ModelMissing, FaceUnfit, DriverError."""
         liveness = make_liveness(data_dir=self._packs)
-        sitting = Sitting(self._enrolment, liveness, live=self._settings.recognition.live, alike=self._alike)
-        return await sit(camera_of(self._settings), sitting, lambda flaw: tell(flaw.sentence))
+        sitting = EnrolmentSession(self._enrolment, liveness, live=self._settings.recognition.live, alike=self._alike)
+        return await sit(camera_from(self._settings), sitting, lambda flaw: tell(flaw.sentence))
 
     async def register(self, document: Document, vector: Vector, consent: Consent) -> int:
         """The row under which the face is registered now. Raises FaceTaken, RegisterFull, StoreFailed."""

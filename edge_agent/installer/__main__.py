@@ -10,7 +10,7 @@ from pathlib import Path
 from edge_agent.installer.errors import InstallError
 from edge_agent.installer.plan import elsewhere, install_steps, uninstall_steps
 from edge_agent.installer.service import reread_if_undone
-from edge_agent.installer.step import Step, apply, preview
+from edge_agent.installer.step import InstallStep, apply, preview
 
 WHEELHOUSE = Path("/usr/share/edge-agent/wheelhouse")
 ROOT = Path("/")
@@ -53,7 +53,7 @@ def box_at(root: Path) -> Path:
     return root.resolve()
 
 
-def carry_out(steps: list[Step], *, for_real: bool) -> bool:
+def carry_out(steps: list[InstallStep], *, for_real: bool) -> bool:
     """Make the steps, or only say them; returns whether there is or was anything to do."""
     changed = apply(steps, say) if for_real else preview(steps, say)
     if not changed:

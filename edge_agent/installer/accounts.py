@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 from edge_agent.installer.files import made_folders, remove_folders, write_as
-from edge_agent.installer.step import Step, run
+from edge_agent.installer.step import InstallStep, run
 
 _DATABASES = ("passwd", "group", "shadow", "gshadow")
 _TOUCHED = (*_DATABASES, *(f"{name}-" for name in _DATABASES), ".pwd.lock")
 
 
-class Accounts(Step):
+class Accounts(InstallStep):
     """The users and groups of a sysusers.d file."""
 
     def __init__(self, zh: str, en: str, declared: Path, root: Path) -> None:
@@ -47,7 +47,7 @@ class Accounts(Step):
                 write_as(path, *before)
 
 
-class Folders(Step):
+class Folders(InstallStep):
     """Folders and files with owners and modes, of a tmpfiles.d file."""
 
     def __init__(self, zh: str, en: str, declared: Path, root: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_agent.installer.errors import InstallError
 from edge_agent.installer.files import made_folders, remove_folders
-from edge_agent.installer.step import Step, run
+from edge_agent.installer.step import InstallStep, run
 from sync.storage.atomic_files import replace_link
 
 SUMS = "SHA256SUMS"
@@ -42,7 +42,7 @@ class Wheelhouse:
                 raise InstallError(f"{self.folder / name}: 文件损坏 is damaged: 请重新复制 copy the folder again")
 
 
-class Environment(Step):
+class Environment(InstallStep):
     """A virtual environment of its own for every edition, and a link to the one in use.
 
     An update is a turn of the link; the edition before it is kept until the update is through.

@@ -7,11 +7,11 @@ import shutil
 import stat
 from pathlib import Path
 
-from edge_agent.installer.step import Step
+from edge_agent.installer.step import InstallStep
 from sync.storage.atomic_files import replace_link, replace_whole
 
 
-class CopyFile(Step):
+class CopyFile(InstallStep):
     """Puts `content` at `target`; `keep` leaves one alone that is there already, whatever it says."""
 
     def __init__(self, zh: str, en: str, content: bytes, target: Path, *, keep: bool = False) -> None:
@@ -41,7 +41,7 @@ class CopyFile(Step):
         remove_folders(self._made)
 
 
-class Link(Step):
+class SymbolicLink(InstallStep):
     """A symbolic link at `target` that says `points_to`."""
 
     def __init__(self, zh: str, en: str, target: Path, points_to: str) -> None:
@@ -71,7 +71,7 @@ class Link(Step):
         remove_folders(self._made)
 
 
-class Remove(Step):
+class Remove(InstallStep):
     """Takes a file, a link or a folder with all in it away."""
 
     def __init__(self, zh: str, en: str, target: Path) -> None:

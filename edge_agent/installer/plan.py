@@ -10,9 +10,9 @@ from typing import Any
 
 from edge_agent.installer.accounts import Accounts, Folders
 from edge_agent.installer.environment import Environment, Wheelhouse
-from edge_agent.installer.files import CopyFile, Link, Remove
+from edge_agent.installer.files import CopyFile, Remove, SymbolicLink
 from edge_agent.installer.service import Reload, Stop
-from edge_agent.installer.step import Step
+from edge_agent.installer.step import InstallStep
 
 HOME = Path("/opt/edge-agent")
 DECLARED = {  # static files of the package, and where the box wants them
@@ -31,7 +31,7 @@ STORES = ("etc/credstore", "etc/credstore.encrypted")
 DATA = ("var/lib/edge-agent", "etc/edge-agent", *(f"{store}/edge-agent.{name}" for store in STORES for name in SECRETS))
 
 
-def install_steps(root: Path, wheelhouse: Path) -> list[Step]:
+def install_steps(root: Path, wheelhouse: Path) -> list[InstallStep]:
     """Everything in its order; the running system is told last. Raises InstallError for what is no wheelhouse."""
     units = package_file("systemd")
     settings = package_file("config").joinpath("sentinel.example.toml").read_bytes()
@@ -45,13 +45,15 @@ def install_steps(root: Path, wheelhouse: Path) -> list[Step]:
         CopyFile("写入配置样例", f"write /{SETTINGS} from the example", settings, root / SETTINGS, keep=True),
         Folders("建立目录和权限", "make the folders and their owners", root / DECLARED["tmpfiles.conf"], root),
         Environment("离线安装程序", f"install the agent into {HOME}", Wheelhouse(wheelhouse), HOME, root),
-        Link("提供命令 edge-agent", f"provide the command /{COMMAND}", root / COMMAND, f"{HOME}/venv/bin/edge-agent"),
-        Link("开机自动运行", "start with the box", root / ENABLED, f"/{DECLARED['edge-agent.service']}"),
+        SymbolicLink(
+            "提供命令 edge-agent", f"provide the command /{COMMAND}", root / COMMAND, f"{HOME}/venv/bin/edge-agent"
+        ),
+        SymbolicLink("开机自动运行", "start with the box", root / ENABLED, f"/{DECLARED['edge-agent.service']}"),
         told(root),
     ]
 
 
-def uninstall_steps(root: Path, *, purge: bool) -> list[Step]:
+def uninstall_steps(root: Path, *, purge: bool) -> list[InstallStep]:
     """Everything but the service users, whose numbers may still own files elsewhere; `purge`: settings and records too.
 
     The declarations go last: they tell whose the rest is.
@@ -85,7 +87,7 @@ def elsewhere(root: Path) -> list[str]:
     ]
 
 
-def told(root: Path) -> Step:
+def told(root: Path) -> InstallStep:
     """The last step of both ways."""
     return Reload("通知 systemd 和 udev", "tell systemd and udev", root, [root / place for place in DECLARED.values()])
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_agent.installer.step import Step, run
+from edge_agent.installer.step import InstallStep, run
 
 AGENT = "edge-agent.service"
 UNITS = (AGENT, "sentinel-kiosk.service")
@@ -38,7 +38,7 @@ def reread_if_undone(root: Path) -> Iterator[None]:
         raise
 
 
-class Reload(Step):
+class Reload(InstallStep):
     """Files changed: systemd and udev read them, and an agent that runs begins anew."""
 
     def __init__(self, zh: str, en: str, root: Path, files: list[Path]) -> None:
@@ -69,7 +69,7 @@ class Reload(Step):
         return "yes" in run("systemctl", "show", "--property=NeedDaemonReload", "--value", *UNITS)
 
 
-class Stop(Step):
+class Stop(InstallStep):
     """Stops the services."""
 
     def __init__(self, zh: str, en: str, root: Path) -> None:

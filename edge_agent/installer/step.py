@@ -13,7 +13,7 @@ from edge_agent.installer.errors import InstallError
 _COMMAND_LIMIT_S = 600.0
 
 
-class Step(ABC):
+class InstallStep(ABC):
     """`zh` and `en` say what it does."""
 
     def __init__(self, zh: str, en: str) -> None:
@@ -37,9 +37,9 @@ class Step(ABC):
         return
 
 
-def apply(steps: Sequence[Step], say: Callable[[str], None]) -> bool:
+def apply(steps: Sequence[InstallStep], say: Callable[[str], None]) -> bool:
     """Make the steps that are not done; returns whether there were any. Whatever ends it, the box is as before then."""
-    begun: list[Step] = []
+    begun: list[InstallStep] = []
     try:
         for step in steps:
             if step.is_done():
@@ -58,7 +58,7 @@ def apply(steps: Sequence[Step], say: Callable[[str], None]) -> bool:
     return bool(begun)
 
 
-def preview(steps: Sequence[Step], say: Callable[[str], None]) -> bool:
+def preview(steps: Sequence[InstallStep], say: Callable[[str], None]) -> bool:
     """Say what `apply` would do; returns whether it would do anything."""
     ahead = [step for step in steps if not step.is_done()]
     for step in steps:

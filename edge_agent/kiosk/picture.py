@@ -15,7 +15,7 @@ from aiohttp import web
 from drivers.latest import Latest
 from edge_agent.kiosk.guard import is_loopback
 from edge_agent.kiosk.sending import send
-from edge_agent.screen.view_state import Stage, View
+from edge_agent.screen.view_state import ScreenStage, ScreenView
 
 Frames = Callable[[], bytes | None]
 
@@ -26,7 +26,7 @@ _NOTHING = base64.b64decode(
 )
 
 
-async def stream_pictures(request: web.Request, views: Latest[View], frames: Frames | None) -> web.StreamResponse:
+async def stream_pictures(request: web.Request, views: Latest[ScreenView], frames: Frames | None) -> web.StreamResponse:
     """Answer `request` with pictures, newest wins, until nobody is there; 204 where that is so already."""
     if not is_loopback(request):
         raise web.HTTPForbidden(text="The picture does not leave this machine.\n")
@@ -41,7 +41,7 @@ async def stream_pictures(request: web.Request, views: Latest[View], frames: Fra
 
 
 async def _send_pictures(
-    request: web.Request, response: web.StreamResponse, views: Latest[View], frames: Frames
+    request: web.Request, response: web.StreamResponse, views: Latest[ScreenView], frames: Frames
 ) -> None:
     clock = asyncio.get_running_loop().time
     while _somebody_is_there(views):
@@ -50,8 +50,8 @@ async def _send_pictures(
         await asyncio.sleep(due_s - clock())
 
 
-def _somebody_is_there(views: Latest[View]) -> bool:
-    return views.value is not None and views.value.stage is not Stage.IDLE
+def _somebody_is_there(views: Latest[ScreenView]) -> bool:
+    return views.value is not None and views.value.stage is not ScreenStage.IDLE
 
 
 def _part(jpeg: bytes | None) -> bytes:

@@ -17,7 +17,7 @@ from drivers.latest import Latest
 from edge_agent.kiosk.picture import stream_pictures
 from edge_agent.kiosk.serving import guarded, serve
 from edge_agent.kiosk.stream import stream_views
-from edge_agent.screen.view_state import View
+from edge_agent.screen.view_state import ScreenView
 
 PAGE_DIR = Path(__file__).parent / "page"
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -36,7 +36,7 @@ class Kiosk:
         self,
         host: str,
         port: int,
-        views: Latest[View],
+        views: Latest[ScreenView],
         frames: Callable[[], bytes | None] | None,
         status: Callable[[], Awaitable[dict[str, object]]],
         more: Iterable[Routes] = (),

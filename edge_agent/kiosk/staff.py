@@ -13,14 +13,14 @@ from msgspec import Meta
 
 from config.settings import Fraction, Language
 from edge_agent.kiosk.guard import own_screen_only
-from edge_agent.kiosk.touch import body_of
-from edge_agent.staff.actions import StaffDesk, UnknownPassage, Why
-from edge_agent.staff.pin import Door, PinLock
+from edge_agent.kiosk.touch import read_body
+from edge_agent.staff.actions import OverrideReason, StaffActions, UnknownPassage
+from edge_agent.staff.pin import PinLock, PinResult
 
 COOKIE = "staff"
 SESSION_S = 300.0  # without a touch
 
-_STATUS = {Door.WRONG: 403, Door.LOCKED: 429, Door.SHUT: 409}
+_STATUS = {PinResult.WRONG: 403, PinResult.LOCKED: 429, PinResult.SHUT: 409}
 
 
 class _Pin(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,11 +29,11 @@ class _Pin(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Override(msgspec.Struct, forbid_unknown_fields=True):
     passage_id: Annotated[str, Meta(max_length=64)]
-    why: Why
+    why: OverrideReason
 
 
 class _Release(msgspec.Struct, forbid_unknown_fields=True):
-    why: Why
+    why: OverrideReason
 
 
 class _Volume(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,7 +47,7 @@ class _House(msgspec.Struct, forbid_unknown_fields=True):
 class StaffRoutes:
     """One session at a time: a new one ends the old."""
 
-    def __init__(self, desk: StaffDesk, lock: PinLock, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, desk: StaffActions, lock: PinLock, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._desk = desk
         self._lock = lock
         self._monotonic = monotonic
@@ -72,9 +72,9 @@ class StaffRoutes:
         return _json(door)
 
     async def _enter(self, request: web.Request) -> web.Response:
-        door = await self._lock.try_pin((await body_of(request, _Pin)).pin)
-        if door is not Door.OPEN:
-            if door is Door.WRONG and self._lock.locked_s:
+        door = await self._lock.try_pin((await read_body(request, _Pin)).pin)
+        if door is not PinResult.OPEN:
+            if door is PinResult.WRONG and self._lock.locked_s:
                 await self._desk.note_lock()
             return _json({"door": door, "locked_s": round(self._lock.locked_s)}, _STATUS[door])
         self._token, self._until_s = secrets.token_urlsafe(32), self._monotonic() + SESSION_S
@@ -96,7 +96,7 @@ class StaffRoutes:
 
     async def _override(self, request: web.Request) -> web.Response:
         self._check(request)
-        wanted = await body_of(request, _Override)
+        wanted = await read_body(request, _Override)
         try:
             opened = await self._desk.override(wanted.passage_id, wanted.why)
         except UnknownPassage as exc:
@@ -105,16 +105,16 @@ class StaffRoutes:
 
     async def _gate(self, request: web.Request) -> web.Response:
         self._check(request)
-        return _json({"opened": await self._desk.release_gate((await body_of(request, _Release)).why)})
+        return _json({"opened": await self._desk.release_gate((await read_body(request, _Release)).why)})
 
     async def _volume(self, request: web.Request) -> web.Response:
         self._check(request)
-        self._desk.set_volume((await body_of(request, _Volume)).share)
+        self._desk.set_volume((await read_body(request, _Volume)).share)
         return web.Response(status=204)
 
     async def _language(self, request: web.Request) -> web.Response:
         self._check(request)
-        self._desk.speak((await body_of(request, _House)).language)
+        self._desk.speak((await read_body(request, _House)).language)
         return web.Response(status=204)
 
     def _check(self, request: web.Request, *, touch: bool = True) -> None:

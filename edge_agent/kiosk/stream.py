@@ -15,20 +15,20 @@ from aiohttp import web
 from config.catalogue import Catalogue
 from drivers.latest import Latest
 from edge_agent.kiosk.sending import send
-from edge_agent.screen.view_state import View
+from edge_agent.screen.view_state import ScreenView
 
 HEARTBEAT_S = 2.0
 KERNEL_BUFFER_BYTES = 16_384
 
 
-def on_screen(view: View, catalogue: Catalogue) -> View:
+def on_screen(view: ScreenView, catalogue: Catalogue) -> ScreenView:
     """`view` with private reasons replaced by the one they share, each reason once."""
     shown = dict.fromkeys(catalogue.shown("reason", reason) for reason in view.reasons)
     return msgspec.structs.replace(view, reasons=tuple(shown))
 
 
 async def stream_views(
-    request: web.Request, views: Latest[View], catalogue: Catalogue, edition: str
+    request: web.Request, views: Latest[ScreenView], catalogue: Catalogue, edition: str
 ) -> web.StreamResponse:
     """Answer `request` with the edition of the page, the newest view and every later one the page can keep up with."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

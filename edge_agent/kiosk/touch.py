@@ -22,7 +22,7 @@ class LanguageTouch(msgspec.Struct, forbid_unknown_fields=True):
     language: Language
 
 
-async def body_of(request: web.Request, kind: type[T]) -> T:
+async def read_body(request: web.Request, kind: type[T]) -> T:
     """The small JSON body; a form that another site could send without asking is none.
 
     The application's `client_max_size` refuses a body of more than BODY_CAP_BYTES.
@@ -53,10 +53,10 @@ class TouchRoutes:
         router.add_post("/touch/staff", self._staff)
 
     async def _language(self, request: web.Request) -> web.Response:
-        self._choose_language((await body_of(request, LanguageTouch)).language)
+        self._choose_language((await read_body(request, LanguageTouch)).language)
         return web.Response(status=204)
 
     async def _staff(self, request: web.Request) -> web.Response:
-        await body_of(request, dict)
+        await read_body(request, dict)
         await self._call_staff()
         return web.Response(status=204)

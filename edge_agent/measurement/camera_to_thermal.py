@@ -26,7 +26,7 @@ MOST_RESIDUAL = 1 / 32  # of the thermal picture's width: one pixel of 32
 SCALES = (0.2, 5.0)  # of one picture in the other; beyond it one sensor would look past the other's subject
 
 
-class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CameraToThermal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The thermal point of the camera's (x, y): `across` and `down` are (a, b, c) of a·x + b·y + c."""
 
     across: Row = (1.0, 0.0, 0.0)
@@ -37,7 +37,7 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("a view maps a picture to a picture, not to a line or a point")
 
     @classmethod
-    def over(cls, covers: Box) -> View:
+    def over(cls, covers: Box) -> CameraToThermal:
         """The view of an array that sees the part `covers` (x, y, width, height) of the camera's picture."""
         x, y, width, height = covers
         return cls((1 / width, 0.0, -x / width), (0.0, 1 / height, -y / height))
@@ -87,11 +87,11 @@ class Touch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Fit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The view that touches make; `residual_px` is the greatest error of a touch, in thermal pixels."""
 
-    view: View
+    view: CameraToThermal
     residual_px: float
 
 
-def fit_view(touches: Sequence[Touch], thermal_size: Size, *, mirror: bool) -> Fit:
+def fit_camera_to_thermal(touches: Sequence[Touch], thermal_size: Size, *, mirror: bool) -> Fit:
     """The view with the least squared error at `touches`; `thermal_size` is (columns, rows).
 
     `mirror` is the thermometer's setting, named where it is wrong. Raises BadCalibration.
@@ -128,12 +128,12 @@ def _check_spread(camera: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> 
         )
 
 
-def _checked(matrix: np.ndarray[tuple[int, ...], np.dtype[np.float64]], mirror: bool) -> View:
+def _checked(matrix: np.ndarray[tuple[int, ...], np.dtype[np.float64]], mirror: bool) -> CameraToThermal:
     """The view of a (2, 3) matrix. Raises BadCalibration where no way of mounting the two could have made it."""
     (a, b, c), (d, e, f) = matrix.round(6).tolist()
     if not a * e - b * d:
         raise _stuck()
-    view = View((a, b, c), (d, e, f))
+    view = CameraToThermal((a, b, c), (d, e, f))
     greatest, least = view.scales
     if least < SCALES[0]:
         raise _stuck()

@@ -69,7 +69,7 @@ class Odds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slope: float
 
 
-class Caution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FeverBias(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the estimate leans to fever: a missed one costs more than a second look.
 
     The odds count `lift` times, and raised to the power `sharpness`: sharper, fewer healthy people are told too high
@@ -98,7 +98,7 @@ class RegionModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not self.regions or len(self.fitted_skin_c) != len(self.regions):
             raise ValueError("a model needs a region or more, and a range of fitted skin for each")
 
-    def blend(self, skin_c: float, caution: Caution) -> tuple[float, float, float]:
+    def blend(self, skin_c: float, caution: FeverBias) -> tuple[float, float, float]:
         """The value told in °C, how far from it people are (root mean square, °C), and the probability of fever."""
         offset_c = skin_c - self.centre_c
         log_odds = self.odds.at_centre + self.odds.slope * offset_c
@@ -137,7 +137,7 @@ class Coefficients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     people: int
     febrile_people: int
     fever_c: float
-    caution: Caution
+    caution: FeverBias
     fitted: Fitted
     widening: Widening
     models: tuple[RegionModel, ...]

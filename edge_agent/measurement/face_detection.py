@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from drivers.contract import Camera, CameraFrame
 from drivers.latest import Latest
-from edge_agent.diagnostics.metrics import Figures
+from edge_agent.diagnostics.metrics import Metrics
 from models.detections import Face, FaceDetector
 
 _THUMB = 40  # the motion test looks at every n-th pixel
@@ -21,7 +21,7 @@ _UNSEEN_LIMIT_S = 1.0  # look this often even when nothing moves
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sighting:
+class Detections:
     """The faces of one picture, best score first; boxes in pixels of the (height, width) picture."""
 
     faces: tuple[Face, ...]
@@ -39,7 +39,7 @@ class Sighting:
         return max(self.faces, key=lambda face: face.box[3], default=None)
 
 
-class Sight:
+class FaceDetectionLoop:
     """Looks at the newest picture, at `active_fps` while a face is there and at `idle_fps` otherwise."""
 
     def __init__(
@@ -48,9 +48,9 @@ class Sight:
         detector: FaceDetector,
         active_fps: float,
         idle_fps: float,
-        figures: Figures,
+        figures: Metrics,
     ) -> None:
-        self.sightings: Latest[Sighting] = Latest()
+        self.sightings: Latest[Detections] = Latest()
         self._camera = camera
         self._detector = detector
         self._active_fps, self._idle_fps = active_fps, idle_fps
@@ -69,7 +69,7 @@ class Sight:
 
     async def _look(self, frame: CameraFrame, worker: ThreadPoolExecutor) -> bool:
         faces = await asyncio.get_running_loop().run_in_executor(worker, self._faces, frame)
-        self.sightings.put(Sighting(tuple(faces), frame))
+        self.sightings.put(Detections(tuple(faces), frame))
         return bool(faces)
 
     def _faces(self, frame: CameraFrame) -> list[Face]:

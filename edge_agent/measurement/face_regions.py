@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.measurement.camera_to_thermal import Box, Point, View
+from edge_agent.measurement.camera_to_thermal import Box, CameraToThermal, Point
 
 _LEAST_SKIN_C = 30.0  # colder than any face in a room: a wall, a hand-held cup, nobody
 _FOREHEAD_SHARE = 1 / 3  # the upper third of the face's box
@@ -22,7 +22,7 @@ _CANTHUS_SHARE = 0.25  # half the side of the square about an inner corner, of h
 
 
 def face_regions(
-    pixels_c: NDArray[np.float32], face: Box, view: View, eyes: tuple[Point, Point] | None
+    pixels_c: NDArray[np.float32], face: Box, view: CameraToThermal, eyes: tuple[Point, Point] | None
 ) -> dict[str, float]:
     """The warmest skin in °C of each region that the array really shows; empty where it sees no skin.
 
@@ -49,7 +49,7 @@ def _forehead(face: Box) -> Box:
     return left + _FOREHEAD_INSET * width, top, (1 - 2 * _FOREHEAD_INSET) * width, _FOREHEAD_SHARE * height
 
 
-def _canthi(pixels_c: NDArray[np.float32], eyes: tuple[Point, Point], view: View) -> float | None:
+def _canthi(pixels_c: NDArray[np.float32], eyes: tuple[Point, Point], view: CameraToThermal) -> float | None:
     """The warmer inner corner of the eyes: each lies about half way from the middle of the eye to the nose."""
     right, left = (_on_array((*view.at(eye), 0.0, 0.0), pixels_c.shape)[:2] for eye in eyes)
     apart = math.dist(right, left)

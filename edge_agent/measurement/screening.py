@@ -25,7 +25,7 @@ class SkinSample:
 
 
 @dataclass(frozen=True, slots=True)
-class Sensor:
+class SkinSensor:
     """What is known of this thermometer.
 
     `offset_c` is its correction against a black body and `uncertainty_c` what is left of its error (one standard
@@ -37,7 +37,7 @@ class Sensor:
     ambient_offset_c: float = 0.0
 
 
-def screen(samples: Sequence[SkinSample], sensor: Sensor) -> TemperatureReading:
+def screen(samples: Sequence[SkinSample], sensor: SkinSensor) -> TemperatureReading:
     """The screening temperature from the samples of one arrival; without samples it is not measured."""
     if not samples:
         return TemperatureReading(None, None, None, None, 0, shipped().name)

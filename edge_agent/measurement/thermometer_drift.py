@@ -24,7 +24,7 @@ _IQR_OF_SIGMA = 1.349
 _WATCHED = ("face_max", "canthi_max", "forehead_max", "forehead_center")  # the first that this sensor gives
 
 
-class CrowdWatch:
+class ThermometerDriftDetector:
     """Keeps the skin of the last people and the middle of each hour of the last days; names nobody."""
 
     def __init__(self) -> None:

@@ -8,44 +8,44 @@ from dataclasses import dataclass
 
 from drivers.contract import Gate
 from drivers.errors import DriverError
-from edge_agent.diagnostics.metrics import Figures
+from edge_agent.diagnostics.metrics import Metrics
 from edge_agent.domain.passage import Passage, Verdict
-from edge_agent.screen.view_state import Board, Stage
+from edge_agent.screen.view_state import ScreenStage, ViewState
 from edge_agent.speech.announcer import Announcer
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Acted:
+class ActionResult:
     """What was done; `arrival_to_prompt_ms` is None where nothing could be heard."""
 
     arrival_to_prompt_ms: int | None
     gate_opened: bool
 
 
-class Actor:
+class Actuator:
     """Carries out committed decisions."""
 
-    def __init__(self, announcer: Announcer, gate: Gate, pulse_ms: int, board: Board, figures: Figures) -> None:
+    def __init__(self, announcer: Announcer, gate: Gate, pulse_ms: int, board: ViewState, figures: Metrics) -> None:
         self._announcer = announcer
         self._gate = gate
         self._pulse_ms = pulse_ms
         self._board = board
         self._figures = figures
 
-    async def carry_out(self, passage: Passage) -> Acted:
+    async def carry_out(self, passage: Passage) -> ActionResult:
         """Show, speak and open at once; returns as soon as the voice has begun and the gate took the pulse."""
         prompt = self._announcer.prompt_of(passage.decision)
         self._show(passage, prompt)
         lit = self._light(passage, on=True)
         started_s, opened, _ = await asyncio.gather(self._announcer.say(prompt), self._open(passage), lit)
         if started_s is None:
-            return Acted(None, opened)
+            return ActionResult(None, opened)
         arrival_to_prompt_ms = round((started_s - passage.arrived_at_s) * 1000)
         self._figures.note("arrival_to_prompt_ms", arrival_to_prompt_ms)
         self._figures.note("commit_to_prompt_ms", (started_s - passage.decided.monotonic_s) * 1000)
-        return Acted(arrival_to_prompt_ms, opened)
+        return ActionResult(arrival_to_prompt_ms, opened)
 
     async def passed(self, limit_s: float) -> bool:
         """Whether somebody walked through the opened gate; False where no sensor is wired."""
@@ -68,7 +68,7 @@ class Actor:
         credential = passage.credential
         problem = credential.problem if credential else None
         self._board.show(
-            Stage.RESULT,
+            ScreenStage.RESULT,
             temperature_c=passage.measurement.temperature.estimate_c,
             mask=passage.measurement.mask.state,
             credential="none" if credential is None else problem.value if problem else "read",

@@ -9,18 +9,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from config.settings import Arrival as ArrivalSettings
+from config.settings import ArrivalSettings
 from edge_agent.box.wall_clock import WallClock
-from edge_agent.diagnostics.metrics import Figures
+from edge_agent.diagnostics.metrics import Metrics
 from edge_agent.domain.passage import Credential, Measurement, Outcome, Passage, Reason, Verdict
-from edge_agent.measurement.thermometer_drift import CrowdWatch
-from edge_agent.passage.actuator import Actor
-from edge_agent.passage.person_tracker import Person, Presence
-from edge_agent.policy.active_policy import PolicyBook
+from edge_agent.measurement.thermometer_drift import ThermometerDriftDetector
+from edge_agent.passage.actuator import Actuator
+from edge_agent.passage.person_tracker import Person, PersonTracker
+from edge_agent.policy.active_policy import ActivePolicy
 from edge_agent.policy.decide import decide, grade_temperature
 from edge_agent.records.passage_log import log_passage
-from edge_agent.records.recorder import Ledger
-from edge_agent.screen.view_state import Board, Hint, Stage
+from edge_agent.records.recorder import PassageRecorder
+from edge_agent.screen.view_state import Hint, ScreenStage, ViewState
 from sync.contract.health import Freshness, Lookup, LookupOutcome
 from sync.errors import StoreFull
 
@@ -28,7 +28,7 @@ _TICK_S = 0.25  # longest wait between two looks at limits while nothing changes
 _ANSWERED_BY_MASK = {Reason.MASK_MISSING, Reason.MASK_INCORRECT, Reason.MASK_UNJUDGED}
 
 
-class LookUp(Protocol):
+class HealthLookup(Protocol):
     """Whoever knows health statuses: `sync.edge.directory.directory.Directory`."""
 
     async def lookup(self, person_key: str, *, budget_s: float) -> Lookup: ...
@@ -36,7 +36,7 @@ class LookUp(Protocol):
     def freshness(self) -> tuple[Freshness, float]: ...
 
 
-class Parts(Protocol):
+class LostParts(Protocol):
     """Which parts cannot be relied on now."""
 
     @property
@@ -46,11 +46,11 @@ class Parts(Protocol):
     def camera_lost(self) -> bool: ...
 
 
-class Left(Exception):
+class PersonLeft(Exception):
     """The person went away before a verdict was taken."""
 
 
-class Unstored(Exception):
+class LedgerFull(Exception):
     """There is no room for a verdict: staff take care of this person."""
 
 
@@ -62,21 +62,21 @@ class Arrival:
     arrived_at_s: float
 
 
-class Checkpoint:
+class PassageLoop:
     """Serves people one by one until cancelled."""
 
     def __init__(
         self,
         *,
-        presence: Presence,
-        parts: Parts,
-        directory: LookUp,
-        policies: PolicyBook,
-        ledger: Ledger,
-        actor: Actor,
-        board: Board,
+        presence: PersonTracker,
+        parts: LostParts,
+        directory: HealthLookup,
+        policies: ActivePolicy,
+        ledger: PassageRecorder,
+        actor: Actuator,
+        board: ViewState,
         clock: WallClock,
-        figures: Figures,
+        figures: Metrics,
         settings: ArrivalSettings,
         query_budget_s: float,
         asks: Hint = Hint.SHOW_CODE,
@@ -93,7 +93,7 @@ class Checkpoint:
         self._settings = settings
         self._query_budget_s = query_budget_s
         self._asks = asks
-        self._crowd = CrowdWatch()
+        self._crowd = ThermometerDriftDetector()
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -101,8 +101,8 @@ class Checkpoint:
         while True:
             try:
                 passage, outcome = await self._serve(chain)
-            except (Left, Unstored):
-                self._presence.finish()
+            except (PersonLeft, LedgerFull):
+                self._presence.mark_served()
                 chain = []
                 continue
             chain = [*chain, passage.passage_id] if outcome is Outcome.RETRIED else []
@@ -130,7 +130,7 @@ class Checkpoint:
             await self._ledger.commit(passage)
         except StoreFull as exc:
             await self._send_to_staff(arrival)
-            raise Unstored from exc
+            raise LedgerFull from exc
         self._figures.count(passage.decision.verdict.value, passage.decision.reasons[0].value)
         acted = await self._actor.carry_out(passage)
         log_passage(passage, acted.arrival_to_prompt_ms)
@@ -155,10 +155,10 @@ class Checkpoint:
 
     def _show_waiting(self, person: Person | None) -> None:
         if person is None:
-            self._board.show(Stage.IDLE)
+            self._board.show(ScreenStage.IDLE)
         elif not person.served:
             hint = Hint.HOLD_STILL if person.near else Hint.COME_CLOSER
-            self._board.show(Stage.ARRIVAL, hint=hint, face=person.box)
+            self._board.show(ScreenStage.ARRIVAL, hint=hint, face=person.box)
 
     async def _credential(self, arrival: Arrival) -> Credential | None:
         """The credential held, else wait for one while asking for it; None when nobody shows one in time."""
@@ -208,7 +208,7 @@ class Checkpoint:
 
     async def _send_to_staff(self, arrival: Arrival) -> None:
         """Say that staff will help until the person left: a verdict that is not stored is not told."""
-        self._presence.finish()
+        self._presence.mark_served()
         until_s = time.monotonic() + self._settings.result_hold_s
         while self._stays() and time.monotonic() < until_s:
             self._show_measuring(arrival, Hint.CALL_STAFF)
@@ -218,7 +218,7 @@ class Checkpoint:
         """Wait until the person left, or for a recheck until there is something new to judge."""
         if passage.decision.verdict is Verdict.RECHECK:
             return await self._retried(passage)
-        self._presence.finish()
+        self._presence.mark_served()
         until_s = time.monotonic() + self._settings.result_hold_s
         while (stays := self._stays()) and time.monotonic() < until_s:
             await self._change()
@@ -235,18 +235,18 @@ class Checkpoint:
         """Give the person time to put it right; begin anew as soon as the evidence looks different."""
         started_s = time.monotonic()
         before = passage.measurement.mask.state
-        self._presence.again(started_s)
+        self._presence.restart(started_s)
         waits_for_mask = bool(_ANSWERED_BY_MASK.intersection(passage.decision.reasons))
         while time.monotonic() - started_s < self._settings.recheck_wait_s:
             if self._presence.person is None and not self._parts.camera_lost:
-                self._presence.finish()
+                self._presence.mark_served()
                 return Outcome.LEFT
             paused = time.monotonic() - started_s >= self._settings.recheck_pause_s
             mask = self._presence.recent_mask()
             if paused and (not waits_for_mask or (mask is not None and mask is not before)):
                 break
             await self._change()
-        self._presence.again(time.monotonic())
+        self._presence.restart(time.monotonic())
         return Outcome.RETRIED
 
     def _stays(self) -> bool:
@@ -255,13 +255,13 @@ class Checkpoint:
 
     def _must_stay(self, arrival: Arrival) -> None:
         if arrival.person is not None and self._presence.person is not arrival.person and not self._parts.camera_lost:
-            raise Left
+            raise PersonLeft
 
     def _show_measuring(self, arrival: Arrival, hint: Hint | None) -> None:
         credential = self._presence.credential
         state = "none" if credential is None else credential.problem.value if credential.problem else "read"
         self._board.show(
-            Stage.MEASURING,
+            ScreenStage.MEASURING,
             hint=hint,
             face=arrival.person.box if arrival.person else None,
             temperature_c=self._presence.temperature().estimate_c,

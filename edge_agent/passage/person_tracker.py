@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from config.settings import Arrival as ArrivalSettings
-from config.settings import Thermometer as ThermometerSettings
+from config.settings import ArrivalSettings, ThermometerSettings
 from drivers.contract import SpotReading, ThermalFrame
 from edge_agent.domain.passage import Credential, CredentialKind, MaskReading, TemperatureReading
-from edge_agent.measurement.camera_to_thermal import Point, View
-from edge_agent.measurement.face_detection import Sighting
+from edge_agent.measurement.camera_to_thermal import CameraToThermal, Point
+from edge_agent.measurement.face_detection import Detections
 from edge_agent.measurement.face_regions import face_regions
-from edge_agent.measurement.screening import Sensor, SkinSample, screen
+from edge_agent.measurement.screening import SkinSample, SkinSensor, screen
 from models.detections import Face, MaskScores, MaskState
 
 FractionBox = tuple[float, float, float, float]
@@ -45,15 +44,17 @@ class Person:
     served: bool = False
 
 
-class Presence:
+class PersonTracker:
     """The person at the gate now, if any, and the credential that was shown last."""
 
-    def __init__(self, arrival: ArrivalSettings, thermometer: ThermometerSettings, view: View | None = None) -> None:
+    def __init__(
+        self, arrival: ArrivalSettings, thermometer: ThermometerSettings, view: CameraToThermal | None = None
+    ) -> None:
         """`view` None: what the settings say of it."""
         self._arrival = arrival
-        self._view = view or View.over(thermometer.covers)
+        self._view = view or CameraToThermal.over(thermometer.covers)
         self._thermometer = thermometer
-        self._sensor = Sensor(thermometer.offset_c, thermometer.sensor_uncertainty_c, thermometer.ambient_offset_c)
+        self._sensor = SkinSensor(thermometer.offset_c, thermometer.sensor_uncertainty_c, thermometer.ambient_offset_c)
         self._person: Person | None = None
         self._credential: Credential | None = None
         self._changed = asyncio.Event()
@@ -84,7 +85,7 @@ class Presence:
         """Wait until new evidence came in."""
         await self._changed.wait()
 
-    def see(self, sighting: Sighting) -> None:
+    def add_detections(self, sighting: Detections) -> None:
         """Take in the faces of one picture."""
         at_s = sighting.frame.taken_at_s
         self._expire_credential(at_s)
@@ -97,7 +98,7 @@ class Presence:
             self._follow(nearest, sighting.size, at_s)
         self._notify()
 
-    def feel(self, reading: ThermalFrame | SpotReading) -> None:
+    def add_reading(self, reading: ThermalFrame | SpotReading) -> None:
         """Take in one thermometer reading of the person who stands there."""
         person = self._person
         if person is None or not person.near or reading.taken_at_s <= person.steady_since_s:
@@ -111,7 +112,7 @@ class Presence:
             person.samples.append(SkinSample(skin_c, reading.ambient_c, reading.taken_at_s))
         self._notify()
 
-    def show(self, credential: Credential) -> None:
+    def add_credential(self, credential: Credential) -> None:
         """Take in a credential that somebody presented; the newest one counts."""
         self._credential = credential
         if self._person and self._person.served:
@@ -132,14 +133,14 @@ class Presence:
         samples = list(self._person.samples) if self._person else []
         return screen(samples, self._sensor)
 
-    def again(self, at_s: float) -> None:
+    def restart(self, at_s: float) -> None:
         """Begin anew with the same person and credential: what was measured before `at_s` does not count."""
         if self._person:
             self._restart(self._person, at_s)
         if self._credential and self._credential.problem:
             self._credential = None
 
-    def finish(self) -> None:
+    def mark_served(self) -> None:
         """The person was served; nobody is served twice without leaving or showing another credential."""
         if self._person:
             self._person.served = True

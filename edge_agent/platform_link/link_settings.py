@@ -9,7 +9,7 @@ from config.credentials import secret_path
 from config.settings import Settings
 from edge_agent.screen.view_state import LinkView
 from sync.edge.directory.directory import NEVER_S, Directory
-from sync.edge.link.link import CityLink, LinkSettings
+from sync.edge.link.link import LinkSettings, PlatformLink
 from sync.mqtt.broker_address import TlsFiles
 
 
@@ -23,7 +23,7 @@ def link_settings(settings: Settings) -> LinkSettings:
     return LinkSettings(url=platform.url, district=box.district, box=box.name, tls=files if secure else TlsFiles())
 
 
-def link_view(link: CityLink, directory: Directory) -> LinkView:
+def link_view(link: PlatformLink, directory: Directory) -> LinkView:
     """What people may see of the link."""
     status = link.status()
     freshness, age_s = directory.freshness()

@@ -12,27 +12,27 @@ import msgspec
 
 from config.errors import SettingsError
 from config.settings import Settings
-from edge_agent.box.remote_settings import keep_wanted
+from edge_agent.box.remote_settings import save_remote_settings
 from edge_agent.box.wall_clock import WallClock
-from edge_agent.policy.active_policy import PolicyBook, PolicyRefused
+from edge_agent.policy.active_policy import ActivePolicy, PolicyRefused
 from edge_agent.policy.rules import Policy
 from edge_agent.speech.broadcasts.broadcast import Broadcast, TakesBroadcasts
 from sync.contract import orders as wire
 from sync.edge.directory.directory import Directory
-from sync.edge.orders.receiver import Hands
+from sync.edge.orders.receiver import OrderHandlers
 from sync.errors import OrderUnfit
 
 _LAST_WORD_S = 1.0  # between the order to restart and the end, for the answer to go out
 
 
-class OrdersHere:
+class OrderExecutor:
     """Carries out what the platform orders."""
 
     def __init__(
         self,
         *,
         settings: Settings,
-        policies: PolicyBook,
+        policies: ActivePolicy,
         directory: Directory,
         bulletins: TakesBroadcasts,
         clock: WallClock,
@@ -45,9 +45,9 @@ class OrdersHere:
         self._clock = clock
         self._report = report
 
-    def hands(self) -> Hands:
+    def handlers(self) -> OrderHandlers:
         """What the city link calls."""
-        return Hands(
+        return OrderHandlers(
             self._apply,
             {"status": self._status, "refetch-directory": self._refetch, "restart": self._restart},
             self._tell,
@@ -60,7 +60,7 @@ class OrdersHere:
             policy = None if desired.policy is None else msgspec.convert(desired.policy, Policy, strict=True)
             if policy is not None:
                 self._policies.check(policy, now)
-            restart_needed = keep_wanted(self._settings, desired.settings)
+            restart_needed = save_remote_settings(self._settings, desired.settings)
             if policy is not None:
                 self._policies.adopt(policy, desired.effective, now)
         except (msgspec.ValidationError, SettingsError, PolicyRefused, OSError) as exc:

@@ -22,21 +22,21 @@ class PolicyRefused(Exception):
     """This policy does not follow the one in force."""
 
 
-class Coming(msgspec.Struct, frozen=True):
+class ScheduledPolicy(msgspec.Struct, frozen=True):
     """A policy and the instant from which it applies."""
 
     effective: Instant
     policy: Policy
 
 
-class Page(msgspec.Struct, frozen=True):
+class SavedPolicies(msgspec.Struct, frozen=True):
     """What the platform wanted last: the policy accepted, and one that waits for its date."""
 
     accepted: Policy | None = None
-    coming: Coming | None = None
+    coming: ScheduledPolicy | None = None
 
 
-class PolicyBook:
+class ActivePolicy:
     """Of the policies whose date has come the one with the highest version is in force.
 
     A policy that was once in force stays so, wherever the clock goes; at most one waits. Both outlive a restart in the
@@ -52,7 +52,7 @@ class PolicyBook:
             self._in_force = page.accepted
 
     @property
-    def coming(self) -> Coming | None:
+    def coming(self) -> ScheduledPolicy | None:
         """The policy that waits for its date."""
         return self._coming
 
@@ -83,17 +83,17 @@ class PolicyBook:
         if policy == in_force:
             return
         later = effective is not None and effective > now
-        coming = Coming(effective, policy) if later and effective is not None else None
+        coming = ScheduledPolicy(effective, policy) if later and effective is not None else None
         accepted = in_force if coming else policy
-        replace_whole(self._path, msgspec.json.encode(Page(accepted, coming)))
+        replace_whole(self._path, msgspec.json.encode(SavedPolicies(accepted, coming)))
         self._in_force, self._coming = accepted, coming
 
 
-def _read(path: Path) -> Page:
+def _read(path: Path) -> SavedPolicies:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Page)
+        return msgspec.json.decode(path.read_bytes(), type=SavedPolicies)
     except FileNotFoundError:
-        return Page()
+        return SavedPolicies()
     except (OSError, msgspec.DecodeError) as exc:
         log.warning("%s: the platform's policy cannot be read, the box's own holds: %s", path, exc)
-        return Page()
+        return SavedPolicies()

@@ -62,7 +62,7 @@ def decide(
     verdict = max((verdict for verdict, _ in findings), key=_GRAVITY.index, default=Verdict.ADMIT)
     reasons = sorted(findings, key=lambda finding: -_GRAVITY.index(finding[0]))
     if verdict is Verdict.RECHECK and attempt > policy.recheck.limit:
-        return Decision(Verdict.ASSIST, (Reason.RECHECKS_SPENT, *(reason for _, reason in reasons)))
+        return Decision(Verdict.ASSIST, (Reason.RECHECK_LIMIT_REACHED, *(reason for _, reason in reasons)))
     return Decision(verdict, tuple(dict.fromkeys(reason for _, reason in reasons)) or (Reason.ALL_CLEAR,))
 
 

@@ -28,7 +28,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class ChangedVerdict:
     """One passage that would have gone otherwise; `now` and `then` are verdicts, the reasons those of each."""
 
     passage_id: str
@@ -40,7 +40,7 @@ class Changed:
 
 
 @dataclass(slots=True)
-class Trial:
+class PolicyComparison:
     """What came of it. `too_old` were recorded before 0.2, without all that a verdict rests on."""
 
     version: int
@@ -49,7 +49,7 @@ class Trial:
     changed: int = 0
     changes: Counter[str] = field(default_factory=Counter)  # by "admit > refuse"
     why: Counter[str] = field(default_factory=Counter)  # by the first reason that was none then, or is none now
-    examples: list[Changed] = field(default_factory=list)  # the newest 20
+    examples: list[ChangedVerdict] = field(default_factory=list)  # the newest 20
 
     def note(self, record: PassageDecided, decision: Decision) -> None:
         """Hold `decision` against what was decided."""
@@ -61,7 +61,7 @@ class Trial:
         self.changes[f"{record.verdict} > {decision.verdict.value}"] += 1
         self.why[_why(record.reasons, reasons)] += 1
         self.examples.append(
-            Changed(
+            ChangedVerdict(
                 record.passage_id,
                 record.decided.wall,
                 record.verdict,
@@ -95,9 +95,9 @@ class Trial:
         }
 
 
-async def try_policy(policy: Policy, passages: AsyncIterable[PassageDecided]) -> Trial:
+async def compare_policy(policy: Policy, passages: AsyncIterable[PassageDecided]) -> PolicyComparison:
     """Decide every passage again by `policy`; rechecks count one by one, as they were decided."""
-    trial = Trial(policy.version)
+    trial = PolicyComparison(policy.version)
     async for record in passages:
         if record.health.lookup is LookupOutcome.FOUND and record.health.result is None:
             trial.too_old += 1

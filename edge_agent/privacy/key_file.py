@@ -8,21 +8,21 @@ from pathlib import Path
 from config.credentials import secret_path
 from config.errors import SettingsError
 from config.settings import Settings
-from sync.storage.encryption import Algorithm, Sealer, is_sealed, make_key
+from sync.storage.encryption import Algorithm, KeyedCipher, is_encrypted, make_key
 
 _FOR_OTHERS = 0o007
 _STORES = ("ledger.db", "directory.db", "faces.db")
 _ALGORITHMS = {"aes-256-gcm": Algorithm.AES_256_GCM, "sm4-gcm": Algorithm.SM4_GCM}
 
 
-def sealer_of(settings: Settings) -> Sealer:
+def load_or_make_cipher(settings: Settings) -> KeyedCipher:
     """What seals the stores of this box; the first start makes its key. Raises SettingsError."""
     if not secret_path(settings.privacy.key_file).exists():
         make_key_file(settings)
     return _read(settings)
 
 
-def opener_of(settings: Settings) -> Sealer | None:
+def load_cipher_if_present(settings: Settings) -> KeyedCipher | None:
     """What opens the stores of this box for reading; None where there is no key. Raises SettingsError."""
     return _read(settings) if secret_path(settings.privacy.key_file).exists() else None
 
@@ -31,7 +31,7 @@ def make_key_file(settings: Settings) -> None:
     """Make the key where there is none and no store needs one that is gone. Raises SettingsError."""
     path = secret_path(settings.privacy.key_file)
     try:
-        orphans = [name for name in _STORES if is_sealed(Path(settings.box.data_dir) / name)]
+        orphans = [name for name in _STORES if is_encrypted(Path(settings.box.data_dir) / name)]
         if orphans:
             raise _fault(
                 settings,
@@ -50,12 +50,14 @@ def make_key_file(settings: Settings) -> None:
         ) from exc
 
 
-def _read(settings: Settings) -> Sealer:
+def _read(settings: Settings) -> KeyedCipher:
     path = secret_path(settings.privacy.key_file)
     try:
         if path.stat().st_mode & _FOR_OTHERS:
             raise _fault(settings, f"others may read it. 请运行 chmod 600 {path}。Run: chmod 600 {path}")
-        return Sealer(bytes.fromhex(path.read_text(encoding="ascii").strip()), _ALGORITHMS[settings.privacy.algorithm])
+        return KeyedCipher(
+            bytes.fromhex(path.read_text(encoding="ascii").strip()), _ALGORITHMS[settings.privacy.algorithm]
+        )
     except OSError as exc:
         raise _fault(settings, f"{exc.strerror}") from exc
     except ValueError as exc:

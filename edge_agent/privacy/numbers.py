@@ -24,7 +24,7 @@ _HASH_LETTERS = 32  # a run of hexadecimal digits this long is a hash or a UUID
 _FIRST_YEAR = 1900
 
 
-class Kind(StrEnum):
+class NumberKind(StrEnum):
     """What must not lie on a box in the open."""
 
     ID_NUMBER = "id_number"
@@ -34,44 +34,44 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class NumberMatch:
     """What was found and at which byte; never the thing itself."""
 
-    kind: Kind
+    kind: NumberKind
     offset: int
 
 
-def numbers_in(data: bytes) -> Iterator[Hit]:
+def numbers_in(data: bytes) -> Iterator[NumberMatch]:
     """Every number in `data`, in no order; one inside of a hash is a coincidence and left out."""
     for found in _RUN.finditer(data):
         if kind := _kind(found.group(), data, found.start(), found.end(), width=1):
-            yield Hit(kind, found.start())
+            yield NumberMatch(kind, found.start())
     for found in _RUN_UTF16.finditer(data):
         if kind := _kind(found.group()[::2], data, found.start(), found.end(), width=2):
-            yield Hit(kind, found.start())
+            yield NumberMatch(kind, found.start())
 
 
-def _kind(run: bytes, data: bytes, start: int, end: int, *, width: int) -> Kind | None:
+def _kind(run: bytes, data: bytes, start: int, end: int, *, width: int) -> NumberKind | None:
     """What the digits of `run`, which stand at `data[start:end]`, are; None for anything harmless."""
     if data[start - width : start][:1].isdigit() or data[end : end + 1].isdigit():
         return None  # part of a longer number
     text = run.decode("ascii").translate({ord(" "): None, ord("-"): None})
     kind = _kind_of(text) or _kind_of(text.rstrip("Xx"))
     if kind is None and _is_old_id(text) and _SPEAKS_OF_ID.search(data[max(0, start - CONTEXT_BYTES) : start]):
-        kind = Kind.OLD_ID_NUMBER
+        kind = NumberKind.OLD_ID_NUMBER
     if kind is None or (width == 1 and (_is_fraction(data, start) or _is_hash(data, start))):
         return None
     return kind
 
 
-def _kind_of(text: str) -> Kind | None:
+def _kind_of(text: str) -> NumberKind | None:
     if _MOBILE.fullmatch(text):
-        return Kind.PHONE_NUMBER
+        return NumberKind.PHONE_NUMBER
     try:
         number = normalised_id_number(text)
     except CodeMalformed:
         return None
-    return Kind.ID_NUMBER if _FIRST_YEAR <= int(number[6:10]) <= date.today().year else None  # noqa: DTZ011 - a year
+    return NumberKind.ID_NUMBER if _FIRST_YEAR <= int(number[6:10]) <= date.today().year else None  # noqa: DTZ011 - a year
 
 
 def _is_old_id(text: str) -> bool:

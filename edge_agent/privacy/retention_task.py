@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from config.settings import Retention as RetentionSettings
+from config.settings import RetentionSettings
 from edge_agent.domain.passage import Moment
 from sync.edge.directory.directory import Directory
-from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.ledger import Ledger
 from sync.edge.ledger.retention import Retention
 from sync.errors import StoreFailed
 from sync.interruptible_sleep import rest
@@ -19,14 +19,14 @@ _DAY_S = 86_400.0
 _EVERY_S = 3600.0
 
 
-class Forgetting:
+class RetentionTask:
     """Deletes once an hour what is past its retention, and puts it down in the ledger.
 
     A wrong clock costs nothing that the platform has not got; the replica is emptied only by a clock that is in sync.
     """
 
     def __init__(
-        self, settings: RetentionSettings, outbox: Outbox, directory: Directory, now: Callable[[], Moment]
+        self, settings: RetentionSettings, outbox: Ledger, directory: Directory, now: Callable[[], Moment]
     ) -> None:
         self._records = Retention(settings.passages_days * _DAY_S, settings.alarms_days * _DAY_S)
         self._directory_s = settings.directory_days * _DAY_S

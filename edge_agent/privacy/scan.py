@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from edge_agent.privacy.numbers import CONTEXT_BYTES, LONGEST_BYTES, Hit, Kind, numbers_in
+from edge_agent.privacy.numbers import CONTEXT_BYTES, LONGEST_BYTES, NumberKind, NumberMatch, numbers_in
 from edge_agent.privacy.picture_text import MOST_BYTES, FaceFinder, faces_in
 
 _STEP_BYTES = 8 << 20
 _AHEAD_BYTES = max(MOST_BYTES, LONGEST_BYTES)
 _SAID = {
-    Kind.ID_NUMBER: ("身份证号码", "an ID number"),
-    Kind.OLD_ID_NUMBER: ("旧版身份证号码", "an ID number of the old form"),
-    Kind.PHONE_NUMBER: ("手机号码", "a mobile number"),
-    Kind.FACE: ("人脸图像", "a picture of a face"),
+    NumberKind.ID_NUMBER: ("身份证号码", "an ID number"),
+    NumberKind.OLD_ID_NUMBER: ("旧版身份证号码", "an ID number of the old form"),
+    NumberKind.PHONE_NUMBER: ("手机号码", "a mobile number"),
+    NumberKind.FACE: ("人脸图像", "a picture of a face"),
 }
 
 
@@ -26,7 +26,7 @@ _SAID = {
 class Finding:
     """What lies where it must not, and its place; never the thing itself."""
 
-    kind: Kind
+    kind: NumberKind
     place: str
     offset: int
 
@@ -74,18 +74,18 @@ class Scan:
 
     def journal(self, unit: str, shows_face: FaceFinder) -> bool:
         """Look through what `unit` has logged; False where there is no journal of it."""
-        said = journal_of(unit)
+        said = journal_text(unit)
         if said:
             self.stream(f"journal: {unit}", io.BytesIO(said), shows_face)
         return bool(said)
 
 
-def found_in(data: bytes, shows_face: FaceFinder) -> set[Kind]:
+def found_in(data: bytes, shows_face: FaceFinder) -> set[NumberKind]:
     """What kinds lie in `data`."""
     return {hit.kind for hit in _hits(data, shows_face)}
 
 
-def journal_of(unit: str, lines: int | None = None) -> bytes:
+def journal_text(unit: str, lines: int | None = None) -> bytes:
     """What `unit` logged, the last `lines` of it, oldest first; nothing where there is no journal."""
     command = ["journalctl", "--unit", unit, "--no-pager", "--quiet", "--output=cat"]
     try:
@@ -109,7 +109,7 @@ def files_below(folders: Iterable[Path]) -> Iterator[Path]:
                 yield path
 
 
-def _hits(data: bytes, shows_face: FaceFinder) -> Iterator[Hit]:
+def _hits(data: bytes, shows_face: FaceFinder) -> Iterator[NumberMatch]:
     yield from numbers_in(data)
     yield from faces_in(data, shows_face)
 

@@ -16,7 +16,7 @@ from config.credentials import secret_path
 from config.errors import SettingsError
 from config.settings import Settings
 from edge_agent.box.key_files import make_data_dir, read_community_key
-from edge_agent.privacy.key_file import sealer_of
+from edge_agent.privacy.key_file import load_or_make_cipher
 from edge_agent.provision.answers import Answers
 from edge_agent.provision.settings_file import Sections, as_sections, checked, merged, read_sections, write_sections
 from edge_agent.staff.pin import write_pin
@@ -147,7 +147,7 @@ def _write_secrets(
         pin_file.parent.mkdir(parents=True, exist_ok=True)
         write_pin(pin_file, answers.staff_pin)
     secret_path(settings.privacy.key_file).parent.mkdir(parents=True, exist_ok=True)
-    sealer_of(settings)
+    load_or_make_cipher(settings)
 
 
 def _put(path: Path, content: bytes, mode: int = 0o600) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
-from config.settings import Box
+from config.settings import BoxSettings
 from edge_agent.domain.passage import Decision, Measurement, Moment, Outcome, Passage, Reason
 from sync.contract.health import Lookup
 from sync.contract.records import (
@@ -22,7 +22,7 @@ from sync.contract.records import (
     Record,
     Temperature,
 )
-from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.ledger import Ledger
 from sync.errors import StoreFull
 
 _LOG = logging.getLogger(__name__)
@@ -38,14 +38,14 @@ _ALARMING = {
 }
 
 
-class Ledger:
+class PassageRecorder:
     """Writes passages and alarms of this box.
 
     Where the disk takes nothing and nothing can be given up, what has happened is owed: at most OWED_LIMIT records wait
     in memory for room, the oldest are counted and let go. A verdict is never owed.
     """
 
-    def __init__(self, outbox: Outbox, box: Box) -> None:
+    def __init__(self, outbox: Ledger, box: BoxSettings) -> None:
         self.is_full = False
         self.let_go = 0
         self._outbox = outbox

@@ -14,7 +14,7 @@ HEALTHY_S = 60.0  # a start that lasts so long was a good one
 FILE = "starts.json"
 
 
-class Bad(msgspec.Struct, frozen=True):
+class FailedStarts(msgspec.Struct, frozen=True):
     """Starts in a row that went wrong, and what ended the last of them; free of personal data."""
 
     count: int = 0
@@ -26,27 +26,27 @@ class Bad(msgspec.Struct, frozen=True):
         return self.count >= SAFE_AFTER
 
 
-class Starts:
+class CrashCounter:
     """The counter of one box. A start counts as bad until it lasted, or was asked to end."""
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / FILE
-        self._before = Bad()
+        self._before = FailedStarts()
 
-    def begin(self) -> Bad:
+    def begin(self) -> FailedStarts:
         """Count this start; returns those before it. Raises SettingsError."""
         try:
-            self._before = msgspec.json.decode(self._path.read_bytes(), type=Bad)
+            self._before = msgspec.json.decode(self._path.read_bytes(), type=FailedStarts)
         except (FileNotFoundError, msgspec.DecodeError):  # a damaged one counts from nothing
-            self._before = Bad()
+            self._before = FailedStarts()
         except OSError as exc:
             raise SettingsError(f"{self._path}: cannot be read: {exc.strerror}") from exc
-        self._keep(Bad(self._before.count + 1, "it ended without a word"))
+        self._keep(FailedStarts(self._before.count + 1, "it ended without a word"))
         return self._before
 
     def failed(self, why: str) -> None:
         """Put down what ended this start."""
-        self._keep(Bad(self._before.count + 1, why))
+        self._keep(FailedStarts(self._before.count + 1, why))
 
     def forgive(self) -> None:
         """This start was a good one, or was asked to end: count from nothing."""
@@ -54,9 +54,9 @@ class Starts:
 
     def once_more(self) -> None:
         """Let the next start be a whole one; if it goes wrong, the one after it is in safe mode again."""
-        self._keep(Bad(SAFE_AFTER - 1, self._before.why))
+        self._keep(FailedStarts(SAFE_AFTER - 1, self._before.why))
 
-    def _keep(self, bad: Bad) -> None:
+    def _keep(self, bad: FailedStarts) -> None:
         try:
             replace_whole(self._path, msgspec.json.encode(bad))
         except OSError as exc:

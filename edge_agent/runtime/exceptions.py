@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 
-def leaves(exc: BaseException) -> Iterator[BaseException]:
+def leaf_exceptions(exc: BaseException) -> Iterator[BaseException]:
     """`exc`, or the exceptions inside a group of groups."""
     if isinstance(exc, BaseExceptionGroup):
         for inner in exc.exceptions:
-            yield from leaves(inner)
+            yield from leaf_exceptions(inner)
     else:
         yield exc

@@ -12,7 +12,7 @@ from typing import Any
 _ASYNCIO = Path(asyncio.__file__).parent
 
 
-class Stepping(Coroutine[Any, Any, Any]):
+class TaskProgress(Coroutine[Any, Any, Any]):
     """A coroutine that counts how often its task was resumed; `parent` is the task that created it."""
 
     __slots__ = ("_work", "parent", "steps")
@@ -51,7 +51,7 @@ class Stepping(Coroutine[Any, Any, Any]):
         return self._work.__await__()
 
 
-def count_steps(loop: asyncio.AbstractEventLoop) -> None:
+def track_progress(loop: asyncio.AbstractEventLoop) -> None:
     """Count the steps of all tasks that `loop` creates from now on."""
     loop.set_task_factory(_counted)
 
@@ -61,10 +61,10 @@ def _counted(
 ) -> asyncio.Task[Any]:
     if not isinstance(work, Coroutine):
         raise TypeError(f"a task is made of a coroutine, not of {work!r}")
-    return asyncio.Task(Stepping(work, asyncio.current_task(loop)), loop=loop, **options)
+    return asyncio.Task(TaskProgress(work, asyncio.current_task(loop)), loop=loop, **options)
 
 
-def loops() -> dict[asyncio.Task[Any], Stepping]:
+def loops() -> dict[asyncio.Task[Any], TaskProgress]:
     """The living tasks that somebody gave a name, without the one that asks and without those that hold others.
 
     Whoever holds a group of named tasks waits for them and is as alive as they are.
@@ -72,7 +72,7 @@ def loops() -> dict[asyncio.Task[Any], Stepping]:
     named = {
         task: work
         for task in asyncio.all_tasks()
-        if isinstance(work := task.get_coro(), Stepping) and not task.get_name().startswith("Task-")
+        if isinstance(work := task.get_coro(), TaskProgress) and not task.get_name().startswith("Task-")
     }
     holders = {work.parent() for work in named.values() if work.parent is not None}
     return {task: work for task, work in named.items() if task not in holders and task is not asyncio.current_task()}

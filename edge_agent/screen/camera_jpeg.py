@@ -13,7 +13,7 @@ JPEG_OPTIONS = (cv2.IMWRITE_JPEG_QUALITY, 70)
 LONG_SIDE_PX = 640  # a larger picture would cost the browser more and show people no more of themselves
 
 
-class LivePicture:
+class CameraJpeg:
     """JPEG of the newest camera frame; nothing is kept beyond the next one."""
 
     def __init__(self, frames: Latest[CameraFrame]) -> None:

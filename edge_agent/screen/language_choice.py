@@ -5,7 +5,7 @@ from __future__ import annotations
 CHOICE_HOLD_S = 15.0  # a person's choice ends when nobody stood there for this long
 
 
-class Tongue:
+class LanguageSelector:
     """The language of the house; one chosen by touch for the person who is there; or several that take turns.
 
     Turns begin anew with every person, so whoever is quick hears the house's own language, and stop while a result

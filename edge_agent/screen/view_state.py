@@ -10,12 +10,12 @@ import msgspec
 
 from drivers.latest import Latest
 from edge_agent.domain.passage import Decision, Verdict
-from edge_agent.screen.language_choice import Tongue
+from edge_agent.screen.language_choice import LanguageSelector
 
 STAFF_CALL_S = 120.0  # how long the screen says that staff were called, unless they say earlier that they are there
 
 
-class Stage(StrEnum):
+class ScreenStage(StrEnum):
     """Where the line stands."""
 
     STARTING = "starting"  # parts are being opened
@@ -26,7 +26,7 @@ class Stage(StrEnum):
     OUT_OF_SERVICE = "out_of_service"  # safe mode: no device is open
 
 
-NOBODY = {Stage.STARTING, Stage.IDLE, Stage.OUT_OF_SERVICE}  # stages without a person
+NOBODY = {ScreenStage.STARTING, ScreenStage.IDLE, ScreenStage.OUT_OF_SERVICE}  # stages without a person
 
 
 class Hint(StrEnum):
@@ -64,7 +64,7 @@ class Notice(msgspec.Struct, frozen=True):
     at: str = ""
 
 
-class View(msgspec.Struct, frozen=True):
+class ScreenView(msgspec.Struct, frozen=True):
     """Everything a screen needs; no name, number, colour or list membership is ever in it.
 
     `face` is (x, y, w, h) as fractions of the picture. `credential` is none, read, unreadable or expired.
@@ -72,7 +72,7 @@ class View(msgspec.Struct, frozen=True):
     """
 
     serial: int
-    stage: Stage
+    stage: ScreenStage
     hint: Hint | None
     face: tuple[float, float, float, float] | None
     temperature_c: float | None
@@ -91,17 +91,17 @@ class View(msgspec.Struct, frozen=True):
     bulletin: Notice | None = None
 
 
-class Board:
+class ViewState:
     """Owns the view: the line shows its state, the watch shows parts and link; every change is published whole."""
 
-    def __init__(self, tongue: Tongue, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.views: Latest[View] = Latest()
+    def __init__(self, tongue: LanguageSelector, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.views: Latest[ScreenView] = Latest()
         self._tongue = tongue
         self._monotonic = monotonic
         self._staff_called_until_s = 0.0
-        self._view = View(
+        self._view = ScreenView(
             serial=0,
-            stage=Stage.STARTING,
+            stage=ScreenStage.STARTING,
             hint=None,
             face=None,
             temperature_c=None,
@@ -118,7 +118,7 @@ class Board:
         self.views.put(self._view)
 
     @property
-    def view(self) -> View:
+    def view(self) -> ScreenView:
         """What stands on the board now."""
         return self._view
 
@@ -129,7 +129,7 @@ class Board:
 
     def show(
         self,
-        stage: Stage,
+        stage: ScreenStage,
         *,
         hint: Hint | None = None,
         face: tuple[float, float, float, float] | None = None,
@@ -186,7 +186,7 @@ class Board:
         self._staff_called_until_s = 0.0
         self._publish()
 
-    def _is_next_person(self, stage: Stage) -> bool:
+    def _is_next_person(self, stage: ScreenStage) -> bool:
         """Whether this stage begins a new visit: somebody after nobody, or after a verdict that was the last word."""
         before = self._view
         if stage in NOBODY or stage is before.stage:
@@ -202,7 +202,7 @@ class Board:
             language=self._tongue.current(
                 new.visit,
                 somebody=new.stage not in NOBODY,
-                settled=new.stage is Stage.RESULT,
+                settled=new.stage is ScreenStage.RESULT,
                 at_s=now_s,
             ),
         )

@@ -14,13 +14,13 @@ import msgspec
 import numpy as np
 
 from config.catalogue import LANGUAGES, Catalogue, prompt_file
-from config.settings import Announcer as AnnouncerSettings
+from config.settings import AnnouncerSettings
 from drivers.audio.sound import RATE_HZ, load_clip
 from drivers.contract import Clip, Speaker
 from drivers.errors import DriverError
 from edge_agent.domain.passage import Decision
-from edge_agent.screen.view_state import Board
-from edge_agent.speech.volume_schedule import FULL_VOLUME, Hours
+from edge_agent.screen.view_state import ViewState
+from edge_agent.speech.volume_schedule import FULL_VOLUME, VolumeSchedule
 
 FIRST_SAMPLE_LIMIT_S = 0.5  # a device that lets nobody hear anything for so long does not hold up the line
 OVERTIME_S = 2.0  # how much longer than its sound a broadcast may take
@@ -28,7 +28,7 @@ PLAYED_KEPT = 100
 _HUSH = Clip("hush", np.zeros(1, np.int16), RATE_HZ)  # takes the place of a broadcast that is to end
 
 
-class Heard(Enum):
+class PlaybackResult(Enum):
     """What became of the sound of a broadcast."""
 
     WHOLE = "whole"
@@ -56,14 +56,14 @@ class Announcer:
         self,
         speaker: Speaker,
         catalogue: Catalogue,
-        board: Board,
+        board: ViewState,
         settings: AnnouncerSettings,
         *,
         now: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`now` gives the local time."""
-        self.hours = Hours(settings)
+        self.hours = VolumeSchedule(settings)
         self._speaker = speaker
         self._catalogue = catalogue
         self._board = board
@@ -109,18 +109,18 @@ class Announcer:
         self._note("prompt", prompt, view.language, started_s)
         return started_s
 
-    async def broadcast(self, clip: Clip, language: str) -> Heard:
+    async def broadcast(self, clip: Clip, language: str) -> PlaybackResult:
         """Play `clip` for everybody and return when it is over; prompts are heard above it."""
         if self._emergency:
-            return Heard.CUT_SHORT
+            return PlaybackResult.CUT_SHORT
         emergencies = self._emergencies
         self._speaker.set_volume(self.hours.volume(self._time()))
         started_s = await self._start(self._speaker.broadcast(clip))
         self._note("broadcast", clip.name, language, started_s)
         if started_s is None:
-            return Heard.NOT
+            return PlaybackResult.NOT
         await self._over(clip)
-        return Heard.WHOLE if emergencies == self._emergencies else Heard.CUT_SHORT
+        return PlaybackResult.WHOLE if emergencies == self._emergencies else PlaybackResult.CUT_SHORT
 
     async def emergency(self, clip: Clip, language: str) -> bool:
         """Play `clip` at full volume in the place of all that sounds; returns when it is over. Whether it was heard."""

@@ -12,38 +12,38 @@ from config.catalogue import Catalogue
 from config.settings import Settings
 from drivers.contract import Speaker
 from edge_agent.box.wall_clock import WallClock
-from edge_agent.records.recorder import Ledger
-from edge_agent.screen.view_state import Board
+from edge_agent.records.recorder import PassageRecorder
+from edge_agent.screen.view_state import ViewState
 from edge_agent.speech.announcer import Announcer
 from edge_agent.speech.broadcasts.audio_store import AudioStore
-from edge_agent.speech.broadcasts.player import Bulletins
-from edge_agent.speech.broadcasts.saved_broadcasts import BulletinMemory
-from edge_agent.speech.broadcasts.sound import sound_of
+from edge_agent.speech.broadcasts.player import BroadcastPlayer
+from edge_agent.speech.broadcasts.saved_broadcasts import BroadcastFile
+from edge_agent.speech.broadcasts.sound import make_sound
 from edge_agent.speech.hints import HintSpeaker
 
 
-class Voice:
+class Speech:
     """Owns all that uses the speaker. Raises SettingsError or DriverError when a clip cannot be used."""
 
     def __init__(
         self,
         speaker: Speaker,
         catalogue: Catalogue,
-        board: Board,
+        board: ViewState,
         settings: Settings,
         *,
-        ledger: Ledger,
+        ledger: PassageRecorder,
         clock: WallClock,
     ) -> None:
         async def note_played(broadcast_id: str, *, emergency: bool, heard: bool) -> None:
             await ledger.played(clock.now(), broadcast_id, emergency=emergency, heard=heard)
 
         self.announcer = Announcer(speaker, catalogue, board, settings.announcer, now=local_now)
-        self.bulletins = Bulletins(
+        self.bulletins = BroadcastPlayer(
             self.announcer,
             board,
-            partial(sound_of, store=audio_store(settings)),
-            BulletinMemory(Path(settings.box.data_dir) / "broadcasts.json"),
+            partial(make_sound, store=audio_store(settings)),
+            BroadcastFile(Path(settings.box.data_dir) / "broadcasts.json"),
             note_played=note_played,
             now=local_now,
         )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from config.catalogue import Catalogue
-from edge_agent.screen.view_state import Board, Hint, View
+from edge_agent.screen.view_state import Hint, ScreenView, ViewState
 from edge_agent.speech.announcer import Announcer
 
 _TICK_S = 0.25
@@ -25,7 +25,7 @@ class HintClock:
         self._since_s = 0.0
         self._spoken: dict[Hint, int] = {}
 
-    def due(self, view: View, at_s: float) -> Hint | None:
+    def due(self, view: ScreenView, at_s: float) -> Hint | None:
         """The hint to speak now, if any; the answer counts as spoken."""
         if view.visit != self._visit:
             self._visit, self._hint, self._spoken = view.visit, None, {}
@@ -46,7 +46,7 @@ class HintSpeaker:
 
     def __init__(
         self,
-        board: Board,
+        board: ViewState,
         announcer: Announcer,
         catalogue: Catalogue,
         patience_s: float,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import time
 
-from config.settings import Announcer as AnnouncerSettings
+from config.settings import AnnouncerSettings
 
 FULL_VOLUME = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimeSpan:
     """A part of every day, over midnight where it ends earlier than it begins; equal ends make it empty."""
 
     start: time
@@ -23,7 +23,7 @@ class Span:
         return moment >= self.start or moment < self.end
 
 
-class Hours:
+class VolumeSchedule:
     """Day and night volume and the quiet hours, from the settings; staff may change the volumes while it runs."""
 
     def __init__(self, settings: AnnouncerSettings) -> None:
@@ -48,6 +48,6 @@ class Hours:
             self.day_volume = share
 
 
-def _span(ends: tuple[str, str]) -> Span:
+def _span(ends: tuple[str, str]) -> TimeSpan:
     start, end = map(time.fromisoformat, ends)
-    return Span(start, end)
+    return TimeSpan(start, end)

@@ -11,17 +11,17 @@ from config.catalogue import Catalogue
 from drivers.contract import Gate
 from drivers.errors import DriverError
 from edge_agent.box.wall_clock import WallClock
-from edge_agent.records.recorder import Ledger
-from edge_agent.screen.view_state import Board
+from edge_agent.records.recorder import PassageRecorder
+from edge_agent.screen.view_state import ViewState
 from edge_agent.speech.announcer import Announcer
 from sync.contract.records import PassageClosed, PassageDecided
-from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.ledger import Ledger
 
 PASSAGES = 20
 _LOOK_BACK = 120  # records; a passage is two of them, and alarms lie between
 
 
-class Why(StrEnum):
+class OverrideReason(StrEnum):
     """Why staff decided otherwise than the box; fixed words, so that nothing personal gets into the ledger."""
 
     CHECKED_BY_HAND = "checked_by_hand"  # document and temperature were looked at
@@ -47,18 +47,18 @@ class UnknownPassage(Exception):
     """There is no such passage among the last ones."""
 
 
-class StaffDesk:
+class StaffActions:
     """The acts of staff, without a screen."""
 
     def __init__(
         self,
         *,
-        outbox: Outbox,
-        ledger: Ledger,
+        outbox: Ledger,
+        ledger: PassageRecorder,
         clock: WallClock,
         gate: Gate,
         pulse_ms: int,
-        board: Board,
+        board: ViewState,
         announcer: Announcer,
         catalogue: Catalogue,
         report: Callable[[], Awaitable[dict[str, object]]],
@@ -88,7 +88,7 @@ class StaffDesk:
         decided = [record for record in records if isinstance(record, PassageDecided)]
         return [self._seen(record, outcomes.get(record.passage_id)) for record in decided[:PASSAGES]]
 
-    async def override(self, passage_id: str, why: Why) -> bool:
+    async def override(self, passage_id: str, why: OverrideReason) -> bool:
         """Let somebody pass whom the box did not: first the ledger, then the gate. Whether the gate took the pulse.
 
         Raises UnknownPassage for a passage that is not among the last ones.
@@ -98,7 +98,7 @@ class StaffDesk:
         await self._ledger.alarm(self._clock.now(), "staff_override", passage_id, why.value)
         return await self._open()
 
-    async def release_gate(self, why: Why) -> bool:
+    async def release_gate(self, why: OverrideReason) -> bool:
         """Open the gate once. Whether it took the pulse."""
         await self._ledger.alarm(self._clock.now(), "staff_released_gate", "gate", why.value)
         return await self._open()

@@ -44,7 +44,7 @@ def write_pin(path: Path, pin: str) -> None:
         raise SettingsError(f"{path}: cannot be written: {exc.strerror}") from exc
 
 
-class Door(StrEnum):
+class PinResult(StrEnum):
     """What the staff view answers to a PIN."""
 
     OPEN = "open"
@@ -73,24 +73,24 @@ class PinLock:
         """Seconds until the next try."""
         return max(0.0, self._locked_until_s - self._monotonic())
 
-    async def try_pin(self, pin: str) -> Door:
+    async def try_pin(self, pin: str) -> PinResult:
         """Whether `pin` opens."""
         async with self._turn:
             if self.locked_s:
-                return Door.LOCKED
+                return PinResult.LOCKED
             kept = self._read()
             if kept is None:
-                return Door.SHUT
+                return PinResult.SHUT
             salt, wanted = kept
             given = await asyncio.to_thread(_hash, pin[: MOST_DIGITS + 1], salt)
             if hmac.compare_digest(given, wanted):
                 self._wrong = 0
-                return Door.OPEN
+                return PinResult.OPEN
             self._wrong += 1
             if self._wrong >= FREE_TRIES:
                 lock_s = min(LOCK_CAP_S, LOCK_S * 2.0 ** min(self._wrong - FREE_TRIES, 20))
                 self._locked_until_s = self._monotonic() + lock_s
-            return Door.WRONG
+            return PinResult.WRONG
 
     def _read(self) -> tuple[bytes, bytes] | None:
         """Salt and hash, None where there is no usable file."""

@@ -12,14 +12,14 @@ from models.detectors.network_detector import Merge, NetworkDetector
 from models.detectors.second_look import SecondLook
 from models.errors import ModelUnknown
 from models.packs.packs import PackShelf
-from models.session import Session
+from models.session import OnnxSession
 
 #: loaded network, long side of the input in pixels, lowest score -> detector
-Build = Callable[[Session, int, float], FaceDetector]
+Build = Callable[[OnnxSession, int, float], FaceDetector]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DetectorEntry:
     """A detector that the configuration may name: the pack it runs, its usual lowest score, how it is made.
 
     `second_look`: the pack that judges the mask of each face again.
@@ -31,28 +31,28 @@ class Choice:
     second_look: str | None = None
 
 
-def _sentinel(session: Session, size: int, score: float) -> FaceDetector:
+def _sentinel(session: OnnxSession, size: int, score: float) -> FaceDetector:
     merge = Merge(overlap=0.5, average=True)  # the mean box is worth 0.9 points of AP50
     return NetworkDetector(
         "sentinel", session, sentinel.decode, merge, outputs=sentinel.OUTPUTS, size=size, score=score
     )
 
 
-def _yunet(session: Session, size: int, score: float) -> FaceDetector:
+def _yunet(session: OnnxSession, size: int, score: float) -> FaceDetector:
     merge = Merge(overlap=0.3)  # as its authors run it
     return NetworkDetector("yunet", session, yunet.decode, merge, outputs=yunet.OUTPUTS, size=size, score=score)
 
 
-def _scrfd(session: Session, size: int, score: float) -> FaceDetector:
+def _scrfd(session: OnnxSession, size: int, score: float) -> FaceDetector:
     from models.detectors.scrfd import ScrfdDetector  # insightface: a box without it must not pay 1.5 s and 50 MB
 
     return ScrfdDetector(session, size=size, score=score)
 
 
-DETECTORS: Mapping[str, Choice] = {
-    "sentinel": Choice("sentinel", 0.45, _sentinel, second_look="sentinel-mask"),
-    "yunet": Choice("yunet-n", 0.6, _yunet),
-    "scrfd": Choice("scrfd-500m", 0.5, _scrfd),
+DETECTORS: Mapping[str, DetectorEntry] = {
+    "sentinel": DetectorEntry("sentinel", 0.45, _sentinel, second_look="sentinel-mask"),
+    "yunet": DetectorEntry("yunet-n", 0.6, _yunet),
+    "scrfd": DetectorEntry("scrfd-500m", 0.5, _scrfd),
 }
 
 
@@ -77,7 +77,7 @@ def make_detector(
     shelf = PackShelf(data_dir)
     shelf.check_licence(choice.pack, accept_non_commercial=accept_non_commercial)
     path = weights if weights is not None else shelf.find(choice.pack)
-    detector = choice.build(Session(path, threads=threads), size, choice.score if score is None else score)
+    detector = choice.build(OnnxSession(path, threads=threads), size, choice.score if score is None else score)
     if choice.second_look is None or weights is not None:
         return detector
-    return SecondLook(detector, Session(shelf.find(choice.second_look), threads=threads))
+    return SecondLook(detector, OnnxSession(shelf.find(choice.second_look), threads=threads))

@@ -13,7 +13,7 @@ from models.detectors.candidates import Candidates
 from models.detectors.letterbox import Letterbox
 from models.detectors.nms import greedy_nms
 from models.errors import ModelDamaged
-from models.session import Session
+from models.session import OnnxSession
 
 #: outputs, input width, input height, lowest score -> candidates
 Decode = Callable[[Mapping[str, NDArray[np.float32]], int, int, float], Candidates]
@@ -37,7 +37,7 @@ class NetworkDetector:
     def __init__(
         self,
         name: str,
-        session: Session,
+        session: OnnxSession,
         decode: Decode,
         merge: Merge,
         *,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.detections import Face
 from models.detectors.letterbox import STRIDE_PX
 from models.errors import ModelDamaged
-from models.session import Session
+from models.session import OnnxSession
 
 #: how many outputs an SCRFD network with landmarks has: scores, boxes and points at three or five strides
 _OUTPUT_COUNTS = (9, 15)
@@ -21,7 +21,7 @@ _OUTPUT_COUNTS = (9, 15)
 class ScrfdDetector:
     """A `FaceDetector` over an SCRFD network with landmarks; it does not tell the mask state."""
 
-    def __init__(self, session: Session, *, size: int, score: float) -> None:
+    def __init__(self, session: OnnxSession, *, size: int, score: float) -> None:
         if len(session.outputs) not in _OUTPUT_COUNTS:
             raise ModelDamaged(
                 "not a network for the detector 'scrfd': it has no boxes with landmarks at 3 or 5 strides"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.detections import Face, FaceDetector, MaskScores
 from models.detectors.face_crop import face_crop
 from models.errors import ModelDamaged
-from models.session import Session
+from models.session import OnnxSession
 
 _OUTPUT = "states"
 _LEAST = 1e-6  # a state that one network excludes is not lost for the other
@@ -27,7 +27,7 @@ class SecondLook:
     Input (n, 3, 80, 80) float32 BGR 0..255, output `states` (n, 3): correct, incorrect, none. Raises ModelDamaged.
     """
 
-    def __init__(self, detector: FaceDetector, session: Session) -> None:
+    def __init__(self, detector: FaceDetector, session: OnnxSession) -> None:
         if _OUTPUT not in {port.name for port in session.outputs}:
             raise ModelDamaged(f"not a network for a second look at masks: it has no output {_OUTPUT}")
         self._detector = detector

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.errors import ModelDamaged, ModelUnknown
 from models.packs.packs import PackShelf
-from models.session import Session
+from models.session import OnnxSession
 
 SIDE_PX = 112
 #: where a front view has its landmarks on such a crop, in the order of `Face.landmarks`; source: ArcFace
@@ -26,7 +26,7 @@ _TEMPLATE = np.array(
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class EmbedderEntry:
     """An embedding that the configuration may name, after its pack.
 
     The network sees `(RGB - mean) / std`. Faces are taken for the same person from a cosine of `threshold`.
@@ -37,11 +37,11 @@ class Choice:
     threshold: float
 
 
-EMBEDDINGS: Mapping[str, Choice] = {
+EMBEDDINGS: Mapping[str, EmbedderEntry] = {
     # no stranger of 2.4 million pairs comes to 0.55 (bench/recognition.py)
-    "mobilefacenet": Choice((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), 0.55),
+    "mobilefacenet": EmbedderEntry((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), 0.55),
     # not measured here: well over the 0.363 at which its authors compare one pair
-    "sface": Choice((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.6),
+    "sface": EmbedderEntry((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.6),
 }
 
 
@@ -51,7 +51,7 @@ class Embedder:
     Raises ModelDamaged when the network is not one from a (1, 3, 112, 112) crop to one vector.
     """
 
-    def __init__(self, name: str, choice: Choice, session: Session) -> None:
+    def __init__(self, name: str, choice: EmbedderEntry, session: OnnxSession) -> None:
         if session.inputs[0].shape[1:] != (3, SIDE_PX, SIDE_PX) or len(session.outputs[0].shape) != 2:
             raise ModelDamaged(f"not a network for the embedding '{name}': it does not take one {SIDE_PX} px face")
         self.name = name
@@ -71,7 +71,7 @@ def make_embedder(name: str, *, threads: int = 1, data_dir: Path | None = None) 
     """The embedding of that name, loaded. Raises ModelUnknown, ModelMissing or ModelDamaged."""
     if name not in EMBEDDINGS:
         raise ModelUnknown(f"no embedding '{name}'; there are {', '.join(EMBEDDINGS)}")
-    return Embedder(name, EMBEDDINGS[name], Session(PackShelf(data_dir).find(name), threads=threads))
+    return Embedder(name, EMBEDDINGS[name], OnnxSession(PackShelf(data_dir).find(name), threads=threads))
 
 
 def upright(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:

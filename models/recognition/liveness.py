@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.errors import ModelDamaged
 from models.packs.packs import PackShelf
-from models.session import Session
+from models.session import OnnxSession
 
 SIDE_PX = 80
 #: the networks, and how many times the face's box each sees
@@ -32,7 +32,7 @@ class Liveness:
     `looks` are networks that take (1, 3, 80, 80) float32 BGR 0..255 and give three classes, with their reach.
     """
 
-    def __init__(self, looks: Sequence[tuple[Session, float]]) -> None:
+    def __init__(self, looks: Sequence[tuple[OnnxSession, float]]) -> None:
         for session, _ in looks:
             if session.inputs[0].shape[1:] != (3, SIDE_PX, SIDE_PX) or session.outputs[0].shape[-1] != 3:
                 raise ModelDamaged(f"not a network for liveness: it does not make 3 classes of a {SIDE_PX} px face")
@@ -42,7 +42,7 @@ class Liveness:
         """How surely the face `box` (x, y, w, h) of `image` ((h, w, 3) uint8 BGR) is a living one, 0..1."""
         return float(np.mean([self._judged(session, around(image, box, reach)) for session, reach in self._looks]))
 
-    def _judged(self, session: Session, crop: NDArray[np.uint8]) -> float:
+    def _judged(self, session: OnnxSession, crop: NDArray[np.uint8]) -> float:
         blob = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)
         [said] = session.run({session.inputs[0].name: blob})[session.outputs[0].name]
         raised = np.exp(said - said.max())
@@ -52,7 +52,7 @@ class Liveness:
 def make_liveness(*, threads: int = 1, data_dir: Path | None = None) -> Liveness:
     """Both networks, loaded. Raises ModelMissing or ModelDamaged."""
     shelf = PackShelf(data_dir)
-    return Liveness([(Session(shelf.find(pack), threads=threads), reach) for pack, reach in PACKS])
+    return Liveness([(OnnxSession(shelf.find(pack), threads=threads), reach) for pack, reach in PACKS])
 
 
 def around(image: NDArray[np.uint8], box: Box, reach: float) -> NDArray[np.uint8]:

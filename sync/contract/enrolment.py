@@ -28,7 +28,7 @@ _FINGERPRINT = re.compile("[0-9a-f]{64}")
 _SCHEME = "sentinel"
 
 
-class Reason(StrEnum):
+class RejectionReason(StrEnum):
     """Why the authority refuses; each has its own sentence in `REMEDIES`."""
 
     TOKEN_UNKNOWN = "token_unknown"  # noqa: S105 - a reason, not a secret
@@ -44,27 +44,28 @@ class Reason(StrEnum):
     TOO_MANY = "too_many"
 
 
-REMEDIES: dict[Reason, str] = {
-    Reason.TOKEN_UNKNOWN: "口令不对：请核对口令单。 The token is not one of ours: check the sheet.",
-    Reason.TOKEN_USED: "口令已被另一台设备用过：请让平台另发一张，并查明是谁用的。"
+REMEDIES: dict[RejectionReason, str] = {
+    RejectionReason.TOKEN_UNKNOWN: "口令不对：请核对口令单。 The token is not one of ours: check the sheet.",
+    RejectionReason.TOKEN_USED: "口令已被另一台设备用过：请让平台另发一张，并查明是谁用的。"
     " The token was used by another key: ask for a new one, and find out who used it.",
-    Reason.TOKEN_EXPIRED: "口令已过期：请让平台另发一张。 The token is past its time: ask for a new one.",
-    Reason.TOKEN_OTHER_SERIAL: "口令是给另一台设备的：请用与本机序列号相符的口令单。"
+    RejectionReason.TOKEN_EXPIRED: "口令已过期：请让平台另发一张。 The token is past its time: ask for a new one.",
+    RejectionReason.TOKEN_OTHER_SERIAL: "口令是给另一台设备的：请用与本机序列号相符的口令单。"
     " The token is for a box of another serial: take the sheet with this box's serial.",
-    Reason.BAD_REQUEST: "证书请求无效：请升级软件后重试。 The certificate request is not valid: update the software.",
-    Reason.OTHER_NAME: "证书请求中的名称与本机不符。 The certificate request names another box.",
-    Reason.NO_CERTIFICATE: "没有出示证书：请用口令重新登记。"
+    RejectionReason.BAD_REQUEST: "证书请求无效：请升级软件后重试。"
+    " The certificate request is not valid: update the software.",
+    RejectionReason.OTHER_NAME: "证书请求中的名称与本机不符。 The certificate request names another box.",
+    RejectionReason.NO_CERTIFICATE: "没有出示证书：请用口令重新登记。"
     " Renewal needs the box's certificate: enrol anew with a token.",
-    Reason.CERTIFICATE_TOO_OLD: "证书过期太久：请用新口令重新登记。"
+    RejectionReason.CERTIFICATE_TOO_OLD: "证书过期太久：请用新口令重新登记。"
     " The certificate expired too long ago: enrol anew with a token.",
-    Reason.SAME_KEY: "换证须用新密钥：请升级软件。 A renewal needs a new key: update the software.",
-    Reason.REVOKED: "本机已被平台吊销：请联系平台。 This box was revoked: ask the platform.",
-    Reason.TOO_MANY: "请求过多：稍后自动重试；若持续出现，请告知平台。"
+    RejectionReason.SAME_KEY: "换证须用新密钥：请升级软件。 A renewal needs a new key: update the software.",
+    RejectionReason.REVOKED: "本机已被平台吊销：请联系平台。 This box was revoked: ask the platform.",
+    RejectionReason.TOO_MANY: "请求过多：稍后自动重试；若持续出现，请告知平台。"
     " Too many requests from here or for this serial: it is tried again; if that goes on, tell the platform.",
 }
 
 
-def refusal(reason: Reason) -> EnrolmentRefused:
+def refusal(reason: RejectionReason) -> EnrolmentRefused:
     """The error that says `reason` and what to do."""
     return EnrolmentRefused(reason, REMEDIES[reason])
 

@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from sync.contract.messages import (
     Ack,
-    Answer,
     Backlog,
     BoxState,
     DirectoryPage,
@@ -16,11 +15,12 @@ from sync.contract.messages import (
     Message,
     PlatformState,
     Query,
+    QueryAnswer,
 )
 from sync.contract.orders import CommandDone, Reported
 from sync.contract.records import AlarmRaised, BroadcastPlayed, Deleted, Gap, PassageClosed, PassageDecided, Record
 from sync.contract.signed import Signed
-from sync.contract.topics import Lane
+from sync.contract.topics import Channel
 
 SpokenMessage = Message | Record | Signed | Reported | CommandDone
 
@@ -34,7 +34,7 @@ class Direction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class LaneRule:
+class ChannelRule:
     """How one lane is published; `expiry_s` None means that it stays true until replaced or acknowledged."""
 
     direction: Direction
@@ -44,23 +44,23 @@ class LaneRule:
     expiry_s: int | None = None
 
 
-LANES: dict[Lane, LaneRule] = {
-    Lane.STATE: LaneRule(Direction.UP, 1, (BoxState,), retained=True),
-    Lane.ALARM: LaneRule(Direction.UP, 1, (AlarmRaised,)),
-    Lane.PASSAGE: LaneRule(Direction.UP, 1, (PassageDecided, PassageClosed, BroadcastPlayed, Gap, Deleted)),
-    Lane.BACKLOG: LaneRule(Direction.UP, 1, (Backlog,)),
-    Lane.HEALTH: LaneRule(Direction.UP, 0, (HealthReport,), expiry_s=60),
-    Lane.ACK: LaneRule(Direction.DOWN, 1, (Ack,)),
-    Lane.QUERY: LaneRule(Direction.UP, 0, (Query,), expiry_s=2),
-    Lane.ANSWER: LaneRule(Direction.DOWN, 0, (Answer,), expiry_s=2),
+LANES: dict[Channel, ChannelRule] = {
+    Channel.STATE: ChannelRule(Direction.UP, 1, (BoxState,), retained=True),
+    Channel.ALARM: ChannelRule(Direction.UP, 1, (AlarmRaised,)),
+    Channel.PASSAGE: ChannelRule(Direction.UP, 1, (PassageDecided, PassageClosed, BroadcastPlayed, Gap, Deleted)),
+    Channel.BACKLOG: ChannelRule(Direction.UP, 1, (Backlog,)),
+    Channel.HEALTH: ChannelRule(Direction.UP, 0, (HealthReport,), expiry_s=60),
+    Channel.ACK: ChannelRule(Direction.DOWN, 1, (Ack,)),
+    Channel.QUERY: ChannelRule(Direction.UP, 0, (Query,), expiry_s=2),
+    Channel.ANSWER: ChannelRule(Direction.DOWN, 0, (QueryAnswer,), expiry_s=2),
     # A page that waited at the broker must not pass for a fresh confirmation (FRESH is 60 s).
-    Lane.DIRECTORY: LaneRule(Direction.BOTH, 1, (DirectoryRequest, DirectoryPage), expiry_s=30),
-    Lane.DESIRED: LaneRule(Direction.DOWN, 1, (Signed,), retained=True),
-    Lane.REPORTED: LaneRule(Direction.UP, 1, (Reported, CommandDone)),
-    Lane.COMMAND: LaneRule(Direction.DOWN, 1, (Signed,), expiry_s=30),
-    Lane.REVOCATION: LaneRule(Direction.DOWN, 1, (Signed,)),
-    Lane.BROADCAST: LaneRule(Direction.DOWN, 1, (Signed,)),
-    Lane.PLATFORM: LaneRule(Direction.DOWN, 1, (PlatformState,), retained=True),
+    Channel.DIRECTORY: ChannelRule(Direction.BOTH, 1, (DirectoryRequest, DirectoryPage), expiry_s=30),
+    Channel.DESIRED: ChannelRule(Direction.DOWN, 1, (Signed,), retained=True),
+    Channel.REPORTED: ChannelRule(Direction.UP, 1, (Reported, CommandDone)),
+    Channel.COMMAND: ChannelRule(Direction.DOWN, 1, (Signed,), expiry_s=30),
+    Channel.REVOCATION: ChannelRule(Direction.DOWN, 1, (Signed,)),
+    Channel.BROADCAST: ChannelRule(Direction.DOWN, 1, (Signed,)),
+    Channel.PLATFORM: ChannelRule(Direction.DOWN, 1, (PlatformState,), retained=True),
 }
 
 MESSAGE_TYPES: dict[str, type[SpokenMessage]] = {kind.TYPE: kind for rule in LANES.values() for kind in rule.messages}

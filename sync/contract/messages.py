@@ -52,7 +52,7 @@ class Ack(msgspec.Struct, frozen=True):
     heads: tuple[ChainHash | None, ...] = ()
 
 
-class Entry(msgspec.Struct, frozen=True):
+class BacklogEntry(msgspec.Struct, frozen=True):
     """One record inside a backlog message; `data` is its JSON as the ledger holds it: a bad one spoils no other.
 
     `chain` is its hash (see `contract.chain`); boxes before 0.2 send none.
@@ -65,7 +65,7 @@ class Entry(msgspec.Struct, frozen=True):
     chain: ChainHash | None = None
 
     @classmethod
-    def of(cls, seq: int, time: datetime, record: Record, chain: str | None = None) -> Entry:
+    def of(cls, seq: int, time: datetime, record: Record, chain: str | None = None) -> BacklogEntry:
         return cls(seq, record.TYPE, time, msgspec.Raw(encode_record(record)), chain)
 
     def record(self) -> Record:
@@ -79,7 +79,7 @@ class Backlog(msgspec.Struct, frozen=True):
     TYPE: ClassVar[str] = "sentinel.backlog"
 
     epoch: Epoch
-    records: Annotated[tuple[Entry, ...], Meta(min_length=1, max_length=BACKLOG_LIMIT)]
+    records: Annotated[tuple[BacklogEntry, ...], Meta(min_length=1, max_length=BACKLOG_LIMIT)]
 
 
 class BoxState(msgspec.Struct, frozen=True):
@@ -153,7 +153,7 @@ class Query(msgspec.Struct, frozen=True):
         return "Query(...)"
 
 
-class Answer(msgspec.Struct, frozen=True):
+class QueryAnswer(msgspec.Struct, frozen=True):
     """What the platform knows of the person asked for; `status` stands exactly when `outcome` is found."""
 
     TYPE: ClassVar[str] = "sentinel.answer"
@@ -190,7 +190,7 @@ class DirectoryOp(msgspec.Struct, frozen=True):
         return f"DirectoryOp(op={self.op})"
 
 
-class Checkpoint(msgspec.Struct, frozen=True):
+class DirectoryCheckpoint(msgspec.Struct, frozen=True):
     """The directory as a whole after operation `op`: number of rows and their checksum (see `contract.checksum`)."""
 
     op: Op
@@ -209,7 +209,7 @@ class DirectoryPage(msgspec.Struct, frozen=True):
     generation: str
     after: Op
     ops: Annotated[tuple[DirectoryOp, ...], Meta(max_length=PAGE_LIMIT)] = ()
-    checkpoint: Checkpoint | None = None
+    checkpoint: DirectoryCheckpoint | None = None
     start_again: bool = False
 
     def __post_init__(self) -> None:
@@ -218,4 +218,6 @@ class DirectoryPage(msgspec.Struct, frozen=True):
             raise ValueError("the operations of a page must follow each other")
 
 
-Message = Ack | Backlog | BoxState | PlatformState | HealthReport | Query | Answer | DirectoryRequest | DirectoryPage
+Message = (
+    Ack | Backlog | BoxState | PlatformState | HealthReport | Query | QueryAnswer | DirectoryRequest | DirectoryPage
+)

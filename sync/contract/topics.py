@@ -13,7 +13,7 @@ NAME_PATTERN = "[a-z0-9-]{1,40}"
 _NAME = re.compile(NAME_PATTERN)
 
 
-class Lane(StrEnum):
+class Channel(StrEnum):
     """What a topic is for; box lanes first, then those of a whole district."""
 
     STATE = "state"  # up, retained: the box's birth and its will
@@ -33,7 +33,7 @@ class Lane(StrEnum):
     PLATFORM = "platform"  # district, down, retained: the platform itself is alive
 
 
-DISTRICT_LANES = frozenset({Lane.REVOCATION, Lane.BROADCAST, Lane.PLATFORM})
+DISTRICT_LANES = frozenset({Channel.REVOCATION, Channel.BROADCAST, Channel.PLATFORM})
 
 
 def check_name(name: str) -> str:
@@ -48,7 +48,7 @@ class Topic:
     """One topic; `str()` and `parse()` are its wire form."""
 
     district: str
-    lane: Lane
+    lane: Channel
     box: str | None = None
     command: str | None = None
 
@@ -56,7 +56,7 @@ class Topic:
         check_name(self.district)
         if (self.box is None) != (self.lane in DISTRICT_LANES):
             raise ValueError(f"{self.lane} is a lane of a {'district' if self.lane in DISTRICT_LANES else 'box'}")
-        if (self.command is not None) != (self.lane is Lane.COMMAND):
+        if (self.command is not None) != (self.lane is Channel.COMMAND):
             raise ValueError("a command lane, and only that, has a command name")
         for name in (self.box, self.command):
             if name is not None:
@@ -72,29 +72,29 @@ class Topic:
         try:
             match [head, *tail.split("/")]:
                 case ["", district, lane]:
-                    return cls(district, Lane(lane))
+                    return cls(district, Channel(lane))
                 case ["", district, box, lane]:
-                    return cls(district, Lane(lane), box)
+                    return cls(district, Channel(lane), box)
                 case ["", district, box, lane, command]:
-                    return cls(district, Lane(lane), box, command)
+                    return cls(district, Channel(lane), box, command)
         except ValueError as exc:
             raise BadMessage(f"topic: {exc}") from exc
         raise BadMessage("topic: not one of this contract")
 
 
-def source_of(district: str, box: str | None) -> str:
+def source_from(district: str, box: str | None) -> str:
     """CloudEvents source of a box, or of the platform of a district when `box` is None."""
     return f"{ROOT}/{check_name(district)}/{check_name(box) if box is not None else 'platform'}"
 
 
-def every_box(district: str, lane: Lane) -> str:
+def every_box(district: str, lane: Channel) -> str:
     """Filter for one lane of all boxes of a district."""
     return f"{ROOT}/{check_name(district)}/+/{lane}"
 
 
 def every_command(district: str, box: str) -> str:
     """Filter for all commands to one box."""
-    return f"{ROOT}/{check_name(district)}/{check_name(box)}/{Lane.COMMAND}/+"
+    return f"{ROOT}/{check_name(district)}/{check_name(box)}/{Channel.COMMAND}/+"
 
 
 def shared(group: str, topic_filter: str) -> str:

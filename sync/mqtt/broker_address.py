@@ -30,7 +30,7 @@ class TlsFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Broker:
+class BrokerAddress:
     """Address of a broker; `tls` None means plain text, which exists on loopback alone."""
 
     host: str
@@ -41,7 +41,7 @@ class Broker:
         return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
 
     @classmethod
-    def from_url(cls, url: str, files: TlsFiles = TlsFiles()) -> Broker:
+    def from_url(cls, url: str, files: TlsFiles = TlsFiles()) -> BrokerAddress:
         """The broker at `mqtt://host:port` or `mqtts://host:port`; raises UnsafeLink, never falls back."""
         try:
             parts = urlsplit(url)

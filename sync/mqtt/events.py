@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sync.contract.envelope import CONTENT_TYPE, Event
-from sync.contract.lanes import LANES, LaneRule
-from sync.contract.topics import Lane, Topic
+from sync.contract.lanes import LANES, ChannelRule
+from sync.contract.topics import Channel, Topic
 from sync.errors import BadMessage
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Message, Properties, Will
 
 
-async def post(connection: Connection, topic: Topic, event: Event, *, correlation: bytes | None = None) -> None:
+async def publish_event(
+    connection: Connection, topic: Topic, event: Event, *, correlation: bytes | None = None
+) -> None:
     """Publish `event` by the rule of its lane. Raises PublishRefused, LinkLost."""
     rule = LANES[topic.lane]
     properties = replace(_properties(event, rule), correlation=correlation)
@@ -24,24 +26,24 @@ async def ask(connection: Connection, question: Topic, event: Event, *, budget_s
     answer = await connection.request(
         str(question),
         event.payload(),
-        answer_topic=str(replace(question, lane=Lane.ANSWER)),
+        answer_topic=str(replace(question, lane=Channel.ANSWER)),
         timeout_s=budget_s,
         properties=_properties(event, LANES[question.lane]),
     )
-    return event_in(answer)
+    return decode_event(answer)
 
 
-def event_in(message: Message) -> Event:
+def decode_event(message: Message) -> Event:
     """The CloudEvent that came as `message`; raises BadMessage."""
     return Event.from_wire(message.properties.content_type, message.properties.user, message.body)
 
 
-def topic_of(message: Message) -> Topic:
+def topic_from(message: Message) -> Topic:
     """Where `message` came from; raises BadMessage."""
     return Topic.parse(message.topic)
 
 
-def box_of(topic: Topic) -> str:
+def box_from(topic: Topic) -> str:
     """The box that speaks on `topic`; raises BadMessage on a lane of a district."""
     if topic.box is None:
         raise BadMessage("topic: a lane of a district has no box")
@@ -54,5 +56,5 @@ def will(topic: Topic, event: Event, delay_s: int) -> Will:
     return Will(str(topic), event.payload(), rule.qos, rule.retained, _properties(event, rule), delay_s)
 
 
-def _properties(event: Event, rule: LaneRule) -> Properties:
+def _properties(event: Event, rule: ChannelRule) -> Properties:
     return Properties(content_type=CONTENT_TYPE, user=event.user_properties(), expiry_s=rule.expiry_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from sync.mqtt.broker_address import Broker
+from sync.mqtt.broker_address import BrokerAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Welcome:
+class ConnAck:
     """What CONNACK said: whether the broker kept our session, and how many PUBLISH may go without PUBACK."""
 
     session_present: bool
@@ -82,7 +82,7 @@ class Subscription:
 class Options:
     """How to connect once. Sessions survive (`clean_start` False): mosquitto 2.0 never saves one begun clean."""
 
-    broker: Broker
+    broker: BrokerAddress
     client_id: str
     will: Will | None = None
     clean_start: bool = False

@@ -21,8 +21,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from sync.errors import BrokerUntrusted, LinkError, LinkLost, LinkRefused
 from sync.mqtt.broker_address import TlsSocket
-from sync.mqtt.packets import Message, Options, Properties, Reply, Subscription, Welcome
-from sync.mqtt.tls_errors import explain, is_about_us
+from sync.mqtt.packets import ConnAck, Message, Options, Properties, Reply, Subscription
+from sync.mqtt.tls_errors import describe, rejects_our_certificate
 
 _TICK_S = 1.0  # how often paho looks at its keep-alive
 _CLOSE_S = 1.0  # how long a farewell may take
@@ -47,13 +47,13 @@ class Wire:
         self._loop = asyncio.get_running_loop()
         self._client = _paho_client(options)
         self._client.on_socket_open = self._on_open
-        self._welcome: asyncio.Future[Welcome] = self._loop.create_future()
+        self._welcome: asyncio.Future[ConnAck] = self._loop.create_future()
         self._ended = asyncio.Event()
         self._socket: socket.socket | None = None
         self._opened: socket.socket | None = None  # what was connected, after its end too
         self._timer: asyncio.TimerHandle | None = None
 
-    async def connect(self) -> Welcome:
+    async def connect(self) -> ConnAck:
         """Connect and wait for CONNACK; raises LinkError."""
         # Name resolution, TCP and TLS block: a thread does them, and a thread cannot be cancelled.
         opening = self._loop.run_in_executor(None, self._open)
@@ -63,8 +63,8 @@ class Wire:
             opening.add_done_callback(self._abandon)
             raise
         except ssl.SSLError as exc:
-            raise (LinkRefused if is_about_us(exc) else BrokerUntrusted)(
-                f"{self._options.broker}: {explain(exc)}"
+            raise (LinkRefused if rejects_our_certificate(exc) else BrokerUntrusted)(
+                f"{self._options.broker}: {describe(exc)}"
             ) from exc
         except OSError as exc:
             raise LinkLost(f"{self._options.broker}: {exc.strerror or exc}") from exc
@@ -189,7 +189,7 @@ class Wire:
             self._end(LinkRefused(f"{self._options.broker}: {code.getName()}"))
         elif not self._welcome.done():
             window = getattr(properties, "ReceiveMaximum", self._options.window)
-            self._welcome.set_result(Welcome(flags.session_present, min(window, self._options.window)))
+            self._welcome.set_result(ConnAck(flags.session_present, min(window, self._options.window)))
 
     def _on_disconnect(
         self, _client: paho.Client, _data: Any, flags: paho.DisconnectFlags, code: ReasonCode, _properties: Any
@@ -202,8 +202,8 @@ class Wire:
     def _broken(self, why: str) -> LinkError:
         """What the end of the connection means: a refused certificate says so only then."""
         refusal = self._opened.refusal if isinstance(self._opened, TlsSocket) else None
-        if refusal is not None and is_about_us(refusal):
-            return LinkRefused(f"{self._options.broker}: {explain(refusal)}")
+        if refusal is not None and rejects_our_certificate(refusal):
+            return LinkRefused(f"{self._options.broker}: {describe(refusal)}")
         return LinkLost(f"{self._options.broker}: {why}")
 
     def _end(self, why: LinkError) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from sync.errors import LinkError, NameContested, StoreFailed, SyncError
+from sync.errors import DuplicateDevice, LinkError, StoreFailed, SyncError
 from sync.interruptible_sleep import rest
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Options
@@ -62,7 +62,7 @@ async def stay_connected(
                 await _apart(serve(connection))
         except* (LinkError, StoreFailed) as group:
             why = _first(group)
-            contested = isinstance(why, NameContested)
+            contested = isinstance(why, DuplicateDevice)
             if not lost:
                 log.warning("%s: not connected: %s", name, why)
                 lost = True

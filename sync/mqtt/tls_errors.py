@@ -42,7 +42,7 @@ _ALERTS = {
 _PLAINTEXT = "对方没有使用 TLS：请核对端口。 It does not speak TLS: check the port"
 
 
-def explain(exc: ssl.SSLError) -> str:
+def describe(exc: ssl.SSLError) -> str:
     """One sentence on `exc`, Chinese and English, with OpenSSL's own words behind it where they say more."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         words = exc.verify_message or str(exc)
@@ -56,6 +56,6 @@ def explain(exc: ssl.SSLError) -> str:
     return str(exc)
 
 
-def is_about_us(exc: ssl.SSLError) -> bool:
+def rejects_our_certificate(exc: ssl.SSLError) -> bool:
     """Whether the other end refused our certificate, and not we theirs."""
     return any((exc.reason or "").endswith(f"ALERT_{alert}") for alert in _ALERTS)

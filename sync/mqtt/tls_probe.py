@@ -9,7 +9,7 @@ import socket
 import ssl
 from enum import StrEnum
 
-from sync.mqtt.broker_address import Broker
+from sync.mqtt.broker_address import BrokerAddress
 
 _ALERT_WAIT_S = 1.0  # in TLS 1.3 the broker judges our certificate after our side of the handshake is over
 _DATES = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
@@ -31,7 +31,7 @@ class Handshake(StrEnum):
     CLIENT_REFUSED = "client_refused"  # the broker does not accept our certificate
 
 
-def shake_hands(broker: Broker, limit_s: float) -> tuple[Handshake, str]:
+def shake_hands(broker: BrokerAddress, limit_s: float) -> tuple[Handshake, str]:
     """Connect, prove each other and hang up; blocks for `limit_s` a step at most. Returns what came of it, in words."""
     try:
         with socket.create_connection((broker.host, broker.port), timeout=limit_s) as plain:

@@ -10,20 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sync.contract.messages import PlatformState
-from sync.contract.topics import Lane, Topic, check_name
+from sync.contract.topics import Channel, Topic, check_name
 from sync.errors import StoreFailed
-from sync.mqtt.broker_address import Broker, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from sync.mqtt.events import will
 from sync.mqtt.packets import Options
 from sync.mqtt.reconnect import Retry, stay_connected
 from sync.platform.directory.importer import import_file
 from sync.platform.directory.publisher import DirectoryPublisher
-from sync.platform.directory.store import DirectorySource
-from sync.platform.fleet.box_requests import Desk, platform_event
+from sync.platform.directory.store import DirectoryStore
+from sync.platform.fleet.box_requests import BoxRequestHandler, platform_event
 from sync.platform.fleet.fleet import Fleet
 from sync.platform.fleet.page import FleetPage
-from sync.platform.records.gaps import GapWatch
-from sync.platform.records.ingest_service import Intake
+from sync.platform.records.gaps import GapRequester
+from sync.platform.records.ingest_service import IngestService
 from sync.platform.records.open_store import open_store
 from sync.platform.records.store_contract import RecordStore
 from sync.storage.atomic_files import held
@@ -36,7 +36,7 @@ _SESSION_EXPIRY_S = 300
 
 
 @dataclass(frozen=True, slots=True)
-class PlatformSettings:
+class ServiceSettings:
     """What to serve and where. `http_port` 0 lets the system choose. `district` is [a-z0-9-]{1,40}."""
 
     broker: str
@@ -67,10 +67,10 @@ class PlatformSettings:
 class IngestProcess:
     """Takes records beside a platform that serves, and shares its work. Runs until cancelled."""
 
-    def __init__(self, settings: PlatformSettings) -> None:
+    def __init__(self, settings: ServiceSettings) -> None:
         """Raises UnsafeLink for unsafe settings."""
         self._settings = settings
-        self._broker = Broker.from_url(settings.broker, settings.tls)
+        self._broker = BrokerAddress.from_url(settings.broker, settings.tls)
 
     async def run(self) -> None:
         """Take records. Raises StoreFailed when the store cannot be used."""
@@ -78,9 +78,9 @@ class IngestProcess:
             await _intake(self._settings, self._broker, store).run()
 
 
-def _intake(settings: PlatformSettings, broker: Broker, store: RecordStore) -> Intake:
-    gaps = GapWatch(store, settings.district, settings.gap_look_s)
-    return Intake(store, broker, settings.district, settings.retry, settings.backlog_per_s, gaps)
+def _intake(settings: ServiceSettings, broker: BrokerAddress, store: RecordStore) -> IngestService:
+    gaps = GapRequester(store, settings.district, settings.gap_look_s)
+    return IngestService(store, broker, settings.district, settings.retry, settings.backlog_per_s, gaps)
 
 
 @contextmanager
@@ -94,15 +94,15 @@ def _alone(data: Path) -> Iterator[None]:
         raise StoreFailed(f"{data}: another `serve` runs here; `ingest` may run beside it") from exc
 
 
-class Platform:
+class PlatformService:
     """Runs until cancelled. `ready` is set when the page answers, `http_port` is then known."""
 
-    def __init__(self, settings: PlatformSettings) -> None:
+    def __init__(self, settings: ServiceSettings) -> None:
         """Raises UnsafeLink for unsafe settings."""
         self.http_port = settings.http_port
         self.ready = asyncio.Event()
         self._settings = settings
-        self._broker = Broker.from_url(settings.broker, settings.tls)
+        self._broker = BrokerAddress.from_url(settings.broker, settings.tls)
 
     async def run(self) -> None:
         """Serve. Raises OSError when the page's port or a file cannot be used, StoreFailed when a store cannot."""
@@ -110,7 +110,7 @@ class Platform:
         async with AsyncExitStack() as stack:
             stack.enter_context(_alone(settings.data))
             store = await stack.enter_async_context(open_store(settings.records))
-            source = await stack.enter_async_context(DirectorySource.opened(settings.data / "directory.db"))
+            source = await stack.enter_async_context(DirectoryStore.opened(settings.data / "directory.db"))
             await self._import(source)
             fleet = Fleet()
             page = FleetPage(store, fleet)
@@ -119,18 +119,18 @@ class Platform:
             self.ready.set()
             await self.talk(store, source, fleet)
 
-    async def talk(self, store: RecordStore, source: DirectorySource, fleet: Fleet) -> None:
+    async def talk(self, store: RecordStore, source: DirectoryStore, fleet: Fleet) -> None:
         """Everything that goes over the broker, until cancelled."""
         settings = self._settings
         intake = _intake(settings, self._broker, store)
         publisher = DirectoryPublisher(source, settings.district)
-        desk = Desk(fleet, source, publisher, settings.district, intake.ready, settings.backlog_per_s)
+        desk = BoxRequestHandler(fleet, source, publisher, settings.district, intake.ready, settings.backlog_per_s)
         async with asyncio.TaskGroup() as group:
             group.create_task(intake.run(), name="intake")
             group.create_task(source.follow(), name="directory")
             group.create_task(stay_connected("desk", self._desk_options, desk.serve, settings.retry), name="desk")
 
-    async def _import(self, source: DirectorySource) -> None:
+    async def _import(self, source: DirectoryStore) -> None:
         if self._settings.directory is None:
             return
         report = await import_file(source, self._settings.directory, self._settings.community_key)
@@ -147,5 +147,5 @@ class Platform:
             session_expiry_s=_SESSION_EXPIRY_S,
             window=100,
             receive_maximum=1000,
-            will=will(Topic(district, Lane.PLATFORM), away, _WILL_DELAY_S),
+            will=will(Topic(district, Channel.PLATFORM), away, _WILL_DELAY_S),
         )

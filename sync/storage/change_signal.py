@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Changes:
+class ChangeSignal:
     """The followers of one store."""
 
     def __init__(self) -> None:

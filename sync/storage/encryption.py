@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives import ciphers
+from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from sync.errors import SealBroken, WrongKey
+from sync.errors import DecryptionFailed, WrongKey
 from sync.storage.atomic_files import write_new
 
 log = logging.getLogger(__name__)
@@ -42,27 +43,27 @@ class Algorithm(IntEnum):
     SM4_GCM = 2  # GB/T 32907 in GCM, for houses that must use the national algorithms
 
 
-class Seal(Protocol):
+class Cipher(Protocol):
     """Makes of a value what is written, and back."""
 
-    def close(self, plain: bytes, place: str) -> bytes:
+    def encrypt(self, plain: bytes, place: str) -> bytes:
         """What is written for `plain` at `place`."""
 
-    def open(self, stored: bytes, place: str) -> bytes:
-        """The value that is `stored` at `place`; raises SealBroken."""
+    def decrypt(self, stored: bytes, place: str) -> bytes:
+        """The value that is `stored` at `place`; raises DecryptionFailed."""
 
 
-class Unsealed:
+class NoEncryption:
     """Writes values as they are: for simulations and measurements, where nobody is real."""
 
-    def close(self, plain: bytes, _place: str) -> bytes:
+    def encrypt(self, plain: bytes, _place: str) -> bytes:
         return plain
 
-    def open(self, stored: bytes, _place: str) -> bytes:
+    def decrypt(self, stored: bytes, _place: str) -> bytes:
         return stored
 
 
-class Sealer:
+class KeyedCipher:
     """Seals with one algorithm and opens all of them.
 
     Each algorithm has a key of its own, derived from the box's. Nonces are random: 2^32 values are a good while.
@@ -80,18 +81,18 @@ class Sealer:
         self._aes = AESGCM(_derived(key, Algorithm.AES_256_GCM, 32))
         self._sm4 = algorithms.SM4(_derived(key, Algorithm.SM4_GCM, 16))
 
-    def close(self, plain: bytes, place: str) -> bytes:
+    def encrypt(self, plain: bytes, place: str) -> bytes:
         head, nonce = self._heads[self._algorithm], secrets.token_bytes(_NONCE_BYTES)
         covered = head + place.encode()
         if self._algorithm is Algorithm.AES_256_GCM:
             return head + nonce + self._aes.encrypt(nonce, plain, covered)
-        cipher = Cipher(self._sm4, modes.GCM(nonce)).encryptor()
+        cipher = ciphers.Cipher(self._sm4, modes.GCM(nonce)).encryptor()
         cipher.authenticate_additional_data(covered)
         return head + nonce + cipher.update(plain) + cipher.finalize() + cipher.tag
 
-    def open(self, stored: bytes, place: str) -> bytes:
+    def decrypt(self, stored: bytes, place: str) -> bytes:
         if not isinstance(stored, bytes) or len(stored) < _SHORTEST:  # damage turns a value into anything
-            raise SealBroken("a stored value is not sealed")
+            raise DecryptionFailed("a stored value is not sealed")
         head, rest = stored[:_HEAD_BYTES], stored[_HEAD_BYTES:]
         nonce, ciphertext = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
         covered = head + place.encode()
@@ -99,12 +100,12 @@ class Sealer:
             if head == self._heads[Algorithm.AES_256_GCM]:
                 return self._aes.decrypt(nonce, ciphertext, covered)
             if head == self._heads[Algorithm.SM4_GCM]:
-                cipher = Cipher(self._sm4, modes.GCM(nonce, ciphertext[-_TAG_BYTES:])).decryptor()
+                cipher = ciphers.Cipher(self._sm4, modes.GCM(nonce, ciphertext[-_TAG_BYTES:])).decryptor()
                 cipher.authenticate_additional_data(covered)
                 return cipher.update(ciphertext[:-_TAG_BYTES]) + cipher.finalize()
         except InvalidTag:
-            raise SealBroken("a stored value was changed or moved") from None
-        raise SealBroken("a stored value is sealed with another key, or not at all")
+            raise DecryptionFailed("a stored value was changed or moved") from None
+        raise DecryptionFailed("a stored value is sealed with another key, or not at all")
 
 
 def _derived(key: bytes, algorithm: Algorithm, length: int) -> bytes:
@@ -116,7 +117,7 @@ def make_key(path: Path) -> None:
     write_new(path, f"{secrets.token_hex(KEY_BYTES)}\n".encode())
 
 
-def is_sealed(path: Path) -> bool:
+def is_encrypted(path: Path) -> bool:
     """Whether there is a file at `path` that needs a key. Raises sqlite3.Error."""
     if not path.exists():
         return False
@@ -124,11 +125,11 @@ def is_sealed(path: Path) -> bool:
         return _version(connection) != 0
 
 
-def seal_of(connection: sqlite3.Connection, sealer: Sealer | None) -> Seal:
+def load_cipher(connection: sqlite3.Connection, sealer: KeyedCipher | None) -> Cipher:
     """What opens the rows of a file that is there; raises WrongKey and leaves the file as it is."""
     version = abs(_version(connection))
     if version == 0:
-        return Unsealed()
+        return NoEncryption()
     if sealer is not None and version == sealer.key_id:
         return sealer
     given = "no key is given" if sealer is None else f"the key given is {sealer.key_id:08x}"
@@ -139,15 +140,15 @@ def seal_of(connection: sqlite3.Connection, sealer: Sealer | None) -> Seal:
     )
 
 
-def sealed(
-    connection: sqlite3.Connection, sealer: Sealer | None, updates: Iterable[str], place: Callable[..., str]
-) -> Seal:
+def encrypt_file(
+    connection: sqlite3.Connection, sealer: KeyedCipher | None, updates: Iterable[str], place: Callable[..., str]
+) -> Cipher:
     """Seal a file that is still plain, so that no plain byte is left in it; returns what its rows are written with.
 
     Each of `updates` is an UPDATE in which `sealed(body, …)` stands for the value sealed at `place(…)`. Where the disk
     has no room for it the file stays plain as a whole, and it is tried again at the next start. Raises WrongKey.
     """
-    seal = seal_of(connection, sealer)
+    seal = load_cipher(connection, sealer)
     if sealer is None:
         return seal
     try:
@@ -166,10 +167,10 @@ def sealed(
 
 
 def _seal_rows(
-    connection: sqlite3.Connection, sealer: Sealer, updates: Iterable[str], place: Callable[..., str]
+    connection: sqlite3.Connection, sealer: KeyedCipher, updates: Iterable[str], place: Callable[..., str]
 ) -> None:
     connection.create_function(
-        "sealed", -1, lambda body, *names: None if body is None else sealer.close(body, place(*names))
+        "sealed", -1, lambda body, *names: None if body is None else sealer.encrypt(body, place(*names))
     )
     connection.execute("BEGIN IMMEDIATE")
     try:

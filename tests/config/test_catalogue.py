@@ -8,7 +8,7 @@ import pytest
 from config.catalogue import LANGUAGES, PRIVATE, Catalogue, columns, load_catalogue
 from config.errors import SettingsError
 from edge_agent.domain.passage import Reason, Verdict
-from edge_agent.screen.view_state import Hint, Stage
+from edge_agent.screen.view_state import Hint, ScreenStage
 from models.detections import MaskState
 from sync.contract.health import Freshness
 
@@ -31,7 +31,7 @@ def catalogue() -> Catalogue:
 @pytest.mark.parametrize(
     ("section", "kind", "more"),
     [
-        ("stage", Stage, set()),
+        ("stage", ScreenStage, set()),
         ("hint", Hint, set()),
         ("verdict", Verdict, set()),
         ("reason", Reason, {PRIVATE}),

@@ -18,7 +18,7 @@ from drivers.simulated.devices.sam_v import card_answer
 from drivers.simulated.devices.thermal_module import encode_frame
 from drivers.simulated.people import id_cards
 from drivers.tools.device_protocols import DIALECTS
-from drivers.tools.reading_output import Plain, plain
+from drivers.tools.reading_output import Plain, to_dict
 
 POOL = 6  # frames a family
 
@@ -38,7 +38,7 @@ class Family:
         """What a good frame says."""
         parser = self.parser()
         (reading,) = [*parser.feed(frame, 0.0), *parser.feed(b"", 0.0)]
-        return plain(reading, pixels=pixels)
+        return to_dict(reading, pixels=pixels)
 
 
 def _room(rng: random.Random, size: int) -> Any:

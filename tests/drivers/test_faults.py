@@ -32,13 +32,13 @@ from drivers.simulated.devices.sam_v import SimulatedSamV
 from drivers.simulated.devices.table import SENSORS, SimulatedSensor
 from drivers.simulated.people import id_cards
 from drivers.thermometers.serial_thermometer import SerialThermometer
-from drivers.thermometers.stuck_sensor import Liveliness
+from drivers.thermometers.stuck_sensor import MinimumVariation
 from drivers.thermometers.table import MODELS
 from drivers.tools.device_protocols import DIALECTS
-from drivers.tools.device_reader import Tap
+from drivers.tools.device_reader import DeviceReader
 from edge_agent.domain.passage import TemperatureReading
 from edge_agent.measurement.core_temperature import shipped
-from edge_agent.measurement.thermometer_drift import PEOPLE, CrowdWatch
+from edge_agent.measurement.thermometer_drift import PEOPLE, ThermometerDriftDetector
 from tests.drivers.driver_bench import eventually, running, state
 
 SKIN_C = (31.5, 33.1, 34.4, 35.7, 36.2, 37.9)
@@ -97,16 +97,16 @@ def nearest(values: tuple[float, ...], told: float) -> float | None:
     return next((value for value in values if abs(value - told) < 0.06), None)
 
 
-def sensor_rig(driver: str, wire: FaultyWire, lives: Liveliness | None = None) -> Rig:
+def sensor_rig(driver: str, wire: FaultyWire, lives: MinimumVariation | None = None) -> Rig:
     rng, before = random.Random(driver), SKIN_C if driver in MODELS else FAR_MM
     return rig_of(driver, wire, lambda: rng.choice(before), lives)
 
 
-def rig_of(driver: str, wire: FaultyWire, measure: Callable[[], float], lives: Liveliness | None) -> Rig:
+def rig_of(driver: str, wire: FaultyWire, measure: Callable[[], float], lives: MinimumVariation | None) -> Rig:
     device = SimulatedSensor(wire, SENSORS[driver], measure, rate_hz=40 if driver in ARRAYS else 100)
     dialect, port = DIALECTS[driver], str(wire.by_id)
     if driver not in MODELS:
-        return Rig(wire, Tap(driver, dialect, port), [device.run], set(FAR_MM))
+        return Rig(wire, DeviceReader(driver, dialect, port), [device.run], set(FAR_MM))
     line = SerialLine(
         "thermometer",
         port,
@@ -257,7 +257,7 @@ async def test_a_port_that_goes(tmp_path: Path, driver: str, fault: Fault) -> No
 
 @pytest.mark.parametrize("driver", [driver for driver in MODELS if driver in SENSORS])
 async def test_a_thermometer_that_is_stuck_is_broken_until_it_lives(tmp_path: Path, driver: str) -> None:
-    lives = Liveliness(window_s=0.2, spread_c=MODELS[driver].lives.spread_c)
+    lives = MinimumVariation(window_s=0.2, spread_c=MODELS[driver].lives.spread_c)
     async with living(sensor_rig(driver, FaultyWire(tmp_path, seed=1), lives)) as rig:
         rig.wire.inflict(Stuck())
         await state(rig.part, PartState.BROKEN)
@@ -276,7 +276,7 @@ async def test_a_thermometer_that_drifts_is_seen_by_its_crowd(tmp_path: Path, dr
     rig = rig_of(driver, FaultyWire(tmp_path, seed=1), lambda: rng.gauss(usual_c, 0.3), None)
     crowd: list[float] = []
     slot = rig.part.readings
-    watch = CrowdWatch()
+    watch = ThermometerDriftDetector()
     told: list[str] = []
 
     def passes(reading: Any) -> None:

@@ -15,7 +15,7 @@ import soundfile
 from hypothesis import given
 from hypothesis.strategies import DataObject, data, integers
 
-from drivers.audio.mixer import DUCKED, FADE_SAMPLES, Playhead, Voice
+from drivers.audio.mixer import DUCKED, FADE_SAMPLES, Mixer, SoundSource
 from drivers.audio.sound import RATE_HZ, load_clip, load_foreign_clip, open_card
 from drivers.audio.speaker import BLOCK_SAMPLES, make_speaker
 from drivers.audio.wav_file import WavFile
@@ -77,11 +77,11 @@ def amplitude(heard: np.ndarray, hz: float) -> float:
 
 
 async def test_a_broadcast_goes_on_quietly_below_a_prompt_and_comes_back() -> None:
-    playhead, blocks = Playhead(), []
+    playhead, blocks = Mixer(), []
     broadcast, prompt = tone("b", 300, 1.2), tone("p", 1000, 0.4)
-    playhead.play(broadcast, Voice.BROADCAST)
+    playhead.play(broadcast, SoundSource.BROADCAST)
     blocks += [playhead.pull(BLOCK_SAMPLES) for _ in range(15)]
-    playhead.play(prompt, Voice.PROMPT)
+    playhead.play(prompt, SoundSource.PROMPT)
     while playhead.sounding is not None:
         blocks.append(playhead.pull(BLOCK_SAMPLES))
     heard, begins = np.concatenate(blocks).astype(np.float64), 15 * BLOCK_SAMPLES
@@ -125,8 +125,8 @@ async def test_the_volume_is_set_and_changed_while_it_plays(tmp_path: Path) -> N
 
 def test_two_voices_at_full_level_are_limited_not_wrapped() -> None:
     async def mixed() -> np.ndarray:
-        playhead = Playhead()
-        for voice in Voice:
+        playhead = Mixer()
+        for voice in SoundSource:
             playhead.play(Clip("loud", np.full(5000, 32767, np.int16), RATE_HZ), voice)
         return playhead.pull(5000)
 
@@ -307,4 +307,4 @@ def test_a_service_without_a_session_looks_for_no_sound_server(tmp_path: Path, m
     (tmp_path / "pulse" / "native").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DeviceLost, match="there is no sound card"):
-        open_card(Playhead())
+        open_card(Mixer())

@@ -12,7 +12,7 @@ from drivers.serial_line.recording import Piece
 from drivers.simulated.devices import sensor_frames
 from drivers.thermometers import cjmcu_90614, evo_thermal_33, gy_614v, gy_mcu90640, pyrousb
 from drivers.tools.device_protocols import DIALECTS
-from drivers.tools.reading_output import plain
+from drivers.tools.reading_output import to_dict
 from drivers.tools.replay import Replay
 
 ARRAY = "5A5A0206" + "420E" * 768 + "C4092030"
@@ -70,7 +70,7 @@ def array(rows: int, cols: int, ambient_c: float, most_c: float, least_c: float,
 def test_a_worked_frame(driver: str, sent: str, told: dict[str, object]) -> None:
     replay = Replay(DIALECTS[driver])
     readings = list(replay.readings([Piece(0.0, bytes.fromhex(sent))]))
-    assert [plain(reading) for _, reading in readings] == [told]
+    assert [to_dict(reading) for _, reading in readings] == [told]
     assert {name: count for name, count in replay.counts.items() if count} == {"frames": 1}
 
 
@@ -92,7 +92,7 @@ def test_an_intact_frame_about_something_else(driver: str, sent: str) -> None:
 
 def test_the_pixels_are_told_row_by_row() -> None:
     (reading,) = DIALECTS["gy-mcu90640"].parser().feed(bytes.fromhex(ARRAY_MIXED), 0.0)
-    pixels = plain(reading, pixels=True)["pixels_c"]
+    pixels = to_dict(reading, pixels=True)["pixels_c"]
     assert (len(pixels), len(pixels[0]), pixels[0][0], pixels[0][1], pixels[23][31]) == (24, 32, -5.0, 30.0, 36.94)
 
 

@@ -11,7 +11,7 @@ import pytest
 from drivers.simulated.devices.camera import CameraMode
 from drivers.simulated.people import people
 from drivers.simulated.people.scenes import SceneKind
-from edge_agent.screen.view_state import Stage, View
+from edge_agent.screen.view_state import ScreenStage, ScreenView
 from sync.contract.records import AlarmRaised
 from tests.edge_agent.town import Town, scene_of, town
 from tests.limits import HANG_S
@@ -23,14 +23,14 @@ async def place(tmp_path: Path) -> AsyncIterator[Town]:
         yield running
 
 
-def part(view: View, name: str) -> str:
+def part(view: ScreenView, name: str) -> str:
     return next(part.state for part in view.parts if part.name == name)
 
 
 async def test_without_platform_and_replica_staff_are_called_and_everything_is_written_down(place: Town) -> None:
     view = await place.visit(scene_of(SceneKind.HEALTHY))
     assert (view.verdict, view.reasons[0]) == ("assist", "lookup_failed")
-    await place.seen(lambda view: view.stage is Stage.IDLE)
+    await place.seen(lambda view: view.stage is ScreenStage.IDLE)
     [passage], [closing] = await place.passages(), await place.closings()
     assert passage.passage_id == closing.passage_id
     assert passage.person_key is not None
@@ -73,7 +73,7 @@ async def test_an_unreadable_code_is_asked_for_again_and_the_next_passage_follow
     await place.seen(lambda view: view.verdict == "assist")
     over.set()
     await visit
-    await place.seen(lambda view: view.stage is Stage.IDLE)
+    await place.seen(lambda view: view.stage is ScreenStage.IDLE)
     first, second = await place.passages()
     assert (first.follows, second.follows) == (None, first.passage_id)
     assert [closing.outcome for closing in await place.closings()] == ["retried", "left"]

@@ -18,15 +18,15 @@ from drivers.simulated.people.people import HEALTHY
 from drivers.simulated.people.scenes import Scene, SceneKind
 from drivers.simulated.street import Street
 from edge_agent.app import Sentinel
-from edge_agent.screen.view_state import Stage, View
+from edge_agent.screen.view_state import ScreenStage, ScreenView
 from edge_agent.stores import Stores
 from sync.contract.health import Colour, HealthStatus, LookupOutcome, TestResult
 from sync.contract.identity import person_key
-from sync.contract.messages import Answer
+from sync.contract.messages import QueryAnswer
 from sync.contract.records import PassageClosed, PassageDecided
 from sync.edge.directory.directory import Directory
-from sync.edge.ledger.ledger import Outbox
-from sync.edge.orders.replay_guard import OrderMemory
+from sync.edge.ledger.ledger import Ledger
+from sync.edge.orders.replay_guard import ReplayGuard
 from tests.drivers.driver_bench import eventually, walk_through
 from tests.edge_agent.town import scene_of, settings_text
 from tests.limits import HANG_S
@@ -40,7 +40,7 @@ NUMBER = HEALTHY[0].number
 CARD = id_cards.citizen(NUMBER)
 
 
-async def everybody_is_well(person_key: str, _budget_s: float) -> Answer:
+async def everybody_is_well(person_key: str, _budget_s: float) -> QueryAnswer:
     """A platform to which everybody is green and tested an hour ago."""
     now = datetime.now(UTC)
     status = HealthStatus(
@@ -50,7 +50,7 @@ async def everybody_is_well(person_key: str, _budget_s: float) -> Answer:
         sampled_at=now - timedelta(hours=1),
         result=TestResult.NEGATIVE,
     )
-    return Answer(LookupOutcome.FOUND, status)
+    return QueryAnswer(LookupOutcome.FOUND, status)
 
 
 @dataclass(slots=True)
@@ -59,12 +59,12 @@ class Place:
 
     street: Street
     sentinel: Sentinel
-    outbox: Outbox
+    outbox: Ledger
     directory: Directory
     cards: SimulatedSamV
     board: SimulatedModbusBoard
 
-    async def seen(self, wanted: object) -> View:
+    async def seen(self, wanted: object) -> ScreenView:
         """The first view from now on that is as wanted."""
         sequence = 0
         async with asyncio.timeout(HANG_S):
@@ -84,7 +84,7 @@ class Place:
 
     async def records(self) -> tuple[PassageDecided, PassageClosed]:
         """The newest passage, decided and closed."""
-        await self.seen(lambda view: view.stage is Stage.IDLE)
+        await self.seen(lambda view: view.stage is ScreenStage.IDLE)
         decided, closed = [row.record() for row in reversed(await self.outbox.recent(1000))][-2:]
         assert isinstance(decided, PassageDecided) and isinstance(closed, PassageClosed)
         return decided, closed
@@ -107,10 +107,10 @@ async def wired(folder: Path) -> AsyncIterator[Place]:
         text = text.replace('driver = "lcus"', 'driver = "modbus-relay"\nlamp_channel = 2\npassage_input = 1')
         settings = parse_settings(text)
         outbox = await stack.enter_async_context(
-            Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=10_000_000)
+            Ledger.opened(folder / "ledger.db", box="box-1", budget_bytes=10_000_000)
         )
         directory = await stack.enter_async_context(Directory.opened(folder / "directory.db"))
-        memory = await stack.enter_async_context(OrderMemory.opened(folder / "orders.db"))
+        memory = await stack.enter_async_context(ReplayGuard.opened(folder / "orders.db"))
         sentinel = Sentinel(settings, Stores(outbox, directory, memory))
         directory.ask = everybody_is_well
         running = [asyncio.create_task(work.run()) for work in (street, board, cards, sentinel)]
@@ -182,12 +182,12 @@ async def test_an_expired_card_is_said_to_be_one_and_the_lamp_calls_staff_while_
             await asyncio.sleep(0.01)
     over.set()
     await visit
-    await place.seen(lambda view: view.stage is Stage.IDLE)
+    await place.seen(lambda view: view.stage is ScreenStage.IDLE)
     async with asyncio.timeout(HANG_S):
         while place.board.relays[1]:
             await asyncio.sleep(0.01)
 
 
-async def nobody_answers(_person_key: str, _budget_s: float) -> Answer:
+async def nobody_answers(_person_key: str, _budget_s: float) -> QueryAnswer:
     """A platform that knows nobody."""
-    return Answer(LookupOutcome.NOT_FOUND, None)
+    return QueryAnswer(LookupOutcome.NOT_FOUND, None)

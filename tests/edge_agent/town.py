@@ -17,9 +17,9 @@ from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.people.scenes import Scene, SceneKind, scenes
 from drivers.simulated.street import Street
 from edge_agent.app import Sentinel, opened
-from edge_agent.screen.view_state import View
+from edge_agent.screen.view_state import ScreenView
 from sync.contract.records import PassageClosed, PassageDecided, Record
-from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.ledger import Ledger
 from tests.limits import HANG_S
 from tests.ports import free_port
 
@@ -51,11 +51,11 @@ class Town:
 
     street: Street
     sentinel: Sentinel
-    outbox: Outbox
+    outbox: Ledger
     relay: SimulatedRelay
     settings: Settings
 
-    async def seen(self, wanted: Callable[[View], bool]) -> View:
+    async def seen(self, wanted: Callable[[ScreenView], bool]) -> ScreenView:
         """The first view from now on that is as wanted."""
         sequence = 0
         async with asyncio.timeout(HANG_S):
@@ -64,7 +64,7 @@ class Town:
                 if wanted(view):
                     return view
 
-    async def visit(self, scene: Scene) -> View:
+    async def visit(self, scene: Scene) -> ScreenView:
         """Let one visitor come and go; returns the view that sent them away."""
         before = self.sentinel.board.view.passages
         over = asyncio.Event()

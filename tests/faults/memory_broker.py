@@ -10,7 +10,7 @@ from itertools import count
 from random import Random
 
 from sync.errors import LinkError, LinkLost
-from sync.mqtt.packets import Message, Options, Properties, Reply, Subscription, Welcome
+from sync.mqtt.packets import ConnAck, Message, Options, Properties, Reply, Subscription
 from sync.mqtt.paho_client import Listener
 from tests.faults.virtual import VirtualLoop, running_process
 
@@ -62,10 +62,10 @@ class MemoryWire:
         self._broker = broker
         self._ids = count(1)
         self._over: LinkError | None = None
-        self._welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
+        self._welcome: asyncio.Future[ConnAck] = asyncio.get_running_loop().create_future()
         self.process.on_death.append(self._die)
 
-    async def connect(self) -> Welcome:
+    async def connect(self) -> ConnAck:
         self._check()
         if self.process.alive:
             self.up.send(lambda: self._broker.on_connect(self))
@@ -120,7 +120,7 @@ class MemoryWire:
         self.listener.on_end(self._over)
         asyncio.get_running_loop().call_later(late_s, self.cut)
 
-    def on_connack(self, welcome: Welcome) -> None:
+    def on_connack(self, welcome: ConnAck) -> None:
         if not self._welcome.done():
             self._welcome.set_result(welcome)
 
@@ -197,9 +197,9 @@ class MemoryBroker:
             known.wire.cut()
         if known is None or wire.options.clean_start:
             known = self._sessions[client] = _Session(client)
-            wire.down.send(lambda: wire.on_connack(Welcome(False, wire.options.window)))
+            wire.down.send(lambda: wire.on_connack(ConnAck(False, wire.options.window)))
         else:
-            wire.down.send(lambda: wire.on_connack(Welcome(True, wire.options.window)))
+            wire.down.send(lambda: wire.on_connack(ConnAck(True, wire.options.window)))
         known.wire = wire
         for packet in known.under_way.values():
             self._send_down(known, packet)

@@ -21,14 +21,14 @@ from unittest.mock import patch
 
 from sync.contract.records import LARGEST, encode_record
 from sync.edge.directory.directory import Directory
-from sync.edge.ledger.ledger import Outbox
-from sync.edge.link.link import CityLink, LinkSettings
-from sync.platform.directory.store import DirectorySource
+from sync.edge.ledger.ledger import Ledger
+from sync.edge.link.link import LinkSettings, PlatformLink
+from sync.platform.directory.store import DirectoryStore
 from sync.platform.fleet.fleet import Fleet
 from sync.platform.records.open_store import open_store
 from sync.platform.records.store_contract import RecordStore
 from sync.platform.records.verification import State, all_kept, verify
-from sync.platform.service import Platform, PlatformSettings
+from sync.platform.service import PlatformService, ServiceSettings
 from tests.faults.memory_broker import MemoryBroker
 from tests.faults.virtual import BEGIN_S, Process, VirtualLoop, running_process, virtual_world
 from tests.sync.city import BUDGET_BYTES, mixed, status_of
@@ -83,8 +83,8 @@ class City:
         self._troubled = True
         self._failed: BaseException | None = None
         self._lives: list[asyncio.Task[Any]] = []
-        self._boxes_open: dict[str, tuple[Outbox, Directory]] = {}
-        self._source: DirectorySource | None = None
+        self._boxes_open: dict[str, tuple[Ledger, Directory]] = {}
+        self._source: DirectoryStore | None = None
         self._kills: list[tuple[int, Machine]] = []  # before which step
         self._copy: Machine | None = None  # a second device with the card of the first box, until all is well again
         self._boxes = [Box(f"box-{number}", Random(seed + 10 + number)) for number in (1, 2)]
@@ -145,20 +145,20 @@ class City:
     def _life_of(self, box: Box) -> Callable[[Machine], Coroutine[Any, Any, None]]:
         async def live(machine: Machine) -> None:
             async with (
-                Outbox.opened(machine.home / "ledger.db", box=box.name, budget_bytes=BUDGET_BYTES) as outbox,
+                Ledger.opened(machine.home / "ledger.db", box=box.name, budget_bytes=BUDGET_BYTES) as outbox,
                 Directory.opened(machine.home / "directory.db", now_s=self._loop.time) as directory,
             ):
                 if running_process.get().alive:
                     self._boxes_open[machine.name] = outbox, directory
                 settings = LinkSettings(URL, "demo", box.name)
-                link = CityLink(settings, outbox, directory, versions={}, boot_id=f"boot {machine.lives}")
+                link = PlatformLink(settings, outbox, directory, versions={}, boot_id=f"boot {machine.lives}")
                 async with asyncio.TaskGroup() as group:
                     group.create_task(link.run(), name="link")
                     group.create_task(self._let_people_come(box, outbox), name="people")
 
         return live
 
-    async def _let_people_come(self, box: Box, outbox: Outbox) -> None:
+    async def _let_people_come(self, box: Box, outbox: Ledger) -> None:
         while box.appended < _RECORDS and self._troubled:
             await asyncio.sleep(box.dice.expovariate(_RECORDS / _TROUBLED_S) * (box.dice.random() < 0.7))
             count = box.dice.choice((1, 1, 1, 2, 30 if box.appended == 0 else 3))
@@ -173,16 +173,16 @@ class City:
     async def _platform(self, machine: Machine) -> None:
         async with (
             open_store(str(machine.home / "records.db")) as store,
-            DirectorySource.opened(machine.home / "source.db") as source,
+            DirectoryStore.opened(machine.home / "source.db") as source,
         ):
             if running_process.get().alive:
                 self._source = source
-            platform = Platform(PlatformSettings(URL, "demo", machine.home))
+            platform = PlatformService(ServiceSettings(URL, "demo", machine.home))
             async with asyncio.TaskGroup() as group:
                 group.create_task(platform.talk(store, source, Fleet()), name="platform")
                 group.create_task(self._change_directory(source), name="directory")
 
-    async def _change_directory(self, source: DirectorySource) -> None:
+    async def _change_directory(self, source: DirectoryStore) -> None:
         while self._troubled:
             await source.put([status_of(self._dice.randrange(10), lists=(str(self._dice.randrange(5)),))])
             await asyncio.sleep(self._dice.uniform(1, 60))
@@ -284,7 +284,7 @@ class City:
             self._say(f"{sum(totals.kinds.values())} records, {totals.redelivered} repeats ignored")
 
     async def _check_box(self, box: Box, home: Path, store: RecordStore, rivals: Rows) -> None:
-        async with Outbox.opened(home / "ledger.db", box=box.name, budget_bytes=BUDGET_BYTES) as outbox:
+        async with Ledger.opened(home / "ledger.db", box=box.name, budget_bytes=BUDGET_BYTES) as outbox:
             status = await outbox.status()
         assert (status.unacknowledged, status.parked, status.set_aside) == (0, 0, None), status
         stored = [each async for each in all_kept(store, box.name, status.epoch, 1, LARGEST)]

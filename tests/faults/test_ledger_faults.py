@@ -24,10 +24,10 @@ from sync.contract.chain import next_hash
 from sync.contract.health import Freshness
 from sync.contract.records import Gap
 from sync.edge.directory.directory import Directory
-from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.ledger import Ledger
 from sync.edge.ledger.schema import Row
 from sync.errors import StoreFailed
-from sync.platform.directory.store import DirectorySource
+from sync.platform.directory.store import DirectoryStore
 from tests.faults.scale import ROUNDS, sampled
 from tests.faults.writer import NEVER, live, live_for_ever, read_promises
 from tests.sync.city import (
@@ -66,7 +66,7 @@ def run(forks: ForkServerContext, folder: Path, kill_at: int, budget_bytes: int)
 async def check_the_ledger(folder: Path, promises: Path | None = None) -> None:
     """Every promise is kept: a number is there or counted in a gap; the chain goes through; nothing is damaged."""
     promises = promises or folder / "promises"
-    async with Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(folder / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         status = await outbox.status()
         rows = (await outbox.recent(100_000))[::-1]
     assert status.set_aside is None
@@ -137,7 +137,7 @@ async def fill_up(home: Path, free_pages: int) -> None:
     ledger = home / "ledger.db"
     promised: set[int] = set()
     with contextlib.suppress(StoreFailed):
-        async with Outbox.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+        async with Ledger.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
             promised.update(await outbox.append_all(mixed(30)))
             leave_free(home, free_pages)
             for index in range(60):
@@ -145,7 +145,7 @@ async def fill_up(home: Path, free_pages: int) -> None:
                 if index == 40:
                     await outbox.acknowledge(outbox.epoch, [(5, 30)])
     (home / "others").unlink(missing_ok=True)
-    async with Outbox.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         rows = (await outbox.recent(10_000))[::-1]
         gaps = [record for row in rows if isinstance(record := row.record(), Gap)]
         given_up = {seq for gap in gaps for seq in range(gap.first_seq, gap.last_seq + 1)}
@@ -190,7 +190,7 @@ async def test_a_clock_that_jumps_loses_nothing(
 async def test_after_a_restart_a_replica_is_no_younger_than_the_clock_can_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_s: float, freshness: Freshness
 ) -> None:
-    async with DirectorySource.opened(tmp_path / "source.db") as source:
+    async with DirectoryStore.opened(tmp_path / "source.db") as source:
         await source.put([status_of(1)])
         async with Directory.opened(tmp_path / "replica.db") as directory:
             await fetch(source, directory)

@@ -23,10 +23,10 @@ from drivers.readers.id_card import read_card
 from drivers.readers.id_number import check_digit
 from drivers.simulated.people import id_cards
 from edge_agent.domain.passage import Credential, CredentialProblem
-from edge_agent.passage.credentials import credential_of, credential_of_card
+from edge_agent.passage.credentials import credential_from, credential_of_card
 from sync.contract.identity import person_key
 from sync.contract.records import encode_record
-from sync.mqtt.events import event_in
+from sync.mqtt.events import decode_event
 from tests.faults.needles import Needles
 from tests.faults.proxy import FaultProxy
 from tests.faults.scale import ROUNDS
@@ -71,7 +71,7 @@ def credential(number: str, way: int) -> Credential:
     text = number if way == 1 else f"SHC1:{number}:{int(time.time()) + 3600}"
     code = CodeRead(text, 0.0)
     log.debug("%r", code)
-    found = credential_of(code, PROVIDER, COMMUNITY_KEY)
+    found = credential_from(code, PROVIDER, COMMUNITY_KEY)
     assert found is not None
     return found
 
@@ -137,14 +137,14 @@ async def test_no_number_is_anywhere(tmp_path: Path, broker: Mosquitto) -> None:
             for place, number in enumerate(numbers):
                 await pass_the_gate(box, place, credential(number, place % 3))
                 spoilt = CodeRead(f"SHC1:{number[:-1]}A:{number}", 0.0)
-                refused = credential_of(spoilt, PROVIDER, COMMUNITY_KEY)
+                refused = credential_from(spoilt, PROVIDER, COMMUNITY_KEY)
                 assert refused is not None and refused.problem is CredentialProblem.UNREADABLE
             for telephone in telephones:
-                assert credential_of(CodeRead(telephone, 0.0), PROVIDER, COMMUNITY_KEY) is None
+                assert credential_from(CodeRead(telephone, 0.0), PROVIDER, COMMUNITY_KEY) is None
                 await box.directory.lookup(person_key(COMMUNITY_KEY, telephone), budget_s=10)
             await eventually(box.all_acknowledged)
         traffic = [bytes(each) for each in proxy.seen]
-        spoken = [repr((each.topic, each.properties)).encode() + event_in(each).body for each in heard]
+        spoken = [repr((each.topic, each.properties)).encode() + decode_event(each).body for each in heard]
     needles = Needles([*numbers, *telephones])
     files = {str(path): path.read_bytes() for path in searched.rglob("*") if path.is_file()}
     files |= {f"{path} of the broker": path.read_bytes() for path in (tmp_path / "mosquitto").iterdir()}

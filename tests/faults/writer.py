@@ -8,7 +8,7 @@ import signal
 from itertools import count
 from pathlib import Path
 
-from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.ledger import Ledger
 from tests.sync.city import BUDGET_BYTES, alarm, mixed
 
 NEVER = 1 << 60
@@ -48,7 +48,7 @@ async def _live(ledger: Path, promises: Promises, kill_at: int, budget_bytes: in
         if next(statements) == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    async with Outbox.opened(ledger, box="box-1", budget_bytes=budget_bytes) as outbox:
+    async with Ledger.opened(ledger, box="box-1", budget_bytes=budget_bytes) as outbox:
         await outbox._store.run(lambda db: db.conn.set_trace_callback(tick))
         first = outbox.last_seq
         promises.note("stored", await outbox.append_all(mixed(12, first)))

@@ -14,7 +14,7 @@ from models.detectors.face import make_detector
 from models.errors import ModelDamaged, ModelMissing
 from models.picture import read_picture
 from models.recognition.liveness import SIDE_PX, Liveness, around, make_liveness
-from models.session import Session
+from models.session import OnnxSession
 from tests.models.fakes import MakeNetwork, steady
 
 BOX = (40.0, 40.0, 20.0, 20.0)
@@ -23,14 +23,14 @@ BOX = (40.0, 40.0, 20.0, 20.0)
 def test_the_answer_is_the_mean_of_the_softmaxes_for_live(make_network: MakeNetwork) -> None:
     sure = make_network({"out": np.array([[0.0, 50.0, 0.0]], np.float32)}, "sure.onnx", size=SIDE_PX)
     torn = make_network({"out": np.array([[0.0, 0.0, 0.0]], np.float32)}, "torn.onnx", size=SIDE_PX)
-    both = Liveness([(Session(sure), 2.7), (Session(torn), 4.0)])
+    both = Liveness([(OnnxSession(sure), 2.7), (OnnxSession(torn), 4.0)])
     assert both.live(np.zeros((100, 100, 3), np.uint8), BOX) == pytest.approx((1 + 1 / 3) / 2)
 
 
 def test_a_network_of_another_kind_is_refused(make_network: MakeNetwork) -> None:
     network = make_network({"out": np.zeros((1, 2), np.float32)}, size=SIDE_PX)
     with pytest.raises(ModelDamaged, match="3 classes"):
-        Liveness([(Session(network), 2.7)])
+        Liveness([(OnnxSession(network), 2.7)])
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

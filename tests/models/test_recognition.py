@@ -15,7 +15,7 @@ from models.errors import ModelDamaged, ModelMissing, ModelUnknown
 from models.packs.packs import PackShelf
 from models.picture import read_picture
 from models.recognition.embedding import EMBEDDINGS, SIDE_PX, Embedder, make_embedder, similarity, upright
-from models.session import Session
+from models.session import OnnxSession
 from tests.models.fakes import MakeNetwork, steady
 
 #: where the five landmarks come to lie on an upright crop
@@ -49,7 +49,7 @@ def test_landmarks_in_one_point_give_a_crop_all_the_same() -> None:
 
 def test_vectors_have_length_one(make_network: MakeNetwork) -> None:
     network = make_network({"out": np.array([[3.0, 4.0]], np.float32)}, size=SIDE_PX)
-    embedder = Embedder("sface", EMBEDDINGS["sface"], Session(network))
+    embedder = Embedder("sface", EMBEDDINGS["sface"], OnnxSession(network))
     assert embedder.embed(np.zeros((200, 200, 3), np.uint8), PLACES) == pytest.approx([0.6, 0.8])
 
 
@@ -57,7 +57,7 @@ def test_vectors_have_length_one(make_network: MakeNetwork) -> None:
 def test_a_network_of_another_kind_is_refused(make_network: MakeNetwork, shape: tuple[int, ...], size: int) -> None:
     network = make_network({"out": np.zeros(shape, np.float32)}, size=size)
     with pytest.raises(ModelDamaged, match="sface"):
-        Embedder("sface", EMBEDDINGS["sface"], Session(network))
+        Embedder("sface", EMBEDDINGS["sface"], OnnxSession(network))
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:

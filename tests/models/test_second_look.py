@@ -11,7 +11,7 @@ from models.detections import Face, MaskScores
 from models.detectors.face_crop import REACH, SIDE_PX, face_crop
 from models.detectors.second_look import SecondLook
 from models.errors import ModelDamaged
-from models.session import Session
+from models.session import OnnxSession
 from tests.models.fakes import MakeNetwork
 
 
@@ -33,7 +33,7 @@ def face(mask: MaskScores | None, x: float = 20.0) -> Face:
 
 def look(make_network: MakeNetwork, answer: list[list[float]], *faces: Face) -> list[Face]:
     network = make_network({"states": np.array(answer, np.float32)}, size=SIDE_PX)
-    return SecondLook(Finds(*faces), Session(network)).detect(np.zeros((100, 100, 3), np.uint8))
+    return SecondLook(Finds(*faces), OnnxSession(network)).detect(np.zeros((100, 100, 3), np.uint8))
 
 
 def test_both_answers_are_multiplied(make_network: MakeNetwork) -> None:
@@ -67,7 +67,7 @@ def test_nobody_there_needs_no_look(make_network: MakeNetwork) -> None:
 def test_a_network_of_another_kind_is_refused(make_network: MakeNetwork) -> None:
     network = make_network({"faces": np.zeros((1, 3), np.float32)}, size=SIDE_PX)
     with pytest.raises(ModelDamaged, match="states"):
-        SecondLook(Finds(), Session(network))
+        SecondLook(Finds(), OnnxSession(network))
 
 
 def test_the_crop_is_centred_on_the_face() -> None:

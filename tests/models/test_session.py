@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.errors import ModelDamaged, ModelMissing
-from models.session import Session
+from models.session import OnnxSession
 from tests.models.fakes import MakeNetwork
 
 ROOT = Path(__file__).parents[2]
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_runs_a_network_and_tells_its_ports(make_network: MakeNetwork) -> None:
     answer = np.arange(6, dtype=np.float32).reshape(1, 6)
-    session = Session(make_network({"answer": answer}))
+    session = OnnxSession(make_network({"answer": answer}))
     assert [(port.name, port.shape, port.kind) for port in session.inputs] == [
         ("input", (1, 3, None, None), "tensor(float)")
     ]
@@ -28,7 +28,7 @@ def test_runs_a_network_and_tells_its_ports(make_network: MakeNetwork) -> None:
 
 def test_a_missing_file_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match=r"nowhere\.onnx"):
-        Session(tmp_path / "nowhere.onnx")
+        OnnxSession(tmp_path / "nowhere.onnx")
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no model", None])
@@ -36,7 +36,7 @@ def test_a_damaged_file_is_damaged(make_network: MakeNetwork, content: bytes | N
     path = make_network({"answer": np.zeros((1, 100), np.float32)})
     path.write_bytes(path.read_bytes()[:-200] if content is None else content)
     with pytest.raises(ModelDamaged, match=path.name):
-        Session(path)
+        OnnxSession(path)
 
 
 def test_the_runtime_keeps_no_device_id_and_reports_to_nobody(tmp_path: Path) -> None:

@@ -31,13 +31,13 @@ from sync.contract.records import (
 from sync.contract.signed import Signed, sign
 from sync.contract.topics import Topic
 from sync.edge.directory.directory import Directory
-from sync.edge.ledger.ledger import Outbox
-from sync.edge.link.link import CityLink, LinkSettings
-from sync.edge.link.sender import PumpSettings
-from sync.edge.orders.receiver import Hands, Orders
-from sync.edge.orders.replay_guard import OrderMemory
+from sync.edge.ledger.ledger import Ledger
+from sync.edge.link.link import LinkSettings, PlatformLink
+from sync.edge.link.sender import SenderSettings
+from sync.edge.orders.receiver import OrderHandlers, OrderReceiver
+from sync.edge.orders.replay_guard import ReplayGuard
 from sync.mqtt.reconnect import Retry
-from sync.platform.service import Platform, PlatformSettings
+from sync.platform.service import PlatformService, ServiceSettings
 from tests.limits import HANG_S
 from tests.ports import free_port
 
@@ -187,14 +187,14 @@ async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
 
 
 def link_settings(url: str, box: str = "box-1", **changes: Any) -> LinkSettings:
-    settings = LinkSettings(url=url, district="demo", box=box, pump=PumpSettings(resend_s=1.0), retry=QUICK)
+    settings = LinkSettings(url=url, district="demo", box=box, pump=SenderSettings(resend_s=1.0), retry=QUICK)
     return replace(settings, **changes)
 
 
 class Box:
     """One box with its stores and its link, running."""
 
-    def __init__(self, outbox: Outbox, directory: Directory, link: CityLink) -> None:
+    def __init__(self, outbox: Ledger, directory: Directory, link: PlatformLink) -> None:
         self.outbox = outbox
         self.directory = directory
         self.link = link
@@ -205,27 +205,27 @@ class Box:
 
 @asynccontextmanager
 async def a_box(
-    home: Path, settings: LinkSettings, *, hands: Hands | None = None, boot_id: str = "boot"
+    home: Path, settings: LinkSettings, *, hands: OrderHandlers | None = None, boot_id: str = "boot"
 ) -> AsyncIterator[Box]:
     """A box; with `hands` it takes orders signed with SIGNING_KEY."""
     async with (
         AsyncExitStack() as stack,
-        Outbox.opened(home / "ledger.db", box=settings.box, budget_bytes=BUDGET_BYTES) as outbox,
+        Ledger.opened(home / "ledger.db", box=settings.box, budget_bytes=BUDGET_BYTES) as outbox,
         Directory.opened(home / "directory.db") as directory,
     ):
         orders = None
         if hands is not None:
-            memory = await stack.enter_async_context(OrderMemory.opened(home / "orders.db"))
-            orders = Orders(memory, SIGNING_KEY.public_key(), hands)
-        link = CityLink(settings, outbox, directory, versions={"agent": "0"}, boot_id=boot_id, orders=orders)
+            memory = await stack.enter_async_context(ReplayGuard.opened(home / "orders.db"))
+            orders = OrderReceiver(memory, SIGNING_KEY.public_key(), hands)
+        link = PlatformLink(settings, outbox, directory, versions={"agent": "0"}, boot_id=boot_id, orders=orders)
         async with running(link.run()):
             yield Box(outbox, directory, link)
 
 
 @asynccontextmanager
-async def a_platform(home: Path, url: str, **changes: Any) -> AsyncIterator[Platform]:
-    settings = PlatformSettings(broker=url, district="demo", data=home, http_port=0, retry=QUICK)
-    platform = Platform(replace(settings, **changes))
+async def a_platform(home: Path, url: str, **changes: Any) -> AsyncIterator[PlatformService]:
+    settings = ServiceSettings(broker=url, district="demo", data=home, http_port=0, retry=QUICK)
+    platform = PlatformService(replace(settings, **changes))
     async with running(platform.run()):
         await platform.ready.wait()
         yield platform

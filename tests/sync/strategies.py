@@ -12,7 +12,7 @@ from msgspec import inspect as types
 
 from sync.contract.health import HealthStatus, LookupOutcome
 from sync.contract.lanes import MESSAGE_TYPES
-from sync.contract.messages import Answer, Checkpoint, DirectoryOp, DirectoryPage, Entry
+from sync.contract.messages import BacklogEntry, DirectoryCheckpoint, DirectoryOp, DirectoryPage, QueryAnswer
 from sync.contract.orders import ORDER_TYPES, Command, CommandDone, Desired
 from sync.contract.records import LARGEST, RECORD_TYPES, Record
 from sync.contract.signed import Order, Signed
@@ -71,9 +71,11 @@ def _values(info: types.Type) -> st.SearchStrategy[Any]:
     return BY_TYPE[type(info)](info)
 
 
-def _answers() -> st.SearchStrategy[Answer]:
-    found = st.builds(Answer, st.just(LookupOutcome.FOUND), values_of(HealthStatus))
-    return found | st.builds(Answer, st.sampled_from([each for each in LookupOutcome if each != LookupOutcome.FOUND]))
+def _answers() -> st.SearchStrategy[QueryAnswer]:
+    found = st.builds(QueryAnswer, st.just(LookupOutcome.FOUND), values_of(HealthStatus))
+    return found | st.builds(
+        QueryAnswer, st.sampled_from([each for each in LookupOutcome if each != LookupOutcome.FOUND])
+    )
 
 
 def _operations() -> st.SearchStrategy[DirectoryOp]:
@@ -85,7 +87,7 @@ def _pages() -> st.SearchStrategy[DirectoryPage]:
     in_order = st.lists(_operations(), max_size=3, unique_by=lambda op: op.op).map(
         lambda ops: tuple(sorted(ops, key=lambda op: op.op))
     )
-    checkpoint = st.one_of(st.none(), _values(types.type_info(Checkpoint)))
+    checkpoint = st.one_of(st.none(), _values(types.type_info(DirectoryCheckpoint)))
     return st.builds(DirectoryPage, st.text(max_size=16), st.just(0), in_order, checkpoint, st.booleans())
 
 
@@ -114,8 +116,8 @@ JSON = st.dictionaries(st.text(max_size=8), st.one_of(st.none(), st.booleans(), 
 
 # Types whose fields depend on each other, or hold JSON as it was written.
 OWN_RULES: dict[type, Callable[[], st.SearchStrategy[Any]]] = {
-    Entry: lambda: st.builds(Entry.of, st.integers(1, LARGEST), INSTANTS, any_record()),
-    Answer: _answers,
+    BacklogEntry: lambda: st.builds(BacklogEntry.of, st.integers(1, LARGEST), INSTANTS, any_record()),
+    QueryAnswer: _answers,
     Order: _orders,
     Signed: _signed,
     Command: lambda: st.builds(Command, JSON),

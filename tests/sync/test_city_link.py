@@ -22,19 +22,19 @@ from sync.contract.lanes import LANES
 from sync.contract.messages import Backlog, DirectoryOp, DirectoryPage, PlatformState, Query
 from sync.contract.orders import Command, Desired, OrderBody, Revocation, Withdrawal
 from sync.contract.records import RecordId
-from sync.contract.topics import Lane, Topic, source_of
-from sync.edge.link.sender import PumpSettings
-from sync.edge.orders.receiver import Hands
+from sync.contract.topics import Channel, Topic, source_from
+from sync.edge.link.sender import SenderSettings
+from sync.edge.orders.receiver import OrderHandlers
 from sync.errors import LinkLost, UnsafeLink
-from sync.mqtt.broker_address import Broker
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.connection import Connection
-from sync.mqtt.events import event_in, post
+from sync.mqtt.events import decode_event, publish_event
 from sync.mqtt.packets import Message, Options, Properties, Subscription
 from sync.platform.directory.publisher import DirectoryPublisher
-from sync.platform.directory.store import DirectorySource
-from sync.platform.fleet.box_requests import Desk
+from sync.platform.directory.store import DirectoryStore
+from sync.platform.fleet.box_requests import BoxRequestHandler
 from sync.platform.fleet.fleet import Fleet
-from sync.platform.service import Platform
+from sync.platform.service import PlatformService
 from tests.limits import HANG_S
 from tests.sync.city import (
     COMMUNITY_KEY,
@@ -55,10 +55,10 @@ from tests.sync.city import (
 )
 from tests.sync.contract.asyncapi import check_against_the_contract
 
-SENT_ONCE = PumpSettings(resend_s=HANG_S, silent_s=HANG_S)
+SENT_ONCE = SenderSettings(resend_s=HANG_S, silent_s=HANG_S)
 
 
-async def stats(platform: Platform) -> dict[str, Any]:
+async def stats(platform: PlatformService) -> dict[str, Any]:
     """The platform's figures as its page gets them."""
     async with (
         aiohttp.ClientSession() as session,
@@ -87,17 +87,17 @@ async def eavesdropping(broker: Mosquitto) -> AsyncIterator[list[Message]]:
         async for message in connection.messages():
             heard.append(message)  # noqa: PERF401 - filled while others look
 
-    async with Connection.open(Options(Broker.from_url(broker.url), "ear")) as connection:
+    async with Connection.open(Options(BrokerAddress.from_url(broker.url), "ear")) as connection:
         await connection.subscribe(Subscription("sentinel/v1/#"))
         async with running(listen(connection)):
             yield heard
 
 
-def lanes(heard: list[Message]) -> list[Lane]:
+def lanes(heard: list[Message]) -> list[Channel]:
     return [Topic.parse(message.topic).lane for message in heard]
 
 
-async def settled(platform: Platform, box: Box, records: int) -> dict[str, Any]:
+async def settled(platform: PlatformService, box: Box, records: int) -> dict[str, Any]:
     """Figures once everything is acknowledged; checks that all of it is there, once."""
     await eventually(box.all_acknowledged)
     figures = await stats(platform)
@@ -173,10 +173,12 @@ async def test_what_waited_goes_as_backlog_and_alarms_go_first(tmp_path: Path, b
             await box.outbox.append(passage(2000))
             figures = await settled(platform, box, 332)
             assert figures["redelivered"] == 0
-        await eventually(lambda: has_heard(heard, Lane.PASSAGE))
-    up = [lane for lane in lanes(heard) if lane in (Lane.ALARM, Lane.PASSAGE, Lane.BACKLOG)]
-    assert up == [Lane.ALARM] * 67 + [Lane.BACKLOG] * 3 + [Lane.PASSAGE]
-    backlogs = [event_in(each).message(Backlog) for each in heard if Topic.parse(each.topic).lane is Lane.BACKLOG]
+        await eventually(lambda: has_heard(heard, Channel.PASSAGE))
+    up = [lane for lane in lanes(heard) if lane in (Channel.ALARM, Channel.PASSAGE, Channel.BACKLOG)]
+    assert up == [Channel.ALARM] * 67 + [Channel.BACKLOG] * 3 + [Channel.PASSAGE]
+    backlogs = [
+        decode_event(each).message(Backlog) for each in heard if Topic.parse(each.topic).lane is Channel.BACKLOG
+    ]
     assert [len(each.records) for each in backlogs] == [100, 100, 64]
 
 
@@ -192,16 +194,16 @@ async def test_a_passage_of_this_moment_is_live_whatever_the_pump_does(tmp_path:
                 await box.outbox.append(passage(n))
             await eventually(box.all_acknowledged)
         await settled(platform, box, 300)
-        await eventually(lambda: has_heard(heard, Lane.PASSAGE))
-        assert Lane.BACKLOG not in lanes(heard)
+        await eventually(lambda: has_heard(heard, Channel.PASSAGE))
+        assert Channel.BACKLOG not in lanes(heard)
 
 
-async def has_heard(heard: list[Message], lane: Lane) -> bool:
+async def has_heard(heard: list[Message], lane: Channel) -> bool:
     return lane in lanes(heard)
 
 
 async def test_old_passages_are_history(tmp_path: Path, broker: Mosquitto) -> None:
-    settings = link_settings(broker.url, pump=PumpSettings(live_age_s=-1))
+    settings = link_settings(broker.url, pump=SenderSettings(live_age_s=-1))
     async with (
         eavesdropping(broker) as heard,
         a_platform(tmp_path / "platform", broker.url) as platform,
@@ -209,32 +211,32 @@ async def test_old_passages_are_history(tmp_path: Path, broker: Mosquitto) -> No
     ):
         await box.outbox.append(passage(1))
         await settled(platform, box, 1)
-        await eventually(lambda: has_heard(heard, Lane.BACKLOG))
-        assert Lane.PASSAGE not in lanes(heard)
+        await eventually(lambda: has_heard(heard, Channel.BACKLOG))
+        assert Channel.PASSAGE not in lanes(heard)
 
 
 async def test_puback_frees_nothing(tmp_path: Path, broker: Mosquitto) -> None:
     """A platform that says it is online and takes nothing: everything stays, and is sent again."""
-    settings = link_settings(broker.url, pump=PumpSettings(resend_s=0.1))
+    settings = link_settings(broker.url, pump=SenderSettings(resend_s=0.1))
     async with eavesdropping(broker) as heard, a_box(tmp_path / "box", settings) as box:
-        async with Connection.open(Options(Broker.from_url(broker.url), "impostor")) as impostor:
-            online = Event.of(PlatformState(online=True), source_of("demo", None))
-            await post(impostor, Topic("demo", Lane.PLATFORM), online)
+        async with Connection.open(Options(BrokerAddress.from_url(broker.url), "impostor")) as impostor:
+            online = Event.of(PlatformState(online=True), source_from("demo", None))
+            await publish_event(impostor, Topic("demo", Channel.PLATFORM), online)
             await box.outbox.append_all([passage(1), alarm(2)])
             await eventually(lambda: sent_thrice(heard))
         assert (await box.outbox.status()).unacknowledged == 2
 
 
 async def sent_thrice(heard: list[Message]) -> bool:
-    return lanes(heard).count(Lane.PASSAGE) >= 3 and lanes(heard).count(Lane.ALARM) >= 3
+    return lanes(heard).count(Channel.PASSAGE) >= 3 and lanes(heard).count(Channel.ALARM) >= 3
 
 
 async def test_a_repeat_is_ignored_and_counted(tmp_path: Path, broker: Mosquitto) -> None:
     name = RecordId("box-9", "0123456789abcdef", 1)
     async with a_platform(tmp_path / "platform", broker.url) as platform, city_speaker(broker) as connection:
-        event = Event.of(passage(1), source_of("demo", "box-9"), event_id=str(name))
+        event = Event.of(passage(1), source_from("demo", "box-9"), event_id=str(name))
         for _ in range(3):
-            await post(connection, Topic("demo", Lane.PASSAGE, "box-9"), event)
+            await publish_event(connection, Topic("demo", Channel.PASSAGE, "box-9"), event)
         await eventually(lambda: redelivered(platform, 2))
         figures = await stats(platform)
         assert (figures["records"], figures["duplicates"]) == (1, 0)
@@ -243,14 +245,14 @@ async def test_a_repeat_is_ignored_and_counted(tmp_path: Path, broker: Mosquitto
 @asynccontextmanager
 async def city_speaker(broker: Mosquitto) -> AsyncIterator[Connection]:
     """A connection that speaks once the platform is there to hear."""
-    async with Connection.open(Options(Broker.from_url(broker.url), "speaker")) as connection:
-        await connection.subscribe(Subscription(str(Topic("demo", Lane.PLATFORM))))
+    async with Connection.open(Options(BrokerAddress.from_url(broker.url), "speaker")) as connection:
+        await connection.subscribe(Subscription(str(Topic("demo", Channel.PLATFORM))))
         while not json.loads((await connection.batch(1))[0].body)["online"]:
             pass
         yield connection
 
 
-async def redelivered(platform: Platform, count: int) -> bool:
+async def redelivered(platform: PlatformService, count: int) -> bool:
     return bool((await stats(platform))["redelivered"] == count)
 
 
@@ -260,7 +262,7 @@ async def test_a_record_the_platform_cannot_read_is_parked_with_its_reason(tmp_p
         async with (
             a_platform(tmp_path / f"platform{live_age_s}", broker.url) as platform,
             a_box(
-                tmp_path / f"box{live_age_s}", link_settings(broker.url, pump=PumpSettings(live_age_s=live_age_s))
+                tmp_path / f"box{live_age_s}", link_settings(broker.url, pump=SenderSettings(live_age_s=live_age_s))
             ) as box,
         ):
             await box.outbox.append_all([passage(1), bad, passage(3)])
@@ -290,25 +292,25 @@ async def test_a_record_the_broker_refuses_is_parked_with_its_reason(tmp_path: P
 
 async def test_a_box_speaks_for_itself_alone(tmp_path: Path, broker: Mosquitto) -> None:
     name = RecordId("box-2", "0123456789abcdef", 1)
-    query = Event.of(Query("0" * 64), source_of("demo", "box-1"))
+    query = Event.of(Query("0" * 64), source_from("demo", "box-1"))
     async with (
         a_platform(tmp_path / "platform", broker.url) as platform,
         city_speaker(broker) as connection,
         eavesdropping(broker) as heard,
     ):
-        event = Event.of(passage(1), source_of("demo", "box-1"), event_id=str(name))
-        await post(connection, Topic("demo", Lane.PASSAGE, "box-1"), event)
+        event = Event.of(passage(1), source_from("demo", "box-1"), event_id=str(name))
+        await publish_event(connection, Topic("demo", Channel.PASSAGE, "box-1"), event)
         elsewhere = Properties("application/json", query.user_properties(), "sentinel/v1/demo/box-2/answer", b"1")
         await connection.publish("sentinel/v1/demo/box-1/query", query.body, properties=elsewhere)
         await connection.publish("sentinel/v1/demo/box-1/passage", b"no event at all")
-        honest = Event.of(passage(2), source_of("demo", "box-1"), event_id=str(RecordId("box-1", name.epoch, 1)))
-        await post(connection, Topic("demo", Lane.PASSAGE, "box-1"), honest)
+        honest = Event.of(passage(2), source_from("demo", "box-1"), event_id=str(RecordId("box-1", name.epoch, 1)))
+        await publish_event(connection, Topic("demo", Channel.PASSAGE, "box-1"), honest)
         await eventually(lambda: stored(platform, 1))
         assert (await stats(platform))["boxes"][0]["box"] == "box-1"
-        assert Lane.ANSWER not in lanes(heard)
+        assert Channel.ANSWER not in lanes(heard)
 
 
-async def stored(platform: Platform, records: int) -> bool:
+async def stored(platform: PlatformService, records: int) -> bool:
     return bool((await stats(platform))["records"] == records)
 
 
@@ -342,21 +344,21 @@ async def test_a_change_of_the_directory_is_pushed_and_silence_is_confirmed(tmp_
     ready = asyncio.Event()
     ready.set()
     async with (
-        DirectorySource.opened(tmp_path / "source.db") as source,
-        Connection.open(Options(Broker.from_url(broker.url), "desk")) as connection,
+        DirectoryStore.opened(tmp_path / "source.db") as source,
+        Connection.open(Options(BrokerAddress.from_url(broker.url), "desk")) as connection,
         a_box(tmp_path / "box", link_settings(broker.url)) as box,
         eavesdropping(broker) as heard,
     ):
         publisher = DirectoryPublisher(source, "demo", confirm_s=0.05)
-        async with running(Desk(Fleet(), source, publisher, "demo", ready).serve(connection)):
+        async with running(BoxRequestHandler(Fleet(), source, publisher, "demo", ready).serve(connection)):
             await eventually(lambda: is_fresh(box))
             await source.put([status_of(1)])
             await eventually(lambda: has_cursor(box, 1))
             await source.remove([status_of(1).person_key])
             await eventually(lambda: has_cursor(box, 2))
             heard.clear()
-            await eventually(lambda: has_heard(heard, Lane.DIRECTORY))
-    page = event_in(next(each for each in heard if "directory" in each.topic)).message(DirectoryPage)
+            await eventually(lambda: has_heard(heard, Channel.DIRECTORY))
+    page = decode_event(next(each for each in heard if "directory" in each.topic)).message(DirectoryPage)
     assert (page.after, page.ops, page.checkpoint is not None) == (2, (), True)
 
 
@@ -375,7 +377,7 @@ async def test_the_city_hears_when_a_box_leaves(tmp_path: Path, broker: Mosquitt
         await eventually(lambda: online_boxes(platform, []))
 
 
-async def online_boxes(platform: Platform, names: list[str]) -> bool:
+async def online_boxes(platform: PlatformService, names: list[str]) -> bool:
     return [box["box"] for box in (await stats(platform))["boxes"] if box["online"]] == names
 
 
@@ -437,7 +439,7 @@ async def test_unsafe_settings_are_refused_before_anything_runs(tmp_path: Path) 
 async def test_every_message_on_the_wire_is_as_the_contract_says(tmp_path: Path, broker: Mosquitto) -> None:
     known = write_directory(tmp_path / "people.jsonl", (1, "green"))
     async with eavesdropping(broker) as heard:
-        async with a_box(tmp_path / "box", link_settings(broker.url), hands=Hands(not_needed)) as box:
+        async with a_box(tmp_path / "box", link_settings(broker.url), hands=OrderHandlers(not_needed)) as box:
             await box.outbox.append_all(mixed(60))
             async with a_platform(tmp_path / "platform", broker.url, **known) as platform:
                 await order_everything(broker)
@@ -459,15 +461,15 @@ async def order_everything(broker: Mosquitto) -> None:
     """One order on each signed lane."""
     revoked = Revocation("g", (DirectoryOp(1, status_of(2).person_key, msgspec.Raw(b"null")),))
     said: list[tuple[OrderBody, Topic]] = [
-        (Desired(), Topic("demo", Lane.DESIRED, "box-1")),
-        (Command(), Topic("demo", Lane.COMMAND, "box-1", "status")),
-        (revoked, Topic("demo", Lane.REVOCATION)),
-        (Withdrawal("b-1"), Topic("demo", Lane.BROADCAST)),
+        (Desired(), Topic("demo", Channel.DESIRED, "box-1")),
+        (Command(), Topic("demo", Channel.COMMAND, "box-1", "status")),
+        (revoked, Topic("demo", Channel.REVOCATION)),
+        (Withdrawal("b-1"), Topic("demo", Channel.BROADCAST)),
     ]
-    async with Connection.open(Options(Broker.from_url(broker.url), "headquarters")) as connection:
+    async with Connection.open(Options(BrokerAddress.from_url(broker.url), "headquarters")) as connection:
         for body, topic in said:
-            await post(connection, topic, Event.of(signed(body, topic), source_of("demo", None)))
+            await publish_event(connection, topic, Event.of(signed(body, topic), source_from("demo", None)))
 
 
-async def all_heard(heard: list[Message], wanted: set[Lane]) -> bool:
+async def all_heard(heard: list[Message], wanted: set[Channel]) -> bool:
     return set(lanes(heard)) == wanted

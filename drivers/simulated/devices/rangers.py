@@ -10,7 +10,7 @@ from drivers.simulated.devices.sensor_frames import crc8, sum8, terabee_ack
 from drivers.simulated.devices.sensors import CommandedSensor
 
 
-class Tof10120(CommandedSensor):
+class SimulatedTof10120(CommandedSensor):
     """Lines of text; it takes an interval and goes on at the pace of whoever simulates it."""
 
     command = re.compile(rb"s2-(\d{1,5})#")
@@ -26,7 +26,7 @@ class Tof10120(CommandedSensor):
         return sensor_frames.tof10120(round(self.measure()))
 
 
-class EvoMini(CommandedSensor):
+class SimulatedEvoMini(CommandedSensor):
     """One, two or four pixels; says to every command whether it took it. As text it has no known layout: silent."""
 
     command = re.compile(rb"(?s)\x00[\x11\x21\x61]..")
@@ -51,7 +51,7 @@ class EvoMini(CommandedSensor):
         return sensor_frames.evo_mini(*[round(self.measure())] * self._count) if self._as_bytes else b""
 
 
-class TofSense(CommandedSensor):
+class SimulatedTofSense(CommandedSensor):
     """Measures by itself, and answers as well."""
 
     command = re.compile(rb"(?s)\x57\x10\xff\xff.\xff\xff.")

@@ -16,7 +16,7 @@ Measure = Callable[[], float]
 LONGEST_COMMAND_BYTES = 16
 
 
-class Sensor(Protocol):
+class SensorFirmware(Protocol):
     """One sensor."""
 
     def power_up(self) -> None:

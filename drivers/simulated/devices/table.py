@@ -7,16 +7,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 from drivers.simulated.devices.faults import FaultyWire
-from drivers.simulated.devices.rangers import EvoMini, Tof10120, TofSense
-from drivers.simulated.devices.sensors import Measure, Sensor
+from drivers.simulated.devices.rangers import SimulatedEvoMini, SimulatedTof10120, SimulatedTofSense
+from drivers.simulated.devices.sensors import Measure, SensorFirmware
 from drivers.simulated.devices.thermometers import (
-    Cjmcu90614,
-    EvoThermal33,
-    Gy614v,
-    GyMcu90614,
-    GyMcu90640,
-    Optris,
-    PyroUsb,
+    SimulatedCjmcu90614,
+    SimulatedEvoThermal33,
+    SimulatedGy614v,
+    SimulatedGyMcu90614,
+    SimulatedGyMcu90640,
+    SimulatedOptris,
+    SimulatedPyroUsb,
 )
 
 LISTEN_EVERY_S = 0.005
@@ -31,7 +31,9 @@ class Device(Protocol):
 class SimulatedSensor:
     """A sensor on its wire: measures `rate_hz` times a second, answers at once, starts anew when it is plugged in."""
 
-    def __init__(self, wire: FaultyWire, sensor: Callable[[Measure], Sensor], measure: Measure, rate_hz: float) -> None:
+    def __init__(
+        self, wire: FaultyWire, sensor: Callable[[Measure], SensorFirmware], measure: Measure, rate_hz: float
+    ) -> None:
         self._wire = wire
         self._sensor = sensor(lambda: wire.measured(measure()))
         self._every_s = 1 / rate_hz
@@ -52,15 +54,15 @@ class SimulatedSensor:
             await asyncio.sleep(min(self._every_s, LISTEN_EVERY_S))
 
 
-SENSORS: dict[str, Callable[[Measure], Sensor]] = {
-    "gy-mcu90640": GyMcu90640,
-    "gy-mcu90614": GyMcu90614,
-    "gy-614v": Gy614v,
-    "cjmcu-90614": Cjmcu90614,
-    "evo-thermal-33": EvoThermal33,
-    "pyrousb": PyroUsb,
-    "optris": Optris,
-    "tof10120": Tof10120,
-    "evo-mini": EvoMini,
-    "tofsense": TofSense,
+SENSORS: dict[str, Callable[[Measure], SensorFirmware]] = {
+    "gy-mcu90640": SimulatedGyMcu90640,
+    "gy-mcu90614": SimulatedGyMcu90614,
+    "gy-614v": SimulatedGy614v,
+    "cjmcu-90614": SimulatedCjmcu90614,
+    "evo-thermal-33": SimulatedEvoThermal33,
+    "pyrousb": SimulatedPyroUsb,
+    "optris": SimulatedOptris,
+    "tof10120": SimulatedTof10120,
+    "evo-mini": SimulatedEvoMini,
+    "tofsense": SimulatedTofSense,
 }

@@ -16,7 +16,7 @@ from drivers.simulated.devices.thermal_module import COLS, ROWS, ThermalModule, 
 AMBIENT_C = 25.0
 
 
-class GyMcu90640:
+class SimulatedGyMcu90640:
     """A 32x24 array before something warm that fills its view."""
 
     def __init__(self, measure: Measure) -> None:
@@ -41,7 +41,7 @@ class GyMcu90640:
         return encode_frame(np.full((ROWS, COLS), self._measure()), AMBIENT_C)
 
 
-class GyMcu90614(CommandedSensor):
+class SimulatedGyMcu90614(CommandedSensor):
     """Continuous or asked; which of them from power-up is kept."""
 
     command = re.compile(rb"(?s)\xa5[\x15\x45\x51\x52\xae\xaf].")
@@ -73,7 +73,7 @@ class GyMcu90614(CommandedSensor):
         return sensor_frames.gy_mcu90614(self.measure(), AMBIENT_C)
 
 
-class Gy614v(CommandedSensor):
+class SimulatedGy614v(CommandedSensor):
     """Sixteen registers of one byte. What it sends by itself has no known layout, so it sends nothing."""
 
     command = re.compile(rb"(?s)[\xa4\x00][\x03\x06]...")
@@ -101,7 +101,7 @@ class Gy614v(CommandedSensor):
         return answer + sum8(answer)
 
 
-class Cjmcu90614(CommandedSensor):
+class SimulatedCjmcu90614(CommandedSensor):
     """Continuous or asked."""
 
     command = re.compile(rb"\x66\x66[\x01\x02\x11-\x13]\x56")
@@ -122,7 +122,7 @@ class Cjmcu90614(CommandedSensor):
         return sensor_frames.cjmcu_90614(self.measure(), AMBIENT_C) if self._continuous else b""
 
 
-class EvoThermal33(CommandedSensor):
+class SimulatedEvoThermal33(CommandedSensor):
     """Silent until it is activated; says to every command whether it took it."""
 
     command = re.compile(rb"(?s)\x00(?:\x52\x02..|\x51..)")
@@ -143,7 +143,7 @@ class EvoThermal33(CommandedSensor):
         return sensor_frames.evo_thermal_33(np.full(1024, self.measure()), AMBIENT_C) if self._active else b""
 
 
-class PyroUsb(CommandedSensor):
+class SimulatedPyroUsb(CommandedSensor):
     """A Modbus slave, unit 1, with input and holding registers that are the same ones."""
 
     command = re.compile(rb"(?s)[\x01\xff][\x03\x04\x06].{6}")
@@ -180,7 +180,7 @@ class PyroUsb(CommandedSensor):
         return answer + modbus_crc(answer)
 
 
-class Optris(CommandedSensor):
+class SimulatedOptris(CommandedSensor):
     """A CT: questions of one byte, and an emissivity that is set with an XOR behind it."""
 
     command = re.compile(rb"(?s)\x84...|(?<!\x84)(?<!\x84.)(?<!\x84..)[\x01-\x05\x09\x0e\x0f]")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.simulated.people.masks import MaskFit, MaskWear, draw_mask
-from drivers.simulated.people.photos import Person, Point, photograph
+from drivers.simulated.people.photos import PhotographedPerson, Point, photograph
 
 Image = NDArray[np.uint8]
 
@@ -44,7 +44,7 @@ class Portrait:
         return x + width / 2, y + height / 2
 
 
-def draw_portrait(person: Person, wear: MaskWear) -> Portrait:
+def draw_portrait(person: PhotographedPerson, wear: MaskWear) -> Portrait:
     """Cut `person` from the photograph, masked as told; some 80 ms of work. Raises `drivers.errors.BadSetting`."""
     x, y, width, height = person.box
     scale = FACE_PX / height
@@ -88,7 +88,7 @@ def _cover(size: tuple[int, int], box: tuple[float, float, float, float]) -> Ima
     return np.asarray(cv2.GaussianBlur(cover, (0, 0), 0.05 * height), np.uint8)
 
 
-class Stage:
+class Entrance:
     """What the camera looks at: the entrance, and whoever stands before it. Pictures of a standing person are kept."""
 
     def __init__(self, seed: int) -> None:

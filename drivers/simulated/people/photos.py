@@ -34,7 +34,7 @@ class Outline:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class PhotographedPerson:
     """One face of a photograph, in its pixels.
 
     `box` is x, y, width, height; `landmarks` are two eyes, nose, two corners of the mouth, from the viewer's left.
@@ -48,7 +48,7 @@ class Person:
 
 
 PEOPLE = (
-    Person(
+    PhotographedPerson(
         name="astronaut",
         photo=ASTRONAUT,
         box=(178.2, 62.9, 89.9, 113.3),
@@ -59,7 +59,7 @@ PEOPLE = (
             ears=((180, 122), (269, 126)),
         ),
     ),
-    Person(
+    PhotographedPerson(
         name="group-1",
         photo=GROUP,
         box=(466.1, 266.5, 102.1, 145.2),
@@ -70,7 +70,7 @@ PEOPLE = (
             ears=((463, 335), (572, 345)),
         ),
     ),
-    Person(
+    PhotographedPerson(
         name="group-2",
         photo=GROUP,
         box=(748.7, 352.5, 98.7, 123.1),
@@ -81,7 +81,7 @@ PEOPLE = (
             ears=((747, 412), (852, 408)),
         ),
     ),
-    Person(
+    PhotographedPerson(
         name="group-3",
         photo=GROUP,
         box=(1125.7, 272.7, 95.5, 123.9),
@@ -92,7 +92,7 @@ PEOPLE = (
             ears=((1135, 330), (1229, 330)),
         ),
     ),
-    Person(
+    PhotographedPerson(
         name="group-4",
         photo=GROUP,
         box=(60.9, 268.1, 106.9, 128.8),

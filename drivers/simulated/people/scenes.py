@@ -10,7 +10,7 @@ from random import Random
 
 from drivers.simulated.people import people
 from drivers.simulated.people.masks import MaskWear
-from drivers.simulated.people.photos import PEOPLE, Person
+from drivers.simulated.people.photos import PEOPLE, PhotographedPerson
 
 CODE_LIFE_S = 600
 HEALTHY_SKIN_C = (35.2, 35.6)
@@ -45,7 +45,7 @@ class Scene:
     """One visitor. `expected`, the verdicts that end this visit rightly, is for scoring: the agent never sees it."""
 
     kind: SceneKind
-    person: Person
+    person: PhotographedPerson
     masks: tuple[MaskStep, ...]
     skin_max_c: float
     code: str | None = field(repr=False)
@@ -89,7 +89,7 @@ def scenes(seed: int, wall_s: Callable[[], float] = time.time) -> Iterator[Scene
     """
     random = Random(seed)  # noqa: S311 - a repeatable street, not a secret
     kinds = list(SceneKind)
-    person: Person | None = None
+    person: PhotographedPerson | None = None
     while True:
         random.shuffle(kinds)
         for kind in kinds:
@@ -98,7 +98,7 @@ def scenes(seed: int, wall_s: Callable[[], float] = time.time) -> Iterator[Scene
         kinds = [*SceneKind, *[SceneKind.HEALTHY] * EXTRA_HEALTHY]
 
 
-def _scene(kind: SceneKind, person: Person, random: Random, wall_s: float) -> Scene:
+def _scene(kind: SceneKind, person: PhotographedPerson, random: Random, wall_s: float) -> Scene:
     number = random.choice(NUMBERS[kind])
     late = kind is SceneKind.MASK_LATER
     shown_at_s = random.uniform(0.3, 0.8)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from drivers.contract import ThermalFrame
 from edge_agent.calibration.errors import BadCalibration
 from edge_agent.calibration.view.warm_spot import LEAST_READINGS, WarmSpot, steady_spot
-from edge_agent.measurement.camera_to_thermal import LEAST_TOUCHES, Fit, Point, Size, Touch, fit_view
+from edge_agent.measurement.camera_to_thermal import LEAST_TOUCHES, Fit, Point, Size, Touch, fit_camera_to_thermal
 
 PLACES: tuple[Point, ...] = (
     (0.7, 0.3),
@@ -77,7 +77,7 @@ class Alignment:
         self._touches.append(Touch(camera, self.spot().at))
         if len(self._touches) == LEAST_TOUCHES:
             try:
-                self._fit = fit_view(self._touches, self.thermal_size, mirror=self._mirror)
+                self._fit = fit_camera_to_thermal(self._touches, self.thermal_size, mirror=self._mirror)
             except BadCalibration:
                 self.again()
                 raise

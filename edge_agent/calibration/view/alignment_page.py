@@ -17,9 +17,9 @@ from drivers.contract import Camera, Part, PartState, Thermometer
 from edge_agent.calibration.errors import BadCalibration
 from edge_agent.calibration.view.alignment import PLACES, Alignment
 from edge_agent.kiosk.guard import is_loopback
-from edge_agent.kiosk.touch import body_of
+from edge_agent.kiosk.touch import read_body
 from edge_agent.measurement.camera_to_thermal import Point, Size
-from edge_agent.screen.camera_jpeg import LivePicture
+from edge_agent.screen.camera_jpeg import CameraJpeg
 
 PAGE_DIR = Path(__file__).parent / "align_page"
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -41,7 +41,7 @@ class AlignRoutes:
         self._camera = camera
         self._thermometer = thermometer
         self._keep = keep
-        self._picture = LivePicture(camera.frames)
+        self._picture = CameraJpeg(camera.frames)
         self._page = {path.name: path.read_bytes() for path in sorted(PAGE_DIR.iterdir())}
 
     def add_to(self, router: web.UrlDispatcher) -> None:
@@ -76,7 +76,7 @@ class AlignRoutes:
         return _json(self._told())
 
     async def _touch(self, request: web.Request) -> web.Response:
-        touch = await body_of(request, _Touch)
+        touch = await read_body(request, _Touch)
         try:
             self._check_parts()
             self._alignment.touch((touch.x, touch.y))
@@ -85,12 +85,12 @@ class AlignRoutes:
         return _json({"fault": None})
 
     async def _again(self, request: web.Request) -> web.Response:
-        await body_of(request, dict)
+        await read_body(request, dict)
         self._alignment.again()
         return _json({"fault": None})
 
     async def _keep_it(self, request: web.Request) -> web.Response:
-        await body_of(request, dict)
+        await read_body(request, dict)
         frame = self._camera.frames.value
         if self._alignment.fit is None or frame is None:
             raise web.HTTPConflict(text="There is nothing to keep yet.\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 
-from config.settings import Thermometer
+from config.settings import ThermometerSettings
 from edge_agent.calibration.errors import BadCalibration
 from edge_agent.calibration.view.sensor import recorded
 from edge_agent.calibration.view.warm_spot import steady_spot
@@ -24,7 +24,7 @@ class Shot:
     thermal: Path
 
 
-def touches_of(shots: Sequence[Shot], chosen: Thermometer) -> tuple[tuple[Touch, ...], Size, Size]:
+def touches_from(shots: Sequence[Shot], chosen: ThermometerSettings) -> tuple[tuple[Touch, ...], Size, Size]:
     """The touches that `shots` show, and the sizes (width, height) of camera and thermal picture.
 
     Raises BadCalibration, or BadSetting for a recording that cannot be read.
@@ -36,7 +36,7 @@ def touches_of(shots: Sequence[Shot], chosen: Thermometer) -> tuple[tuple[Touch,
     return touches, camera_sizes[0], thermal_sizes[0]
 
 
-def _read(shot: Shot, chosen: Thermometer) -> tuple[Touch, Size, Size]:
+def _read(shot: Shot, chosen: ThermometerSettings) -> tuple[Touch, Size, Size]:
     image = cv2.imread(str(shot.picture))
     if image is None:
         raise BadCalibration(f"{shot.picture} 不是可读的图片。", f"{shot.picture} is no picture that can be read.")

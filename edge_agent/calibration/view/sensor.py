@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from config.settings import Thermometer
+from config.settings import ThermometerSettings
 from drivers.contract import ThermalFrame
 from drivers.serial_line.recording import open_recording
 from drivers.thermometers.table import MODELS
@@ -14,7 +14,7 @@ from drivers.tools.replay import Replay
 from edge_agent.calibration.errors import BadCalibration
 
 
-def check_array(chosen: Thermometer) -> None:
+def check_array(chosen: ThermometerSettings) -> None:
     """Raises BadCalibration where the thermometer of the settings has no picture."""
     if not MODELS[chosen.driver].is_array:
         raise BadCalibration(
@@ -23,7 +23,7 @@ def check_array(chosen: Thermometer) -> None:
         )
 
 
-def recorded(path: Path, chosen: Thermometer) -> list[ThermalFrame]:
+def recorded(path: Path, chosen: ThermometerSettings) -> list[ThermalFrame]:
     """The pictures in a recording of this array, the way round that its driver hands them on.
 
     Raises BadCalibration, or BadSetting where the file cannot be read.

@@ -12,7 +12,7 @@ import msgspec
 
 from config.settings import Settings
 from edge_agent.box.versioned_file import keep_value, kept_value
-from edge_agent.measurement.camera_to_thermal import Size, Touch, View, fit_view
+from edge_agent.measurement.camera_to_thermal import CameraToThermal, Size, Touch, fit_camera_to_thermal
 
 FILE_NAME = "view-calibration.json"
 
@@ -36,7 +36,7 @@ class ViewCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     camera_size: Size
     thermal_size: Size
     touches: tuple[Touch, ...]
-    view: View
+    view: CameraToThermal
     residual_px: float
     version: Literal[1] = 1
 
@@ -69,7 +69,7 @@ def aligned(
     camera_serial: str,
 ) -> ViewCalibration:
     """The alignment that `touches` make. Raises BadCalibration."""
-    fit = fit_view(touches, thermal_size, mirror=settings.thermometer.mirror)
+    fit = fit_camera_to_thermal(touches, thermal_size, mirror=settings.thermometer.mirror)
     return ViewCalibration(
         driver=settings.thermometer.driver,
         mirror=settings.thermometer.mirror,
@@ -96,7 +96,7 @@ def load_view(data_dir: Path) -> ViewCalibration | None:
     return kept_value(data_dir / FILE_NAME, ViewCalibration, "align again or remove it")
 
 
-def view_of(settings: Settings) -> View:
+def load_camera_to_thermal(settings: Settings) -> CameraToThermal:
     """The alignment of this box; where there is none that fits, what the setting `covers` says.
 
     Raises SettingsError.
@@ -107,4 +107,4 @@ def view_of(settings: Settings) -> View:
         if not misfit:
             return found.view
         _LOG.warning("the alignment of camera and thermometer is not used: %s", misfit)
-    return View.over(settings.thermometer.covers)
+    return CameraToThermal.over(settings.thermometer.covers)

@@ -52,7 +52,7 @@ class Broadcast(msgspec.Struct, frozen=True, kw_only=True):
     audio: Audio | None = None
 
 
-class Answer(StrEnum):
+class OfferResult(StrEnum):
     """What became of an offered broadcast or command."""
 
     TAKEN = "taken"
@@ -66,7 +66,7 @@ class Answer(StrEnum):
 class TakesBroadcasts(Protocol):
     """Where the city link hands broadcasts over; it answers at once and keeps a bounded number."""
 
-    def offer(self, broadcast: Broadcast) -> Answer: ...
+    def offer(self, broadcast: Broadcast) -> OfferResult: ...
 
     def withdraw(self, broadcast_id: str) -> bool: ...
 

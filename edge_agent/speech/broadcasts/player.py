@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Protocol
 
 from drivers.contract import Clip
-from edge_agent.screen.view_state import Board, Notice
-from edge_agent.speech.announcer import Announcer, Heard
-from edge_agent.speech.broadcasts.broadcast import Answer, Broadcast, shown
+from edge_agent.screen.view_state import Notice, ViewState
+from edge_agent.speech.announcer import Announcer, PlaybackResult
+from edge_agent.speech.broadcasts.broadcast import Broadcast, OfferResult, shown
 from edge_agent.speech.broadcasts.errors import NoSound
-from edge_agent.speech.broadcasts.queue import Listing
-from edge_agent.speech.broadcasts.saved_broadcasts import BulletinMemory
+from edge_agent.speech.broadcasts.queue import BroadcastQueue
+from edge_agent.speech.broadcasts.saved_broadcasts import BroadcastFile
 
 EMERGENCY_PAUSE_S = 10.0  # between two sayings, so that a prompt can be heard
 SHOWN_S = 20.0  # one without sound stands on the screen for so long
@@ -31,15 +31,15 @@ class NotePlayed(Protocol):
     async def __call__(self, broadcast_id: str, *, emergency: bool, heard: bool) -> None: ...
 
 
-class Bulletins:
+class BroadcastPlayer:
     """Owns the list; tells its broadcasts one by one, emergencies first, then what waits longest."""
 
     def __init__(
         self,
         announcer: Announcer,
-        board: Board,
+        board: ViewState,
         make_sound: MakeSound,
-        memory: BulletinMemory,
+        memory: BroadcastFile,
         *,
         note_played: NotePlayed,
         now: Callable[[], datetime],
@@ -51,14 +51,14 @@ class Bulletins:
         self._memory = memory
         self._note_played = note_played
         self._now = now
-        self._listing = Listing()
+        self._listing = BroadcastQueue()
         self._listing.restore(memory.load(), board.house, now())
         self._kept = self._listing.kept()
         self._telling: Broadcast | None = None
         self._unheard = ""
         self._emergency_noted: tuple[str, bool] | None = None
 
-    def offer(self, broadcast: Broadcast) -> Answer:
+    def offer(self, broadcast: Broadcast) -> OfferResult:
         """Take a broadcast on; the answer says what became of it."""
         answer = self._listing.take(broadcast, self._board.house, self._now())
         self._listing.counters[f"offered_{answer.value}"] += 1
@@ -129,11 +129,11 @@ class Bulletins:
         self._look()
         try:
             clip = await self._sound(broadcast)
-            heard = Heard.NOT if clip is None else await self._announcer.broadcast(clip, self._board.house[0])
-            await self._note_played(broadcast.broadcast_id, emergency=False, heard=heard is Heard.WHOLE)
+            heard = PlaybackResult.NOT if clip is None else await self._announcer.broadcast(clip, self._board.house[0])
+            await self._note_played(broadcast.broadcast_id, emergency=False, heard=heard is PlaybackResult.WHOLE)
             if clip is None:
                 await asyncio.sleep(SHOWN_S)
-            if heard is Heard.CUT_SHORT and self._telling is not None:
+            if heard is PlaybackResult.CUT_SHORT and self._telling is not None:
                 self._listing.again(broadcast, self._now())
         finally:
             self._telling = None

@@ -6,8 +6,8 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from edge_agent.speech.broadcasts.broadcast import Answer, Broadcast, Priority, trimmed
-from edge_agent.speech.broadcasts.saved_broadcasts import Kept
+from edge_agent.speech.broadcasts.broadcast import Broadcast, OfferResult, Priority, trimmed
+from edge_agent.speech.broadcasts.saved_broadcasts import SavedBroadcast
 from edge_agent.speech.broadcasts.schedule import BadSchedule, Schedule
 
 KEPT = 64
@@ -17,7 +17,7 @@ LOOK_AHEAD = timedelta(hours=24)
 
 
 @dataclass(slots=True)
-class Entry:
+class QueuedBroadcast:
     """One broadcast on the list; since `due` it waits to be told."""
 
     broadcast: Broadcast
@@ -36,44 +36,44 @@ class Entry:
         return at if at is not None and at < self.broadcast.valid_until else None
 
 
-class Listing:
+class BroadcastQueue:
     """At most KEPT broadcasts; every `now` is the local time, with its zone."""
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, QueuedBroadcast] = {}
         self._told: deque[str] = deque(maxlen=TOLD_KEPT)
         self._order = 0
 
-    def restore(self, kept: Kept, languages: tuple[str, ...], now: datetime) -> None:
+    def restore(self, kept: SavedBroadcast, languages: tuple[str, ...], now: datetime) -> None:
         """Put on the list what was kept and is still valid."""
         self._told.extend(kept.told)
         for broadcast in kept.broadcasts:
             self.take(broadcast, languages, now)
 
-    def kept(self) -> Kept:
+    def kept(self) -> SavedBroadcast:
         """What must outlive a restart."""
-        return Kept(tuple(entry.broadcast for entry in self._entries.values()), tuple(self._told))
+        return SavedBroadcast(tuple(entry.broadcast for entry in self._entries.values()), tuple(self._told))
 
-    def take(self, broadcast: Broadcast, languages: tuple[str, ...], now: datetime) -> Answer:
+    def take(self, broadcast: Broadcast, languages: tuple[str, ...], now: datetime) -> OfferResult:
         """Put a broadcast on the list; the answer says what became of it. It needs a text in one of `languages`."""
         broadcast = trimmed(broadcast)
         if broadcast.valid_until <= now or broadcast.broadcast_id in self._told:
-            return Answer.OVER
+            return OfferResult.OVER
         if not any(broadcast.texts.get(language) for language in languages):
-            return Answer.EMPTY
+            return OfferResult.EMPTY
         try:
             schedule = Schedule.parse(broadcast.schedule) if broadcast.schedule else None
         except BadSchedule:
-            return Answer.BAD_SCHEDULE
+            return OfferResult.BAD_SCHEDULE
         known = self._entries.get(broadcast.broadcast_id)
         if known and known.broadcast == broadcast:
-            return Answer.REPLACED
+            return OfferResult.REPLACED
         if not known and len(self._entries) >= KEPT and not self._made_room_for(broadcast):
-            return Answer.FULL
+            return OfferResult.FULL
         self._order += 1
-        self._entries[broadcast.broadcast_id] = Entry(broadcast, schedule, self._order)
-        return Answer.REPLACED if known else Answer.TAKEN
+        self._entries[broadcast.broadcast_id] = QueuedBroadcast(broadcast, schedule, self._order)
+        return OfferResult.REPLACED if known else OfferResult.TAKEN
 
     def strike(self, broadcast_id: str) -> bool:
         """Take a broadcast off; False where it is not on the list."""
@@ -118,7 +118,7 @@ class Listing:
         if name in self._told:
             self._told.remove(name)
             self._order += 1
-            self._entries[name] = Entry(broadcast, None, self._order)
+            self._entries[name] = QueuedBroadcast(broadcast, None, self._order)
         if name in self._entries:
             self._entries[name].due = now
 
@@ -127,7 +127,7 @@ class Listing:
         due = sum(entry.due is not None for entry in self._entries.values())
         return {"listed": len(self._entries), "due": due, **self.counters}
 
-    def _of(self, priority: Priority) -> list[Entry]:
+    def _of(self, priority: Priority) -> list[QueuedBroadcast]:
         return [entry for entry in self._entries.values() if entry.broadcast.priority is priority]
 
     def _made_room_for(self, broadcast: Broadcast) -> bool:
@@ -139,7 +139,7 @@ class Listing:
         self.counters["given_up_for_emergency"] += 1
         return True
 
-    def _note_due(self, entry: Entry, now: datetime, *, quiet: bool) -> None:
+    def _note_due(self, entry: QueuedBroadcast, now: datetime, *, quiet: bool) -> None:
         if entry.schedule is None:
             entry.due = entry.due or now
             return

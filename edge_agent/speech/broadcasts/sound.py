@@ -33,7 +33,7 @@ def chime() -> Samples:
     return _to_int16(np.concatenate(tones).astype(np.float32))
 
 
-async def sound_of(broadcast: Broadcast, languages: tuple[str, ...], store: AudioStore) -> Clip:
+async def make_sound(broadcast: Broadcast, languages: tuple[str, ...], store: AudioStore) -> Clip:
     """What to play, at RATE_HZ and LONGEST_S at most. Raises NoSound."""
     if broadcast.audio is not None:
         path = await store.file(broadcast.audio)

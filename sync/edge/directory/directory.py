@@ -14,17 +14,17 @@ import msgspec
 from sqlite_utils import Database
 
 from sync.contract.health import Freshness, HealthStatus, Lookup, LookupOutcome
-from sync.contract.messages import Answer, DirectoryPage, DirectoryRequest
+from sync.contract.messages import DirectoryPage, DirectoryRequest, QueryAnswer
 from sync.contract.orders import Revocation
 from sync.edge.directory.replica import (
     DIRECTORY_MIGRATIONS,
-    Ahead,
     Mismatch,
+    PendingRevocation,
     Position,
     Staged,
-    StatusSeal,
-    ahead_of,
+    StatusCipher,
     forget_all,
+    pending_revocation,
     read_ahead,
     read_position,
     read_status,
@@ -33,13 +33,13 @@ from sync.edge.directory.replica import (
     write_ahead,
     write_position,
 )
-from sync.errors import BadMessage, LinkError, LinkLost, NoAnswer, SealBroken, StoreFailed
-from sync.storage.encryption import Sealer
+from sync.errors import BadMessage, DecryptionFailed, LinkError, LinkLost, NoAnswer, StoreFailed
+from sync.storage.encryption import KeyedCipher
 from sync.storage.sqlite_thread import SqliteThread, aside_files, drop_aside, is_older
 
 log = logging.getLogger(__name__)
 
-Ask = Callable[[str, float], Awaitable[Answer]]
+Ask = Callable[[str, float], Awaitable[QueryAnswer]]
 
 _FRESH_S = 60.0
 _AGING_S = 15 * 60.0
@@ -48,7 +48,7 @@ _AHEAD_LIMIT = 10_000
 NEVER_S = 1e9  # age of what was never confirmed: finite, because it goes into records, and JSON has no infinity
 
 
-def freshness_of(age_s: float) -> Freshness:
+def freshness_from(age_s: float) -> Freshness:
     """Class of knowledge that was confirmed `age_s` ago."""
     for limit_s, freshness in ((_FRESH_S, Freshness.FRESH), (_AGING_S, Freshness.AGING), (_STALE_S, Freshness.STALE)):
         if age_s <= limit_s:
@@ -56,7 +56,7 @@ def freshness_of(age_s: float) -> Freshness:
     return Freshness.EXPIRED
 
 
-async def ask_nobody(_person_key: str, _budget_s: float) -> Answer:
+async def ask_nobody(_person_key: str, _budget_s: float) -> QueryAnswer:
     """Stands in for the platform while there is no link."""
     raise LinkLost("no link to the platform")
 
@@ -75,9 +75,9 @@ class Directory:
         path: Path,
         writer: SqliteThread,
         reader: SqliteThread,
-        seal: StatusSeal,
+        seal: StatusCipher,
         position: Position,
-        ahead: dict[str, Ahead],
+        ahead: dict[str, PendingRevocation],
         now_s: Callable[[], float],
         ahead_limit: int,
     ) -> None:
@@ -101,7 +101,7 @@ class Directory:
         *,
         now_s: Callable[[], float] = time.monotonic,
         ahead_limit: int = _AHEAD_LIMIT,
-        sealer: Sealer | None = None,
+        sealer: KeyedCipher | None = None,
         shared: ThreadPoolExecutor | None = None,
     ) -> AsyncIterator[Self]:
         """The replica at `path`; a damaged one is set aside and fetched anew. `now_s` is the monotonic clock.
@@ -113,7 +113,7 @@ class Directory:
             SqliteThread.opened(path, DIRECTORY_MIGRATIONS, shared=shared) as writer,
             SqliteThread.reading(path, shared=shared) as reader,
         ):
-            seal = await writer.run(lambda db: StatusSeal.prepared(db, sealer))
+            seal = await writer.run(lambda db: StatusCipher.prepared(db, sealer))
             position, ahead = await writer.write(lambda db: _begin(db, seal))
             yield cls(path, writer, reader, seal, position, ahead, now_s, ahead_limit)
 
@@ -125,7 +125,7 @@ class Directory:
     def freshness(self) -> tuple[Freshness, float]:
         """Age class of the replica and seconds since its last confirmed checkpoint (NEVER_S or more: never)."""
         age_s = self._now_s() - self._confirmed_s
-        return freshness_of(age_s), age_s
+        return freshness_from(age_s), age_s
 
     async def lookup(self, person_key: str, *, budget_s: float) -> Lookup:
         """What is known of one person, within about `budget_s`.
@@ -160,7 +160,7 @@ class Directory:
 
     async def revoke(self, revocation: Revocation) -> None:
         """Let what came ahead of its page count from now on, and after a restart. Raises StoreFailed."""
-        added = ahead_of(self._position, self._ahead, revocation)
+        added = pending_revocation(self._position, self._ahead, revocation)
         if len(self._ahead) + len(added) > self._ahead_limit:
             self._confirmed_s = self._now_s() - NEVER_S
             return
@@ -169,7 +169,7 @@ class Directory:
             ahead = dict(self._ahead)
             await self._writer.write(lambda db: write_ahead(db, self._seal, ahead))
 
-    def _let_count(self, added: Mapping[str, Ahead]) -> None:
+    def _let_count(self, added: Mapping[str, PendingRevocation]) -> None:
         """From here on look-ups see what was revoked."""
         self._ahead |= added
 
@@ -182,7 +182,7 @@ class Directory:
         run = self._staged if joins else None
         try:
             await self._settle(*await self._writer.write(lambda db: self._take(db, page, run)))
-        except (Mismatch, SealBroken):
+        except (Mismatch, DecryptionFailed):
             await self._forget(whole=True)
             return False
         if page.checkpoint is not None:
@@ -210,7 +210,7 @@ class Directory:
             return ahead.body
         try:
             return await self._reader.run(lambda db: read_status(db, self._seal, person_key))
-        except SealBroken as exc:
+        except DecryptionFailed as exc:
             log.warning("the platform is asked for a row of the replica: %s", exc)
             return None
 
@@ -241,11 +241,11 @@ class Directory:
             self._position = await self._writer.write(lambda db: write_position(db, lost))
 
 
-def _begin(db: Database, seal: StatusSeal) -> tuple[Position, dict[str, Ahead]]:
+def _begin(db: Database, seal: StatusCipher) -> tuple[Position, dict[str, PendingRevocation]]:
     """Where the replica stands, and what came ahead: a revocation that cannot be read makes it one to fetch anew."""
     try:
         return read_position(db), read_ahead(db, seal)
-    except SealBroken as exc:
+    except DecryptionFailed as exc:
         log.warning("the replica is fetched anew: %s", exc)
         write_ahead(db, seal, {})
         return write_position(db, Position()), {}

@@ -9,9 +9,9 @@ import msgspec
 from sqlite_utils import Database, Migrations
 
 from sync.contract.checksum import EMPTY, changed
-from sync.contract.messages import Checkpoint, DirectoryOp, DirectoryPage
+from sync.contract.messages import DirectoryCheckpoint, DirectoryOp, DirectoryPage
 from sync.contract.orders import Revocation
-from sync.storage.encryption import Seal, Sealer, sealed
+from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file
 
 DIRECTORY_MIGRATIONS = Migrations("directory")
 NULL = b"null"
@@ -63,23 +63,23 @@ def revocations(db: Database) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class StatusSeal:
+class StatusCipher:
     """How statuses are written, each for its person: the three tables hold the same, and None where there is none."""
 
-    seal: Seal
+    seal: Cipher
 
     @classmethod
-    def prepared(cls, db: Database, sealer: Sealer | None) -> StatusSeal:
+    def prepared(cls, db: Database, sealer: KeyedCipher | None) -> StatusCipher:
         """For a replica that is written; it is sealed where it was plain. Raises WrongKey."""
-        return cls(sealed(db.conn, sealer, _SEAL_ROWS, _place))
+        return cls(encrypt_file(db.conn, sealer, _SEAL_ROWS, _place))
 
     def closed(self, person_key: str, body: bytes | None) -> bytes | None:
         """What is written for `body`."""
-        return None if body is None else self.seal.close(body, _place(person_key))
+        return None if body is None else self.seal.encrypt(body, _place(person_key))
 
     def opened(self, person_key: str, stored: bytes | None) -> bytes | None:
-        """What was written, readable. Raises SealBroken."""
-        return None if stored is None else self.seal.open(stored, _place(person_key))
+        """What was written, readable. Raises DecryptionFailed."""
+        return None if stored is None else self.seal.decrypt(stored, _place(person_key))
 
 
 def _place(person_key: str) -> str:
@@ -87,7 +87,7 @@ def _place(person_key: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
+class PendingRevocation:
     """One person's status (None: gone) as of an operation whose page has not come yet."""
 
     generation: str
@@ -101,13 +101,13 @@ class Ahead:
         return old.generation != new.generation
 
 
-def read_ahead(db: Database, seal: StatusSeal) -> dict[str, Ahead]:
-    """All that came ahead, by person key. Raises SealBroken."""
+def read_ahead(db: Database, seal: StatusCipher) -> dict[str, PendingRevocation]:
+    """All that came ahead, by person key. Raises DecryptionFailed."""
     found = db.conn.execute("SELECT person_key, generation, op, body FROM ahead")
-    return {key: Ahead(generation, op, seal.opened(key, body)) for key, generation, op, body in found}
+    return {key: PendingRevocation(generation, op, seal.opened(key, body)) for key, generation, op, body in found}
 
 
-def write_ahead(db: Database, seal: StatusSeal, ahead: dict[str, Ahead]) -> None:
+def write_ahead(db: Database, seal: StatusCipher, ahead: dict[str, PendingRevocation]) -> None:
     """Replace what came ahead."""
     db.conn.execute("DELETE FROM ahead")
     db.conn.executemany(
@@ -116,11 +116,13 @@ def write_ahead(db: Database, seal: StatusSeal, ahead: dict[str, Ahead]) -> None
     )
 
 
-def ahead_of(position: Position, known: dict[str, Ahead], revocation: Revocation) -> dict[str, Ahead]:
+def pending_revocation(
+    position: Position, known: dict[str, PendingRevocation], revocation: Revocation
+) -> dict[str, PendingRevocation]:
     """What `revocation` adds to `known`: the newest of each person that the replica does not hold."""
-    new: dict[str, Ahead] = {}
+    new: dict[str, PendingRevocation] = {}
     for op in revocation.ops:
-        made = Ahead(revocation.generation, op.op, _body(op))
+        made = PendingRevocation(revocation.generation, op.op, _body(op))
         old = new.get(op.person_key) or known.get(op.person_key)
         newer = old is None or old.generation != made.generation or old.op < made.op
         if newer and not made.is_covered(position, position):
@@ -144,13 +146,13 @@ def write_position(db: Database, position: Position) -> Position:
     return position
 
 
-def read_status(db: Database, seal: StatusSeal, person_key: str) -> bytes | None:
-    """JSON of one person's status. Raises SealBroken."""
+def read_status(db: Database, seal: StatusCipher, person_key: str) -> bytes | None:
+    """JSON of one person's status. Raises DecryptionFailed."""
     found = db.conn.execute("SELECT body FROM status WHERE person_key = ?", (person_key,)).fetchone()
     return seal.opened(person_key, found[0]) if found else None
 
 
-def stage(db: Database, seal: StatusSeal, page: DirectoryPage, staged: Staged | None) -> Staged:
+def stage(db: Database, seal: StatusCipher, page: DirectoryPage, staged: Staged | None) -> Staged:
     """Keep the operations of `page`, which begins a run (`staged` None) or joins on to it."""
     if staged is None:
         db.conn.execute("DELETE FROM staged")
@@ -162,8 +164,8 @@ def stage(db: Database, seal: StatusSeal, page: DirectoryPage, staged: Staged | 
     return Staged(page.generation, page.after if staged is None else staged.after, upto)
 
 
-def settle(db: Database, seal: StatusSeal, staged: Staged, checkpoint: Checkpoint) -> Position:
-    """Apply what is staged, within the caller's transaction; raises Mismatch when the sum is wrong, or SealBroken."""
+def settle(db: Database, seal: StatusCipher, staged: Staged, checkpoint: DirectoryCheckpoint) -> Position:
+    """Apply what is staged, within the caller's transaction. Raises Mismatch (wrong checksum), DecryptionFailed."""
     old = read_position(db)
     if staged.after == 0:
         db.conn.execute("DELETE FROM status")

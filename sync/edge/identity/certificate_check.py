@@ -8,8 +8,8 @@ import socket
 import ssl
 
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused
-from sync.mqtt.broker_address import Broker
-from sync.mqtt.tls_errors import explain, is_about_us
+from sync.mqtt.broker_address import BrokerAddress
+from sync.mqtt.tls_errors import describe, rejects_our_certificate
 
 _LIMIT_S = 10.0
 _CONNACK = 0x20
@@ -20,12 +20,12 @@ _VARIABLE = b"\x00\x04MQTT\x05\x02\x00\x0a" + bytes([len(_PROPERTIES)]) + _PROPE
 _CONNECT = bytes([0x10, len(_VARIABLE)]) + _VARIABLE
 
 
-async def knock(broker: Broker) -> None:
+async def check_certificate_accepted(broker: BrokerAddress) -> None:
     """Return when the broker took our certificate. Raises LinkRefused when not, BrokerUntrusted, LinkLost."""
     await asyncio.to_thread(_knock, broker)
 
 
-def _knock(broker: Broker) -> None:
+def _knock(broker: BrokerAddress) -> None:
     """In a thread: blocking sockets alone let the refusal be read that came before the connection was cut."""
     try:
         with contextlib.ExitStack() as stack:
@@ -35,7 +35,7 @@ def _knock(broker: Broker) -> None:
             line.sendall(_CONNECT)
             answer = line.recv(1)
     except ssl.SSLError as exc:
-        raise (LinkRefused if is_about_us(exc) else BrokerUntrusted)(f"{broker}: {explain(exc)}") from exc
+        raise (LinkRefused if rejects_our_certificate(exc) else BrokerUntrusted)(f"{broker}: {describe(exc)}") from exc
     except OSError as exc:
         raise LinkLost(f"{broker}: {exc or 'no answer'}") from exc
     if answer != bytes([_CONNACK]):

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from sync.contract.enrolment import Invitation
 from sync.contract.topics import check_name
 from sync.edge.identity.box_identity import BoxIdentity, Place
-from sync.edge.identity.est_client import Est, roots_by_fingerprint
+from sync.edge.identity.est_client import EstClient, roots_by_fingerprint
 from sync.errors import EnrolmentPending, UnsafeLink
 from sync.mqtt.broker_address import TlsFiles
 
@@ -48,7 +48,7 @@ async def enrol(
     if identity.place() == place and identity.offered() is None:
         return enrolled(identity)
     roots = await roots_by_fingerprint(invitation.url, invitation.ca_sha256)
-    authority = Est(invitation.url, roots)
+    authority = EstClient(invitation.url, roots)
     request = identity.request(invitation.serial)
     ends_s = time.monotonic() + limit_s
     while True:

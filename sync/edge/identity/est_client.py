@@ -22,7 +22,7 @@ from sync.contract.enrolment import (
     REQUEST_TYPE,
     SIMPLEENROLL,
     SIMPLEREENROLL,
-    Reason,
+    RejectionReason,
     check_est_url,
     refusal,
     to_basic,
@@ -30,7 +30,7 @@ from sync.contract.enrolment import (
 from sync.errors import AuthorityUntrusted, BadMessage, EnrolmentPending, LinkLost, UnsafeLink
 from sync.mqtt.broker_address import TlsFiles
 from sync.mqtt.pinned_ca import accept_older_certificates
-from sync.mqtt.tls_errors import explain
+from sync.mqtt.tls_errors import describe
 
 Certificates = Sequence[x509.Certificate]
 
@@ -38,7 +38,7 @@ _TIMEOUT_S = 20.0
 _RETRY_AFTER_S = (1.0, 3600.0)
 
 
-class Est:
+class EstClient:
     """Asks the authority at `url`, whose server must be certified by `roots`.
 
     With `own` the box shows its present certificate. Everything raises LinkLost, AuthorityUntrusted, BadMessage.
@@ -84,7 +84,7 @@ async def roots_by_fingerprint(url: str, sha256: str) -> Certificates:
     return named
 
 
-def fingerprint_of(ca_file: Path) -> str:
+def fingerprint_from(ca_file: Path) -> str:
     """The fingerprint of the root in a PEM file that was brought by hand. Raises UnsafeLink."""
     try:
         roots = [each for each in x509.load_pem_x509_certificates(ca_file.read_bytes()) if each.issuer == each.subject]
@@ -120,7 +120,7 @@ async def _ask(
     except (ClientError, OSError) as exc:
         trouble = _tls_trouble(exc)
         if trouble is not None:
-            raise AuthorityUntrusted(f"{url}: {explain(trouble)}") from exc
+            raise AuthorityUntrusted(f"{url}: {describe(trouble)}") from exc
         why = getattr(exc, "strerror", None) or exc or "no answer"  # aiohttp's own words name objects
         raise LinkLost(
             f"{url}: 无法连接登记服务：请检查网线和登记地址，稍后重试。"
@@ -143,9 +143,9 @@ def _granted(answer: _Answer) -> Certificates:
             "等待平台人员接受本机。 This box waits for an operator: edge-platform boxes accept", answer.retry_after_s
         )
     if answer.status == 429:
-        raise EnrolmentPending(REMEDIES[Reason.TOO_MANY], answer.retry_after_s)
-    if answer.reason in set(Reason):
-        raise refusal(Reason(answer.reason))
+        raise EnrolmentPending(REMEDIES[RejectionReason.TOO_MANY], answer.retry_after_s)
+    if answer.reason in set(RejectionReason):
+        raise refusal(RejectionReason(answer.reason))
     return _certificates(answer)
 
 

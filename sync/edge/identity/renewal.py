@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 
 from sync.edge.identity.box_identity import BoxIdentity
-from sync.edge.identity.certificate_check import knock
+from sync.edge.identity.certificate_check import check_certificate_accepted
 from sync.edge.identity.enrolment import enrolled
-from sync.edge.identity.est_client import Est
+from sync.edge.identity.est_client import EstClient
 from sync.errors import LinkRefused, SyncError, UnsafeLink
 from sync.interruptible_sleep import rest
-from sync.mqtt.broker_address import Broker, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from sync.mqtt.reconnect import Retry
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Renewal:
         """
         offered = self._identity.offered() or await self._fetch()
         try:
-            await knock(Broker.from_url(self._broker_url, offered))
+            await check_certificate_accepted(BrokerAddress.from_url(self._broker_url, offered))
         except LinkRefused:
             self._identity.forget_next()  # the next try is for another certificate
             raise
@@ -99,6 +99,6 @@ class Renewal:
         place = self._identity.place()
         if place is None:
             raise UnsafeLink("this box is not enrolled")
-        authority = Est(place.url, self._identity.roots(), self._identity.files)
+        authority = EstClient(place.url, self._identity.roots(), self._identity.files)
         granted = await authority.renew(self._identity.request(enrolled(self._identity).box))
         return self._identity.offer(granted, await authority.roots())

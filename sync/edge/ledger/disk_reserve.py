@@ -11,7 +11,7 @@ SIZE_BYTES = 300_000
 _COMFORT = 4  # it is taken back when so many times its size are free
 
 
-class Ballast:
+class DiskReserve:
     """A file of no use but its size. Blocking calls of milliseconds: for the thread of the database."""
 
     def __init__(self, path: Path, size_bytes: int = SIZE_BYTES) -> None:

@@ -22,7 +22,7 @@ _ROOM_SHARE = 0.1
 GivenUp = tuple[str | None, int, str]  # an earlier epoch or None for this one, number, kind
 
 
-def below(limit_bytes: int) -> int:
+def headroom_below(limit_bytes: int) -> int:
     """How far to go below a limit, so that a full store makes room once in a while and not at each append."""
     return limit_bytes - min(_ROOM_BYTES, int(limit_bytes * _ROOM_SHARE))
 

@@ -11,9 +11,9 @@ from sqlite_utils import Database
 
 from sync.contract.records import PassageDecided
 from sync.edge.ledger import outbox
-from sync.edge.ledger.schema import Row, RowSeal, rows, wall_ms
-from sync.errors import BadMessage, SealBroken, StoreFailed
-from sync.storage.encryption import Sealer
+from sync.edge.ledger.schema import Row, RowCipher, rows, wall_ms
+from sync.errors import BadMessage, DecryptionFailed, StoreFailed
+from sync.storage.encryption import KeyedCipher
 from sync.storage.sqlite_thread import SqliteThread
 
 _CHUNK = 1_000
@@ -42,7 +42,7 @@ async def read_waiting(path: Path) -> Waiting:
 
 
 async def decided_since(
-    path: Path, since: datetime, box: str, sealer: Sealer | None = None
+    path: Path, since: datetime, box: str, sealer: KeyedCipher | None = None
 ) -> AsyncIterator[PassageDecided]:
     """The passages decided since then that the ledger of `box` at `path` still holds, oldest first.
 
@@ -50,13 +50,13 @@ async def decided_since(
     """
     since_ms, after = int(since.timestamp() * 1000), 0
     async with SqliteThread.reading(path) as ledger:
-        seal = await ledger.run(lambda db: RowSeal.of(db.conn, box, sealer))
+        seal = await ledger.run(lambda db: RowCipher.of(db.conn, box, sealer))
         while found := await ledger.run(lambda db, after=after: _decided(db, since_ms, after)):  # type: ignore[misc]
             for row in found:
                 after = row.seq
                 try:
                     record = seal.opened(row).record()
-                except (BadMessage, SealBroken) as exc:
+                except (BadMessage, DecryptionFailed) as exc:
                     raise StoreFailed(f"{path}: record {row.seq}: {exc}") from exc
                 if isinstance(record, PassageDecided):
                     yield record

@@ -17,13 +17,13 @@ from sqlite_utils import Database
 
 from sync.contract.records import Clock, Record
 from sync.edge.ledger import outbox
-from sync.edge.ledger.disk_reserve import Ballast
-from sync.edge.ledger.recovery import forget_salvaged, take_over
+from sync.edge.ledger.disk_reserve import DiskReserve
+from sync.edge.ledger.recovery import forget_recovered, import_set_aside
 from sync.edge.ledger.retention import Retention
 from sync.edge.ledger.schema import (
     LEDGER_MIGRATIONS,
     Row,
-    RowSeal,
+    RowCipher,
     is_ours,
     read_epoch,
     read_tail,
@@ -31,9 +31,9 @@ from sync.edge.ledger.schema import (
 )
 from sync.edge.ledger.system_clock import system_clock
 from sync.edge.ledger.writer import LedgerWriter, empty_the_log
-from sync.errors import SealBroken, StoreFailed
-from sync.storage.change_signal import Changes
-from sync.storage.encryption import Sealer
+from sync.errors import DecryptionFailed, StoreFailed
+from sync.storage.change_signal import ChangeSignal
+from sync.storage.encryption import KeyedCipher
 from sync.storage.sqlite_thread import SqliteThread, store_failure
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _WAL_PAGES = 50
 
 
 @dataclass(frozen=True, slots=True)
-class OutboxStatus:
+class LedgerStatus:
     """State of the ledger; ages by the wall clock."""
 
     epoch: str
@@ -67,7 +67,7 @@ class _Batch:
     failed: StoreFailed | None = None
 
 
-class Outbox:
+class Ledger:
     """Numbers are gap-free within an epoch; every append that returned survives a power cut.
 
     Appends that come while another commits go to the disk together. Over its budget, or over what a full disk gives,
@@ -78,7 +78,7 @@ class Outbox:
     def __init__(self, path: Path, store: SqliteThread, writer: LedgerWriter, epoch: str, last_seq: int) -> None:
         self.epoch = epoch
         self.last_seq = last_seq
-        self.changes = Changes()  # appends, acknowledgements and parkings
+        self.changes = ChangeSignal()  # appends, acknowledgements and parkings
         self._path = path
         self._store = store
         self._writer = writer
@@ -94,7 +94,7 @@ class Outbox:
         box: str,
         budget_bytes: int,
         clock: Callable[[], Clock] = system_clock,
-        sealer: Sealer | None = None,
+        sealer: KeyedCipher | None = None,
         shared: ThreadPoolExecutor | None = None,
     ) -> AsyncIterator[Self]:
         """The ledger of `box` at `path`, its bodies sealed by `sealer` (None: written as they are, for people who are
@@ -103,13 +103,13 @@ class Outbox:
         A damaged file is set aside and a new epoch begins. What still waited in it, or in one that was renewed, is
         delivered under its old name; an alarm says how much that is, and a gap record what could not be read.
         """
-        ballast = Ballast(path.with_suffix(".ballast"))
+        ballast = DiskReserve(path.with_suffix(".ballast"))
         async with AsyncExitStack() as stack:
             store = await _opened(stack, path, ballast, shared)
-            seal = await store.run(lambda db: RowSeal.prepared(db, box, sealer))
+            seal = await store.run(lambda db: RowCipher.prepared(db, box, sealer))
             writer = LedgerWriter(seal, budget_bytes, clock, ballast)
             await store.run(writer.begin)
-            await store.run(lambda db: take_over(db, path, writer, sealer))
+            await store.run(lambda db: import_set_aside(db, path, writer, sealer))
             await store.write(outbox.unpark)
             epoch, tail = await store.run(lambda db: (read_epoch(db), read_tail(db, box)))
             yield cls(path, store, writer, epoch, tail.seq)
@@ -173,7 +173,7 @@ class Outbox:
             self.last_seq = max(self.last_seq, last_seq)
             self.changes.tell()
         await self._store.run(empty_the_log)
-        files = await self._store.run(lambda db: forget_salvaged(db, self._path, retention.passages_s))
+        files = await self._store.run(lambda db: forget_recovered(db, self._path, retention.passages_s))
         if files:
             await self.note_deleted(files)
 
@@ -186,7 +186,7 @@ class Outbox:
         if epoch != self.epoch:
             return 0
         wanted = tuple(ranges)
-        count = await self._store.write(lambda db: outbox.owe_again(db, wanted))
+        count = await self._store.write(lambda db: outbox.mark_unacknowledged(db, wanted))
         self.changes.tell()
         return count
 
@@ -199,10 +199,10 @@ class Outbox:
         """The newest rows that can be read, acknowledged or not, newest first."""
         return await self._store.run(lambda db: self._opened_rows(outbox.recent(db, limit))[0])
 
-    async def status(self) -> OutboxStatus:
+    async def status(self) -> LedgerStatus:
         """Counts as of now."""
         count = await self._store.run(outbox.count)
-        return OutboxStatus(
+        return LedgerStatus(
             epoch=self.epoch,
             last_seq=self.last_seq,
             unacknowledged=count.own + count.earlier,
@@ -235,7 +235,7 @@ class Outbox:
         for row in found:
             try:
                 whole.append(self._writer.seal.opened(row))
-            except SealBroken as exc:
+            except DecryptionFailed as exc:
                 log.warning("record %s/%d: %s", *row.name, exc)
                 broken.append(row)
         return whole, broken
@@ -271,7 +271,7 @@ class Outbox:
 
 
 async def _opened(
-    stack: AsyncExitStack, path: Path, ballast: Ballast, shared: ThreadPoolExecutor | None
+    stack: AsyncExitStack, path: Path, ballast: DiskReserve, shared: ThreadPoolExecutor | None
 ) -> SqliteThread:
     """The file; where there is no room even for opening it, with what the ballast gives."""
     try:

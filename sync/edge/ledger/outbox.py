@@ -68,7 +68,7 @@ def recent(db: Database, limit: int) -> list[Row]:
     return rows(db, _NEWEST, limit)
 
 
-def owe_again(db: Database, ranges: Ranges) -> int:
+def mark_unacknowledged(db: Database, ranges: Ranges) -> int:
     """Let what was acknowledged wait anew; returns how many."""
     return sum(db.conn.execute(_OWE_AGAIN, each).rowcount for each in ranges)
 

@@ -17,10 +17,10 @@ from sqlite_utils import Database
 
 from sync.contract.chain import HASH_BYTES
 from sync.contract.records import RECORD_TYPES, Gap, Record
-from sync.edge.ledger.schema import Row, RowSeal
+from sync.edge.ledger.schema import Row, RowCipher
 from sync.edge.ledger.writer import LedgerWriter
-from sync.errors import BadMessage, SealBroken, StoreFailed
-from sync.storage.encryption import Sealer
+from sync.errors import BadMessage, DecryptionFailed, StoreFailed
+from sync.storage.encryption import KeyedCipher
 from sync.storage.sqlite_thread import aside_files, drop_aside, is_older, set_aside, store_failure
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ _LAST = ("SELECT max(seq) FROM record", "SELECT seq FROM sqlite_sequence WHERE n
 
 
 @dataclass(slots=True)
-class Salvage:
+class RecoveredRecords:
     """What became of one file: rows that still waited for the platform, and the numbers that could not be read.
 
     Without an epoch nothing can be named, and nothing is delivered of it.
@@ -51,7 +51,7 @@ class Salvage:
     unreadable: list[int] = field(default_factory=list)
 
 
-def take_over(db: Database, ledger: Path, writer: LedgerWriter, sealer: Sealer | None) -> None:
+def import_set_aside(db: Database, ledger: Path, writer: LedgerWriter, sealer: KeyedCipher | None) -> None:
     """Salvage every file set aside for `ledger` that was not yet: repeated until it went through to the end.
 
     One that `sealer` does not open waits for the start at which its key is back.
@@ -61,14 +61,14 @@ def take_over(db: Database, ledger: Path, writer: LedgerWriter, sealer: Sealer |
         if path.name in done:
             continue
         try:
-            salvaged = salvage(path, lambda rows: _keep(db, writer.seal, rows), writer.seal.box, sealer)
+            salvaged = recover(path, lambda rows: _keep(db, writer.seal, rows), writer.seal.box, sealer)
             writer.append(db, list(_account(path, salvaged, writer)))
             db.conn.execute("INSERT INTO salvaged VALUES (?)", (path.name,))
         except (sqlite3.Error, StoreFailed) as exc:
             log.warning("%s: tried again at the next start: %s", path.name, exc)
 
 
-def renew(ledger: Path) -> Path:
+def start_new_epoch(ledger: Path) -> Path:
     """Set a sound ledger aside that nobody has open; returns where it is now. Raises StoreFailed.
 
     The next start begins a new epoch and takes over what waits in it.
@@ -76,7 +76,7 @@ def renew(ledger: Path) -> Path:
     return set_aside(ledger, _RENEWED)
 
 
-def forget_salvaged(db: Database, ledger: Path, kept_s: float) -> dict[str, int]:
+def forget_recovered(db: Database, ledger: Path, kept_s: float) -> dict[str, int]:
     """Delete the files that were salvaged and last written `kept_s` ago or before; returns how many of each kind."""
     old = [
         path
@@ -92,7 +92,7 @@ def _kind(aside: Path) -> str:
     return "ledger_renewed" if f".{_RENEWED}-" in aside.name else "ledger_damaged"
 
 
-def _keep(db: Database, seal: RowSeal, rows: list[Row]) -> None:
+def _keep(db: Database, seal: RowCipher, rows: list[Row]) -> None:
     try:
         with db.atomic():
             db.conn.executemany(_KEEP, [asdict(seal.closed(row)) for row in rows])
@@ -100,7 +100,7 @@ def _keep(db: Database, seal: RowSeal, rows: list[Row]) -> None:
         raise store_failure(exc) from exc
 
 
-def _account(path: Path, salvaged: Salvage, writer: LedgerWriter) -> Iterator[Record]:
+def _account(path: Path, salvaged: RecoveredRecords, writer: LedgerWriter) -> Iterator[Record]:
     lost = salvaged.unreadable
     yield writer.alarm(
         _kind(path),
@@ -119,18 +119,18 @@ def _account(path: Path, salvaged: Salvage, writer: LedgerWriter) -> Iterator[Re
         )
 
 
-def salvage(path: Path, keep: Callable[[list[Row]], None], box: str, sealer: Sealer | None) -> Salvage:
+def recover(path: Path, keep: Callable[[list[Row]], None], box: str, sealer: KeyedCipher | None) -> RecoveredRecords:
     """Hand every row of the ledger at `path` that waits and can be read to `keep`, opened.
 
     Damage is counted, never raised. Raises WrongKey where `sealer` does not fit, and what `keep` raises.
     """
-    salvaged = Salvage()
+    salvaged = RecoveredRecords()
     try:
         # Read-only, so that the write-ahead log beside it is read too and stays as it is.
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             connection.execute("PRAGMA writable_schema=ON")  # else a file that was cut short is refused as a whole
             [salvaged.epoch] = connection.execute("SELECT epoch FROM ledger").fetchone()
-            _Reader(connection, keep, salvaged, RowSeal.of(connection, box, sealer)).read()
+            _Reader(connection, keep, salvaged, RowCipher.of(connection, box, sealer)).read()
     except sqlite3.Error as exc:
         log.warning("%s: not everything can be read: %s", path.name, exc)
     return salvaged
@@ -140,7 +140,11 @@ class _Reader:
     """Reads one file in ranges of numbers, and ranges that fail by halves, down to the rows on the damaged page."""
 
     def __init__(
-        self, connection: sqlite3.Connection, keep: Callable[[list[Row]], None], salvaged: Salvage, seal: RowSeal
+        self,
+        connection: sqlite3.Connection,
+        keep: Callable[[list[Row]], None],
+        salvaged: RecoveredRecords,
+        seal: RowCipher,
     ) -> None:
         self._connection = connection
         self._seal = seal
@@ -189,7 +193,7 @@ class _Reader:
         ]
 
 
-def _whole(row: Row, seal: RowSeal) -> Row | None:
+def _whole(row: Row, seal: RowCipher) -> Row | None:
     """`row`, opened, where damage left its record valid; the hash chain tells the platform the rest."""
     chained = row.chain is None or (isinstance(row.chain, bytes) and len(row.chain) == HASH_BYTES)
     if not chained or row.kind not in RECORD_TYPES or not isinstance(row.appended_ms, int):
@@ -197,6 +201,6 @@ def _whole(row: Row, seal: RowSeal) -> Row | None:
     try:
         opened = seal.opened(row)
         opened.record()
-    except (BadMessage, SealBroken):
+    except (BadMessage, DecryptionFailed):
         return None
     return opened

@@ -12,7 +12,7 @@ from sqlite_utils import Database, Migrations
 
 from sync.contract.chain import first_hash, next_hash
 from sync.contract.records import AlarmRaised, Record, decode_record, encode_record
-from sync.storage.encryption import Seal, Sealer, seal_of, sealed
+from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file, load_cipher
 
 LEDGER_MIGRATIONS = Migrations("ledger")
 _CHAIN = (
@@ -119,29 +119,29 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class RowSeal:
+class RowCipher:
     """How the rows of one box are written: each body for its own box, epoch, number and kind."""
 
     box: str
-    seal: Seal
+    seal: Cipher
 
     @classmethod
-    def prepared(cls, db: Database, box: str, sealer: Sealer | None) -> RowSeal:
+    def prepared(cls, db: Database, box: str, sealer: KeyedCipher | None) -> RowCipher:
         """For a ledger that is written; it is sealed where it was plain. Raises WrongKey."""
-        return cls(box, sealed(db.conn, sealer, _SEAL_ROWS, lambda *names: _place(box, *names)))
+        return cls(box, encrypt_file(db.conn, sealer, _SEAL_ROWS, lambda *names: _place(box, *names)))
 
     @classmethod
-    def of(cls, connection: sqlite3.Connection, box: str, sealer: Sealer | None) -> RowSeal:
+    def of(cls, connection: sqlite3.Connection, box: str, sealer: KeyedCipher | None) -> RowCipher:
         """For a ledger that is only read. Raises WrongKey."""
-        return cls(box, seal_of(connection, sealer))
+        return cls(box, load_cipher(connection, sealer))
 
     def closed(self, row: Row) -> Row:
         """`row` as it is written."""
-        return replace(row, body=self.seal.close(row.body, _place(self.box, *row.name, row.kind)))
+        return replace(row, body=self.seal.encrypt(row.body, _place(self.box, *row.name, row.kind)))
 
     def opened(self, row: Row) -> Row:
-        """`row`, as it was written, with its body readable. Raises SealBroken."""
-        body = self.seal.open(row.body, _place(self.box, *row.name, row.kind))
+        """`row`, as it was written, with its body readable. Raises DecryptionFailed."""
+        body = self.seal.decrypt(row.body, _place(self.box, *row.name, row.kind))
         return row if body is row.body else replace(row, body=body)
 
 
@@ -184,7 +184,7 @@ def is_ours(db: Database, epoch: str, seq: int, chain: bytes) -> bool:
     return found is not None and found[0] in (None, chain)
 
 
-def insert(db: Database, seal: RowSeal, tail: Tail, record: Record) -> Tail:
+def insert(db: Database, seal: RowCipher, tail: Tail, record: Record) -> Tail:
     """Add `record` behind `tail` in the caller's transaction; returns the new tail. Its hash is of the open body."""
     seq, body = tail.seq + 1, encode_record(record)
     new = Tail(tail.epoch, seq, next_hash(tail.chain, seq, record.TYPE, body))

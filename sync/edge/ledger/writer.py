@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from sqlite_utils import Database
 
 from sync.contract.records import AlarmRaised, Clock, Deleted, Gap, Record
-from sync.edge.ledger.disk_reserve import Ballast
-from sync.edge.ledger.eviction import below, make_room
+from sync.edge.ledger.disk_reserve import DiskReserve
+from sync.edge.ledger.eviction import headroom_below, make_room
 from sync.edge.ledger.retention import Retention, forget
-from sync.edge.ledger.schema import RowSeal, file_bytes, insert, read_tail, used_bytes, wall_ms
+from sync.edge.ledger.schema import RowCipher, file_bytes, insert, read_tail, used_bytes, wall_ms
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class LedgerWriter:
     once. The ballast is taken back, and the budget restored, when the disk has been calm for a minute.
     """
 
-    def __init__(self, seal: RowSeal, budget_bytes: int, clock: Callable[[], Clock], ballast: Ballast) -> None:
+    def __init__(self, seal: RowCipher, budget_bytes: int, clock: Callable[[], Clock], ballast: DiskReserve) -> None:
         self.disk_full = False
         self.seal = seal
         self._budget_bytes = budget_bytes
@@ -122,7 +122,7 @@ class LedgerWriter:
             alarms = [self.alarm("disk_full", "ledger", "oldest records make room")] if self._alarm_due else []
             room: list[Gap | Deleted] = []
             if used_bytes(db) > self._limit_bytes:
-                room = make_room(db, below(self._limit_bytes), min(numbers, default=tail.seq), self._clock)
+                room = make_room(db, headroom_below(self._limit_bytes), min(numbers, default=tail.seq), self._clock)
             dropped = [self.deleted("room", self._dropped)] if self._dropped else []
             added: list[Record] = [*alarms, *dropped, *room]
             for record in added:
@@ -132,10 +132,10 @@ class LedgerWriter:
     def _on_full(self, db: Database) -> bool:
         """Make room with what the ballast gives; False where nothing may be given up."""
         self._let_go(db)
-        limit_bytes = min(self._limit_bytes, below(file_bytes(db)))
+        limit_bytes = min(self._limit_bytes, headroom_below(file_bytes(db)))
         used = used_bytes(db)
         while used > limit_bytes:
-            before, used = used, self._step_down(db, max(below(limit_bytes), used - _STEP_BYTES))
+            before, used = used, self._step_down(db, max(headroom_below(limit_bytes), used - _STEP_BYTES))
             if used >= before:
                 break
         if used > limit_bytes:

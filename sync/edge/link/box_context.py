@@ -9,31 +9,31 @@ from dataclasses import dataclass
 from sync.contract.envelope import AnyMessage, Event
 from sync.contract.lanes import LANES
 from sync.contract.messages import DirectoryHealth, HealthReport, OutboxHealth
-from sync.contract.topics import DISTRICT_LANES, Lane, Topic, every_command, source_of
+from sync.contract.topics import DISTRICT_LANES, Channel, Topic, every_command, source_from
 from sync.edge.directory.directory import NEVER_S, Directory
-from sync.edge.ledger.ledger import Outbox
-from sync.edge.orders.receiver import Orders
+from sync.edge.ledger.ledger import Ledger
+from sync.edge.orders.receiver import OrderReceiver
 from sync.mqtt.packets import Subscription
 
-_HEARD = (Lane.ACK, Lane.ANSWER, Lane.DIRECTORY, Lane.PLATFORM, Lane.STATE)
-_ORDERS = (Lane.REVOCATION, Lane.DESIRED, Lane.BROADCAST)  # and the commands, whose topics end in their names
-_BOTH_WAYS = (Lane.DIRECTORY, Lane.STATE)  # we speak and hear there, but do not hear ourselves
+_HEARD = (Channel.ACK, Channel.ANSWER, Channel.DIRECTORY, Channel.PLATFORM, Channel.STATE)
+_ORDERS = (Channel.REVOCATION, Channel.DESIRED, Channel.BROADCAST)  # and the commands, whose topics end in their names
+_BOTH_WAYS = (Channel.DIRECTORY, Channel.STATE)  # we speak and hear there, but do not hear ourselves
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class BoxContext:
     """What a session serves: the box's name, its stores, and how its parts are."""
 
     district: str
     box: str
-    outbox: Outbox
+    outbox: Ledger
     directory: Directory
-    orders: Orders | None  # None: no key to check signatures with, so the signed lanes are not listened to
+    orders: OrderReceiver | None  # None: no key to check signatures with, so the signed lanes are not listened to
     parts: Callable[[], Mapping[str, str]]
     certificate_days: Callable[[], float | None]  # left of our certificate
     started_s: float  # monotonic
 
-    def topic(self, lane: Lane) -> Topic:
+    def topic(self, lane: Channel) -> Topic:
         """`lane` of this box or of its district."""
         return Topic(self.district, lane, None if lane in DISTRICT_LANES else self.box)
 
@@ -45,11 +45,11 @@ class Home:
             for lane in (*orders, *_HEARD)
         ]
         if orders:
-            heard.append(Subscription(every_command(self.district, self.box), LANES[Lane.COMMAND].qos))
+            heard.append(Subscription(every_command(self.district, self.box), LANES[Channel.COMMAND].qos))
         return heard
 
     def event(self, message: AnyMessage) -> Event:
-        return Event.of(message, source_of(self.district, self.box))
+        return Event.of(message, source_from(self.district, self.box))
 
     async def health(self) -> HealthReport:
         """How the box is now."""

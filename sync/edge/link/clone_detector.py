@@ -9,20 +9,20 @@ from datetime import datetime
 
 from sync.contract.envelope import Event
 from sync.contract.messages import BoxState
-from sync.edge.ledger.ledger import Outbox
-from sync.errors import NameContested
+from sync.edge.ledger.ledger import Ledger
+from sync.errors import DuplicateDevice
 
 _ALARM_EVERY_S = 24 * 3600.0
 _SAID = "another device speaks under this box's name"
 
 
-class OwnName:
+class CloneDetector:
     """Compares the births said under our name with our own, over all connections of this process.
 
     The alarm is raised when another is first heard, and again each day for as long as it is there.
     """
 
-    def __init__(self, outbox: Outbox, boot_id: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, outbox: Ledger, boot_id: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._outbox = outbox
         self._boot_id = boot_id
         self._monotonic = monotonic
@@ -37,7 +37,7 @@ class OwnName:
     async def heard(self, event: Event) -> None:
         """A birth or farewell under our name: ours, or from before our last connection, else there are two of us.
 
-        Raises NameContested; BadMessage, StoreFailed.
+        Raises DuplicateDevice; BadMessage, StoreFailed.
         """
         state = event.message(BoxState)
         newer = self._born_before is not None and event.time > self._born_before
@@ -46,4 +46,4 @@ class OwnName:
         if self._monotonic() - self._told_s >= _ALARM_EVERY_S:
             await self._outbox.alarm("cloned_box", "link", _SAID)
             self._told_s = self._monotonic()
-        raise NameContested(f"{_SAID}: is its card a copy?")
+        raise DuplicateDevice(f"{_SAID}: is its card a copy?")

@@ -8,18 +8,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
-from sync.contract.messages import Answer, BoxState
-from sync.contract.topics import Lane, check_name
+from sync.contract.messages import BoxState, QueryAnswer
+from sync.contract.topics import Channel, check_name
 from sync.edge.directory.directory import Directory
 from sync.edge.identity.box_identity import Validity
-from sync.edge.ledger.ledger import Outbox
-from sync.edge.link.box_context import Home
-from sync.edge.link.clone_detector import OwnName
-from sync.edge.link.sender import PumpSettings
+from sync.edge.ledger.ledger import Ledger
+from sync.edge.link.box_context import BoxContext
+from sync.edge.link.clone_detector import CloneDetector
+from sync.edge.link.sender import SenderSettings
 from sync.edge.link.session import Session
-from sync.edge.orders.receiver import Orders
+from sync.edge.orders.receiver import OrderReceiver
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, SyncError, UnsafeLink
-from sync.mqtt.broker_address import Broker, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from sync.mqtt.connection import Connection
 from sync.mqtt.events import will
 from sync.mqtt.packets import Options
@@ -45,7 +45,7 @@ class LinkSettings:
     reply_timeout_s: float = 10.0
     will_delay_s: int = 5
     health_s: float = 30.0
-    pump: PumpSettings = field(default_factory=PumpSettings)
+    pump: SenderSettings = field(default_factory=SenderSettings)
     retry: Retry = field(default_factory=Retry)
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class LinkStatus:
     detail: str  # why there is no connection; empty when there is
 
 
-class CityLink:
+class PlatformLink:
     """Carries the outbox up and the directory down; answers `directory.ask`. Raises UnsafeLink for unsafe settings.
 
     Without `orders` the box listens to no signed lane.
@@ -79,19 +79,19 @@ class CityLink:
     def __init__(
         self,
         settings: LinkSettings,
-        outbox: Outbox,
+        outbox: Ledger,
         directory: Directory,
         *,
         versions: Mapping[str, str],
         boot_id: str,
         parts: Callable[[], Mapping[str, str]] = dict,
-        orders: Orders | None = None,
+        orders: OrderReceiver | None = None,
     ) -> None:
         self._settings = settings
         self._files = settings.tls.stamp()
-        self._broker = Broker.from_url(settings.url, settings.tls)
+        self._broker = BrokerAddress.from_url(settings.url, settings.tls)
         validity = Validity(settings.tls.certificate)
-        self._home = Home(
+        self._home = BoxContext(
             settings.district, settings.box, outbox, directory, orders, parts, validity.days, time.monotonic()
         )
         self._birth = BoxState(online=True, epoch=outbox.epoch, boot_id=boot_id, versions=dict(versions))
@@ -102,10 +102,10 @@ class CityLink:
         self._detail = "not connected yet"
         self._refusal = ""
         self._spread_s = 1.0
-        self._own_name = OwnName(outbox, boot_id)
+        self._own_name = CloneDetector(outbox, boot_id)
         directory.ask = self.query
 
-    def listen_to(self, orders: Orders) -> None:
+    def listen_to(self, orders: OrderReceiver) -> None:
         """Listen to the signed lanes from the next connection on."""
         self._home = replace(self._home, orders=orders)
 
@@ -133,7 +133,7 @@ class CityLink:
         """Why there is no connection, where trying again does not help: a certificate or a permission; else empty."""
         return self._refusal
 
-    async def query(self, person_key: str, budget_s: float) -> Answer:
+    async def query(self, person_key: str, budget_s: float) -> QueryAnswer:
         """What the platform knows of one person. Raises LinkLost at once without a link; NoAnswer, BadMessage."""
         if self._session is None:
             raise LinkLost("no link to the platform")
@@ -145,7 +145,7 @@ class CityLink:
         return Options(
             broker=self._broker,
             client_id=f"{settings.district}.{settings.box}",
-            will=will(self._home.topic(Lane.STATE), self._home.event(self._farewell), settings.will_delay_s),
+            will=will(self._home.topic(Channel.STATE), self._home.event(self._farewell), settings.will_delay_s),
             session_expiry_s=settings.session_expiry_s,
             keepalive_s=settings.keepalive_s,
             connect_timeout_s=settings.connect_timeout_s,
@@ -159,7 +159,7 @@ class CityLink:
             return
         self._files = stamp
         try:
-            self._broker = Broker.from_url(self._settings.url, self._settings.tls)
+            self._broker = BrokerAddress.from_url(self._settings.url, self._settings.tls)
         except UnsafeLink as exc:
             log.warning("%s: the changed certificates are not used: %s", self._broker, exc)
 

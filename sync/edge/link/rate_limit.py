@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-class Pace:
+class RateLimiter:
     """When the next message of backlog may go, at the pace the platform asks for."""
 
     def __init__(self) -> None:

@@ -11,22 +11,22 @@ from dataclasses import dataclass
 import msgspec
 
 from sync.contract.envelope import Event
-from sync.contract.messages import BACKLOG_LIMIT, Ack, Backlog, Entry
+from sync.contract.messages import BACKLOG_LIMIT, Ack, Backlog, BacklogEntry
 from sync.contract.records import RecordId
-from sync.contract.topics import Lane, Topic, source_of
-from sync.edge.ledger.ledger import Outbox
+from sync.contract.topics import Channel, Topic, source_from
+from sync.edge.ledger.ledger import Ledger
 from sync.edge.ledger.schema import Row, wall_ms
-from sync.edge.link.rate_limit import Pace
+from sync.edge.link.rate_limit import RateLimiter
 from sync.errors import LinkLost, PublishRefused
 from sync.interruptible_sleep import happened
 from sync.mqtt.connection import Connection
-from sync.mqtt.events import post
+from sync.mqtt.events import publish_event
 
 _BACKLOG_PATIENCE = 3  # its turn comes late at a platform that a whole district fills after an outage
 
 
 @dataclass(frozen=True, slots=True)
-class PumpSettings:
+class SenderSettings:
     """Pace of the pump. Windows count records that were sent and not yet acknowledged by the platform."""
 
     resend_s: float = 10.0  # without an acknowledgement a record is sent again; backlog has more patience
@@ -46,14 +46,16 @@ class _Sent:
     is_backlog: bool
 
 
-class Pump:
+class Sender:
     """Serves one connection. The outbox alone remembers what is owed; here is only what was lately sent.
 
     The broker's PUBACK frees nothing. While the platform is away nothing is sent: the broker would take it and drop it.
     Whether it listens is told by the age of its last acknowledgement, and not by what it once said.
     """
 
-    def __init__(self, outbox: Outbox, connection: Connection, district: str, box: str, settings: PumpSettings) -> None:
+    def __init__(
+        self, outbox: Ledger, connection: Connection, district: str, box: str, settings: SenderSettings
+    ) -> None:
         self._outbox = outbox
         self._connection = connection
         self._district = district
@@ -62,7 +64,7 @@ class Pump:
         self._sent: dict[tuple[str, int], _Sent] = {}  # by epoch and number
         self._freed: set[tuple[str, int]] = set()  # of those, what was settled since the last read began
         self._read_to = 0  # backlog up to this number was read and sent
-        self._pace = Pace()
+        self._pace = RateLimiter()
         self._owed_since_s: float | None = None  # since when an acknowledgement is missing, monotonic
         self._live_after = 0  # passages up to this number are backlog
         self._platform = asyncio.Event()
@@ -139,9 +141,9 @@ class Pump:
     async def _send_next(self) -> bool:
         """Send the most urgent messages that are due; False when none is."""
         if alarms := self._due(await self._alarms()):
-            await _together(self._send_live(Lane.ALARM, row) for row in alarms)
+            await _together(self._send_live(Channel.ALARM, row) for row in alarms)
         elif live := self._due(self._live(await self._newest())):
-            await _together(self._send_live(Lane.PASSAGE, row) for row in live)
+            await _together(self._send_live(Channel.PASSAGE, row) for row in live)
         elif self._pace.wait_s():
             return False
         elif old := await self._due_backlog():
@@ -205,27 +207,31 @@ class Pump:
             return []
         return live
 
-    async def _send_live(self, lane: Lane, row: Row) -> None:
+    async def _send_live(self, lane: Channel, row: Row) -> None:
         name = RecordId(self._box, row.epoch, row.seq)
-        source = source_of(self._district, self._box)
+        source = source_from(self._district, self._box)
         await self._send(lane, [row], Event(str(name), source, row.kind, row.appended, row.body, row.chain_hex))
 
     async def _send_backlog(self, rows: list[Row]) -> None:
-        entries = tuple(Entry(row.seq, row.kind, row.appended, msgspec.Raw(row.body), row.chain_hex) for row in rows)
+        entries = tuple(
+            BacklogEntry(row.seq, row.kind, row.appended, msgspec.Raw(row.body), row.chain_hex) for row in rows
+        )
         backlog = Backlog(rows[0].epoch, entries)
         name = RecordId(self._box, rows[0].epoch, rows[0].seq)
         await self._send(
-            Lane.BACKLOG, rows, Event.of(backlog, source_of(self._district, self._box), event_id=f"{name}+{len(rows)}")
+            Channel.BACKLOG,
+            rows,
+            Event.of(backlog, source_from(self._district, self._box), event_id=f"{name}+{len(rows)}"),
         )
 
-    async def _send(self, lane: Lane, rows: list[Row], event: Event) -> None:
+    async def _send(self, lane: Channel, rows: list[Row], event: Event) -> None:
         sent_s = time.monotonic()
-        is_backlog = lane is Lane.BACKLOG
+        is_backlog = lane is Channel.BACKLOG
         sent = _Sent(sent_s + self._settings.resend_s * (_BACKLOG_PATIENCE if is_backlog else 1), is_backlog)
         self._sent.update(dict.fromkeys((row.name for row in rows), sent))
         self._owed_since_s = self._owed_since_s or sent_s
         try:
-            await post(self._connection, Topic(self._district, lane, self._box), event)
+            await publish_event(self._connection, Topic(self._district, lane, self._box), event)
         except PublishRefused as refused:
             if refused.code == PublishRefused.QUOTA_EXCEEDED:
                 return  # it passes: these rows are due again after `resend_s`

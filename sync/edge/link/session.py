@@ -11,21 +11,21 @@ from sync.contract.envelope import AnyMessage, Event
 from sync.contract.lanes import LANES
 from sync.contract.messages import (
     Ack,
-    Answer,
     BoxState,
     DirectoryPage,
     PlatformState,
     Query,
+    QueryAnswer,
 )
 from sync.contract.signed import Signed
-from sync.contract.topics import Lane, Topic
-from sync.edge.link.box_context import Home
-from sync.edge.link.clone_detector import OwnName
-from sync.edge.link.sender import Pump, PumpSettings
+from sync.contract.topics import Channel, Topic
+from sync.edge.link.box_context import BoxContext
+from sync.edge.link.clone_detector import CloneDetector
+from sync.edge.link.sender import Sender, SenderSettings
 from sync.errors import BadMessage, LinkError, LinkLost, LinkRefused, PublishRefused
 from sync.interruptible_sleep import happened, rest
 from sync.mqtt.connection import Connection
-from sync.mqtt.events import ask, event_in, post, topic_of
+from sync.mqtt.events import ask, decode_event, publish_event, topic_from
 from sync.mqtt.packets import Subscription
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Session:
     """The conversation over one connection: birth, records and their acknowledgements, directory, health, queries."""
 
     def __init__(
-        self, connection: Connection, home: Home, own_name: OwnName, pump: PumpSettings, health_s: float
+        self, connection: Connection, home: BoxContext, own_name: CloneDetector, pump: SenderSettings, health_s: float
     ) -> None:
         self.last_ack_s: float | None = None  # monotonic
         self.reconnect_spread_s: float | None = None  # what the platform last said
@@ -49,7 +49,7 @@ class Session:
         self._home = home
         self._own_name = own_name
         self._health_s = health_s
-        self._pump = Pump(home.outbox, connection, home.district, home.box, pump)
+        self._pump = Sender(home.outbox, connection, home.district, home.box, pump)
         self._platform = asyncio.Event()
         self._ask_directory = asyncio.Event()
         self._page_s = 0.0  # when the last page came, monotonic
@@ -67,11 +67,11 @@ class Session:
     async def run(self, birth: BoxState, farewell: BoxState) -> None:
         """Serve until the connection is lost (raises LinkLost) or this is cancelled (then the farewell is said).
 
-        Raises NameContested when somebody else speaks under our name.
+        Raises DuplicateDevice when somebody else speaks under our name.
         """
         await self._connection.subscribe(*self._home.lanes())
         said = self._home.event(birth)
-        await self._post(Lane.STATE, said)
+        await self._post(Channel.STATE, said)
         self._own_name.was_said(said.time)
         try:
             async with asyncio.TaskGroup() as group:
@@ -82,52 +82,54 @@ class Session:
         finally:
             with contextlib.suppress(LinkError, TimeoutError):
                 async with asyncio.timeout(_FAREWELL_S):
-                    await self._say(Lane.STATE, farewell)
+                    await self._say(Channel.STATE, farewell)
 
-    async def query(self, person_key: str, budget_s: float) -> Answer:
+    async def query(self, person_key: str, budget_s: float) -> QueryAnswer:
         """Ask the platform for one person. Raises LinkLost, NoAnswer, BadMessage."""
         if not self.platform_online:
             raise LinkLost("the platform is away")
         question = self._home.event(Query(person_key))
-        event = await ask(self._connection, self._home.topic(Lane.QUERY), question, budget_s=budget_s)
-        answer = event.message(Answer)
+        event = await ask(self._connection, self._home.topic(Channel.QUERY), question, budget_s=budget_s)
+        answer = event.message(QueryAnswer)
         if answer.status is not None and answer.status.person_key != person_key:
             raise BadMessage("the answer is about another person")
         return answer
 
-    async def _say(self, lane: Lane, message: AnyMessage) -> None:
+    async def _say(self, lane: Channel, message: AnyMessage) -> None:
         await self._post(lane, self._home.event(message))
 
-    async def _post(self, lane: Lane, event: Event) -> None:
+    async def _post(self, lane: Channel, event: Event) -> None:
         try:
-            await post(self._connection, self._home.topic(lane), event)
+            await publish_event(self._connection, self._home.topic(lane), event)
         except PublishRefused as exc:
             raise LinkRefused(f"{lane}: {exc}") from exc
 
     async def _hear(self) -> None:
         async for message in self._connection.messages():
             try:
-                await self._handle(topic_of(message), event_in(message))
+                await self._handle(topic_from(message), decode_event(message))
             except BadMessage as exc:
                 log.warning("%s: dropped: %s", message.topic, exc)
 
     async def _handle(self, topic: Topic, event: Event) -> None:
         match topic.lane:
-            case Lane.ACK:
+            case Channel.ACK:
                 await self._pump.acknowledged(event.message(Ack))
                 self.last_ack_s = time.monotonic()
-            case Lane.PLATFORM:
+            case Channel.PLATFORM:
                 self._platform_is(event.message(PlatformState))
-            case Lane.DIRECTORY:
+            case Channel.DIRECTORY:
                 await self._take_page(event.message(DirectoryPage))
-            case Lane.STATE:
+            case Channel.STATE:
                 await self._own_name.heard(event)
-            case Lane.ANSWER:
+            case Channel.ANSWER:
                 pass  # the answer to a question that nobody waits for any more
-            case Lane.REVOCATION | Lane.DESIRED | Lane.COMMAND | Lane.BROADCAST if self._home.orders is not None:
+            case Channel.REVOCATION | Channel.DESIRED | Channel.COMMAND | Channel.BROADCAST if (
+                self._home.orders is not None
+            ):
                 answer = await self._home.orders.take(topic, event.message(Signed), self._home.directory.revoke)
                 if answer is not None:
-                    await self._say(Lane.REPORTED, answer)
+                    await self._say(Channel.REPORTED, answer)
             case _:
                 raise BadMessage(f"nothing is expected on {topic.lane}")
 
@@ -151,7 +153,7 @@ class Session:
         if not self._says_online:
             # Whoever sends pages is there: its farewell came after its next birth, which the broker keeps.
             await self._connection.subscribe(
-                Subscription(str(self._home.topic(Lane.PLATFORM)), LANES[Lane.PLATFORM].qos)
+                Subscription(str(self._home.topic(Channel.PLATFORM)), LANES[Channel.PLATFORM].qos)
             )
         if not await self._home.directory.take(page):
             self._ask_directory.set()
@@ -161,7 +163,7 @@ class Session:
             await happened(self._platform)
             self._ask_directory.clear()
             self._page_s = time.monotonic()
-            await self._say(Lane.DIRECTORY, self._home.directory.request())
+            await self._say(Channel.DIRECTORY, self._home.directory.request())
             while (
                 not self._ask_directory.is_set()
                 and (left_s := self._page_s + _DIRECTORY_QUIET_S - time.monotonic()) > 0
@@ -170,5 +172,5 @@ class Session:
 
     async def _report_health(self) -> None:
         while True:
-            await self._say(Lane.HEALTH, await self._home.health())
+            await self._say(Channel.HEALTH, await self._home.health())
             await rest(self._health_s)

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sync.contract.orders import Broadcast, Command, CommandDone, Desired, Reported, Revocation, Withdrawal
 from sync.contract.signed import Order, Signed, verify
-from sync.contract.topics import Lane, Topic
-from sync.edge.orders.replay_guard import OrderMemory, Taken
+from sync.contract.topics import Channel, Topic
+from sync.edge.orders.replay_guard import AcceptedOrder, ReplayGuard
 from sync.errors import BadMessage, OrderOlder, OrderRefused, OrderUnfit
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def _utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Hands:
+class OrderHandlers:
     """Who carries orders out.
 
     `apply` takes the desired state and keeps it; it returns whether a restart is needed. It and the commands raise
@@ -44,11 +44,11 @@ class Hands:
     tell: Callable[[Broadcast | Withdrawal], None] = lambda _: None
 
 
-class Orders:
+class OrderReceiver:
     """Takes what comes on the signed lanes of one box. Nothing is done for a message whose signature is wrong."""
 
     def __init__(
-        self, memory: OrderMemory, key: Ed25519PublicKey, hands: Hands, now: Callable[[], datetime] = _utc_now
+        self, memory: ReplayGuard, key: Ed25519PublicKey, hands: OrderHandlers, now: Callable[[], datetime] = _utc_now
     ) -> None:
         """`key` is the platform's; `now` gives the wall time."""
         self.refused = 0
@@ -66,21 +66,21 @@ class Orders:
             self.refused += 1
             log.warning("order on %s refused: %s", topic, exc)
             version = exc.version if isinstance(exc, OrderRefused) else None
-            if topic.lane is not Lane.DESIRED or version is None:
+            if topic.lane is not Channel.DESIRED or version is None:
                 return None
             return Reported(version, False, str(exc), (await self._memory.taken()).in_force)
 
     async def _carry_out(self, topic: Topic, order: Order, revoke: Revoke) -> Answer | None:
         match topic.lane:
-            case Lane.DESIRED:
+            case Channel.DESIRED:
                 return await self._desired(order)
-            case Lane.COMMAND:
+            case Channel.COMMAND:
                 return await self._command(topic.command or "", order)
-            case Lane.REVOCATION:
+            case Channel.REVOCATION:
                 # First, and again should it come again: its operation is counted once, and a power cut loses nothing.
                 await revoke(order.content(Revocation))
                 await self._memory.once(order)
-            case Lane.BROADCAST:
+            case Channel.BROADCAST:
                 await self._memory.once(order)
                 withdrawn = order.kind == Withdrawal.TYPE
                 self._hands.tell(order.content(Withdrawal) if withdrawn else order.content(Broadcast))
@@ -101,7 +101,7 @@ class Orders:
             report = Reported(order.version, False, str(exc), taken.in_force)
         else:
             report = Reported(order.version, True, "", order.version, restart_needed)
-        await self._memory.take(Taken(order.version, order.nonce, report, report.in_force))
+        await self._memory.take(AcceptedOrder(order.version, order.nonce, report, report.in_force))
         return report
 
     async def _command(self, name: str, order: Order) -> CommandDone:

@@ -21,7 +21,7 @@ _LIMIT = 10_000  # nonces
 _FORGET = "DELETE FROM nonce WHERE nonce IN (SELECT nonce FROM nonce WHERE expires_ms < ? ORDER BY expires_ms LIMIT ?)"
 
 
-class Taken(msgspec.Struct, frozen=True):
+class AcceptedOrder(msgspec.Struct, frozen=True):
     """The newest desired state and what was reported of it; `in_force` is the last version accepted."""
 
     version: int = 0
@@ -36,10 +36,10 @@ def create(db: Database) -> None:
     db.conn.execute("CREATE TABLE nonce (nonce TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL) WITHOUT ROWID")
     db.conn.execute("CREATE INDEX nonce_expires ON nonce (expires_ms)")
     db.conn.execute("CREATE TABLE taken (body BLOB NOT NULL)")
-    db.conn.execute("INSERT INTO taken VALUES (?)", (msgspec.json.encode(Taken()),))
+    db.conn.execute("INSERT INTO taken VALUES (?)", (msgspec.json.encode(AcceptedOrder()),))
 
 
-class OrderMemory:
+class ReplayGuard:
     """What was carried out; on the disk before anything is done. At most `limit` orders are remembered."""
 
     def __init__(self, store: SqliteThread, limit: int = _LIMIT) -> None:
@@ -48,7 +48,7 @@ class OrderMemory:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, path: Path) -> AsyncIterator[OrderMemory]:
+    async def opened(cls, path: Path) -> AsyncIterator[ReplayGuard]:
         """The memory at `path`; with a damaged one an order that is still valid could be repeated once."""
         async with SqliteThread.opened(path, ORDER_MIGRATIONS) as store:
             yield cls(store)
@@ -61,19 +61,19 @@ class OrderMemory:
         """Return as soon as the thread of the file is free."""
         await self._store.touch()
 
-    async def taken(self) -> Taken:
+    async def taken(self) -> AcceptedOrder:
         """The desired state last taken."""
         return await self._store.run(_taken)
 
-    async def take(self, taken: Taken) -> None:
+    async def take(self, taken: AcceptedOrder) -> None:
         """Note what became of a desired state."""
         body = msgspec.json.encode(taken)
         await self._store.write(lambda db: db.conn.execute("UPDATE taken SET body = ?", (body,)))
 
 
-def _taken(db: Database) -> Taken:
+def _taken(db: Database) -> AcceptedOrder:
     [body] = db.conn.execute("SELECT body FROM taken").fetchone()
-    return msgspec.json.decode(body, type=Taken)
+    return msgspec.json.decode(body, type=AcceptedOrder)
 
 
 def _once(db: Database, order: Order, limit: int) -> None:

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sync.contract.enrolment import Reason, refusal
+from sync.contract.enrolment import RejectionReason, refusal
 from sync.errors import EnrolmentPending
 from sync.platform.authority.certificates import BOX_DAYS, Authority, BoxKey, common_name
-from sync.platform.authority.registry import Book, BoxEntry, BoxStatus, Registry
+from sync.platform.authority.registry import BoxEntry, BoxStatus, Registry, RegistryTransaction
 
 log = logging.getLogger(__name__)
 
@@ -52,22 +52,22 @@ class Enroller:
         EnrolmentRefused, EnrolmentPending.
         """
         named, key = read_request(request)
-        digest = digest_of(key)
+        digest = token_digest(key)
 
-        def work(book: Book) -> Outcome:
+        def work(book: RegistryTransaction) -> Outcome:
             entry, box = book.token(token), book.box(serial=serial)
             if entry is None:
-                raise refusal(Reason.TOKEN_UNKNOWN)
+                raise refusal(RejectionReason.TOKEN_UNKNOWN)
             if entry.serial != serial or box is None:
-                raise refusal(Reason.TOKEN_OTHER_SERIAL)
+                raise refusal(RejectionReason.TOKEN_OTHER_SERIAL)
             if named != serial:
-                raise refusal(Reason.OTHER_NAME)
+                raise refusal(RejectionReason.OTHER_NAME)
             if box.status is BoxStatus.REVOKED:
-                raise refusal(Reason.REVOKED)
+                raise refusal(RejectionReason.REVOKED)
             if entry.used_by not in (None, digest):
-                raise refusal(Reason.TOKEN_USED)
+                raise refusal(RejectionReason.TOKEN_USED)
             if entry.used_by is None and self._registry.now() > entry.expires:
-                raise refusal(Reason.TOKEN_EXPIRED)
+                raise refusal(RejectionReason.TOKEN_EXPIRED)
             book.use(token, digest)
             return self._settle(book, box, key, trusted=False)
 
@@ -80,25 +80,25 @@ class Enroller:
         """
         named, key = read_request(request)
         if shown is None or not self._authority.issued(shown):
-            raise refusal(Reason.NO_CERTIFICATE)
+            raise refusal(RejectionReason.NO_CERTIFICATE)
         if named != common_name(shown.subject):
-            raise refusal(Reason.OTHER_NAME)
+            raise refusal(RejectionReason.OTHER_NAME)
         now, until = self._registry.now(), shown.not_valid_after_utc
         if now > until + self._rules.grace:
-            raise refusal(Reason.CERTIFICATE_TOO_OLD)
-        if digest_of(key) == digest_of(shown.public_key()):
-            raise refusal(Reason.SAME_KEY)
+            raise refusal(RejectionReason.CERTIFICATE_TOO_OLD)
+        if token_digest(key) == token_digest(shown.public_key()):
+            raise refusal(RejectionReason.SAME_KEY)
 
-        def work(book: Book) -> Outcome:
+        def work(book: RegistryTransaction) -> Outcome:
             box = book.box(name=named)
             if box is None or box.status is BoxStatus.REVOKED or book.is_revoked(shown.serial_number):
-                raise refusal(Reason.REVOKED)
+                raise refusal(RejectionReason.REVOKED)
             return self._settle(book, box, key, trusted=now <= until)
 
         return self._told(named, await self._registry.change(work))
 
-    def _settle(self, book: Book, box: BoxEntry, key: BoxKey, *, trusted: bool) -> Outcome:
-        digest = digest_of(key)
+    def _settle(self, book: RegistryTransaction, box: BoxEntry, key: BoxKey, *, trusted: bool) -> Outcome:
+        digest = token_digest(key)
         if box.certificate is not None and box.certificate_key == digest:
             return x509.load_pem_x509_certificate(box.certificate)
         looked_at = box.status is BoxStatus.ACCEPTED and box.request == digest
@@ -139,12 +139,12 @@ def read_request(request: bytes) -> tuple[str, BoxKey]:
         read = x509.load_der_x509_csr(request)
         key, proven = read.public_key(), read.is_signature_valid
     except ValueError as exc:
-        raise refusal(Reason.BAD_REQUEST) from exc
+        raise refusal(RejectionReason.BAD_REQUEST) from exc
     if not proven or not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.key_size < 256:
-        raise refusal(Reason.BAD_REQUEST)
+        raise refusal(RejectionReason.BAD_REQUEST)
     return common_name(read.subject), key
 
 
-def digest_of(key: CertificatePublicKeyTypes) -> str:
+def token_digest(key: CertificatePublicKeyTypes) -> str:
     """What names a public key in the registry."""
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()

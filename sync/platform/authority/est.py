@@ -25,7 +25,7 @@ from sync.contract.enrolment import (
     REMEDIES,
     SIMPLEENROLL,
     SIMPLEREENROLL,
-    Reason,
+    RejectionReason,
     from_basic,
     refusal,
 )
@@ -33,13 +33,18 @@ from sync.errors import EnrolmentPending, EnrolmentRefused
 from sync.mqtt.pinned_ca import accept_older_certificates
 from sync.platform.authority.certificates import Authority
 from sync.platform.authority.enroller import Enroller
-from sync.platform.authority.limit import Limit, whereabouts
+from sync.platform.authority.limit import RateLimit, whereabouts
 from sync.platform.authority.own import write_server
 
 log = logging.getLogger(__name__)
 
 _ANSWER_TYPE = f"{ANSWER_TYPE}; smime-type=certs-only"
-_STATUS = {Reason.BAD_REQUEST: 400, Reason.OTHER_NAME: 403, Reason.SAME_KEY: 400, Reason.REVOKED: 403}
+_STATUS = {
+    RejectionReason.BAD_REQUEST: 400,
+    RejectionReason.OTHER_NAME: 403,
+    RejectionReason.SAME_KEY: 400,
+    RejectionReason.REVOKED: 403,
+}
 # OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which Python does not name: whether an expired certificate may still ask is
 # decided by the enroller, by its rules, and everything else about it is checked here.
 _NO_CHECK_TIME = 0x200000
@@ -62,8 +67,8 @@ class EstServer:
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`now_s` is the clock of the limits."""
-        self._addresses = Limit(120, retry_after_s / 60, now=now_s)
-        self._serials = Limit(20, retry_after_s / 6, now=now_s)
+        self._addresses = RateLimit(120, retry_after_s / 60, now=now_s)
+        self._serials = RateLimit(20, retry_after_s / 6, now=now_s)
         self._authority = authority
         self._enroller = enroller
         self._hosts = hosts
@@ -129,7 +134,7 @@ class EstServer:
         if isinstance(why, EnrolmentPending):
             return web.Response(status=202, text=str(why), headers={hdrs.RETRY_AFTER: str(self._retry_after_s)})
         log.warning("%s from %s refused: %s", request.path, request.remote, why.reason)
-        status = _STATUS.get(Reason(why.reason), 401)
+        status = _STATUS.get(RejectionReason(why.reason), 401)
         headers = {REASON_HEADER: why.reason}
         if status == 401:
             headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="sentinel"'
@@ -138,8 +143,8 @@ class EstServer:
 
 def _too_many(wait_s: float) -> web.Response:
     """Not logged: whoever asks too often must not fill the log as well."""
-    headers = {REASON_HEADER: Reason.TOO_MANY.value, hdrs.RETRY_AFTER: str(math.ceil(wait_s))}
-    return web.Response(status=429, text=REMEDIES[Reason.TOO_MANY], headers=headers)
+    headers = {REASON_HEADER: RejectionReason.TOO_MANY.value, hdrs.RETRY_AFTER: str(math.ceil(wait_s))}
+    return web.Response(status=429, text=REMEDIES[RejectionReason.TOO_MANY], headers=headers)
 
 
 def _shown(request: web.Request) -> tuple[str, str]:
@@ -147,7 +152,7 @@ def _shown(request: web.Request) -> tuple[str, str]:
     try:
         return from_basic(request.headers.get(hdrs.AUTHORIZATION, ""))
     except ValueError as exc:
-        raise refusal(Reason.TOKEN_UNKNOWN) from exc
+        raise refusal(RejectionReason.TOKEN_UNKNOWN) from exc
 
 
 async def _body(request: web.Request) -> bytes:
@@ -155,7 +160,7 @@ async def _body(request: web.Request) -> bytes:
     try:
         return base64.b64decode(b"".join((await request.read()).split()), validate=True)
     except binascii.Error as exc:
-        raise refusal(Reason.BAD_REQUEST) from exc
+        raise refusal(RejectionReason.BAD_REQUEST) from exc
 
 
 def _client_certificate(request: web.Request) -> x509.Certificate | None:

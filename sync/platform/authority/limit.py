@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 
-class Limit:
+class RateLimit:
     """`burst` requests of one name at once, then one every `every_s` seconds.
 
     At most `most` names are remembered: the one that was heard longest ago is forgotten for a new one.

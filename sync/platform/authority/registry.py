@@ -78,7 +78,7 @@ def create(db: Database) -> None:
     )
 
 
-class Book:
+class RegistryTransaction:
     """The registry inside one transaction."""
 
     def __init__(self, db: Database) -> None:
@@ -177,13 +177,13 @@ class Registry:
         async with SqliteThread.opened(path, REGISTRY_MIGRATIONS) as store:
             yield cls(store, now)
 
-    async def change(self, work: Callable[[Book], T]) -> T:
+    async def change(self, work: Callable[[RegistryTransaction], T]) -> T:
         """What `work` returns; all that it changed is on the disk, or nothing. Raises StoreFailed."""
 
         def write(db: Database) -> T:
             # The transaction begins with a write, so of two processes the second sees what the first did.
             db.conn.execute("UPDATE box SET name = name WHERE 0")
-            return work(Book(db))
+            return work(RegistryTransaction(db))
 
         return await self._store.write(write)
 
@@ -201,7 +201,7 @@ class Registry:
             raise ValueError("a token lasts for up to 24 hours")
         expires = self.now() + lasts
 
-        def work(book: Book) -> str:
+        def work(book: RegistryTransaction) -> str:
             for known in (book.box(name=name), book.box(serial=serial)):
                 if known and (known.name, known.serial) != (name, serial):
                     raise ValueError(f"{known.name} is already the box of serial {known.serial}")
@@ -215,7 +215,7 @@ class Registry:
     async def accept(self, name: str) -> BoxEntry:
         """Let the box that waits have its certificate. ValueError when it does not wait."""
 
-        def work(book: Book) -> BoxEntry:
+        def work(book: RegistryTransaction) -> BoxEntry:
             box = _known(book, name)
             if box.status is not BoxStatus.PENDING:
                 raise ValueError(f"{name} does not wait for anybody: it is {box.status}")
@@ -231,7 +231,7 @@ class Registry:
         Returns all that is revoked now, and the folders of brokers that must be told.
         """
 
-        def work(book: Book) -> tuple[Revoked, list[Path]]:
+        def work(book: RegistryTransaction) -> tuple[Revoked, list[Path]]:
             box = _known(book, name)
             book.put(msgspec.structs.replace(box, status=BoxStatus.REVOKED, accepted_ahead=False, request=None))
             book.revoke_certificates(name, self.now())
@@ -242,14 +242,14 @@ class Registry:
     async def serve_broker(self, folder: Path) -> Revoked:
         """From now on the list of the revoked in `folder` is kept up to date; returns what it begins with."""
 
-        def work(book: Book) -> Revoked:
+        def work(book: RegistryTransaction) -> Revoked:
             book.broker_at(folder)
             return book.revoked()
 
         return await self.change(work)
 
 
-def _known(book: Book, name: str) -> BoxEntry:
+def _known(book: RegistryTransaction, name: str) -> BoxEntry:
     box = book.box(name=name)
     if box is None:
         raise ValueError(f"there is no box {name!r}: edge-platform boxes list")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sync.contract.lanes import LANES, Direction
-from sync.contract.topics import DISTRICT_LANES, ROOT, Lane, check_name
+from sync.contract.topics import DISTRICT_LANES, ROOT, Channel, check_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,12 @@ def of_box(district: str, box: str) -> Access:
 
     It hears its own state too, by which it notices another device of its name.
     """
-    own = [lane for lane in Lane if lane not in DISTRICT_LANES]
+    own = [lane for lane in Channel if lane not in DISTRICT_LANES]
     return Access(
         writes=tuple(_topic(district, box, lane) for lane in own if _goes(lane, Direction.UP)),
         reads=(
-            *(_topic(district, box, lane) for lane in own if _goes(lane, Direction.DOWN) or lane is Lane.STATE),
-            *(_topic(district, box, lane) for lane in Lane if lane in DISTRICT_LANES),
+            *(_topic(district, box, lane) for lane in own if _goes(lane, Direction.DOWN) or lane is Channel.STATE),
+            *(_topic(district, box, lane) for lane in Channel if lane in DISTRICT_LANES),
         ),
     )
 
@@ -34,15 +34,15 @@ def of_box(district: str, box: str) -> Access:
 def of_platform(district: str) -> Access:
     """The platform says what boxes hear and hears what boxes say, of every box of the district."""
     return Access(
-        writes=tuple(_topic(district, "+", lane) for lane in Lane if _goes(lane, Direction.DOWN)),
-        reads=tuple(_topic(district, "+", lane) for lane in Lane if _goes(lane, Direction.UP)),
+        writes=tuple(_topic(district, "+", lane) for lane in Channel if _goes(lane, Direction.DOWN)),
+        reads=tuple(_topic(district, "+", lane) for lane in Channel if _goes(lane, Direction.UP)),
     )
 
 
-def _goes(lane: Lane, direction: Direction) -> bool:
+def _goes(lane: Channel, direction: Direction) -> bool:
     return LANES[lane].direction in (direction, Direction.BOTH)
 
 
-def _topic(district: str, box: str, lane: Lane) -> str:
+def _topic(district: str, box: str, lane: Channel) -> str:
     parts = [ROOT, check_name(district), *([] if lane in DISTRICT_LANES else [box]), lane.value]
-    return "/".join([*parts, "+"] if lane is Lane.COMMAND else parts)
+    return "/".join([*parts, "+"] if lane is Channel.COMMAND else parts)

@@ -6,12 +6,12 @@ import os
 import signal
 from pathlib import Path
 
-from sync.mqtt.broker_address import Broker
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Options
 
 
-async def kick(broker: Broker, box: str) -> None:
+async def kick(broker: BrokerAddress, box: str) -> None:
     """End the connection of `box`, and its session, by connecting once under its client id. Raises LinkError.
 
     A broker looks at the list of the revoked when somebody connects; one that is connected stays. `broker` must be

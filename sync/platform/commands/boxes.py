@@ -75,7 +75,7 @@ def token(
         made, until = await registry.invite(serial, name, lasts=timedelta(hours=hours), accept=accept)
         return Invitation(url, serial, made, ca_sha256), until
 
-    with options.plain_errors():
+    with options.report_errors():
         ca_sha256 = CaFiles.below(data / "ca").load().sha256
     invitation, until = _with_registry(data, work)
     if as_json:
@@ -86,7 +86,7 @@ def token(
         typer.echo(f"有效期至 use before: {until.astimezone():%Y-%m-%d %H:%M %Z}")
         typer.echo(f"登记地址 address: {invitation.url}\n机构指纹 fingerprint: {ca_sha256}")
     if sheet is not None:
-        with options.plain_errors():  # only now: the token holds, and nobody could read it out again
+        with options.report_errors():  # only now: the token holds, and nobody could read it out again
             replace_whole(sheet, sheet_of(invitation, name, until).encode())
         if not as_json:
             typer.echo(f"登记单 sheet: {sheet}")
@@ -124,7 +124,7 @@ def revoke(
     import msgspec
 
     from sync.errors import LinkError
-    from sync.mqtt.broker_address import Broker, TlsFiles
+    from sync.mqtt.broker_address import BrokerAddress, TlsFiles
     from sync.platform.authority.certificates import CaFiles
     from sync.platform.authority.registry import BoxStatus
     from sync.platform.brokers.kick import kick, reload_mosquitto
@@ -132,9 +132,9 @@ def revoke(
 
     files = CaFiles.below(data / "ca")
     left: list[str] = []
-    with options.plain_errors():
+    with options.report_errors():
         authority = files.load()
-        address = Broker.from_url(broker, TlsFiles(ca, certificate, key)) if broker else None
+        address = BrokerAddress.from_url(broker, TlsFiles(ca, certificate, key)) if broker else None
         revoked, folders = _with_registry(data, lambda registry: registry.revoke(name))
         listed = authority.revocations(revoked)
         for path in (files.revoked, *(folder / "revoked.pem" for folder in folders)):
@@ -169,7 +169,7 @@ def _with_registry(data: Path, work: Callable[[Any], Awaitable[Any]]) -> Any:
         async with Registry.opened(data / "boxes.db") as registry:
             return await work(registry)
 
-    with options.plain_errors():
+    with options.report_errors():
         if not (data / "boxes.db").exists():
             raise FileNotFoundError(f"{data / 'boxes.db'} is not there: edge-platform ca init makes an authority")
         return asyncio.run(run())

@@ -16,7 +16,7 @@ from sync.platform.commands import options
 app = typer.Typer(no_args_is_help=True, help="Configuration of the broker.")
 
 
-class Kind(StrEnum):
+class BrokerKind(StrEnum):
     """Brokers that a configuration can be written for."""
 
     MOSQUITTO = "mosquitto"
@@ -32,7 +32,7 @@ def broker() -> None:
 def config(
     out: Annotated[Path, typer.Option(help="folder for the files; they replace those written before")],
     host: Annotated[list[str], typer.Option(help="name or address of the broker; may be given often")],
-    kind: Annotated[Kind, typer.Option("--for", help="which broker")] = Kind.MOSQUITTO,
+    kind: Annotated[BrokerKind, typer.Option("--for", help="which broker")] = BrokerKind.MOSQUITTO,
     listen: Annotated[str, typer.Option(help="host:port where boxes come in")] = "0.0.0.0:8883",
     platform_listen: Annotated[
         str, typer.Option(help="host:port for the platform's own programs; boxes must not reach it")
@@ -60,14 +60,14 @@ def config(
     folder = out.resolve()
     if owner:
         _check_user(owner)
-    with options.plain_errors():
+    with options.report_errors():
         boxes, own = options.address("--listen", listen), options.address("--platform-listen", platform_listen)
         ports = Ports(boxes[1], boxes[0], own[1], own[0])
         authority = CaFiles.below(data / "ca").load()
         write_server(authority, folder, "broker", host)
         until = ends(folder / "broker.pem")
         texts = {"revoked.pem": authority.revocations(asyncio.run(revoked())).decode()}
-        if kind is Kind.MOSQUITTO:
+        if kind is BrokerKind.MOSQUITTO:
             texts["mosquitto.conf"] = mosquitto.config(folder, state.resolve(), pid_file, ports)
             texts["acl"] = mosquitto.rules(authority.district)
         else:

@@ -41,7 +41,7 @@ def init(
         address = check_est_url(url)
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint="--url") from exc
-    with options.plain_errors():
+    with options.report_errors():
         files.check_absent()
         asyncio.run(note())
         authority = files.create(district)
@@ -65,7 +65,7 @@ def issue(
     from sync.platform.authority.certificates import CaFiles
     from sync.platform.authority.own import ends, write_platform, write_server
 
-    with options.plain_errors():
+    with options.report_errors():
         authority = CaFiles.below(data / "ca").load()
         if host:
             made = write_server(authority, out, check_name(name), host)
@@ -108,7 +108,7 @@ def enrol(
             await asyncio.Event().wait()
 
     logging.basicConfig(level=logging.INFO, format=options.LOG)
-    with options.plain_errors():
+    with options.report_errors():
         host, port = options.address("--listen", listen)
         authority = CaFiles.below(data / "ca").load()
         asyncio.run(options.until_stopped(run()))

@@ -52,12 +52,12 @@ def serve(
 ) -> None:
     """Run ingest, directory and fleet page of one district until interrupted."""
     from sync.mqtt.broker_address import TlsFiles
-    from sync.platform.service import Platform, PlatformSettings
+    from sync.platform.service import PlatformService, ServiceSettings
 
     logging.basicConfig(level=logging.INFO, format=options.LOG)
-    with options.plain_errors():
+    with options.report_errors():
         host, port = options.address("--http", http)
-        settings = PlatformSettings(
+        settings = ServiceSettings(
             broker=broker,
             district=district,
             data=data,
@@ -69,7 +69,7 @@ def serve(
             community_key=_community_key(directory, community_key_file),
             backlog_per_s=backlog_per_s,
         )
-        asyncio.run(options.until_stopped(Platform(settings).run()))
+        asyncio.run(options.until_stopped(PlatformService(settings).run()))
 
 
 @app.command()
@@ -85,11 +85,11 @@ def ingest(
 ) -> None:
     """Take records beside `serve`, into the same store; as many processes as the work needs."""
     from sync.mqtt.broker_address import TlsFiles
-    from sync.platform.service import IngestProcess, PlatformSettings
+    from sync.platform.service import IngestProcess, ServiceSettings
 
     logging.basicConfig(level=logging.INFO, format=options.LOG)
-    with options.plain_errors():
-        settings = PlatformSettings(
+    with options.report_errors():
+        settings = ServiceSettings(
             broker=broker,
             district=district,
             data=data,

@@ -31,14 +31,14 @@ def import_(
     from rich.progress import Progress
 
     from sync.platform.directory.importer import ImportReport, import_file, read_community_key
-    from sync.platform.directory.store import DirectorySource
+    from sync.platform.directory.store import DirectoryStore
 
     async def run(progress: Progress) -> ImportReport:
-        async with DirectorySource.opened(data / "directory.db") as source:
+        async with DirectoryStore.opened(data / "directory.db") as source:
             bar = progress.add_task(file.name, total=file.stat().st_size)
             return await import_file(source, file, community_key, lambda count: progress.advance(bar, count))
 
-    with options.plain_errors():
+    with options.report_errors():
         community_key = read_community_key(community_key_file)
         with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
             report = asyncio.run(run(progress))

@@ -42,7 +42,7 @@ def verify(
         async with open_store(store or str(data / "records.db"), reading=True) as records:
             return await verify(records, box, day.strftime("%Y-%m-%d") if day else None)
 
-    with options.plain_errors():
+    with options.report_errors():
         proof = asyncio.run(run())
     typer.echo(msgspec.json.encode(proof).decode() if as_json else "\n".join(proof.lines()))
     if proof.state is not State.COMPLETE:

@@ -55,7 +55,7 @@ LOG = "%(asctime)s %(levelname)s %(message)s"
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class PlatformConnection:
     """Where a command speaks to the boxes of a district."""
 
     broker: str
@@ -66,7 +66,7 @@ class Link:
 
 
 @contextlib.contextmanager
-def plain_errors() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """What a person can mend ends the command with one line; a bug is not caught.
 
     The status is 2 for an address that is never tried, as for any option that cannot be meant, and 1 otherwise.

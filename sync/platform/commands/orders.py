@@ -49,18 +49,18 @@ def revoke(
     """
     from sync.contract.health import Colour
     from sync.platform.directory.importer import person_keys, read_community_key
-    from sync.platform.directory.store import DirectorySource
-    from sync.platform.orders.issuer import Orders
+    from sync.platform.directory.store import DirectoryStore
+    from sync.platform.orders.issuer import OrderIssuer
     from sync.platform.orders.keys import KeyFiles
 
-    async def run(orders: Orders) -> int:
-        async with DirectorySource.opened(data / "directory.db") as source:
+    async def run(orders: OrderIssuer) -> int:
+        async with DirectoryStore.opened(data / "directory.db") as source:
             return await orders.revoke(source, wanted, Colour(colour))
 
-    with options.plain_errors():
+    with options.report_errors():
         secret = read_community_key(community_key_file or KeyFiles.below(keys or data / "keys").community)
         wanted = person_keys(_lines(number_file), secret)
-        count = with_orders(run, options.Link(broker, district, ca, certificate, key), data, keys)
+        count = with_orders(run, options.PlatformConnection(broker, district, ca, certificate, key), data, keys)
     typer.echo(f"{count} persons are {colour} now")
 
 
@@ -81,14 +81,14 @@ def command(
     import msgspec
 
     from sync.contract.orders import CommandDone
-    from sync.platform.orders.issuer import Orders
+    from sync.platform.orders.issuer import OrderIssuer
 
-    async def run(orders: Orders) -> CommandDone | None:
+    async def run(orders: OrderIssuer) -> CommandDone | None:
         return await orders.command(box, name, given, wait)
 
-    with options.plain_errors():
+    with options.report_errors():
         given = _arguments(arguments)
-        done = with_orders(run, options.Link(broker, district, ca, certificate, key), data, keys)
+        done = with_orders(run, options.PlatformConnection(broker, district, ca, certificate, key), data, keys)
     typer.echo(msgspec.json.encode(done) if done else f"{box} has not answered within {wait:g} s", err=done is None)
     if done is None or not done.done:
         raise typer.Exit(1)
@@ -110,14 +110,14 @@ def broadcast(
 ) -> None:
     """Have every box say something; prints the id by which it can be taken back."""
     from sync.contract.orders import Broadcast, Priority, Withdrawal
-    from sync.platform.orders.issuer import Orders
+    from sync.platform.orders.issuer import OrderIssuer
 
     now, lasts = datetime.now(UTC), timedelta(hours=hours)
 
-    async def run(orders: Orders) -> None:
+    async def run(orders: OrderIssuer) -> None:
         await orders.broadcast(message, lasts)
 
-    with options.plain_errors():
+    with options.report_errors():
         message: Broadcast | Withdrawal
         if withdraw is not None:
             message = Withdrawal(withdraw)
@@ -130,29 +130,31 @@ def broadcast(
                 priority=Priority.EMERGENCY if emergency else Priority.NORMAL,
                 schedule=schedule,
             )
-        with_orders(run, options.Link(broker, district, ca, certificate, key), data, keys)
+        with_orders(run, options.PlatformConnection(broker, district, ca, certificate, key), data, keys)
     typer.echo(message.broadcast_id)
 
 
-def with_orders(work: Callable[[Any], Awaitable[Any]], link: options.Link, data: Path, keys: Path | None) -> Any:
+def with_orders(
+    work: Callable[[Any], Awaitable[Any]], link: options.PlatformConnection, data: Path, keys: Path | None
+) -> Any:
     """What `work` returns, given Orders over a connection of its own."""
-    from sync.mqtt.broker_address import Broker, TlsFiles
+    from sync.mqtt.broker_address import BrokerAddress, TlsFiles
     from sync.mqtt.connection import Connection
     from sync.mqtt.packets import Options
-    from sync.platform.orders.issuer import Orders
+    from sync.platform.orders.issuer import OrderIssuer
     from sync.platform.orders.keys import KeyFiles
-    from sync.platform.orders.order_log import OrderBook
+    from sync.platform.orders.order_log import OrderLog
 
     secret = KeyFiles.below(keys or data / "keys").signing_key()
-    broker = Broker.from_url(link.broker, TlsFiles(link.ca, link.certificate, link.key))
+    broker = BrokerAddress.from_url(link.broker, TlsFiles(link.ca, link.certificate, link.key))
     name = f"{link.district}.platform.orders.{secrets.token_hex(4)}"
 
     async def run() -> Any:
         async with (
             Connection.open(Options(broker, name, clean_start=True, session_expiry_s=0)) as connection,
-            OrderBook.opened(data / "orders.db", secret) as book,
+            OrderLog.opened(data / "orders.db", secret) as book,
         ):
-            return await work(Orders(connection, book, link.district))
+            return await work(OrderIssuer(connection, book, link.district))
 
     return asyncio.run(run())
 

@@ -39,7 +39,7 @@ def init(data: options.Data = options.DATA, keys: Keys = None) -> None:
     from sync.platform.orders.keys import KeyFiles
 
     files = KeyFiles.below(keys or data / "keys")
-    with options.plain_errors():
+    with options.report_errors():
         files.create()
     typer.echo(f"secret, signs orders: {files.orders}")
     typer.echo(f"secret, makes person keys: {files.community}")
@@ -66,11 +66,11 @@ def publish(
     import msgspec
 
     from sync.contract.orders import Desired
-    from sync.platform.orders.issuer import Orders
+    from sync.platform.orders.issuer import OrderIssuer
     from sync.platform.records.open_store import open_store
     from sync.platform.records.received import today
 
-    async def run(orders: Orders) -> dict[str, Any]:
+    async def run(orders: OrderIssuer) -> dict[str, Any]:
         wanted = list(box)
         if not wanted:
             async with open_store(store or str(data / "records.db"), reading=True) as records:
@@ -78,9 +78,9 @@ def publish(
         begins = effective.replace(tzinfo=UTC) if effective else None
         return dict(await orders.desire(wanted, Desired(rules, begins), wait))
 
-    with options.plain_errors():
+    with options.report_errors():
         rules = _rules(file)
-        reports = with_orders(run, options.Link(broker, district, ca, certificate, key), data, keys)
+        reports = with_orders(run, options.PlatformConnection(broker, district, ca, certificate, key), data, keys)
     refused = {name: report.reason for name, report in reports.items() if report and not report.accepted}
     silent = [name for name, report in reports.items() if report is None]
     if as_json:

@@ -46,7 +46,7 @@ def simulate(
     from sync.platform.simulation.report import simulate as run
 
     logging.getLogger("sync").setLevel(logging.ERROR)  # a thousand boxes would each tell of their lost link
-    with options.plain_errors(), tempfile.TemporaryDirectory(prefix="simulate-") as folder:
+    with options.report_errors(), tempfile.TemporaryDirectory(prefix="simulate-") as folder:
         settings = Simulation(
             folder=data or Path(folder),
             boxes=boxes,

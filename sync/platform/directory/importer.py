@@ -16,7 +16,7 @@ import msgspec
 
 from sync.contract.health import Colour, HealthStatus, TestResult
 from sync.contract.identity import COMMUNITY_KEY_BYTES, normalise_number, person_key
-from sync.platform.directory.store import DirectorySource
+from sync.platform.directory.store import DirectoryStore
 
 _CHUNK = 1_000
 _NUMBER = re.compile("[0-9A-Z]{6,24}")
@@ -93,7 +93,7 @@ class ImportReport:
 
 
 async def import_file(
-    source: DirectorySource, path: Path, community_key: bytes, progress: Progress = lambda _: None
+    source: DirectoryStore, path: Path, community_key: bytes, progress: Progress = lambda _: None
 ) -> ImportReport:
     """Put every row of `path`, CSV or JSON lines by its ending, into `source`, 1,000 in a transaction.
 

@@ -9,11 +9,11 @@ from contextlib import suppress
 
 from sync.contract.envelope import Event
 from sync.contract.messages import DirectoryPage, DirectoryRequest
-from sync.contract.topics import Lane, Topic, source_of
+from sync.contract.topics import Channel, Topic, source_from
 from sync.errors import PublishRefused
 from sync.mqtt.connection import Connection
-from sync.mqtt.events import post
-from sync.platform.directory.store import DirectorySource
+from sync.mqtt.events import publish_event
+from sync.platform.directory.store import DirectoryStore
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class DirectoryPublisher:
     """Serves one connection at a time. A box follows from its first request until it goes offline."""
 
     def __init__(
-        self, source: DirectorySource, district: str, confirm_s: float = CONFIRM_S, gather_s: float = GATHER_S
+        self, source: DirectoryStore, district: str, confirm_s: float = CONFIRM_S, gather_s: float = GATHER_S
     ) -> None:
         self._source = source
         self._district = district
@@ -85,7 +85,7 @@ class DirectoryPublisher:
             boxes = []
             for place, group in standing.items():
                 page = await self._source.page(place)
-                event = Event.of(page, source_of(self._district, None), packed=place.packed and len(page.ops) > 1)
+                event = Event.of(page, source_from(self._district, None), packed=place.packed and len(page.ops) > 1)
                 async with asyncio.TaskGroup() as sending:  # the connection's window bounds how many go at once
                     for box, at in group:
                         sending.create_task(self._send(connection, box, at, page, event), name="directory: page")
@@ -96,7 +96,7 @@ class DirectoryPublisher:
         self, connection: Connection, box: str, at: DirectoryRequest, page: DirectoryPage, event: Event
     ) -> None:
         try:
-            await post(connection, Topic(self._district, Lane.DIRECTORY, box), event)
+            await publish_event(connection, Topic(self._district, Channel.DIRECTORY, box), event)
         except PublishRefused as exc:
             log.warning("directory page to %s: %s", box, exc)
             self.gone(box)

@@ -14,8 +14,8 @@ from sqlite_utils import Database, Migrations
 
 from sync.contract.checksum import EMPTY, changed
 from sync.contract.health import HealthStatus
-from sync.contract.messages import PAGE_LIMIT, Checkpoint, DirectoryOp, DirectoryPage, DirectoryRequest
-from sync.storage.change_signal import Changes
+from sync.contract.messages import PAGE_LIMIT, DirectoryCheckpoint, DirectoryOp, DirectoryPage, DirectoryRequest
+from sync.storage.change_signal import ChangeSignal
 from sync.storage.sqlite_thread import SqliteThread
 
 SOURCE_MIGRATIONS = Migrations("source")
@@ -46,7 +46,7 @@ def create(db: Database) -> None:
     db.conn.execute("INSERT INTO head VALUES (?)", (msgspec.json.encode(_Head(secrets.token_hex(8))),))
 
 
-class DirectorySource:
+class DirectoryStore:
     """Every change of a person gets the next operation number; a person keeps only the newest.
 
     So the operations after a cursor, in order, are both a change feed and, from cursor 0, a whole copy.
@@ -55,11 +55,11 @@ class DirectorySource:
     def __init__(self, store: SqliteThread, last_op: int) -> None:
         self.last_op = last_op
         self._store = store
-        self.changes = Changes()
+        self.changes = ChangeSignal()
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, path: Path) -> AsyncIterator[DirectorySource]:
+    async def opened(cls, path: Path) -> AsyncIterator[DirectoryStore]:
         async with SqliteThread.opened(path, SOURCE_MIGRATIONS) as store:
             yield cls(store, (await store.run(_head)).op)
 
@@ -192,5 +192,5 @@ def _page(db: Database, request: DirectoryRequest) -> DirectoryPage:
     ).fetchall()
     ops = tuple(DirectoryOp(op, key, _NULL if body is None else msgspec.Raw(body)) for op, key, body in found)
     complete = not ops or len(ops) < PAGE_LIMIT or ops[-1].op == head.op
-    checkpoint = Checkpoint(head.op, head.rows, head.checksum) if complete else None
+    checkpoint = DirectoryCheckpoint(head.op, head.rows, head.checksum) if complete else None
     return DirectoryPage(head.generation, cursor, ops, checkpoint)

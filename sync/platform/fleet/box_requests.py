@@ -11,32 +11,40 @@ from datetime import UTC, datetime
 from sync.contract.envelope import Event
 from sync.contract.health import LookupOutcome
 from sync.contract.lanes import LANES
-from sync.contract.messages import Answer, BoxState, DirectoryPage, DirectoryRequest, HealthReport, PlatformState, Query
-from sync.contract.topics import Lane, Topic, every_box, source_of
+from sync.contract.messages import (
+    BoxState,
+    DirectoryPage,
+    DirectoryRequest,
+    HealthReport,
+    PlatformState,
+    Query,
+    QueryAnswer,
+)
+from sync.contract.topics import Channel, Topic, every_box, source_from
 from sync.errors import BadMessage, LinkError
 from sync.mqtt.connection import Connection
-from sync.mqtt.events import box_of, event_in, post, topic_of
+from sync.mqtt.events import box_from, decode_event, publish_event, topic_from
 from sync.mqtt.packets import Message, Subscription
 from sync.platform.directory.publisher import DirectoryPublisher
-from sync.platform.directory.store import DirectorySource
+from sync.platform.directory.store import DirectoryStore
 from sync.platform.fleet.fleet import Fleet
 
 log = logging.getLogger(__name__)
 
-_LANES = (Lane.STATE, Lane.HEALTH, Lane.QUERY, Lane.DIRECTORY)
+_LANES = (Channel.STATE, Channel.HEALTH, Channel.QUERY, Channel.DIRECTORY)
 _FAREWELL_S = 1.0
 _LOOK_S = 1.0
 _LARGER = 1.1
 _COMEBACKS_PER_S = 16.0  # of a fleet that lost its broker: the first tries of 948 boxes take a minute
 
 
-class Desk:
+class BoxRequestHandler:
     """Serves one connection at a time. Says that the platform is online once `ready` is set: records are taken."""
 
     def __init__(
         self,
         fleet: Fleet,
-        source: DirectorySource,
+        source: DirectoryStore,
         publisher: DirectoryPublisher,
         district: str,
         ready: asyncio.Event,
@@ -56,7 +64,7 @@ class Desk:
         # Own pages come back on the directory lane unless `no_local` says otherwise.
         await connection.subscribe(
             *(
-                Subscription(every_box(self._district, lane), LANES[lane].qos, no_local=lane is Lane.DIRECTORY)
+                Subscription(every_box(self._district, lane), LANES[lane].qos, no_local=lane is Channel.DIRECTORY)
                 for lane in _LANES
             )
         )
@@ -78,7 +86,7 @@ class Desk:
             share = self._backlog_per_s / boxes if self._backlog_per_s else None
             spread_s = max(1.0, boxes / _COMEBACKS_PER_S)
             state = PlatformState(True, share, spread_s, self._boot_id)
-        await post(connection, Topic(self._district, Lane.PLATFORM), platform_event(self._district, state))
+        await publish_event(connection, Topic(self._district, Channel.PLATFORM), platform_event(self._district, state))
 
     async def _say_online(self, connection: Connection) -> None:
         """Say it now, and again whenever the fleet turns out to be larger: its share and spread follow."""
@@ -97,36 +105,38 @@ class Desk:
                 log.warning("%s: dropped: %s", message.topic, exc)
 
     async def _handle(self, connection: Connection, message: Message) -> None:
-        topic, event = topic_of(message), event_in(message)
-        box = box_of(topic)
+        topic, event = topic_from(message), decode_event(message)
+        box = box_from(topic)
         now = datetime.now(UTC)
         seen = min(event.time, now) if message.retained else now
         match topic.lane:
-            case Lane.STATE:
+            case Channel.STATE:
                 state = event.message(BoxState)
                 self._fleet.state(box, state, seen)
                 if not state.online:
                     self._publisher.gone(box)
-            case Lane.HEALTH:
+            case Channel.HEALTH:
                 self._fleet.health(box, event.message(HealthReport), seen)
-            case Lane.QUERY:
+            case Channel.QUERY:
                 await self._answer(connection, box, event.message(Query), message)
-            case Lane.DIRECTORY:
+            case Channel.DIRECTORY:
                 heard = event.message(DirectoryRequest, DirectoryPage)
                 if isinstance(heard, DirectoryRequest):
                     self._publisher.asked(box, heard)
 
     async def _answer(self, connection: Connection, box: str, query: Query, asked: Message) -> None:
         """Answer on the box's own answer lane and nowhere else, whatever the question asks for."""
-        topic = Topic(self._district, Lane.ANSWER, box)
+        topic = Topic(self._district, Channel.ANSWER, box)
         correlation = asked.properties.correlation
         if correlation is None or asked.properties.response_topic != str(topic):
             raise BadMessage("a query needs correlation data and its own box's answer lane as response topic")
         status = await self._source.status(query.person_key)
-        answer = Answer(LookupOutcome.NOT_FOUND) if status is None else Answer(LookupOutcome.FOUND, status)
-        await post(connection, topic, Event.of(answer, source_of(self._district, None)), correlation=correlation)
+        answer = QueryAnswer(LookupOutcome.NOT_FOUND) if status is None else QueryAnswer(LookupOutcome.FOUND, status)
+        await publish_event(
+            connection, topic, Event.of(answer, source_from(self._district, None)), correlation=correlation
+        )
 
 
 def platform_event(district: str, state: PlatformState) -> Event:
     """Birth or will of the platform of `district`."""
-    return Event.of(state, source_of(district, None))
+    return Event.of(state, source_from(district, None))

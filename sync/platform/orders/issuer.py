@@ -25,23 +25,23 @@ from sync.contract.orders import (
     Withdrawal,
 )
 from sync.contract.signed import Order, Signed
-from sync.contract.topics import Lane, Topic, every_box, source_of
+from sync.contract.topics import Channel, Topic, every_box, source_from
 from sync.errors import BadMessage
 from sync.mqtt.connection import Connection
-from sync.mqtt.events import box_of, event_in, post, topic_of
+from sync.mqtt.events import box_from, decode_event, publish_event, topic_from
 from sync.mqtt.packets import Subscription
-from sync.platform.directory.store import DirectorySource
-from sync.platform.orders.order_log import OrderBook
+from sync.platform.directory.store import DirectoryStore
+from sync.platform.orders.order_log import OrderLog
 
 _COMMAND = timedelta(seconds=30)  # longer is refused by the boxes
 _REVOCATION = timedelta(days=1)  # a box that is away for longer learns it from its directory
 _DESIRED = timedelta(days=3650)  # holds until the next one
 
 
-class Orders:
+class OrderIssuer:
     """The orders of one district over one connection."""
 
-    def __init__(self, connection: Connection, book: OrderBook, district: str) -> None:
+    def __init__(self, connection: Connection, book: OrderLog, district: str) -> None:
         self._connection = connection
         self._book = book
         self._district = district
@@ -49,7 +49,9 @@ class Orders:
     async def desire(self, boxes: Collection[str], desired: Desired, wait_s: float) -> dict[str, Reported | None]:
         """Tell `boxes` how to be; returns what each reported within `wait_s` (None: nothing yet)."""
         await self._listen()
-        versions = {box: await self._give(desired, Topic(self._district, Lane.DESIRED, box), _DESIRED) for box in boxes}
+        versions = {
+            box: await self._give(desired, Topic(self._district, Channel.DESIRED, box), _DESIRED) for box in boxes
+        }
         reports: dict[str, Reported | None] = dict.fromkeys(boxes)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
@@ -62,7 +64,7 @@ class Orders:
     async def command(self, box: str, name: str, arguments: dict[str, Any], wait_s: float) -> CommandDone | None:
         """Have `box` do something now; returns how it went, or None when nothing was heard within `wait_s`."""
         await self._listen()
-        topic = Topic(self._district, Lane.COMMAND, box, name)
+        topic = Topic(self._district, Channel.COMMAND, box, name)
         signed = await self._book.sign(Command(arguments), topic, _COMMAND)
         nonce = _order(signed).nonce
         await self._post(signed, topic)
@@ -74,7 +76,7 @@ class Orders:
                         return answer
         return None
 
-    async def revoke(self, source: DirectorySource, person_keys: Sequence[str], colour: Colour) -> int:
+    async def revoke(self, source: DirectoryStore, person_keys: Sequence[str], colour: Colour) -> int:
         """Give persons another colour: in the directory, and ahead of it to every box; returns how many."""
         now = datetime.now(UTC)
         for first in range(0, len(person_keys), REVOCATION_LIMIT):
@@ -82,12 +84,12 @@ class Orders:
             known = [await source.status(key) or HealthStatus(person_key=key, colour=colour, as_of=now) for key in keys]
             changed = [msgspec.structs.replace(status, colour=colour, as_of=now) for status in known]
             generation, ops = await source.put_at_once(changed)
-            await self._give(Revocation(generation, ops), Topic(self._district, Lane.REVOCATION), _REVOCATION)
+            await self._give(Revocation(generation, ops), Topic(self._district, Channel.REVOCATION), _REVOCATION)
         return len(person_keys)
 
     async def broadcast(self, message: Broadcast | Withdrawal, lasts: timedelta) -> None:
         """Have every box tell something, or no more."""
-        await self._give(message, Topic(self._district, Lane.BROADCAST), lasts)
+        await self._give(message, Topic(self._district, Channel.BROADCAST), lasts)
 
     async def _give(self, body: OrderBody, topic: Topic, lasts: timedelta) -> int:
         signed = await self._book.sign(body, topic, lasts)
@@ -95,20 +97,20 @@ class Orders:
         return _order(signed).version
 
     async def _post(self, signed: Signed, topic: Topic) -> None:
-        await post(self._connection, topic, Event.of(signed, source_of(self._district, None)))
+        await publish_event(self._connection, topic, Event.of(signed, source_from(self._district, None)))
 
     async def _listen(self) -> None:
-        answers = every_box(self._district, Lane.REPORTED)
-        await self._connection.subscribe(Subscription(answers, LANES[Lane.REPORTED].qos))
+        answers = every_box(self._district, Channel.REPORTED)
+        await self._connection.subscribe(Subscription(answers, LANES[Channel.REPORTED].qos))
 
     async def _answer(self) -> tuple[str, Reported | CommandDone]:
         """The next thing a box says to an order."""
         while True:
             [message] = await self._connection.batch(1)
             with contextlib.suppress(BadMessage):
-                said = event_in(message).message(Reported, CommandDone)
+                said = decode_event(message).message(Reported, CommandDone)
                 if isinstance(said, Reported | CommandDone):
-                    return box_of(topic_of(message)), said
+                    return box_from(topic_from(message)), said
 
 
 def _order(signed: Signed) -> Order:

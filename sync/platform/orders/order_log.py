@@ -28,7 +28,7 @@ def create(db: Database) -> None:
     )
 
 
-class OrderBook:
+class OrderLog:
     """Signs orders with the platform's key and keeps them."""
 
     def __init__(self, store: SqliteThread, key: Ed25519PrivateKey) -> None:
@@ -37,7 +37,7 @@ class OrderBook:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, path: Path, key: Ed25519PrivateKey) -> AsyncIterator[OrderBook]:
+    async def opened(cls, path: Path, key: Ed25519PrivateKey) -> AsyncIterator[OrderLog]:
         """The book at `path`. Raises StoreFailed."""
         async with SqliteThread.opened(path, ORDER_BOOK_MIGRATIONS) as store:
             yield cls(store, key)

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 from sync.contract.messages import Ack, Backlog, Refusal
 from sync.contract.records import RecordId
-from sync.contract.topics import Lane
+from sync.contract.topics import Channel
 from sync.errors import BadMessage
-from sync.mqtt.events import box_of, event_in, topic_of
+from sync.mqtt.events import box_from, decode_event, topic_from
 from sync.mqtt.packets import Message
 from sync.platform.records.forks import runs
-from sync.platform.records.received import Absence, Arrival
+from sync.platform.records.received import AbsentRange, ReceivedRecord
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Batch:
 
     def __init__(self, messages: list[Message]) -> None:
         self.messages = messages
-        self.arrivals: list[Arrival] = []
+        self.arrivals: list[ReceivedRecord] = []
         self.refusals: dict[RecordId, str] = {}
         self.unreadable = 0
         for message in messages:
@@ -34,16 +34,16 @@ class Batch:
                 self.unreadable += 1
                 log.warning("%s: dropped: %s", message.topic, exc)
 
-    def absences(self) -> list[Absence]:
+    def absences(self) -> list[AbsentRange]:
         """The refused records as numbers that will never come."""
         return [
-            Absence(name.box, name.epoch, name.seq, name.seq, 1, f"refused: {reason!a}"[:500])
+            AbsentRange(name.box, name.epoch, name.seq, name.seq, 1, f"refused: {reason!a}"[:500])
             for name, reason in self.refusals.items()
         ]
 
     def acks(self, pace_of: Callable[[str], float | None]) -> Iterator[tuple[str, Ack]]:
         """One acknowledgement for each box and epoch, with the pace for that box."""
-        committed: dict[tuple[str, str], list[Arrival]] = defaultdict(list)
+        committed: dict[tuple[str, str], list[ReceivedRecord]] = defaultdict(list)
         refused: dict[tuple[str, str], list[Refusal]] = defaultdict(list)
         for arrival in self.arrivals:
             committed[arrival.name.box, arrival.name.epoch].append(arrival)
@@ -63,9 +63,9 @@ class Batch:
             )
 
     def _read(self, message: Message) -> None:
-        topic, event, received = topic_of(message), event_in(message), datetime.now(UTC)
-        box = box_of(topic)
-        if topic.lane is Lane.BACKLOG:
+        topic, event, received = topic_from(message), decode_event(message), datetime.now(UTC)
+        box = box_from(topic)
+        if topic.lane is Channel.BACKLOG:
             backlog = event.message(Backlog)
             for entry in backlog.records:
                 name = RecordId(box, backlog.epoch, entry.seq)
@@ -80,7 +80,7 @@ class Batch:
         self, name: RecordId, kind: str, time: datetime, received: datetime, body: bytes, chain: str | None
     ) -> None:
         try:
-            arrival = Arrival.read(name, kind, time, received, body, bytes.fromhex(chain) if chain else None)
+            arrival = ReceivedRecord.read(name, kind, time, received, body, bytes.fromhex(chain) if chain else None)
         except BadMessage as exc:
             self.refusals[name] = str(exc)
         else:

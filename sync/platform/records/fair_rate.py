@@ -9,7 +9,7 @@ _ACTIVE_S = 60.0  # a box that sent backlog within this time is counted as drain
 _BURST_S = 0.2
 
 
-class Pace:
+class FairShareLimiter:
     """Shares `rows_per_s` among the boxes that drain now, and holds a reader to it."""
 
     def __init__(self, rows_per_s: float) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 from sync.contract.envelope import Event
 from sync.contract.messages import Ack
-from sync.contract.topics import Lane, Topic, source_of
+from sync.contract.topics import Channel, Topic, source_from
 from sync.errors import PublishRefused
 from sync.mqtt.connection import Connection
-from sync.mqtt.events import post
+from sync.mqtt.events import publish_event
 from sync.platform.records.store_contract import RecordStore, Stream
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _LOOKS_BETWEEN = 6
 _RANGES = 100  # in one question
 
 
-class GapWatch:
+class GapRequester:
     """A number missing at two looks, `look_s` apart, is asked for, and again every sixth look while it stays away.
 
     Every process looks; the store lets one of them ask.
@@ -63,9 +63,9 @@ class GapWatch:
 
     async def _ask(self, connection: Connection, stream: Stream, missing: Ranges) -> None:
         question = Ack(stream.epoch, (), missing=tuple(missing))
-        topic = Topic(self._district, Lane.ACK, stream.box)
+        topic = Topic(self._district, Channel.ACK, stream.box)
         try:
-            await post(connection, topic, Event.of(question, source_of(self._district, None)))
+            await publish_event(connection, topic, Event.of(question, source_from(self._district, None)))
         except PublishRefused as exc:
             log.warning("asking %s for what is missing: %s", stream.box, exc)
 

@@ -9,19 +9,19 @@ import time
 from sync.contract.envelope import Event
 from sync.contract.lanes import LANES
 from sync.contract.messages import Ack
-from sync.contract.topics import Lane, Topic, every_box, shared, source_of
+from sync.contract.topics import Channel, Topic, every_box, shared, source_from
 from sync.errors import PublishRefused
 from sync.mqtt.connection import Connection
-from sync.mqtt.events import post
+from sync.mqtt.events import publish_event
 from sync.mqtt.packets import Subscription
 from sync.platform.records.batch import Batch
-from sync.platform.records.fair_rate import Pace
+from sync.platform.records.fair_rate import FairShareLimiter
 from sync.platform.records.store_contract import RecordStore
 
 log = logging.getLogger(__name__)
 
-LIVE = (Lane.ALARM, Lane.PASSAGE)
-BACKLOG = (Lane.BACKLOG,)
+LIVE = (Channel.ALARM, Channel.PASSAGE)
+BACKLOG = (Channel.BACKLOG,)
 GROUP = "ingest"
 _BATCHES_AHEAD = 2  # read while the one before is committed; committed while acknowledgements are on the way
 
@@ -34,7 +34,12 @@ class Ingest:
     """
 
     def __init__(
-        self, store: RecordStore, district: str, lanes: tuple[Lane, ...], batch: int, pace: Pace | None = None
+        self,
+        store: RecordStore,
+        district: str,
+        lanes: tuple[Channel, ...],
+        batch: int,
+        pace: FairShareLimiter | None = None,
     ) -> None:
         self.ready = asyncio.Event()
         self.refused = 0
@@ -85,8 +90,8 @@ class Ingest:
         return self._pace.share_of(box, time.monotonic()) if self._pace else None
 
     async def _tell(self, connection: Connection, box: str, ack: Ack) -> None:
-        event = Event.of(ack, source_of(self._district, None))
+        event = Event.of(ack, source_from(self._district, None))
         try:
-            await post(connection, Topic(self._district, Lane.ACK, box), event)
+            await publish_event(connection, Topic(self._district, Channel.ACK, box), event)
         except PublishRefused as exc:
             log.warning("acknowledgement to %s: %s", box, exc)  # the box will send again, and be told again

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-from sync.mqtt.broker_address import Broker
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Options
 from sync.mqtt.reconnect import Retry, stay_connected
-from sync.platform.records.fair_rate import Pace
-from sync.platform.records.gaps import GapWatch
+from sync.platform.records.fair_rate import FairShareLimiter
+from sync.platform.records.gaps import GapRequester
 from sync.platform.records.ingest import BACKLOG, LIVE, Ingest
 from sync.platform.records.store_contract import RecordStore
 
@@ -19,14 +19,20 @@ _BACKLOG_BATCH = 20  # of up to 100 records each
 _WINDOW = 100  # acknowledgements under way at once
 
 
-class Intake:
+class IngestService:
     """One of the processes that share the intake of a district; `backlog_per_s` bounds this one's, in records."""
 
     def __init__(
-        self, store: RecordStore, broker: Broker, district: str, retry: Retry, backlog_per_s: float, gaps: GapWatch
+        self,
+        store: RecordStore,
+        broker: BrokerAddress,
+        district: str,
+        retry: Retry,
+        backlog_per_s: float,
+        gaps: GapRequester,
     ) -> None:
         self._live = Ingest(store, district, LIVE, _LIVE_BATCH)
-        self._backlog = Ingest(store, district, BACKLOG, _BACKLOG_BATCH, Pace(backlog_per_s))
+        self._backlog = Ingest(store, district, BACKLOG, _BACKLOG_BATCH, FairShareLimiter(backlog_per_s))
         self._gaps = gaps
         self._broker = broker
         self._retry = retry

@@ -11,10 +11,19 @@ import asyncpg
 
 from sync.errors import StoreFailed
 from sync.platform.records import postgresql_schema as sql
-from sync.platform.records.forks import Forked, Name, StreamKey, check_repeats, divide, name_of, rival_row, to_look_up
-from sync.platform.records.received import Absence, Arrival
-from sync.platform.records.store_contract import Fork, Kept, Span, Stream, Totals, read_totals
-from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, summarise, verdicts_of
+from sync.platform.records.forks import (
+    ForkDetected,
+    Name,
+    StreamKey,
+    check_repeats,
+    divide,
+    fork_row,
+    record_id,
+    to_look_up,
+)
+from sync.platform.records.received import AbsentRange, ReceivedRecord
+from sync.platform.records.store_contract import Fork, SequenceRange, StoredRecord, Stream, Totals, read_totals
+from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, count_verdicts, summarise
 
 # InternalClientError: a connection that the server ended while it was being handed back.
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -54,34 +63,36 @@ class PostgresqlStore:
         finally:
             pool.terminate()
 
-    async def insert(self, arrivals: Sequence[Arrival], absences: Sequence[Absence] = ()) -> int:
+    async def insert(self, arrivals: Sequence[ReceivedRecord], absences: Sequence[AbsentRange] = ()) -> int:
         forked: set[StreamKey] = set()
         while True:
             try:
                 return await self._insert(arrivals, absences, forked)
-            except Forked as found:
+            except ForkDetected as found:
                 forked |= found.streams
 
-    async def _insert(self, arrivals: Sequence[Arrival], absences: Sequence[Absence], forked: set[StreamKey]) -> int:
+    async def _insert(
+        self, arrivals: Sequence[ReceivedRecord], absences: Sequence[AbsentRange], forked: set[StreamKey]
+    ) -> int:
         async with self._transaction() as connection:
             forked = forked.union((row[0], row[1]) for row in await connection.fetch(sql.FORKED))
             there = await _look_up(connection, to_look_up(arrivals, forked))
             joining, rivals = divide(arrivals, forked, there)
             # In the order of names: of two processes that bring the same records one waits, and none for ever.
-            batch = {name_of(each): each for each in reversed(joining)}
+            batch = {record_id(each): each for each in reversed(joining)}
             rows = [_row(batch[name]) for name in sorted(batch)]
             names = {tuple(name) for name in await connection.fetch(sql.RECORD, *_columns(rows, 8))}
             new = [batch[name] for name in names]
-            again = [each for each in joining if name_of(each) not in names or batch[name_of(each)] is not each]
-            check_repeats(again, await _look_up(connection, {name_of(each) for each in again}))
+            again = [each for each in joining if record_id(each) not in names or batch[record_id(each)] is not each]
+            check_repeats(again, await _look_up(connection, {record_id(each) for each in again}))
             await _count(connection, new, len(arrivals) - len(new) - len(rivals))
             if rivals:
-                await connection.execute(sql.RIVAL, *_columns([rival_row(each) for each in rivals], 9))
+                await connection.execute(sql.RIVAL, *_columns([fork_row(each) for each in rivals], 9))
             await _note(connection, [*absences, *(each.absence for each in new if each.absence is not None)])
         return len(new)
 
     async def totals(self, day: str, alarms: int) -> Totals:
-        names = [KIND, VERDICT, DUPLICATE, REDELIVERED, verdicts_of(day)]
+        names = [KIND, VERDICT, DUPLICATE, REDELIVERED, count_verdicts(day)]
         async with self._transaction() as connection:
             return read_totals(
                 await connection.fetch(sql.TOTALS, names),
@@ -99,17 +110,17 @@ class PostgresqlStore:
     async def holes(self, box: str, epoch: str, first: int, last: int) -> list[tuple[int, int]]:
         return [(row[0], row[1]) for row in await self._fetch(sql.HOLES, box, epoch, first, last)]
 
-    async def absences(self, box: str, epoch: str) -> list[Absence]:
-        return [Absence(*row) for row in await self._fetch(sql.ABSENCES, box, epoch)]
+    async def absences(self, box: str, epoch: str) -> list[AbsentRange]:
+        return [AbsentRange(*row) for row in await self._fetch(sql.ABSENCES, box, epoch)]
 
-    async def spans(self, box: str, day: str | None) -> list[Span]:
-        return [Span(*row) for row in await self._fetch(sql.SPANS, box, day)]
+    async def spans(self, box: str, day: str | None) -> list[SequenceRange]:
+        return [SequenceRange(*row) for row in await self._fetch(sql.SPANS, box, day)]
 
     async def forks(self) -> list[Fork]:
         return [Fork(*row) for row in await self._fetch(sql.FORKS)]
 
-    async def kept(self, box: str, epoch: str, first: int, last: int) -> list[Kept]:
-        return [Kept(*row) for row in await self._fetch(sql.KEPT, box, epoch, first, last)]
+    async def kept(self, box: str, epoch: str, first: int, last: int) -> list[StoredRecord]:
+        return [StoredRecord(*row) for row in await self._fetch(sql.KEPT, box, epoch, first, last)]
 
     async def _fetch(self, statement: str, *parameters: object) -> list[asyncpg.Record]:
         async with self._transaction() as connection:
@@ -137,7 +148,7 @@ async def _migrate(connection: Any) -> None:
             await connection.execute(sql.NOTE_MIGRATION, name)
 
 
-async def _count(connection: Any, new: Sequence[Arrival], redelivered: int) -> None:
+async def _count(connection: Any, new: Sequence[ReceivedRecord], redelivered: int) -> None:
     """Add `new` records to the summaries; rows that every process writes come last, locked for the least time."""
     effects = sorted(each.effect for each in new if each.effect is not None)
     stored = int((await connection.execute(sql.EFFECT, effects)).rpartition(" ")[2])
@@ -147,19 +158,19 @@ async def _count(connection: Any, new: Sequence[Arrival], redelivered: int) -> N
     await connection.execute(sql.TALLY, *_columns(summary.tally, 4))
 
 
-async def _look_up(connection: Any, names: set[Name]) -> dict[Name, Kept]:
+async def _look_up(connection: Any, names: set[Name]) -> dict[Name, StoredRecord]:
     if not names:
         return {}
     rows = await connection.fetch(sql.LOOK_UP, *_columns(sorted(names), 3))
-    return {(row[0], row[1], row[2]): Kept(row[2], row[3], row[4], row[5]) for row in rows}
+    return {(row[0], row[1], row[2]): StoredRecord(row[2], row[3], row[4], row[5]) for row in rows}
 
 
-async def _note(connection: Any, absences: Sequence[Absence]) -> None:
+async def _note(connection: Any, absences: Sequence[AbsentRange]) -> None:
     if absences:
         await connection.execute(sql.ABSENCE, *_columns([astuple(absence) for absence in absences], 6))
 
 
-def _row(arrival: Arrival) -> tuple[object, ...]:
+def _row(arrival: ReceivedRecord) -> tuple[object, ...]:
     name = arrival.name
     times = (arrival.happened_ms, arrival.received_ms)
     return (name.box, name.epoch, name.seq, arrival.kind, *times, arrival.body, arrival.chain)

@@ -33,7 +33,7 @@ _QUARTER_MS = 15 * 60 * 1000  # every time zone changes its day on a quarter of 
 
 
 @dataclass(frozen=True, slots=True)
-class Absence:
+class AbsentRange:
     """Numbers `first` to `last` of which `count` will never come, and why."""
 
     box: str
@@ -45,7 +45,7 @@ class Absence:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class ReceivedRecord:
     """One record; a kind unknown to this platform is kept as it is. `chain` None: the box sent no hash."""
 
     name: RecordId
@@ -57,12 +57,12 @@ class Arrival:
     subject: str | None = None  # what may exist once of this kind
     verdict: str | None = None
     reason: str | None = None  # the first one
-    absence: Absence | None = None  # what a gap record declares
+    absence: AbsentRange | None = None  # what a gap record declares
 
     @classmethod
     def read(
         cls, name: RecordId, kind: str, time: datetime, received: datetime, body: bytes, chain: bytes | None = None
-    ) -> Arrival:
+    ) -> ReceivedRecord:
         """The record `name` in `body`; raises BadMessage when it is of a known kind and not valid."""
         _text(kind)
         happened_ms, received_ms = to_ms(time), to_ms(received)
@@ -99,7 +99,7 @@ class Arrival:
 
 
 def today() -> str:
-    """The present day as `Arrival.day` names it."""
+    """The present day as `ReceivedRecord.day` names it."""
     return _day(time.time_ns() // 1_000_000 // _QUARTER_MS)
 
 
@@ -132,9 +132,9 @@ def _decode(kind: str, body: bytes) -> Record | None:
     return None
 
 
-def _given_up(name: RecordId, gap: Gap) -> Absence:
+def _given_up(name: RecordId, gap: Gap) -> AbsentRange:
     said = ", ".join(f"{_number(number)} {_text(kind)}" for kind, number in sorted(gap.lost.items()))
-    return Absence(
+    return AbsentRange(
         name.box,
         _text(gap.epoch or name.epoch),
         _number(gap.first_seq),

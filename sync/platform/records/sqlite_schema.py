@@ -8,9 +8,9 @@ from dataclasses import astuple
 from sqlite_utils import Database, Migrations
 
 from sync.contract.records import RecordId
-from sync.platform.records.forks import Name, StreamKey, check_repeats, divide, name_of, rival_row, to_look_up
-from sync.platform.records.received import Absence, Arrival, from_ms
-from sync.platform.records.store_contract import Kept
+from sync.platform.records.forks import Name, StreamKey, check_repeats, divide, fork_row, record_id, to_look_up
+from sync.platform.records.received import AbsentRange, ReceivedRecord, from_ms
+from sync.platform.records.store_contract import StoredRecord
 from sync.platform.records.summary import summarise
 
 RECORD_MIGRATIONS = Migrations("records")
@@ -104,7 +104,9 @@ def forks(db: Database) -> None:
     )
 
 
-def add(db: Database, arrivals: Sequence[Arrival], absences: Sequence[Absence], forked: set[StreamKey]) -> int:
+def add(
+    db: Database, arrivals: Sequence[ReceivedRecord], absences: Sequence[AbsentRange], forked: set[StreamKey]
+) -> int:
     """Put a batch in, within the caller's transaction; returns how many records were new.
 
     `forked` are streams known to be so beyond those noted; raises Forked where that does not hold for all.
@@ -113,31 +115,31 @@ def add(db: Database, arrivals: Sequence[Arrival], absences: Sequence[Absence], 
     db.conn.execute(_HOLD)
     forked = forked.union(db.conn.execute("SELECT box, epoch FROM fork"))
     joining, rivals = divide(arrivals, forked, _look_up(db, to_look_up(arrivals, forked)))
-    new: list[Arrival] = []
-    again: list[Arrival] = []
+    new: list[ReceivedRecord] = []
+    again: list[ReceivedRecord] = []
     for each in joining:
         (new if db.conn.execute(_INSERT, _row(each)).rowcount else again).append(each)
-    check_repeats(again, _look_up(db, map(name_of, again)))
+    check_repeats(again, _look_up(db, map(record_id, again)))
     _count(db, new, len(arrivals) - len(new) - len(rivals))
     db.conn.executemany(_ABSENCE, [astuple(absence) for absence in absences])
     for each in rivals:
-        if db.conn.execute(_RIVAL, rival_row(each)).rowcount:
-            db.conn.execute(_FORK, (*name_of(each), each.received_ms))
+        if db.conn.execute(_RIVAL, fork_row(each)).rowcount:
+            db.conn.execute(_FORK, (*record_id(each), each.received_ms))
     return len(new)
 
 
-def _look_up(db: Database, names: Iterable[Name]) -> dict[Name, Kept]:
+def _look_up(db: Database, names: Iterable[Name]) -> dict[Name, StoredRecord]:
     found = ((name, db.conn.execute(_KEPT, name).fetchone()) for name in names)
-    return {name: Kept(*row) for name, row in found if row is not None}
+    return {name: StoredRecord(*row) for name, row in found if row is not None}
 
 
-def _row(arrival: Arrival) -> tuple[str, str, int, str, int, int, bytes, bytes | None]:
+def _row(arrival: ReceivedRecord) -> tuple[str, str, int, str, int, int, bytes, bytes | None]:
     name = arrival.name
     times = (arrival.happened_ms, arrival.received_ms)
     return (name.box, name.epoch, name.seq, arrival.kind, *times, arrival.body, arrival.chain)
 
 
-def _count(db: Database, new: Sequence[Arrival], redelivered: int) -> None:
+def _count(db: Database, new: Sequence[ReceivedRecord], redelivered: int) -> None:
     """Add `new` records to the summaries."""
     effects = [(each.effect,) for each in new if each.effect is not None]
     before = db.conn.total_changes
@@ -149,9 +151,9 @@ def _count(db: Database, new: Sequence[Arrival], redelivered: int) -> None:
     db.conn.executemany(_ABSENCE, [astuple(each.absence) for each in new if each.absence is not None])
 
 
-def _old_rows(db: Database) -> list[Arrival]:
+def _old_rows(db: Database) -> list[ReceivedRecord]:
     rows = db.conn.execute("SELECT box, epoch, seq, kind, happened_ms, received_ms, body FROM record").fetchall()
     return [
-        Arrival.read(RecordId(box, epoch, seq), kind, from_ms(happened_ms), from_ms(received_ms), body)
+        ReceivedRecord.read(RecordId(box, epoch, seq), kind, from_ms(happened_ms), from_ms(received_ms), body)
         for box, epoch, seq, kind, happened_ms, received_ms, body in rows
     ]

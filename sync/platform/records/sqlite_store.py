@@ -9,11 +9,11 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from sync.platform.records.forks import Forked, StreamKey
-from sync.platform.records.received import Absence, Arrival
+from sync.platform.records.forks import ForkDetected, StreamKey
+from sync.platform.records.received import AbsentRange, ReceivedRecord
 from sync.platform.records.sqlite_schema import RECORD_MIGRATIONS, add
-from sync.platform.records.store_contract import Fork, Kept, Span, Stream, Totals, read_totals
-from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, verdicts_of
+from sync.platform.records.store_contract import Fork, SequenceRange, StoredRecord, Stream, Totals, read_totals
+from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, count_verdicts
 from sync.storage.sqlite_thread import SqliteThread
 
 _TALLY = "SELECT name, key, detail, count FROM tally WHERE name IN (?, ?, ?, ?, ?)"
@@ -71,17 +71,17 @@ class SqliteStore:
         async with SqliteThread.reading(path) as reader:
             yield cls(reader, reader)
 
-    async def insert(self, arrivals: Sequence[Arrival], absences: Sequence[Absence] = ()) -> int:
+    async def insert(self, arrivals: Sequence[ReceivedRecord], absences: Sequence[AbsentRange] = ()) -> int:
         forked: set[StreamKey] = set()
         while True:
             try:
                 return await self._writer.write(partial(add, arrivals=arrivals, absences=absences, forked=forked))
-            except Forked as found:
+            except ForkDetected as found:
                 forked |= found.streams
 
     async def totals(self, day: str, alarms: int) -> Totals:
         def read(db: Database) -> Totals:
-            names = (KIND, VERDICT, DUPLICATE, REDELIVERED, verdicts_of(day))
+            names = (KIND, VERDICT, DUPLICATE, REDELIVERED, count_verdicts(day))
             newest = db.conn.execute(_ALARMS, (alarms,))
             return read_totals(db.conn.execute(_TALLY, names), db.conn.execute(_BOXES), newest)
 
@@ -100,22 +100,24 @@ class SqliteStore:
         asked = {"box": box, "epoch": epoch, "first": first, "last": last}
         return await self._reader.run(lambda db: db.conn.execute(_HOLES, asked).fetchall())
 
-    async def absences(self, box: str, epoch: str) -> list[Absence]:
+    async def absences(self, box: str, epoch: str) -> list[AbsentRange]:
         select = "SELECT * FROM absence WHERE box = ? AND epoch = ? ORDER BY first_seq"
-        return await self._reader.run(lambda db: [Absence(*found) for found in db.conn.execute(select, (box, epoch))])
+        return await self._reader.run(
+            lambda db: [AbsentRange(*found) for found in db.conn.execute(select, (box, epoch))]
+        )
 
-    async def spans(self, box: str, day: str | None) -> list[Span]:
+    async def spans(self, box: str, day: str | None) -> list[SequenceRange]:
         asked = {"box": box, "day": day}
-        return await self._reader.run(lambda db: [Span(*found) for found in db.conn.execute(_SPANS, asked)])
+        return await self._reader.run(lambda db: [SequenceRange(*found) for found in db.conn.execute(_SPANS, asked)])
 
     async def forks(self) -> list[Fork]:
         return await self._reader.run(lambda db: [Fork(*found) for found in db.conn.execute(_FORKS)])
 
-    async def kept(self, box: str, epoch: str, first: int, last: int) -> list[Kept]:
+    async def kept(self, box: str, epoch: str, first: int, last: int) -> list[StoredRecord]:
         select = (
             "SELECT seq, kind, chain, body FROM record"
             " WHERE box = ? AND epoch = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT 1000"
         )
         return await self._reader.run(
-            lambda db: [Kept(*found) for found in db.conn.execute(select, (box, epoch, first, last))]
+            lambda db: [StoredRecord(*found) for found in db.conn.execute(select, (box, epoch, first, last))]
         )

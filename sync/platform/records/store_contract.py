@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from sync.contract.records import AlarmRaised
-from sync.platform.records.received import Absence, Arrival, from_ms
+from sync.platform.records.received import AbsentRange, ReceivedRecord, from_ms
 from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT
 
 
@@ -43,7 +43,7 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class SequenceRange:
     """Numbers of one epoch that a box used on one day, and the stored ones next to them (None: there is none)."""
 
     epoch: str
@@ -54,7 +54,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredRecord:
     """One record as it lies in the store."""
 
     seq: int
@@ -83,7 +83,7 @@ class RecordStore(Protocol):
     Several processes may write to one store: a record that two of them bring is stored and counted once.
     """
 
-    async def insert(self, arrivals: Sequence[Arrival], absences: Sequence[Absence] = ()) -> int:
+    async def insert(self, arrivals: Sequence[ReceivedRecord], absences: Sequence[AbsentRange] = ()) -> int:
         """Commit `arrivals`, what they add to the summaries, and `absences`; returns how many records were new.
 
         What comes under a number that another record has is kept apart, as are all that go on from there.
@@ -101,16 +101,16 @@ class RecordStore(Protocol):
     async def holes(self, box: str, epoch: str, first: int, last: int) -> list[tuple[int, int]]:
         """Inclusive ranges of numbers from `first` to `last` that are not stored, in order, 1,000 at most."""
 
-    async def absences(self, box: str, epoch: str) -> list[Absence]:
+    async def absences(self, box: str, epoch: str) -> list[AbsentRange]:
         """Numbers of one epoch that will never come."""
 
-    async def spans(self, box: str, day: str | None) -> list[Span]:
+    async def spans(self, box: str, day: str | None) -> list[SequenceRange]:
         """What a box used on `day`, or on all days, by epoch in the order of receipt."""
 
     async def forks(self) -> list[Fork]:
         """Epochs that two devices write, the newest first."""
 
-    async def kept(self, box: str, epoch: str, first: int, last: int) -> list[Kept]:
+    async def kept(self, box: str, epoch: str, first: int, last: int) -> list[StoredRecord]:
         """Records with these numbers, in order, 1,000 at most."""
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sync.platform.records.received import Arrival
+from sync.platform.records.received import ReceivedRecord
 
 KIND = "kind"  # key: kind of record
 VERDICT = "verdict"  # key: verdict, detail: its first reason
@@ -14,7 +14,7 @@ DUPLICATE = "duplicate"  # an effect stored under a second number: must stay 0
 REDELIVERED = "redelivered"  # a record that came again and was ignored
 
 
-def verdicts_of(day: str) -> str:
+def count_verdicts(day: str) -> str:
     """Tally of one day; key: box, detail: verdict."""
     return f"day {day}"
 
@@ -28,7 +28,7 @@ class Summary:
     spans: list[tuple[str, str, str, int, int, int]]  # box, day, epoch, records, first seq, last seq
 
 
-def summarise(new: Sequence[Arrival], redelivered: int, duplicates: int) -> Summary:
+def summarise(new: Sequence[ReceivedRecord], redelivered: int, duplicates: int) -> Summary:
     """The summary of `new` records, none of which was stored before."""
     tally: Counter[tuple[str, str, str]] = Counter()
     streams: dict[tuple[str, str], tuple[int, int, int]] = {}
@@ -38,7 +38,7 @@ def summarise(new: Sequence[Arrival], redelivered: int, duplicates: int) -> Summ
         tally[KIND, each.kind, ""] += 1
         if each.verdict is not None:
             tally[VERDICT, each.verdict, each.reason or ""] += 1
-            tally[verdicts_of(day), name.box, each.verdict] += 1
+            tally[count_verdicts(day), name.box, each.verdict] += 1
         count, highest, newest_ms = streams.get((name.box, name.epoch), (0, 0, 0))
         streams[name.box, name.epoch] = (count + 1, max(highest, name.seq), max(newest_ms, each.received_ms))
         count, first, last = spans.get((name.box, day, name.epoch), (0, name.seq, name.seq))

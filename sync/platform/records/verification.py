@@ -9,7 +9,7 @@ import msgspec
 
 from sync.contract.chain import first_hash, next_hash
 from sync.platform.records.gaps import common, without
-from sync.platform.records.store_contract import Fork, Kept, RecordStore, Span
+from sync.platform.records.store_contract import Fork, RecordStore, SequenceRange, StoredRecord
 
 _NAMED = 100  # places named in a report
 
@@ -106,10 +106,10 @@ class _Walk:
         self.without_hash = 0
         self.holes: list[tuple[int, int]] = []
         self.broken_at: list[int] = []
-        self.last: Kept | None = None
+        self.last: StoredRecord | None = None
         self._origin = first_hash(box, epoch)
 
-    def step(self, kept: Kept, *, counted: bool) -> None:
+    def step(self, kept: StoredRecord, *, counted: bool) -> None:
         before = self.last.seq if self.last else 0
         if kept.seq > before + 1:
             self.holes.append((before + 1, kept.seq - 1))
@@ -120,7 +120,7 @@ class _Walk:
             self.without_hash += kept.chain is None
         self.last = kept
 
-    def _fits(self, kept: Kept) -> bool:
+    def _fits(self, kept: StoredRecord) -> bool:
         """Whether the hash of `kept` follows from the one before; what has no hash neither proves nor breaks."""
         previous = self._origin if self.last is None else self.last.chain
         if previous is None or kept.chain is None:
@@ -132,11 +132,11 @@ def _range(first: int, last: int) -> str:
     return str(first) if first == last else f"{first} to {last}"
 
 
-async def _verify_epoch(store: RecordStore, box: str, span: Span, fork: Fork | None) -> EpochProof:
+async def _verify_epoch(store: RecordStore, box: str, span: SequenceRange, fork: Fork | None) -> EpochProof:
     walk = _Walk(box, span.epoch)
     if span.before is not None:
         [walk.last] = await store.kept(box, span.epoch, span.before, span.before)
-    head: Kept | None = None
+    head: StoredRecord | None = None
     async for kept in all_kept(store, box, span.epoch, span.first, span.last):
         walk.step(kept, counted=True)
         head = kept
@@ -172,7 +172,7 @@ def _state(walk: _Walk, missing: list[Missing], fork: Fork | None) -> State:
     return State.UNPROVEN if walk.without_hash else State.COMPLETE
 
 
-async def all_kept(store: RecordStore, box: str, epoch: str, first: int, last: int) -> AsyncIterator[Kept]:
+async def all_kept(store: RecordStore, box: str, epoch: str, first: int, last: int) -> AsyncIterator[StoredRecord]:
     """Every record with these numbers, in order."""
     while chunk := await store.kept(box, epoch, first, last):
         for kept in chunk:

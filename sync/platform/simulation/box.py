@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sync.contract.orders import Desired
 from sync.contract.records import AlarmRaised, Record
 from sync.edge.directory.directory import Directory
-from sync.edge.directory.replica import Ahead
-from sync.edge.ledger.ledger import Outbox
-from sync.edge.link.link import CityLink, LinkSettings
-from sync.edge.orders.receiver import Hands, Orders
-from sync.edge.orders.replay_guard import ORDER_MIGRATIONS, OrderMemory
+from sync.edge.directory.replica import PendingRevocation
+from sync.edge.ledger.ledger import Ledger
+from sync.edge.link.link import LinkSettings, PlatformLink
+from sync.edge.orders.receiver import OrderHandlers, OrderReceiver
+from sync.edge.orders.replay_guard import ORDER_MIGRATIONS, ReplayGuard
 from sync.mqtt.reconnect import Retry
 from sync.platform.simulation.day import arrivals_s, passage
 from sync.storage.sqlite_thread import SqliteThread
@@ -40,7 +40,7 @@ def _series() -> array[float]:
 
 
 @dataclass(slots=True)
-class Figures:
+class SimulationMetrics:
     """What the fleet saw; latencies in seconds from commit to acknowledgement."""
 
     appended: int = 0
@@ -51,10 +51,10 @@ class Figures:
     late_s: array[float] = field(default_factory=_series)  # of records written while their box had no link, or before
 
 
-class TimedOutbox(Outbox):
+class TimedLedger(Ledger):
     """A ledger that remembers when each record was committed until it is acknowledged."""
 
-    def watch(self, figures: Figures) -> None:
+    def watch(self, figures: SimulationMetrics) -> None:
         """Begin to count into `figures`."""
         self.online = False
         self._figures = figures
@@ -92,7 +92,7 @@ class TimedDirectory(Directory):
         """Begin to remember."""
         self.revoked_s: dict[str, float] = {}
 
-    def _let_count(self, added: Mapping[str, Ahead]) -> None:
+    def _let_count(self, added: Mapping[str, PendingRevocation]) -> None:
         super()._let_count(added)
         self.revoked_s |= dict.fromkeys(added, time.monotonic())
 
@@ -113,13 +113,18 @@ class SimulatedBox:
     """Opened with its stores, then `run`."""
 
     def __init__(
-        self, settings: LinkSettings, outbox: TimedOutbox, directory: TimedDirectory, orders: Orders, random: Random
+        self,
+        settings: LinkSettings,
+        outbox: TimedLedger,
+        directory: TimedDirectory,
+        orders: OrderReceiver,
+        random: Random,
     ) -> None:
         self.name = settings.box
         self.outbox = outbox
         self.directory = directory
         self._random = random
-        self._link = CityLink(
+        self._link = PlatformLink(
             settings,
             outbox,
             directory,
@@ -134,14 +139,14 @@ class SimulatedBox:
         stack: AsyncExitStack,
         home: Path,
         settings: LinkSettings,
-        figures: Figures,
+        figures: SimulationMetrics,
         key: Ed25519PublicKey,
         shared: ThreadPoolExecutor,
         random: Random,
     ) -> SimulatedBox:
         """A box with its files below `home`, on the `shared` thread, until `stack` ends; `key` is the platform's."""
         outbox = await stack.enter_async_context(
-            TimedOutbox.opened(home / "ledger.db", box=settings.box, budget_bytes=_BUDGET_BYTES, shared=shared)
+            TimedLedger.opened(home / "ledger.db", box=settings.box, budget_bytes=_BUDGET_BYTES, shared=shared)
         )
         directory = await stack.enter_async_context(TimedDirectory.opened(home / "directory.db", shared=shared))
         memory = await stack.enter_async_context(
@@ -149,7 +154,7 @@ class SimulatedBox:
         )
         outbox.watch(figures)
         directory.watch()
-        return cls(settings, outbox, directory, Orders(OrderMemory(memory), key, Hands(_obey)), random)
+        return cls(settings, outbox, directory, OrderReceiver(ReplayGuard(memory), key, OrderHandlers(_obey)), random)
 
     async def fill(self, records: int) -> None:
         """Write `records` of the past."""

@@ -20,7 +20,7 @@ _STOP_S = 10.0
 _VALID_DAYS = 1
 
 
-class Authority:
+class SimulatedAuthority:
     """The product's own authority for `district`; what it issues is valid for a day. Its files are in `home`."""
 
     def __init__(self, home: Path, district: str) -> None:
@@ -48,7 +48,7 @@ class Authority:
 class PrivateBroker:
     """May be stopped and started again on the same port, with its data."""
 
-    def __init__(self, home: Path, authority: Authority | None) -> None:
+    def __init__(self, home: Path, authority: SimulatedAuthority | None) -> None:
         self.port = free_port()
         self._home = home
         self._files = authority.issue(HOST) if authority else None

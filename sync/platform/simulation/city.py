@@ -15,31 +15,33 @@ from sync.contract.health import Colour
 from sync.contract.signed import read_private_key, read_public_key
 from sync.edge.link.link import LinkSettings
 from sync.errors import LinkLost
-from sync.mqtt.broker_address import Broker, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Options
 from sync.platform.authority.certificates import PLATFORM
-from sync.platform.directory.store import DirectorySource
-from sync.platform.orders.issuer import Orders
+from sync.platform.directory.store import DirectoryStore
+from sync.platform.orders.issuer import OrderIssuer
 from sync.platform.orders.keys import KeyFiles
-from sync.platform.orders.order_log import OrderBook
+from sync.platform.orders.order_log import OrderLog
 from sync.platform.simulation.box import CountedRetry
-from sync.platform.simulation.broker import HOST, Authority, PrivateBroker, end, free_port, last_line
-from sync.platform.simulation.course import Course, Simulation
+from sync.platform.simulation.broker import HOST, PrivateBroker, SimulatedAuthority, end, free_port, last_line
+from sync.platform.simulation.course import Simulation, SimulationTimeline
 from sync.platform.simulation.gate import AcceptGate
 
 _AGAIN_S = 1.0
 _ORDER_LIMIT_S = 120.0  # how long an order is tried, beside the outage
 
 
-class City:
+class SimulatedPlatform:
     """The broker, the platform and the front door, as far as they are the simulation's own."""
 
-    def __init__(self, settings: Simulation, course: Course) -> None:
+    def __init__(self, settings: Simulation, course: SimulationTimeline) -> None:
         self._settings = settings
         self._course = course
         self._authority = (
-            Authority(settings.folder / "tls", settings.district) if settings.tls and settings.broker is None else None
+            SimulatedAuthority(settings.folder / "tls", settings.district)
+            if settings.tls and settings.broker is None
+            else None
         )
         self._broker = PrivateBroker(settings.folder / "broker", self._authority) if settings.broker is None else None
         self.gate: AcceptGate | None = None
@@ -55,7 +57,7 @@ class City:
         return self._settings.store or str(self._settings.folder / "platform" / "records.db")
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[City]:
+    async def running(self) -> AsyncIterator[SimulatedPlatform]:
         """Everything is up while the block lasts. Raises LinkLost."""
         async with AsyncExitStack() as stack:
             if self._broker is not None:
@@ -92,10 +94,10 @@ class City:
             return
         data = self._settings.folder / "platform"
         files = self._authority.issue(PLATFORM) if self._authority else TlsFiles()
-        options = Options(Broker.from_url(self._url_at(self._broker.port), files), "orders")
+        options = Options(BrokerAddress.from_url(self._url_at(self._broker.port), files), "orders")
         async with (
-            DirectorySource.opened(data / "directory.db") as source,
-            OrderBook.opened(data / "orders.db", read_private_key(self._keys.orders)) as book,
+            DirectoryStore.opened(data / "directory.db") as source,
+            OrderLog.opened(data / "orders.db", read_private_key(self._keys.orders)) as book,
         ):
             for _ in range(count):
                 key = secrets.token_hex(32)
@@ -104,7 +106,9 @@ class City:
                     try:
                         async with Connection.open(options) as connection:
                             self._course.revocations_s[key] = time.monotonic()
-                            await Orders(connection, book, self._settings.district).revoke(source, [key], Colour.RED)
+                            await OrderIssuer(connection, book, self._settings.district).revoke(
+                                source, [key], Colour.RED
+                            )
                         break
                     except LinkLost:  # the broker is away: whoever gives the order gives it again
                         if time.monotonic() > until_s:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sync.mqtt.broker_address import TlsFiles
-from sync.platform.simulation.box import Figures
+from sync.platform.simulation.box import SimulationMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class Simulation:
 
 
 @dataclass(slots=True)
-class Course:
+class SimulationTimeline:
     """How a run went; times are monotonic seconds, 0.0 for what did not happen."""
 
-    figures: Figures = field(default_factory=Figures)
+    figures: SimulationMetrics = field(default_factory=SimulationMetrics)
     attempts_s: dict[str, list[float]] = field(default_factory=dict)  # of each box
     opened_s: float = 0.0
     switched_on_s: float = 0.0

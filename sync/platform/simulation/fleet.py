@@ -14,8 +14,8 @@ from random import Random
 
 from sync.errors import LinkLost
 from sync.platform.simulation.box import CountedRetry, SimulatedBox
-from sync.platform.simulation.city import City
-from sync.platform.simulation.course import Course, Simulation
+from sync.platform.simulation.city import SimulatedPlatform
+from sync.platform.simulation.course import Simulation, SimulationTimeline
 
 _THREADS = 8  # each the one thread of many files; they wait for the disk together
 _ARRIVE_PER_S = 50.0  # how fast boxes are switched on
@@ -26,10 +26,10 @@ _DRAIN_LIMIT_S = 1200.0
 Say = Callable[[str], None]
 
 
-class Fleet:
+class SimulatedFleet:
     """Opens the boxes, lets the day pass, and waits until everything is acknowledged."""
 
-    def __init__(self, settings: Simulation, city: City, course: Course, say: Say) -> None:
+    def __init__(self, settings: Simulation, city: SimulatedPlatform, course: SimulationTimeline, say: Say) -> None:
         self._settings = settings
         self._city = city
         self._course = course

@@ -13,9 +13,9 @@ import psutil
 
 from sync.platform.records.open_store import open_store
 from sync.platform.records.received import today
-from sync.platform.simulation.city import City
-from sync.platform.simulation.course import Course, Simulation
-from sync.platform.simulation.fleet import Fleet, Say, raise_file_limit
+from sync.platform.simulation.city import SimulatedPlatform
+from sync.platform.simulation.course import Simulation, SimulationTimeline
+from sync.platform.simulation.fleet import Say, SimulatedFleet, raise_file_limit
 
 _SAMPLE_S = 1.0
 
@@ -31,12 +31,12 @@ class _Use:
 async def simulate(settings: Simulation, say: Say) -> dict[str, Any]:
     """Run it and tell what happened. Raises LinkLost, StoreFailed."""
     raise_file_limit()
-    course = Course()
+    course = SimulationTimeline()
     uses: dict[str, _Use] = {}
-    async with City(settings, course).running() as city:
+    async with SimulatedPlatform(settings, course).running() as city:
         async with asyncio.TaskGroup() as group:
             sampling = group.create_task(_sample(course, uses), name="sample")
-            await Fleet(settings, city, course, say).run()
+            await SimulatedFleet(settings, city, course, say).run()
             sampling.cancel()
         report = _report(settings, course, city)
         report["processes"] = {
@@ -47,7 +47,7 @@ async def simulate(settings: Simulation, say: Say) -> dict[str, Any]:
     return report
 
 
-def _report(settings: Simulation, course: Course, city: City) -> dict[str, Any]:
+def _report(settings: Simulation, course: SimulationTimeline, city: SimulatedPlatform) -> dict[str, Any]:
     figures = course.figures
     attempts = sorted(at_s for each in course.attempts_s.values() for at_s in each if at_s <= course.drained_s)
     knocks = city.gate.knocks_s if city.gate else []
@@ -91,7 +91,7 @@ def _report(settings: Simulation, course: Course, city: City) -> dict[str, Any]:
     }
 
 
-async def _at_platform(city: City, course: Course) -> dict[str, int]:
+async def _at_platform(city: SimulatedPlatform, course: SimulationTimeline) -> dict[str, int]:
     """What lies in the store, against what the boxes wrote."""
     async with open_store(city.records, reading=True) as store:
         totals = await store.totals(today(), 1)
@@ -108,7 +108,7 @@ async def _at_platform(city: City, course: Course) -> dict[str, int]:
     }
 
 
-async def _sample(course: Course, uses: dict[str, _Use]) -> None:
+async def _sample(course: SimulationTimeline, uses: dict[str, _Use]) -> None:
     own = psutil.Process()
     while True:
         for name, pid in {"simulation": own.pid, **course.processes}.items():

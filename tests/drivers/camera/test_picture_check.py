@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from drivers.camera.picture_check import BLOCKED_DETAIL, PictureFault, PictureWatch, detail
+from drivers.camera.picture_check import BLOCKED_DETAIL, PictureCheck, PictureFault, detail
 from drivers.simulated.devices.camera import PALM
-from drivers.simulated.people.person_image import Stage
+from drivers.simulated.people.person_image import Entrance
 
 RANDOM = np.random.default_rng(1)
 
@@ -23,19 +23,19 @@ def noisy(scene: NDArray[np.uint8], noise: float) -> NDArray[np.uint8]:
 
 
 def test_a_still_scene_with_noise_is_well() -> None:
-    watch = PictureWatch()
+    watch = PictureCheck()
     assert all(watch.judge(picture(128), step / 10) is None for step in range(60))
 
 
 def test_the_same_picture_for_two_seconds_is_frozen_until_it_changes() -> None:
-    watch, still = PictureWatch(), picture(128)
+    watch, still = PictureCheck(), picture(128)
     faults = [watch.judge(still, step / 10) for step in range(25)]
     assert faults == [None] * 20 + [PictureFault.FROZEN] * 5
     assert watch.judge(picture(128), 2.5) is None
 
 
 def test_a_black_picture_is_a_fault_after_a_second_even_with_noise() -> None:
-    watch = PictureWatch()
+    watch = PictureCheck()
     assert watch.judge(picture(128), 0.0) is None
     faults = [watch.judge(picture(0), step / 10) for step in range(1, 12)]
     assert faults == [None] * 9 + [PictureFault.BLACK] * 2
@@ -43,7 +43,7 @@ def test_a_black_picture_is_a_fault_after_a_second_even_with_noise() -> None:
 
 
 def test_a_dim_picture_with_something_in_it_is_not_black() -> None:
-    watch = PictureWatch()
+    watch = PictureCheck()
     for step in range(30):
         dim = picture(0)
         dim[40:80, 60:100] = 60
@@ -52,7 +52,7 @@ def test_a_dim_picture_with_something_in_it_is_not_black() -> None:
 
 @pytest.mark.parametrize("noise", [1, 4, 12])
 def test_a_palm_on_the_lens_blocks_it_until_it_is_taken_away(noise: float) -> None:
-    watch, scene = PictureWatch(), Stage(seed=1).view(None, None)
+    watch, scene = PictureCheck(), Entrance(seed=1).view(None, None)
     assert watch.judge(noisy(scene, noise), 0.0) is None
     faults = [watch.judge(noisy(PALM, noise), step / 10) for step in range(1, 20)]
     assert PictureFault.BLOCKED not in faults[:14]
@@ -68,7 +68,7 @@ def test_a_plain_wall_without_anything_is_blocked_at_any_size(noise: float, size
 
 @pytest.mark.parametrize("seed", range(3))
 def test_an_empty_entrance_is_clear_by_day_in_dusk_and_in_fog(seed: int) -> None:
-    scene = Stage(seed).view(None, None)
+    scene = Entrance(seed).view(None, None)
     for seen in (scene, scene * 0.2, scene * 0.2 + 120):
         assert detail(noisy(seen.astype(np.uint8), 3)) > BLOCKED_DETAIL
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from drivers.errors import BadSetting
 from drivers.readers.errors import CodeError, CodeMalformed, CodeUnknown
-from drivers.readers.health_code import CredentialKind, make_code_provider
+from drivers.readers.health_code import CodeKind, make_code_provider
 from drivers.readers.id_number import check_digit, normalised_id_number
 
 NOBODY = "999999199001010016"
@@ -52,13 +52,13 @@ def test_wrong_numbers_are_refused_without_repeating_them(number: str, why: str)
 
 def test_a_bare_number_is_a_card() -> None:
     credential = parse(f" {NOBODY}\t")
-    assert (credential.kind, credential.number, credential.expires_at_s) == (CredentialKind.CARD, NOBODY, None)
+    assert (credential.kind, credential.number, credential.expires_at_s) == (CodeKind.CARD, NOBODY, None)
     assert NOBODY not in repr(credential)
 
 
 def test_a_simulated_code_carries_its_expiry() -> None:
     credential = parse(f"SHC1:{NOBODY}:1700000000")
-    assert (credential.kind, credential.number) == (CredentialKind.CODE, NOBODY)
+    assert (credential.kind, credential.number) == (CodeKind.CODE, NOBODY)
     assert credential.expires_at_s == 1_700_000_000
 
 

@@ -13,7 +13,7 @@ from drivers.readers.qr_camera import ACTIVE_EVERY_S, IDLE_EVERY_S, QrCamera, co
 from drivers.readers.qr_line import CAP_BYTES, REPEAT_S
 from drivers.readers.repeats import InView
 from drivers.simulated.devices.qr import code_picture
-from drivers.simulated.people.person_image import Stage
+from drivers.simulated.people.person_image import Entrance
 from tests.drivers.driver_bench import eventually, running
 
 CODE, POSTER = "SHC1:999999199001010016:1900000000", "https://example.org/poster"
@@ -21,7 +21,7 @@ CODE, POSTER = "SHC1:999999199001010016:1900000000", "https://example.org/poster
 
 def picture(*texts: str) -> NDArray[np.uint8]:
     """The entrance with codes in it, side by side, and sensor noise."""
-    scene, left = Stage(seed=1).view(None, None).astype(np.int16), 10
+    scene, left = Entrance(seed=1).view(None, None).astype(np.int16), 10
     for text in texts:
         code = code_picture(text)
         scene[50 : 50 + len(code), left : left + len(code)] = code

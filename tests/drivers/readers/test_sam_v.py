@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from drivers.contract import CardRead, CardReader, CardUnreadable, PartState
 from drivers.errors import BadSetting
 from drivers.readers import sam_v
-from drivers.readers.sam_v import Reply, SamVCards, SamVReplies
+from drivers.readers.sam_v import SamVCards, SamVReplies, SamVReply
 from drivers.readers.table import make_card_reader
 from drivers.simulated.devices.sam_v import FIND, READ, SELECT, SimulatedSamV, answer, card_answer
 from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.people import id_cards
 from drivers.tools.device_protocols import DIALECTS
-from drivers.tools.device_reader import Tap
+from drivers.tools.device_reader import DeviceReader
 from tests.drivers.driver_bench import eventually, pieces, running, state
 from tests.limits import HANG_S
 
@@ -59,7 +59,7 @@ def test_the_questions() -> None:
     ],
 )
 def test_the_answers_of_the_manuals(rest: str, status: int) -> None:
-    assert SamVReplies().feed(bytes.fromhex("AAAAAA9669" + rest), 0.0) == [Reply(status)]
+    assert SamVReplies().feed(bytes.fromhex("AAAAAA9669" + rest), 0.0) == [SamVReply(status)]
 
 
 def test_the_frame_of_a_card() -> None:
@@ -67,7 +67,7 @@ def test_the_frame_of_a_card() -> None:
     assert FRAME[:14] == bytes.fromhex("AAAAAA9669 0508 000090 0100 0400")
     assert FRAME[-1] == 0xDB  # as the frame in the facts; what that one says is not known
     (reply,) = SamVReplies().feed(FRAME, 0.0)
-    assert reply == Reply(0x90, TEXT)
+    assert reply == SamVReply(0x90, TEXT)
     (card,) = SamVCards().feed(FRAME, 2.0)
     assert (card.number, card.taken_at_s) == (NUMBER, 2.0)
 
@@ -117,7 +117,7 @@ def test_a_frame_that_stops_does_not_swallow_the_one_after_the_silence() -> None
     parser = SamVReplies()
     assert parser.feed(FRAME[:600], 0.0) == []
     assert parser.feed(b"", 0.2) == []
-    assert parser.feed(answer(0x80), 0.3) == [Reply(0x80)]
+    assert parser.feed(answer(0x80), 0.3) == [SamVReply(0x80)]
 
 
 @given(st.lists(st.one_of(st.binary(max_size=300), st.just(sam_v.PREAMBLE), st.just(b"\xaa\xaa\xaa\x96\x69\x09\x0a"))))
@@ -254,7 +254,7 @@ def test_an_unknown_card_reader_names_the_known() -> None:
 
 
 async def test_who_watches_a_reader_without_a_card_hears_that_it_is_well(tmp_path: Path) -> None:
-    tap = Tap("sam-v", replace(DIALECTS["sam-v"], silence_s=0.6), str(tmp_path / "port"))
+    tap = DeviceReader("sam-v", replace(DIALECTS["sam-v"], silence_s=0.6), str(tmp_path / "port"))
     with PtyWire(tmp_path / "port") as wire:
         reader = SimulatedSamV(wire)
         async with asyncio.TaskGroup() as tasks:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from drivers.serial_line.framing import Parser
 from drivers.simulated.devices import sensor_frames
 from drivers.thermometers.optris import ASK_HEAD, ASK_TARGET, Optris
-from drivers.tools.reading_output import Plain, plain
+from drivers.tools.reading_output import Plain, to_dict
 from tests.drivers.driver_bench import pieces
 from tests.drivers.families import BY_DRIVER, FAMILIES, Family, mutated, pool
 
@@ -26,7 +26,7 @@ LONGEST_FRAME = 2321
 def fed(parser: Parser[Any], data: bytes, cuts: list[int], at_s: float = 0.0) -> list[Plain]:
     """What the parser says to `data`, cut anywhere, and to the silence after it."""
     chunks = [*pieces(data, cuts), b""]
-    return [plain(reading, pixels=True) for chunk in chunks for reading in parser.feed(chunk, at_s)]
+    return [to_dict(reading, pixels=True) for chunk in chunks for reading in parser.feed(chunk, at_s)]
 
 
 @EVERY

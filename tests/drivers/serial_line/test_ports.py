@@ -15,7 +15,7 @@ from drivers.simulated.devices.sensor_frames import gy_mcu90614
 from drivers.simulated.devices.wire import PtyWire
 from drivers.thermometers.gy_mcu90614 import GyMcu90614
 from drivers.thermometers.serial_thermometer import SerialThermometer
-from drivers.thermometers.stuck_sensor import Liveliness
+from drivers.thermometers.stuck_sensor import MinimumVariation
 from tests.drivers.driver_bench import eventually, running, state
 
 FTDI = PortInfo("/dev/ttyUSB1", "/dev/serial/by-id/usb-FTDI_A50285BI", 0x0403, 0x6001, "A50285BI", "1-1.2", "FT232R")
@@ -75,7 +75,7 @@ async def test_a_device_that_comes_back_under_another_number_is_read_again(tmp_p
     line = SerialLine(
         "thermometer", "usb:1a86:7523", bauds=(9600,), silence_s=2.0, find_port=lambda name: find(name, bus)
     )
-    thermometer = SerialThermometer(line, GyMcu90614(), Liveliness(60.0, 0.009))
+    thermometer = SerialThermometer(line, GyMcu90614(), MinimumVariation(60.0, 0.009))
     wire = PtyWire(tmp_path / "ttyUSB0")
     async with running(thermometer):
         await eventually(lambda: "no port is usb:1a86:7523" in thermometer.health.detail)

@@ -10,7 +10,7 @@ import pytest
 
 from drivers.simulated.devices.gate import SimulatedModbusBoard
 from drivers.simulated.devices.sensor_frames import modbus_crc
-from drivers.simulated.devices.sensors import Sensor
+from drivers.simulated.devices.sensors import SensorFirmware
 from drivers.simulated.devices.table import SENSORS
 from drivers.simulated.devices.wire import PtyWire
 from tests.limits import HANG_S
@@ -18,13 +18,13 @@ from tests.limits import HANG_S
 SPOT = "5A5A4504 0D7A 09C4 51"
 
 
-def sensor(driver: str) -> Sensor:
+def sensor(driver: str) -> SensorFirmware:
     """The sensor before what the worked frames say."""
     before = {"tof10120": 450, "evo-mini": 450, "tofsense": 2221, "pyrousb": 36.5}
     return SENSORS[driver](lambda: before.get(driver, 34.5))
 
 
-def said(it: Sensor, command: str) -> list[str]:
+def said(it: SensorFirmware, command: str) -> list[str]:
     """What it answers to a command that comes byte by byte, in hex."""
     return [answer.hex() for byte in bytes.fromhex(command) for answer in it.feed(bytes((byte,)))]
 
@@ -111,7 +111,7 @@ def test_the_evo_mini_speaks_bytes_when_told_and_its_pixels_are_counted() -> Non
     assert not it.frame()
 
 
-def asked(it: Sensor, request: str) -> str:
+def asked(it: SensorFirmware, request: str) -> str:
     """What it answers to a Modbus request."""
     (answer,) = said(it, request + modbus_crc(bytes.fromhex(request)).hex())
     return answer

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from drivers.errors import BadSetting
 from drivers.simulated.people.masks import MaskWear
-from drivers.simulated.people.person_image import Pose, Stage, draw_portrait, face_box
-from drivers.simulated.people.photos import PEOPLE, Person, photograph
+from drivers.simulated.people.person_image import Entrance, Pose, draw_portrait, face_box
+from drivers.simulated.people.photos import PEOPLE, PhotographedPerson, photograph
 from drivers.simulated.people.scenes import SceneKind, scenes
 from drivers.simulated.street import Street
 from tests.limits import HANG_S
@@ -41,13 +41,13 @@ def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
 
 @pytest.mark.parametrize("person", PEOPLE, ids=lambda person: person.name)
 @pytest.mark.parametrize("wear", MaskWear)
-def test_one_face_stands_where_it_is_said_to(person: Person, wear: MaskWear) -> None:
+def test_one_face_stands_where_it_is_said_to(person: PhotographedPerson, wear: MaskWear) -> None:
     portrait = draw_portrait(person, wear)
-    image = Stage(seed=1).view(portrait, STANDING)
+    image = Entrance(seed=1).view(portrait, STANDING)
     box = face_box(portrait, STANDING)
     assert image.shape == (480, 640, 3)
     assert box[3] == pytest.approx(0.42 * 480)
-    assert np.any(image != Stage(seed=1).view(None, None))
+    assert np.any(image != Entrance(seed=1).view(None, None))
     if DETECTOR.exists():
         faces = found_faces(image)
         assert len(faces) == 1

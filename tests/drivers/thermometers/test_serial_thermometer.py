@@ -16,7 +16,7 @@ from drivers.thermometers.gy_mcu90614 import QUERY, GyMcu90614
 from drivers.thermometers.gy_mcu90640 import START_UP, GyMcu90640
 from drivers.thermometers.optris import ASK_HEAD, QUESTIONS, Optris
 from drivers.thermometers.serial_thermometer import SerialThermometer
-from drivers.thermometers.stuck_sensor import Liveliness
+from drivers.thermometers.stuck_sensor import MinimumVariation
 from drivers.thermometers.table import MODELS, make_thermometer
 from tests.drivers.driver_bench import array_frame, eventually, heard, noisy_frame, running, spot_frame, state
 from tests.limits import HANG_S
@@ -46,7 +46,7 @@ async def test_array_starts_up_reads_is_lost_and_heals(tmp_path: Path) -> None:
 
 async def test_readings_that_do_not_move_are_kept_back(tmp_path: Path) -> None:
     line = SerialLine("thermometer", str(tmp_path / "port"), bauds=(115200,), silence_s=2.0)
-    thermometer = SerialThermometer(line, GyMcu90640(), Liveliness(window_s=0.1, spread_c=0.02))
+    thermometer = SerialThermometer(line, GyMcu90640(), MinimumVariation(window_s=0.1, spread_c=0.02))
     still = array_frame([3650] * 768, 2500)
     with PtyWire(tmp_path / "port") as wire:
         async with running(thermometer):
@@ -66,7 +66,7 @@ async def test_readings_that_do_not_move_are_kept_back(tmp_path: Path) -> None:
 
 async def test_a_sensor_that_speaks_when_asked_is_asked(tmp_path: Path) -> None:
     line = SerialLine("thermometer", str(tmp_path / "port"), bauds=(9600,), silence_s=2.0)
-    thermometer = SerialThermometer(line, GyMcu90614(), Liveliness(60.0, 0.009), questions=(QUERY,), ask_s=0.02)
+    thermometer = SerialThermometer(line, GyMcu90614(), MinimumVariation(60.0, 0.009), questions=(QUERY,), ask_s=0.02)
     with PtyWire(tmp_path / "port") as wire:
         async with running(thermometer):
             for number, object_ in enumerate((3450, 3460)):

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 
 from drivers.contract import SpotReading, ThermalFrame
-from drivers.thermometers.stuck_sensor import EvennessWatch, Liveliness
+from drivers.thermometers.stuck_sensor import MinimumVariation, StuckSensorDetector
 
-LEAST = Liveliness(window_s=10.0, spread_c=0.02)
+LEAST = MinimumVariation(window_s=10.0, spread_c=0.02)
 
 
 def still(at_s: float, celsius: float = 24.0) -> ThermalFrame:
@@ -13,14 +13,14 @@ def still(at_s: float, celsius: float = 24.0) -> ThermalFrame:
 
 
 def test_a_sensor_with_noise_is_alive() -> None:
-    watch, random = EvennessWatch(LEAST), np.random.default_rng(1)
+    watch, random = StuckSensorDetector(LEAST), np.random.default_rng(1)
     for step in range(100):
         noisy = random.normal(24, 0.1, (24, 32)).astype(np.float32)
         assert watch.alive(ThermalFrame(noisy, 25.0, step / 4))
 
 
 def test_a_still_array_is_dead_after_the_window_and_alive_with_the_first_change() -> None:
-    watch = EvennessWatch(LEAST)
+    watch = StuckSensorDetector(LEAST)
     verdicts = [watch.alive(still(step / 4)) for step in range(48)]
     assert verdicts == [True] * 40 + [False] * 8
     assert watch.alive(still(12.0, celsius=24.1))
@@ -29,7 +29,7 @@ def test_a_still_array_is_dead_after_the_window_and_alive_with_the_first_change(
 
 
 def test_one_flickering_pixel_does_not_make_an_array_alive() -> None:
-    watch = EvennessWatch(LEAST)
+    watch = StuckSensorDetector(LEAST)
     for step in range(41):
         frame = still(step / 4)
         frame.pixels_c[0, 0] += step % 2
@@ -38,6 +38,6 @@ def test_one_flickering_pixel_does_not_make_an_array_alive() -> None:
 
 
 def test_a_spot_thermometer_is_judged_by_its_one_value() -> None:
-    watch = EvennessWatch(Liveliness(window_s=60.0, spread_c=0.009))
+    watch = StuckSensorDetector(MinimumVariation(window_s=60.0, spread_c=0.009))
     assert all(watch.alive(SpotReading(36.5 + step % 2 / 100, 24.0, float(step))) for step in range(100))
     assert [watch.alive(SpotReading(36.5, 24.0 + at_s, at_s)) for at_s in (101.0, 160.9, 161.1)] == [True, True, False]

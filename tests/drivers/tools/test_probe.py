@@ -17,7 +17,7 @@ from drivers.simulated.devices.sam_v import answer
 from drivers.simulated.devices.wire import PtyWire
 from drivers.thermometers import gy_614v, gy_mcu90640, optris, pyrousb
 from drivers.tools.device_protocols import DIALECTS
-from drivers.tools.probe import BAUDS, Finding, Guess, Waits, probe_all, proposed_settings
+from drivers.tools.probe import BAUDS, Guess, ProbeResult, ProbeTimeouts, probe_all, proposed_settings
 from tests.drivers.driver_bench import noisy_frame
 
 RELAYS_STATE = b"\x01\x01\x01\x00"
@@ -59,12 +59,12 @@ async def live(wire: PtyWire, device: Device) -> None:
         await asyncio.sleep(0.05)
 
 
-async def probed(tmp_path: Path, devices: dict[str, Device]) -> dict[str, Finding]:
+async def probed(tmp_path: Path, devices: dict[str, Device]) -> dict[str, ProbeResult]:
     with ExitStack() as wires:
         async with asyncio.TaskGroup() as tasks:
             plugged = {name: wires.enter_context(PtyWire(tmp_path / name)) for name in devices}
             living = [tasks.create_task(live(wire, devices[name])) for name, wire in plugged.items()]
-            findings = await probe_all([str(wire.link) for wire in plugged.values()], Waits(0.5, 0.15))
+            findings = await probe_all([str(wire.link) for wire in plugged.values()], ProbeTimeouts(0.5, 0.15))
             for task in living:
                 task.cancel()
     return dict(zip(devices, findings, strict=True))
@@ -91,8 +91,8 @@ async def test_a_port_in_use_and_one_that_is_not_there_are_told(tmp_path: Path) 
 
 
 def test_the_proposal_is_toml_for_the_settings() -> None:
-    def found(driver: str, port: str, baud: int = 115200) -> Finding:
-        return Finding(port, port, Guess(driver, baud, None))
+    def found(driver: str, port: str, baud: int = 115200) -> ProbeResult:
+        return ProbeResult(port, port, Guess(driver, baud, None))
 
     text = proposed_settings(
         [

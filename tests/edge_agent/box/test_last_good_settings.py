@@ -9,8 +9,8 @@ import pytest
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings, parse_settings
-from edge_agent.box.last_good_settings import FILE, Unusable, is_service, keep_good, last_good
-from edge_agent.diagnostics.status_client import AgentSilent, ask_agent
+from edge_agent.box.last_good_settings import FILE, InvalidSettings, is_service, keep_good, last_good
+from edge_agent.diagnostics.status_client import AgentNotResponding, ask_agent
 from edge_agent.main import run_sentinel
 from edge_agent.safe_mode import SafeMode
 from tests.edge_agent.process import started
@@ -47,7 +47,7 @@ async def report_of(settings: Settings, *, with_link: bool) -> dict[str, Any]:
                 report = await asyncio.to_thread(ask_agent, settings.kiosk.host, settings.kiosk.port)
                 if not with_link or report["link"] is not None:
                     return report
-            except AgentSilent:
+            except AgentNotResponding:
                 await asyncio.sleep(0.05)
 
 
@@ -77,7 +77,7 @@ async def test_a_service_with_a_damaged_file_is_in_safe_mode_until_it_is_mended(
 async def test_without_good_settings_only_the_screen_is_there(tmp_path: Path) -> None:
     config, settings = written(tmp_path)
     config.write_text("[box", encoding="utf-8")
-    unusable = Unusable(config, SettingsError("[box] ..."), None)
+    unusable = InvalidSettings(config, SettingsError("[box] ..."), None)
     mode = asyncio.create_task(SafeMode(settings, unusable.why, unusable).run())
     report = await report_of(settings, with_link=False)
     assert report["view"]["stage"] == "out_of_service"

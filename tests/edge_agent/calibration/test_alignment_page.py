@@ -24,14 +24,14 @@ from drivers.simulated.devices.thermal import SimulatedThermometer, WarmFace
 from drivers.simulated.devices.wire import PtyWire
 from edge_agent.calibration.view.alignment import PLACES
 from edge_agent.calibration.view.view_file import FILE_NAME, ViewCalibration, load_view
-from edge_agent.measurement.camera_to_thermal import Point, View
+from edge_agent.measurement.camera_to_thermal import CameraToThermal, Point
 from tests.browser import chromium, open_page
 from tests.edge_agent.kiosk.stand import Stand
 from tests.edge_agent.kiosk.test_page import SIZES
 from tests.limits import HANG_S
 from tests.ports import free_port
 
-MOUNTED = View((1.2, 0.06, -0.15), (-0.05, 1.1, 0.02))
+MOUNTED = CameraToThermal((1.2, 0.06, -0.15), (-0.05, 1.1, 0.02))
 OFF_THE_PAGE = """() => [...document.querySelectorAll("button, h1, h2, .say, .frame, #zh, #en")].filter((element) => {
   const box = element.getBoundingClientRect();
   return box.left < 0 || box.top < 0 || box.right > innerWidth + 1 || box.bottom > innerHeight + 1

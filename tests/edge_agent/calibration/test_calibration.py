@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from config.errors import SettingsError
-from config.settings import Thermometer
+from config.settings import ThermometerSettings
 from drivers.simulated.devices.thermal import SimulatedThermometer, WarmFace
 from drivers.simulated.devices.wire import PtyWire
 from edge_agent.box.versioned_file import previous
@@ -21,11 +21,11 @@ from edge_agent.calibration.black_body import read_point
 from edge_agent.calibration.correction import (
     FILE_NAME,
     Calibration,
-    Point,
+    CalibrationPoint,
     calibrated,
+    calibration_from,
     load_calibration,
-    made_of,
-    point_of,
+    point_from,
     save_calibration,
 )
 from edge_agent.calibration.errors import BadCalibration
@@ -37,8 +37,8 @@ NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
 
 def made(*points: tuple[float, float], driver: str = "gy-mcu90640") -> Calibration:
-    return made_of(
-        tuple(Point(reference_c, read_c, 0.1, 20) for reference_c, read_c in points),
+    return calibration_from(
+        tuple(CalibrationPoint(reference_c, read_c, 0.1, 20) for reference_c, read_c in points),
         0.1,
         driver=driver,
         serial="A1",
@@ -78,7 +78,7 @@ def test_nonsense_is_refused(points: list[tuple[float, float]], why: str) -> Non
 )
 def test_a_bad_point_is_refused(reference_c: float, read_c: list[float], why: str) -> None:
     with pytest.raises(BadCalibration, match=why):
-        point_of(reference_c, read_c)
+        point_from(reference_c, read_c)
 
 
 def test_it_is_kept_and_used(tmp_path: Path) -> None:
@@ -86,21 +86,21 @@ def test_it_is_kept_and_used(tmp_path: Path) -> None:
     calibration = made((35.0, 34.2), (39.0, 38.2))
     save_calibration(calibration, tmp_path)
     assert load_calibration(tmp_path) == calibration
-    settings = calibrated(Thermometer(), tmp_path, NOW)
+    settings = calibrated(ThermometerSettings(), tmp_path, NOW)
     assert (settings.offset_c, settings.sensor_uncertainty_c) == (calibration.offset_c, calibration.uncertainty_c)
 
 
 def test_an_expired_one_counts_with_more_doubt(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     calibration = made((35.0, 34.2), (39.0, 38.2))
     save_calibration(calibration, tmp_path)
-    late = calibrated(Thermometer(), tmp_path, calibration.expires_at)
+    late = calibrated(ThermometerSettings(), tmp_path, calibration.expires_at)
     assert late.sensor_uncertainty_c == 2 * calibration.uncertainty_c
     assert "expired" in caplog.text
 
 
 def test_that_of_another_sensor_is_not_used(tmp_path: Path) -> None:
     save_calibration(made((35.0, 34.2), (39.0, 38.2), driver="gy-mcu90614"), tmp_path)
-    assert calibrated(Thermometer(), tmp_path, NOW) == Thermometer()
+    assert calibrated(ThermometerSettings(), tmp_path, NOW) == ThermometerSettings()
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ COMMAND = ["calibrate", "thermometer", "--by", "me", "--seconds", "1.5"]
 
 
 async def test_the_real_driver_reads_the_point(black_body: BlackBody, tmp_path: Path) -> None:
-    chosen = Thermometer(port=str(tmp_path / "thermometer"))
+    chosen = ThermometerSettings(port=str(tmp_path / "thermometer"))
     point, ambients_c = await asyncio.to_thread(read_point, chosen, 35.0, 1.5)
     assert point.read_c == pytest.approx(35.0, abs=0.4)
     assert ambients_c == pytest.approx([24.0] * point.readings)

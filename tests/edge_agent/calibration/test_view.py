@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from config.errors import SettingsError
-from config.settings import Camera, Settings, Thermometer, parse_settings
+from config.settings import CameraSettings, Settings, ThermometerSettings, parse_settings
 from drivers.contract import CameraFrame, ThermalFrame
 from drivers.serial_line.recording import Recorder
 from drivers.simulated.devices.thermal import ThermalScene, WarmFace
@@ -27,21 +27,28 @@ from edge_agent.app import opened
 from edge_agent.box.versioned_file import previous
 from edge_agent.calibration.errors import BadCalibration
 from edge_agent.calibration.view.alignment import PLACES, Alignment
-from edge_agent.calibration.view.view_file import FILE_NAME, ViewCalibration, aligned, load_view, save_view, view_of
+from edge_agent.calibration.view.view_file import (
+    FILE_NAME,
+    ViewCalibration,
+    aligned,
+    load_camera_to_thermal,
+    load_view,
+    save_view,
+)
 from edge_agent.calibration.view.warm_spot import LEAST_READINGS, steady_spot, warm_spot
 from edge_agent.commands.cli import app
-from edge_agent.measurement.camera_to_thermal import Point, Touch, View, fit_view
-from edge_agent.measurement.face_detection import Sighting
+from edge_agent.measurement.camera_to_thermal import CameraToThermal, Point, Touch, fit_camera_to_thermal
+from edge_agent.measurement.face_detection import Detections
 from models.detections import Face
 from tests.edge_agent.town import settings_text
 
 ARRAY = (32, 24)
 NOW = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)
-MOUNTED = View((1.2, 0.06, -0.15), (-0.05, 1.1, 0.02))  # turned a little, looking past each other a little
+MOUNTED = CameraToThermal((1.2, 0.06, -0.15), (-0.05, 1.1, 0.02))  # turned a little, looking past each other a little
 QUARTERS = st.sampled_from([0.0, math.pi / 2, math.pi, -math.pi / 2])
 
 
-def shown(view: View, at: tuple[Point, ...] = PLACES) -> list[Touch]:
+def shown(view: CameraToThermal, at: tuple[Point, ...] = PLACES) -> list[Touch]:
     """What an installer with a steady hand would touch."""
     return [Touch(point, view.at(point)) for point in at]
 
@@ -53,12 +60,12 @@ def crossed(pair: list[Touch]) -> list[Touch]:
 
 
 @st.composite
-def mounted(draw: st.DrawFn) -> View:
+def mounted(draw: st.DrawFn) -> CameraToThermal:
     """Any way in which somebody could mount the two: any scale of either axis, turned, shifted; not mirrored."""
     turn = draw(QUARTERS) + draw(st.floats(-0.3, 0.3))
     wide, high = draw(st.floats(0.4, 3.0)), draw(st.floats(0.4, 3.0))
     right, down = draw(st.floats(-0.5, 0.5)), draw(st.floats(-0.5, 0.5))
-    return View(
+    return CameraToThermal(
         (wide * math.cos(turn), -wide * math.sin(turn), right), (high * math.sin(turn), high * math.cos(turn), down)
     )
 
@@ -70,15 +77,15 @@ grid = st.tuples(st.floats(0.2, 0.8), st.floats(0.2, 0.8))
 
 
 @given(mounted(), places, grid)
-def test_any_mounting_is_recovered(view: View, at: tuple[Point, ...], anywhere: Point) -> None:
-    fit = fit_view(shown(view, at), ARRAY, mirror=True)
+def test_any_mounting_is_recovered(view: CameraToThermal, at: tuple[Point, ...], anywhere: Point) -> None:
+    fit = fit_camera_to_thermal(shown(view, at), ARRAY, mirror=True)
     assert fit.residual_px <= 0.001
     assert fit.view.at(anywhere) == pytest.approx(view.at(anywhere), abs=1e-4)
 
 
 @given(mounted(), places, grid, st.integers(0, 2**32 - 1))
 def test_a_shaking_hand_moves_it_by_no_more_than_it_shook(
-    view: View, at: tuple[Point, ...], anywhere: Point, seed: int
+    view: CameraToThermal, at: tuple[Point, ...], anywhere: Point, seed: int
 ) -> None:
     error_px = 0.4
     moves = np.random.default_rng(seed).uniform(-error_px, error_px, (len(at), 2)) / ARRAY
@@ -86,14 +93,14 @@ def test_a_shaking_hand_moves_it_by_no_more_than_it_shook(
         Touch(touch.camera, (touch.thermal[0] + dx, touch.thermal[1] + dy))
         for touch, (dx, dy) in zip(shown(view, at), moves.tolist(), strict=True)
     ]
-    fit = fit_view(touches, ARRAY, mirror=True)
+    fit = fit_camera_to_thermal(touches, ARRAY, mirror=True)
     assert fit.residual_px <= math.hypot(error_px, error_px)
     wrong_px = np.abs(np.subtract(fit.view.at(anywhere), view.at(anywhere)) * ARRAY)
     assert wrong_px.max() < 5 * error_px
 
 
 @given(mounted(), grid)
-def test_there_and_back(view: View, point: Point) -> None:
+def test_there_and_back(view: CameraToThermal, point: Point) -> None:
     assert view.back(view.at(point)) == pytest.approx(point, abs=1e-9)
 
 
@@ -117,7 +124,7 @@ def test_what_an_affine_mapping_leaves_out(past_deg: float, span_deg: float, ben
     def seen(camera: Point) -> Point:
         return lenses(camera, past_deg, span_deg, bent=bent)
 
-    view = fit_view([Touch(place, seen(place)) for place in PLACES], ARRAY, mirror=True).view
+    view = fit_camera_to_thermal([Touch(place, seen(place)) for place in PLACES], ARRAY, mirror=True).view
     middle = [(x, y) for x in np.linspace(0.15, 0.85, 15).tolist() for y in np.linspace(0.15, 0.85, 15).tolist()]
     on_both = [point for point in middle if all(0 <= share <= 1 for share in seen(point))]
     wrong_px = [np.linalg.norm(np.subtract(view.at(point), seen(point)) * ARRAY) for point in on_both]
@@ -126,7 +133,7 @@ def test_what_an_affine_mapping_leaves_out(past_deg: float, span_deg: float, ben
 
 
 def test_covers_is_a_view() -> None:
-    view = View.over((0.25, 0.5, 0.5, 0.25))
+    view = CameraToThermal.over((0.25, 0.5, 0.5, 0.25))
     assert view.at((0.25, 0.5)) == (0.0, 0.0)
     assert view.box((0.5, 0.5, 0.25, 0.25)) == (0.5, 0.0, 0.5, 1.0)
 
@@ -139,26 +146,26 @@ def test_covers_is_a_view() -> None:
         (shown(MOUNTED, ((0.1, 0.1), (0.28, 0.1), (0.28, 0.28), (0.1, 0.28))), "集中", "one corner"),
         ([Touch(at, (0.5, 0.5)) for at in PLACES], "几乎不动", "hardly moved"),
         ([Touch((x, y), (0.5, y)) for x, y in PLACES], "几乎不动", "hardly moved"),
-        (shown(View((6.0, 0.0, -2.5), (0.0, 6.0, -2.5))), "很小一部分", "small part"),
-        (shown(View((-1.0, 0.0, 1.0), (0.0, 1.0, 0.0))), "mirror = false", "mirror = false"),
+        (shown(CameraToThermal((6.0, 0.0, -2.5), (0.0, 6.0, -2.5))), "很小一部分", "small part"),
+        (shown(CameraToThermal((-1.0, 0.0, 1.0), (0.0, 1.0, 0.0))), "mirror = false", "mirror = false"),
         ([*shown(MOUNTED)[:3], Touch(PLACES[3], (0.9, 0.4))], "不吻合", "do not fit"),
         ([*shown(MOUNTED)[:2], *crossed(shown(MOUNTED)[2:])], "不吻合", "do not fit"),
     ],
 )
 def test_nonsense_is_refused(touches: list[Touch], zh: str, en: str) -> None:
     with pytest.raises(BadCalibration) as caught:
-        fit_view(touches, ARRAY, mirror=True)
+        fit_camera_to_thermal(touches, ARRAY, mirror=True)
     assert zh in caught.value.zh
     assert en in caught.value.en
 
 
 def test_the_other_way_round_names_the_other_setting() -> None:
     with pytest.raises(BadCalibration, match="mirror = true"):
-        fit_view(shown(View((-1.0, 0.0, 1.0), (0.0, 1.0, 0.0))), ARRAY, mirror=False)
+        fit_camera_to_thermal(shown(CameraToThermal((-1.0, 0.0, 1.0), (0.0, 1.0, 0.0))), ARRAY, mirror=False)
 
 
 def test_a_fifth_touch_is_welcome() -> None:
-    fit = fit_view(shown(MOUNTED, (*PLACES, (0.5, 0.5))), ARRAY, mirror=True)
+    fit = fit_camera_to_thermal(shown(MOUNTED, (*PLACES, (0.5, 0.5))), ARRAY, mirror=True)
     assert fit.view.at((0.4, 0.4)) == pytest.approx(MOUNTED.at((0.4, 0.4)), abs=1e-4)
 
 
@@ -250,7 +257,7 @@ def box(folder: Path, **thermometer: object) -> Settings:
     return msgspec.convert({"box": {"data_dir": str(folder)}, "thermometer": thermometer}, Settings)
 
 
-def made(settings: Settings, view: View = MOUNTED) -> ViewCalibration:
+def made(settings: Settings, view: CameraToThermal = MOUNTED) -> ViewCalibration:
     return aligned(
         shown(view), (640, 480), ARRAY, settings=settings, by="installer", at=NOW, serial="A1", camera_serial="C1"
     )
@@ -259,12 +266,12 @@ def made(settings: Settings, view: View = MOUNTED) -> ViewCalibration:
 def test_it_is_kept_with_the_one_before_and_used(tmp_path: Path) -> None:
     settings = box(tmp_path / "data", covers=[0.5, 0.5, 0.5, 0.5])
     assert load_view(tmp_path / "data") is None
-    assert view_of(settings) == View.over((0.5, 0.5, 0.5, 0.5))
-    first, second = made(settings), made(settings, View())
+    assert load_camera_to_thermal(settings) == CameraToThermal.over((0.5, 0.5, 0.5, 0.5))
+    first, second = made(settings), made(settings, CameraToThermal())
     save_view(first, tmp_path / "data")
     path = save_view(second, tmp_path / "data")
     assert load_view(tmp_path / "data") == second
-    assert view_of(settings) == second.view == View()
+    assert load_camera_to_thermal(settings) == second.view == CameraToThermal()
     assert msgspec.json.decode(previous(path).read_bytes(), type=ViewCalibration) == first
 
 
@@ -273,8 +280,8 @@ def test_a_disk_that_takes_nothing_leaves_the_old_one(tmp_path: Path) -> None:
     path = save_view(made(settings), tmp_path)
     path.with_name(f".{FILE_NAME}.new").mkdir()
     with pytest.raises(OSError, match=FILE_NAME):
-        save_view(made(settings, View()), tmp_path)
-    assert view_of(settings) == made(settings).view
+        save_view(made(settings, CameraToThermal()), tmp_path)
+    assert load_camera_to_thermal(settings) == made(settings).view
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -287,9 +294,9 @@ def test_what_root_aligned_is_the_agents(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"thermometer": Thermometer(driver="evo-thermal-33")}, "gy-mcu90640"),
-        ({"thermometer": Thermometer(mirror=False)}, "mirror was true"),
-        ({"camera": Camera(width=1280, height=720)}, "640x480"),
+        ({"thermometer": ThermometerSettings(driver="evo-thermal-33")}, "gy-mcu90640"),
+        ({"thermometer": ThermometerSettings(mirror=False)}, "mirror was true"),
+        ({"camera": CameraSettings(width=1280, height=720)}, "640x480"),
     ],
 )
 def test_that_of_another_box_is_not_used(
@@ -297,7 +304,7 @@ def test_that_of_another_box_is_not_used(
 ) -> None:
     settings = box(tmp_path)
     save_view(made(settings), tmp_path)
-    assert view_of(msgspec.structs.replace(settings, **changed)) == View()
+    assert load_camera_to_thermal(msgspec.structs.replace(settings, **changed)) == CameraToThermal()
     assert why in caplog.text
 
 
@@ -305,7 +312,7 @@ def test_that_of_another_box_is_not_used(
 def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE_NAME).write_text(text, encoding="utf-8")
     with pytest.raises(SettingsError, match=FILE_NAME):
-        view_of(box(tmp_path))
+        load_camera_to_thermal(box(tmp_path))
 
 
 def test_a_view_onto_a_line_does_not_exist(tmp_path: Path) -> None:
@@ -328,14 +335,14 @@ async def test_the_agent_looks_where_the_alignment_says(tmp_path: Path) -> None:
         async with opened(settings) as sentinel:
             for second in (1.0, 1.1):
                 frame = CameraFrame(np.zeros((480, 640, 3), np.uint8), second, 0)
-                sentinel.presence.see(Sighting((face,), frame))
-            sentinel.presence.feel(ThermalFrame(pixels_c, 24.0, 1.2))
+                sentinel.presence.add_detections(Detections((face,), frame))
+            sentinel.presence.add_reading(ThermalFrame(pixels_c, 24.0, 1.2))
             felt.append(sentinel.presence.temperature().skin_c)
         save_view(made(settings), Path(settings.box.data_dir))
     assert felt == [None, 35.5]
 
 
-def shots(folder: Path, view: View) -> list[str]:
+def shots(folder: Path, view: CameraToThermal) -> list[str]:
     """Pictures and recordings of four places, as words of the command; the module sends its rows from the right."""
     words: list[str] = []
     for number, (x, y) in enumerate(PLACES):

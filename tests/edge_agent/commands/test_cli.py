@@ -14,7 +14,7 @@ import typer
 from config.errors import SettingsError
 from drivers.errors import DeviceLost
 from drivers.simulated.devices.sensor_frames import gy_mcu90614
-from edge_agent.commands.options import plain_errors
+from edge_agent.commands.options import report_errors
 
 AGENT = shlex.join([sys.executable, "-m", "edge_agent.commands.cli"])
 
@@ -51,9 +51,9 @@ def test_a_terminal_without_chinese_gets_the_rest() -> None:
 
 def test_what_ended_a_group_of_groups_is_told_by_its_own_words(capsys: pytest.CaptureFixture[str]) -> None:
     parts = ExceptionGroup("tasks", [DeviceLost("the reader is gone"), SettingsError("lane is wrong")])
-    with pytest.raises(typer.Exit) as left, plain_errors(DeviceLost):
+    with pytest.raises(typer.Exit) as left, report_errors(DeviceLost):
         raise ExceptionGroup("all tasks", [parts])
     assert left.value.exit_code == 2
     assert capsys.readouterr().err == "edge-agent: the reader is gone\nedge-agent: lane is wrong\n"
-    with pytest.raises(ExceptionGroup), plain_errors(DeviceLost):
+    with pytest.raises(ExceptionGroup), report_errors(DeviceLost):
         raise ExceptionGroup("all tasks", [parts, KeyError("a bug")])

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from config.settings import Kiosk, Settings, parse_settings
+from config.settings import KioskSettings, Settings, parse_settings
 from edge_agent.commands.cli import app
-from edge_agent.diagnostics.bundle import Bundle, redacted, secrets_of
+from edge_agent.diagnostics.bundle import Bundle, redacted, secrets_from
 from edge_agent.diagnostics.bundle_contents import collect
 from edge_agent.diagnostics.status_report import to_plain
-from edge_agent.privacy.numbers import Kind
+from edge_agent.privacy.numbers import NumberKind
 from edge_agent.privacy.scan import found_in
 from edge_agent.staff.pin import write_pin
 from tests.edge_agent.kiosk.stand import Stand, changed
@@ -26,7 +26,7 @@ from tests.edge_agent.privacy.test_privacy_scan import PHONE, id_number, nobody
 PASSWORD = "hunter2-very-long"  # noqa: S105 - planted
 
 
-def look(data: bytes) -> set[Kind]:
+def look(data: bytes) -> set[NumberKind]:
     return found_in(data, nobody)
 
 
@@ -81,7 +81,7 @@ def test_nothing_that_was_planted_gets_out(box: Settings, tmp_path: Path) -> Non
     assert told.exit_code == 0, told.output
     assert out.stat().st_mode & 0o777 == 0o600
     parts = contents(out)
-    planted = [PASSWORD, PHONE, id_number(), *(line.decode() for line in secrets_of(box) if line)]
+    planted = [PASSWORD, PHONE, id_number(), *(line.decode() for line in secrets_from(box) if line)]
     assert len(planted) >= 8
     for text in (*(part.decode() for part in parts.values()), told.output):
         assert not [secret for secret in planted if secret in text]
@@ -95,7 +95,7 @@ def test_nothing_that_was_planted_gets_out(box: Settings, tmp_path: Path) -> Non
 
 
 def test_settings_go_in_with_paths_and_without_passwords(box: Settings, tmp_path: Path) -> None:
-    bundle, out = Bundle(secrets_of(box), look), tmp_path / "b.tar.gz"
+    bundle, out = Bundle(secrets_from(box), look), tmp_path / "b.tar.gz"
     bundle.add_json("settings.json", {"camera": box.camera.source, "key_file": box.platform.key_file})
     bundle.write(out)
     settings = json.loads(contents(out)["settings.json"])
@@ -106,12 +106,12 @@ def test_secrets_that_systemd_keeps_are_known_too(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     key = secrets.token_hex(32)
     (tmp_path / "community.key").write_text(f"{key}\n")
-    assert key.encode() in secrets_of(Settings())
+    assert key.encode() in secrets_from(Settings())
 
 
 def test_a_log_loses_its_lines_and_other_parts_go_whole(box: Settings, tmp_path: Path) -> None:
     key = Path(box.directory.community_key_file).read_text().strip()
-    bundle, out = Bundle(secrets_of(box), look), tmp_path / "b.tar.gz"
+    bundle, out = Bundle(secrets_from(box), look), tmp_path / "b.tar.gz"
     bundle.add_log("log.txt", f"good\ncalled {PHONE}\nkey {key}\n{id_number()}\ncamera rtsp://a:b@host/x\n")
     bundle.add_json("key.json", {"key": key})
     bundle.add_json("person.json", {"number": id_number()})
@@ -142,7 +142,7 @@ async def test_the_state_of_a_running_agent_goes_in_without_the_person_before_it
     stand.report = {"view": to_plain(changed(temperature_c=38.4, verdict="refuse", reasons=("fever",)))}
     await stand.start()
     bundle, out = Bundle((), look), tmp_path / "b.tar.gz"
-    settings = Settings(kiosk=Kiosk(port=stand.port))
+    settings = Settings(kiosk=KioskSettings(port=stand.port))
     await asyncio.to_thread(collect, bundle, settings, "", tmp_path / "sentinel.toml", [], {})
     await stand.stop()
     bundle.write(out)

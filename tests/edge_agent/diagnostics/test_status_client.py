@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from edge_agent.diagnostics.status_client import AgentSilent, ask_agent
+from edge_agent.diagnostics.status_client import AgentNotResponding, ask_agent
 
 
 @contextmanager
@@ -45,5 +45,5 @@ def answering(body: bytes) -> Iterator[int]:
     ],
 )
 def test_what_is_no_agent_is_told(body: bytes, told: str) -> None:
-    with answering(body) as port, pytest.raises(AgentSilent, match=told):
+    with answering(body) as port, pytest.raises(AgentNotResponding, match=told):
         ask_agent("127.0.0.1", port)

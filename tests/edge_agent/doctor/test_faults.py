@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from config.catalogue import PROMPTS_DIR
 from drivers.simulated.devices.camera import CameraMode
 from drivers.simulated.devices.thermal import ThermalScene, WarmFace
-from edge_agent.calibration.correction import Calibration, Point, save_calibration
-from edge_agent.doctor.report import Finding
+from edge_agent.calibration.correction import Calibration, CalibrationPoint, save_calibration
+from edge_agent.doctor.report import CheckFinding
 from tests.edge_agent.doctor.well import City, WellBox, city, red, well_box
 from tests.ports import free_port
 from tests.sync.certificates import Authority
@@ -170,7 +170,7 @@ async def damaged_ledger(box: WellBox) -> None:
 
 
 async def expired_calibration(box: WellBox) -> None:
-    point = Point(reference_c=35.0, read_c=34.8, scatter_c=0.1, readings=9)
+    point = CalibrationPoint(reference_c=35.0, read_c=34.8, scatter_c=0.1, readings=9)
     old = box.now.wall - timedelta(days=400)
     calibration = Calibration(
         driver="gy-mcu90640",
@@ -263,7 +263,7 @@ FAULTS_OF_THE_MACHINE: dict[Plant, Expected] = {  # they change what every box o
 FOLLOWS: dict[Plant, set[str]] = {expired_certificate: {"platform"}}  # the broker refuses it as well
 
 
-async def examined_with(plant: Plant, home: Path, town: City) -> dict[str, Finding]:
+async def examined_with(plant: Plant, home: Path, town: City) -> dict[str, CheckFinding]:
     """The sheet of a box of its own with one fault."""
     async with well_box(home, town) as box:
         await plant(box)
@@ -271,16 +271,16 @@ async def examined_with(plant: Plant, home: Path, town: City) -> dict[str, Findi
 
 
 @pytest.fixture(scope="module")
-def sheets(town: City, tmp_path_factory: pytest.TempPathFactory) -> dict[Plant, dict[str, Finding]]:
+def sheets(town: City, tmp_path_factory: pytest.TempPathFactory) -> dict[Plant, dict[str, CheckFinding]]:
     """The sheet of each fault; an examination mostly waits, so several are under way at once."""
     homes = {plant: tmp_path_factory.mktemp("box") for plant in FAULTS}
     turns = asyncio.Semaphore(AT_ONCE)
 
-    async def one(plant: Plant) -> dict[str, Finding]:
+    async def one(plant: Plant) -> dict[str, CheckFinding]:
         async with turns:
             return await examined_with(plant, homes[plant], town)
 
-    async def every() -> list[dict[str, Finding]]:
+    async def every() -> list[dict[str, CheckFinding]]:
         return await asyncio.gather(*map(one, FAULTS))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -288,7 +288,7 @@ def sheets(town: City, tmp_path_factory: pytest.TempPathFactory) -> dict[Plant, 
         return dict(zip(FAULTS, asyncio.run(every()), strict=True))
 
 
-def check(sheet: dict[str, Finding], expected: Expected) -> None:
+def check(sheet: dict[str, CheckFinding], expected: Expected) -> None:
     """The finding says what to do, in both languages."""
     name, remedy, remedy_zh = expected
     assert not sheet[name].passed
@@ -299,7 +299,7 @@ def check(sheet: dict[str, Finding], expected: Expected) -> None:
 
 @pytest.mark.parametrize("plant", FAULTS, ids=lambda plant: plant.__name__)
 def test_each_fault_has_its_remedy_and_reddens_nothing_else(
-    sheets: dict[Plant, dict[str, Finding]], plant: Plant
+    sheets: dict[Plant, dict[str, CheckFinding]], plant: Plant
 ) -> None:
     check(sheets[plant], FAULTS[plant])
     assert red(sheets[plant]) == {FAULTS[plant][0]} | FOLLOWS.get(plant, set())

@@ -21,7 +21,7 @@ from edge_agent.commands.cli import app
 from edge_agent.doctor import devices, keys, measuring, stored
 from edge_agent.doctor.device_check import running
 from edge_agent.doctor.examination import examine, perform
-from edge_agent.doctor.report import Answer, Check, Site, Status
+from edge_agent.doctor.report import Check, CheckResult, CheckStatus, Site
 from edge_agent.doctor.sound_check import LEAST_DB, LISTEN_S, hear, tone, tone_over_room_db
 from tests.edge_agent.town import town
 from tests.rights import without_rights
@@ -73,7 +73,7 @@ async def test_a_frozen_camera_fails_before_it_is_called_so(monkeypatch: pytest.
     async with SimulatedCamera(lambda: wall, seed=1) as simulated:
         await simulated.set_mode(CameraMode.FROZEN)
         answer = await measuring.camera(site(f'[camera]\nsource = "{simulated.url}"\n'))
-    assert answer.status is Status.FAILED
+    assert answer.status is CheckStatus.FAILED
     assert "clean the lens" in answer.remedy.en
 
 
@@ -85,7 +85,7 @@ async def test_a_gate_opens_only_where_a_person_said_yes(tmp_path: Path, asked: 
         settings = f'[gate]\ndriver = "lcus"\nport = "{tmp_path}/gate"\npulse_ms = 100\n'
         answer = await devices.gate(site(settings, open_gate=asked))
     relay.unplug()
-    assert answer.status is Status.OK
+    assert answer.status is CheckStatus.OK
     assert relay.pulses == int(asked)
 
 
@@ -98,12 +98,12 @@ async def test_what_a_running_agent_holds_is_asked_of_it(tmp_path: Path) -> None
 
 
 async def test_what_this_user_may_not_see_is_not_checked() -> None:
-    def look(_site: Site) -> Answer:
+    def look(_site: Site) -> CheckResult:
         raise PermissionError(13, "Permission denied", "/var/lib/edge-agent/ledger.db")
 
     finding = await perform(Check("databases", look), site(""))
     assert finding.passed
-    assert finding.answer.status is Status.NOT_CHECKED
+    assert finding.answer.status is CheckStatus.NOT_CHECKED
     assert "see rights" in finding.answer.found
 
 
@@ -130,13 +130,13 @@ async def test_secrets_that_this_user_may_not_read_are_not_called_missing(tmp_pa
         sheet = [await perform(check, chosen) for check in keys.CHECKS if "key" in check.name or "PIN" in check.name]
         rights = stored.rights(chosen)
     told = {finding.check: finding.answer.status for finding in sheet}
-    assert {told[name] for name in ("staff PIN", "community key", "at-rest key")} == {Status.NOT_CHECKED}
-    assert rights.status is Status.WARNING
+    assert {told[name] for name in ("staff PIN", "community key", "at-rest key")} == {CheckStatus.NOT_CHECKED}
+    assert rights.status is CheckStatus.WARNING
     assert str(shut) in rights.found
 
 
 async def test_a_check_that_hangs_is_given_up() -> None:
-    async def look(_site: Site) -> Answer:
+    async def look(_site: Site) -> CheckResult:
         await asyncio.Event().wait()
         raise AssertionError
 

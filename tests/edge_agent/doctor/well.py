@@ -19,11 +19,11 @@ from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.street import Street
 from edge_agent.box.wall_clock import WallClock
 from edge_agent.doctor.examination import examine
-from edge_agent.doctor.report import Finding, Status
+from edge_agent.doctor.report import CheckFinding, CheckStatus
 from edge_agent.domain.passage import Moment
 from edge_agent.staff.pin import write_pin
 from sync.edge.directory.directory import Directory
-from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.ledger import Ledger
 from sync.mqtt.broker_address import TlsFiles
 from tests.ports import free_port
 from tests.sync.certificates import Authority
@@ -93,7 +93,7 @@ class WellBox:
     def broker_at(self, host: str, port: int | None = None) -> None:
         self.settings["platform"]["url"] = f"mqtts://{host}:{port or self.city.broker.port}"
 
-    async def examined(self) -> dict[str, Finding]:
+    async def examined(self) -> dict[str, CheckFinding]:
         """The sheet by check."""
         config = self.home / "sentinel.toml"
         config.write_text(_toml(self.settings), encoding="utf-8")
@@ -113,9 +113,9 @@ def on_path(folders: list[Path]) -> Iterator[None]:
         sys.path[:] = before
 
 
-def red(sheet: dict[str, Finding]) -> set[str]:
+def red(sheet: dict[str, CheckFinding]) -> set[str]:
     """What failed."""
-    return {name for name, finding in sheet.items() if finding.answer.status is Status.FAILED}
+    return {name for name, finding in sheet.items() if finding.answer.status is CheckStatus.FAILED}
 
 
 @asynccontextmanager
@@ -167,7 +167,7 @@ async def _furnish(box: WellBox) -> None:
     home = box.home
     box.data.mkdir(mode=0o700)
     async with (
-        Outbox.opened(box.data / "ledger.db", box="box-1", budget_bytes=4_000_000) as outbox,
+        Ledger.opened(box.data / "ledger.db", box="box-1", budget_bytes=4_000_000) as outbox,
         Directory.opened(box.data / "directory.db"),
     ):
         await outbox.append(alarm(1))

@@ -12,7 +12,7 @@ from config.settings import Settings, parse_settings
 from edge_agent.commands.cli import FAULTS, app
 from edge_agent.drill.errors import DrillImpossible
 from edge_agent.drill.faults import DRILLS, play
-from edge_agent.drill.report import Report
+from edge_agent.drill.report import DrillReport
 
 LENIENT = """
 version = 7
@@ -26,7 +26,7 @@ def test_the_command_knows_every_drill() -> None:
     assert tuple(DRILLS) == FAULTS
 
 
-async def played(fault: str, settings: Settings) -> Report:
+async def played(fault: str, settings: Settings) -> DrillReport:
     try:
         return await play(fault, settings)
     except DrillImpossible as exc:
@@ -78,7 +78,7 @@ def test_an_unknown_fault_is_named(tmp_path: Path) -> None:
 
 
 def test_a_rule_that_does_not_hold_is_a_failed_drill() -> None:
-    report = Report("camera-loss", 1)
+    report = DrillReport("camera-loss", 1)
     report.note("甲", "one", declared="assist (camera_lost)", seen="assist (camera_lost)", passed=True)
     assert report.passed
     report.note("乙", "two", declared="assist (camera_lost)", seen="admit (all_clear)", passed=False)

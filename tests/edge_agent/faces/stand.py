@@ -14,9 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_agent.faces.consent import Consent, Giver
 from edge_agent.faces.gallery import Gallery
 from models.detections import Face, MaskScores
-from models.recognition.embedding import Choice, Embedder
+from models.recognition.embedding import Embedder, EmbedderEntry
 from models.recognition.liveness import Liveness
-from models.session import Session
+from models.session import OnnxSession
 
 NOW = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)
 RED, BLUE = (60, 60, 230), (240, 120, 40)
@@ -65,15 +65,15 @@ def drawn(colour: tuple[int, int, int], *, mask: MaskScores = BARE, size: float 
 def colour_embedder(folder: Path) -> Embedder:
     """Knows faces by their mean colour."""
     mean = helper.make_node("ReduceMean", ["input"], ["out"], axes=[2, 3], keepdims=0)
-    choice = Choice((127.5, 127.5, 127.5), (127.5, 127.5, 127.5), 0.9)
-    return Embedder("colour", choice, Session(_saved(folder / "colour.onnx", [mean], 112)))
+    choice = EmbedderEntry((127.5, 127.5, 127.5), (127.5, 127.5, 127.5), 0.9)
+    return Embedder("colour", choice, OnnxSession(_saved(folder / "colour.onnx", [mean], 112)))
 
 
 def liveness(folder: Path, score: float) -> Liveness:
     """Finds every face living by `score`."""
     said = np.log(np.array([[(1 - score) / 2, score, (1 - score) / 2]], np.float32))
     node = helper.make_node("Constant", [], ["out"], value=numpy_helper.from_array(said, "out"))
-    return Liveness([(Session(_saved(folder / f"live-{score}.onnx", [node], 80)), 2.7)])
+    return Liveness([(OnnxSession(_saved(folder / f"live-{score}.onnx", [node], 80)), 2.7)])
 
 
 def gallery_of(embedder: Embedder, *colours: tuple[int, int, int]) -> Gallery:

@@ -16,9 +16,9 @@ from drivers.latest import Latest
 from edge_agent.faces import enrolment
 from edge_agent.faces.consent import Giver, check_age
 from edge_agent.faces.document import read_document
-from edge_agent.faces.enrolment import Enrolment, Sitting, sit
+from edge_agent.faces.enrolment import Enrolment, EnrolmentSession, sit
 from edge_agent.faces.errors import ConsentMissing, FaceUnfit, NumberUnread
-from edge_agent.faces.quality import GATE_EYES_PX, Flaw, flaw_of
+from edge_agent.faces.quality import GATE_EYES_PX, Flaw, find_flaw
 from models.detections import Face
 from tests.edge_agent.faces.stand import BLUE, MASKED, RED, Image, colour_embedder, drawn, liveness
 
@@ -74,11 +74,11 @@ def test_every_flaw_is_named_in_both_languages(flaw: Flaw, image: Image, faces: 
 
 def test_a_good_picture_has_no_flaw() -> None:
     image, face = drawn(RED)
-    assert flaw_of(face, image, least_eyes_px=GATE_EYES_PX) is None
+    assert find_flaw(face, image, least_eyes_px=GATE_EYES_PX) is None
 
 
-def sitting(folder: Path, detector: Finds, live: float = 0.9) -> Sitting:
-    return Sitting(Enrolment(detector, colour_embedder(folder)), liveness(folder, live), live=0.7, alike=0.9)
+def sitting(folder: Path, detector: Finds, live: float = 0.9) -> EnrolmentSession:
+    return EnrolmentSession(Enrolment(detector, colour_embedder(folder)), liveness(folder, live), live=0.7, alike=0.9)
 
 
 def test_a_sitting_wants_five_good_pictures_of_one_person(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_sitting_wants_five_good_pictures_of_one_person(tmp_path: Path) -> Non
 
 def test_a_print_is_not_registered_by_the_camera(tmp_path: Path) -> None:
     image, face = drawn(RED)
-    assert sitting(tmp_path, Finds(face), live=0.4).see(image) is Flaw.LIFELESS
+    assert sitting(tmp_path, Finds(face), live=0.4).see(image) is Flaw.NOT_LIVE
 
 
 class Pictures:

@@ -13,24 +13,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from config.settings import Arrival, Box, Recognition, Thermometer
+from config.settings import ArrivalSettings, BoxSettings, RecognitionSettings, ThermometerSettings
 from drivers.contract import CameraFrame
 from drivers.latest import Latest
 from edge_agent.box.wall_clock import WallClock
-from edge_agent.diagnostics.metrics import Figures
+from edge_agent.diagnostics.metrics import Metrics
 from edge_agent.domain.passage import Credential, CredentialKind
-from edge_agent.faces.consecutive_matches import Agreement
+from edge_agent.faces.consecutive_matches import ConsecutiveMatches
 from edge_agent.faces.current import CurrentFaces
-from edge_agent.faces.face_identifier import FaceLookout
+from edge_agent.faces.face_identifier import FaceIdentifier
 from edge_agent.faces.recogniser import Recogniser
 from edge_agent.faces.register import FaceRegister
-from edge_agent.measurement.face_detection import Sighting
-from edge_agent.passage.person_tracker import Presence
-from edge_agent.records.recorder import Ledger
+from edge_agent.measurement.face_detection import Detections
+from edge_agent.passage.person_tracker import PersonTracker
+from edge_agent.records.recorder import PassageRecorder
 from models.detections import Face
 from sync.contract.records import AlarmRaised
-from sync.edge.ledger.ledger import Outbox
-from sync.storage.encryption import KEY_BYTES, Sealer
+from sync.edge.ledger.ledger import Ledger
+from sync.storage.encryption import KEY_BYTES, KeyedCipher
 from tests.edge_agent.faces.stand import (
     BLUE,
     MASKED,
@@ -44,15 +44,15 @@ from tests.edge_agent.faces.stand import (
     liveness,
 )
 
-SEALER = Sealer(bytes(range(KEY_BYTES)))
-NEAR = Arrival(near_height=0.2, steady_frames=3)
+SEALER = KeyedCipher(bytes(range(KEY_BYTES)))
+NEAR = ArrivalSettings(near_height=0.2, steady_frames=3)
 ENOUGH = 60  # sightings: five times the looks that one arrival gets
 
 
 def test_one_look_knows_who_is_bare_living_and_alike(tmp_path: Path) -> None:
     embedder = colour_embedder(tmp_path)
     gallery = gallery_of(embedder, RED, BLUE)
-    sure = Recogniser(embedder, liveness(tmp_path, 0.9), Recognition())
+    sure = Recogniser(embedder, liveness(tmp_path, 0.9), RecognitionSettings())
     assert sure.look(*drawn(RED), gallery) == key_of(1)
     assert sure.look(*drawn(BLUE), gallery) == key_of(2)
     assert sure.look(*drawn((90, 230, 90)), gallery) is None  # a stranger
@@ -65,27 +65,27 @@ def test_one_look_knows_who_is_bare_living_and_alike(tmp_path: Path) -> None:
 
 def test_a_print_is_nobody(tmp_path: Path) -> None:
     embedder = colour_embedder(tmp_path)
-    print_seen = Recogniser(embedder, liveness(tmp_path, 0.4), Recognition())
+    print_seen = Recogniser(embedder, liveness(tmp_path, 0.4), RecognitionSettings())
     assert print_seen.look(*drawn(RED), gallery_of(embedder, RED)) is None
 
 
 def test_who_is_as_like_a_second_is_nobody(tmp_path: Path) -> None:
     embedder = colour_embedder(tmp_path)
     twins = gallery_of(embedder, RED, (62, 60, 230))
-    assert Recogniser(embedder, liveness(tmp_path, 0.9), Recognition()).look(*drawn(RED), twins) is None
-    lenient = Recognition(margin=0.0)
+    assert Recogniser(embedder, liveness(tmp_path, 0.9), RecognitionSettings()).look(*drawn(RED), twins) is None
+    lenient = RecognitionSettings(margin=0.0)
     assert Recogniser(embedder, liveness(tmp_path, 0.9), lenient).look(*drawn(RED), twins) is not None
 
 
 def test_looks_agree_in_a_row_or_not_at_all() -> None:
-    agreement, arrival = Agreement(3), object()
+    agreement, arrival = ConsecutiveMatches(3), object()
     assert agreement.wants(arrival)
     said = ["a", "a", "b", "a", None, "a", "a", "a"]
     assert [agreement.note(each) for each in said] == [None] * 7 + ["a"]
 
 
 def test_an_arrival_is_looked_at_so_often_and_the_next_anew() -> None:
-    agreement, first, second = Agreement(2), object(), object()
+    agreement, first, second = ConsecutiveMatches(2), object(), object()
     looks = 0
     while agreement.wants(first):
         agreement.note(None)
@@ -101,14 +101,14 @@ def test_an_arrival_is_looked_at_so_often_and_the_next_anew() -> None:
 class Seen:
     """Stands where the sight stands, and shows the presence what it shows."""
 
-    presence: Presence
-    sightings: Latest[Sighting] = field(default_factory=Latest)
+    presence: PersonTracker
+    sightings: Latest[Detections] = field(default_factory=Latest)
     at_s: float = 0.0
 
     def show(self, image: Image, *faces: Face) -> None:
         self.at_s += 0.1
-        sighting = Sighting(faces, CameraFrame(image, self.at_s, 1))
-        self.presence.see(sighting)
+        sighting = Detections(faces, CameraFrame(image, self.at_s, 1))
+        self.presence.add_detections(sighting)
         self.sightings.put(sighting)
 
 
@@ -117,18 +117,18 @@ class Gate:
     """One lookout with its register and what it handed over."""
 
     seen: Seen
-    presence: Presence
+    presence: PersonTracker
     register: FaceRegister
-    outbox: Outbox
-    lookout: FaceLookout
-    figures: Figures
+    outbox: Ledger
+    lookout: FaceIdentifier
+    figures: Metrics
     taken: list[Credential] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
 
     def take(self, credential: Credential, name: str) -> None:
         self.taken.append(credential)
         self.names.add(name)
-        self.presence.show(credential)
+        self.presence.add_credential(credential)
 
     async def until(self, done: Callable[[], bool], image: Image, *faces: Face) -> bool:
         """Show pictures until `done`, or until so many were taken up that nothing more is to come."""
@@ -158,21 +158,21 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
 async def opened(folder: Path) -> AsyncIterator[Gate]:
     async with AsyncExitStack() as stack:
         outbox = await stack.enter_async_context(
-            Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=10_000_000)
+            Ledger.opened(folder / "ledger.db", box="box-1", budget_bytes=10_000_000)
         )
         register = await stack.enter_async_context(FaceRegister.opened(folder / "faces.db", SEALER))
         presence, figures, clock, embedder = (
-            Presence(NEAR, Thermometer()),
-            Figures(),
+            PersonTracker(NEAR, ThermometerSettings()),
+            Metrics(),
             WallClock(),
             colour_embedder(folder),
         )
         seen, now_s = Seen(presence), iter(range(10_000))
-        lookout = FaceLookout(
+        lookout = FaceIdentifier(
             sight=seen,  # type: ignore[arg-type]
             presence=presence,
-            faces=CurrentFaces(register, "colour", Ledger(outbox, Box()), clock, lambda: next(now_s)),
-            recogniser=Recogniser(embedder, liveness(folder, 0.9), Recognition()),
+            faces=CurrentFaces(register, "colour", PassageRecorder(outbox, BoxSettings()), clock, lambda: next(now_s)),
+            recogniser=Recogniser(embedder, liveness(folder, 0.9), RecognitionSettings()),
             frames=3,
             looks_per_s=500.0,
             figures=figures,
@@ -204,11 +204,11 @@ async def test_a_registered_face_is_a_credential_and_a_withdrawn_one_is_not(gate
     [credential] = gate.taken
     assert (credential.kind, credential.person_key, gate.names) == (CredentialKind.FACE, key_of(1), {"face"})
     assert gate.looks == 3
-    gate.presence.finish()
+    gate.presence.mark_served()
     assert not await gate.until(lambda: len(gate.taken) > 1, image, face)  # served: not looked at again
     async with FaceRegister.opened(tmp_path / "faces.db", SEALER) as other:
         await other.remove(row)
-    gate.presence.again(gate.seen.at_s)
+    gate.presence.restart(gate.seen.at_s)
     assert not await gate.until(lambda: len(gate.taken) > 1, image, face)
     alarms = [record.record() for record in reversed(await gate.outbox.recent(10))]
     assert [(each.kind, each.subject, each.detail) for each in alarms if isinstance(each, AlarmRaised)] == [
@@ -240,10 +240,10 @@ async def test_by_a_register_that_cannot_be_read_nobody_is_known_and_the_gate_go
     image, face = drawn(RED)
     await enter(gate, tmp_path, 1, RED)
     assert await gate.until(lambda: bool(gate.taken), image, face)
-    gate.presence.finish()
+    gate.presence.mark_served()
     with closing(sqlite3.connect(tmp_path / "faces.db")) as other:
         other.execute("ALTER TABLE face RENAME TO lost")
-    gate.presence.again(gate.seen.at_s)
+    gate.presence.restart(gate.seen.at_s)
     assert not await gate.until(lambda: len(gate.taken) > 1, image, face)
     assert caplog.text.count("registered faces do not count for now") == 1
     with closing(sqlite3.connect(tmp_path / "faces.db")) as other:
@@ -253,7 +253,7 @@ async def test_by_a_register_that_cannot_be_read_nobody_is_known_and_the_gate_go
 
 async def test_another_credential_goes_before_the_face(gate: Gate, tmp_path: Path) -> None:
     await enter(gate, tmp_path, 1, RED)
-    gate.presence.show(Credential(CredentialKind.CODE, 0.0, key_of(7)))
+    gate.presence.add_credential(Credential(CredentialKind.CODE, 0.0, key_of(7)))
     image, face = drawn(RED)
     gate.seen.show(image, face)
     assert not await gate.until(lambda: gate.looks > 0, image, face)

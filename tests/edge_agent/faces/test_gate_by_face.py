@@ -18,8 +18,8 @@ from drivers.simulated.people.photos import PEOPLE, photograph
 from drivers.simulated.people.scenes import MaskStep, SceneKind
 from edge_agent.faces.consent import Consent, Giver
 from edge_agent.faces.document import read_document
-from edge_agent.faces.registration import FaceDesk, withdraw
-from edge_agent.screen.view_state import Stage
+from edge_agent.faces.registration import FaceRegistration, withdraw
+from edge_agent.screen.view_state import ScreenStage
 from sync.contract.identity import person_key
 from sync.contract.records import AlarmRaised
 from tests.edge_agent.town import scene_of, town
@@ -39,7 +39,7 @@ async def test_a_registered_resident_is_known_bare_and_not_after_withdrawing(
     bare = replace(scene_of(SceneKind.HEALTHY), person=RESIDENT, masks=(MaskStep(0.0, MaskWear.NONE),), code=None)
     async with town(tmp_path, RECOGNITION) as place:
         settings, document, now = place.settings, read_document(NUMBER), datetime.now(UTC)
-        desk = FaceDesk(settings)
+        desk = FaceRegistration(settings)
         vector = desk.of_photo(_photo_of_the_resident(tmp_path))
         await desk.register(document, vector, Consent(Giver.SELF, now, now + timedelta(days=1)))
 
@@ -49,7 +49,7 @@ async def test_a_registered_resident_is_known_bare_and_not_after_withdrawing(
         assert (view.verdict, view.reasons[0]) == ("assist", "lookup_failed")
         over.set()
         await visit
-        await place.seen(lambda view: view.stage is Stage.IDLE)
+        await place.seen(lambda view: view.stage is ScreenStage.IDLE)
         [passage] = await place.passages()
         key = person_key(place.sentinel.community_key, NUMBER)
         assert (passage.credential, passage.person_key) == ("face", key)

@@ -17,10 +17,10 @@ from edge_agent.faces.errors import ConsentMissing, FaceTaken, RegisterFull
 from edge_agent.faces.gallery import EMPTY, Gallery
 from edge_agent.faces.register import FaceRegister
 from sync.errors import WrongKey
-from sync.storage.encryption import KEY_BYTES, Sealer
+from sync.storage.encryption import KEY_BYTES, KeyedCipher
 from tests.edge_agent.faces.stand import NOW, agreed, key_of, unit
 
-SEALER = Sealer(bytes(range(KEY_BYTES)))
+SEALER = KeyedCipher(bytes(range(KEY_BYTES)))
 EAST, NORTH, UP = unit(1, 0, 0), unit(0, 1, 0), unit(0, 0, 1)
 
 
@@ -113,7 +113,7 @@ async def test_another_key_opens_nothing_and_changes_nothing(tmp_path: Path) -> 
     async with FaceRegister.opened(path, SEALER) as register:
         await register.add(key_of(1), EAST, "one", agreed(), alike=0.5)
     with pytest.raises(WrongKey):
-        async with FaceRegister.opened(path, Sealer(bytes(KEY_BYTES))):
+        async with FaceRegister.opened(path, KeyedCipher(bytes(KEY_BYTES))):
             pass
     async with FaceRegister.opened(path, SEALER) as register:
         assert (await register.gallery("one", NOW)).person_keys == (key_of(1),)

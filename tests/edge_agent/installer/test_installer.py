@@ -12,14 +12,14 @@ import pytest
 from edge_agent.installer.__main__ import install, uninstall
 from edge_agent.installer.environment import SUMS, Environment, Wheelhouse
 from edge_agent.installer.errors import InstallError
-from edge_agent.installer.files import CopyFile, Link, Remove
+from edge_agent.installer.files import CopyFile, Remove, SymbolicLink
 from edge_agent.installer.plan import ENABLED, SETTINGS, install_steps, uninstall_steps
-from edge_agent.installer.step import Step, apply
+from edge_agent.installer.step import InstallStep, apply
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to other users")
 
 
-class Unneeded(Step):
+class Unneeded(InstallStep):
     """In the place of the environment: a root without Python cannot have one."""
 
     def is_done(self) -> bool:
@@ -32,7 +32,7 @@ class Unneeded(Step):
         raise AssertionError
 
 
-class Fails(Step):
+class Fails(InstallStep):
     """A step that gets half way."""
 
     def is_done(self) -> bool:
@@ -71,7 +71,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def steps(root: Path, wheelhouse: Path, last: Step | None = None) -> list[Step]:
+def steps(root: Path, wheelhouse: Path, last: InstallStep | None = None) -> list[InstallStep]:
     """The plan without the environment; `last` in its place."""
     other = last or Unneeded("", "")
     return [other if isinstance(step, Environment) else step for step in install_steps(root, wheelhouse)]
@@ -240,8 +240,8 @@ def test_single_steps_take_back_what_they_did(tmp_path: Path) -> None:
     for step in (
         CopyFile("", "", b"after", tmp_path / "there"),
         CopyFile("", "", b"after", tmp_path / "a" / "b" / "new"),
-        Link("", "", tmp_path / "link", "elsewhere"),
-        Link("", "", tmp_path / "c" / "link", "elsewhere"),
+        SymbolicLink("", "", tmp_path / "link", "elsewhere"),
+        SymbolicLink("", "", tmp_path / "c" / "link", "elsewhere"),
         Remove("", "", tmp_path / "there"),
     ):
         step.do()

@@ -13,14 +13,14 @@ import numpy as np
 from drivers.latest import Latest
 from edge_agent.kiosk.server import Kiosk, Routes
 from edge_agent.kiosk.touch import TouchRoutes
-from edge_agent.screen.view_state import LinkView, PartView, Stage, View
+from edge_agent.screen.view_state import LinkView, PartView, ScreenStage, ScreenView
 from tests.limits import HANG_S
 from tests.ports import free_port
 
 PARTS = ("camera", "thermometer", "reader", "gate", "speaker")
-NOBODY = View(
+NOBODY = ScreenView(
     serial=1,
-    stage=Stage.IDLE,
+    stage=ScreenStage.IDLE,
     hint=None,
     face=None,
     temperature_c=None,
@@ -37,7 +37,7 @@ NOBODY = View(
 OFFLINE = LinkView(connected=False, platform_online=False, freshness="stale", age_s=7300.0)
 
 
-def changed(**fields: object) -> View:
+def changed(**fields: object) -> ScreenView:
     """The view of an idle, healthy box with `fields` changed."""
     return msgspec.structs.replace(NOBODY, **fields)
 
@@ -62,7 +62,7 @@ class Stand:
         self._frames = frames or self._frame
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.views: Latest[View] = Latest()
+        self.views: Latest[ScreenView] = Latest()
         self.views.put(NOBODY)
         self.frames_asked = 0
         self.jpeg: bytes | None = blank_jpeg()

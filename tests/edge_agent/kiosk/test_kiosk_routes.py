@@ -12,7 +12,7 @@ import pytest
 from edge_agent.kiosk import stream
 from edge_agent.kiosk.errors import KioskError
 from edge_agent.kiosk.server import PAGE_DIR, Kiosk
-from edge_agent.screen.view_state import Stage
+from edge_agent.screen.view_state import ScreenStage
 from tests.edge_agent.kiosk.stand import Stand, changed
 from tests.limits import HANG_S
 from tests.ports import free_port
@@ -99,21 +99,21 @@ async def test_the_strings_never_name_a_private_reason(client: aiohttp.ClientSes
 async def test_a_new_page_sees_the_newest_view_at_once_then_each_change(
     stand: Stand, client: aiohttp.ClientSession
 ) -> None:
-    stand.views.put(changed(serial=2, stage=Stage.ARRIVAL))
+    stand.views.put(changed(serial=2, stage=ScreenStage.ARRIVAL))
     async with client.get("/events") as answer:
         assert answer.content_type == "text/event-stream"
         events = read_events(answer.content)
         assert (await anext(events))[0] == "edition"
         view = await next_named(events, "view")
         assert msgspec.convert(view, type(stand.views.value)) == stand.views.value
-        stand.views.put(changed(serial=3, stage=Stage.MEASURING))
+        stand.views.put(changed(serial=3, stage=ScreenStage.MEASURING))
         view = await next_named(events, "view")
         assert isinstance(view, dict)
         assert (view["serial"], view["stage"]) == (3, "measuring")
 
 
 async def test_private_reasons_leave_the_agent_as_one(stand: Stand, client: aiohttp.ClientSession) -> None:
-    stand.views.put(changed(stage=Stage.RESULT, reasons=("watch_list", "mask_missing", "code_red")))
+    stand.views.put(changed(stage=ScreenStage.RESULT, reasons=("watch_list", "mask_missing", "code_red")))
     async with client.get("/events") as answer:
         view = await next_named(read_events(answer.content), "view")
     assert isinstance(view, dict)
@@ -154,7 +154,7 @@ async def test_the_picture_lives_only_while_somebody_is_there(stand: Stand, clie
     async with client.get("/picture.mjpg") as answer:
         assert answer.status == 204
     assert stand.frames_asked == 0
-    stand.views.put(changed(stage=Stage.MEASURING))
+    stand.views.put(changed(stage=ScreenStage.MEASURING))
     assert stand.jpeg
     async with client.get("/picture.mjpg") as answer:
         assert answer.content_type == "multipart/x-mixed-replace"

@@ -6,7 +6,7 @@ import pytest
 
 from drivers.contract import CameraFrame
 from drivers.latest import Latest
-from edge_agent.screen.camera_jpeg import LivePicture
+from edge_agent.screen.camera_jpeg import CameraJpeg
 
 
 def frame(sequence: int, height: int, width: int) -> CameraFrame:
@@ -15,7 +15,7 @@ def frame(sequence: int, height: int, width: int) -> CameraFrame:
 
 
 def test_before_the_first_frame_there_is_no_picture() -> None:
-    assert LivePicture(Latest()).jpeg() is None
+    assert CameraJpeg(Latest()).jpeg() is None
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_before_the_first_frame_there_is_no_picture() -> None:
 )
 def test_a_picture_is_no_larger_than_people_need(size: tuple[int, int], shown: tuple[int, int]) -> None:
     frames: Latest[CameraFrame] = Latest()
-    picture = LivePicture(frames)
+    picture = CameraJpeg(frames)
     frames.put(frame(1, *size))
     jpeg = picture.jpeg()
     assert jpeg is not None

@@ -12,7 +12,7 @@ from playwright.async_api import CDPSession
 
 from config.catalogue import LANGUAGES
 from edge_agent.domain.passage import Reason, Verdict
-from edge_agent.screen.view_state import Hint, Notice, Stage, View
+from edge_agent.screen.view_state import Hint, Notice, ScreenStage, ScreenView
 from tests.browser import chromium, open_page
 from tests.edge_agent.kiosk.stand import OFFLINE, Stand, changed, lost
 from tests.edge_agent.kiosk.test_page import show
@@ -24,7 +24,7 @@ WARM_UP = 6
 GROWTH_LIMIT_BYTES = 500_000
 
 
-def day(seed: int) -> Iterator[list[View]]:
+def day(seed: int) -> Iterator[list[ScreenView]]:
     """What the screen shows one person after the other, faults and broadcasts among it."""
     chance = random.Random(seed)
     while True:
@@ -41,9 +41,9 @@ def day(seed: int) -> Iterator[list[View]]:
         result = {"verdict": verdict, "reasons": (CATALOGUE.shown("reason", reason),), "temperature_c": 36.6}
         yield [
             changed(**common),
-            changed(**common, stage=Stage.ARRIVAL, hint=Hint.COME_CLOSER, face=face),
-            changed(**common, stage=Stage.MEASURING, hint=Hint.SHOW_CODE, face=face, mask="correct"),
-            changed(**common, stage=Stage.RESULT, prompt=CATALOGUE.spoken("reason", reason), **result),
+            changed(**common, stage=ScreenStage.ARRIVAL, hint=Hint.COME_CLOSER, face=face),
+            changed(**common, stage=ScreenStage.MEASURING, hint=Hint.SHOW_CODE, face=face, mask="correct"),
+            changed(**common, stage=ScreenStage.RESULT, prompt=CATALOGUE.spoken("reason", reason), **result),
         ]
 
 

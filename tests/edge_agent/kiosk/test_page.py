@@ -12,9 +12,9 @@ from playwright.async_api import Browser, Page, expect
 
 from config.catalogue import LANGUAGES, columns, load_catalogue
 from config.errors import SettingsError
-from edge_agent.box.last_good_settings import Unusable
+from edge_agent.box.last_good_settings import InvalidSettings
 from edge_agent.domain.passage import Reason, Verdict
-from edge_agent.screen.view_state import Hint, LinkView, Notice, Stage, View
+from edge_agent.screen.view_state import Hint, LinkView, Notice, ScreenStage, ScreenView
 from edge_agent.speech.broadcasts.broadcast import shown
 from tests.browser import chromium, open_page
 from tests.edge_agent.kiosk.stand import OFFLINE, PARTS, Stand, blank_jpeg, changed, lost
@@ -32,7 +32,7 @@ LONG_TEXT = Notice(
     },
     at="20:00",
 )
-UNUSABLE = Unusable(Path("sentinel.toml"), SettingsError("a value that is nobody's to see", 128), None).notice()
+UNUSABLE = InvalidSettings(Path("sentinel.toml"), SettingsError("a value that is nobody's to see", 128), None).notice()
 LAYOUT_FAULTS = (Path(__file__).parent / "layout.js").read_text()
 DRAWN = "(serial) => document.body.dataset.serial === serial"
 
@@ -59,24 +59,24 @@ async def page(browser: Browser, stand: Stand) -> AsyncIterator[Page]:
     await page.close()
 
 
-def staged() -> list[View]:
+def staged() -> list[ScreenView]:
     """Every stage and hint, with parts lost and the link down among them."""
-    views = [changed(stage=Stage.STARTING), changed(), changed(link=OFFLINE, parts=lost(*PARTS))]
-    stages = [(Stage.ARRIVAL, None), *((Stage.MEASURING, hint) for hint in (None, *Hint))]
+    views = [changed(stage=ScreenStage.STARTING), changed(), changed(link=OFFLINE, parts=lost(*PARTS))]
+    stages = [(ScreenStage.ARRIVAL, None), *((ScreenStage.MEASURING, hint) for hint in (None, *Hint))]
     views += [
-        changed(stage=Stage.OUT_OF_SERVICE, link=OFFLINE),
-        changed(stage=Stage.OUT_OF_SERVICE, bulletin=UNUSABLE, link=OFFLINE),
+        changed(stage=ScreenStage.OUT_OF_SERVICE, link=OFFLINE),
+        changed(stage=ScreenStage.OUT_OF_SERVICE, bulletin=UNUSABLE, link=OFFLINE),
         changed(bulletin=LONG_TEXT, link=OFFLINE, parts=lost("thermometer")),
         changed(staff_called=True, parts=lost("camera")),
         changed(emergency=LONG_TEXT, link=OFFLINE),
-        changed(emergency=LONG_TEXT, stage=Stage.RESULT, verdict="assist", reasons=("fever",), staff_called=True),
+        changed(emergency=LONG_TEXT, stage=ScreenStage.RESULT, verdict="assist", reasons=("fever",), staff_called=True),
         changed(link=LinkView(connected=False, platform_online=False, freshness="expired", age_s=None)),
     ]
     busy = changed(face=FACE, link=OFFLINE, parts=lost("speaker"))
     return views + [msgspec.structs.replace(busy, stage=stage, hint=hint) for stage, hint in stages]
 
 
-def judged() -> list[View]:
+def judged() -> list[ScreenView]:
     """Every reason with the widest one after it, and every verdict."""
     widest = max(Reason, key=lambda reason: max(columns(CATALOGUE.text("reason", reason, each)) for each in LANGUAGES))
     reasons = {CATALOGUE.text("reason", reason, "zh-CN"): reason for reason in Reason}.values()  # each text once
@@ -86,7 +86,7 @@ def judged() -> list[View]:
     ]
     return [
         changed(
-            stage=Stage.RESULT,
+            stage=ScreenStage.RESULT,
             verdict=verdict,
             reasons=(reason, widest),
             prompt=CATALOGUE.spoken("reason", reason),
@@ -98,7 +98,7 @@ def judged() -> list[View]:
     ]
 
 
-async def show(stand: Stand, page: Page, view: View) -> None:
+async def show(stand: Stand, page: Page, view: ScreenView) -> None:
     """Put `view` and wait until the page has drawn it."""
     view = msgspec.structs.replace(view, serial=1000 + stand.views.sequence)
     stand.views.put(view)
@@ -127,7 +127,9 @@ async def test_a_verdict_is_told_by_colour_shape_and_word(stand: Stand, page: Pa
     told = set()
     for verdict in Verdict:
         await show(
-            stand, page, changed(stage=Stage.RESULT, verdict=verdict, reasons=("fever",), prompt="temperature_high")
+            stand,
+            page,
+            changed(stage=ScreenStage.RESULT, verdict=verdict, reasons=("fever",), prompt="temperature_high"),
         )
         colour = await page.locator("main").evaluate("(main) => getComputedStyle(main).backgroundColor")
         shape = await page.locator("#shape").get_attribute("href")
@@ -140,7 +142,9 @@ async def test_a_verdict_is_told_by_colour_shape_and_word(stand: Stand, page: Pa
 
 
 async def test_an_old_verdict_is_covered_while_the_stream_is_cut(stand: Stand, page: Page) -> None:
-    await show(stand, page, changed(stage=Stage.RESULT, verdict=Verdict.ADMIT, reasons=("all_clear",), prompt="pass"))
+    await show(
+        stand, page, changed(stage=ScreenStage.RESULT, verdict=Verdict.ADMIT, reasons=("all_clear",), prompt="pass")
+    )
     await expect(page.locator("#stale")).to_be_hidden()
     await stand.stop()
     await expect(page.locator("#stale")).to_be_visible()
@@ -166,7 +170,7 @@ async def test_lost_parts_and_a_lost_link_say_what_they_mean_for_people(stand: S
 
 
 async def test_a_touch_on_a_language_asks_the_box_which_answers_with_the_next_view(stand: Stand, page: Page) -> None:
-    await show(stand, page, changed(stage=Stage.ARRIVAL))
+    await show(stand, page, changed(stage=ScreenStage.ARRIVAL))
     await page.get_by_role("button", name="English").click()
     await expect(page.locator("#headline")).to_have_text(CATALOGUE.text("stage", "arrival", "en"))
     await expect(page.locator("html")).to_have_attribute("lang", "en")
@@ -195,7 +199,7 @@ async def test_everything_can_be_reached_and_done_with_keys_alone(stand: Stand, 
 async def test_ways_of_reading_keep_the_page_whole(stand: Stand, browser: Browser, size: str) -> None:
     page = await open_page(browser, SIZES[size], reduced_motion="reduce")
     await page.goto(stand.url)
-    await show(stand, page, changed(stage=Stage.ARRIVAL))
+    await show(stand, page, changed(stage=ScreenStage.ARRIVAL))
     for mode in ("large", "contrast"):
         await page.locator(f"#{mode}").click()
     for number, view in enumerate([*staged(), *judged()]):
@@ -207,7 +211,7 @@ async def test_ways_of_reading_keep_the_page_whole(stand: Stand, browser: Browse
 async def test_a_way_of_reading_ends_when_its_person_is_gone(stand: Stand, page: Page) -> None:
     await page.clock.install()
     await page.reload()
-    await show(stand, page, changed(stage=Stage.ARRIVAL))
+    await show(stand, page, changed(stage=ScreenStage.ARRIVAL))
     await page.locator("#large").click()
     await page.clock.run_for(20_000)
     await expect(page.locator("#large")).to_have_attribute("aria-pressed", "true")
@@ -218,7 +222,7 @@ async def test_a_way_of_reading_ends_when_its_person_is_gone(stand: Stand, page:
 
 
 async def test_a_box_whose_settings_cannot_be_used_tells_the_installer_where(stand: Stand, page: Page) -> None:
-    await show(stand, page, changed(stage=Stage.OUT_OF_SERVICE, bulletin=UNUSABLE))
+    await show(stand, page, changed(stage=ScreenStage.OUT_OF_SERVICE, bulletin=UNUSABLE))
     assert "sentinel.toml:128" in await page.locator("#next").inner_text()
 
 
@@ -232,7 +236,7 @@ async def test_markup_in_a_broadcast_is_a_text(stand: Stand, page: Page) -> None
 
 
 async def test_the_face_is_framed_in_the_mirrored_picture(stand: Stand, page: Page) -> None:
-    await show(stand, page, changed(stage=Stage.ARRIVAL, face=FACE))
+    await show(stand, page, changed(stage=ScreenStage.ARRIVAL, face=FACE))
     await expect(page.locator("#mirror")).to_be_visible()
     picture, face = await page.locator("#frame").bounding_box(), await page.locator("#face").bounding_box()
     assert picture
@@ -244,7 +248,7 @@ async def test_the_face_is_framed_in_the_mirrored_picture(stand: Stand, page: Pa
 
 
 async def test_a_camera_that_gives_nothing_leaves_no_old_picture(stand: Stand, page: Page) -> None:
-    await show(stand, page, changed(stage=Stage.ARRIVAL))
+    await show(stand, page, changed(stage=ScreenStage.ARRIVAL))
     await page.wait_for_function("() => document.getElementById('mirror').naturalWidth === 640")
     stand.jpeg = None
     await page.wait_for_function("() => document.getElementById('mirror').naturalWidth === 1")
@@ -254,7 +258,7 @@ async def test_a_camera_that_gives_nothing_leaves_no_old_picture(stand: Stand, p
 
 
 async def test_nobody_is_watched_when_nobody_is_there(stand: Stand, page: Page) -> None:
-    await show(stand, page, changed(stage=Stage.MEASURING))
+    await show(stand, page, changed(stage=ScreenStage.MEASURING))
     await expect(page.locator("#mirror")).to_be_visible()
     await show(stand, page, changed())
     asked = stand.frames_asked
@@ -265,7 +269,7 @@ async def test_nobody_is_watched_when_nobody_is_there(stand: Stand, page: Page) 
 
 
 async def test_a_repeated_view_touches_nothing(stand: Stand, page: Page) -> None:
-    view = changed(stage=Stage.RESULT, verdict=Verdict.RECHECK, reasons=("mask_missing",), prompt="mask_on")
+    view = changed(stage=ScreenStage.RESULT, verdict=Verdict.RECHECK, reasons=("mask_missing",), prompt="mask_on")
     await show(stand, page, view)
     await page.evaluate(
         "() => { window.touched = 0; new MutationObserver((all) => { window.touched += all.length; }).observe("

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from config.catalogue import LANGUAGES, load_catalogue
 from config.errors import SettingsError
-from config.settings import Box
+from config.settings import BoxSettings
 from drivers.contract import Gate
 from drivers.gates.table import make_gate
 from edge_agent.box.wall_clock import WallClock
@@ -31,14 +31,14 @@ from edge_agent.domain.passage import (
 )
 from edge_agent.kiosk.staff import SESSION_S, StaffRoutes
 from edge_agent.kiosk.touch import TouchRoutes
-from edge_agent.records.recorder import Ledger
-from edge_agent.staff.actions import StaffDesk
+from edge_agent.records.recorder import PassageRecorder
+from edge_agent.staff.actions import StaffActions
 from edge_agent.staff.call import StaffCall
-from edge_agent.staff.pin import FREE_TRIES, LOCK_S, Door, PinLock, check_pin, write_pin
+from edge_agent.staff.pin import FREE_TRIES, LOCK_S, PinLock, PinResult, check_pin, write_pin
 from models.detections import MaskState
 from sync.contract.health import Freshness, Lookup, LookupOutcome
 from sync.contract.records import AlarmRaised
-from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.ledger import Ledger
 from tests.browser import chromium, open_page
 from tests.edge_agent.kiosk.stand import Stand, changed, lost
 from tests.edge_agent.kiosk.test_page import LAYOUT_FAULTS, SIZES
@@ -69,13 +69,13 @@ def passage(verdict: Verdict, *reasons: Reason) -> Passage:
 class Desk:
     """A stand with a staff desk on a real ledger; `clock` is the sessions' and the lock's."""
 
-    def __init__(self, stand: Stand, outbox: Outbox, pin_file: Path) -> None:
+    def __init__(self, stand: Stand, outbox: Ledger, pin_file: Path) -> None:
         self.stand, self.outbox = stand, outbox
         self.clock, self.room = Clock(), Room()
         self.gate: Gate = make_gate(driver="none")
-        self.ledger = Ledger(outbox, Box())
+        self.ledger = PassageRecorder(outbox, BoxSettings())
         self.stand.views = self.room.board.views
-        desk = StaffDesk(
+        desk = StaffActions(
             outbox=outbox,
             ledger=self.ledger,
             clock=WallClock(),
@@ -113,7 +113,7 @@ class Desk:
 async def opened_desk(folder: Path, *, pin: str | None = PIN) -> AsyncIterator[Desk]:
     if pin:
         write_pin(folder / "staff.pin", pin)
-    async with Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=4_000_000) as outbox:
+    async with Ledger.opened(folder / "ledger.db", box="box-1", budget_bytes=4_000_000) as outbox:
         stand = Stand()
         desk = Desk(stand, outbox, folder / "staff.pin")
         await stand.start()
@@ -159,17 +159,17 @@ def test_only_a_hash_of_the_pin_is_kept_and_only_its_owner_reads_it(tmp_path: Pa
 async def test_wrong_pins_lock_for_ever_longer(tmp_path: Path) -> None:
     clock = Clock()
     lock = PinLock(tmp_path / "staff.pin", clock.monotonic)
-    assert await lock.try_pin(PIN) is Door.SHUT
+    assert await lock.try_pin(PIN) is PinResult.SHUT
     write_pin(tmp_path / "staff.pin", PIN)
     for _ in range(FREE_TRIES):
-        assert await lock.try_pin("000001") is Door.WRONG
-    assert await lock.try_pin(PIN) is Door.LOCKED
+        assert await lock.try_pin("000001") is PinResult.WRONG
+    assert await lock.try_pin(PIN) is PinResult.LOCKED
     clock.pass_s(LOCK_S)
-    assert await lock.try_pin("000001") is Door.WRONG
+    assert await lock.try_pin("000001") is PinResult.WRONG
     assert lock.locked_s == 2 * LOCK_S
     clock.pass_s(2 * LOCK_S)
-    assert await lock.try_pin(PIN) is Door.OPEN
-    assert await lock.try_pin("000001") is Door.WRONG
+    assert await lock.try_pin(PIN) is PinResult.OPEN
+    assert await lock.try_pin("000001") is PinResult.WRONG
     assert lock.locked_s == 0
 
 

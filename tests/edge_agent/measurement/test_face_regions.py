@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_agent.measurement.camera_to_thermal import View
+from edge_agent.measurement.camera_to_thermal import CameraToThermal
 from edge_agent.measurement.face_regions import face_regions
 
-WHOLE = View()
+WHOLE = CameraToThermal()
 MIDDLE = (0.4, 0.4, 0.2, 0.2)
 EYES = ((0.42, 0.45), (0.58, 0.45))
 
@@ -30,7 +30,7 @@ def test_a_warm_thing_beside_the_face_does_not_count() -> None:
 
 
 def test_the_array_may_see_a_part_of_the_picture_only() -> None:
-    covers = View.over((0.5, 0.5, 0.5, 0.5))
+    covers = CameraToThermal.over((0.5, 0.5, 0.5, 0.5))
     assert face_regions(room((0, 0)), (0.5, 0.5, 0.02, 0.02), covers, None) == {"face_max": pytest.approx(35.5)}
     assert face_regions(room((0, 0)), (0.1, 0.1, 0.1, 0.1), covers, None) == {}
 
@@ -55,6 +55,6 @@ def test_a_fine_array_shows_the_inner_corner_of_the_eye() -> None:
 
 
 def test_eyes_out_of_the_array_give_no_canthi() -> None:
-    covers = View.over((0.0, 0.5, 1.0, 0.5))
+    covers = CameraToThermal.over((0.0, 0.5, 1.0, 0.5))
     found = face_regions(np.full((240, 320), 35.0, np.float32), (0.3, 0.2, 0.4, 0.6), covers, ((0.4, 0.3), (0.6, 0.3)))
     assert found.keys() == {"face_max"}

@@ -4,7 +4,7 @@ import random
 
 from edge_agent.domain.passage import TemperatureReading
 from edge_agent.measurement.core_temperature import shipped
-from edge_agent.measurement.thermometer_drift import PEOPLE, CrowdWatch
+from edge_agent.measurement.thermometer_drift import PEOPLE, ThermometerDriftDetector
 
 USUAL_C = shipped().usual_skin_c("face_max")
 
@@ -17,7 +17,7 @@ class Crowd:
     """Lets seeded people pass a watch."""
 
     def __init__(self) -> None:
-        self.watch = CrowdWatch()
+        self.watch = ThermometerDriftDetector()
         self._random = random.Random(4)
 
     def passes(self, people: int, hour: int, middle_c: float = USUAL_C, spread_c: float = 0.4) -> list[str]:
@@ -37,7 +37,7 @@ def test_a_sensor_far_from_what_people_have_is_told_once() -> None:
 
 
 def test_its_correction_counts() -> None:
-    watch, people = CrowdWatch(), random.Random(4)
+    watch, people = ThermometerDriftDetector(), random.Random(4)
     told = [watch.note(reading(people.gauss(USUAL_C - 1.5, 0.4), correction_c=1.5), 9) for _ in range(2 * PEOPLE)]
     assert not any(told)
 
@@ -67,7 +67,7 @@ def test_few_people_tell_nothing() -> None:
 
 
 def test_who_was_not_measured_does_not_count() -> None:
-    watch = CrowdWatch()
+    watch = ThermometerDriftDetector()
     assert watch.note(TemperatureReading(None, None, None, None, 0, "test"), 9) is None
     assert watch.note(reading(35.0, "canthi_max"), 9) is None
     assert watch.note(reading(35.0, "forehead_max"), 9) is None

@@ -6,15 +6,15 @@ from datetime import date
 
 import pytest
 
-from config.settings import Arrival, Thermometer
+from config.settings import ArrivalSettings, ThermometerSettings
 from drivers.contract import CardUnreadable, CodeRead, PartHealth, PartState
 from drivers.latest import Latest
 from drivers.readers.health_code import make_code_provider
 from drivers.readers.id_card import read_card
 from drivers.simulated.people import id_cards
 from edge_agent.domain.passage import AgeGroup, Credential, CredentialKind, CredentialProblem
-from edge_agent.passage.credentials import Reception, credential_of, credential_of_card, feed_codes
-from edge_agent.passage.person_tracker import Presence
+from edge_agent.passage.credentials import CredentialDeduplicator, credential_from, credential_of_card, feed_codes
+from edge_agent.passage.person_tracker import PersonTracker
 from sync.contract.identity import person_key
 
 KEY = bytes(range(32))
@@ -54,7 +54,7 @@ def test_an_unreadable_card_identifies_nobody() -> None:
     ],
 )
 def test_a_code_of_a_provider_is_a_credential_good_or_bad(text: str, problem: CredentialProblem | None) -> None:
-    credential = credential_of(CodeRead(text, 5.0), PROVIDER, KEY)
+    credential = credential_from(CodeRead(text, 5.0), PROVIDER, KEY)
     assert credential is not None
     assert credential.problem is problem
     assert (credential.age is None) is (problem is not None)
@@ -75,8 +75,8 @@ class Codes:
 
 @pytest.mark.parametrize(("held_up", "problem"), [(True, CredentialProblem.UNREADABLE), (False, None)])
 async def test_a_poster_seen_by_the_camera_is_nobodys(held_up: bool, problem: CredentialProblem | None) -> None:
-    reader, presence = Codes("reader"), Presence(Arrival(), Thermometer())
-    feeding = asyncio.create_task(feed_codes(reader, PROVIDER, KEY, Reception(presence), held_up=held_up))
+    reader, presence = Codes("reader"), PersonTracker(ArrivalSettings(), ThermometerSettings())
+    feeding = asyncio.create_task(feed_codes(reader, PROVIDER, KEY, CredentialDeduplicator(presence), held_up=held_up))
     await asyncio.sleep(0)
     reader.codes.put(CodeRead("a poster on the wall", 5.0))
     for _ in range(3):
@@ -89,15 +89,15 @@ async def test_a_poster_seen_by_the_camera_is_nobodys(held_up: bool, problem: Cr
 def test_the_same_person_from_two_readers_is_shown_once_and_from_one_as_often_as_it_says() -> None:
     shown: list[float] = []
 
-    class Counting(Presence):
+    class Counting(PersonTracker):
         def show(self, credential: Credential) -> None:
             shown.append(credential.presented_at_s)
 
-    reception = Reception(Counting(Arrival(), Thermometer()))
+    reception = CredentialDeduplicator(Counting(ArrivalSettings(), ThermometerSettings()))
 
     def take(at_s: float, reader: str, key: str | None = "key") -> None:
         problem = None if key else CredentialProblem.UNREADABLE
-        reception.take(Credential(CredentialKind.CODE, at_s, key, problem), reader)
+        reception.add(Credential(CredentialKind.CODE, at_s, key, problem), reader)
 
     take(1.0, "reader")
     take(1.4, "camera")  # saw the same code

@@ -5,11 +5,11 @@ import asyncio
 import numpy as np
 import pytest
 
-from config.settings import Arrival, Thermometer
+from config.settings import ArrivalSettings, ThermometerSettings
 from drivers.contract import CameraFrame, SpotReading, ThermalFrame
 from edge_agent.domain.passage import Credential, CredentialKind, CredentialProblem
-from edge_agent.measurement.face_detection import Sighting
-from edge_agent.passage.person_tracker import Presence
+from edge_agent.measurement.face_detection import Detections
+from edge_agent.passage.person_tracker import PersonTracker
 from models.detections import Face, MaskScores, MaskState
 from tests.limits import HANG_S
 
@@ -25,21 +25,21 @@ class Gate:
     """Feeds a presence with evidence, a tenth of a second apart."""
 
     def __init__(self) -> None:
-        self.presence = Presence(Arrival(), Thermometer())
+        self.presence = PersonTracker(ArrivalSettings(), ThermometerSettings())
         self.now_s = 100.0
 
     def see(self, *boxes: tuple[float, float, float, float], mask: MaskScores | None = CORRECT, times: int = 1) -> None:
         for _ in range(times):
             self.now_s += PERIOD_S
             faces = tuple(Face(box, 0.9, None, mask) for box in boxes)
-            self.presence.see(Sighting(faces, CameraFrame(PICTURE, self.now_s, 0)))
+            self.presence.add_detections(Detections(faces, CameraFrame(PICTURE, self.now_s, 0)))
 
     def feel(self, skin_c: float = 35.5) -> None:
         self.now_s += PERIOD_S
-        self.presence.feel(ThermalFrame(np.full((24, 32), skin_c, np.float32), 23.0, self.now_s))
+        self.presence.add_reading(ThermalFrame(np.full((24, 32), skin_c, np.float32), 23.0, self.now_s))
 
     def show(self, key: str = "key", problem: CredentialProblem | None = None) -> None:
-        self.presence.show(Credential(CredentialKind.CODE, self.now_s, key, problem))
+        self.presence.add_credential(Credential(CredentialKind.CODE, self.now_s, key, problem))
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ async def test_skin_counts_only_while_somebody_stands_near(gate: Gate) -> None:
 async def test_skin_measured_before_the_arrival_does_not_count(gate: Gate) -> None:
     gate.see(NEAR)
     early = SpotReading(35.5, 23.0, gate.now_s - PERIOD_S)
-    gate.presence.feel(early)
+    gate.presence.add_reading(early)
     assert gate.presence.temperature().estimate_c is None
 
 
@@ -130,7 +130,7 @@ async def test_a_wall_is_no_skin(gate: Gate) -> None:
 async def test_nobody_is_served_twice_without_a_new_credential(gate: Gate) -> None:
     gate.see(NEAR, times=3)
     gate.show()
-    gate.presence.finish()
+    gate.presence.mark_served()
     gate.see(NEAR, times=5)
     assert gate.presence.person is not None
     assert gate.presence.person.served
@@ -145,7 +145,7 @@ async def test_a_recheck_keeps_the_credential_and_forgets_the_measurement(gate: 
     gate.see(NEAR, mask=NONE, times=5)
     gate.feel()
     gate.show()
-    gate.presence.again(gate.now_s)
+    gate.presence.restart(gate.now_s)
     assert gate.presence.credential is not None
     assert gate.presence.mask().frames == 0
     assert gate.presence.temperature().samples == 0
@@ -154,7 +154,7 @@ async def test_a_recheck_keeps_the_credential_and_forgets_the_measurement(gate: 
 async def test_a_useless_credential_is_not_kept_for_the_recheck(gate: Gate) -> None:
     gate.see(NEAR, times=3)
     gate.show(problem=CredentialProblem.UNREADABLE)
-    gate.presence.again(gate.now_s)
+    gate.presence.restart(gate.now_s)
     assert gate.presence.credential is None
 
 
@@ -181,7 +181,7 @@ async def test_a_face_identifies_nobody_who_comes_after_it(
 ) -> None:
     gate.see(NEAR, times=3)
     assert gate.presence.unidentified is gate.presence.person
-    gate.presence.show(Credential(kind, gate.now_s, "key"))
+    gate.presence.add_credential(Credential(kind, gate.now_s, "key"))
     assert gate.presence.unidentified is None
     gate.see(NEAR)
     assert gate.presence.credential is not None

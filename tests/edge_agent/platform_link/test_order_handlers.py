@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Box, Settings
-from edge_agent.box.remote_settings import as_wanted
+from config.settings import BoxSettings, Settings
+from edge_agent.box.remote_settings import apply_remote_settings
 from edge_agent.box.wall_clock import WallClock
-from edge_agent.platform_link.order_handlers import OrdersHere
-from edge_agent.policy.active_policy import PolicyBook
+from edge_agent.platform_link.order_handlers import OrderExecutor
+from edge_agent.policy.active_policy import ActivePolicy
 from edge_agent.policy.rules import Policy
-from edge_agent.speech.broadcasts.broadcast import Answer, Broadcast
+from edge_agent.speech.broadcasts.broadcast import Broadcast, OfferResult
 from sync.contract import orders as wire
 from sync.edge.directory.directory import Directory
-from sync.edge.orders.receiver import Hands
+from sync.edge.orders.receiver import OrderHandlers
 from sync.errors import OrderUnfit
 
 NOW = datetime.now(UTC)
@@ -30,9 +30,9 @@ class List:
         self.offered: list[Broadcast] = []
         self.withdrawn: list[str] = []
 
-    def offer(self, broadcast: Broadcast) -> Answer:
+    def offer(self, broadcast: Broadcast) -> OfferResult:
         self.offered.append(broadcast)
-        return Answer.TAKEN
+        return OfferResult.TAKEN
 
     def withdraw(self, broadcast_id: str) -> bool:
         self.withdrawn.append(broadcast_id)
@@ -43,18 +43,18 @@ class Here:
     """A box that takes orders."""
 
     def __init__(self, folder: Path, directory: Directory) -> None:
-        self.settings = Settings(box=Box(data_dir=str(folder)))
-        self.policies = PolicyBook(Policy(version=3), folder / "policy.json")
+        self.settings = Settings(box=BoxSettings(data_dir=str(folder)))
+        self.policies = ActivePolicy(Policy(version=3), folder / "policy.json")
         self.directory = directory
         self.list = List()
-        self.hands: Hands = OrdersHere(
+        self.hands: OrderHandlers = OrderExecutor(
             settings=self.settings,
             policies=self.policies,
             directory=directory,
             bulletins=self.list,
             clock=WallClock(),
             report=self.report,
-        ).hands()
+        ).handlers()
 
     async def report(self) -> dict[str, object]:
         return {"up_s": 7}
@@ -71,7 +71,7 @@ async def test_policy_and_settings_come_together(here: Here) -> None:
     assert await here.hands.apply(wanted)
     assert not await here.hands.apply(wanted)  # once more is as good as once
     assert here.policies.at(NOW).test.valid_h == 24
-    assert as_wanted(here.settings).arrival.leave_s == 2.0
+    assert apply_remote_settings(here.settings).arrival.leave_s == 2.0
 
 
 async def test_a_policy_may_come_ahead_of_its_date(here: Here) -> None:
@@ -93,7 +93,7 @@ async def test_what_does_not_fit_is_refused_whole_with_the_reason(here: Here, wa
     with pytest.raises(OrderUnfit, match=why):
         await here.hands.apply(wanted)
     assert here.policies.at(NOW).version == 3
-    assert as_wanted(here.settings) == here.settings
+    assert apply_remote_settings(here.settings) == here.settings
 
 
 async def test_commands(here: Here) -> None:

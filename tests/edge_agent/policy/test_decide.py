@@ -176,7 +176,7 @@ def test_paper_does_not_answer_a_red_code() -> None:
     ],
 )
 def test_a_group_begins_on_the_birthday(born: date, age: AgeGroup) -> None:
-    assert AgeGroup.of(born, date(2022, 11, 23)) is age
+    assert AgeGroup.from_birth_date(born, date(2022, 11, 23)) is age
 
 
 def test_the_gravest_verdict_wins_and_every_reason_is_kept() -> None:
@@ -186,7 +186,7 @@ def test_the_gravest_verdict_wins_and_every_reason_is_kept() -> None:
 
 def test_staff_come_when_rechecks_are_spent() -> None:
     decision = judged(masked(MaskState.NONE), attempt=POLICY.recheck.limit + 1)
-    assert decision == Decision(Verdict.ASSIST, (Reason.RECHECKS_SPENT, Reason.MASK_MISSING))
+    assert decision == Decision(Verdict.ASSIST, (Reason.RECHECK_LIMIT_REACHED, Reason.MASK_MISSING))
 
 
 @pytest.mark.parametrize("error_s", [3600.0, None])

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from config.errors import SettingsError
-from config.settings import Box, Settings
-from edge_agent.box.remote_settings import as_wanted, keep_wanted, wanted_path, with_wanted
+from config.settings import BoxSettings, Settings
+from edge_agent.box.remote_settings import apply_remote_settings, save_remote_settings, wanted_path, with_wanted
 from edge_agent.commands.cli import app
-from edge_agent.commands.policy import begin_of
+from edge_agent.commands.policy import parse_since
 from edge_agent.domain.passage import (
     AgeGroup,
     Credential,
@@ -30,15 +30,15 @@ from edge_agent.domain.passage import (
     Passage,
     TemperatureReading,
 )
-from edge_agent.policy.active_policy import PolicyBook, PolicyRefused
+from edge_agent.policy.active_policy import ActivePolicy, PolicyRefused
 from edge_agent.policy.decide import decide
 from edge_agent.policy.rules import Policy, load_policy
 from edge_agent.policy.what_if import replay
-from edge_agent.records.recorder import Ledger
+from edge_agent.records.recorder import PassageRecorder
 from models.detections import MaskState
 from sync.contract.health import Colour, Freshness, HealthStatus, Lookup, LookupOutcome, TestResult
 from sync.contract.records import PassageDecided
-from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.ledger import Ledger
 
 NOW = datetime(2022, 4, 1, 8, 0, tzinfo=UTC)
 POLICY = load_policy(None)
@@ -134,14 +134,14 @@ def test_the_record_holds_all_that_the_verdict_rested_on(
     """The same policy on the record gives the same verdict with the same reasons, whatever happened."""
     error_s = None if error_s is None else round(error_s, 3)
     made = passage(measurement, credential, lookup, attempt=attempt, error_s=error_s)
-    record = Ledger(None, Box())._decided(made)  # type: ignore[arg-type]
+    record = PassageRecorder(None, BoxSettings())._decided(made)  # type: ignore[arg-type]
     wire = msgspec.json.decode(msgspec.json.encode(record), type=PassageDecided)
     assert replay(wire, POLICY) == made.decision
 
 
 async def write_ledger(folder: Path, count: int) -> None:
-    async with Outbox.opened(folder / "ledger.db", box="box-1", budget_bytes=50_000_000) as outbox:
-        ledger = Ledger(outbox, Box())
+    async with Ledger.opened(folder / "ledger.db", box="box-1", budget_bytes=50_000_000) as outbox:
+        ledger = PassageRecorder(outbox, BoxSettings())
         for index in range(count):
             sampled_at = NOW - timedelta(hours=index % 40)
             made = passage(WELL, SOMEBODY, found(status(sampled_at=sampled_at)))
@@ -187,31 +187,31 @@ def test_a_trial_that_cannot_be_had_says_why(tmp_path: Path, change: tuple[str, 
 
 def test_since() -> None:
     now = datetime(2022, 4, 2, 9, 30).astimezone()
-    assert begin_of("today", now) == now.replace(hour=0, minute=0)
-    assert begin_of("yesterday", now) == now.replace(day=1, hour=0, minute=0)
-    assert begin_of("2022-04-01T08:00", now) == now.replace(day=1, hour=8, minute=0)
-    assert begin_of("2022-04-01T08:00+00:00", now) == NOW
+    assert parse_since("today", now) == now.replace(hour=0, minute=0)
+    assert parse_since("yesterday", now) == now.replace(day=1, hour=0, minute=0)
+    assert parse_since("2022-04-01T08:00", now) == now.replace(day=1, hour=8, minute=0)
+    assert parse_since("2022-04-01T08:00+00:00", now) == NOW
 
 
 def test_a_policy_applies_from_its_date_and_stays_in_force(tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
-    book = PolicyBook(Policy(version=1), path)
+    book = ActivePolicy(Policy(version=1), path)
     book.adopt(Policy(version=2), None, NOW)
     assert book.at(NOW).version == 2
     tomorrow = NOW + timedelta(days=1)
     for _ in range(2):
         book.adopt(Policy(version=3), tomorrow, NOW)
-    book = PolicyBook(Policy(version=1), path)
+    book = ActivePolicy(Policy(version=1), path)
     assert (book.at(NOW).version, book.coming and book.coming.policy.version) == (2, 3)
     assert book.at(tomorrow).version == 3
     assert book.at(datetime(1970, 1, 1, tzinfo=UTC)).version == 3  # a clock that jumped back takes nothing away
     book.adopt(Policy(version=4), tomorrow, tomorrow)
-    assert PolicyBook(Policy(version=1), path).at(NOW).version == 4
-    assert PolicyBook(Policy(version=5), path).at(NOW).version == 5  # the box's own file was renewed
+    assert ActivePolicy(Policy(version=1), path).at(NOW).version == 4
+    assert ActivePolicy(Policy(version=5), path).at(NOW).version == 5  # the box's own file was renewed
 
 
 def test_a_policy_that_does_not_follow_is_refused(tmp_path: Path) -> None:
-    book = PolicyBook(Policy(version=5), tmp_path / "policy.json")
+    book = ActivePolicy(Policy(version=5), tmp_path / "policy.json")
     for version in (4, 5):
         with pytest.raises(PolicyRefused, match="not above 5"):
             book.adopt(msgspec.structs.replace(POLICY, version=version, mask=None), None, NOW)
@@ -220,21 +220,21 @@ def test_a_policy_that_does_not_follow_is_refused(tmp_path: Path) -> None:
 
 def test_a_torn_page_leaves_the_own_policy_in_force(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "policy.json").write_bytes(b'{"accepted":{"vers')
-    assert PolicyBook(Policy(version=1), tmp_path / "policy.json").at(NOW).version == 1
+    assert ActivePolicy(Policy(version=1), tmp_path / "policy.json").at(NOW).version == 1
     assert "own holds" in caplog.text
 
 
 def test_some_settings_may_be_changed_from_afar(tmp_path: Path) -> None:
-    own = Settings(box=Box(data_dir=str(tmp_path)))
-    assert as_wanted(own) == own
-    assert keep_wanted(own, {}) is False
+    own = Settings(box=BoxSettings(data_dir=str(tmp_path)))
+    assert apply_remote_settings(own) == own
+    assert save_remote_settings(own, {}) is False
     wanted = {"arrival": {"leave_s": 1.5}, "speaker": {"language": "yue"}}
-    assert keep_wanted(own, wanted) is True
-    assert keep_wanted(own, wanted) is False
-    now = as_wanted(own)
+    assert save_remote_settings(own, wanted) is True
+    assert save_remote_settings(own, wanted) is False
+    now = apply_remote_settings(own)
     assert (now.arrival.leave_s, now.speaker.language, now.arrival.near_height) == (1.5, "yue", own.arrival.near_height)
     wanted_path(own).write_text('{"arrival":{"leave_s":-1}}')
-    assert as_wanted(own) == own
+    assert apply_remote_settings(own) == own
 
 
 @pytest.mark.parametrize(

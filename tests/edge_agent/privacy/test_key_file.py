@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from config.errors import SettingsError
 from config.settings import Settings, parse_settings
 from edge_agent.commands.cli import app
-from edge_agent.privacy.key_file import opener_of, sealer_of
+from edge_agent.privacy.key_file import load_cipher_if_present, load_or_make_cipher
 from sync.edge.directory.directory import Directory
 
 
@@ -24,28 +24,28 @@ def text_of(folder: Path) -> str:
 
 
 def test_the_first_start_makes_the_key_and_the_next_ones_use_it(settings: Settings, tmp_path: Path) -> None:
-    assert opener_of(settings) is None
+    assert load_cipher_if_present(settings) is None
     (tmp_path / "etc").mkdir()
-    first = sealer_of(settings)
-    assert sealer_of(settings).key_id == first.key_id
-    opener = opener_of(settings)
+    first = load_or_make_cipher(settings)
+    assert load_or_make_cipher(settings).key_id == first.key_id
+    opener = load_cipher_if_present(settings)
     assert opener is not None
     assert opener.key_id == first.key_id
 
 
 def test_where_it_cannot_be_made_the_remedy_is_told(settings: Settings) -> None:
     with pytest.raises(SettingsError, match=r"\[privacy\] key_file = .*make-key"):
-        sealer_of(settings)
+        load_or_make_cipher(settings)
 
 
 async def test_a_lost_key_is_missed_and_no_other_takes_its_place(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    async with Directory.opened(tmp_path / "directory.db", sealer=sealer_of(settings)):
+    async with Directory.opened(tmp_path / "directory.db", sealer=load_or_make_cipher(settings)):
         pass
     key = tmp_path / "etc" / "at-rest.key"
     key.unlink()
     with pytest.raises(SettingsError, match=r"请放回密钥文件.*directory\.db|directory\.db.*请放回密钥文件"):
-        sealer_of(settings)
+        load_or_make_cipher(settings)
     assert not key.exists()
 
 
@@ -61,7 +61,7 @@ def test_a_key_file_that_cannot_be_used_is_told(
     path.write_text(content)
     path.chmod(mode)
     with pytest.raises(SettingsError, match=fault):
-        sealer_of(settings)
+        load_or_make_cipher(settings)
 
 
 def test_the_command_makes_the_key_once(tmp_path: Path) -> None:

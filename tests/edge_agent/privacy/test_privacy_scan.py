@@ -22,12 +22,12 @@ from drivers.readers.id_number import check_digit
 from edge_agent.commands.cli import app
 from edge_agent.privacy import scan as scanning
 from edge_agent.privacy.faces import face_finder
-from edge_agent.privacy.numbers import Kind, numbers_in
+from edge_agent.privacy.numbers import NumberKind, numbers_in
 from edge_agent.privacy.places import kept_files
 from edge_agent.privacy.scan import Scan
 from sync.contract.identity import person_key
-from sync.edge.ledger.ledger import Outbox
-from sync.storage.encryption import Sealer
+from sync.edge.ledger.ledger import Ledger
+from sync.storage.encryption import KeyedCipher
 from tests.sync.city import BUDGET_BYTES, COMMUNITY_KEY, alarm, passage
 
 PHONE = "13" + 9 * "0"
@@ -43,24 +43,24 @@ def nobody(_picture: bytes) -> bool:
     return False
 
 
-def kinds(data: bytes) -> list[tuple[Kind, int]]:
+def kinds(data: bytes) -> list[tuple[NumberKind, int]]:
     return sorted((hit.kind, hit.offset) for hit in numbers_in(data))
 
 
 # Neither digits nor what may join them, nor the letters of a hash.
 BESIDE = st.binary(max_size=80).filter(lambda data: not any(byte in b"0123456789abcdefABCDEF-. " for byte in data))
 NUMBERS = st.one_of(
-    st.integers(0, 999).map(lambda serial: (Kind.ID_NUMBER, id_number(serial=f"{serial:03}"))),
-    st.integers(0, 999).map(lambda serial: (Kind.ID_NUMBER, id_number(serial=f"{serial:03}").lower())),
-    st.integers(13_000_000_000, 13_000_000_999).map(lambda number: (Kind.PHONE_NUMBER, str(number))),
-    st.just((Kind.PHONE_NUMBER, f"+86{PHONE}")),
-    st.just((Kind.PHONE_NUMBER, f"{PHONE[:3]} {PHONE[3:7]} {PHONE[7:]}")),
+    st.integers(0, 999).map(lambda serial: (NumberKind.ID_NUMBER, id_number(serial=f"{serial:03}"))),
+    st.integers(0, 999).map(lambda serial: (NumberKind.ID_NUMBER, id_number(serial=f"{serial:03}").lower())),
+    st.integers(13_000_000_000, 13_000_000_999).map(lambda number: (NumberKind.PHONE_NUMBER, str(number))),
+    st.just((NumberKind.PHONE_NUMBER, f"+86{PHONE}")),
+    st.just((NumberKind.PHONE_NUMBER, f"{PHONE[:3]} {PHONE[3:7]} {PHONE[7:]}")),
 )
 
 
 @given(BESIDE, NUMBERS, BESIDE, st.sampled_from(["ascii", "utf-16-le"]))
 def test_a_number_is_found_between_any_bytes(
-    before: bytes, number: tuple[Kind, str], after: bytes, encoding: str
+    before: bytes, number: tuple[NumberKind, str], after: bytes, encoding: str
 ) -> None:
     kind, text = number
     assume(encoding == "ascii" or not (" " in text or "+" in text))
@@ -93,7 +93,7 @@ def test_what_only_looks_like_a_number_is_left_alone(text: str) -> None:
 
 @pytest.mark.parametrize("before", ["身份证：", "证件号码 ", "id_card=", "ID number: "])
 def test_an_old_number_is_found_where_it_is_called_one(before: str) -> None:
-    assert [kind for kind, _ in kinds(f"{before}999999900101001".encode())] == [Kind.OLD_ID_NUMBER]
+    assert [kind for kind, _ in kinds(f"{before}999999900101001".encode())] == [NumberKind.OLD_ID_NUMBER]
 
 
 def test_hashes_and_sealed_bytes_give_no_alarm() -> None:
@@ -112,8 +112,8 @@ def test_nothing_is_cut_at_the_border_of_two_pieces(shift: int) -> None:
     scan = Scan()
     scan.stream("x", io.BytesIO(data), nobody)
     assert [(each.kind, each.offset) for each in scan.findings] == [
-        (Kind.ID_NUMBER, place),
-        (Kind.PHONE_NUMBER, place + 18 + scanning._STEP_BYTES),
+        (NumberKind.ID_NUMBER, place),
+        (NumberKind.PHONE_NUMBER, place + 18 + scanning._STEP_BYTES),
     ]
     assert scan.size_bytes == len(data)
 
@@ -133,7 +133,7 @@ def test_a_face_is_found_inside_of_another_file_and_an_empty_place_is_not(tmp_pa
     scan = Scan()
     scan.file(tmp_path / "mixed", face_finder())
     assert [(each.kind, each.offset) for each in scan.findings] == [
-        (Kind.FACE, (tmp_path / "mixed").stat().st_size - len(portrait()))
+        (NumberKind.FACE, (tmp_path / "mixed").stat().st_size - len(portrait()))
     ]
 
 
@@ -147,12 +147,12 @@ def test_what_was_deleted_is_found_in_the_free_pages(tmp_path: Path) -> None:
         database.commit()
     scan = Scan()
     scan.file(path, nobody)
-    assert {each.kind for each in scan.findings} == {Kind.ID_NUMBER}
+    assert {each.kind for each in scan.findings} == {NumberKind.ID_NUMBER}
 
 
 async def test_a_ledger_in_use_is_clean(tmp_path: Path) -> None:
-    async with Outbox.opened(
-        tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES, sealer=Sealer(bytes(32))
+    async with Ledger.opened(
+        tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES, sealer=KeyedCipher(bytes(32))
     ) as outbox:
         await outbox.append_all([record for index in range(300) for record in (passage(index), alarm(index))])
         scan = Scan()

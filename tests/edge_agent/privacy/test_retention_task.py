@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Retention
+from config.settings import RetentionSettings
 from edge_agent.domain.passage import Moment
-from edge_agent.privacy.retention_task import Forgetting
+from edge_agent.privacy.retention_task import RetentionTask
 from sync.contract.records import Deleted
 from sync.edge.directory.directory import Directory
-from sync.edge.ledger.ledger import Outbox
-from sync.platform.directory.store import DirectorySource
+from sync.edge.ledger.ledger import Ledger
+from sync.platform.directory.store import DirectoryStore
 from tests.sync.city import BUDGET_BYTES, passage, status_of
 from tests.sync.edge.test_directory import Hands, fetch
 
@@ -24,15 +24,15 @@ DAY_S = 86_400.0
 async def test_a_replica_goes_by_a_clock_that_is_in_sync(tmp_path: Path, in_sync: bool) -> None:
     hands = Hands()
     async with (
-        DirectorySource.opened(tmp_path / "source.db") as source,
+        DirectoryStore.opened(tmp_path / "source.db") as source,
         Directory.opened(tmp_path / "replica.db", now_s=hands) as directory,
-        Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox,
+        Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox,
     ):
         await source.put([status_of(index) for index in range(5)])
         await fetch(source, directory)
         await outbox.append(passage(1))
         now = Moment(datetime.now(UTC), hands.now_s, "boot", in_sync, 0.01)
-        forgetting = Forgetting(Retention(passages_days=1, directory_days=7), outbox, directory, lambda: now)
+        forgetting = RetentionTask(RetentionSettings(passages_days=1, directory_days=7), outbox, directory, lambda: now)
         await forgetting.forget()
         assert outbox.last_seq == 1
         hands.now_s += 7 * DAY_S

@@ -31,7 +31,7 @@ from edge_agent.provision.provisioning import Provisioned, provision
 from edge_agent.provision.serial import box_serial
 from edge_agent.provision.settings_file import as_sections, as_toml, checked
 from sync.errors import EnrolmentPending, EnrolmentRefused, StoreFailed
-from sync.mqtt.broker_address import Broker, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from tests.limits import HANG_S
 from tests.sync.authority import town as authority
 
@@ -98,7 +98,9 @@ async def test_a_box_becomes_one_of_the_district(box: Box, tmp_path: Path) -> No
     assert (settings.box.checkpoint, settings.box.lane, settings.box.direction) == ("南门 South gate", "2", "out")
     assert done.until is not None
     platform = settings.platform
-    Broker.from_url(platform.url, TlsFiles(*map(Path, (platform.ca_file, platform.cert_file, platform.key_file))))
+    BrokerAddress.from_url(
+        platform.url, TlsFiles(*map(Path, (platform.ca_file, platform.cert_file, platform.key_file)))
+    )
     for secret in (platform.key_file, settings.directory.community_key_file, settings.privacy.key_file):
         assert stat.S_IMODE(Path(secret).stat().st_mode) == 0o600
     assert stat.S_IMODE(box.config.stat().st_mode) == 0o640

@@ -8,28 +8,28 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Box
+from config.settings import BoxSettings
 from drivers.simulated.people.scenes import SceneKind
 from edge_agent.box.wall_clock import WallClock
-from edge_agent.records.recorder import OWED_LIMIT, Ledger
+from edge_agent.records.recorder import OWED_LIMIT, PassageRecorder
 from sync.contract.records import AlarmRaised
-from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.ledger import Ledger
 from tests.edge_agent.town import Town, scene_of, town
 from tests.limits import HANG_S
 
 
-async def let_grow(outbox: Outbox, pages: int) -> None:
+async def let_grow(outbox: Ledger, pages: int) -> None:
     """Let the file have so many pages and no more; 1 is as many as it has."""
     await outbox._store.run(lambda db: db.conn.execute(f"PRAGMA max_page_count = {pages}").fetchone())
 
 
 @pytest.fixture
-async def outbox(tmp_path: Path) -> AsyncIterator[Outbox]:
-    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=10_000_000) as opened:
+async def outbox(tmp_path: Path) -> AsyncIterator[Ledger]:
+    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=10_000_000) as opened:
         yield opened
 
 
-async def fill(ledger: Ledger) -> int:
+async def fill(ledger: PassageRecorder) -> int:
     """Raise alarms, which are never given up, until the disk takes no more; returns how many there were."""
     count = 0
     while not ledger.is_full:
@@ -38,8 +38,8 @@ async def fill(ledger: Ledger) -> int:
     return count
 
 
-async def test_what_happened_while_the_disk_was_full_is_stored_when_there_is_room(outbox: Outbox) -> None:
-    ledger = Ledger(outbox, Box())
+async def test_what_happened_while_the_disk_was_full_is_stored_when_there_is_room(outbox: Ledger) -> None:
+    ledger = PassageRecorder(outbox, BoxSettings())
     await let_grow(outbox, 1)
     count = await fill(ledger)
     await ledger.alarm(WallClock().now(), "part_back", "thermometer", "")
@@ -56,8 +56,8 @@ async def test_what_happened_while_the_disk_was_full_is_stored_when_there_is_roo
     assert ledger.let_go == 0
 
 
-async def test_what_is_owed_is_bounded_and_counted(outbox: Outbox) -> None:
-    ledger = Ledger(outbox, Box())
+async def test_what_is_owed_is_bounded_and_counted(outbox: Ledger) -> None:
+    ledger = PassageRecorder(outbox, BoxSettings())
     await let_grow(outbox, 1)
     await fill(ledger)
     for _ in range(OWED_LIMIT + 5):

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from config.settings import parse_settings
-from edge_agent.diagnostics.status_client import AgentSilent, ask_agent
+from edge_agent.diagnostics.status_client import AgentNotResponding, ask_agent
 from tests.edge_agent.town import settings_text
 from tests.limits import HANG_S
 
@@ -19,7 +19,7 @@ async def answers(port: int) -> None:
         while True:
             try:
                 await asyncio.to_thread(ask_agent, "127.0.0.1", port)
-            except AgentSilent:
+            except AgentNotResponding:
                 await asyncio.sleep(0.05)
             else:
                 return

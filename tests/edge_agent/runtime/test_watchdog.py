@@ -17,8 +17,8 @@ from config.settings import parse_settings
 from drivers.simulated.street import Street
 from edge_agent.demo.processes import answers
 from edge_agent.diagnostics.status_client import ask_agent, status_lines
-from edge_agent.runtime.crash_counter import SAFE_AFTER, Bad, Starts
-from edge_agent.runtime.task_progress import count_steps
+from edge_agent.runtime.crash_counter import SAFE_AFTER, CrashCounter, FailedStarts
+from edge_agent.runtime.task_progress import track_progress
 from edge_agent.runtime.threads import touch_shared
 from edge_agent.runtime.watchdog import Notifier, Watchdog
 from edge_agent.safe_mode import SafeMode
@@ -65,7 +65,7 @@ def systemd(tmp_path: Path) -> Iterator[Systemd]:
 
 @asynccontextmanager
 async def watched() -> AsyncIterator[Watchdog]:
-    count_steps(asyncio.get_running_loop())
+    track_progress(asyncio.get_running_loop())
     notifier = Notifier("")
     yield Watchdog(notifier, "running", {"player": 2 * LOOKS}, LOOKS)
     notifier.close()
@@ -137,7 +137,7 @@ async def test_some_loops_may_stand_still_for_longer_and_tasks_without_a_name_fo
 
 
 async def test_it_says_that_it_is_ready_beats_and_says_that_it_stops(systemd: Systemd) -> None:
-    count_steps(asyncio.get_running_loop())
+    track_progress(asyncio.get_running_loop())
     mover = asyncio.create_task(move(), name="kiosk")
     dog = asyncio.create_task(Watchdog(Notifier(systemd.address), "running").run(), name="watchdog")
     assert await systemd.hears() == ["WATCHDOG=1"]
@@ -205,7 +205,7 @@ async def test_the_agent_beats_until_a_worker_is_stuck_and_then_says_which(tmp_p
         _, err = await process.communicate()
         assert b"watchdog: stands still: speaker" in err
         assert b"in _serve" in err or b"in open" in err or b"wav_file.py" in err  # every thread's last lines
-    assert Starts(tmp_path / "agent").begin().count == 1
+    assert CrashCounter(tmp_path / "agent").begin().count == 1
 
 
 async def test_threads_have_names_and_those_that_nobody_needs_now_are_missed_too(
@@ -244,23 +244,23 @@ async def test_an_agent_that_is_asked_to_stop_says_so_and_was_no_bad_start(tmp_p
         assert "STOPPING=1" in await systemd.until("STOPPING=1")
         await process.communicate()
         assert process.returncode == 0
-    assert Starts(tmp_path / "agent").begin() == Bad()
+    assert CrashCounter(tmp_path / "agent").begin() == FailedStarts()
 
 
 def test_starts_are_counted_over_processes_forgiven_and_tried_once_more(tmp_path: Path) -> None:
     for count in range(SAFE_AFTER):
-        starts = Starts(tmp_path)
+        starts = CrashCounter(tmp_path)
         assert starts.begin().count == count
         starts.failed("[box] name is wrong")
-    last = Starts(tmp_path)
+    last = CrashCounter(tmp_path)
     before = last.begin()
     assert before.too_many
     assert before.why == "[box] name is wrong"
     last.once_more()
-    assert not Starts(tmp_path).begin().too_many
-    assert Starts(tmp_path).begin().too_many
-    Starts(tmp_path).forgive()
-    assert Starts(tmp_path).begin() == Bad()
+    assert not CrashCounter(tmp_path).begin().too_many
+    assert CrashCounter(tmp_path).begin().too_many
+    CrashCounter(tmp_path).forgive()
+    assert CrashCounter(tmp_path).begin() == FailedStarts()
 
 
 async def test_safe_mode_shows_itself_and_opens_no_device(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ async def test_safe_mode_ends_to_try_the_whole_agent_again(tmp_path: Path) -> No
 async def test_ten_bad_starts_lead_to_safe_mode(tmp_path: Path, systemd: Systemd) -> None:
     (tmp_path / "agent").mkdir()
     for _ in range(SAFE_AFTER):
-        Starts(tmp_path / "agent").begin()
+        CrashCounter(tmp_path / "agent").begin()
     async with agent(tmp_path, "http://127.0.0.1:9/", systemd, "null") as process:
         told = await systemd.until("READY=1")
         assert told[-1].startswith("STATUS=safe mode: it ended without a word")

@@ -6,11 +6,11 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from config.catalogue import load_catalogue
-from config.settings import Announcer as AnnouncerSettings
+from config.settings import AnnouncerSettings
 from drivers.contract import Clip
 from drivers.errors import DeviceLost
-from edge_agent.screen.language_choice import Tongue
-from edge_agent.screen.view_state import Board, Stage
+from edge_agent.screen.language_choice import LanguageSelector
+from edge_agent.screen.view_state import ScreenStage, ViewState
 from edge_agent.speech.announcer import Announcer
 from tests.limits import HANG_S
 
@@ -85,7 +85,7 @@ class Room:
     def __init__(self, clock: Clock | None = None, **settings: object) -> None:
         self.clock = clock or Clock()
         wanted = AnnouncerSettings(**settings)  # type: ignore[arg-type]
-        self.board = Board(Tongue("zh-CN", wanted.also, wanted.turn_s), self.clock.monotonic)
+        self.board = ViewState(LanguageSelector("zh-CN", wanted.also, wanted.turn_s), self.clock.monotonic)
         self.speaker = NotingSpeaker(self.clock)
         self.announcer = Announcer(
             self.speaker,  # type: ignore[arg-type]
@@ -98,8 +98,8 @@ class Room:
 
     def come(self) -> None:
         """Let the next person arrive."""
-        self.board.show(Stage.IDLE)
-        self.board.show(Stage.ARRIVAL)
+        self.board.show(ScreenStage.IDLE)
+        self.board.show(ScreenStage.ARRIVAL)
 
 
 async def until(true: object) -> None:

@@ -6,15 +6,15 @@ from datetime import datetime, time
 import numpy as np
 import pytest
 
-from config.settings import Announcer as AnnouncerSettings
+from config.settings import AnnouncerSettings
 from drivers.audio.sound import RATE_HZ
 from drivers.contract import Clip
 from edge_agent.domain.passage import Decision, Reason, Verdict
 from edge_agent.screen.language_choice import CHOICE_HOLD_S
-from edge_agent.screen.view_state import STAFF_CALL_S, Hint, Stage
-from edge_agent.speech.announcer import Heard
+from edge_agent.screen.view_state import STAFF_CALL_S, Hint, ScreenStage
+from edge_agent.speech.announcer import PlaybackResult
 from edge_agent.speech.hints import HintClock, HintSpeaker
-from edge_agent.speech.volume_schedule import Hours
+from edge_agent.speech.volume_schedule import VolumeSchedule
 from tests.edge_agent.speech.sound import CATALOGUE, NOON, Clock, Room, until
 from tests.limits import HANG_S
 
@@ -57,10 +57,10 @@ async def test_an_emergency_takes_the_place_of_all_at_full_volume_and_holds_prom
     await until(lambda: "fire" in room.speaker.names())
     async with asyncio.timeout(HANG_S):
         assert await room.announcer.say("pass") is None
-        assert await room.announcer.broadcast(WATER, "zh-CN") is Heard.CUT_SHORT
+        assert await room.announcer.broadcast(WATER, "zh-CN") is PlaybackResult.CUT_SHORT
     room.speaker.finish()
     assert await emergency
-    assert await broadcast is Heard.CUT_SHORT
+    assert await broadcast is PlaybackResult.CUT_SHORT
     assert room.speaker.heard == [("broadcast", "water", 0.8), ("broadcast", "hush", 1.0), ("prompt", "fire", 1.0)]
     assert await room.announcer.say("pass") is not None
     assert room.speaker.heard[-1] == ("prompt", "pass", 0.8)
@@ -102,17 +102,17 @@ async def test_the_night_is_ten_decibels_quieter_and_staff_can_change_it() -> No
     ],
 )
 def test_quiet_hours(quiet: tuple[str, str], at: time, is_quiet: bool) -> None:
-    assert Hours(AnnouncerSettings(quiet=quiet)).is_quiet(at) is is_quiet
+    assert VolumeSchedule(AnnouncerSettings(quiet=quiet)).is_quiet(at) is is_quiet
 
 
 async def test_a_hint_that_nobody_follows_is_spoken_twice_and_then_no_more(room: Room) -> None:
     room.come()
     clock = HintClock(patience_s=4.0)
-    room.board.show(Stage.MEASURING, hint=Hint.SHOW_CODE)
+    room.board.show(ScreenStage.MEASURING, hint=Hint.SHOW_CODE)
     spoken = [second for second in range(60) if clock.due(room.board.view, float(second))]
     assert spoken == [4, 14]
     room.come()
-    room.board.show(Stage.MEASURING, hint=Hint.SHOW_CODE)
+    room.board.show(ScreenStage.MEASURING, hint=Hint.SHOW_CODE)
     assert [second for second in range(60, 70) if clock.due(room.board.view, float(second))] == [64]
 
 
@@ -120,7 +120,7 @@ async def test_a_hint_that_is_followed_is_not_spoken(room: Room) -> None:
     room.come()
     clock = HintClock(patience_s=4.0)
     for second in range(30):
-        room.board.show(Stage.ARRIVAL, hint=Hint.COME_CLOSER if second % 3 else Hint.HOLD_STILL)
+        room.board.show(ScreenStage.ARRIVAL, hint=Hint.COME_CLOSER if second % 3 else Hint.HOLD_STILL)
         assert clock.due(room.board.view, float(second)) is None
 
 
@@ -128,7 +128,7 @@ async def test_hints_are_heard(room: Room) -> None:
     hints = HintSpeaker(room.board, room.announcer, CATALOGUE, 4.0, room.clock.monotonic)
     running = asyncio.create_task(hints.run())
     room.come()
-    room.board.show(Stage.ARRIVAL, hint=Hint.COME_CLOSER)
+    room.board.show(ScreenStage.ARRIVAL, hint=Hint.COME_CLOSER)
     await asyncio.sleep(0.01)
     room.clock.pass_s(5)
     await until(room.speaker.names)
@@ -139,14 +139,14 @@ async def test_hints_are_heard(room: Room) -> None:
 def test_a_visit_is_one_person(room: Room) -> None:
     board = room.board
     assert board.view.visit == 0
-    board.show(Stage.IDLE)
-    board.show(Stage.ARRIVAL)
-    board.show(Stage.MEASURING)
-    board.show(Stage.RESULT, decision=Decision(Verdict.RECHECK, (Reason.MASK_MISSING,)))
-    board.show(Stage.MEASURING)
-    board.show(Stage.RESULT, decision=Decision(Verdict.ADMIT, (Reason.ALL_CLEAR,)))
+    board.show(ScreenStage.IDLE)
+    board.show(ScreenStage.ARRIVAL)
+    board.show(ScreenStage.MEASURING)
+    board.show(ScreenStage.RESULT, decision=Decision(Verdict.RECHECK, (Reason.MASK_MISSING,)))
+    board.show(ScreenStage.MEASURING)
+    board.show(ScreenStage.RESULT, decision=Decision(Verdict.ADMIT, (Reason.ALL_CLEAR,)))
     assert board.view.visit == 1
-    board.show(Stage.ARRIVAL)
+    board.show(ScreenStage.ARRIVAL)
     assert board.view.visit == 2
 
 
@@ -155,9 +155,9 @@ def test_a_chosen_language_lasts_as_long_as_its_person(room: Room) -> None:
     room.come()
     board.choose_language("en")
     clock.pass_s(60)
-    board.show(Stage.RESULT, decision=Decision(Verdict.ADMIT, (Reason.ALL_CLEAR,)))
+    board.show(ScreenStage.RESULT, decision=Decision(Verdict.ADMIT, (Reason.ALL_CLEAR,)))
     assert board.view.language == "en"
-    board.show(Stage.IDLE)
+    board.show(ScreenStage.IDLE)
     clock.pass_s(CHOICE_HOLD_S + 1)
     board.staff_came()  # anything that is shown
     assert board.view.language == "zh-CN"
@@ -168,11 +168,11 @@ def test_a_chosen_language_ends_with_the_next_person_who_steps_up_at_once(room: 
     board.choose_language("yue")
     room.come()
     assert board.view.language == "yue"
-    board.show(Stage.RESULT, decision=Decision(Verdict.RECHECK, (Reason.MASK_MISSING,)))
-    board.show(Stage.MEASURING)
+    board.show(ScreenStage.RESULT, decision=Decision(Verdict.RECHECK, (Reason.MASK_MISSING,)))
+    board.show(ScreenStage.MEASURING)
     assert board.view.language == "yue"
-    board.show(Stage.RESULT, decision=Decision(Verdict.ADMIT, (Reason.ALL_CLEAR,)))
-    board.show(Stage.ARRIVAL)
+    board.show(ScreenStage.RESULT, decision=Decision(Verdict.ADMIT, (Reason.ALL_CLEAR,)))
+    board.show(ScreenStage.ARRIVAL)
     assert board.view.language == "zh-CN"
 
 
@@ -181,11 +181,11 @@ def test_languages_take_turns_until_a_result_stands() -> None:
     seen = []
     room.come()
     for _ in range(4):
-        room.board.show(Stage.MEASURING, hint=Hint.SHOW_CODE)
+        room.board.show(ScreenStage.MEASURING, hint=Hint.SHOW_CODE)
         seen.append(room.board.view.language)
         room.clock.pass_s(8)
     assert seen == ["zh-CN", "yue", "en", "zh-CN"]
-    room.board.show(Stage.RESULT, decision=Decision(Verdict.ADMIT, (Reason.ALL_CLEAR,)))
+    room.board.show(ScreenStage.RESULT, decision=Decision(Verdict.ADMIT, (Reason.ALL_CLEAR,)))
     before = room.board.view.language
     room.clock.pass_s(8)
     room.board.staff_came()
@@ -205,5 +205,5 @@ def test_a_call_for_staff_stands_until_they_come_or_for_two_minutes(room: Room) 
     assert not board.view.staff_called
     assert board.call_staff()
     room.clock.pass_s(STAFF_CALL_S)
-    board.show(Stage.IDLE)
+    board.show(ScreenStage.IDLE)
     assert not board.view.staff_called

@@ -21,19 +21,19 @@ from edge_agent.speech.broadcasts.audio_store import AudioStore
 from edge_agent.speech.broadcasts.broadcast import (
     SHOWN_COLUMNS,
     SPOKEN_CHARACTERS,
-    Answer,
     Audio,
     Broadcast,
+    OfferResult,
     Priority,
     shown,
     spoken,
 )
 from edge_agent.speech.broadcasts.errors import NoSound
-from edge_agent.speech.broadcasts.player import Bulletins
+from edge_agent.speech.broadcasts.player import BroadcastPlayer
 from edge_agent.speech.broadcasts.queue import KEPT
-from edge_agent.speech.broadcasts.saved_broadcasts import BulletinMemory, Kept
+from edge_agent.speech.broadcasts.saved_broadcasts import BroadcastFile, SavedBroadcast
 from edge_agent.speech.broadcasts.schedule import BadSchedule, Schedule
-from edge_agent.speech.broadcasts.sound import LONGEST_S, chime, sound_of
+from edge_agent.speech.broadcasts.sound import LONGEST_S, chime, make_sound
 from tests.edge_agent.speech.sound import NOON, Clock, Room, until
 
 DAY = timedelta(days=1)
@@ -58,9 +58,9 @@ class Town:
 
     def __init__(self, folder: Path, clock: Clock | None = None) -> None:
         self.room = Room(clock)
-        self.memory = BulletinMemory(folder / "broadcasts.json")
+        self.memory = BroadcastFile(folder / "broadcasts.json")
         self.played: list[tuple[str, bool, bool]] = []
-        self.list = Bulletins(
+        self.list = BroadcastPlayer(
             self.room.announcer,
             self.room.board,
             clip_of,
@@ -90,13 +90,13 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
 
 
 async def test_a_broadcast_is_told_once_and_shown_while_it_is_told(town: Town) -> None:
-    assert town.list.offer(broadcast("water")) is Answer.TAKEN
+    assert town.list.offer(broadcast("water")) is OfferResult.TAKEN
     await until(town.heard)
     assert town.view().bulletin is not None
     assert (town.view().bulletin.texts["en"], town.view().bulletin.at) == ("Notice water", "")
     town.room.speaker.finish()
     await until(lambda: town.view().bulletin is None)
-    assert town.list.offer(broadcast("water")) is Answer.OVER
+    assert town.list.offer(broadcast("water")) is OfferResult.OVER
     assert town.heard() == ["water"]
     assert town.played == [("water", False, True)]
 
@@ -158,11 +158,11 @@ async def test_quiet_hours_hold_a_broadcast_back_but_no_emergency(tmp_path: Path
 
 def test_fifty_at_once_fit_and_a_full_list_says_so(tmp_path: Path) -> None:
     town = Town(tmp_path)
-    assert {town.list.offer(broadcast(f"b{number}")) for number in range(KEPT)} == {Answer.TAKEN}
-    assert town.list.offer(broadcast("one-more")) is Answer.FULL
-    assert town.list.offer(broadcast("b3", texts={"en": "no longer"})) is Answer.EMPTY
-    assert town.list.offer(broadcast("b3", texts={"zh-CN": "另一条"})) is Answer.REPLACED
-    assert town.list.offer(broadcast("fire", priority=Priority.EMERGENCY)) is Answer.TAKEN
+    assert {town.list.offer(broadcast(f"b{number}")) for number in range(KEPT)} == {OfferResult.TAKEN}
+    assert town.list.offer(broadcast("one-more")) is OfferResult.FULL
+    assert town.list.offer(broadcast("b3", texts={"en": "no longer"})) is OfferResult.EMPTY
+    assert town.list.offer(broadcast("b3", texts={"zh-CN": "另一条"})) is OfferResult.REPLACED
+    assert town.list.offer(broadcast("fire", priority=Priority.EMERGENCY)) is OfferResult.TAKEN
     assert town.list.status()["given_up_for_emergency"] == 1
     assert town.list.status()["listed"] == KEPT
 
@@ -185,21 +185,21 @@ async def test_the_list_outlives_a_restart_and_what_was_told_stays_told(town: To
     again = Town(tmp_path)
     assert [one.broadcast_id for one in again.memory.load().broadcasts] == ["daily"]
     assert again.list.status()["listed"] == 1
-    assert again.list.offer(broadcast("once")) is Answer.OVER
+    assert again.list.offer(broadcast("once")) is OfferResult.OVER
     (tmp_path / "broadcasts.json").write_bytes(b"\x00damaged")
-    assert Town(tmp_path).memory.load() == Kept()
+    assert Town(tmp_path).memory.load() == SavedBroadcast()
 
 
 @pytest.mark.parametrize(
     ("fields", "answer"),
     [
-        ({"valid_until": NOON}, Answer.OVER),
-        ({"schedule": "61 * * * *"}, Answer.BAD_SCHEDULE),
-        ({"texts": {"en": "only English"}}, Answer.EMPTY),
-        ({"texts": {"zh-CN": "  "}}, Answer.EMPTY),
+        ({"valid_until": NOON}, OfferResult.OVER),
+        ({"schedule": "61 * * * *"}, OfferResult.BAD_SCHEDULE),
+        ({"texts": {"en": "only English"}}, OfferResult.EMPTY),
+        ({"texts": {"zh-CN": "  "}}, OfferResult.EMPTY),
     ],
 )
-def test_what_cannot_be_told_is_answered(tmp_path: Path, fields: dict[str, object], answer: Answer) -> None:
+def test_what_cannot_be_told_is_answered(tmp_path: Path, fields: dict[str, object], answer: OfferResult) -> None:
     assert Town(tmp_path).list.offer(broadcast("x", **fields)) is answer
 
 
@@ -216,8 +216,8 @@ async def test_a_broadcast_without_sound_is_shown_and_the_reason_told(
     async def note(broadcast_id: str, *, emergency: bool, heard: bool) -> None:
         played.append((broadcast_id, emergency, heard))
 
-    memory = BulletinMemory(tmp_path / "kept")
-    bulletins = Bulletins(room.announcer, room.board, none, memory, note_played=note, now=room.clock.now)
+    memory = BroadcastFile(tmp_path / "kept")
+    bulletins = BroadcastPlayer(room.announcer, room.board, none, memory, note_played=note, now=room.clock.now)
     running = asyncio.create_task(bulletins.run())
     bulletins.offer(broadcast("water"))
     await until(lambda: bulletins.status().get("without_sound"))
@@ -369,24 +369,24 @@ async def test_the_sound_of_a_broadcast_begins_with_a_chime(city: tuple[str, dic
     sounds["pass"] = (Path(__file__).parents[3] / "config" / "prompts" / "en" / "pass.ogg").read_bytes()
     store = AudioStore(tmp_path, 1_000_000, {"127.0.0.1"})
     one = broadcast("water", audio=msgspec.to_builtins(audio_of(f"{url}/pass", sounds["pass"])))
-    clip = await sound_of(one, ("zh-CN",), store)
+    clip = await make_sound(one, ("zh-CN",), store)
     assert clip.rate_hz == RATE_HZ
     assert np.array_equal(clip.samples[: len(chime())], chime())
     assert 2.5 < len(clip.samples) / RATE_HZ < LONGEST_S
     sounds["bad"] = b"no sound"
     one = broadcast("bad", audio=msgspec.to_builtins(audio_of(f"{url}/bad", sounds["bad"])))
     with pytest.raises(NoSound, match="no sound that this box can read"):
-        await sound_of(one, ("zh-CN",), store)
+        await make_sound(one, ("zh-CN",), store)
 
 
 async def test_text_is_spoken_as_text(tmp_path: Path) -> None:
     store = AudioStore(tmp_path, 1_000_000, ())
     one = broadcast("odd", texts={"en": "-w /tmp/owned --path=/ [[h@'loU]] <audio src='x'/> mind the gap"})
-    clip = await sound_of(one, ("zh-CN", "en"), store)
+    clip = await make_sound(one, ("zh-CN", "en"), store)
     assert len(clip.samples) / RATE_HZ > 2
 
 
 async def test_without_espeak_the_reason_is_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NoSound, match="espeak-ng is not installed"):
-        await sound_of(broadcast("x"), ("zh-CN",), AudioStore(tmp_path, 1, ()))
+        await make_sound(broadcast("x"), ("zh-CN",), AudioStore(tmp_path, 1, ()))

@@ -9,7 +9,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from sync.contract.topics import Topic
-from sync.mqtt.events import event_in
+from sync.mqtt.events import decode_event
 from sync.mqtt.packets import Message
 from tests.sync.contract.contract_document import PATH
 
@@ -31,7 +31,7 @@ def check_against_the_contract(message: Message) -> None:
         if WRITTEN["components"]["messages"][each["$ref"].rpartition("/")[2]]["name"] == headers["type"]
     )
     name = reference.rpartition("/")[2]
-    for part, given in (("headers", headers), ("payload", json.loads(event_in(message).body))):
+    for part, given in (("headers", headers), ("payload", json.loads(decode_event(message).body))):
         validator_of(f"#/components/messages/{name}/{part}").validate(given)
     bindings = [
         each["bindings"]["mqtt"]

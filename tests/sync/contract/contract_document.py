@@ -11,11 +11,11 @@ import yaml
 from sync.contract import records
 from sync.contract.envelope import CONTENT_TYPE, SPEC_VERSION
 from sync.contract.health import HealthStatus
-from sync.contract.lanes import LANES, MESSAGE_TYPES, Direction, LaneRule
+from sync.contract.lanes import LANES, MESSAGE_TYPES, ChannelRule, Direction
 from sync.contract.messages import DirectoryPage, DirectoryRequest
 from sync.contract.orders import ORDER_TYPES
 from sync.contract.signed import Order
-from sync.contract.topics import DISTRICT_LANES, NAME_PATTERN, ROOT, Lane
+from sync.contract.topics import DISTRICT_LANES, NAME_PATTERN, ROOT, Channel
 
 PATH = Path(records.__file__).with_name("asyncapi.yaml")
 SCHEMA = "#/components/schemas/{name}"
@@ -54,13 +54,13 @@ def document() -> dict[str, Any]:
     }
 
 
-def address(lane: Lane) -> str:
+def address(lane: Channel) -> str:
     if lane in DISTRICT_LANES:
         return f"{ROOT}/{{district}}/{lane}"
-    return f"{ROOT}/{{district}}/{{box}}/{lane}" + ("/{command}" if lane is Lane.COMMAND else "")
+    return f"{ROOT}/{{district}}/{{box}}/{lane}" + ("/{command}" if lane is Channel.COMMAND else "")
 
 
-def channel(lane: Lane, rule: LaneRule) -> dict[str, Any]:
+def channel(lane: Channel, rule: ChannelRule) -> dict[str, Any]:
     where = address(lane)
     return {
         "address": where,
@@ -69,7 +69,7 @@ def channel(lane: Lane, rule: LaneRule) -> dict[str, Any]:
     }
 
 
-def operation(lane: Lane, rule: LaneRule, action: str) -> dict[str, Any]:
+def operation(lane: Channel, rule: ChannelRule, action: str) -> dict[str, Any]:
     kinds = rule.messages
     if rule.direction is Direction.BOTH:
         kinds = (DirectoryRequest,) if action == "send" else (DirectoryPage,)
@@ -82,8 +82,8 @@ def operation(lane: Lane, rule: LaneRule, action: str) -> dict[str, Any]:
         "messages": [{"$ref": f"#/channels/{lane}/messages/{kind.__name__}"} for kind in kinds],
         "bindings": {"mqtt": binding},
     }
-    if lane is Lane.QUERY:
-        made["reply"] = {"channel": {"$ref": f"#/channels/{Lane.ANSWER}"}}
+    if lane is Channel.QUERY:
+        made["reply"] = {"channel": {"$ref": f"#/channels/{Channel.ANSWER}"}}
     return made
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
-from sync.contract.topics import Lane, Topic
+from sync.contract.topics import Channel, Topic
 from tests.sync.contract.asyncapi import WRITTEN, validator_of
 from tests.sync.contract.contract_document import document
 from tests.sync.strategies import any_message
@@ -47,7 +47,7 @@ def test_addresses_are_the_topics() -> None:
         address = channel["address"]
         filled = re.sub(r"\{(\w+)\}", lambda found: f"some-{found.group(1)}", address)
         topic = Topic.parse(filled)
-        assert topic.lane is Lane(name)
+        assert topic.lane is Channel(name)
         assert str(topic) == filled
 
 

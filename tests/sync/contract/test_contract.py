@@ -17,9 +17,9 @@ from sync.contract.envelope import CONTENT_TYPE, Event
 from sync.contract.health import HealthStatus, LookupOutcome
 from sync.contract.identity import normalise_number, person_key
 from sync.contract.lanes import MESSAGE_TYPES
-from sync.contract.messages import Ack, Answer, Backlog, Entry, Query
+from sync.contract.messages import Ack, Backlog, BacklogEntry, Query, QueryAnswer
 from sync.contract.records import LARGEST, RECORD_TYPES, PassageClosed, Record, RecordId, decode_record, encode_record
-from sync.contract.topics import DISTRICT_LANES, NAME_PATTERN, Lane, Topic, every_box, shared, source_of
+from sync.contract.topics import DISTRICT_LANES, NAME_PATTERN, Channel, Topic, every_box, shared, source_from
 from sync.errors import BadMessage
 from tests.sync.city import COMMUNITY_KEY, number, passage, status_of
 from tests.sync.strategies import any_message, any_record
@@ -30,9 +30,9 @@ THOROUGH = settings(max_examples=100)
 
 @st.composite
 def topics(draw: st.DrawFn) -> Topic:
-    lane = draw(st.sampled_from(Lane))
+    lane = draw(st.sampled_from(Channel))
     box = None if lane in DISTRICT_LANES else draw(NAMES)
-    return Topic(draw(NAMES), lane, box, draw(NAMES) if lane is Lane.COMMAND else None)
+    return Topic(draw(NAMES), lane, box, draw(NAMES) if lane is Channel.COMMAND else None)
 
 
 @given(topics())
@@ -67,22 +67,22 @@ def test_other_topics_are_refused(text: str) -> None:
 @pytest.mark.parametrize("name", ["", "Gate", "a/b", "a+", "#", "x" * 41, "盒子", "a\n"])
 def test_names_that_would_break_a_topic_are_refused(name: str) -> None:
     for build in (
-        lambda: Topic("demo", Lane.STATE, name),
-        lambda: every_box(name, Lane.STATE),
-        lambda: source_of(name, None),
+        lambda: Topic("demo", Channel.STATE, name),
+        lambda: every_box(name, Channel.STATE),
+        lambda: source_from(name, None),
     ):
         with pytest.raises(ValueError, match="name in a topic"):
             build()
 
 
 def test_filters() -> None:
-    assert shared("ingest", every_box("demo", Lane.ALARM)) == "$share/ingest/sentinel/v1/demo/+/alarm"
+    assert shared("ingest", every_box("demo", Channel.ALARM)) == "$share/ingest/sentinel/v1/demo/+/alarm"
 
 
 @THOROUGH
 @given(any_message(), st.datetimes(timezones=st.just(UTC)))
 def test_every_message_comes_back_through_the_envelope(message: object, time: datetime) -> None:
-    event = Event.of(message, source_of("demo", "box-1"), event_id="box-1/0/1", time=time)  # type: ignore[arg-type]
+    event = Event.of(message, source_from("demo", "box-1"), event_id="box-1/0/1", time=time)  # type: ignore[arg-type]
     arrived = Event.from_wire(CONTENT_TYPE, (*event.user_properties(), ("traceparent", "00")), event.body)
     assert arrived == event
     again = arrived.message(type(message))  # type: ignore[type-var]
@@ -94,8 +94,8 @@ def test_every_message_comes_back_through_the_envelope(message: object, time: da
 def test_records_come_back(record: Record) -> None:
     body = encode_record(record)
     assert decode_record(record.TYPE, body) == record
-    entry = Entry.of(7, datetime.now(UTC), record, "ab" * 32)
-    again = msgspec.json.decode(msgspec.json.encode(entry), type=Entry)
+    entry = BacklogEntry.of(7, datetime.now(UTC), record, "ab" * 32)
+    again = msgspec.json.decode(msgspec.json.encode(entry), type=BacklogEntry)
     assert (again.record(), bytes(again.data), again.chain) == (record, body, "ab" * 32)
 
 
@@ -113,7 +113,7 @@ def test_other_record_names_are_refused(text: str) -> None:
         RecordId.parse(text.replace("9E", "9" * 5000).replace("E", "0123456789abcdef"))
 
 
-ACK = Event.of(Ack("0" * 16, ((1, 2),)), source_of("demo", None))
+ACK = Event.of(Ack("0" * 16, ((1, 2),)), source_from("demo", None))
 
 
 def test_an_envelope_must_be_whole() -> None:
@@ -153,7 +153,7 @@ def test_a_refusal_does_not_quote_what_stood_in_the_wrong_place() -> None:
 
 
 def test_the_chain_travels_beside_a_record() -> None:
-    event = replace(Event.of(passage(1), source_of("demo", "box-1"), event_id="box-1/0/1"), chain="ab" * 32)
+    event = replace(Event.of(passage(1), source_from("demo", "box-1"), event_id="box-1/0/1"), chain="ab" * 32)
     assert Event.from_wire(CONTENT_TYPE, event.user_properties(), event.payload()) == event
     for bad in ("ab", "AB" * 32, "zz" * 32):
         with pytest.raises(BadMessage):
@@ -161,7 +161,7 @@ def test_the_chain_travels_beside_a_record() -> None:
 
 
 def test_a_packed_body_comes_back_and_a_spoilt_or_huge_one_is_refused() -> None:
-    packed = Event.of(Ack("0" * 16, tuple((n, n) for n in range(1, 999, 2))), source_of("demo", None), packed=True)
+    packed = Event.of(Ack("0" * 16, tuple((n, n) for n in range(1, 999, 2))), source_from("demo", None), packed=True)
     body = packed.payload()
     assert len(body) < len(packed.body) / 2
     assert Event.from_wire(CONTENT_TYPE, packed.user_properties(), body) == packed
@@ -197,14 +197,14 @@ def test_an_unknown_field_of_a_newer_box_is_ignored() -> None:
 
 def test_an_answer_carries_a_status_exactly_when_found() -> None:
     with pytest.raises(ValueError, match="found"):
-        Answer(LookupOutcome.FOUND)
+        QueryAnswer(LookupOutcome.FOUND)
     with pytest.raises(ValueError, match="found"):
-        Answer(LookupOutcome.NOT_FOUND, status_of(1))
+        QueryAnswer(LookupOutcome.NOT_FOUND, status_of(1))
 
 
 def test_nothing_personal_in_a_repr() -> None:
     key = status_of(1).person_key
-    event = Event.of(Query(key), source_of("demo", "box-1"))
+    event = Event.of(Query(key), source_from("demo", "box-1"))
     assert key not in repr(event) + repr(Query(key))
 
 

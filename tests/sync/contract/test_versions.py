@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sync.contract.envelope import Event
 from sync.contract.lanes import MESSAGE_TYPES
-from sync.contract.messages import Answer, Backlog, DirectoryPage
+from sync.contract.messages import Backlog, DirectoryPage, QueryAnswer
 from sync.contract.signed import Signed
 from sync.errors import BadMessage
 from sync.mqtt.connection import Connection
@@ -81,7 +81,7 @@ def test_fields_that_the_version_before_did_not_know_may_be_missing() -> None:
     optional = {
         kind: [field.name for field in msgspec.structs.fields(kind) if not field.required]
         for kind in MESSAGE_TYPES.values()
-        if kind is not Answer  # its status is there exactly when somebody was found
+        if kind is not QueryAnswer  # its status is there exactly when somebody was found
     }
     assert any(optional.values())
 

@@ -21,12 +21,12 @@ from typer.testing import CliRunner
 from edge_agent.commands.cli import app
 from sync.contract.chain import first_hash, next_hash
 from sync.contract.records import AlarmRaised, Record, RecordId, encode_record
-from sync.edge.ledger.ledger import Outbox
-from sync.edge.ledger.recovery import renew
+from sync.edge.ledger.ledger import Ledger
+from sync.edge.ledger.recovery import start_new_epoch
 from sync.errors import StoreFailed
 from sync.platform.records.forks import runs
 from sync.platform.records.open_store import open_store
-from sync.platform.records.received import Arrival, today
+from sync.platform.records.received import ReceivedRecord, today
 from sync.platform.records.verification import State, verify
 from tests.sync.city import (
     BUDGET_BYTES,
@@ -46,13 +46,13 @@ NOW = datetime.now(UTC)
 FORK = 10  # the last number that both devices share
 
 
-def ledger_of(records: Sequence[Record]) -> list[Arrival]:
+def ledger_of(records: Sequence[Record]) -> list[ReceivedRecord]:
     """What a box with these records sends."""
     chain, made = first_hash("box-1", EPOCH), []
     for seq, record in enumerate(records, start=1):
         body = encode_record(record)
         chain = next_hash(chain, seq, record.TYPE, body)
-        made.append(Arrival.read(RecordId("box-1", EPOCH, seq), record.TYPE, NOW, NOW, body, chain))
+        made.append(ReceivedRecord.read(RecordId("box-1", EPOCH, seq), record.TYPE, NOW, NOW, body, chain))
     return made
 
 
@@ -74,7 +74,7 @@ async def rivals_in(records: str) -> set[tuple[int, bytes]]:
     return found
 
 
-def bodies(arrivals: Sequence[Arrival]) -> set[tuple[int, bytes]]:
+def bodies(arrivals: Sequence[ReceivedRecord]) -> set[tuple[int, bytes]]:
     return {(each.name.seq, each.body) for each in arrivals}
 
 
@@ -123,7 +123,7 @@ async def test_in_whatever_order_they_come_nothing_is_lost(tmp_path: Path, seed:
 
 @settings(max_examples=200)
 @given(st.lists(st.sampled_from([*ORIGINAL, *COPY])))
-def test_a_run_is_of_one_branch(arrivals: list[Arrival]) -> None:
+def test_a_run_is_of_one_branch(arrivals: list[ReceivedRecord]) -> None:
     branches = [{each.name.seq: each.chain for each in branch} for branch in (ORIGINAL, COPY)]
     wanted = {(each.name.seq, each.chain) for each in arrivals}
     covered = set()
@@ -173,10 +173,10 @@ async def test_a_box_whose_ledger_is_renewed_is_itself_again_and_loses_nothing(
         async with a_box(copy, link_settings(broker.url), boot_id="copy") as box:
             await box.outbox.append_all(mixed(5, 50))
             await eventually(box.all_acknowledged)
-        async with Outbox.opened(original / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+        async with Ledger.opened(original / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
             await outbox.append_all(mixed(7, 70))  # without a link
             own = {(row.seq, row.body) for row in await outbox.recent(100)}
-        renew(original / "ledger.db")
+        start_new_epoch(original / "ledger.db")
         async with a_box(original, link_settings(broker.url)) as box:
             epoch = box.outbox.epoch
             assert epoch != forked
@@ -210,7 +210,7 @@ async def test_what_the_platform_has_of_a_copy_frees_nothing_of_a_renewed_ledger
     async with opened(original) as outbox:
         await outbox.append_all(mixed(5, 70))
         ours = await outbox.recent(15)
-    renew(original / "ledger.db")
+    start_new_epoch(original / "ledger.db")
     async with opened(original) as outbox:
         assert await outbox.acknowledge(theirs[0].epoch, [(11, 15)], [theirs[0].chain_hex]) == 0
         assert await outbox.acknowledge(theirs[0].epoch, [(1, 10)], [theirs[5].chain_hex]) == 10  # before the fork
@@ -219,18 +219,18 @@ async def test_what_the_platform_has_of_a_copy_frees_nothing_of_a_renewed_ledger
         assert (await outbox.status()).earlier == 0
 
 
-def opened(home: Path) -> AbstractAsyncContextManager[Outbox]:
-    return Outbox.opened(home / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES)
+def opened(home: Path) -> AbstractAsyncContextManager[Ledger]:
+    return Ledger.opened(home / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES)
 
 
 async def test_a_ledger_in_use_is_not_renewed(tmp_path: Path) -> None:
     async with opened(tmp_path) as outbox:
         await outbox.append_all(mixed(3))
         with pytest.raises(StoreFailed, match="locked"):
-            renew(tmp_path / "ledger.db")
+            start_new_epoch(tmp_path / "ledger.db")
         assert await outbox.append(passage(4)) == 4
     with pytest.raises(StoreFailed):
-        renew(tmp_path / "nowhere.db")
+        start_new_epoch(tmp_path / "nowhere.db")
     assert not list(tmp_path.glob("*.renewed-*"))
 
 
@@ -240,7 +240,7 @@ async def test_a_ledger_renewed_twice_hands_everything_on(tmp_path: Path) -> Non
         async with opened(tmp_path) as outbox:
             await outbox.append_all(mixed(3, first))
             names += [row.name for row in await outbox.recent(99)]
-        renew(tmp_path / "ledger.db")
+        start_new_epoch(tmp_path / "ledger.db")
     async with opened(tmp_path) as outbox:
         status = await outbox.status()
         assert (status.earlier, status.unacknowledged) == (len(names), len(names) + outbox.last_seq)

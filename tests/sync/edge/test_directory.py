@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from sync.contract.health import Colour, Freshness, HealthStatus, Lookup, LookupOutcome
-from sync.contract.messages import Answer, Checkpoint, DirectoryOp, DirectoryPage, DirectoryRequest
+from sync.contract.messages import DirectoryCheckpoint, DirectoryOp, DirectoryPage, DirectoryRequest, QueryAnswer
 from sync.contract.orders import Revocation
-from sync.edge.directory.directory import NEVER_S, Directory, freshness_of
+from sync.edge.directory.directory import NEVER_S, Directory, freshness_from
 from sync.errors import BadMessage, LinkLost, NoAnswer
-from sync.platform.directory.store import DirectorySource
+from sync.platform.directory.store import DirectoryStore
 from tests.sync.city import status_of
 
 QUICK_DISK = Path("/dev/shm")  # noqa: S108 - histories need no durable disk
@@ -36,7 +36,7 @@ class Hands:
         return self.now_s
 
 
-async def fetch(source: DirectorySource, directory: Directory) -> int:
+async def fetch(source: DirectoryStore, directory: Directory) -> int:
     """Carry pages until a checkpoint; returns how many."""
     request = directory.request()
     for count in range(1, 100):
@@ -58,7 +58,7 @@ async def known(directory: Directory, index: int) -> HealthStatus | None:
 
 async def test_a_whole_copy_then_changes_then_tombstones(tmp_path: Path) -> None:
     async with (
-        DirectorySource.opened(tmp_path / "source.db") as source,
+        DirectoryStore.opened(tmp_path / "source.db") as source,
         Directory.opened(tmp_path / "replica.db") as directory,
     ):
         people = [status_of(index) for index in range(1200)]
@@ -77,7 +77,7 @@ async def test_a_whole_copy_then_changes_then_tombstones(tmp_path: Path) -> None
 
 async def test_pages_count_only_with_their_checkpoint(tmp_path: Path) -> None:
     async with (
-        DirectorySource.opened(tmp_path / "source.db") as source,
+        DirectoryStore.opened(tmp_path / "source.db") as source,
         Directory.opened(tmp_path / "replica.db") as directory,
     ):
         await source.put([status_of(index) for index in range(600)])
@@ -87,7 +87,7 @@ async def test_pages_count_only_with_their_checkpoint(tmp_path: Path) -> None:
         assert await known(directory, 1) is None
         assert (directory.cursor, directory.freshness()[0]) == (0, Freshness.EXPIRED)
     async with (
-        DirectorySource.opened(tmp_path / "source.db") as source,
+        DirectoryStore.opened(tmp_path / "source.db") as source,
         Directory.opened(tmp_path / "replica.db") as directory,
     ):
         assert not await directory.take(await source.page(DirectoryRequest(first.generation, 500)))
@@ -97,7 +97,7 @@ async def test_pages_count_only_with_their_checkpoint(tmp_path: Path) -> None:
 
 async def test_a_wrong_checksum_is_fetched_again_and_the_old_rows_serve_until_then(tmp_path: Path) -> None:
     async with (
-        DirectorySource.opened(tmp_path / "source.db") as source,
+        DirectoryStore.opened(tmp_path / "source.db") as source,
         Directory.opened(tmp_path / "replica.db") as directory,
     ):
         await source.put([status_of(1), status_of(2)])
@@ -116,7 +116,7 @@ async def test_a_wrong_checksum_is_fetched_again_and_the_old_rows_serve_until_th
 
 async def test_a_page_that_does_not_join_on_is_refused(tmp_path: Path) -> None:
     async with (
-        DirectorySource.opened(tmp_path / "source.db") as source,
+        DirectoryStore.opened(tmp_path / "source.db") as source,
         Directory.opened(tmp_path / "replica.db") as directory,
     ):
         await source.put([status_of(1)])
@@ -138,8 +138,8 @@ async def test_a_page_that_does_not_join_on_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reason", ["purged", "another directory", "ahead"])
 async def test_a_useless_cursor_must_start_again(tmp_path: Path, reason: str) -> None:
     async with (
-        DirectorySource.opened(tmp_path / "source.db") as source,
-        DirectorySource.opened(tmp_path / "other.db") as other,
+        DirectoryStore.opened(tmp_path / "source.db") as source,
+        DirectoryStore.opened(tmp_path / "other.db") as other,
         Directory.opened(tmp_path / "replica.db") as directory,
     ):
         await source.put([status_of(1), status_of(2)])
@@ -162,11 +162,11 @@ async def test_a_useless_cursor_must_start_again(tmp_path: Path, reason: str) ->
         assert await known(directory, 1) == (status_of(1) if reason == "ahead" else None)
 
 
-async def ahead(source: DirectorySource, directory: Directory) -> DirectoryPage:
+async def ahead(source: DirectoryStore, directory: Directory) -> DirectoryPage:
     """An honest empty page of a source that has seen more operations than the present one."""
     page = await source.page(directory.request())
     assert page.checkpoint is not None
-    checkpoint = Checkpoint(page.checkpoint.op + 5, page.checkpoint.rows, page.checkpoint.checksum)
+    checkpoint = DirectoryCheckpoint(page.checkpoint.op + 5, page.checkpoint.rows, page.checkpoint.checksum)
     return msgspec.structs.replace(page, checkpoint=checkpoint)
 
 
@@ -180,12 +180,12 @@ def test_ages() -> None:
         86400.0: "stale",
         86401.0: "expired",
     }
-    assert {age_s: freshness_of(age_s).value for age_s in limits} == limits
+    assert {age_s: freshness_from(age_s).value for age_s in limits} == limits
 
 
 async def test_freshness_runs_from_the_last_confirmation(tmp_path: Path) -> None:
     hands = Hands()
-    async with DirectorySource.opened(tmp_path / "source.db") as source:
+    async with DirectoryStore.opened(tmp_path / "source.db") as source:
         async with Directory.opened(tmp_path / "replica.db", now_s=hands) as directory:
             freshness, age_s = directory.freshness()
             assert (freshness, age_s >= NEVER_S) == (Freshness.EXPIRED, True)
@@ -205,15 +205,15 @@ async def test_freshness_runs_from_the_last_confirmation(tmp_path: Path) -> None
 
 async def test_the_platform_is_asked_for_who_is_not_in_the_replica(tmp_path: Path) -> None:
     asked: list[tuple[str, float]] = []
-    answers: list[Answer | Exception] = [
-        Answer(LookupOutcome.FOUND, status_of(5)),
-        Answer(LookupOutcome.NOT_FOUND),
+    answers: list[QueryAnswer | Exception] = [
+        QueryAnswer(LookupOutcome.FOUND, status_of(5)),
+        QueryAnswer(LookupOutcome.NOT_FOUND),
         NoAnswer("no answer"),
         LinkLost("no link"),
         BadMessage("about another person"),
     ]
 
-    async def ask(person_key: str, budget_s: float) -> Answer:
+    async def ask(person_key: str, budget_s: float) -> QueryAnswer:
         asked.append((person_key, budget_s))
         answer = answers[len(asked) - 1]
         if isinstance(answer, Exception):
@@ -247,7 +247,7 @@ def revoked(source_generation: str, *statuses: HealthStatus | str) -> Revocation
 
 
 async def test_a_revocation_counts_at_once_and_until_a_checkpoint_holds_it(tmp_path: Path) -> None:
-    async with DirectorySource.opened(tmp_path / "source.db") as source:
+    async with DirectoryStore.opened(tmp_path / "source.db") as source:
         async with Directory.opened(tmp_path / "replica.db") as directory:
             await source.put([status_of(1), status_of(2)])
             await fetch(source, directory)
@@ -272,8 +272,8 @@ async def test_a_revocation_counts_at_once_and_until_a_checkpoint_holds_it(tmp_p
 
 async def test_a_revocation_of_a_stream_that_was_replaced_is_forgotten(tmp_path: Path) -> None:
     async with (
-        DirectorySource.opened(tmp_path / "source.db") as source,
-        DirectorySource.opened(tmp_path / "other.db") as other,
+        DirectoryStore.opened(tmp_path / "source.db") as source,
+        DirectoryStore.opened(tmp_path / "other.db") as other,
         Directory.opened(tmp_path / "replica.db") as directory,
     ):
         await source.put([status_of(1)])
@@ -290,7 +290,7 @@ async def test_a_revocation_of_a_stream_that_was_replaced_is_forgotten(tmp_path:
 
 async def test_too_many_revocations_unconfirm_the_replica(tmp_path: Path) -> None:
     async with (
-        DirectorySource.opened(tmp_path / "source.db") as source,
+        DirectoryStore.opened(tmp_path / "source.db") as source,
         Directory.opened(tmp_path / "replica.db", ahead_limit=2) as directory,
     ):
         await fetch(source, directory)
@@ -319,7 +319,7 @@ class DirectoryHistory(RuleBasedStateMachine):
 
     def open(self) -> None:
         home = Path(self.folder.name)
-        self.source = self.run(self.stack.enter_async_context(DirectorySource.opened(home / "source.db")))
+        self.source = self.run(self.stack.enter_async_context(DirectoryStore.opened(home / "source.db")))
         self.directory = self.run(self.stack.enter_async_context(Directory.opened(home / "replica.db")))
 
     @rule(index=st.integers(0, 5), colour=st.sampled_from(Colour))

@@ -18,16 +18,16 @@ from sync.contract.health import Colour, Freshness
 from sync.contract.messages import Ack, Backlog, BoxState, DirectoryOp, PlatformState
 from sync.contract.orders import Command, CommandDone, Desired, Reported, Revocation
 from sync.contract.records import AlarmRaised, RecordId
-from sync.contract.topics import Lane, Topic, source_of
-from sync.edge.ledger.ledger import Outbox
-from sync.edge.link.clone_detector import OwnName
-from sync.edge.link.link import CityLink
-from sync.edge.link.sender import PumpSettings
-from sync.edge.orders.receiver import Hands
-from sync.errors import LinkLost, NameContested
-from sync.mqtt.broker_address import Broker
+from sync.contract.topics import Channel, Topic, source_from
+from sync.edge.ledger.ledger import Ledger
+from sync.edge.link.clone_detector import CloneDetector
+from sync.edge.link.link import PlatformLink
+from sync.edge.link.sender import SenderSettings
+from sync.edge.orders.receiver import OrderHandlers
+from sync.errors import DuplicateDevice, LinkLost
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.connection import Connection
-from sync.mqtt.events import event_in, post, topic_of
+from sync.mqtt.events import decode_event, publish_event, topic_from
 from sync.mqtt.packets import Message, Options, Subscription
 from sync.mqtt.reconnect import Retry
 from tests.limits import HANG_S
@@ -47,7 +47,7 @@ from tests.sync.city import (
 )
 from tests.sync.contract.asyncapi import check_against_the_contract
 
-UP = (Lane.ALARM, Lane.PASSAGE, Lane.BACKLOG, Lane.REPORTED)
+UP = (Channel.ALARM, Channel.PASSAGE, Channel.BACKLOG, Channel.REPORTED)
 Name = tuple[str, int]
 
 
@@ -60,27 +60,27 @@ class City:
         self.acknowledges = True
         self._connection = connection
 
-    async def say(self, message: AnyMessage, lane: Lane, box: str | None = "box-1") -> None:
-        await post(self._connection, Topic("demo", lane, box), Event.of(message, source_of("demo", None)))
+    async def say(self, message: AnyMessage, lane: Channel, box: str | None = "box-1") -> None:
+        await publish_event(self._connection, Topic("demo", lane, box), Event.of(message, source_from("demo", None)))
 
     async def order(self, topic: Topic, body: Desired | Command | Revocation, **how: float) -> None:
-        event = Event.of(signed(body, topic, **how), source_of("demo", None))  # type: ignore[arg-type]
-        await post(self._connection, topic, event)
+        event = Event.of(signed(body, topic, **how), source_from("demo", None))  # type: ignore[arg-type]
+        await publish_event(self._connection, topic, event)
 
     async def listen(self) -> None:
         async for message in self._connection.messages():
             self.heard.append(message)
             check_against_the_contract(message)
-            names = list(self._take(topic_of(message).lane, event_in(message)))
+            names = list(self._take(topic_from(message).lane, decode_event(message)))
             for epoch, group in itertools.groupby(sorted(names), key=lambda name: name[0]):
                 if self.acknowledges:
-                    await self.say(Ack(epoch, tuple((seq, seq) for _, seq in group)), Lane.ACK)
+                    await self.say(Ack(epoch, tuple((seq, seq) for _, seq in group)), Channel.ACK)
 
-    def _take(self, lane: Lane, event: Event) -> list[Name]:
-        if lane is Lane.BACKLOG:
+    def _take(self, lane: Channel, event: Event) -> list[Name]:
+        if lane is Channel.BACKLOG:
             backlog = event.message(Backlog)
             new = {(backlog.epoch, each.seq): (each.type, bytes(each.data), each.chain) for each in backlog.records}
-        elif lane in (Lane.ALARM, Lane.PASSAGE):
+        elif lane in (Channel.ALARM, Channel.PASSAGE):
             name = RecordId.parse(event.id)
             new = {(name.epoch, name.seq): (event.kind, event.body, event.chain)}
         else:
@@ -88,17 +88,17 @@ class City:
         self.records |= new
         return list(new)
 
-    def lanes(self) -> list[Lane]:
-        return [topic_of(message).lane for message in self.heard]
+    def lanes(self) -> list[Channel]:
+        return [topic_from(message).lane for message in self.heard]
 
 
 @asynccontextmanager
 async def a_city(broker: Mosquitto, *, backlog_per_s: float | None = None) -> AsyncIterator[City]:
-    async with Connection.open(Options(Broker.from_url(broker.url), "city")) as connection:
+    async with Connection.open(Options(BrokerAddress.from_url(broker.url), "city")) as connection:
         await connection.subscribe(*(Subscription(f"sentinel/v1/demo/box-1/{lane}") for lane in UP))
         city = City(connection)
         async with running(city.listen()):
-            await city.say(PlatformState(online=True, backlog_per_s=backlog_per_s), Lane.PLATFORM, None)
+            await city.say(PlatformState(online=True, backlog_per_s=backlog_per_s), Channel.PLATFORM, None)
             yield city
 
 
@@ -115,14 +115,14 @@ async def test_the_chain_of_hashes_arrives_whole_on_every_lane(tmp_path: Path, b
             kind, body, chain = city.records[box.outbox.epoch, seq]
             expected = next_hash(expected, seq, kind, body)
             assert chain == expected.hex()
-        assert set(city.lanes()) == {Lane.ALARM, Lane.PASSAGE, Lane.BACKLOG}
+        assert set(city.lanes()) == {Channel.ALARM, Channel.PASSAGE, Channel.BACKLOG}
 
 
 async def test_records_of_a_damaged_ledger_are_delivered_under_their_old_names(
     tmp_path: Path, broker: Mosquitto
 ) -> None:
     path = tmp_path / "box" / "ledger.db"
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(300))
         before = outbox.epoch
     whole = path.read_bytes()
@@ -138,16 +138,16 @@ async def test_records_of_a_damaged_ledger_are_delivered_under_their_old_names(
 
 
 async def test_backlog_goes_at_the_pace_the_platform_asks_for(tmp_path: Path, broker: Mosquitto) -> None:
-    settings = link_settings(broker.url, pump=PumpSettings(resend_s=HANG_S, silent_s=HANG_S))
+    settings = link_settings(broker.url, pump=SenderSettings(resend_s=HANG_S, silent_s=HANG_S))
     async with a_box(tmp_path / "box", settings) as box:
         await box.outbox.append_all([passage(index) for index in range(500)])
         async with a_city(broker, backlog_per_s=0.1) as city:
             await eventually(lambda: count(city, 100))
             await box.outbox.append_all([alarm(1000), passage(1001)])  # nothing else waits for it
             await eventually(lambda: count(city, 102))
-            await city.say(Ack(box.outbox.epoch, (), backlog_per_s=1e6), Lane.ACK)
+            await city.say(Ack(box.outbox.epoch, (), backlog_per_s=1e6), Channel.ACK)
             await eventually(lambda: count(city, 502))
-    assert city.lanes().count(Lane.BACKLOG) == 5
+    assert city.lanes().count(Channel.BACKLOG) == 5
 
 
 async def count(city: City, records: int) -> bool:
@@ -157,7 +157,7 @@ async def count(city: City, records: int) -> bool:
 
 async def test_a_platform_that_acknowledges_nothing_is_given_up(tmp_path: Path, broker: Mosquitto) -> None:
     """It says that it is online, and the broker takes everything: only its silence tells."""
-    settings = link_settings(broker.url, pump=PumpSettings(resend_s=0.05, silent_s=0.2, lost_s=0.5))
+    settings = link_settings(broker.url, pump=SenderSettings(resend_s=0.05, silent_s=0.2, lost_s=0.5))
     async with a_city(broker) as city, a_box(tmp_path / "box", settings) as box:
         city.acknowledges = False
         await box.outbox.append(passage(1))
@@ -174,11 +174,11 @@ async def test_a_platform_that_acknowledges_nothing_is_given_up(tmp_path: Path, 
         assert status.last_puback_age_s is not None
 
 
-async def platform_is(link: CityLink, *, online: bool) -> bool:
+async def platform_is(link: PlatformLink, *, online: bool) -> bool:
     return link.status().platform_online is online
 
 
-async def reconnected(link: CityLink) -> bool:
+async def reconnected(link: PlatformLink) -> bool:
     return link.status().reconnects >= 1
 
 
@@ -207,16 +207,16 @@ async def one_gave_way(*boxes: Box) -> bool:
 
 async def test_a_double_that_stays_is_one_alarm_a_day(tmp_path: Path) -> None:
     day_s, at_s = 24 * 3600, 0.0
-    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        name = OwnName(outbox, "ours", lambda: at_s)
+    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+        name = CloneDetector(outbox, "ours", lambda: at_s)
         born = datetime.now(UTC)
         for at_s, alarms in ((0.0, 1), (600.0, 1), (day_s - 1.0, 1), (day_s, 2), (day_s + 600.0, 2)):
             born += timedelta(minutes=1)
             name.was_said(born)
             double = BoxState(online=True, epoch="0" * 16, boot_id=f"theirs {at_s}", versions={})
-            later = replace(Event.of(double, source_of("demo", "box-1")), time=born + timedelta(seconds=1))
+            later = replace(Event.of(double, source_from("demo", "box-1")), time=born + timedelta(seconds=1))
             name.was_said(born + timedelta(seconds=2))
-            with pytest.raises(NameContested):
+            with pytest.raises(DuplicateDevice):
                 await name.heard(later)
             assert outbox.last_seq == alarms
 
@@ -227,7 +227,7 @@ async def test_a_box_that_was_started_again_is_no_double(tmp_path: Path, broker:
             async with a_box(tmp_path / "box", link_settings(broker.url), boot_id=boot_id) as box:
                 await box.outbox.append(passage(1))
                 await eventually(box.all_acknowledged)
-                async with Connection.open(Options(Broker.from_url(broker.url), "demo.box-1")):
+                async with Connection.open(Options(BrokerAddress.from_url(broker.url), "demo.box-1")):
                     pass  # takes the line away once, and says nothing
                 await eventually(lambda link=box.link: reconnected(link))  # type: ignore[misc]
                 await box.outbox.append(passage(2))
@@ -245,26 +245,26 @@ async def test_orders_come_in_and_answers_go_out(tmp_path: Path, broker: Mosquit
     async def status(_arguments: dict[str, object]) -> dict[str, object]:
         return {"up_s": 5}
 
-    hands = Hands(apply, {"status": status})
+    hands = OrderHandlers(apply, {"status": status})
     async with a_city(broker) as city, a_box(tmp_path / "box", link_settings(broker.url), hands=hands) as box:
         await eventually(lambda: platform_is(box.link, online=True))
-        await city.order(Topic("demo", Lane.DESIRED, "box-1"), Desired(policy={"version": 2}))
-        await city.order(Topic("demo", Lane.COMMAND, "box-1", "status"), Command())
+        await city.order(Topic("demo", Channel.DESIRED, "box-1"), Desired(policy={"version": 2}))
+        await city.order(Topic("demo", Channel.COMMAND, "box-1", "status"), Command())
         await eventually(lambda: answered(city, 2))
-        reported, done = (event_in(each).message(Reported, CommandDone) for each in city.heard)
+        reported, done = (decode_event(each).message(Reported, CommandDone) for each in city.heard)
         assert reported == Reported(1, accepted=True, in_force=1)
         assert isinstance(done, CommandDone)
         assert (done.command, done.result) == ("status", {"up_s": 5})
         red = status_of(1, colour=Colour.RED, version=1)
         ops = (DirectoryOp(1, red.person_key, msgspec.Raw(msgspec.json.encode(red))),)
-        await city.order(Topic("demo", Lane.REVOCATION), Revocation("g", ops))
+        await city.order(Topic("demo", Channel.REVOCATION), Revocation("g", ops))
         await eventually(lambda: is_red(box.directory.lookup(red.person_key, budget_s=1)))
         assert box.directory.freshness()[0] is Freshness.EXPIRED
     assert applied == [Desired(policy={"version": 2})]
 
 
 async def answered(city: City, times: int) -> bool:
-    return city.lanes().count(Lane.REPORTED) == times
+    return city.lanes().count(Channel.REPORTED) == times
 
 
 async def is_red(found: object) -> bool:
@@ -275,7 +275,7 @@ async def is_red(found: object) -> bool:
 async def test_without_a_key_no_order_is_listened_to(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_city(broker) as city, a_box(tmp_path / "box", link_settings(broker.url)) as box:
         await eventually(lambda: platform_is(box.link, online=True))
-        await city.order(Topic("demo", Lane.COMMAND, "box-1", "status"), Command())
+        await city.order(Topic("demo", Channel.COMMAND, "box-1", "status"), Command())
         await box.outbox.append(passage(1))
         await eventually(box.all_acknowledged)
-        assert Lane.REPORTED not in city.lanes()
+        assert Channel.REPORTED not in city.lanes()

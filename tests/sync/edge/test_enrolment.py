@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from sync.contract.enrolment import CACERTS, Invitation
 from sync.edge.identity.box_identity import BoxIdentity, Validity
 from sync.edge.identity.enrolment import enrol, enrolled
-from sync.edge.identity.est_client import Est, fingerprint_of, roots_by_fingerprint
+from sync.edge.identity.est_client import EstClient, fingerprint_from, roots_by_fingerprint
 from sync.edge.identity.renewal import Renewal, renewal_due, share_of
 from sync.errors import (
     AuthorityUntrusted,
@@ -161,7 +161,7 @@ async def test_what_is_no_authority(tmp_path: Path, status: int, body: bytes, er
 
     async with _https(answer, files) as url:
         with pytest.raises(error):
-            await Est(url, [stranger.root]).enrol("SN-1", "A" * 20, b"")
+            await EstClient(url, [stranger.root]).enrol("SN-1", "A" * 20, b"")
         with pytest.raises(error):
             await roots_by_fingerprint(url, "0" * 64)
 
@@ -183,10 +183,10 @@ async def test_a_certificate_for_another_key_or_of_another_root_is_not_kept(
 
 def test_a_root_brought_by_hand(tmp_path: Path) -> None:
     authority = CaFiles.below(tmp_path / "ca").create("demo")
-    assert fingerprint_of(tmp_path / "ca" / "root.pem") == authority.sha256
+    assert fingerprint_from(tmp_path / "ca" / "root.pem") == authority.sha256
     for path in (tmp_path / "ca" / "issuing.pem", tmp_path / "ca" / "root.key", tmp_path / "none"):
         with pytest.raises(UnsafeLink):
-            fingerprint_of(path)
+            fingerprint_from(path)
 
 
 INSTANTS = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -308,7 +308,7 @@ async def test_a_power_cut_between_the_steps_loses_nothing(home: Path, tmp_path:
     async with town(home) as here:
         request = BoxIdentity(folder).request("SN-1")
         invitation = await here.invite()
-        granted = await Est(here.url, [here.authority.root]).enrol("SN-1", invitation.token, request)
+        granted = await EstClient(here.url, [here.authority.root]).enrol("SN-1", invitation.token, request)
         BoxIdentity(folder).offer(granted, [here.authority.root])
         assert (await enrol(BoxIdentity(folder), invitation)).until == granted[0].not_valid_after_utc
         assert enrolled(BoxIdentity(folder)).box == "box-1"
@@ -331,7 +331,7 @@ async def _is(state: bool) -> bool:
 
 
 async def _raw_cacerts(here: Town) -> bytes:
-    context = Est(here.url, [here.authority.root])._context
+    context = EstClient(here.url, [here.authority.root])._context
     async with ClientSession() as session, session.get(f"{here.url}{CACERTS}", ssl=context) as answer:
         return await answer.read()
 

@@ -18,18 +18,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sync.contract.records import AlarmRaised, Gap, Record
-from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.ledger import Ledger
 from sync.errors import StoreFailed
 from tests.sync.city import BUDGET_BYTES, alarm, clock, mixed, passage
 
 
 @pytest.fixture
-async def outbox(tmp_path: Path) -> AsyncIterator[Outbox]:
-    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as opened:
+async def outbox(tmp_path: Path) -> AsyncIterator[Ledger]:
+    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as opened:
         yield opened
 
 
-async def test_numbers_follow_each_other(outbox: Outbox) -> None:
+async def test_numbers_follow_each_other(outbox: Ledger) -> None:
     assert await outbox.append(passage(1)) == 1
     assert await outbox.append_all([passage(2), alarm(3)]) == [2, 3]
     assert await outbox.append_all([]) == []
@@ -43,7 +43,7 @@ async def test_numbers_follow_each_other(outbox: Outbox) -> None:
     assert [row.seq for row in await outbox.recent(2)] == [3, 2]
 
 
-async def test_appends_that_come_together_are_committed_together(outbox: Outbox) -> None:
+async def test_appends_that_come_together_are_committed_together(outbox: Ledger) -> None:
     numbers = await asyncio.gather(*(outbox.append(passage(index)) for index in range(50)))
     assert sorted(numbers) == list(range(1, 51))
     assert [row.record() for row in await outbox.unacknowledged(False)] == [
@@ -51,7 +51,7 @@ async def test_appends_that_come_together_are_committed_together(outbox: Outbox)
     ]
 
 
-async def test_a_cancelled_append_does_not_disturb_the_others(outbox: Outbox) -> None:
+async def test_a_cancelled_append_does_not_disturb_the_others(outbox: Ledger) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(outbox.append(passage(index))) for index in range(10)]
         await asyncio.sleep(0)
@@ -64,7 +64,7 @@ async def test_a_cancelled_append_does_not_disturb_the_others(outbox: Outbox) ->
     assert set(kept) <= {row.seq for row in rows}
 
 
-async def test_acknowledged_rows_no_longer_wait_and_are_kept_for_a_time(outbox: Outbox) -> None:
+async def test_acknowledged_rows_no_longer_wait_and_are_kept_for_a_time(outbox: Ledger) -> None:
     await outbox.append_all(mixed(10))
     assert await outbox.acknowledge(outbox.epoch, [(2, 4), (9, 9)]) == 4
     assert await outbox.acknowledge(outbox.epoch, [(1, 4), (500, 900)]) == 1
@@ -73,7 +73,7 @@ async def test_acknowledged_rows_no_longer_wait_and_are_kept_for_a_time(outbox: 
     assert (status.unacknowledged, status.last_seq, len(await outbox.recent(100))) == (5, 10, 10)
 
 
-async def test_an_acknowledgement_of_a_copied_card_frees_nothing(outbox: Outbox) -> None:
+async def test_an_acknowledgement_of_a_copied_card_frees_nothing(outbox: Ledger) -> None:
     """The platform says by their hash which records it committed; others may be out under the same numbers."""
     await outbox.append_all(mixed(6))
     rows = (await outbox.recent(6))[::-1]
@@ -86,18 +86,18 @@ async def test_an_acknowledgement_of_a_copied_card_frees_nothing(outbox: Outbox)
 
 
 async def test_parked_rows_are_counted_and_tried_again_after_a_restart(tmp_path: Path) -> None:
-    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(3))
         await outbox.park(outbox.epoch, 2, "broker: Not authorized (0x87)")
         status = await outbox.status()
         assert (status.unacknowledged, status.parked) == (2, 1)
         assert [row.seq for row in await outbox.unacknowledged(False)] == [1, 3]
-    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         status = await outbox.status()
         assert (status.unacknowledged, status.parked) == (3, 0)
 
 
-async def test_every_change_wakes_who_watches(outbox: Outbox) -> None:
+async def test_every_change_wakes_who_watches(outbox: Ledger) -> None:
     changed = asyncio.Event()
     with outbox.changes.waking(changed):
         for change in (
@@ -113,7 +113,7 @@ async def test_every_change_wakes_who_watches(outbox: Outbox) -> None:
 
 
 async def test_a_full_ledger_gives_up_acknowledged_rows_then_passages_and_never_alarms(tmp_path: Path) -> None:
-    async with Outbox.opened(
+    async with Ledger.opened(
         tmp_path / "ledger.db", box="box-1", budget_bytes=400_000, clock=lambda: clock(7)
     ) as outbox:
         await outbox.append_all(mixed(200))
@@ -138,7 +138,7 @@ async def test_a_full_ledger_gives_up_acknowledged_rows_then_passages_and_never_
 
 
 async def test_only_alarms_overrun_the_budget(tmp_path: Path) -> None:
-    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=60_000) as outbox:
+    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=60_000) as outbox:
         for first in range(0, 1000, 50):
             await outbox.append_all([alarm(index) for index in range(first, first + 50)])
         status = await outbox.status()
@@ -148,7 +148,7 @@ async def test_only_alarms_overrun_the_budget(tmp_path: Path) -> None:
 async def test_a_folder_that_cannot_be_used_is_no_damage(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").mkdir()
     with pytest.raises(StoreFailed):
-        async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES):
+        async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES):
             pass
 
 
@@ -186,7 +186,7 @@ async def test_every_append_that_returned_survives_kill_9(tmp_path: Path) -> Non
         os.kill(writer.pid, signal.SIGKILL)
         returned += [int(line) for line in (await writer.stdout.read()).split(b"\n")[:-1]]
         await writer.wait()
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         stored = [row.seq for row in await outbox.recent(100_000)][::-1]
     assert len(epochs) == 1
     assert len(returned) == len(set(returned)) >= 167
@@ -214,7 +214,7 @@ class OutboxHistory(RuleBasedStateMachine):
     def open(self) -> None:
         path = Path(self.folder.name) / "ledger.db"
         self.outbox = self.run(
-            self.stack.enter_async_context(Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES))
+            self.stack.enter_async_context(Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES))
         )
 
     @rule(count=st.integers(1, 6))

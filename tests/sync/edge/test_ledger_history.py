@@ -12,8 +12,8 @@ import pytest
 
 from sync.contract.chain import first_hash, next_hash
 from sync.contract.records import AlarmRaised, Gap
-from sync.edge.ledger.disk_reserve import Ballast
-from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.disk_reserve import DiskReserve
+from sync.edge.ledger.ledger import Ledger
 from sync.edge.ledger.retention import Retention
 from sync.edge.ledger.schema import Row
 from sync.errors import StoreFull
@@ -30,7 +30,7 @@ def is_chained(before: Row, row: Row) -> bool:
 async def test_every_record_continues_the_chain(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     for first in (0, 7, 14):
-        async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
             await outbox.append_all(mixed(5, first))
             await outbox.append(alarm(first))
             rows = (await outbox.recent(100))[::-1]
@@ -38,14 +38,14 @@ async def test_every_record_continues_the_chain(tmp_path: Path) -> None:
             await outbox.acknowledge(outbox.epoch, [(1, outbox.last_seq)])
             await outbox.forget(Retention(-1, -1))
     assert [row.seq for row in rows] == list(range(15, 23))  # the newest row was kept for the next hash
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         last, *_ = await outbox.recent(100)
         await outbox.append(passage(1))
         assert is_chained(last, (await outbox.recent(1))[0])
 
 
 async def test_the_chain_begins_with_box_and_epoch(tmp_path: Path) -> None:
-    async with Outbox.opened(tmp_path / "ledger.db", box="box-7", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(tmp_path / "ledger.db", box="box-7", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append(passage(1))
         [row] = await outbox.recent(1)
         assert row.chain == next_hash(first_hash("box-7", outbox.epoch), 1, row.kind, row.body)
@@ -56,10 +56,10 @@ async def test_a_ledger_of_an_older_version_goes_on(tmp_path: Path, times: int) 
     path = tmp_path / "ledger.db"
     shutil.copy(OLD, path)
     for _ in range(times):
-        async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
             status = await outbox.status()
             assert (status.epoch, status.last_seq, status.unacknowledged) == ("59b24c963f212462", 30, 17)
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         assert await outbox.append_all(mixed(2)) == [31, 32]
         last, first, *old = await outbox.recent(100)
         assert len(old) == 30
@@ -83,7 +83,7 @@ def damaged(whole: bytes, kind: str) -> bytes:
 @pytest.mark.parametrize("kind", ["header", "text", "middle", "tail", "cut"])
 async def test_a_damaged_ledger_is_set_aside_and_what_can_be_read_of_it_is_delivered(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "ledger.db"
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         numbers = await outbox.append_all(mixed(400))
         await outbox.acknowledge(outbox.epoch, [(1, 50)])
         before = outbox.epoch
@@ -91,7 +91,7 @@ async def test_a_damaged_ledger_is_set_aside_and_what_can_be_read_of_it_is_deliv
     broken = damaged(path.read_bytes(), kind)
     path.write_bytes(broken)
     for start in range(3):
-        async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
             status = await outbox.status()
             assert outbox.epoch != before
             assert (status.set_aside is not None) == (start == 0)
@@ -115,28 +115,28 @@ async def test_a_damaged_ledger_is_set_aside_and_what_can_be_read_of_it_is_deliv
 
 async def test_rows_of_an_earlier_epoch_are_freed_and_parked_by_their_old_names(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(200))
         before = outbox.epoch
     path.write_bytes(damaged(path.read_bytes(), "middle"))
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         kept = [row.seq for row in await outbox.earlier_unacknowledged(1000)]
         assert await outbox.acknowledge(before, [(1, kept[9])]) == 10
         await outbox.park(before, kept[10], "platform: bad")
         status = await outbox.status()
         assert (status.earlier, status.parked) == (len(kept) - 11, 1)
         assert [row.seq for row in await outbox.earlier_unacknowledged(2)] == kept[11:13]
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         assert (await outbox.status()).earlier == len(kept) - 10
 
 
 async def test_earlier_passages_are_given_up_before_those_of_this_epoch(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(400))
         before = outbox.epoch
     path.write_bytes(damaged(path.read_bytes(), "middle"))
-    async with Outbox.opened(path, box="box-1", budget_bytes=300_000) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=300_000) as outbox:
         await outbox.append_all(mixed(50, 1000))
         gaps = [row.record() for row in await outbox.recent(100) if row.kind == Gap.TYPE]
         assert {gap.epoch for gap in gaps if isinstance(gap, Gap)} == {before}
@@ -146,7 +146,7 @@ async def test_earlier_passages_are_given_up_before_those_of_this_epoch(tmp_path
 
 
 async def test_a_full_disk_is_an_alarm_and_the_oldest_make_room(small_disk: Path) -> None:
-    async with Outbox.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         assert (small_disk / "ledger.ballast").stat().st_size == 300_000
         for first in range(0, 6000, 20):
             await outbox.append_all(mixed(20, first))
@@ -155,7 +155,7 @@ async def test_a_full_disk_is_an_alarm_and_the_oldest_make_room(small_disk: Path
         assert status.disk_full
         assert not (small_disk / "ledger.ballast").exists()
         check_nothing_is_missing(rows)
-    async with Outbox.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         assert await outbox.append(passage(1)) == status.last_seq + 1
 
 
@@ -174,11 +174,11 @@ def check_nothing_is_missing(rows: list[Row]) -> None:
 @pytest.mark.parametrize("records", [400, 1200])
 async def test_a_disk_full_of_others_still_opens_and_takes_records(small_disk: Path, records: int) -> None:
     path = small_disk / "ledger.db"
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(records))
         before = outbox.epoch
     fill(small_disk / "log")
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         for index in range(500):
             await outbox.append(passage(index))
         assert outbox.epoch == before
@@ -191,7 +191,7 @@ def fill(path: Path) -> None:
             log.write(bytes(1000))
 
 
-async def alarms_until_refused(outbox: Outbox) -> int:
+async def alarms_until_refused(outbox: Ledger) -> int:
     for index in range(20_000):
         try:
             await outbox.append(alarm(index))
@@ -201,7 +201,7 @@ async def alarms_until_refused(outbox: Outbox) -> int:
 
 
 async def test_when_only_alarms_are_left_a_full_disk_refuses_and_loses_none(small_disk: Path) -> None:
-    async with Outbox.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         kept = await alarms_until_refused(outbox)
         alarms = await outbox.unacknowledged(True, limit=20_000)
         names = [record.alarm_id for row in alarms if isinstance(record := row.record(), AlarmRaised)]
@@ -213,7 +213,7 @@ async def test_when_only_alarms_are_left_a_full_disk_refuses_and_loses_none(smal
 
 async def test_a_file_that_may_not_grow_makes_room_too(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox._store.run(lambda db: db.conn.execute("PRAGMA max_page_count = 100").fetchone())
         for index in range(0, 1500, 20):
             await outbox.append_all(mixed(20, index))
@@ -224,7 +224,7 @@ async def test_a_file_that_may_not_grow_makes_room_too(tmp_path: Path) -> None:
 
 
 def test_ballast_is_taken_where_there_is_plenty(small_disk: Path, tmp_path: Path) -> None:
-    ballast = Ballast(small_disk / "x.ballast")
+    ballast = DiskReserve(small_disk / "x.ballast")
     assert not ballast.release()
     assert ballast.take()
     assert ballast.take()
@@ -232,13 +232,13 @@ def test_ballast_is_taken_where_there_is_plenty(small_disk: Path, tmp_path: Path
     (small_disk / "log").write_bytes(bytes(1_500_000))
     assert not ballast.take()
     assert [file.name for file in small_disk.iterdir()] == ["log"]
-    assert not Ballast(tmp_path / "nowhere" / "x.ballast").take()
+    assert not DiskReserve(tmp_path / "nowhere" / "x.ballast").take()
 
 
 async def test_a_read_of_the_damaged_file_does_not_change_it(tmp_path: Path) -> None:
     """The write-ahead log of a killed box is read as well, and is still there afterwards."""
     path = tmp_path / "ledger.db"
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(100))
         await outbox.append(passage(1))
         for suffix in ("", "-wal"):
@@ -248,5 +248,5 @@ async def test_a_read_of_the_damaged_file_does_not_change_it(tmp_path: Path) -> 
     killed.write_bytes(damaged(whole, "middle"))
     with sqlite3.connect(killed) as connection:
         hurt = connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok"
-    async with Outbox.opened(killed, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(killed, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         assert ((await outbox.status()).set_aside is not None) == hurt

@@ -20,9 +20,9 @@ from sync.contract.health import Colour
 from sync.contract.messages import DirectoryOp
 from sync.contract.orders import Broadcast, Command, CommandDone, Desired, Reported, Revocation, Withdrawal
 from sync.contract.signed import Signed, read_private_key, read_public_key, verify
-from sync.contract.topics import Lane, Topic
-from sync.edge.orders.receiver import Hands, Orders
-from sync.edge.orders.replay_guard import ORDER_MIGRATIONS, OrderMemory
+from sync.contract.topics import Channel, Topic
+from sync.edge.orders.receiver import OrderHandlers, OrderReceiver
+from sync.edge.orders.replay_guard import ORDER_MIGRATIONS, ReplayGuard
 from sync.errors import (
     BadMessage,
     BadSignature,
@@ -36,10 +36,10 @@ from sync.errors import (
 from sync.storage.sqlite_thread import SqliteThread
 from tests.sync.city import SIGNING_KEY, WHEN, signed, status_of
 
-DESIRED = Topic("demo", Lane.DESIRED, "box-1")
-COMMAND = Topic("demo", Lane.COMMAND, "box-1", "status")
-REVOCATION = Topic("demo", Lane.REVOCATION)
-BROADCAST = Topic("demo", Lane.BROADCAST)
+DESIRED = Topic("demo", Channel.DESIRED, "box-1")
+COMMAND = Topic("demo", Channel.COMMAND, "box-1", "status")
+REVOCATION = Topic("demo", Channel.REVOCATION)
+BROADCAST = Topic("demo", Channel.BROADCAST)
 HOUR_S = 3600.0
 
 
@@ -75,9 +75,9 @@ def test_an_order_of_the_platform_is_believed() -> None:
     ("order", "topic", "refusal"),
     [
         (lambda: signed(Desired(), DESIRED, key=Ed25519PrivateKey.generate()), DESIRED, BadSignature),
-        (lambda: signed(Desired(), DESIRED), Topic("demo", Lane.DESIRED, "box-2"), OrderForAnother),
-        (lambda: signed(Desired(), DESIRED), Topic("other", Lane.DESIRED, "box-1"), OrderForAnother),
-        (lambda: signed(Command(), COMMAND), Topic("demo", Lane.COMMAND, "box-1", "open"), OrderForAnother),
+        (lambda: signed(Desired(), DESIRED), Topic("demo", Channel.DESIRED, "box-2"), OrderForAnother),
+        (lambda: signed(Desired(), DESIRED), Topic("other", Channel.DESIRED, "box-1"), OrderForAnother),
+        (lambda: signed(Command(), COMMAND), Topic("demo", Channel.COMMAND, "box-1", "open"), OrderForAnother),
         (lambda: signed(Desired(), DESIRED, begins_s=HOUR_S), DESIRED, OrderEarly),
         (lambda: signed(Desired(), DESIRED, begins_s=-HOUR_S), DESIRED, OrderExpired),
         (lambda: signed(Command(), COMMAND, lasts_s=31), COMMAND, OrderTooLong),
@@ -140,14 +140,14 @@ class Recorder:
     async def revoke(self, revocation: Revocation) -> None:
         self.revoked.append(revocation)
 
-    def hands(self) -> Hands:
-        return Hands(self.apply, {"status": self.status}, self.told.append)
+    def handlers(self) -> OrderHandlers:
+        return OrderHandlers(self.apply, {"status": self.status}, self.told.append)
 
 
 @asynccontextmanager
-async def orders_of(home: Path, recorder: Recorder) -> AsyncIterator[Orders]:
-    async with OrderMemory.opened(home / "orders.db") as memory:
-        yield Orders(memory, SIGNING_KEY.public_key(), recorder.hands())
+async def orders_of(home: Path, recorder: Recorder) -> AsyncIterator[OrderReceiver]:
+    async with ReplayGuard.opened(home / "orders.db") as memory:
+        yield OrderReceiver(memory, SIGNING_KEY.public_key(), recorder.handlers())
 
 
 async def test_the_desired_state_is_applied_once_and_reported_each_time(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ async def test_a_command_runs_once_and_is_answered(tmp_path: Path) -> None:
         assert await orders.take(COMMAND, order, recorder.revoke) is None
     async with orders_of(tmp_path, recorder) as orders:
         assert await orders.take(COMMAND, order, recorder.revoke) is None
-        unknown = Topic("demo", Lane.COMMAND, "box-1", "explode")
+        unknown = Topic("demo", Channel.COMMAND, "box-1", "explode")
         refused = await orders.take(unknown, signed(Command(), unknown), recorder.revoke)
         assert isinstance(refused, CommandDone)
         assert (refused.done, refused.reason) == (False, "this box knows no such command")
@@ -222,7 +222,7 @@ async def test_revocations_and_broadcasts_are_handed_on_once(tmp_path: Path) -> 
 async def test_the_memory_of_orders_is_bounded_and_forgets_no_valid_one(tmp_path: Path) -> None:
     recorder = Recorder()
     async with SqliteThread.opened(tmp_path / "orders.db", ORDER_MIGRATIONS) as store:
-        orders = Orders(OrderMemory(store, limit=3), SIGNING_KEY.public_key(), recorder.hands())
+        orders = OrderReceiver(ReplayGuard(store, limit=3), SIGNING_KEY.public_key(), recorder.handlers())
         old = [signed(broadcast(f"old-{n}"), BROADCAST, begins_s=-50 - n, lasts_s=1) for n in range(3)]
         new = [signed(broadcast(f"new-{n}"), BROADCAST, lasts_s=HOUR_S) for n in range(4)]
         for order in (*old, *new):

@@ -9,9 +9,9 @@ from pathlib import Path
 from sync.contract.health import Freshness
 from sync.contract.records import AlarmRaised, Deleted, PassageClosed, PassageDecided
 from sync.edge.directory.directory import Directory
-from sync.edge.ledger.ledger import Outbox
+from sync.edge.ledger.ledger import Ledger
 from sync.edge.ledger.retention import Retention
-from sync.platform.directory.store import DirectorySource
+from sync.platform.directory.store import DirectoryStore
 from tests.sync.city import BUDGET_BYTES, alarm, closing, mixed, passage, status_of
 from tests.sync.edge.test_directory import Hands, fetch, known
 from tests.sync.edge.test_ledger_history import damaged
@@ -21,14 +21,14 @@ NOW, NEVER = -1.0, 1e9
 DAY_S = 86_400.0
 
 
-async def accounts(outbox: Outbox) -> list[dict[str, int]]:
+async def accounts(outbox: Ledger) -> list[dict[str, int]]:
     """What was put down of deletions, oldest first."""
     records = [row.record() for row in reversed(await outbox.recent(10_000))]
     return [record.counts for record in records if isinstance(record, Deleted)]
 
 
 async def test_passages_go_and_alarms_stay_by_their_own_time(tmp_path: Path) -> None:
-    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all([passage(1), closing(1), alarm(1), passage(2), passage(3)])
         await outbox.acknowledge(outbox.epoch, [(1, 4)])
         await outbox.forget(Retention(passages_s=NOW, alarms_s=NEVER))
@@ -41,7 +41,7 @@ async def test_passages_go_and_alarms_stay_by_their_own_time(tmp_path: Path) -> 
 
 
 async def test_what_was_not_acknowledged_stays_however_old(tmp_path: Path) -> None:
-    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(10))
         await outbox.park(outbox.epoch, 3, "refused")
         await outbox.forget(Retention(NOW, NOW))
@@ -49,7 +49,7 @@ async def test_what_was_not_acknowledged_stays_however_old(tmp_path: Path) -> No
 
 
 async def test_accounts_go_unmentioned_so_that_it_ends(tmp_path: Path) -> None:
-    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all([alarm(1), alarm(2)])
         for _ in range(4):
             await outbox.acknowledge(outbox.epoch, [(1, outbox.last_seq)])
@@ -60,7 +60,7 @@ async def test_accounts_go_unmentioned_so_that_it_ends(tmp_path: Path) -> None:
 
 async def test_nothing_of_what_went_is_left_on_the_disk(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all([passage(index) for index in range(2000)])
         await outbox.acknowledge(outbox.epoch, [(1, 1990)])
         assert b'"passage-1500"' in on_the_disk(path)
@@ -71,7 +71,7 @@ async def test_nothing_of_what_went_is_left_on_the_disk(tmp_path: Path) -> None:
 
 
 async def test_room_that_is_made_of_acknowledged_rows_is_put_down_too(tmp_path: Path) -> None:
-    async with Outbox.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=300_000) as outbox:
+    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=300_000) as outbox:
         for first in range(0, 2000, 50):
             await outbox.append_all(mixed(50, first))
             await outbox.acknowledge(outbox.epoch, [(1, outbox.last_seq)])
@@ -83,10 +83,10 @@ async def test_room_that_is_made_of_acknowledged_rows_is_put_down_too(tmp_path: 
 
 async def test_a_damaged_file_goes_when_it_was_salvaged_and_is_old(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(400))
     path.write_bytes(damaged(path.read_bytes(), "middle"))
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.forget(Retention(DAY_S, DAY_S))
         [aside] = [file for file in tmp_path.glob("*.damaged-*") if file.name.endswith("Z")]
         os.utime(aside, (time.time() - 2 * DAY_S,) * 2)
@@ -97,7 +97,7 @@ async def test_a_damaged_file_goes_when_it_was_salvaged_and_is_old(tmp_path: Pat
 
 async def test_a_replica_that_nobody_confirms_is_emptied(tmp_path: Path) -> None:
     hands, path = Hands(), tmp_path / "replica.db"
-    async with DirectorySource.opened(tmp_path / "source.db") as source:
+    async with DirectoryStore.opened(tmp_path / "source.db") as source:
         await source.put([status_of(index) for index in range(300)])
         async with Directory.opened(path, now_s=hands) as directory:
             assert await directory.forget(DAY_S) == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, NoAnswer, PublishRefused, UnsafeLink
-from sync.mqtt.broker_address import Broker, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Message, Options, Properties, Subscription, Will
 from sync.mqtt.reconnect import stay_connected
@@ -22,7 +22,7 @@ from tests.sync.city import QUICK, Mosquitto, mosquitto, running
 
 
 def options(broker: Mosquitto, client_id: str, **changes: object) -> Options:
-    return replace(Options(Broker.from_url(broker.url), client_id), **changes)  # type: ignore[arg-type]
+    return replace(Options(BrokerAddress.from_url(broker.url), client_id), **changes)  # type: ignore[arg-type]
 
 
 async def next_message(connection: Connection) -> Message:
@@ -179,7 +179,7 @@ async def test_who_is_told_to_end_while_the_link_breaks_off_ends(broker: Mosquit
 
 async def test_nobody_there() -> None:
     with pytest.raises(LinkLost, match="refused"):
-        async with Connection.open(Options(Broker("127.0.0.1", free_port()), "a")):
+        async with Connection.open(Options(BrokerAddress("127.0.0.1", free_port()), "a")):
             pass
 
 
@@ -187,7 +187,7 @@ async def test_a_broker_that_says_nothing() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        mute = Options(Broker("127.0.0.1", silent.getsockname()[1]), "a", reply_timeout_s=0.1)
+        mute = Options(BrokerAddress("127.0.0.1", silent.getsockname()[1]), "a", reply_timeout_s=0.1)
         with pytest.raises(LinkLost, match="CONNACK"):
             async with Connection.open(mute):
                 pass
@@ -199,7 +199,7 @@ async def test_cancelled_while_connecting() -> None:
         silent.listen()
 
         async def connect() -> None:
-            async with Connection.open(Options(Broker("127.0.0.1", silent.getsockname()[1]), "a")):
+            async with Connection.open(Options(BrokerAddress("127.0.0.1", silent.getsockname()[1]), "a")):
                 pass
 
         async with running(connect()) as task:
@@ -226,7 +226,7 @@ async def test_a_broker_that_talks_nonsense(garbage: bytes) -> None:
     server = await asyncio.start_server(babble, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises((LinkLost, LinkRefused)):
-        async with Connection.open(Options(Broker("127.0.0.1", port), "a", reply_timeout_s=HANG_S)):
+        async with Connection.open(Options(BrokerAddress("127.0.0.1", port), "a", reply_timeout_s=HANG_S)):
             pass
     server.close()
     await server.wait_closed()
@@ -272,7 +272,7 @@ def demanding(authority: Authority, server: TlsFiles) -> str:
 
 async def test_tls_with_both_certificates(tls_broker: tuple[Mosquitto, Authority]) -> None:
     broker, authority = tls_broker
-    address = Broker.from_url(f"mqtts://localhost:{broker.port}", authority.certificate("box-1"))
+    address = BrokerAddress.from_url(f"mqtts://localhost:{broker.port}", authority.certificate("box-1"))
     async with Connection.open(Options(address, "box-1")) as connection:
         await connection.subscribe(Subscription("big"))
         await connection.publish("big", b"x" * 300_000)
@@ -283,8 +283,8 @@ async def test_tls_that_cannot_be_trusted(tls_broker: tuple[Mosquitto, Authority
     broker, authority = tls_broker
     mine = authority.certificate("box-1")
     stranger = Authority(tmp_path / "stranger")
-    wrong_authority = Broker.from_url(f"mqtts://localhost:{broker.port}", replace(mine, ca=stranger.ca))
-    wrong_name = Broker.from_url(f"mqtts://127.0.0.1:{broker.port}", mine)
+    wrong_authority = BrokerAddress.from_url(f"mqtts://localhost:{broker.port}", replace(mine, ca=stranger.ca))
+    wrong_name = BrokerAddress.from_url(f"mqtts://127.0.0.1:{broker.port}", mine)
     for address, reason in ((wrong_authority, "unable to get|self.signed"), (wrong_name, "IP address mismatch")):
         with pytest.raises(BrokerUntrusted, match=reason):
             async with Connection.open(Options(address, "box-1")):
@@ -300,7 +300,7 @@ async def test_a_broker_outside_its_time_is_not_trusted(
     authority = Authority(tmp_path / "authority")
     server = authority.certificate("localhost", begins_h=begins_h, ends_h=ends_h)
     with mosquitto(tmp_path / "tls", extra=demanding(authority, server)) as broker:
-        address = Broker.from_url(f"mqtts://localhost:{broker.port}", authority.certificate("box-1"))
+        address = BrokerAddress.from_url(f"mqtts://localhost:{broker.port}", authority.certificate("box-1"))
         with pytest.raises(BrokerUntrusted, match=reason):
             async with Connection.open(Options(address, "box-1")):
                 pass
@@ -320,7 +320,7 @@ async def test_a_certificate_that_the_broker_refuses_is_named(
         "expired": ("Our certificate has expired", authority.certificate("box-1", begins_h=-2, ends_h=-1)),
     }[whose]
     with pytest.raises(LinkRefused, match=reason):
-        async with Connection.open(Options(Broker.from_url(f"mqtts://localhost:{broker.port}", files), "box-1")):
+        async with Connection.open(Options(BrokerAddress.from_url(f"mqtts://localhost:{broker.port}", files), "box-1")):
             pass
 
 
@@ -329,16 +329,16 @@ async def test_a_certificate_that_the_broker_refuses_is_named(
 )
 def test_plain_text_stays_on_this_machine(url: str) -> None:
     with pytest.raises(UnsafeLink):
-        Broker.from_url(url)
+        BrokerAddress.from_url(url)
 
 
 @pytest.mark.parametrize(
     "url", ["mqtt://127.0.0.1", "mqtt://127.9.9.9:1", "mqtt://localhost:1883", "mqtt://[::1]:1883"]
 )
 def test_loopback_may_be_plain(url: str) -> None:
-    assert Broker.from_url(url).tls is None
+    assert BrokerAddress.from_url(url).tls is None
 
 
 def test_certificates_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UnsafeLink, match="certificates"):
-        Broker.from_url("mqtts://city.example", TlsFiles(ca=tmp_path / "missing.pem"))
+        BrokerAddress.from_url("mqtts://city.example", TlsFiles(ca=tmp_path / "missing.pem"))

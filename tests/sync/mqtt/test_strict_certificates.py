@@ -13,11 +13,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sync.edge.identity.est_client import Est
-from sync.mqtt.broker_address import Broker, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from sync.platform.authority.certificates import PLATFORM, CaFiles, key_pem, new_key
 from sync.platform.authority.own import write_platform, write_server
-from sync.platform.simulation.broker import HOST
-from sync.platform.simulation.broker import Authority as SimulatedAuthority
+from sync.platform.simulation.broker import HOST, SimulatedAuthority
 from tests.sync import certificates
 
 Pair = tuple[TlsFiles, TlsFiles]  # a server's and a client's
@@ -53,7 +52,7 @@ def of_the_tests(home: Path) -> Pair:
 
 
 def client_context(files: TlsFiles) -> ssl.SSLContext:
-    context = Broker.from_url(f"mqtts://{HOST}", files).tls
+    context = BrokerAddress.from_url(f"mqtts://{HOST}", files).tls
     assert context is not None
     return context
 

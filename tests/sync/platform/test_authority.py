@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from typer.testing import CliRunner
 
-from sync.contract.enrolment import REMEDIES, Invitation, Reason, from_basic, read_token, to_basic
-from sync.edge.identity.est_client import Est, roots_by_fingerprint
+from sync.contract.enrolment import REMEDIES, Invitation, RejectionReason, from_basic, read_token, to_basic
+from sync.edge.identity.est_client import EstClient, roots_by_fingerprint
 from sync.errors import EnrolmentPending, EnrolmentRefused, LinkLost
 from sync.platform.authority.certificates import CaFiles, common_name, new_key, organisation
 from sync.platform.authority.enroller import Enroller, Rules
-from sync.platform.authority.limit import Limit, whereabouts
+from sync.platform.authority.limit import RateLimit, whereabouts
 from sync.platform.authority.registry import BoxStatus, Registry
 from sync.platform.authority.sheet import sheet
 from sync.platform.commands.cli import app
@@ -46,14 +46,14 @@ async def here(tmp_path: Path) -> AsyncIterator[Town]:
 
 
 async def enrol(here: Town, invitation: Invitation, request: bytes) -> x509.Certificate:
-    answer = await Est(invitation.url, [here.authority.root]).enrol(invitation.serial, invitation.token, request)
+    answer = await EstClient(invitation.url, [here.authority.root]).enrol(invitation.serial, invitation.token, request)
     return answer[0]
 
 
 async def refused(here: Town, invitation: Invitation, request: bytes) -> str:
     with pytest.raises(EnrolmentRefused) as caught:
         await enrol(here, invitation, request)
-    assert REMEDIES[Reason(caught.value.reason)] in str(caught.value)
+    assert REMEDIES[RejectionReason(caught.value.reason)] in str(caught.value)
     return caught.value.reason
 
 
@@ -69,7 +69,7 @@ async def test_the_certificate_names_box_and_district_and_is_for_clients(here: T
 async def test_a_token_is_of_use_to_one_key(here: Town) -> None:
     invitation, first = await here.invite(), request_of("SN-1")
     certificate = await enrol(here, invitation, first)
-    assert await refused(here, invitation, request_of("SN-1")) == Reason.TOKEN_USED
+    assert await refused(here, invitation, request_of("SN-1")) == RejectionReason.TOKEN_USED
     # The box whose answer was lost sends the same request again and gets the same certificate.
     assert await enrol(here, invitation, first) == certificate
 
@@ -78,17 +78,17 @@ async def test_a_token_is_for_one_serial_for_a_day(here: Town) -> None:
     other = await here.invite("SN-2", "box-2")
     mine = await here.invite("SN-1", "box-1")
     swapped = Invitation(mine.url, "SN-1", other.token, mine.ca_sha256)
-    assert await refused(here, swapped, request_of("SN-1")) == Reason.TOKEN_OTHER_SERIAL
+    assert await refused(here, swapped, request_of("SN-1")) == RejectionReason.TOKEN_OTHER_SERIAL
     guessed = Invitation(mine.url, "SN-1", "A" * 20, mine.ca_sha256)
-    assert await refused(here, guessed, request_of("SN-1")) == Reason.TOKEN_UNKNOWN
-    assert await refused(here, mine, request_of("SN-2")) == Reason.OTHER_NAME
+    assert await refused(here, guessed, request_of("SN-1")) == RejectionReason.TOKEN_UNKNOWN
+    assert await refused(here, mine, request_of("SN-2")) == RejectionReason.OTHER_NAME
     here.clock.ahead = timedelta(hours=24, seconds=1)
-    assert await refused(here, mine, request_of("SN-1")) == Reason.TOKEN_EXPIRED
+    assert await refused(here, mine, request_of("SN-1")) == RejectionReason.TOKEN_EXPIRED
 
 
 async def test_a_new_token_voids_the_one_before(here: Town) -> None:
     first, second = await here.invite(), await here.invite()
-    assert await refused(here, first, request_of("SN-1")) == Reason.TOKEN_UNKNOWN
+    assert await refused(here, first, request_of("SN-1")) == RejectionReason.TOKEN_UNKNOWN
     await enrol(here, second, request_of("SN-1"))
 
 
@@ -135,7 +135,7 @@ async def test_what_was_accepted_is_the_key_that_waited(here: Town) -> None:
     with pytest.raises(EnrolmentPending):
         await enrol(here, invitation, request_of("SN-1"))
     await here.registry.accept("box-1")
-    assert await refused(here, invitation, request_of("SN-1")) == Reason.TOKEN_USED
+    assert await refused(here, invitation, request_of("SN-1")) == RejectionReason.TOKEN_USED
 
 
 async def test_only_a_box_that_waits_can_be_accepted(here: Town) -> None:
@@ -158,7 +158,7 @@ async def test_a_revoked_box_gets_nothing_until_it_is_invited_again(here: Town) 
     certificate = await enrol(here, invitation, request)
     revoked, _ = await here.registry.revoke("box-1")
     assert [number for number, _ in revoked] == [certificate.serial_number]
-    assert await refused(here, invitation, request) == Reason.REVOKED
+    assert await refused(here, invitation, request) == RejectionReason.REVOKED
     await enrol(here, await here.invite(), request_of("SN-1"))
 
 
@@ -184,13 +184,13 @@ SIGNED = request_of("SN-1")
     ],
 )
 async def test_what_is_no_request_of_a_key_holder_is_refused(here: Town, request_: bytes) -> None:
-    assert await refused(here, await here.invite(), request_) == Reason.BAD_REQUEST
+    assert await refused(here, await here.invite(), request_) == RejectionReason.BAD_REQUEST
 
 
 async def test_what_rfc_7030_says_of_the_answers(here: Town) -> None:
     invitation = await here.invite(accept=False)
     secret = {"Authorization": to_basic("SN-1", invitation.token)}
-    context = Est(here.url, [here.authority.root])._context
+    context = EstClient(here.url, [here.authority.root])._context
     async with ClientSession() as session:
         for path in ("serverkeygen", "fullcmc", "csrattrs", ""):
             async with session.post(f"{here.url}/.well-known/est/{path}", ssl=context) as answer:
@@ -212,7 +212,7 @@ async def test_what_rfc_7030_says_of_the_answers(here: Town) -> None:
 async def asked(here: Town, session: ClientSession, serial: str) -> tuple[int, str, int]:
     """What a stranger with a guessed token hears: status, reason, Retry-After."""
     shown = {"Authorization": to_basic(serial, "A" * 20)}
-    context = Est(here.url, [here.authority.root])._context
+    context = EstClient(here.url, [here.authority.root])._context
     body = base64.encodebytes(request_of(serial))
     enrolling = f"{here.url}/.well-known/est/simpleenroll"
     async with session.post(enrolling, ssl=context, data=body, headers=shown) as answer:
@@ -222,9 +222,9 @@ async def asked(here: Town, session: ClientSession, serial: str) -> tuple[int, s
 async def test_who_guesses_is_held_up(tmp_path: Path) -> None:
     async with town(tmp_path, retry_after_s=3600, now_s=lambda: 0.0) as here, ClientSession() as session:
         for _ in range(20):
-            assert (await asked(here, session, "SN-1"))[:2] == (401, Reason.TOKEN_UNKNOWN)
+            assert (await asked(here, session, "SN-1"))[:2] == (401, RejectionReason.TOKEN_UNKNOWN)
         status, reason, wait_s = await asked(here, session, "SN-1")
-        assert (status, reason) == (429, Reason.TOO_MANY)
+        assert (status, reason) == (429, RejectionReason.TOO_MANY)
         assert 0 < wait_s <= 600
         invitation = await here.invite()
         with pytest.raises(EnrolmentPending, match="Too many requests") as caught:  # it waits, and is not lost
@@ -232,14 +232,14 @@ async def test_who_guesses_is_held_up(tmp_path: Path) -> None:
         assert 0 < caught.value.retry_after_s <= 600
         for number in range(98):
             assert (await asked(here, session, f"OTHER-{number}"))[0] == 401
-        assert await asked(here, session, "OTHER-99") == (429, Reason.TOO_MANY, 60)
+        assert await asked(here, session, "OTHER-99") == (429, RejectionReason.TOO_MANY, 60)
         with pytest.raises(LinkLost, match="429"):
             await roots_by_fingerprint(here.url, here.authority.sha256)
 
 
 def test_a_burst_then_one_at_a_time() -> None:
     now_s = 0.0
-    limit = Limit(3, 10.0, most=2, now=lambda: now_s)
+    limit = RateLimit(3, 10.0, most=2, now=lambda: now_s)
     assert [limit.wait_s("a") for _ in range(5)] == [0.0, 0.0, 0.0, 10.0, 10.0]
     assert limit.wait_s("b") == 0.0
     now_s = 9.0
@@ -263,8 +263,8 @@ def test_what_counts_as_one_address(address: str | None, one: str) -> None:
 
 async def test_renewal_without_a_certificate_is_refused(here: Town) -> None:
     with pytest.raises(EnrolmentRefused) as caught:
-        await Est(here.url, [here.authority.root]).renew(request_of("box-1"))
-    assert caught.value.reason == Reason.NO_CERTIFICATE
+        await EstClient(here.url, [here.authority.root]).renew(request_of("box-1"))
+    assert caught.value.reason == RejectionReason.NO_CERTIFICATE
 
 
 async def test_whose_certificate_may_be_renewed(tmp_path: Path) -> None:
@@ -279,9 +279,9 @@ async def test_whose_certificate_may_be_renewed(tmp_path: Path) -> None:
             return caught.value.reason
 
         stranger = CaFiles.below(tmp_path / "stranger").create("demo").box("box-1", key.public_key())
-        assert await reason(request_of("box-1"), stranger) == Reason.NO_CERTIFICATE
-        assert await reason(request_of("box-2")) == Reason.OTHER_NAME
-        assert await reason(request_of("box-1", key)) == Reason.SAME_KEY
+        assert await reason(request_of("box-1"), stranger) == RejectionReason.NO_CERTIFICATE
+        assert await reason(request_of("box-2")) == RejectionReason.OTHER_NAME
+        assert await reason(request_of("box-1", key)) == RejectionReason.SAME_KEY
         here.clock.ahead = timedelta(days=60)
         request = request_of("box-1")
         renewed = (await enroller.renew(shown, request))[0]
@@ -293,9 +293,9 @@ async def test_whose_certificate_may_be_renewed(tmp_path: Path) -> None:
             await enroller.renew(renewed, later)
         await here.registry.accept("box-1")
         last = (await enroller.renew(renewed, later))[0]
-        assert await reason(request_of("box-1"), shown) == Reason.CERTIFICATE_TOO_OLD
+        assert await reason(request_of("box-1"), shown) == RejectionReason.CERTIFICATE_TOO_OLD
         await here.registry.revoke("box-1")
-        assert await reason(request_of("box-1"), last) == Reason.REVOKED
+        assert await reason(request_of("box-1"), last) == RejectionReason.REVOKED
 
 
 def test_keys_are_for_their_owner_alone_and_never_replaced(tmp_path: Path) -> None:

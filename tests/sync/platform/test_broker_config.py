@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
 from sync.contract.lanes import LANES, Direction
-from sync.contract.topics import DISTRICT_LANES, Lane, Topic
-from sync.edge.identity.certificate_check import knock
+from sync.contract.topics import DISTRICT_LANES, Channel, Topic
+from sync.edge.identity.certificate_check import check_certificate_accepted
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, PublishRefused, UnsafeLink
-from sync.mqtt.broker_address import Broker, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Options, Subscription
 from sync.platform.authority.certificates import Authority, CaFiles, key_pem, new_key, utc_now
@@ -32,12 +32,12 @@ from sync.platform.authority.own import write_platform, write_server
 from sync.platform.authority.registry import BoxStatus, Registry
 from sync.platform.brokers.kick import kick, reload_mosquitto
 from sync.platform.commands.cli import app
-from sync.platform.service import Platform
+from sync.platform.service import PlatformService
 from tests.limits import HANG_S
 from tests.ports import free_port
 from tests.sync.city import a_box, a_platform, eventually, link_settings, passage
 
-BOX_LANES = [lane for lane in Lane if lane not in DISTRICT_LANES]
+BOX_LANES = [lane for lane in Channel if lane not in DISTRICT_LANES]
 
 
 @dataclass
@@ -72,12 +72,12 @@ class District:
         return files
 
     def as_box(self, name: str, files: TlsFiles | None = None) -> Options:
-        broker = Broker.from_url(self.url(self.boxes_port), files or self.box(name))
+        broker = BrokerAddress.from_url(self.url(self.boxes_port), files or self.box(name))
         return Options(broker, f"demo.{name}", session_expiry_s=60)
 
     def as_platform(self, client_id: str = "platform") -> Options:
         files = write_platform(self.authority, self.data / "own")
-        return Options(Broker.from_url(self.url(self.platform_port), files), client_id, session_expiry_s=0)
+        return Options(BrokerAddress.from_url(self.url(self.platform_port), files), client_id, session_expiry_s=0)
 
     def start(self) -> None:
         config = self.data / "running.conf"
@@ -127,12 +127,12 @@ async def district(written: District) -> District:
     return written
 
 
-def topic(lane: Lane, box: str, district: str = "demo") -> str:
-    command = "restart" if lane is Lane.COMMAND else None
+def topic(lane: Channel, box: str, district: str = "demo") -> str:
+    command = "restart" if lane is Channel.COMMAND else None
     return str(Topic(district, lane, None if lane in DISTRICT_LANES else box, command))
 
 
-def goes(lane: Lane, direction: Direction) -> bool:
+def goes(lane: Channel, direction: Direction) -> bool:
     return LANES[lane].direction in (direction, Direction.BOTH)
 
 
@@ -154,7 +154,7 @@ async def heard_before(connection: Connection, last: str) -> list[str]:
 
 async def test_a_box_speaks_on_its_own_lanes_alone(district: District) -> None:
     async with Connection.open(district.as_box("speaker")) as box:
-        for lane in Lane:
+        for lane in Channel:
             own, other = topic(lane, "speaker"), topic(lane, "somebody")
             if lane not in DISTRICT_LANES and goes(lane, Direction.UP):
                 await box.publish(own, b"")
@@ -177,14 +177,14 @@ async def test_a_box_hears_nothing_that_is_said_to_or_by_another(district: Distr
         Connection.open(district.as_box("victim")) as victim,
         Connection.open(district.as_platform("platform.speaks")) as platform,
     ):
-        await spy.subscribe(*(Subscription(each) for each in filters), Subscription(topic(Lane.ACK, "spy")))
+        await spy.subscribe(*(Subscription(each) for each in filters), Subscription(topic(Channel.ACK, "spy")))
         for lane in BOX_LANES:
             if goes(lane, Direction.UP):
                 await victim.publish(topic(lane, "victim"), b"secret", retain=True)
             if goes(lane, Direction.DOWN):
                 await platform.publish(topic(lane, "victim"), b"secret", retain=True)
-        await platform.publish(topic(Lane.ACK, "spy"), b"")
-        own = topic(Lane.ACK, "spy")
+        await platform.publish(topic(Channel.ACK, "spy"), b"")
+        own = topic(Channel.ACK, "spy")
         assert set(await heard_before(spy, own)) == set()
         # What was retained is not given to one who comes later either.
         await spy.subscribe(*(Subscription(each) for each in filters))
@@ -193,21 +193,21 @@ async def test_a_box_hears_nothing_that_is_said_to_or_by_another(district: Distr
 
 
 async def test_a_box_hears_what_is_said_to_it_and_its_district(district: District) -> None:
-    heard = [lane for lane in Lane if goes(lane, Direction.DOWN)]
+    heard = [lane for lane in Channel if goes(lane, Direction.DOWN)]
     async with (
         Connection.open(district.as_box("listener")) as box,
         Connection.open(district.as_platform("platform.speaks")) as platform,
     ):
-        await box.subscribe(*(Subscription(topic(lane, "listener")) for lane in (*heard, Lane.STATE)))
-        await box.publish(topic(Lane.STATE, "listener"), b"")
+        await box.subscribe(*(Subscription(topic(lane, "listener")) for lane in (*heard, Channel.STATE)))
+        await box.publish(topic(Channel.STATE, "listener"), b"")
         for lane in heard:
             await platform.publish(topic(lane, "listener"), b"")
-        expected = [topic(lane, "listener") for lane in (Lane.STATE, *heard)]
+        expected = [topic(lane, "listener") for lane in (Channel.STATE, *heard)]
         assert await heard_before(box, expected[-1]) == expected[:-1]
 
 
 async def test_the_platform_says_what_boxes_hear_and_hears_what_they_say(district: District) -> None:
-    up = [lane for lane in Lane if goes(lane, Direction.UP)]
+    up = [lane for lane in Channel if goes(lane, Direction.UP)]
     async with (
         Connection.open(district.as_platform("platform.hears")) as platform,
         Connection.open(district.as_box("teller")) as box,
@@ -216,7 +216,7 @@ async def test_the_platform_says_what_boxes_hear_and_hears_what_they_say(distric
         for lane in up:
             await box.publish(topic(lane, "teller"), b"")
         assert await heard_before(platform, topic(up[-1], "teller")) == [topic(lane, "teller") for lane in up[:-1]]
-        for lane in Lane:
+        for lane in Channel:
             if not goes(lane, Direction.DOWN):
                 await refused(platform, topic(lane, "teller"))
             await refused(platform, topic(lane, "teller", "elsewhere"))
@@ -225,14 +225,14 @@ async def test_the_platform_says_what_boxes_hear_and_hears_what_they_say(distric
 async def test_no_box_takes_the_session_of_another(district: District) -> None:
     """mosquitto hands a session to whoever names its client id, unless the name in the certificate is the client id."""
     async with Connection.open(district.as_box("owner")) as owner:
-        await owner.subscribe(Subscription(topic(Lane.ACK, "owner")))
+        await owner.subscribe(Subscription(topic(Channel.ACK, "owner")))
         for client_id in ("owner", "demo.owner", "platform", "demo.platform.desk"):
             thief = replace(district.as_box("thief"), client_id=client_id)
             async with Connection.open(thief):
                 pass
         async with Connection.open(district.as_platform("platform.speaks")) as platform:
-            await platform.publish(topic(Lane.ACK, "owner"), b"still there")
-        assert await heard_before(owner, topic(Lane.ACK, "owner")) == []
+            await platform.publish(topic(Channel.ACK, "owner"), b"still there")
+        assert await heard_before(owner, topic(Channel.ACK, "owner")) == []
 
 
 async def test_the_whole_path_runs_over_this_broker(district: District, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ async def test_the_whole_path_runs_over_this_broker(district: District, tmp_path
         assert await days_on_the_fleet_page(platform) == pytest.approx(10, abs=0.1)
 
 
-async def days_on_the_fleet_page(platform: Platform) -> float:
+async def days_on_the_fleet_page(platform: PlatformService) -> float:
     shown: list[float] = []
 
     async def there() -> bool:
@@ -274,7 +274,7 @@ async def why_not(options: Options) -> str:
         async with Connection.open(options):
             pass
     with pytest.raises(type(caught.value)) as knocked:
-        await knock(options.broker)
+        await check_certificate_accepted(options.broker)
     assert str(knocked.value) == str(caught.value)
     assert any("一" <= letter <= "鿿" for letter in str(caught.value))
     return str(caught.value)
@@ -316,7 +316,7 @@ async def test_a_broker_of_another_authority(district: District, tmp_path: Path)
 
 
 async def test_a_broker_of_another_name(district: District) -> None:
-    there = Broker.from_url(f"mqtts://127.0.0.1:{district.boxes_port}", district.box("precise"))
+    there = BrokerAddress.from_url(f"mqtts://127.0.0.1:{district.boxes_port}", district.box("precise"))
     assert "another name" in await why_not(Options(there, "precise"))
 
 
@@ -324,19 +324,21 @@ async def test_a_broker_whose_certificate_has_expired(district: District, tmp_pa
     past = CaFiles.below(district.data / "ca").load(lambda: utc_now() - timedelta(days=1900))
     files = write_server(past, tmp_path, "old", ["localhost"])
     async with tls_listener(files) as port:
-        there = Broker.from_url(f"mqtts://localhost:{port}", district.box("punctual"))
+        there = BrokerAddress.from_url(f"mqtts://localhost:{port}", district.box("punctual"))
         said = await why_not(Options(there, "punctual"))
     assert "has expired" in said and "clock" in said
 
 
 async def test_plain_text(district: District) -> None:
     with pytest.raises(UnsafeLink, match="plain MQTT stays on this machine"):
-        Broker.from_url(f"mqtt://city.example:{district.boxes_port}")
+        BrokerAddress.from_url(f"mqtt://city.example:{district.boxes_port}")
     with pytest.raises(LinkLost):
-        async with Connection.open(Options(Broker("127.0.0.1", district.boxes_port), "plain", reply_timeout_s=HANG_S)):
+        async with Connection.open(
+            Options(BrokerAddress("127.0.0.1", district.boxes_port), "plain", reply_timeout_s=HANG_S)
+        ):
             pass
     async with plain_listener() as port:
-        there = Broker.from_url(f"mqtts://localhost:{port}", district.box("wary"))
+        there = BrokerAddress.from_url(f"mqtts://localhost:{port}", district.box("wary"))
         assert "does not speak TLS" in await why_not(Options(there, "wary"))
 
 
@@ -372,7 +374,7 @@ async def test_a_revoked_box_is_thrown_out_and_stays_out(district: District) -> 
 
     async def refused_now() -> bool:
         try:
-            await knock(district.as_box("robbed", files).broker)
+            await check_certificate_accepted(district.as_box("robbed", files).broker)
         except LinkRefused as exc:
             return "revoked" in str(exc)
         return False

@@ -15,7 +15,7 @@ from sync.contract.records import RecordId, encode_record
 from sync.platform.fleet import page
 from sync.platform.fleet.page import HEADERS, FleetPage
 from sync.platform.records.open_store import open_store
-from sync.platform.records.received import Arrival
+from sync.platform.records.received import ReceivedRecord
 from tests.sync.city import mixed
 from tests.sync.platform.test_fleet_page import EPOCH, district
 
@@ -28,7 +28,7 @@ async def served(tmp_path: Path) -> AsyncIterator[FleetPage]:
     async with open_store(str(tmp_path / "records.db")) as store:
         for seq, record in enumerate(mixed(20), start=1):
             name = RecordId("box-0001", EPOCH, seq)
-            await store.insert([Arrival.read(name, record.TYPE, now, now, encode_record(record))])
+            await store.insert([ReceivedRecord.read(name, record.TYPE, now, now, encode_record(record))])
         yield FleetPage(store, district())
 
 

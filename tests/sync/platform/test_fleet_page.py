@@ -16,7 +16,7 @@ from sync.contract.records import RecordId, encode_record
 from sync.platform.fleet.fleet import Fleet
 from sync.platform.fleet.page import FleetPage
 from sync.platform.records.open_store import open_store
-from sync.platform.records.received import Arrival
+from sync.platform.records.received import ReceivedRecord
 from tests.browser import chromium, open_page
 from tests.sync.city import mixed
 
@@ -39,10 +39,10 @@ def district() -> Fleet:
     return fleet
 
 
-def copied(seq: int) -> Arrival:
+def copied(seq: int) -> ReceivedRecord:
     """Another record under a number of box-0042."""
     [record] = mixed(1, 90)
-    return Arrival.read(RecordId("box-0042", EPOCH, seq), record.TYPE, NOW, NOW, encode_record(record))
+    return ReceivedRecord.read(RecordId("box-0042", EPOCH, seq), record.TYPE, NOW, NOW, encode_record(record))
 
 
 @asynccontextmanager
@@ -52,7 +52,7 @@ async def browsing(tmp_path: Path) -> AsyncIterator[tuple[Page, FleetPage]]:
             named = [RecordId(f"box-{number:04d}", EPOCH, seq) for seq in range(1, 6)]
             await store.insert(
                 [
-                    Arrival.read(name, record.TYPE, NOW, NOW, encode_record(record))
+                    ReceivedRecord.read(name, record.TYPE, NOW, NOW, encode_record(record))
                     for name, record in zip(named, mixed(5), strict=True)
                 ]
             )

@@ -23,8 +23,8 @@ from sync.contract.health import Colour
 from sync.errors import StoreFailed
 from sync.platform.commands.cli import app
 from sync.platform.directory.importer import import_file, read_community_key
-from sync.platform.directory.store import DirectorySource
-from sync.platform.service import Platform, PlatformSettings
+from sync.platform.directory.store import DirectoryStore
+from sync.platform.service import PlatformService, ServiceSettings
 from tests.limits import HANG_S
 from tests.ports import free_port
 from tests.sync.city import COMMUNITY_KEY, Mosquitto, a_platform, number, running, status_of
@@ -80,7 +80,7 @@ async def test_an_import_takes_the_good_rows_and_tells_of_the_others(
     rows = [person(1), *(person(4, **changes) for changes, _ in BAD), person(2, colour="red"), person(1)]
     path.write_text(write(rows), encoding="utf-8")
     seen: list[int] = []
-    async with DirectorySource.opened(tmp_path / "source.db") as source:
+    async with DirectoryStore.opened(tmp_path / "source.db") as source:
         report = await import_file(source, path, COMMUNITY_KEY, seen.append)
         assert (report.read, report.changed) == (len(rows), 2)
         assert [line for line, _ in report.refused] == list(range(first, first + len(BAD)))
@@ -115,7 +115,7 @@ async def test_a_file_that_is_no_directory_is_refused_whole(
     tmp_path: Path, name: str, content: bytes, said: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    async with DirectorySource.opened(tmp_path / "source.db") as source:
+    async with DirectoryStore.opened(tmp_path / "source.db") as source:
         with pytest.raises(ValueError, match=said) as refused:
             await import_file(source, tmp_path / name, COMMUNITY_KEY)
         assert source.last_op == 0
@@ -127,7 +127,7 @@ async def test_a_spreadsheet_is_taken_as_it_was_saved(tmp_path: Path) -> None:
     rows = [f"{number(1)},green,{at},", f'{number(2)},"red,{at}', f" {number(3)} , red ,{at}"]
     (tmp_path / "people.csv").write_bytes("\r\n".join(["\ufeffnumber , colour,as_of,", *rows, ",,,", ""]).encode())
     (tmp_path / "people.jsonl").write_text("\ufeff" + as_jsonl([person(4)]))
-    async with DirectorySource.opened(tmp_path / "source.db") as source:
+    async with DirectoryStore.opened(tmp_path / "source.db") as source:
         report = await import_file(source, tmp_path / "people.csv", COMMUNITY_KEY)
         assert (report.read, report.changed) == (4, 2)
         assert report.refused == ((3, "quotes that do not fit together"), (5, "number: is missing"))
@@ -138,7 +138,7 @@ async def test_a_spreadsheet_is_taken_as_it_was_saved(tmp_path: Path) -> None:
 async def test_no_line_stops_an_import(tmp_path: Path, text: str) -> None:
     path = tmp_path / "people.jsonl"
     path.write_text(f"{text}\n\n{json.dumps(person(1))}")
-    async with DirectorySource.opened(tmp_path / "source.db") as source:
+    async with DirectoryStore.opened(tmp_path / "source.db") as source:
         report = await import_file(source, path, COMMUNITY_KEY)
     assert (report.read, report.changed, [line for line, _ in report.refused]) == (2, 1, [1])
     assert "99999" not in str(report)
@@ -149,7 +149,7 @@ async def test_an_import_beside_a_running_platform_is_noticed(tmp_path: Path) ->
     people = tmp_path / "people.csv"
     people.write_text(as_csv([person(index) for index in range(3)] + [person(9, colour="blue")]))
     arguments = ["directory", "import", str(people), "--data", str(tmp_path), "--json"]
-    async with DirectorySource.opened(tmp_path / "directory.db") as source, running(source.follow(0.01)):
+    async with DirectoryStore.opened(tmp_path / "directory.db") as source, running(source.follow(0.01)):
         moved = asyncio.Event()
         with source.changes.waking(moved):
             result = await asyncio.to_thread(
@@ -298,7 +298,7 @@ def test_the_database_of_another_program_stays_as_it_is(tmp_path: Path) -> None:
 async def test_two_platforms_never_serve_one_folder(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_platform(tmp_path, broker.url):
         with pytest.raises(StoreFailed, match="another `serve` runs here"):
-            await Platform(PlatformSettings(broker.url, "demo", tmp_path)).run()
+            await PlatformService(ServiceSettings(broker.url, "demo", tmp_path)).run()
     async with a_platform(tmp_path, broker.url):
         pass
 

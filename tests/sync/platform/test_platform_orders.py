@@ -16,17 +16,17 @@ from typer.testing import CliRunner, Result
 from sync.contract.health import Colour
 from sync.contract.orders import Broadcast, Desired, Withdrawal
 from sync.contract.signed import Signed, read_private_key, read_public_key, verify
-from sync.contract.topics import Lane, Topic
-from sync.edge.orders.receiver import Hands
+from sync.contract.topics import Channel, Topic
+from sync.edge.orders.receiver import OrderHandlers
 from sync.errors import OrderUnfit
-from sync.mqtt.broker_address import Broker
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.connection import Connection
-from sync.mqtt.events import event_in, topic_of
+from sync.mqtt.events import decode_event, topic_from
 from sync.mqtt.packets import Options, Subscription
 from sync.platform.commands.cli import app
 from sync.platform.directory.importer import person_keys
 from sync.platform.orders.keys import KeyFiles
-from sync.platform.orders.order_log import OrderBook
+from sync.platform.orders.order_log import OrderLog
 from tests.limits import HANG_S
 from tests.sync.city import (
     COMMUNITY_KEY,
@@ -75,9 +75,9 @@ def test_keys_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> None:
 
 
 async def test_versions_grow_whoever_signs(tmp_path: Path, keys: KeyFiles) -> None:
-    topic, key = Topic("demo", Lane.DESIRED, BOX), read_private_key(keys.orders)
+    topic, key = Topic("demo", Channel.DESIRED, BOX), read_private_key(keys.orders)
     path = tmp_path / "orders.db"
-    async with OrderBook.opened(path, key) as first, OrderBook.opened(path, key) as second:
+    async with OrderLog.opened(path, key) as first, OrderLog.opened(path, key) as second:
         books = [first, second] * 5
         signed = await asyncio.gather(*(book.sign(Desired(), topic, timedelta(hours=1)) for book in books))
     found = [verify(each, key.public_key(), at=str(topic), now=datetime.now(UTC)) for each in signed]
@@ -88,17 +88,17 @@ async def test_versions_grow_whoever_signs(tmp_path: Path, keys: KeyFiles) -> No
 async def heard(connection: Connection) -> tuple[Topic, Signed]:
     async with asyncio.timeout(HANG_S):
         [message] = await connection.batch(1)
-    order = event_in(message).message(Signed)
+    order = decode_event(message).message(Signed)
     assert isinstance(order, Signed)
-    return topic_of(message), order
+    return topic_from(message), order
 
 
 async def test_a_broadcast_goes_out_signed_and_can_be_taken_back(
     tmp_path: Path, broker: Mosquitto, keys: KeyFiles
 ) -> None:
     common = ["--broker", broker.url, "--data", str(tmp_path)]
-    async with Connection.open(Options(Broker.from_url(broker.url), "ear")) as ear:
-        await ear.subscribe(Subscription(str(Topic("demo", Lane.BROADCAST))))
+    async with Connection.open(Options(BrokerAddress.from_url(broker.url), "ear")) as ear:
+        await ear.subscribe(Subscription(str(Topic("demo", Channel.BROADCAST))))
         said = await run(["broadcast", "--text", "zh-CN=今晚停水", "--text", "en=No water tonight", *common])
         topic, signed = await heard(ear)
         order = verify(signed, read_public_key(keys.orders_public), at=str(topic), now=datetime.now(UTC))
@@ -129,7 +129,7 @@ async def test_a_policy_is_published_and_answered(
     (tmp_path / "policy.toml").write_text(POLICY)
     async with (
         a_platform(tmp_path, broker.url),
-        a_box(tmp_path / "box", link_settings(broker.url), hands=Hands(apply)) as box,
+        a_box(tmp_path / "box", link_settings(broker.url), hands=OrderHandlers(apply)) as box,
     ):
         await box.outbox.append(passage(1))
         await eventually(box.all_acknowledged)
@@ -156,7 +156,7 @@ async def test_a_command_is_carried_out_and_answered(tmp_path: Path, broker: Mos
     async def add(arguments: dict[str, Any]) -> dict[str, Any]:
         return {"sum": arguments["a"] + arguments["b"]}
 
-    hands = Hands(apply, {"add": add})
+    hands = OrderHandlers(apply, {"add": add})
     async with a_box(tmp_path / "box", link_settings(broker.url), hands=hands) as box:
         await eventually(lambda: connected(box))
         common = ["--broker", broker.url, "--data", str(tmp_path)]
@@ -180,7 +180,7 @@ async def test_a_revocation_reaches_the_gate_and_the_directory(
     directory = {"directory": people, "community_key": COMMUNITY_KEY}
     async with (
         a_platform(tmp_path, broker.url, **directory),
-        a_box(tmp_path / "box", link_settings(broker.url), hands=Hands(apply)) as box,
+        a_box(tmp_path / "box", link_settings(broker.url), hands=OrderHandlers(apply)) as box,
     ):
         key = status_of(1).person_key
 

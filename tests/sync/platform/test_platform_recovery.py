@@ -11,7 +11,7 @@ import asyncpg
 from sync.platform.records.open_store import open_store
 from sync.platform.records.received import today
 from sync.platform.records.verification import State, verify
-from sync.platform.service import IngestProcess, PlatformSettings
+from sync.platform.service import IngestProcess, ServiceSettings
 from tests.sync.city import QUICK, Mosquitto, a_box, a_platform, eventually, link_settings, mixed, running
 
 
@@ -51,7 +51,7 @@ async def test_what_the_platform_lost_is_brought_again(tmp_path: Path, records: 
 
 
 async def test_several_processes_share_the_intake(tmp_path: Path, records: str, broker: Mosquitto) -> None:
-    settings = PlatformSettings(broker=broker.url, district="demo", data=tmp_path, store=records, retry=QUICK)
+    settings = ServiceSettings(broker=broker.url, district="demo", data=tmp_path, store=records, retry=QUICK)
     async with (
         a_platform(tmp_path / "platform", broker.url, store=records),
         running(IngestProcess(settings).run()),

@@ -14,7 +14,7 @@ import pytest
 from sync.contract.records import LARGEST, Gap, RecordId, encode_record
 from sync.errors import BadMessage, StoreFailed
 from sync.platform.records.open_store import open_store
-from sync.platform.records.received import Absence, Arrival, today
+from sync.platform.records.received import AbsentRange, ReceivedRecord, today
 from sync.platform.records.sqlite_store import SqliteStore
 from sync.platform.records.store_contract import Stream
 from tests.sync.city import alarm, clock, mixed, passage
@@ -25,18 +25,18 @@ NOW = datetime.now(UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
 
 
-def arrivals(count: int, box: str = "box-1", first: int = 0) -> list[Arrival]:
+def arrivals(count: int, box: str = "box-1", first: int = 0) -> list[ReceivedRecord]:
     """`count` records of `box`, numbered from `first` + 1."""
     return [
-        Arrival.read(RecordId(box, EPOCH, first + seq), record.TYPE, NOW, NOW, encode_record(record), bytes(32))
+        ReceivedRecord.read(RecordId(box, EPOCH, first + seq), record.TYPE, NOW, NOW, encode_record(record), bytes(32))
         for seq, record in enumerate(mixed(count, first), start=1)
     ]
 
 
-def gap(seq: int, first: int, last: int, epoch: str | None = None) -> Arrival:
+def gap(seq: int, first: int, last: int, epoch: str | None = None) -> ReceivedRecord:
     lost = {"sentinel.passage.decided": last - first + 1}
     record = Gap(noted=clock(), lost=lost, first_seq=first, last_seq=last, epoch=epoch)
-    return Arrival.read(RecordId("box-1", EPOCH, seq), Gap.TYPE, NOW, NOW, encode_record(record))
+    return ReceivedRecord.read(RecordId("box-1", EPOCH, seq), Gap.TYPE, NOW, NOW, encode_record(record))
 
 
 async def test_what_comes_twice_is_stored_once(records: str) -> None:
@@ -60,7 +60,9 @@ async def test_the_newest_alarms_come_first(records: str) -> None:
         for seq in (1, 2, 3):
             happened = NOW + timedelta(seconds=seq)
             body = encode_record(alarm(seq))
-            await store.insert([Arrival.read(RecordId("box-1", EPOCH, seq), alarm(seq).TYPE, happened, NOW, body)])
+            await store.insert(
+                [ReceivedRecord.read(RecordId("box-1", EPOCH, seq), alarm(seq).TYPE, happened, NOW, body)]
+            )
         totals = await store.totals(today(), alarms=2)
         assert [(box, each.alarm_id) for box, each in totals.alarms] == [("box-1", "alarm-3"), ("box-1", "alarm-2")]
 
@@ -69,7 +71,7 @@ async def test_one_passage_under_two_numbers_is_seen_as_a_duplicate(records: str
     async with open_store(records) as store:
         for seq in (1, 2, 3):
             body = encode_record(passage(7))
-            await store.insert([Arrival.read(RecordId("box-1", EPOCH, seq), passage(7).TYPE, NOW, NOW, body)])
+            await store.insert([ReceivedRecord.read(RecordId("box-1", EPOCH, seq), passage(7).TYPE, NOW, NOW, body)])
         assert (await store.totals(today(), alarms=1)).duplicates == 2
 
 
@@ -115,11 +117,11 @@ async def test_one_process_alone_settles_a_stream(records: str) -> None:
 async def test_what_will_never_come_is_known(records: str) -> None:
     earlier = "f" * 16
     async with open_store(records) as store:
-        refused = Absence("box-1", EPOCH, 9, 9, 1, "refused: 'why'")
+        refused = AbsentRange("box-1", EPOCH, 9, 9, 1, "refused: 'why'")
         await store.insert([gap(8, 2, 4), gap(10, 7, 8, earlier)], [refused])
         await store.insert([gap(8, 2, 4)], [refused])
         given_up = "given up by the box: 3 sentinel.passage.decided"
-        assert await store.absences("box-1", EPOCH) == [Absence("box-1", EPOCH, 2, 4, 3, given_up), refused]
+        assert await store.absences("box-1", EPOCH) == [AbsentRange("box-1", EPOCH, 2, 4, 3, given_up), refused]
         assert [each.first for each in await store.absences("box-1", earlier)] == [7]
 
 
@@ -128,7 +130,9 @@ async def test_the_numbers_of_a_day(records: str) -> None:
     async with open_store(records) as store:
         for seq, happened in ((1, yesterday), (2, yesterday), (4, NOW), (5, NOW), (8, NOW + timedelta(days=1))):
             body = encode_record(passage(seq))
-            await store.insert([Arrival.read(RecordId("box-1", EPOCH, seq), passage(1).TYPE, happened, NOW, body)])
+            await store.insert(
+                [ReceivedRecord.read(RecordId("box-1", EPOCH, seq), passage(1).TYPE, happened, NOW, body)]
+            )
         [span] = await store.spans("box-1", today())
         assert (span.first, span.last, span.before, span.after) == (4, 5, 2, 8)
         [span] = await store.spans("box-1", None)
@@ -138,21 +142,23 @@ async def test_the_numbers_of_a_day(records: str) -> None:
 
 def test_a_kind_of_a_newer_box_is_kept_as_it_is() -> None:
     name = RecordId("box-1", EPOCH, 1)
-    assert Arrival.read(name, "sentinel.future", NOW, NOW, b'{"x": 1}').subject is None
+    assert ReceivedRecord.read(name, "sentinel.future", NOW, NOW, b'{"x": 1}').subject is None
     with pytest.raises(BadMessage):
-        Arrival.read(name, "sentinel.future", NOW, NOW, b"no json")
+        ReceivedRecord.read(name, "sentinel.future", NOW, NOW, b"no json")
 
 
 @pytest.mark.parametrize("text", ["a\0b", "x" * 200])
 async def test_no_word_of_a_record_can_stop_a_store(records: str, text: str) -> None:
     record = passage(1, verdict=text)
     with pytest.raises(BadMessage):
-        Arrival.read(RecordId("box-1", EPOCH, 1), record.TYPE, NOW, NOW, encode_record(record))
+        ReceivedRecord.read(RecordId("box-1", EPOCH, 1), record.TYPE, NOW, NOW, encode_record(record))
     with pytest.raises(BadMessage):
-        Arrival.read(RecordId("box-1", EPOCH, 1), text, NOW, NOW, b"{}")
+        ReceivedRecord.read(RecordId("box-1", EPOCH, 1), text, NOW, NOW, b"{}")
     async with open_store(records) as store:
         harmless = encode_record(passage(1)).replace(b"east-gate", b"\\u0000")
-        assert await store.insert([Arrival.read(RecordId("box-1", EPOCH, 1), passage(1).TYPE, NOW, NOW, harmless)])
+        assert await store.insert(
+            [ReceivedRecord.read(RecordId("box-1", EPOCH, 1), passage(1).TYPE, NOW, NOW, harmless)]
+        )
 
 
 @pytest.mark.parametrize(
@@ -167,7 +173,7 @@ async def test_no_word_of_a_record_can_stop_a_store(records: str, text: str) -> 
 )
 def test_a_gap_that_no_store_can_note_is_refused(spoilt: Gap) -> None:
     with pytest.raises(BadMessage):
-        Arrival.read(RecordId("box-1", EPOCH, 3), Gap.TYPE, NOW, NOW, encode_record(spoilt))
+        ReceivedRecord.read(RecordId("box-1", EPOCH, 3), Gap.TYPE, NOW, NOW, encode_record(spoilt))
 
 
 async def test_a_store_that_is_not_there() -> None:
@@ -205,5 +211,7 @@ async def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path
             assert await store.holes("box-1", EPOCH, 1, 5) == []
     async with SqliteStore.opened(path) as store:
         kept = await store.kept("box-1", EPOCH, 1, 5)
-        again = [Arrival.read(RecordId("box-1", EPOCH, each.seq), each.kind, NOW, NOW, each.body) for each in kept]
+        again = [
+            ReceivedRecord.read(RecordId("box-1", EPOCH, each.seq), each.kind, NOW, NOW, each.body) for each in kept
+        ]
         assert await store.insert([*again, *arrivals(6)[5:]]) == 1

@@ -19,15 +19,15 @@ from typer.testing import CliRunner
 from sync.contract.chain import first_hash, next_hash
 from sync.contract.messages import Ack
 from sync.contract.records import LARGEST, Gap, RecordId, encode_record
-from sync.contract.topics import Lane, Topic
-from sync.mqtt.broker_address import Broker
+from sync.contract.topics import Channel, Topic
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.connection import Connection
-from sync.mqtt.events import event_in
+from sync.mqtt.events import decode_event
 from sync.mqtt.packets import Options, Subscription
 from sync.platform.commands.cli import app
-from sync.platform.records.gaps import GapWatch, common, without
+from sync.platform.records.gaps import GapRequester, common, without
 from sync.platform.records.open_store import open_store
-from sync.platform.records.received import Arrival, today
+from sync.platform.records.received import ReceivedRecord, today
 from sync.platform.records.store_contract import RecordStore
 from sync.platform.records.verification import Proof, State, verify
 from tests.limits import HANG_S
@@ -38,20 +38,20 @@ NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
 
 
-def chained(count: int, *, lost: set[int] = frozenset(), at: datetime = NOW) -> list[Arrival]:  # type: ignore[assignment]
+def chained(count: int, *, lost: set[int] = frozenset(), at: datetime = NOW) -> list[ReceivedRecord]:  # type: ignore[assignment]
     """`count` records of a box with their hashes, without those of numbers `lost`."""
     chain = first_hash("box-1", EPOCH)
     made = []
     for seq, record in enumerate(mixed(count), start=1):
         body = encode_record(record)
         chain = next_hash(chain, seq, record.TYPE, body)
-        made.append(Arrival.read(RecordId("box-1", EPOCH, seq), record.TYPE, at, NOW, body, chain))
+        made.append(ReceivedRecord.read(RecordId("box-1", EPOCH, seq), record.TYPE, at, NOW, body, chain))
     return [each for each in made if each.name.seq not in lost]
 
 
-def altered(arrivals: list[Arrival], seq: int, **changes: object) -> list[Arrival]:
+def altered(arrivals: list[ReceivedRecord], seq: int, **changes: object) -> list[ReceivedRecord]:
     return [
-        Arrival(**{**{name: getattr(each, name) for name in Arrival.__slots__}, **changes})
+        ReceivedRecord(**{**{name: getattr(each, name) for name in ReceivedRecord.__slots__}, **changes})
         if each.name.seq == seq
         else each
         for each in arrivals
@@ -59,13 +59,13 @@ def altered(arrivals: list[Arrival], seq: int, **changes: object) -> list[Arriva
 
 
 @asynccontextmanager
-async def holding(records: str, arrivals: list[Arrival]) -> AsyncIterator[RecordStore]:
+async def holding(records: str, arrivals: list[ReceivedRecord]) -> AsyncIterator[RecordStore]:
     async with open_store(records) as store:
         await store.insert(arrivals)
         yield store
 
 
-async def proof(records: str, arrivals: list[Arrival], day: str | None = None) -> Proof:
+async def proof(records: str, arrivals: list[ReceivedRecord], day: str | None = None) -> Proof:
     async with holding(records, arrivals) as store:
         return await verify(store, "box-1", day)
 
@@ -95,7 +95,7 @@ async def test_numbers_lost_between_two_days_are_missed(records: str) -> None:
     assert [(each.first, each.last, each.reason) for each in epoch.missing] == [(10, 11, None)]
 
 
-def altered_time(arrival: Arrival, at: datetime) -> Arrival:
+def altered_time(arrival: ReceivedRecord, at: datetime) -> ReceivedRecord:
     [changed] = altered([arrival], arrival.name.seq, happened_ms=int(at.timestamp() * 1000))
     return changed
 
@@ -114,7 +114,7 @@ async def test_an_altered_record_breaks_the_proof_where_it_is(
 async def test_what_is_missing_is_named_with_its_reason(records: str) -> None:
     lost = Gap(noted=clock(), lost={"sentinel.passage.decided": 2}, first_seq=4, last_seq=5)
     arrivals = chained(12, lost={4, 5, 8})
-    told = Arrival.read(RecordId("box-1", EPOCH, 13), Gap.TYPE, NOW, NOW, encode_record(lost))
+    told = ReceivedRecord.read(RecordId("box-1", EPOCH, 13), Gap.TYPE, NOW, NOW, encode_record(lost))
     found = await proof(records, [*arrivals, told])
     [epoch] = found.epochs
     assert found.state is State.INCOMPLETE
@@ -151,16 +151,16 @@ async def test_the_command_tells_and_its_status_says(tmp_path: Path) -> None:
 
 
 async def test_a_box_is_asked_again_for_what_is_missing(records: str, broker: Mosquitto) -> None:
-    options = Options(Broker.from_url(broker.url), "box")
+    options = Options(BrokerAddress.from_url(broker.url), "box")
     async with holding(records, chained(10, lost={1, 4, 5})) as store, Connection.open(options) as box:
-        await box.subscribe(Subscription(str(Topic("demo", Lane.ACK, "box-1"))))
+        await box.subscribe(Subscription(str(Topic("demo", Channel.ACK, "box-1"))))
         async with (
-            Connection.open(Options(Broker.from_url(broker.url), "platform")) as connection,
-            running(GapWatch(store, "demo", look_s=0.02).serve(connection)),
+            Connection.open(Options(BrokerAddress.from_url(broker.url), "platform")) as connection,
+            running(GapRequester(store, "demo", look_s=0.02).serve(connection)),
             asyncio.timeout(HANG_S),
         ):
             async for message in box.messages():
-                ack = event_in(message).message(Ack)
+                ack = decode_event(message).message(Ack)
                 break
             assert ack == Ack(EPOCH, (), missing=((1, 1), (4, 5)))
             await store.insert(chained(12))
@@ -172,11 +172,11 @@ async def test_a_box_is_asked_again_for_what_is_missing(records: str, broker: Mo
 
 async def test_nobody_asks_for_what_will_never_come(records: str, broker: Mosquitto) -> None:
     lost = Gap(noted=clock(), lost={"sentinel.passage.decided": 2}, first_seq=4, last_seq=5)
-    told = Arrival.read(RecordId("box-1", EPOCH, 11), Gap.TYPE, NOW, NOW, encode_record(lost))
+    told = ReceivedRecord.read(RecordId("box-1", EPOCH, 11), Gap.TYPE, NOW, NOW, encode_record(lost))
     async with (
         holding(records, [*chained(10, lost={4, 5}), told]) as store,
-        Connection.open(Options(Broker.from_url(broker.url), "platform")) as connection,
-        running(GapWatch(store, "demo", look_s=0.02).serve(connection)),
+        Connection.open(Options(BrokerAddress.from_url(broker.url), "platform")) as connection,
+        running(GapRequester(store, "demo", look_s=0.02).serve(connection)),
         asyncio.timeout(HANG_S),
     ):
         while await store.open_streams(0, 1 << 60):

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.contract.health import HealthStatus, LookupOutcome
-from sync.contract.messages import Answer
+from sync.contract.messages import QueryAnswer
 from sync.contract.records import PassageDecided
 from sync.edge.directory.directory import Directory
 from sync.edge.ledger.history import decided_since
-from sync.edge.ledger.ledger import Outbox
-from sync.errors import SealBroken, WrongKey
-from sync.platform.directory.store import DirectorySource
-from sync.storage.encryption import KEY_BYTES, Algorithm, Sealer, is_sealed, make_key
+from sync.edge.ledger.ledger import Ledger
+from sync.errors import DecryptionFailed, WrongKey
+from sync.platform.directory.store import DirectoryStore
+from sync.storage.encryption import KEY_BYTES, Algorithm, KeyedCipher, is_encrypted, make_key
 from tests.sync.city import BUDGET_BYTES, WHEN, alarm, mixed, passage, status_of
 from tests.sync.edge.test_directory import fetch, known
 from tests.sync.edge.test_ledger_history import OLD, damaged, fill
@@ -33,38 +33,38 @@ ALGORITHMS = st.sampled_from(Algorithm)
 def test_what_was_closed_opens_at_its_place_under_every_algorithm(
     plain: bytes, place: str, before: Algorithm, now: Algorithm
 ) -> None:
-    stored = Sealer(KEY, before).close(plain, place)
+    stored = KeyedCipher(KEY, before).close(plain, place)
     assert stored[0] == before
-    assert Sealer(KEY, now).open(stored, place) == plain
+    assert KeyedCipher(KEY, now).open(stored, place) == plain
     assert len(plain) < 8 or plain not in stored
 
 
 @given(st.binary(min_size=1, max_size=40), ALGORITHMS, st.integers(1, 255))
 def test_every_changed_byte_is_refused(plain: bytes, algorithm: Algorithm, change: int) -> None:
-    sealer = Sealer(KEY, algorithm)
-    stored = sealer.close(plain, "place")
+    sealer = KeyedCipher(KEY, algorithm)
+    stored = sealer.encrypt(plain, "place")
     for index in range(len(stored)):
         touched = bytearray(stored)
         touched[index] ^= change
-        with pytest.raises(SealBroken):
-            sealer.open(bytes(touched), "place")
-        with pytest.raises(SealBroken):
-            sealer.open(stored[:index], "place")
+        with pytest.raises(DecryptionFailed):
+            sealer.decrypt(bytes(touched), "place")
+        with pytest.raises(DecryptionFailed):
+            sealer.decrypt(stored[:index], "place")
 
 
 @given(st.binary(max_size=40), st.text(max_size=20), st.text(max_size=20), ALGORITHMS)
 def test_another_place_or_key_is_refused(plain: bytes, place: str, elsewhere: str, algorithm: Algorithm) -> None:
-    stored = Sealer(KEY, algorithm).close(plain, place)
+    stored = KeyedCipher(KEY, algorithm).close(plain, place)
     if place != elsewhere:
-        with pytest.raises(SealBroken):
-            Sealer(KEY, algorithm).open(stored, elsewhere)
-    with pytest.raises(SealBroken):
-        Sealer(OTHER, algorithm).open(stored, place)
+        with pytest.raises(DecryptionFailed):
+            KeyedCipher(KEY, algorithm).open(stored, elsewhere)
+    with pytest.raises(DecryptionFailed):
+        KeyedCipher(OTHER, algorithm).open(stored, place)
 
 
 def test_equal_values_are_not_equal_on_the_disk() -> None:
-    sealer = Sealer(KEY)
-    assert len({sealer.close(b"same", "place") for _ in range(1000)}) == 1000
+    sealer = KeyedCipher(KEY)
+    assert len({sealer.encrypt(b"same", "place") for _ in range(1000)}) == 1000
 
 
 def test_a_key_file_is_made_once_and_for_its_owner(tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def on_the_disk(path: Path) -> bytes:
 
 @pytest.mark.parametrize("algorithm", Algorithm)
 async def test_no_body_of_a_record_is_on_the_disk(tmp_path: Path, algorithm: Algorithm) -> None:
-    path, sealer = tmp_path / "ledger.db", Sealer(KEY, algorithm)
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
+    path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY, algorithm)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
         records = [*mixed(40), alarm(99)]
         await outbox.append_all(records)
         assert b"passage-" not in on_the_disk(path)
@@ -96,9 +96,9 @@ async def test_no_body_of_a_record_is_on_the_disk(tmp_path: Path, algorithm: Alg
 
 
 async def test_a_plain_ledger_is_sealed_and_nothing_plain_is_left(tmp_path: Path) -> None:
-    path, sealer = tmp_path / "ledger.db", Sealer(KEY)
+    path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY)
     shutil.copy(OLD, path)
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(500))
         before = await outbox.recent(1000)
     with closing(sqlite3.connect(path)) as database:  # free pages with plain bytes, as older versions left them
@@ -107,45 +107,45 @@ async def test_a_plain_ledger_is_sealed_and_nothing_plain_is_left(tmp_path: Path
         database.commit()
     assert b"passage" in on_the_disk(path)
     for _ in range(2):
-        async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
+        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
             assert b"passage" not in on_the_disk(path).replace(b"sentinel.passage", b"")
             after = await outbox.recent(1000)
             assert after == [row for row in before if not 31 <= row.seq <= 400]
             assert (await outbox.status()).epoch == "59b24c963f212462"
-    assert is_sealed(path)
+    assert is_encrypted(path)
 
 
 @pytest.mark.parametrize(("records", "sealed"), [(400, True), (1200, False)], ids=["rows only", "nothing"])
 async def test_what_a_full_disk_leaves_undone_is_done_at_the_next_start(
     small_disk: Path, caplog: pytest.LogCaptureFixture, records: int, sealed: bool
 ) -> None:
-    path, sealer = small_disk / "ledger.db", Sealer(KEY)
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    path, sealer = small_disk / "ledger.db", KeyedCipher(KEY)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(records))
         newest = set(await outbox.recent(200))
     fill(small_disk / "log")
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
         assert "no room to seal" in caplog.text
         assert set(await outbox.recent(1000)) > newest  # the full disk cost the oldest
-        assert is_sealed(path) == sealed
+        assert is_encrypted(path) == sealed
         await outbox.append(passage(1000))
     (small_disk / "log").unlink()
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
-        assert is_sealed(path)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
+        assert is_encrypted(path)
         assert b"passage-" not in on_the_disk(path)
         assert set(await outbox.recent(1000)) > newest
 
 
-@pytest.mark.parametrize("sealer", [None, Sealer(OTHER)], ids=["no key", "another key"])
-async def test_without_its_key_a_store_is_refused_and_left_as_it_is(tmp_path: Path, sealer: Sealer | None) -> None:
+@pytest.mark.parametrize("sealer", [None, KeyedCipher(OTHER)], ids=["no key", "another key"])
+async def test_without_its_key_a_store_is_refused_and_left_as_it_is(tmp_path: Path, sealer: KeyedCipher | None) -> None:
     ledger, replica = tmp_path / "ledger.db", tmp_path / "directory.db"
-    async with Outbox.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES, sealer=Sealer(KEY)) as outbox:
+    async with Ledger.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES, sealer=KeyedCipher(KEY)) as outbox:
         await outbox.append_all(mixed(10))
         before = await outbox.recent(100)
-    async with Directory.opened(replica, sealer=Sealer(KEY)):
+    async with Directory.opened(replica, sealer=KeyedCipher(KEY)):
         pass
     with pytest.raises(WrongKey, match=r"ledger\.db: sealed with key .*请放回"):
-        async with Outbox.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer):
+        async with Ledger.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer):
             pass
     with pytest.raises(WrongKey, match=r"directory\.db: "):
         async with Directory.opened(replica, sealer=sealer):
@@ -153,48 +153,48 @@ async def test_without_its_key_a_store_is_refused_and_left_as_it_is(tmp_path: Pa
     with pytest.raises(WrongKey):
         async for _ in decided_since(ledger, WHEN, "box-1", sealer):
             pass
-    async with Outbox.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES, sealer=Sealer(KEY)) as outbox:
+    async with Ledger.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES, sealer=KeyedCipher(KEY)) as outbox:
         assert await outbox.recent(100) == before
 
 
 async def test_a_row_that_was_changed_or_swapped_is_parked_and_the_others_go_on(tmp_path: Path) -> None:
-    path, sealer = tmp_path / "ledger.db", Sealer(KEY)
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
+    path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
         await outbox.append_all([passage(index) for index in range(6)])
     with closing(sqlite3.connect(path)) as database:
         bodies = dict(database.execute("SELECT seq, body FROM record"))
         for seq, body in ((1, bodies[2]), (2, bodies[1]), (4, b"{}")):
             database.execute("UPDATE record SET body = ? WHERE seq = ?", (body, seq))
         database.commit()
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
         assert [row.seq for row in await outbox.unacknowledged(False)] == [3, 5, 6]
         assert (await outbox.status()).parked == 3
         assert [row.seq for row in await outbox.recent(100)] == [6, 5, 3]
 
 
 async def test_a_ledger_of_another_box_is_not_read_as_ones_own(tmp_path: Path) -> None:
-    path, sealer = tmp_path / "ledger.db", Sealer(KEY)
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
+    path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
         await outbox.append_all([passage(1), passage(2)])
-    async with Outbox.opened(path, box="box-2", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
+    async with Ledger.opened(path, box="box-2", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
         assert await outbox.unacknowledged(False) == []
         assert (await outbox.status()).parked == 2
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["key there", "key comes back"])
 async def test_a_damaged_sealed_ledger_is_salvaged_with_its_key(tmp_path: Path, late: bool) -> None:
-    path, sealer = tmp_path / "ledger.db", Sealer(KEY)
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
+    path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
         await outbox.append_all(mixed(400))
         written = {row.seq: row for row in await outbox.recent(1000)}
     path.write_bytes(damaged(path.read_bytes(), "middle"))
     if late:
         path.rename(tmp_path / "ledger.db.damaged-lost-key")
-        async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=Sealer(OTHER)) as outbox:
+        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=KeyedCipher(OTHER)) as outbox:
             assert await outbox.earlier_unacknowledged(1000) == []
             assert await outbox.recent(10) == []
         path.unlink()
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
         kept = await outbox.earlier_unacknowledged(1000)
         assert 100 < len(kept) < 400
         assert all(row == written[row.seq] for row in kept)
@@ -202,17 +202,17 @@ async def test_a_damaged_sealed_ledger_is_salvaged_with_its_key(tmp_path: Path, 
 
 
 async def test_the_past_is_read_from_a_sealed_ledger(tmp_path: Path) -> None:
-    path, sealer = tmp_path / "ledger.db", Sealer(KEY)
-    async with Outbox.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
+    path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
         await outbox.append_all([passage(1), alarm(2), passage(3)])
         assert [record async for record in decided_since(path, WHEN, "box-1", sealer)] == [passage(1), passage(3)]
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)
 async def test_the_replica_is_sealed_and_answers_as_before(tmp_path: Path, algorithm: Algorithm) -> None:
-    path, sealer = tmp_path / "replica.db", Sealer(KEY, algorithm)
+    path, sealer = tmp_path / "replica.db", KeyedCipher(KEY, algorithm)
     async with (
-        DirectorySource.opened(tmp_path / "source.db") as source,
+        DirectoryStore.opened(tmp_path / "source.db") as source,
         Directory.opened(path, sealer=sealer) as directory,
     ):
         await source.put([status_of(index) for index in range(700)])
@@ -226,21 +226,21 @@ async def test_the_replica_is_sealed_and_answers_as_before(tmp_path: Path, algor
 
 async def test_a_plain_replica_is_sealed_and_serves_at_once(tmp_path: Path) -> None:
     path = tmp_path / "replica.db"
-    async with DirectorySource.opened(tmp_path / "source.db") as source:
+    async with DirectoryStore.opened(tmp_path / "source.db") as source:
         await source.put([status_of(index) for index in range(700)])
         async with Directory.opened(path) as directory:
             await fetch(source, directory)
             cursor = directory.cursor
         assert b"sampled_at" in on_the_disk(path)
-        async with Directory.opened(path, sealer=Sealer(KEY)) as directory:
+        async with Directory.opened(path, sealer=KeyedCipher(KEY)) as directory:
             assert b"sampled_at" not in on_the_disk(path)
             assert directory.cursor == cursor
             assert await known(directory, 600) == status_of(600)
 
 
 async def test_a_status_that_was_swapped_is_asked_for_and_then_fetched_anew(tmp_path: Path) -> None:
-    path, sealer = tmp_path / "replica.db", Sealer(KEY)
-    async with DirectorySource.opened(tmp_path / "source.db") as source:
+    path, sealer = tmp_path / "replica.db", KeyedCipher(KEY)
+    async with DirectoryStore.opened(tmp_path / "source.db") as source:
         await source.put([status_of(1), status_of(2)])
         async with Directory.opened(path, sealer=sealer) as directory:
             await fetch(source, directory)
@@ -263,5 +263,5 @@ async def test_a_status_that_was_swapped_is_asked_for_and_then_fetched_anew(tmp_
             assert healed.lists == ("watch",)
 
 
-async def platform_knows(person_key: str, _budget_s: float) -> Answer:
-    return Answer(LookupOutcome.FOUND, msgspec.structs.replace(status_of(2), person_key=person_key))
+async def platform_knows(person_key: str, _budget_s: float) -> QueryAnswer:
+    return QueryAnswer(LookupOutcome.FOUND, msgspec.structs.replace(status_of(2), person_key=person_key))

@@ -9,7 +9,7 @@ import pytest
 from sqlite_utils import Database, Migrations
 
 import sync.storage.progress
-from edge_agent.runtime.task_progress import Stepping, count_steps
+from edge_agent.runtime.task_progress import TaskProgress, track_progress
 from sync.storage.sqlite_thread import SqliteThread
 
 EMPTY = Migrations("nothing")
@@ -17,7 +17,7 @@ EMPTY = Migrations("nothing")
 
 def steps_of(task: "asyncio.Task[None]") -> int:
     work = task.get_coro()
-    assert isinstance(work, Stepping)
+    assert isinstance(work, TaskProgress)
     return work.steps
 
 
@@ -39,7 +39,7 @@ async def test_a_long_work_wakes_its_waiters_and_those_behind_it(
     works: tuple[threading.Event, Callable[[Database], None], Callable[[Database], None]],
 ) -> None:
     monkeypatch.setattr(sync.storage.progress, "_TELL_EVERY_S", 0.01)
-    count_steps(asyncio.get_running_loop())
+    track_progress(asyncio.get_running_loop())
     over, moves, stuck = works
     async with SqliteThread.opened(tmp_path / "some.db", EMPTY) as store:
         waits = [asyncio.create_task(store.run(moves)), asyncio.create_task(store.run(lambda _: None))]
