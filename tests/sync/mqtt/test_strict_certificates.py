@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sync.edge.identity.est_client import Est
+from sync.edge.identity.est_client import EstClient
 from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from sync.platform.authority.certificates import PLATFORM, CaFiles, key_pem, new_key
 from sync.platform.authority.own import write_platform, write_server
@@ -101,7 +101,7 @@ def test_older_certificates_of_an_authority_still_enrol(tmp_path: Path) -> None:
     authority = certificates.Authority(tmp_path)
     server = server_context(authority.certificate(HOST))
     roots = x509.load_pem_x509_certificates(authority.older_ca().read_bytes())
-    older = Est(f"https://{HOST}", roots, authority.certificate("box-1"))._context
+    older = EstClient(f"https://{HOST}", roots, authority.certificate("box-1"))._context
     shake_hands(older, server)
     older.verify_flags |= ssl.VERIFY_X509_STRICT
     with pytest.raises(ssl.SSLCertVerificationError):
