@@ -5,16 +5,17 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 ARCH ?= amd64
+RELEASE ?= trixie
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: help demo test check lint types judges unit fuzz faults wheel wheelhouse deb lock clean system-run system-test
+.PHONY: help demo test check lint types judges unit debian fuzz faults wheel wheelhouse deb lock clean system-run system-test
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## /  \1\t/p' Makefile | expand -t 14
 
 demo: system-run $(VENV)/.run ## broker, platform, one sentinel and simulated people; Ctrl-C stops it all
-	@$(BIN)/edge-agent demo
+	@$(BIN)/edge-agent demo $(DEMO)
 
 test: system-test $(VENV)/.dev ## installs what the tests need and runs every check
 	@$(MAKE) --no-print-directory check
@@ -33,6 +34,9 @@ judges: ## shellcheck, lintian, AsyncAPI's parser, Redocly; installs axe-core fo
 
 unit: ## tests with coverage; most of their time is waiting, so four processes share two cores
 	$(BIN)/pytest -q --numprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered
+
+debian: ## demo and tests on a fresh Debian 13 made by debootstrap, half an hour; RELEASE=noble for Ubuntu; root
+	sh .ci/debian $(RELEASE)
 
 fuzz: $(VENV)/.dev ## a million damaged inputs for every parser of the drivers, a quarter of an hour
 	$(BIN)/python -m bench.parsers --inputs 1000000
