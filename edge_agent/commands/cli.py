@@ -45,12 +45,12 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
     from edge_agent.runtime.threads import without_pools
 
     without_pools()
-    from edge_agent.main import MENDABLE, run_sentinel
+    from edge_agent.main import USER_ERRORS, run_sentinel
     from edge_agent.runtime.signals import until_signalled
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     faulthandler.enable()  # where every thread stands when the watchdog ends it
-    with report_errors(unusable=MENDABLE):
+    with report_errors(unusable=USER_ERRORS):
         asyncio.run(until_signalled(run_sentinel(config)))
 
 

@@ -1,4 +1,4 @@
-"""The newest camera picture as JPEG: made only when somebody asks, and once a frame."""
+"""The newest camera picture as JPEG: encoded only on request, and once for each frame."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class StaffActions:
         """All that the staff view shows."""
         return {
             "passages": [msgspec.to_builtins(passage) for passage in await self.passages()],
-            "house": self._view_state.house,
+            "house": self._view_state.default_languages,
             "report": await self._report(),
         }
 
