@@ -1,4 +1,4 @@
-"""Owns the speaker. An emergency has priority over a prompt, a prompt over a broadcast; callers never wait for sound."""
+"""Owns the speaker: an emergency precedes a prompt, a prompt precedes a broadcast; callers never wait for sound."""
 
 from __future__ import annotations
 
