@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from drivers.serial_line.ports import PortInfo, find
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 from drivers.simulated.devices.sensor_frames import gy_mcu90614
 from drivers.simulated.devices.wire import PtyWire
 from drivers.thermometers import gy_mcu90614 as module

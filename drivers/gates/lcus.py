@@ -11,7 +11,7 @@ from contextlib import suppress
 from drivers.device_health import MonitoredDevice
 from drivers.errors import BadSetting, DeviceLost
 from drivers.gates.wiring import BAUD, Wiring, check_duration
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 
 
 def lcus_command(channel: int, on: bool) -> bytes:

@@ -14,7 +14,7 @@ from drivers.device_health import MonitoredDevice
 from drivers.errors import DeviceLost, DeviceRefused
 from drivers.gates.wiring import BAUD, Wiring, check_duration
 from drivers.serial_line import modbus
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 
 MODBUS_UNIT = 1
 REPLY_LIMIT_S = 0.5  # the boards answer in about 20 ms at 9600 baud

@@ -13,7 +13,7 @@ from drivers.contract import CodeRead
 from drivers.device_health import MonitoredDevice
 from drivers.latest import Latest
 from drivers.readers.repeats import RepeatFilter
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 
 BAUDS = (115200, 9600)  # recent readers, older ones
 GAP_S = 0.08  # silence that ends a code; within one code bytes follow each other at once

@@ -13,7 +13,7 @@ from drivers.readers.errors import CodeMalformed
 from drivers.readers.id_card import read_card
 from drivers.readers.repeats import InView
 from drivers.readers.sam_v import FAULTS, FIND, FOUND, OK, READ, SELECT, SamVReplies, SamVReply
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 
 POLL_S = 0.25
 ANSWER_LIMIT_S = 1.0

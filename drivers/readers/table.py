@@ -7,7 +7,7 @@ from collections.abc import Callable
 from drivers.contract import CardReader, CodeReader
 from drivers.errors import BadSetting
 from drivers.readers import qr_line, sam_v, sam_v_reader
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 
 
 def _qr_line(port: str, baud: int | None) -> CodeReader:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from drivers.simulated.devices.camera import SimulatedCamera
 from drivers.simulated.devices.qr import SimulatedQrReader, code_picture
-from drivers.simulated.devices.thermal import SimulatedThermometer, WarmFace
+from drivers.simulated.devices.thermal_scene import SimulatedThermometer, WarmFace
 from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.people.masks import MaskWear
 from drivers.simulated.people.person_image import HEIGHT, WIDTH, Entrance, Portrait, Pose, draw_portrait, face_box

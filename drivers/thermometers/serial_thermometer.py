@@ -9,7 +9,7 @@ from drivers.contract import SpotReading, ThermalFrame
 from drivers.device_health import MonitoredDevice
 from drivers.latest import Latest
 from drivers.serial_line.framing import AnswerParser
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 from drivers.thermometers.stuck_sensor import MinimumVariation, StuckSensorDetector
 
 Reading = ThermalFrame | SpotReading

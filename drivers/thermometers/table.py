@@ -8,7 +8,7 @@ from drivers.contract import Thermometer
 from drivers.errors import BadSetting
 from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import AnswerParser
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 from drivers.thermometers import cjmcu_90614, evo_thermal_33, gy_614v, gy_mcu90614, gy_mcu90640, optris, pyrousb
 from drivers.thermometers.serial_thermometer import Reading, SerialThermometer
 from drivers.thermometers.stuck_sensor import MinimumVariation

@@ -6,7 +6,7 @@ from typing import Any
 
 from drivers.distance.table import DISTANCE_SENSORS
 from drivers.gates import modbus_relay, wiring
-from drivers.gates.commands import LcusCommands, ModbusRelayCommands
+from drivers.gates.relay_commands import LcusCommands, ModbusRelayCommands
 from drivers.readers import qr_line, sam_v, sam_v_reader
 from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import Parser

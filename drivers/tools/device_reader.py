@@ -10,7 +10,7 @@ from drivers.device_health import MonitoredDevice
 from drivers.latest import Latest
 from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import FrameParser, Parser
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 from drivers.thermometers.serial_thermometer import ASK_S
 
 

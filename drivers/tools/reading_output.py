@@ -8,7 +8,7 @@ from typing import Any
 
 from drivers.contract import CardRead, CodeRead, SpotReading, ThermalFrame
 from drivers.distance.reading import DistanceReading
-from drivers.gates.commands import ALL, RelayCommand
+from drivers.gates.relay_commands import ALL, RelayCommand
 
 Plain = dict[str, Any]
 

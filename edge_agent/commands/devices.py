@@ -198,7 +198,7 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same readings and faults.")] = 1,
 ) -> None:
     """Simulate a device on a pseudo-terminal, sound or with a fault, until Ctrl-C."""
-    from drivers.simulated.devices.bench import DRIVERS, live, suffer
+    from drivers.simulated.devices.device_simulator import DRIVERS, live, suffer
     from drivers.simulated.devices.faults import FAULTS, FaultyWire
 
     async def both(wire: FaultyWire) -> None:

@@ -14,8 +14,8 @@ from drivers.gates.lcus import lcus_command
 from drivers.gates.modbus_relay import modbus_pulse, modbus_switch
 from drivers.serial_line.framing import Parser
 from drivers.simulated.devices import sensor_frames
+from drivers.simulated.devices.gy_mcu90640_module import encode_frame
 from drivers.simulated.devices.sam_v import card_answer
-from drivers.simulated.devices.thermal_module import encode_frame
 from drivers.simulated.people import id_cards
 from drivers.tools.device_protocols import DIALECTS
 from drivers.tools.reading_output import Plain, to_dict

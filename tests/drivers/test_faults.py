@@ -23,7 +23,7 @@ from drivers.gates.table import make_gate
 from drivers.readers.id_number import check_digit
 from drivers.readers.sam_v_reader import SamVReader
 from drivers.readers.table import make_reader
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 from drivers.simulated.devices.faults import FAULTS as FAULTS_BY_NAME
 from drivers.simulated.devices.faults import Drift, Fault, FaultyWire, Late, Renumber, Stuck, Unplug
 from drivers.simulated.devices.gate import SimulatedModbusBoard, SimulatedRelay

@@ -14,7 +14,7 @@ from drivers.simulated.devices.gate import SimulatedModbusBoard
 from drivers.simulated.devices.sam_v import SimulatedSamV
 from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.people import id_cards
-from drivers.simulated.people.people import HEALTHY
+from drivers.simulated.people.residents import HEALTHY
 from drivers.simulated.people.scenes import Scene, SceneKind
 from drivers.simulated.street import Street
 from edge_agent.app import Sentinel

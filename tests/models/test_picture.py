@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from models.detections import Face, FaceDetector, MaskScores
 from models.detectors.face import make_detector
-from models.detectors.inspect import inspect_picture
+from models.detectors.inspect_picture import inspect_picture
 from models.errors import PictureUnreadable
 from models.picture import read_picture
 from models.picture_size import stated_size

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from drivers.simulated.devices.distance_sensors import SimulatedEvoMini, SimulatedTof10120, SimulatedTofSense
 from drivers.simulated.devices.faults import FaultyWire
-from drivers.simulated.devices.rangers import SimulatedEvoMini, SimulatedTof10120, SimulatedTofSense
-from drivers.simulated.devices.sensors import Measure, SensorFirmware
+from drivers.simulated.devices.sensor_firmware import Measure, SensorFirmware
 from drivers.simulated.devices.thermometers import (
     SimulatedCjmcu90614,
     SimulatedEvoThermal33,

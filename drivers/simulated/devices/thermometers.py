@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from drivers.simulated.devices import sensor_frames
+from drivers.simulated.devices.gy_mcu90640_module import COLS, ROWS, ThermalModule, encode_frame
+from drivers.simulated.devices.sensor_firmware import CommandedSensor, Measure
 from drivers.simulated.devices.sensor_frames import crc8, hundredths, modbus_crc, sum8, terabee_ack
-from drivers.simulated.devices.sensors import CommandedSensor, Measure
-from drivers.simulated.devices.thermal_module import COLS, ROWS, ThermalModule, encode_frame
 
 AMBIENT_C = 25.0
 

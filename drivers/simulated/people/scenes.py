@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 
-from drivers.simulated.people import people
+from drivers.simulated.people import residents
 from drivers.simulated.people.masks import MaskWear
 from drivers.simulated.people.photos import PEOPLE, PhotographedPerson
 
@@ -66,14 +66,14 @@ EXPECTED = {
     SceneKind.PLATFORM_DOWN: NOT_ADMITTED,
 }
 NUMBERS = {
-    SceneKind.HEALTHY: tuple(resident.number for resident in people.HEALTHY),
-    SceneKind.MASK_LATER: (people.FORGETFUL.number,),
-    SceneKind.FEVER: tuple(resident.number for resident in people.FEVERISH),
-    SceneKind.TEST_EXPIRED: (people.OVERDUE.number,),
-    SceneKind.YELLOW_CODE: (people.YELLOW.number,),
-    SceneKind.UNKNOWN_CODE: people.STRANGERS[::2],
-    SceneKind.WATCH_LIST: tuple(resident.number for resident in people.WATCHED),
-    SceneKind.PLATFORM_DOWN: people.STRANGERS[1::2],
+    SceneKind.HEALTHY: tuple(resident.number for resident in residents.HEALTHY),
+    SceneKind.MASK_LATER: (residents.FORGETFUL.number,),
+    SceneKind.FEVER: tuple(resident.number for resident in residents.FEVERISH),
+    SceneKind.TEST_EXPIRED: (residents.OVERDUE.number,),
+    SceneKind.YELLOW_CODE: (residents.YELLOW.number,),
+    SceneKind.UNKNOWN_CODE: residents.STRANGERS[::2],
+    SceneKind.WATCH_LIST: tuple(resident.number for resident in residents.WATCHED),
+    SceneKind.PLATFORM_DOWN: residents.STRANGERS[1::2],
 }
 
 

@@ -11,7 +11,7 @@ from drivers.contract import CardKind
 from drivers.readers.errors import CodeMalformed
 from drivers.readers.id_card import TEXT_BYTES, read_card
 from drivers.simulated.people import id_cards
-from drivers.simulated.people.people import document_number
+from drivers.simulated.people.residents import document_number
 
 NUMBER = "999999199001010016"
 TEXT = id_cards.citizen(NUMBER)

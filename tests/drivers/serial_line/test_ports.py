@@ -10,7 +10,7 @@ import pytest
 from drivers.contract import PartState
 from drivers.errors import BadSetting, DeviceLost
 from drivers.serial_line.ports import PortInfo, check_name, find, stable_name
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 from drivers.simulated.devices.sensor_frames import gy_mcu90614
 from drivers.simulated.devices.wire import PtyWire
 from drivers.thermometers.gy_mcu90614 import GyMcu90614

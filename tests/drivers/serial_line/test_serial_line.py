@@ -12,7 +12,7 @@ import pytest
 
 from drivers.contract import PartState
 from drivers.errors import BadSetting, DeviceLost
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 from drivers.simulated.devices.wire import PtyWire
 from tests.drivers.driver_bench import eventually, heard
 from tests.limits import HANG_S

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from drivers.simulated.devices.gate import SimulatedModbusBoard
+from drivers.simulated.devices.sensor_firmware import SensorFirmware
 from drivers.simulated.devices.sensor_frames import modbus_crc
-from drivers.simulated.devices.sensors import SensorFirmware
 from drivers.simulated.devices.table import SENSORS
 from drivers.simulated.devices.wire import PtyWire
 from tests.limits import HANG_S

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from drivers.simulated.devices.thermal import SimulatedThermometer, ThermalScene, WarmFace
-from drivers.simulated.devices.thermal_module import FRAME_SIZE, ThermalModule, encode_frame
+from drivers.simulated.devices.gy_mcu90640_module import FRAME_SIZE, ThermalModule, encode_frame
+from drivers.simulated.devices.thermal_scene import SimulatedThermometer, ThermalScene, WarmFace
 from drivers.simulated.devices.wire import PtyWire
 from tests.limits import HANG_S
 

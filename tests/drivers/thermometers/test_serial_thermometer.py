@@ -9,7 +9,7 @@ import pytest
 
 from drivers.contract import PartState, SpotReading, ThermalFrame
 from drivers.errors import BadSetting
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 from drivers.simulated.devices.sensor_frames import optris
 from drivers.simulated.devices.wire import PtyWire
 from drivers.thermometers.gy_mcu90614 import QUERY, GyMcu90614

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from drivers.simulated.devices.gy_mcu90640_module import encode_frame
 from drivers.simulated.devices.sensor_frames import gy_mcu90614, tofsense
-from drivers.simulated.devices.thermal_module import encode_frame
 from drivers.simulated.devices.wire import PtyWire
 from edge_agent.commands.cli import app
 from tests.edge_agent.process import started

@@ -13,8 +13,8 @@ import pytest
 
 from config.settings import parse_settings
 from drivers.simulated.people.masks import MaskWear
-from drivers.simulated.people.people import HEALTHY
 from drivers.simulated.people.photos import PEOPLE, photograph
+from drivers.simulated.people.residents import HEALTHY
 from drivers.simulated.people.scenes import MaskStep, SceneKind
 from edge_agent.faces.consent import Consent, Giver
 from edge_agent.faces.document import read_document

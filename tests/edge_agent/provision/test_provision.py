@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
-from drivers.simulated.devices.bench import live
+from drivers.simulated.devices.device_simulator import live
 from drivers.simulated.devices.faults import FaultyWire
 from drivers.tools.probe import probe_all, proposed_settings
 from edge_agent.commands.cli import app

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.simulated.devices.thermal_module import COLS, ROWS, ThermalModule, encode_frame
+from drivers.simulated.devices.gy_mcu90640_module import COLS, ROWS, ThermalModule, encode_frame
 from drivers.simulated.devices.wire import PtyWire
 
 NOISE_SIGMA_C = 0.1

@@ -6,8 +6,8 @@ import re
 from typing import ClassVar
 
 from drivers.simulated.devices import sensor_frames
+from drivers.simulated.devices.sensor_firmware import CommandedSensor
 from drivers.simulated.devices.sensor_frames import crc8, sum8, terabee_ack
-from drivers.simulated.devices.sensors import CommandedSensor
 
 
 class SimulatedTof10120(CommandedSensor):
