@@ -53,20 +53,20 @@ class DeviceHealth:
 class MonitoredDevice:
     """The common face of every part: name, health and counters out of its vitals."""
 
-    def __init__(self, vitals: DeviceHealth) -> None:
-        self.vitals = vitals
+    def __init__(self, device_health: DeviceHealth) -> None:
+        self.device_health = device_health
 
     @property
     def name(self) -> str:
         """Name of the part."""
-        return self.vitals.name
+        return self.device_health.name
 
     @property
     def health(self) -> PartHealth:
         """State now, and since when."""
-        return self.vitals.health
+        return self.device_health.health
 
     @property
     def counters(self) -> dict[str, int]:
         """Counts since start."""
-        return dict(self.vitals.counters)
+        return dict(self.device_health.counters)

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-AWAKE_S = 3.0  # a reader that waits wakes so often: one that takes no step at all is stuck
+WAKE_EVERY_S = 3.0  # a reader that waits wakes so often: one that takes no step at all is stuck
 
 
 class Latest(Generic[T]):
@@ -55,7 +55,7 @@ class Latest(Generic[T]):
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
             self._waiters.add(waiter)
-            timer = loop.call_later(AWAKE_S, _wake, waiter)
+            timer = loop.call_later(WAKE_EVERY_S, _wake, waiter)
             try:
                 await waiter  # alone: whoever waits must see a value before the next turn of the loop replaces it
             finally:

@@ -14,15 +14,15 @@ RETRY_FIRST_S = 0.2
 RETRY_CAP_S = 1.0  # a device that returns is read again well under 3 s
 
 
-async def opened_again(read_one_opening: Callable[[], Awaitable[None]], vitals: DeviceHealth) -> NoReturn:
+async def keep_open(read_until_lost: Callable[[], Awaitable[None]], device_health: DeviceHealth) -> NoReturn:
     """Read opening after opening until cancelled; after one that lasted the pauses begin anew."""
     pause_s = RETRY_FIRST_S
     while True:
         opened_s = time.monotonic()
         try:
-            await read_one_opening()
+            await read_until_lost()
         except DeviceLost as exc:
-            vitals.lost(str(exc))
+            device_health.lost(str(exc))
         if time.monotonic() - opened_s > RETRY_CAP_S:
             pause_s = RETRY_FIRST_S
         await asyncio.sleep(pause_s)

@@ -18,7 +18,7 @@ MAX_FILE_BYTES = 128 * 1024 * 1024
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """(h, w, 3) uint8 BGR, turned upright as its EXIF data say; raises PictureUnreadable naming the file and why."""
-    return decode_picture(_bytes(path), str(path))
+    return decode_picture(_read_bytes(path), str(path))
 
 
 def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -37,7 +37,7 @@ def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
     return np.asarray(picture, np.uint8)
 
 
-def _bytes(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
         if not path.exists():
             raise PictureUnreadable(f"{path}: no such file")

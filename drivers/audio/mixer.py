@@ -16,9 +16,9 @@ from drivers.contract import Clip
 
 Samples = NDArray[np.int16]
 
-DUCKED = 0.2  # of its amplitude is left of a broadcast below a prompt: 14 dB quieter
+DUCKED_LEVEL = 0.2  # of its amplitude is left of a broadcast below a prompt: 14 dB quieter
 FADE_SAMPLES = 1100  # from one level to the other, 50 ms at 22050 Hz: a jump would click
-LOUDEST = 32767
+MAX_SAMPLE = 32767
 
 
 class Sink(Protocol):
@@ -64,9 +64,9 @@ class Mixer:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._playing: dict[SoundSource, Playing] = {}
-        self._pulled_s = time.monotonic()
+        self._last_pull_s = time.monotonic()
         self._volume = 1.0
-        self._below = 1.0  # level of the broadcast now
+        self._broadcast_level = 1.0  # level of the broadcast now
 
     @property
     def volume(self) -> float:
@@ -80,24 +80,24 @@ class Mixer:
     @property
     def idle_s(self) -> float:
         """Seconds since a sink last asked: a living one asks several times a second."""
-        return time.monotonic() - self._pulled_s
+        return time.monotonic() - self._last_pull_s
 
-    def playing(self, voice: SoundSource) -> Playing | None:
+    def playing(self, source: SoundSource) -> Playing | None:
         """What `voice` says now."""
-        return self._playing.get(voice)
+        return self._playing.get(source)
 
     @property
-    def sounding(self) -> Playing | None:
+    def any_playing(self) -> Playing | None:
         """Any clip that sounds now."""
         with self._changed:
             return next(iter(self._playing.values()), None)
 
-    def play(self, clip: Clip, voice: SoundSource = SoundSource.PROMPT) -> Playing:
+    def play(self, clip: Clip, source: SoundSource = SoundSource.PROMPT) -> Playing:
         """On the loop: put `clip` in the place of what `voice` says."""
         playing = Playing(clip.samples)
         with self._changed:
-            before = self._playing.pop(voice, None)
-            self._playing[voice] = playing
+            before = self._playing.pop(source, None)
+            self._playing[source] = playing
             self._changed.notify_all()
         if before is not None:
             before.end(time.monotonic())
@@ -113,39 +113,39 @@ class Mixer:
     def pull(self, count: int) -> Samples:
         """On the sink's thread: the next `count` samples, silence where there is nothing to play."""
         with self._changed:
-            self._pulled_s = now_s = time.monotonic()
+            self._last_pull_s = now_s = time.monotonic()
             below = self._fade(count)
             if not self._playing:
                 return np.zeros(count, np.int16)
             mixed = self._take(SoundSource.PROMPT, count, now_s) + below * self._take(
                 SoundSource.BROADCAST, count, now_s
             )
-        mixed = np.rint(self._volume * mixed).clip(-LOUDEST - 1, LOUDEST)
+        mixed = np.rint(self._volume * mixed).clip(-MAX_SAMPLE - 1, MAX_SAMPLE)
         block: Samples = mixed.astype(np.int16)
         return block
 
     def wait_for_clip(self, limit_s: float) -> bool:
         """On the sink's thread: wait until there is something to play, True, or `limit_s` is over, False."""
         with self._changed:
-            self._pulled_s = time.monotonic()
+            self._last_pull_s = time.monotonic()
             return self._changed.wait_for(lambda: bool(self._playing), limit_s)
 
     def _fade(self, count: int) -> NDArray[np.float32]:
         """The level of the broadcast over the next samples: down while somebody is spoken to, and up again."""
-        level = DUCKED if SoundSource.PROMPT in self._playing else 1.0
-        steps = np.arange(1, count + 1, dtype=np.float32) * np.float32((1 - DUCKED) / FADE_SAMPLES)
+        level = DUCKED_LEVEL if SoundSource.PROMPT in self._playing else 1.0
+        steps = np.arange(1, count + 1, dtype=np.float32) * np.float32((1 - DUCKED_LEVEL) / FADE_SAMPLES)
         levels: NDArray[np.float32]
-        if self._below > level:
-            levels = np.maximum(np.float32(level), np.float32(self._below) - steps)
+        if self._broadcast_level > level:
+            levels = np.maximum(np.float32(level), np.float32(self._broadcast_level) - steps)
         else:
-            levels = np.minimum(np.float32(level), np.float32(self._below) + steps)
-        self._below = float(levels[-1]) if count else self._below
+            levels = np.minimum(np.float32(level), np.float32(self._broadcast_level) + steps)
+        self._broadcast_level = float(levels[-1]) if count else self._broadcast_level
         return levels
 
-    def _take(self, voice: SoundSource, count: int, now_s: float) -> NDArray[np.float32]:
+    def _take(self, source: SoundSource, count: int, now_s: float) -> NDArray[np.float32]:
         """The next `count` samples of one voice, with silence after its end."""
         block = np.zeros(count, np.float32)
-        playing = self._playing.get(voice)
+        playing = self._playing.get(source)
         if playing is None:
             return block
         part = playing.samples[playing.position : playing.position + count]
@@ -154,6 +154,6 @@ class Mixer:
             playing.loop.call_soon_threadsafe(playing.start, now_s)
         playing.position += len(part)
         if playing.position >= len(playing.samples):
-            del self._playing[voice]
+            del self._playing[source]
             playing.loop.call_soon_threadsafe(playing.end, now_s)
         return block

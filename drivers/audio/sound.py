@@ -30,7 +30,7 @@ def load_clip(path: Path, rate_hz: int = RATE_HZ) -> Clip:
     return Clip(path.stem, np.array(sound.samples, np.int16), rate_hz)
 
 
-def load_foreign_clip(path: Path, longest_s: float) -> Clip:
+def load_untrusted_clip(path: Path, longest_s: float) -> Clip:
     """As `load_clip` at RATE_HZ, and Opus; only the first `longest_s`: a small file can unpack to hours of silence."""
     try:
         samples = _opus(path, longest_s) if is_opus(path) else _streamed(path, longest_s)
@@ -59,15 +59,15 @@ def _opus(path: Path, longest_s: float) -> Samples:
     return np.frombuffer(mixed, np.int16)
 
 
-def open_card(playhead: Mixer) -> Sink:
+def open_card(mixer: Mixer) -> Sink:
     """Let the default sound card pull until closed; blocks for a while. Raises DeviceLost where there is no card."""
-    if not _may_have_a_card():
+    if not _may_have_sound_card():
         raise DeviceLost("there is no sound card")
     try:
         card = miniaudio.PlaybackDevice(
             nchannels=1, sample_rate=RATE_HZ, buffersize_msec=CARD_PERIOD_MS, backends=CARDS, app_name="sentinel"
         )
-        card.start(_pulling(playhead))
+        card.start(_block_generator(mixer))
     except miniaudio.MiniaudioError as exc:
         raise DeviceLost("no sound card can be opened") from exc
     sink: Sink = card
@@ -76,7 +76,7 @@ def open_card(playhead: Mixer) -> Sink:
 
 def listen(seconds: float) -> Samples:
     """What the default microphone hears from now on, mono at RATE_HZ; blocks. Raises DeviceLost where there is none."""
-    if not _may_have_a_card():
+    if not _may_have_sound_card():
         raise DeviceLost("there is no microphone")
     heard: list[Samples] = []
     try:
@@ -84,7 +84,7 @@ def listen(seconds: float) -> Samples:
             nchannels=1, sample_rate=RATE_HZ, buffersize_msec=CARD_PERIOD_MS, backends=CARDS, app_name="sentinel"
         )
         with closing(microphone):
-            microphone.start(_keeping(heard))
+            microphone.start(_collector(heard))
             time.sleep(seconds)
     except miniaudio.MiniaudioError as exc:
         raise DeviceLost("there is no microphone that can be opened") from exc
@@ -93,7 +93,7 @@ def listen(seconds: float) -> Samples:
     return np.concatenate(heard)
 
 
-def _keeping(heard: list[Samples]) -> Generator[None, bytes, None]:
+def _collector(heard: list[Samples]) -> Generator[None, bytes, None]:
     """The generator that miniaudio sends sound to, waiting for the first."""
 
     def keeping() -> Generator[None, bytes, None]:
@@ -105,7 +105,7 @@ def _keeping(heard: list[Samples]) -> Generator[None, bytes, None]:
     return generator
 
 
-def _may_have_a_card() -> bool:
+def _may_have_sound_card() -> bool:
     """Whether looking for a card makes sense: without one, ALSA's library complains on the terminal at length."""
     if Path("/dev/snd").exists() or "PULSE_SERVER" in os.environ:
         return True
@@ -113,13 +113,13 @@ def _may_have_a_card() -> bool:
     return runtime is not None and os.access(Path(runtime, "pulse", "native"), os.W_OK)
 
 
-def _pulling(playhead: Mixer) -> Generator[Samples, int, None]:
+def _block_generator(mixer: Mixer) -> Generator[Samples, int, None]:
     """The generator that miniaudio sends frame counts to, waiting for the first."""
 
     def pulling() -> Generator[Samples, int, None]:
         count = yield np.empty(0, np.int16)
         while True:
-            count = yield playhead.pull(count).reshape(-1, 1)
+            count = yield mixer.pull(count).reshape(-1, 1)
 
     generator = pulling()
     next(generator)

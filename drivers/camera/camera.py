@@ -12,7 +12,7 @@ from drivers.contract import Camera, CameraFrame
 from drivers.device_health import DeviceHealth, MonitoredDevice
 from drivers.errors import BadSetting, DeviceLost
 from drivers.latest import Latest
-from drivers.reopening import opened_again
+from drivers.reopening import keep_open
 
 OPEN_LIMIT_S = 5.0  # to the first picture; network cameras take seconds
 AGE_LIMIT_S = 2.0  # between pictures
@@ -24,14 +24,14 @@ CLOSE_LIMIT_S = 3.5  # a little over the limits that FFmpeg has
 class OpenCvCamera(MonitoredDevice):
     """Newest picture of one source; frozen or black pictures make it broken and are kept back."""
 
-    def __init__(self, source: Source, wish: RequestedFormat) -> None:
+    def __init__(self, source: Source, requested: RequestedFormat) -> None:
         super().__init__(DeviceHealth("camera"))
-        self.vitals.counters.update(frames=0, held_back=0)
+        self.device_health.counters.update(frames=0, held_back=0)
         self._source = source
-        self._wish = wish
-        self._rate_fps = wish.fps
+        self._requested = requested
+        self._rate_fps = requested.fps
         self._frames: Latest[CameraFrame] = Latest()
-        self._watch = PictureCheck()
+        self._check = PictureCheck()
         self._captures: list[Capture] = []
 
     @property
@@ -41,7 +41,7 @@ class OpenCvCamera(MonitoredDevice):
 
     def limit_rate(self, fps: float) -> None:
         """Hand on `fps` pictures a second at most, never more than the setting; takes hold with the next picture."""
-        wanted_fps = min(fps, self._wish.fps)
+        wanted_fps = min(fps, self._requested.fps)
         if wanted_fps == self._rate_fps:
             return
         self._rate_fps = wanted_fps
@@ -56,23 +56,23 @@ class OpenCvCamera(MonitoredDevice):
     @property
     def counters(self) -> dict[str, int]:
         """Counts since start; `frames` came from the source, `replaced` of those nobody looked at."""
-        return {**self.vitals.counters, "replaced": self._frames.replaced}
+        return {**self.device_health.counters, "replaced": self._frames.replaced}
 
     async def run(self) -> None:
         """Read until cancelled."""
         try:
-            await opened_again(self._read_one_opening, self.vitals)
+            await keep_open(self._read_until_lost, self.device_health)
         finally:
             # Mostly one frame. Python aborts at its end when a thread then comes back out of OpenCV.
             await asyncio.to_thread(_join, self._captures)
 
-    async def _read_one_opening(self) -> None:
+    async def _read_until_lost(self) -> None:
         """Open and read until it is lost (DeviceLost), or frozen for so long that opening again may help (returns)."""
         self._captures = [capture for capture in self._captures if capture.is_alive()]
         if len(self._captures) >= MAX_HANGING:
             raise DeviceLost(f"{MAX_HANGING} attempts to read it hang")
         mailbox = _Mailbox()
-        capture = Capture(self._source, self._wish, mailbox.put, mailbox.close)
+        capture = Capture(self._source, self._requested, mailbox.put, mailbox.close)
         capture.limit_rate(self._rate_fps)
         self._captures.append(capture)
         capture.start()
@@ -83,20 +83,20 @@ class OpenCvCamera(MonitoredDevice):
 
     async def _take_pictures(self, capture: Capture, mailbox: _Mailbox) -> None:
         image, at_s = await mailbox.take(OPEN_LIMIT_S)
-        self.vitals.counters["opened"] += 1
+        self.device_health.counters["opened"] += 1
         opened_s = good_s = at_s
         sequence = 0
         while True:
             sequence += 1
-            self.vitals.counters["frames"] += 1
-            fault = self._watch.judge(image, at_s)
+            self.device_health.counters["frames"] += 1
+            fault = self._check.judge(image, at_s)
             if fault is None:
                 good_s = at_s
-                self.vitals.ok(str(capture.format))
+                self.device_health.ok(str(capture.format))
                 self._frames.put(CameraFrame(image, at_s, sequence))
             else:
-                self.vitals.broken(fault.value)
-                self.vitals.counters["held_back"] += 1
+                self.device_health.broken(fault.value)
+                self.device_health.counters["held_back"] += 1
             if fault is PictureFault.FROZEN and at_s - max(good_s, opened_s) > REOPEN_FROZEN_S:
                 return
             image, at_s = await mailbox.take(AGE_LIMIT_S)
@@ -107,7 +107,7 @@ class _Mailbox:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._lock = threading.Lock()
         self._picture: tuple[Image, float] | None = None
         self._ended = ""
@@ -118,29 +118,29 @@ class _Mailbox:
             wake = self._picture is None
             self._picture = image, at_s
         if wake:
-            self._loop.call_soon_threadsafe(self._news.set)
+            self._loop.call_soon_threadsafe(self._changed.set)
 
     def close(self, reason: str) -> None:
         """On the capture thread: nothing more will come."""
         self._ended = reason
-        self._loop.call_soon_threadsafe(self._news.set)
+        self._loop.call_soon_threadsafe(self._changed.set)
 
     async def take(self, limit_s: float) -> tuple[Image, float]:
         """The newest picture and when it was taken; DeviceLost when none comes within `limit_s`."""
         try:
             async with asyncio.timeout(limit_s):
-                while (picture := self._swap()) is None:
+                while (picture := self._take_picture()) is None:
                     if self._ended:
                         raise DeviceLost(self._ended)
-                    await self._news.wait()
-                    self._news.clear()
+                    await self._changed.wait()
+                    self._changed.clear()
         except TimeoutError as exc:
-            picture = self._swap()  # there is one when the loop was held up, not the camera
+            picture = self._take_picture()  # there is one when the loop was held up, not the camera
             if picture is None:
                 raise DeviceLost(f"no picture for {limit_s:g} s") from exc
         return picture
 
-    def _swap(self) -> tuple[Image, float] | None:
+    def _take_picture(self) -> tuple[Image, float] | None:
         with self._lock:
             picture, self._picture = self._picture, None
         return picture

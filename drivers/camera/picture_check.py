@@ -41,7 +41,7 @@ class PictureCheck:
         self._changed_s = 0.0
         self._lit_s: float | None = None
         self._clear_s: float | None = None
-        self._looked_s = 0.0
+        self._detail_checked_s = 0.0
 
     def judge(self, image: NDArray[np.uint8], at_s: float) -> PictureFault | None:
         """What is wrong by `at_s`, None while nothing is."""
@@ -63,8 +63,8 @@ class PictureCheck:
         """When something could be made out last; looked at a few times a second."""
         if self._clear_s is None:
             self._clear_s = at_s
-        if at_s - self._looked_s >= BLOCKED_EVERY_S:
-            self._looked_s = at_s
+        if at_s - self._detail_checked_s >= BLOCKED_EVERY_S:
+            self._detail_checked_s = at_s
             if detail(image) >= BLOCKED_DETAIL:
                 self._clear_s = at_s
         return self._clear_s
@@ -81,5 +81,5 @@ def detail(image: NDArray[np.uint8]) -> float:
     block = max(1, green.shape[1] // COARSE_COLUMNS)
     rows, columns = green.shape[0] // block, green.shape[1] // block
     blocks = green[: rows * block, : columns * block].reshape(rows, block, columns, block).mean(axis=(1, 3))
-    bends = np.concatenate([np.abs(np.diff(blocks, 2, axis=axis)).ravel() for axis in (0, 1)])
-    return float(np.percentile(bends, 95)) if bends.size else 0.0
+    curvature = np.concatenate([np.abs(np.diff(blocks, 2, axis=axis)).ravel() for axis in (0, 1)])
+    return float(np.percentile(curvature, 95)) if curvature.size else 0.0

@@ -25,10 +25,10 @@ V4L2_LIMIT_S = 3  # OpenCV's own is ten
 V4L2_LIMIT = "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"
 FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 FFMPEG_LOG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
-AT_ONCE = "fflags;nobuffer|probesize;32|analyzeduration;0|flags;low_delay"
+NO_BUFFERING = "fflags;nobuffer|probesize;32|analyzeduration;0|flags;low_delay"
 LOW_LATENCY = {  # measured, MJPEG over HTTP on loopback: opens in 28 ms, frames 3 to 10 ms old
-    "http": AT_ONCE,
-    "https": AT_ONCE,
+    "http": NO_BUFFERING,
+    "https": NO_BUFFERING,
     "rtsp": "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay",
 }
 environment_lock = threading.Lock()
@@ -87,19 +87,19 @@ class Capture(threading.Thread):
     def __init__(
         self,
         source: Source,
-        wish: RequestedFormat,
+        requested: RequestedFormat,
         on_image: Callable[[Image, float], None],
         on_end: Callable[[str], None],
     ) -> None:
         super().__init__(name="camera", daemon=True)
         self.format: PictureFormat | None = None
         self._source = source
-        self._wish = wish
+        self._requested = requested
         self._on_image = on_image
         self._on_end = on_end
         self._abandoned = threading.Event()
         self._calling = threading.Lock()
-        self._limit = FrameRateLimiter(wish.fps)
+        self._limit = FrameRateLimiter(requested.fps)
 
     def limit_rate(self, fps: float) -> None:
         """From now on hand on `fps` pictures a second at most."""
@@ -113,7 +113,7 @@ class Capture(threading.Thread):
     def run(self) -> None:
         """Open, read, release."""
         try:
-            capture = _opened(self._source, self._wish)
+            capture = _open(self._source, self._requested)
             try:
                 self._read(capture)
             finally:
@@ -130,22 +130,22 @@ class Capture(threading.Thread):
         file = FrameRateLimiter(capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FILE_FPS) if self._source.file else None
         # A file waits for its time, as it was taken; a camera sets the pace itself.
         while not self._abandoned.wait(file.wait_s(time.monotonic()) if file else 0):
-            if not (capture.grab() or (file and _rewound(capture))):
+            if not (capture.grab() or (file and _rewind(capture))):
                 return
             now_s = time.monotonic()
-            fps = rate.counted(now_s)
+            fps = rate.add_frame(now_s)
             if file:
-                file.takes(now_s)
-            if not self._limit.takes(now_s):
+                file.allows(now_s)
+            if not self._limit.allows(now_s):
                 continue
             good, picture = capture.retrieve()
             if good:
                 image = np.asarray(picture, np.uint8)
                 pixel_format = self.format.pixel_format if self.format else _pixel_format(capture)
                 self.format = PictureFormat(image.shape[1], image.shape[0], pixel_format, fps)
-                self._hand_over(image, now_s)
+                self._deliver(image, now_s)
 
-    def _hand_over(self, image: Image, at_s: float) -> None:
+    def _deliver(self, image: Image, at_s: float) -> None:
         with self._calling:
             if not self._abandoned.is_set():
                 self._on_image(image, at_s)
@@ -163,7 +163,7 @@ class FrameRateLimiter:
         """Seconds until the next one is due."""
         return max(0.0, self._due_s - now_s)
 
-    def takes(self, now_s: float) -> bool:
+    def allows(self, now_s: float) -> bool:
         """Whether one at `now_s` is let through."""
         if now_s < self._due_s - self._interval_s / 4:
             return False
@@ -179,7 +179,7 @@ class _Rate:
         self._since_s = 0.0
         self._fps = 0.0
 
-    def counted(self, now_s: float) -> float:
+    def add_frame(self, now_s: float) -> float:
         """Frames a second in the last whole window; 0 before there was one."""
         if not self._since_s:
             self._since_s = now_s
@@ -191,7 +191,7 @@ class _Rate:
         return self._fps
 
 
-def _opened(source: Source, wish: RequestedFormat) -> cv2.VideoCapture:
+def _open(source: Source, requested: RequestedFormat) -> cv2.VideoCapture:
     """The opened capture; one that could not be opened grabs nothing."""
     # The part logs once that it is lost; these two would write lines at every try, with address and password in them.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
@@ -202,9 +202,9 @@ def _opened(source: Source, wish: RequestedFormat) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(name, cv2.CAP_V4L2)
         # MJPEG first: uncompressed VGA at 30 fps does not fit the USB 2 share of many hubs.
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, wish.width)
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, wish.height)
-        capture.set(cv2.CAP_PROP_FPS, wish.fps)
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, requested.width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, requested.height)
+        capture.set(cv2.CAP_PROP_FPS, requested.fps)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         return capture
     if source.file:
@@ -218,7 +218,7 @@ def _opened(source: Source, wish: RequestedFormat) -> cv2.VideoCapture:
             del os.environ[FFMPEG_OPTIONS]
 
 
-def _rewound(capture: cv2.VideoCapture) -> bool:
+def _rewind(capture: cv2.VideoCapture) -> bool:
     """Grab the first picture of a file again."""
     return bool(capture.set(cv2.CAP_PROP_POS_FRAMES, 0) and capture.grab())
 

@@ -39,9 +39,9 @@ class Tof10120:
         """Distances completed by `data`; empty `data` gives up a line that did not end."""
         *lines, rest = (bytes(self._line) + data).split(b"\n")
         self._line = bytearray(rest)
-        kept = CAP_BYTES if data else 0
-        self._lose(len(rest) - kept)
-        del self._line[: -kept or None]
+        retained = CAP_BYTES if data else 0
+        self._count_lost(len(rest) - retained)
+        del self._line[: -retained or None]
         return [reading for line in lines if (reading := self._read(line + b"\n", at_s))]
 
     def _read(self, line: bytes, at_s: float) -> DistanceReading | None:
@@ -50,16 +50,16 @@ class Tof10120:
         if not found and len(line) >= SHORTEST_AFTER_NOISE:
             found = AFTER_NOISE.fullmatch(line)
         if not found:
-            self._lose(len(line))
+            self._count_lost(len(line))
             return None
         distance_mm = int(found[1])
         if not 0 < distance_mm <= MAX_MM:
             self.counters["refused"] += 1
-            self._lose(len(line))
+            self._count_lost(len(line))
             return None
         self.counters["frames"] += 1
-        self._lose(found.start(1))
+        self._count_lost(found.start(1))
         return measured(distance_mm, at_s)
 
-    def _lose(self, count: int) -> None:
+    def _count_lost(self, count: int) -> None:
         self.counters["resync_bytes"] += max(0, count)

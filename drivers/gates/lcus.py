@@ -32,9 +32,11 @@ class LcusGate(MonitoredDevice):
         self._on, self._off = lcus_command(wiring.gate, on=True), lcus_command(wiring.gate, on=False)
         self._lamp = wiring.lamp
         all_off = (self._off, *([lcus_command(wiring.lamp, on=False)] if wiring.lamp else []))
-        self._line = SerialLine("gate", port, bauds=(BAUD,), silence_s=None, hello=all_off, farewell=b"".join(all_off))
-        super().__init__(self._line.vitals)
-        self.vitals.counters["pulses"] = 0
+        self._line = SerialLine(
+            "gate", port, bauds=(BAUD,), silence_s=None, start_up=all_off, shut_down=b"".join(all_off)
+        )
+        super().__init__(self._line.device_health)
+        self.device_health.counters["pulses"] = 0
         self._holders = 0
 
     async def run(self) -> None:
@@ -45,7 +47,7 @@ class LcusGate(MonitoredDevice):
         """Hold the gate open for `duration_ms`; pulses that overlap hold it until the last ends."""
         check_duration(duration_ms)
         await self._line.write(self._on)
-        self.vitals.counters["pulses"] += 1
+        self.device_health.counters["pulses"] += 1
         self._holders += 1
         try:
             await asyncio.sleep(duration_ms / 1000)

@@ -20,8 +20,8 @@ MODBUS_UNIT = 1
 REPLY_LIMIT_S = 0.5  # the boards answer in about 20 ms at 9600 baud
 REPLY_CAP_BYTES = 64
 CHECK_EVERY_S = 1.0
-SENSE_EVERY_S = 0.03  # with 15 ms on the wire an input is seen some 20 times a second; a person breaks a beam longer
-SENSE_FOR_S = 10.0  # after a pulse
+BEAM_POLL_S = 0.03  # with 15 ms on the wire an input is seen some 20 times a second; a person breaks a beam longer
+BEAM_WATCH_S = 10.0  # after a pulse
 SILENCE_S = 2.5
 
 
@@ -40,14 +40,14 @@ MODBUS_READ_INPUTS = modbus.request(MODBUS_UNIT, modbus.READ_INPUTS, 0, 8)
 MODBUS_READ_REPLY_BYTES = 6  # of eight relays or inputs, one bit each in the fourth byte
 
 
-class Beam:
+class LightBarrier:
     """The passage sensor since one pulse: `crossed` once it was broken and is whole again."""
 
     def __init__(self) -> None:
         self.crossed = asyncio.Event()
         self._broken = False
 
-    def see(self, *, broken: bool) -> None:
+    def add_sample(self, *, broken: bool) -> None:
         """Take in one look at the sensor."""
         if self._broken and not broken:
             self.crossed.set()
@@ -62,16 +62,16 @@ class ModbusGate(MonitoredDevice):
 
     def __init__(self, port: str, wiring: Wiring) -> None:
         lamp_off = modbus_switch(wiring.lamp, on=False) if wiring.lamp else b""
-        hello = (lamp_off,) if lamp_off else ()
-        self._line = SerialLine("gate", port, bauds=(BAUD,), silence_s=SILENCE_S, hello=hello, farewell=lamp_off)
-        super().__init__(self._line.vitals)
-        self.vitals.counters["pulses"] = 0
+        start_up = (lamp_off,) if lamp_off else ()
+        self._line = SerialLine("gate", port, bauds=(BAUD,), silence_s=SILENCE_S, start_up=start_up, shut_down=lamp_off)
+        super().__init__(self._line.device_health)
+        self.device_health.counters["pulses"] = 0
         self._wiring = wiring
-        self._beam = Beam()
-        self._pulsed = asyncio.Event()
-        self._sense_until_s = 0.0
-        self._turn = asyncio.Lock()  # one question on the wire at a time
-        self._asked = b""
+        self._beam = LightBarrier()
+        self._wake = asyncio.Event()
+        self._beam_until_s = 0.0
+        self._request_lock = asyncio.Lock()  # one question on the wire at a time
+        self._request = b""
         self._reply_bytes = 0
         self._received = b""
         self._reply = b""
@@ -80,16 +80,16 @@ class ModbusGate(MonitoredDevice):
     async def run(self) -> None:
         """Keep the port open and the board asked, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._line.run(self._take), name="gate line")
+            tasks.create_task(self._line.run(self._receive), name="gate line")
             tasks.create_task(self._check(), name="gate check")
 
     async def pulse(self, duration_ms: int) -> None:
         """Hold the gate open for `duration_ms`; raises DeviceRefused when the board has no such relay or function."""
         check_duration(duration_ms)
-        self._beam = Beam()
+        self._beam = LightBarrier()
         await self._command(modbus_pulse(self._wiring.gate, duration_ms), f"a pulse of relay {self._wiring.gate}")
-        self.vitals.counters["pulses"] += 1
-        self._sense(SENSE_FOR_S)
+        self.device_health.counters["pulses"] += 1
+        self._watch_beam(BEAM_WATCH_S)
         await asyncio.sleep(duration_ms / 1000)
 
     async def light(self, *, on: bool) -> None:
@@ -101,7 +101,7 @@ class ModbusGate(MonitoredDevice):
         """Whether the beam was broken and is whole again since the last pulse."""
         if not self._wiring.passage:
             return False
-        self._sense(limit_s)
+        self._watch_beam(limit_s)
         try:
             async with asyncio.timeout(limit_s):
                 await self._beam.crossed.wait()
@@ -109,38 +109,38 @@ class ModbusGate(MonitoredDevice):
             return False
         return True
 
-    def _sense(self, for_s: float) -> None:
+    def _watch_beam(self, for_s: float) -> None:
         """Look at the sensor all the time, for so long."""
-        self._sense_until_s = max(self._sense_until_s, time.monotonic() + for_s)
-        self._pulsed.set()
+        self._beam_until_s = max(self._beam_until_s, time.monotonic() + for_s)
+        self._wake.set()
 
     async def _check(self) -> None:
         while True:
             with suppress(DeviceLost):  # the line counts the silence; any answer, a refusal too, is a sign of life
-                await self._look()
+                await self._poll_board()
             await self._pause()
 
-    async def _look(self) -> None:
+    async def _poll_board(self) -> None:
         """Ask the board for its inputs where one is wired, else for its relays."""
         passage = self._wiring.passage
         refused = await self._ask(MODBUS_READ_INPUTS if passage else MODBUS_READ_RELAYS, MODBUS_READ_REPLY_BYTES)
         if passage and refused:
-            self.vitals.broken(f"the board has no inputs: it answers exception {refused}")
+            self.device_health.broken(f"the board has no inputs: it answers exception {refused}")
             return
-        self.vitals.ok()
+        self.device_health.ok()
         if passage:
-            self._beam.see(broken=bool(self._reply[3] >> passage - 1 & 1))
+            self._beam.add_sample(broken=bool(self._reply[3] >> passage - 1 & 1))
 
     async def _pause(self) -> None:
         """A moment while somebody may be passing, else a second, which a pulse ends."""
         awaited = self._wiring.passage and not self._beam.crossed.is_set()
-        if awaited and time.monotonic() < self._sense_until_s:
-            await asyncio.sleep(SENSE_EVERY_S)
+        if awaited and time.monotonic() < self._beam_until_s:
+            await asyncio.sleep(BEAM_POLL_S)
             return
-        self._pulsed.clear()
+        self._wake.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(CHECK_EVERY_S):
-                await self._pulsed.wait()
+                await self._wake.wait()
 
     async def _command(self, request: bytes, what: str) -> None:
         """Have the board do something, which it confirms by repeating it."""
@@ -150,9 +150,9 @@ class ModbusGate(MonitoredDevice):
 
     async def _ask(self, request: bytes, reply_bytes: int) -> int:
         """Send `request`; returns 0 for its intact reply of `reply_bytes`, else the number of the board's exception."""
-        async with self._turn:
+        async with self._request_lock:
             self._answered = asyncio.get_running_loop().create_future()
-            self._asked, self._reply_bytes, self._received = request, reply_bytes, b""
+            self._request, self._reply_bytes, self._received = request, reply_bytes, b""
             await self._line.write(request)
             try:
                 async with asyncio.timeout(REPLY_LIMIT_S):
@@ -160,13 +160,13 @@ class ModbusGate(MonitoredDevice):
             except TimeoutError as exc:
                 raise DeviceLost("the gate's board does not answer") from exc
 
-    def _take(self, data: bytes, _at_s: float) -> bool:
+    def _receive(self, data: bytes, _at_s: float) -> bool:
         if self._answered is None or self._answered.done():
             return False
         self._received = (self._received + data)[-REPLY_CAP_BYTES:]
         for start in range(len(self._received)):  # past noise, and past a reply that came too late
             self._reply = self._received[start:]
-            answer = modbus.answer(self._asked, self._reply, self._reply_bytes)
+            answer = modbus.answer(self._request, self._reply, self._reply_bytes)
             if answer is not None:
                 self._answered.set_result(answer)
                 return True

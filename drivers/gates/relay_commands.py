@@ -70,14 +70,14 @@ class ModbusRelayCommands(FrameParser[RelayCommand]):
         if modbus.crc16(frame[: -modbus.CRC_BYTES]) != frame[-modbus.CRC_BYTES :]:
             return None
         if frame[1] == WRITE_COILS:
-            return _of_coils(frame, at_s)
+            return _coils_command(frame, at_s)
         if frame[1] in ABOUT_STATE:
             return NoReading.OTHER
         address, value = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
-        return _of_coil(address, value, at_s) or NoReading.REFUSED
+        return _single_coil_command(address, value, at_s) or NoReading.REFUSED
 
 
-def _of_coil(address: int, value: int, at_s: float) -> RelayCommand | None:
+def _single_coil_command(address: int, value: int, at_s: float) -> RelayCommand | None:
     if address >= PULSE_COILS:
         channel, on, pulse_ms = address - PULSE_COILS + 1, value > 0, value * PULSE_STEP_MS
         return RelayCommand(channel, on, at_s, pulse_ms) if channel <= MAX_CHANNELS and on else None
@@ -87,7 +87,7 @@ def _of_coil(address: int, value: int, at_s: float) -> RelayCommand | None:
     return RelayCommand(channel, None if value == TOGGLE else value == modbus.COIL_ON, at_s)
 
 
-def _of_coils(frame: bytes, at_s: float) -> RelayCommand | NoReading:
+def _coils_command(frame: bytes, at_s: float) -> RelayCommand | NoReading:
     """Several coils at once: read only where the first ones are all switched alike, as the boards' own examples do."""
     first, coils = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
     states = int.from_bytes(frame[7:-2], "little")

@@ -20,18 +20,18 @@ class NoGate(MonitoredDevice):
 
     def __init__(self) -> None:
         super().__init__(DeviceHealth("gate"))
-        self.vitals.counters["pulses"] = 0
+        self.device_health.counters["pulses"] = 0
 
     async def run(self) -> None:
         """Nothing to do until cancelled."""
-        self.vitals.ok("no gate is wired")
+        self.device_health.ok("no gate is wired")
         while True:
             await asyncio.sleep(IDLE_S)
 
     async def pulse(self, duration_ms: int) -> None:
         """Wait as long as a gate would stand open."""
         check_duration(duration_ms)
-        self.vitals.counters["pulses"] += 1
+        self.device_health.counters["pulses"] += 1
         await asyncio.sleep(duration_ms / 1000)
 
     async def light(self, *, on: bool) -> None:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from drivers.errors import BadSetting
 from drivers.readers.errors import CodeMalformed, CodeUnknown
-from drivers.readers.id_number import born_on, looks_like_id_number, normalised_id_number
+from drivers.readers.id_number import birth_date, looks_like_id_number, normalised_id_number
 
 SIMULATED_PREFIX = "SHC1:"
 MAX_TIME_DIGITS = 11
@@ -44,7 +44,7 @@ def document_number(text: str) -> ParsedCode:
     """A bare ID number."""
     if not looks_like_id_number(text):
         raise CodeUnknown("not an ID number")
-    return _credential(CodeKind.CARD, text)
+    return _parsed_code(CodeKind.CARD, text)
 
 
 def simulated(text: str) -> ParsedCode:
@@ -54,12 +54,12 @@ def simulated(text: str) -> ParsedCode:
     number, separator, expiry = text.removeprefix(SIMULATED_PREFIX).partition(":")
     if not separator or not (expiry.isascii() and expiry.isdecimal()) or len(expiry) > MAX_TIME_DIGITS:
         raise CodeMalformed("a simulated code ends in its expiry time")
-    return _credential(CodeKind.CODE, number, expires_at_s=int(expiry))
+    return _parsed_code(CodeKind.CODE, number, expires_at_s=int(expiry))
 
 
-def _credential(kind: CodeKind, text: str, expires_at_s: int | None = None) -> ParsedCode:
+def _parsed_code(kind: CodeKind, text: str, expires_at_s: int | None = None) -> ParsedCode:
     number = normalised_id_number(text)
-    return ParsedCode(kind, number, expires_at_s=expires_at_s, born=born_on(number))
+    return ParsedCode(kind, number, expires_at_s=expires_at_s, born=birth_date(number))
 
 
 PROVIDERS: dict[str, Provider] = {"document-number": document_number, "simulated": simulated}

@@ -97,7 +97,7 @@ def read_card(text: bytes, at_s: float) -> CardRead:
     if len(text) != TEXT_BYTES:
         raise CodeMalformed(f"the text of a card has {TEXT_BYTES} bytes")
     kind, widths, number = _layout(_decoded(text[TYPE_LETTER]))
-    padded = _cut(text, widths)
+    padded = _split_fields(text, widths)
     fields = {name: value.strip(PADDING) for name, value in padded.items()}
     if fields["sex"] not in SEXES:
         raise CodeMalformed("the sex has no meaning")
@@ -128,7 +128,7 @@ def _layout(letter: str) -> tuple[CardKind, Widths, Callable[[str], str]]:
     return LAYOUTS[letter]
 
 
-def _cut(text: bytes, widths: Widths) -> dict[str, str]:
+def _split_fields(text: bytes, widths: Widths) -> dict[str, str]:
     fields: dict[str, str] = {}
     start = 0
     for name, width in widths:

@@ -23,7 +23,7 @@ def check_digit(digits: str) -> str:
     return CHECK_DIGITS[sum(int(digit) * weight for digit, weight in zip(digits, WEIGHTS, strict=True)) % 11]
 
 
-def born_on(number: str) -> date:
+def birth_date(number: str) -> date:
     """The date of birth in a normalised number."""
     return date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
 
@@ -34,7 +34,7 @@ def normalised_id_number(text: str) -> str:
         raise CodeMalformed("an ID number has 17 digits and a check digit")
     number = text.upper()
     try:
-        born = born_on(number)
+        born = birth_date(number)
     except ValueError:
         raise CodeMalformed("the date of birth does not exist") from None
     if born.year < FIRST_YEAR:

@@ -31,18 +31,18 @@ class QrCamera(MonitoredDevice):
     A code passes when it comes into view; what hangs on a wall passes once.
     """
 
-    def __init__(self, frames: Latest[CameraFrame], somebody: Callable[[], bool]) -> None:
+    def __init__(self, frames: Latest[CameraFrame], person_present: Callable[[], bool]) -> None:
         super().__init__(DeviceHealth("code_camera"))
-        self.vitals.counters.update(looks=0, frames=0, too_long=0, repeats=0)
+        self.device_health.counters.update(looks=0, frames=0, too_long=0, repeats=0)
         self._frames = frames
-        self._somebody = somebody
-        self._shown = InView(REPEAT_S)
+        self._person_present = person_present
+        self._in_view = InView(REPEAT_S)
         self._codes: Latest[CodeRead] = Latest()
 
     @property
     def counters(self) -> dict[str, int]:
         """Counts since start; `frames` are codes, as with the other readers."""
-        return {**self.vitals.counters, "replaced": self._codes.replaced}
+        return {**self.device_health.counters, "replaced": self._codes.replaced}
 
     @property
     def codes(self) -> Latest[CodeRead]:
@@ -56,26 +56,26 @@ class QrCamera(MonitoredDevice):
         with ThreadPoolExecutor(1, thread_name_prefix="codes") as worker:
             while True:
                 sequence, frame = await self._frames.after(sequence)
-                self.vitals.ok()
-                if frame.taken_at_s - looked_s < (ACTIVE_EVERY_S if self._somebody() else IDLE_EVERY_S):
+                self.device_health.ok()
+                if frame.taken_at_s - looked_s < (ACTIVE_EVERY_S if self._person_present() else IDLE_EVERY_S):
                     continue
                 looked_s = frame.taken_at_s
-                self.vitals.counters["looks"] += 1
-                for text in await loop.run_in_executor(worker, codes_in, frame.image):
+                self.device_health.counters["looks"] += 1
+                for text in await loop.run_in_executor(worker, decode_codes, frame.image):
                     self._take(text, frame.taken_at_s)
                     await asyncio.sleep(0)  # the one who waits for codes takes each before the next replaces it
 
     def _take(self, text: str, at_s: float) -> None:
         if len(text.encode()) > CAP_BYTES:
-            self.vitals.counters["too_long"] += 1
-        elif not self._shown.passes(text, at_s):
-            self.vitals.counters["repeats"] += 1
+            self.device_health.counters["too_long"] += 1
+        elif not self._in_view.passes(text, at_s):
+            self.device_health.counters["repeats"] += 1
         else:
-            self.vitals.counters["frames"] += 1
+            self.device_health.counters["frames"] += 1
             self._codes.put(CodeRead(text, at_s))
 
 
-def codes_in(image: NDArray[np.uint8]) -> list[str]:
+def decode_codes(image: NDArray[np.uint8]) -> list[str]:
     """Texts of the QR codes in `image` (BGR), those without text left out."""
     found = zxingcpp.read_barcodes(image, formats=QR_CODES, text_mode=zxingcpp.TextMode.Plain)
     return [code.text for code in found if code.text]

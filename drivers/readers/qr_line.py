@@ -79,7 +79,7 @@ class QrLineReader(MonitoredDevice):
     """The newest code scanned on `line`; well while its port is open, for nobody may have a code to show."""
 
     def __init__(self, line: SerialLine, parser: QrLineParser) -> None:
-        super().__init__(line.vitals)
+        super().__init__(line.device_health)
         self._line = line
         self._parser = parser
         self._codes: Latest[CodeRead] = Latest()
@@ -87,7 +87,7 @@ class QrLineReader(MonitoredDevice):
     @property
     def counters(self) -> dict[str, int]:
         """Counts of the line and of the parser."""
-        return {**self.vitals.counters, **self._parser.counters, "replaced": self._codes.replaced}
+        return {**self.device_health.counters, **self._parser.counters, "replaced": self._codes.replaced}
 
     @property
     def codes(self) -> Latest[CodeRead]:

@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 PREAMBLE = b"\xaa\xaa\xaa\x96\x69"
 HEAD_BYTES = len(PREAMBLE) + 2  # and the length, which counts what follows itself
-STATUS_AND_SUM_BYTES = 4
+STATUS_AND_CHECKSUM_BYTES = 4
 LONGEST_BYTES = 2321  # text, photo and two fingerprints
 LENGTHS_AT = 10
 
@@ -70,7 +70,7 @@ class SamVParser(FrameParser[R]):
         if len(start) < HEAD_BYTES:
             return HEAD_BYTES
         size = HEAD_BYTES + int.from_bytes(start[HEAD_BYTES - 2 : HEAD_BYTES], "big")
-        return size if HEAD_BYTES + STATUS_AND_SUM_BYTES <= size <= LONGEST_BYTES else 0
+        return size if HEAD_BYTES + STATUS_AND_CHECKSUM_BYTES <= size <= LONGEST_BYTES else 0
 
 
 class SamVReplies(SamVParser[SamVReply]):

@@ -20,7 +20,7 @@ ANSWER_LIMIT_S = 1.0
 READ_LIMIT_S = 3.0  # 112 ms on the wire; the rest is the card's own
 SILENCE_S = 4.0  # a reader answers every question; longer than a slow card takes
 QUIET_S = 0.2  # silence that ends an answer
-MISREADS_TO_TELL = 4  # of a card that stays: about two seconds, then its owner should know
+MISREADS_TO_REPORT = 4  # of a card that stays: about two seconds, then its owner should know
 REPEAT_S = 3.0  # a card that wavers at the edge of the field was not taken away
 
 
@@ -28,19 +28,19 @@ class SamVReader(MonitoredDevice):
     """The newest card. A card is read once, then it must be taken away, as the readers themselves demand."""
 
     def __init__(self, line: SerialLine, poll_s: float = POLL_S) -> None:
-        super().__init__(line.vitals)
-        self.vitals.counters.update(cards=0, malformed=0, repeats=0, misread=0)
+        super().__init__(line.device_health)
+        self.device_health.counters.update(cards=0, malformed=0, repeats=0, misread=0)
         self._line = line
         self._poll_s = poll_s
         self._replies = SamVReplies()
-        self._shown = InView(REPEAT_S, most=2)
+        self._in_view = InView(REPEAT_S, most=2)
         self._cards: Latest[CardRead | CardUnreadable] = Latest()
         self._answer: asyncio.Future[SamVReply] | None = None
 
     @property
     def counters(self) -> dict[str, int]:
         """Counts of the line, the frames and the cards."""
-        return {**self.vitals.counters, **self._replies.counters, "replaced": self._cards.replaced}
+        return {**self.device_health.counters, **self._replies.counters, "replaced": self._cards.replaced}
 
     @property
     def cards(self) -> Latest[CardRead | CardUnreadable]:
@@ -62,7 +62,7 @@ class SamVReader(MonitoredDevice):
                 elif not was_read:
                     was_read = await self._read()
                     misreads += not was_read
-                    if misreads == MISREADS_TO_TELL:
+                    if misreads == MISREADS_TO_REPORT:
                         self._put(CardUnreadable(time.monotonic()))
             except DeviceLost:  # the line notices by itself and opens again
                 was_read, misreads = False, 0
@@ -72,9 +72,9 @@ class SamVReader(MonitoredDevice):
         """Whether a card lies on the reader."""
         status = (await self._ask(FIND, ANSWER_LIMIT_S)).status
         if status in FAULTS:
-            self.vitals.broken(FAULTS[status])
+            self.device_health.broken(FAULTS[status])
         else:
-            self.vitals.ok()
+            self.device_health.ok()
         return status == FOUND
 
     async def _read(self) -> bool:
@@ -82,31 +82,31 @@ class SamVReader(MonitoredDevice):
         if (await self._ask(SELECT, ANSWER_LIMIT_S)).status == OK:
             text = (await self._ask(READ, READ_LIMIT_S)).text
             if text is not None:
-                self._put(self._said(text))
+                self._put(self._decoded(text))
                 return True
-        self.vitals.counters["misread"] += 1
+        self.device_health.counters["misread"] += 1
         return False
 
-    def _said(self, text: bytes) -> CardRead | CardUnreadable:
+    def _decoded(self, text: bytes) -> CardRead | CardUnreadable:
         at_s = time.monotonic()
         try:
             return read_card(text, at_s)
         except CodeMalformed:
-            self.vitals.counters["malformed"] += 1
+            self.device_health.counters["malformed"] += 1
             return CardUnreadable(at_s)
 
     def _put(self, card: CardRead | CardUnreadable) -> None:
         """Hand on a card, once for each time that it is held up."""
-        if self._shown.passes(card.number if isinstance(card, CardRead) else "", card.taken_at_s):
-            self.vitals.counters["cards"] += 1
+        if self._in_view.passes(card.number if isinstance(card, CardRead) else "", card.taken_at_s):
+            self.device_health.counters["cards"] += 1
             self._cards.put(card)
         else:
-            self.vitals.counters["repeats"] += 1
+            self.device_health.counters["repeats"] += 1
 
-    async def _ask(self, question: bytes, limit_s: float) -> SamVReply:
+    async def _ask(self, query: bytes, limit_s: float) -> SamVReply:
         """The answer to `question`; an answer that comes too late for the question before is taken for no card."""
         self._answer = asyncio.get_running_loop().create_future()
-        await self._line.write(question)
+        await self._line.write(query)
         try:
             async with asyncio.timeout(limit_s):
                 return await self._answer

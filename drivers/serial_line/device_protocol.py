@@ -25,10 +25,10 @@ class DeviceProtocol(Generic[P_co]):
 
     parser: Callable[..., P_co]
     bauds: tuple[int, ...]
-    hello: tuple[bytes, ...] = ()
-    questions: tuple[bytes, ...] = ()
-    unrecorded: tuple[bytes, ...] = ()
+    start_up: tuple[bytes, ...] = ()
+    queries: tuple[bytes, ...] = ()
+    unrecorded_queries: tuple[bytes, ...] = ()
     probe: bytes = b""
-    proof: int = 1
+    proof_frames: int = 1
     quiet_s: float = 0.25
     silence_s: float | None = 2.0  # eight frames at 4 Hz; a silent sensor is known within 3 s

@@ -44,7 +44,7 @@ class Parser(Protocol[R_co]):
 class AnswerParser(Parser[R_co], Protocol[R_co]):
     """A parser of answers: one to a question that was just asked, if any was."""
 
-    def asked(self, question: bytes) -> None:
+    def query_sent(self, query: bytes) -> None:
         """Hear that `question` was written; for a protocol whose answers do not say what they answer."""
         ...
 
@@ -69,7 +69,7 @@ class FrameParser(ABC, Generic[R]):
         self._suspect_bytes = 0  # of a frame with a wrong sum that are still to be passed before it counts as bad
 
     @property
-    def held_bytes(self) -> int:
+    def buffered_bytes(self) -> int:
         """Bytes that are kept for the next feed."""
         return len(self._buffer)
 
@@ -84,23 +84,23 @@ class FrameParser(ABC, Generic[R]):
         """
         return self._frame_bytes
 
-    def asked(self, question: bytes) -> None:
+    def query_sent(self, query: bytes) -> None:
         """Hear that `question` was written: no news for most protocols."""
 
     def feed(self, data: bytes, at_s: float) -> list[R]:
         """Readings completed by `data`."""
         self._buffer += data
-        readings = list(self._cut(at_s))
+        readings = list(self._extract_frames(at_s))
         while not data and self._buffer:
             self._skip(1)
-            readings += self._cut(at_s)
+            readings += self._extract_frames(at_s)
         return readings
 
-    def _cut(self, at_s: float) -> Iterator[R]:
+    def _extract_frames(self, at_s: float) -> Iterator[R]:
         """Take every whole frame off the buffer; what remains is shorter than the frame that it may begin."""
         while self._seek_head():
             size = self.needed(self._buffer)
-            if not size or self._is_cut(size):
+            if not size or self._is_truncated(size):
                 self._skip(1)
                 continue
             if len(self._buffer) < size:
@@ -114,14 +114,14 @@ class FrameParser(ABC, Generic[R]):
                 self._skip(1)
             elif outcome is NoReading.OTHER:
                 self.counters[outcome] += 1
-                self._pass(size)
+                self._discard(size)
             else:
                 self.counters["frames"] += 1
                 self._suspect_bytes = 0
-                self._pass(size)
+                self._discard(size)
                 yield outcome
 
-    def _is_cut(self, size: int) -> bool:
+    def _is_truncated(self, size: int) -> bool:
         """Whether another frame begins before the one of `size` bytes that leads the buffer ends."""
         return bool(self._mark) and self._buffer.find(self._mark, 1, size + len(self._mark) - 1) >= 0
 
@@ -141,9 +141,9 @@ class FrameParser(ABC, Generic[R]):
     def _skip(self, count: int) -> None:
         """Pass over bytes that belong to no frame."""
         self.counters["resync_bytes"] += count
-        self._pass(count)
+        self._discard(count)
 
-    def _pass(self, count: int) -> None:
+    def _discard(self, count: int) -> None:
         del self._buffer[:count]
         if self._suspect_bytes:
             self._suspect_bytes = max(0, self._suspect_bytes - count)

@@ -27,17 +27,21 @@ def request(unit: int, function: int, address: int, value: int) -> bytes:
     return body + crc16(body)
 
 
-def answer(asked: bytes, received: bytes, reply_bytes: int) -> int | None:
+def answer(request_frame: bytes, received: bytes, reply_bytes: int) -> int | None:
     """How `received` answers the request `asked`: 0 for the expected reply, n for exception n, None for not (yet).
 
     A write is answered by repeating it, so the late answer to another one is none.
     """
-    head = asked[0], asked[1] | EXCEPTION_FLAG
+    head = request_frame[0], request_frame[1] | EXCEPTION_FLAG
     if len(received) >= EXCEPTION_BYTES and tuple(received[:2]) == head and _is_intact(received[:EXCEPTION_BYTES]):
         return received[2]
     reply = received[:reply_bytes]
-    head_bytes = len(asked) if asked[1] == WRITE_COIL else 2
-    return 0 if len(reply) == reply_bytes and reply[:head_bytes] == asked[:head_bytes] and _is_intact(reply) else None
+    head_bytes = len(request_frame) if request_frame[1] == WRITE_COIL else 2
+    return (
+        0
+        if len(reply) == reply_bytes and reply[:head_bytes] == request_frame[:head_bytes] and _is_intact(reply)
+        else None
+    )
 
 
 def _is_intact(reply: bytes) -> bool:

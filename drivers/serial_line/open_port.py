@@ -79,8 +79,10 @@ def open_port(path: str, baud: int) -> Iterator[OpenPort]:
 
 def _reason(exc: BaseException) -> str:
     """Why a port did not open, without the words pyserial wraps around it."""
-    told = next((each for each in (exc, exc.__context__) if each and each.args and isinstance(each.args[0], int)), None)
-    number = told.args[0] if told else None
+    cause = next(
+        (each for each in (exc, exc.__context__) if each and each.args and isinstance(each.args[0], int)), None
+    )
+    number = cause.args[0] if cause else None
     if number == errno.EAGAIN:
         return "another program has it open"
     if number == errno.ENOTTY:

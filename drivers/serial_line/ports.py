@@ -16,7 +16,7 @@ from drivers.errors import BadSetting, DeviceLost
 
 BY_ID = Path("/dev/serial/by-id")
 IDENTITY = re.compile(r"usb:(?P<vendor>[0-9a-fA-F]{4}):(?P<product>[0-9a-fA-F]{4})(:(?P<serial>.+))?")
-PLACE = re.compile(r"usb@(?P<location>[0-9]+-[0-9.]+(:[0-9.]+)?)")
+LOCATION = re.compile(r"usb@(?P<location>[0-9]+-[0-9.]+(:[0-9.]+)?)")
 ACCEPTED = "a path, usb:VID:PID, usb:VID:PID:SERIAL, usb@LOCATION"
 
 
@@ -56,7 +56,7 @@ def list_serial_ports() -> list[PortInfo]:
 
 def check_name(name: str) -> None:
     """Raise BadSetting where `name` cannot name a port."""
-    if not name or (name.startswith("usb") and not (IDENTITY.fullmatch(name) or PLACE.fullmatch(name))):
+    if not name or (name.startswith("usb") and not (IDENTITY.fullmatch(name) or LOCATION.fullmatch(name))):
         raise BadSetting(f"{name!r} names no port; accepted: {ACCEPTED}")
 
 
@@ -70,26 +70,26 @@ def find(name: str, ports: Sequence[PortInfo]) -> str:
     check_name(name)
     if not name.startswith("usb"):
         return name
-    fitting = [port.device for port in ports if _fits(name, port)]
-    if not fitting:
+    matching = [port.device for port in ports if _matches(name, port)]
+    if not matching:
         raise DeviceLost(f"no port is {name}")
-    if len(fitting) > 1:
-        raise DeviceLost(f"{name} fits {' and '.join(fitting)}; name one by usb@LOCATION")
-    return fitting[0]
+    if len(matching) > 1:
+        raise DeviceLost(f"{name} fits {' and '.join(matching)}; name one by usb@LOCATION")
+    return matching[0]
 
 
-def _fits(name: str, port: PortInfo) -> bool:
+def _matches(name: str, port: PortInfo) -> bool:
     if identity := IDENTITY.fullmatch(name):
         same_kind = (int(identity["vendor"], 16), int(identity["product"], 16)) == (port.vendor_id, port.product_id)
         return same_kind and identity["serial"] in (None, port.serial)
-    place = PLACE.fullmatch(name)
+    location = LOCATION.fullmatch(name)
     # A device with one port is named by its socket alone; the part after the colon is the interface.
-    return place is not None and place["location"] in (port.location, port.location.partition(":")[0])
+    return location is not None and location["location"] in (port.location, port.location.partition(":")[0])
 
 
 def stable_name(port: PortInfo, ports: Sequence[PortInfo]) -> str:
     """The name of `port` for the settings: its own serial number if it has one that none of `ports` shares."""
-    twins = [other for other in ports if (other.vendor_id, other.serial) == (port.vendor_id, port.serial)]
-    if port.serial and len(twins) == 1:
+    same_serial = [other for other in ports if (other.vendor_id, other.serial) == (port.vendor_id, port.serial)]
+    if port.serial and len(same_serial) == 1:
         return port.by_id or f"usb:{port.vendor_id:04x}:{port.product_id:04x}:{port.serial}"
     return f"usb@{port.location}" if port.location else port.device

@@ -10,13 +10,13 @@ from itertools import cycle
 
 from drivers.device_health import DeviceHealth
 from drivers.errors import BadSetting, DeviceLost
-from drivers.reopening import opened_again
+from drivers.reopening import keep_open
 from drivers.serial_line.open_port import BAUDS, OpenPort, open_port
 from drivers.serial_line.ports import check_name, resolve
 
 CHECK_EVERY_S = 0.25  # between two looks at what the path leads to
 COMMAND_GAP_S = 0.05  # small modules take one command at a time
-HELD_UP_S = 0.02  # a wait that ends so late says that the loop was held up
+LOOP_DELAY_S = 0.02  # a wait that ends so late says that the loop was held up
 
 OnBytes = Callable[[bytes, float], bool]
 """Takes bytes and the second they came, b"" when none came for `quiet_s`; says whether they ended something whole."""
@@ -39,106 +39,106 @@ class SerialLine:
         bauds: Sequence[int],
         silence_s: float | None,
         quiet_s: float = 0.25,
-        hello: Sequence[bytes] = (),
-        farewell: bytes = b"",
+        start_up: Sequence[bytes] = (),
+        shut_down: bytes = b"",
         find_port: Callable[[str], str] = resolve,
     ) -> None:
         check_name(port)
         if not bauds or not BAUDS.issuperset(bauds):
             raise BadSetting(f"{name}: {port} at {list(bauds)} baud cannot be opened; accepted: standard rates")
-        self.vitals = DeviceHealth(name)
+        self.device_health = DeviceHealth(name)
         self.port = port
         self._bauds = tuple(bauds)
         self._silence_s = silence_s
         self._quiet_s = quiet_s
-        self._hello = tuple(hello)
-        self._farewell = farewell
+        self._start_up = tuple(start_up)
+        self._shut_down = shut_down
         self._find_port = find_port
         self._open_port: OpenPort | None = None
         self._on_bytes: OnBytes | None = None
-        self._heard_s = self._understood_s = 0.0  # monotonic, of this opening
+        self._received_s = self._decoded_s = 0.0  # monotonic, of this opening
 
     async def run(self, on_bytes: OnBytes) -> None:
         """Read until cancelled. A line has one reader: a second one raises RuntimeError."""
         if self._on_bytes is not None:
-            raise RuntimeError(f"{self.vitals.name}: {self.port} already has a reader")
+            raise RuntimeError(f"{self.device_health.name}: {self.port} already has a reader")
         self._on_bytes = on_bytes
         try:
-            await opened_again(self._read_one_opening, self.vitals)
+            await keep_open(self._read_until_lost, self.device_health)
         finally:
             self._on_bytes = None
 
     async def write(self, data: bytes) -> None:
         """Write `data` whole, or raise DeviceLost."""
         if self._open_port is None:
-            raise DeviceLost(f"{self.vitals.name} is not connected")
+            raise DeviceLost(f"{self.device_health.name} is not connected")
         self._open_port.write(data)
 
-    async def ask(self, questions: Sequence[bytes], every_s: float, asked: Callable[[bytes], None]) -> None:
+    async def ask(self, queries: Sequence[bytes], every_s: float, before_query: Callable[[bytes], None]) -> None:
         """Write the questions in turn until cancelled, one each `every_s`; `asked` hears of each before it is sent."""
-        for question in cycle(questions):
+        for query in cycle(queries):
             with suppress(DeviceLost):  # the reading side notices by itself and opens again
-                self._hear()
-            asked(question)
+                self._read_available()
+            before_query(query)
             with suppress(DeviceLost):
-                await self.write(question)
+                await self.write(query)
             await asyncio.sleep(every_s)
 
-    def _hear(self) -> bool:
+    def _read_available(self) -> bool:
         """Take what is there now, if anything: after a hold-up it answers the question before, not the next one."""
         if self._open_port is None or not (data := self._open_port.read()):
             return False
-        self._heard_s = time.monotonic()
-        self._hand_over(data, self._heard_s)
+        self._received_s = time.monotonic()
+        self._deliver(data, self._received_s)
         return True
 
-    def _hand_over(self, data: bytes, at_s: float) -> None:
+    def _deliver(self, data: bytes, at_s: float) -> None:
         if self._on_bytes is not None and self._on_bytes(data, at_s):
-            self._understood_s = at_s
+            self._decoded_s = at_s
             self._bauds = self._bauds[:1]
 
-    async def _read_one_opening(self) -> None:
-        with self._opened() as port:
-            await self._serve(port)
+    async def _read_until_lost(self) -> None:
+        with self._open() as port:
+            await self._read_open_port(port)
 
     @contextmanager
-    def _opened(self) -> Iterator[OpenPort]:
+    def _open(self) -> Iterator[OpenPort]:
         with open_port(self._find_port(self.port), self._bauds[0]) as port:
             self._open_port = port
-            self.vitals.counters["opened"] += 1
+            self.device_health.counters["opened"] += 1
             try:
                 yield port
             finally:
                 self._open_port = None
-                if self._farewell:
+                if self._shut_down:
                     with suppress(DeviceLost):
-                        port.write(self._farewell)
+                        port.write(self._shut_down)
 
-    async def _serve(self, port: OpenPort) -> None:
+    async def _read_open_port(self, port: OpenPort) -> None:
         """Read one opened port until it is lost, which always ends in DeviceLost."""
         if self._silence_s is None:
-            self.vitals.ok()
-        for command in self._hello:
+            self.device_health.ok()
+        for command in self._start_up:
             await self.write(command)
             await asyncio.sleep(COMMAND_GAP_S)
-        self._heard_s = self._understood_s = checked_s = time.monotonic()
+        self._received_s = self._decoded_s = checked_s = time.monotonic()
         wait_s = self._quiet_s
         while True:
-            await self._listen(port, wait_s)
+            await self._wait_for_data(port, wait_s)
             now_s = time.monotonic()
-            quiet = now_s - self._heard_s >= self._quiet_s
+            quiet = now_s - self._received_s >= self._quiet_s
             if quiet:
-                self._hand_over(b"", now_s)
+                self._deliver(b"", now_s)
             # Silence after bytes may end a reading and is told soon; silence after silence tells nothing new.
             wait_s = max(self._quiet_s, CHECK_EVERY_S) if quiet else self._quiet_s
             if now_s - checked_s >= CHECK_EVERY_S:
                 checked_s = now_s
                 port.check_path()
-            if self._silence_s is not None and now_s - self._understood_s > self._silence_s:
+            if self._silence_s is not None and now_s - self._decoded_s > self._silence_s:
                 self._bauds = (*self._bauds[1:], self._bauds[0])
                 raise DeviceLost(f"nothing understood on {port.path} for {self._silence_s:g} s at {port.baud} baud")
 
-    async def _listen(self, port: OpenPort, for_s: float) -> None:
+    async def _wait_for_data(self, port: OpenPort, for_s: float) -> None:
         """Take what comes within `for_s`.
 
         A loop that was held up has not listened, and what came meanwhile may still be in the kernel's hands: it listens
@@ -146,6 +146,6 @@ class SerialLine:
         """
         due_s = time.monotonic() + for_s
         await port.readable(for_s)
-        if not self._hear() and time.monotonic() > due_s + HELD_UP_S:
+        if not self._read_available() and time.monotonic() > due_s + LOOP_DELAY_S:
             await port.readable(for_s)
-            self._hear()
+            self._read_available()

@@ -73,10 +73,10 @@ class Street:
 
     def __init__(self, folder: Path, seed: int = 1, camera_port: int = 0) -> None:
         self._random = Random(seed)  # noqa: S311 - a repeatable street, not a secret
-        self._stage = Entrance(seed)
+        self._entrance = Entrance(seed)
         self._visit: Visit | None = None
         self._busy = False
-        self._held_up: NDArray[np.uint8] | None = None
+        self._code_picture: NDArray[np.uint8] | None = None
         self._closing = AsyncExitStack()
         self.thermometer = SimulatedThermometer(PtyWire(folder / "thermometer"), self._warm_face, seed)
         self.reader = SimulatedQrReader(PtyWire(folder / "qr"))
@@ -123,9 +123,9 @@ class Street:
         """Put somebody before the box who stays there."""
         self._visit = visit
 
-    def hold_up(self, code: str | None) -> None:
+    def show_to_camera(self, code: str | None) -> None:
         """Let a code be held before the camera, in its lower corner; None takes it away."""
-        self._held_up = None if code is None else code_picture(code)
+        self._code_picture = None if code is None else code_picture(code)
 
     async def _stand(self, scene: Scene, over: asyncio.Event, patience_s: float) -> bool:
         stands_s = time.monotonic()
@@ -154,12 +154,12 @@ class Street:
 
     def _view(self) -> NDArray[np.uint8]:
         now_s, visit = time.monotonic(), self._visit
-        scene = self._stage.view(*((visit.portrait(now_s), visit.pose(now_s)) if visit else (None, None)))
-        if self._held_up is None:
+        scene = self._entrance.view(*((visit.portrait(now_s), visit.pose(now_s)) if visit else (None, None)))
+        if self._code_picture is None:
             return scene
         scene = scene.copy()
-        height, width = self._held_up.shape[:2]
-        scene[-height:, :width] = self._held_up
+        height, width = self._code_picture.shape[:2]
+        scene[-height:, :width] = self._code_picture
         return scene
 
     def _warm_face(self) -> WarmFace | None:

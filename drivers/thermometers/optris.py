@@ -13,8 +13,8 @@ from drivers.serial_line.framing import FrameParser, NoReading
 ANSWER_BYTES = 2
 BAUDS = (115200, 9600)
 QUIET_S = 0.05  # an answer comes in one piece
-ASK_TARGET, ASK_HEAD = b"\x01", b"\x02"
-QUESTIONS = (ASK_HEAD, ASK_TARGET)
+QUERY_TARGET, QUERY_HEAD = b"\x01", b"\x02"
+QUERIES = (QUERY_HEAD, QUERY_TARGET)
 TARGET_C = (-50.0, 1030.0)  # the widest of the LT models
 HEAD_C = (-40.0, 180.0)
 
@@ -29,21 +29,21 @@ class Optris(FrameParser[SpotReading]):
 
     def __init__(self) -> None:
         super().__init__(b"", ANSWER_BYTES)
-        self._asked = ASK_TARGET
+        self._query = QUERY_TARGET
         self._head_c: float | None = None
 
-    def asked(self, question: bytes) -> None:
+    def query_sent(self, query: bytes) -> None:
         """Take the next answer for one to `question`; what came before it and is not whole is lost."""
-        self._asked = question
+        self._query = query
         self._skip(len(self._buffer))
 
     def decode(self, frame: bytes, at_s: float) -> SpotReading | NoReading:
         """The reading of one answer; the head's own temperature is kept as the ambient one."""
         celsius = round(int.from_bytes(frame, "big") / self.steps_per_c - 100, 2)
-        low, high = TARGET_C if self._asked == ASK_TARGET else HEAD_C
+        low, high = TARGET_C if self._query == QUERY_TARGET else HEAD_C
         if not low <= celsius <= high:
             return NoReading.REFUSED
-        if self._asked == ASK_TARGET:
+        if self._query == QUERY_TARGET:
             return SpotReading(celsius, self._head_c, at_s)
         self._head_c = celsius
         return NoReading.OTHER

@@ -13,7 +13,7 @@ from drivers.serial_line.serial_line import SerialLine
 from drivers.thermometers.stuck_sensor import MinimumVariation, StuckSensorDetector
 
 Reading = ThermalFrame | SpotReading
-ASK_S = 0.25
+QUERY_INTERVAL_S = 0.25
 
 
 class SerialThermometer(MonitoredDevice):
@@ -26,24 +26,24 @@ class SerialThermometer(MonitoredDevice):
         self,
         line: SerialLine,
         parser: AnswerParser[Reading],
-        least: MinimumVariation,
+        minimum: MinimumVariation,
         *,
-        questions: Sequence[bytes] = (),
-        ask_s: float = ASK_S,
+        queries: Sequence[bytes] = (),
+        query_interval_s: float = QUERY_INTERVAL_S,
     ) -> None:
-        super().__init__(line.vitals)
+        super().__init__(line.device_health)
         self._line = line
         self._parser = parser
-        self._watch = StuckSensorDetector(least)
-        self._least = least
-        self._questions = questions
-        self._ask_s = ask_s
+        self._stuck_detector = StuckSensorDetector(minimum)
+        self._minimum = minimum
+        self._queries = queries
+        self._query_interval_s = query_interval_s
         self._readings: Latest[Reading] = Latest()
 
     @property
     def counters(self) -> dict[str, int]:
         """Counts of the line and of the parser."""
-        return {**self.vitals.counters, **self._parser.counters, "replaced": self._readings.replaced}
+        return {**self.device_health.counters, **self._parser.counters, "replaced": self._readings.replaced}
 
     @property
     def readings(self) -> Latest[Reading]:
@@ -54,15 +54,15 @@ class SerialThermometer(MonitoredDevice):
         """Read until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._line.run(self._take), name=f"{self.name} line")
-            asking = self._line.ask(self._questions, self._ask_s, self._parser.asked)
+            asking = self._line.ask(self._queries, self._query_interval_s, self._parser.query_sent)
             tasks.create_task(asking, name=f"{self.name} questions")
 
     def _take(self, data: bytes, at_s: float) -> bool:
         readings = self._parser.feed(data, at_s)
         for reading in readings:
-            if self._watch.alive(reading):
-                self.vitals.ok()
+            if self._stuck_detector.is_varying(reading):
+                self.device_health.ok()
                 self._readings.put(reading)
             else:
-                self.vitals.broken(f"readings have not moved for {self._least.window_s:g} s")
+                self.device_health.broken(f"readings have not moved for {self._minimum.window_s:g} s")
         return bool(readings)

@@ -25,26 +25,26 @@ class StuckSensorDetector:
     replayed recording or a module that "normalises", and must not reach a verdict.
     """
 
-    def __init__(self, least: MinimumVariation) -> None:
-        self._least = least
+    def __init__(self, minimum: MinimumVariation) -> None:
+        self._minimum = minimum
         self._low: NDArray[np.float32] | None = None
         self._high: NDArray[np.float32] | None = None
         self._since_s = 0.0
 
     @property
-    def moved_c(self) -> float:
+    def variation_c(self) -> float:
         """How much the middle pixel has moved since the window began."""
         return 0.0 if self._low is None or self._high is None else float(np.median(self._high - self._low))
 
-    def alive(self, reading: ThermalFrame | SpotReading) -> bool:
+    def is_varying(self, reading: ThermalFrame | SpotReading) -> bool:
         """False once the readings have moved too little for the whole window; True again with the first that moves."""
         values = reading.pixels_c if isinstance(reading, ThermalFrame) else np.array([reading.object_c], np.float32)
         if self._low is None or self._high is None:
             return self._start(values, reading.taken_at_s)
         self._low, self._high = np.minimum(self._low, values), np.maximum(self._high, values)
-        if self.moved_c >= self._least.spread_c:
+        if self.variation_c >= self._minimum.spread_c:
             return self._start(values, reading.taken_at_s)
-        return reading.taken_at_s - self._since_s < self._least.window_s
+        return reading.taken_at_s - self._since_s < self._minimum.window_s
 
     def _start(self, values: NDArray[np.float32], at_s: float) -> bool:
         self._low = self._high = values

@@ -16,8 +16,8 @@ READERS: dict[str, DeviceProtocol[Parser[Any]]] = {
     "sam-v": DeviceProtocol(
         sam_v.SamVCards,
         (sam_v.BAUD,),
-        questions=(sam_v.FIND, sam_v.SELECT, sam_v.READ),
-        unrecorded=(sam_v.READ,),
+        queries=(sam_v.FIND, sam_v.SELECT, sam_v.READ),
+        unrecorded_queries=(sam_v.READ,),
         probe=sam_v.STATUS,
         silence_s=sam_v_reader.SILENCE_S,
     ),
@@ -28,8 +28,8 @@ RELAYS: dict[str, DeviceProtocol[Parser[Any]]] = {
     "modbus-relay": DeviceProtocol(ModbusRelayCommands, (wiring.BAUD,), probe=modbus_relay.MODBUS_READ_RELAYS),
 }
 
-THERMOMETERS: dict[str, DeviceProtocol[Parser[Any]]] = {name: model.dialect for name, model in MODELS.items()}
-DIALECTS: dict[str, DeviceProtocol[Parser[Any]]] = {**THERMOMETERS, **DISTANCE_SENSORS, **READERS, **RELAYS}
+THERMOMETERS: dict[str, DeviceProtocol[Parser[Any]]] = {name: model.protocol for name, model in MODELS.items()}
+PROTOCOLS: dict[str, DeviceProtocol[Parser[Any]]] = {**THERMOMETERS, **DISTANCE_SENSORS, **READERS, **RELAYS}
 
 _SECTIONS = {
     "thermometer": THERMOMETERS,

@@ -11,7 +11,7 @@ from drivers.latest import Latest
 from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import FrameParser, Parser
 from drivers.serial_line.serial_line import SerialLine
-from drivers.thermometers.serial_thermometer import ASK_S
+from drivers.thermometers.serial_thermometer import QUERY_INTERVAL_S
 
 
 class DeviceReader(MonitoredDevice):
@@ -20,52 +20,54 @@ class DeviceReader(MonitoredDevice):
     def __init__(
         self,
         name: str,
-        dialect: DeviceProtocol[Parser[Any]],
+        protocol: DeviceProtocol[Parser[Any]],
         port: str,
         baud: int | None = None,
-        overhear: Callable[[bytes, float], None] = lambda _data, _at_s: None,
+        on_bytes: Callable[[bytes, float], None] = lambda _data, _at_s: None,
     ) -> None:
         self._line = SerialLine(
             name,
             port,
-            bauds=dialect.bauds if baud is None else (baud,),
-            silence_s=dialect.silence_s,
-            quiet_s=dialect.quiet_s,
-            hello=dialect.hello,
+            bauds=protocol.bauds if baud is None else (baud,),
+            silence_s=protocol.silence_s,
+            quiet_s=protocol.quiet_s,
+            start_up=protocol.start_up,
         )
-        super().__init__(self._line.vitals)
-        self._questions = dialect.questions
-        self._parser = dialect.parser()
-        self._overhear = overhear
+        super().__init__(self._line.device_health)
+        self._queries = protocol.queries
+        self._parser = protocol.parser()
+        self._on_bytes = on_bytes
         self.readings: Latest[tuple[float, Any]] = Latest()
 
     @property
     def counters(self) -> dict[str, int]:
         """Counts of the line and of the parser."""
-        return {**self.vitals.counters, **self._parser.counters}
+        return {**self.device_health.counters, **self._parser.counters}
 
     async def run(self) -> None:
         """Listen until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._line.run(self._take), name=f"{self.name} line")
-            tasks.create_task(self._line.ask(self._questions, ASK_S, self._asked), name=f"{self.name} questions")
+            tasks.create_task(
+                self._line.ask(self._queries, QUERY_INTERVAL_S, self._query), name=f"{self.name} questions"
+            )
 
-    def _asked(self, question: bytes) -> None:
+    def _query(self, query: bytes) -> None:
         if isinstance(self._parser, FrameParser):
-            self._parser.asked(question)
+            self._parser.query_sent(query)
 
     def _take(self, data: bytes, at_s: float) -> bool:
         if data:
-            self._overhear(data, at_s)
-        intact = self._intact
+            self._on_bytes(data, at_s)
+        intact = self._intact_frames
         for reading in self._parser.feed(data, at_s):
             self.readings.put((at_s, reading))
-        understood = self._intact > intact
+        understood = self._intact_frames > intact
         if understood:
-            self.vitals.ok()
+            self.device_health.ok()
         return understood
 
     @property
-    def _intact(self) -> int:
+    def _intact_frames(self) -> int:
         """Frames that came whole: a card reader without a card answers too."""
         return self._parser.counters["frames"] + self._parser.counters["other_frames"]

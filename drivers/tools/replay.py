@@ -13,9 +13,9 @@ from drivers.serial_line.recording import Piece
 class Replay:
     """One pass over a recording: first the readings, then the counts."""
 
-    def __init__(self, dialect: DeviceProtocol[Parser[Any]]) -> None:
-        self._parser = dialect.parser()
-        self._quiet_s = dialect.quiet_s
+    def __init__(self, protocol: DeviceProtocol[Parser[Any]]) -> None:
+        self._parser = protocol.parser()
+        self._quiet_s = protocol.quiet_s
         self.fed_bytes = 0
 
     def readings(self, pieces: Iterable[Piece]) -> Iterator[tuple[float, Any]]:

@@ -11,7 +11,7 @@ from models.detectors import sentinel, yunet
 from models.detectors.network_detector import Merge, NetworkDetector
 from models.detectors.second_look import SecondLook
 from models.errors import ModelUnknown
-from models.packs.packs import PackShelf
+from models.packs.packs import PackStore
 from models.session import OnnxSession
 
 #: loaded network, long side of the input in pixels, lowest score -> detector
@@ -73,11 +73,11 @@ def make_detector(
     """
     if name not in DETECTORS:
         raise ModelUnknown(f"no detector '{name}'; there are {', '.join(DETECTORS)}")
-    choice = DETECTORS[name]
-    shelf = PackShelf(data_dir)
-    shelf.check_licence(choice.pack, accept_non_commercial=accept_non_commercial)
-    path = weights if weights is not None else shelf.find(choice.pack)
-    detector = choice.build(OnnxSession(path, threads=threads), size, choice.score if score is None else score)
-    if choice.second_look is None or weights is not None:
+    entry = DETECTORS[name]
+    store = PackStore(data_dir)
+    store.check_licence(entry.pack, accept_non_commercial=accept_non_commercial)
+    path = weights if weights is not None else store.find(entry.pack)
+    detector = entry.build(OnnxSession(path, threads=threads), size, entry.score if score is None else score)
+    if entry.second_look is None or weights is not None:
         return detector
-    return SecondLook(detector, OnnxSession(shelf.find(choice.second_look), threads=threads))
+    return SecondLook(detector, OnnxSession(store.find(entry.second_look), threads=threads))

@@ -20,11 +20,11 @@ def inspect_picture(detector: FaceDetector, path: Path) -> dict[str, object]:
     """
     picture = read_picture(path)
     height, width = picture.shape[:2]
-    faces = [_plain(face) for face in detector.detect(picture)]
+    faces = [_face_to_dict(face) for face in detector.detect(picture)]
     return {"image": path.name, "width": width, "height": height, "faces": faces}
 
 
-def _plain(face: Face) -> dict[str, object]:
+def _face_to_dict(face: Face) -> dict[str, object]:
     landmarks = None if face.landmarks is None else [[round(float(v), 1) for v in point] for point in face.landmarks]
     return {
         "box": [round(v, 1) for v in face.box],

@@ -53,17 +53,17 @@ class Letterbox:
         )
         return canvas
 
-    def points_back(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+    def points_to_picture(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """Points (..., 2) of the input as points of the picture."""
-        return points * np.array(self._back, np.float32)
+        return points * np.array(self._scale_to_picture, np.float32)
 
-    def boxes_back(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    def boxes_to_picture(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         """Boxes (n, 4) left, top, right, bottom of the input as boxes of the picture, cut at its edges."""
         edges = np.array((self.picture_width, self.picture_height) * 2, np.float32)
-        return np.clip(boxes * np.array(self._back * 2, np.float32), 0, edges)
+        return np.clip(boxes * np.array(self._scale_to_picture * 2, np.float32), 0, edges)
 
     @property
-    def _back(self) -> tuple[float, float]:
+    def _scale_to_picture(self) -> tuple[float, float]:
         return self.picture_width / self.fit_width, self.picture_height / self.fit_height
 
 

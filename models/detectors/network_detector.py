@@ -45,10 +45,10 @@ class NetworkDetector:
         size: int,
         score: float,
     ) -> None:
-        lacking = outputs - {port.name for port in session.outputs}
-        if lacking:
+        missing = outputs - {port.name for port in session.outputs}
+        if missing:
             raise ModelDamaged(
-                f"not a network for the detector '{name}': it has no output {', '.join(sorted(lacking))}"
+                f"not a network for the detector '{name}': it has no output {', '.join(sorted(missing))}"
             )
         self._name = name
         self._session = session
@@ -81,9 +81,9 @@ def faces(found: Candidates, plan: Letterbox, merge: Merge) -> list[Face]:
     """One face for each group of overlapping candidates, in pixels of the picture, best score first."""
     kept, owner = greedy_nms(found.boxes, found.scores, merge.overlap)
     shares = _shares(found.scores, owner, len(kept))
-    boxes = plan.boxes_back(_mean(found.boxes, shares, owner, len(kept)) if merge.average else found.boxes[kept])
+    boxes = plan.boxes_to_picture(_mean(found.boxes, shares, owner, len(kept)) if merge.average else found.boxes[kept])
     boxes[:, 2:] -= boxes[:, :2]
-    landmarks = plan.points_back(found.landmarks[kept])
+    landmarks = plan.points_to_picture(found.landmarks[kept])
     scores = found.scores[kept]
     masks = [None] * len(kept) if found.mask is None else _masks(_mean(found.mask, shares, owner, len(kept)))
     return [

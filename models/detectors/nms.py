@@ -25,11 +25,11 @@ def greedy_nms(
     """
     kept: list[int] = []
     owner = np.empty(len(boxes), np.intp)
-    waiting = np.argsort(-scores, kind="stable")
-    while waiting.size:
-        near = overlap(boxes[waiting[0]], boxes[waiting]) > overlap_limit
+    remaining = np.argsort(-scores, kind="stable")
+    while remaining.size:
+        near = overlap(boxes[remaining[0]], boxes[remaining]) > overlap_limit
         near[0] = True  # a box without area overlaps nothing, not even itself
-        owner[waiting[near]] = len(kept)
-        kept.append(int(waiting[0]))
-        waiting = waiting[~near]
+        owner[remaining[near]] = len(kept)
+        kept.append(int(remaining[0]))
+        remaining = remaining[~near]
     return np.array(kept, np.intp), owner

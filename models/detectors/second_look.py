@@ -17,8 +17,8 @@ from models.errors import ModelDamaged
 from models.session import OnnxSession
 
 _OUTPUT = "states"
-_LEAST = 1e-6  # a state that one network excludes is not lost for the other
-_SURE = 0.9  # the detector's own answer stands from here: 63 % of the held-out faces, no figure worse for it
+_FLOOR = 1e-6  # a state that one network excludes is not lost for the other
+_SURE_FROM = 0.9  # the detector's own answer stands from here: 63 % of the held-out faces, no figure worse for it
 
 
 class SecondLook:
@@ -47,18 +47,18 @@ class SecondLook:
             blob = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
             states = self._session.run({self._input: blob})[_OUTPUT]
             for number, row in zip(unsure, states, strict=True):
-                faces[number] = replace(faces[number], mask=_joined(faces[number].mask, row))
+                faces[number] = replace(faces[number], mask=_combined(faces[number].mask, row))
         return faces
 
 
 def _is_sure(mask: MaskScores | None) -> bool:
-    return mask is not None and max(mask.correct, mask.incorrect, mask.none) >= _SURE
+    return mask is not None and max(mask.correct, mask.incorrect, mask.none) >= _SURE_FROM
 
 
-def _joined(first: MaskScores | None, second: NDArray[np.float32]) -> MaskScores:
+def _combined(first: MaskScores | None, second: NDArray[np.float32]) -> MaskScores:
     """The geometric mean of both answers."""
     mixed = np.asarray(second, np.float64)
     if first is not None:
-        mixed = np.sqrt(mixed * (np.array((first.correct, first.incorrect, first.none)) + _LEAST))
+        mixed = np.sqrt(mixed * (np.array((first.correct, first.incorrect, first.none)) + _FLOOR))
     mixed = mixed / mixed.sum()
     return MaskScores(float(mixed[0]), float(mixed[1]), float(mixed[2]))

@@ -27,34 +27,34 @@ def fetch(address: str, part: Path, *, size: int, sha256: str, progress: Progres
     Raises PackUnavailable (what came so far is kept) or ModelDamaged (it is deleted).
     """
     check_address(address)
-    held = part.stat().st_size if part.exists() else 0
-    if held < size:
-        held = _transfer(address, part, held, size, progress)
-    if held < size:
-        raise PackUnavailable(f"{address}: the connection ended after {held} of {size} bytes; try again to go on")
-    if held > size or file_sum(part) != sha256:
+    received = part.stat().st_size if part.exists() else 0
+    if received < size:
+        received = _transfer(address, part, received, size, progress)
+    if received < size:
+        raise PackUnavailable(f"{address}: the connection ended after {received} of {size} bytes; try again to go on")
+    if received > size or file_sha256(part) != sha256:
         raise _not_pinned(address, part)
 
 
-def file_sum(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _transfer(address: str, part: Path, held: int, size: int, progress: Progress) -> int:
+def _transfer(address: str, part: Path, received: int, size: int, progress: Progress) -> int:
     """Append what is missing, at most a chunk too many; returns the bytes held."""
-    request = Request(address, headers={"Range": f"bytes={held}-"} if held else {})  # noqa: S310 - checked in fetch()
+    request = Request(address, headers={"Range": f"bytes={received}-"} if received else {})  # noqa: S310 - checked in fetch()
     try:
         with urlopen(request, timeout=SILENCE_S) as answer:  # noqa: S310
             if answer.status != HTTPStatus.PARTIAL_CONTENT:
-                held = 0  # the server does not go on from the middle
-            if answer.length is not None and held + answer.length != size:
+                received = 0  # the server does not go on from the middle
+            if answer.length is not None and received + answer.length != size:
                 raise _not_pinned(address, part)
-            with part.open("ab" if held else "wb") as file:
-                while held <= size and (chunk := answer.read(_CHUNK)):
-                    held += file.write(chunk)
-                    progress(min(held, size), size)
+            with part.open("ab" if received else "wb") as file:
+                while received <= size and (chunk := answer.read(_CHUNK)):
+                    received += file.write(chunk)
+                    progress(min(received, size), size)
     except HTTPError as exc:
         if exc.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink()  # it serves less than was held: start afresh next time
@@ -63,7 +63,7 @@ def _transfer(address: str, part: Path, held: int, size: int, progress: Progress
     except (OSError, HTTPException) as exc:
         reason = exc.reason if isinstance(exc, URLError) else exc
         raise PackUnavailable(f"{address}: {reason}; or bring the file by hand: edge-agent models add FILE") from exc
-    return held
+    return received
 
 
 def _not_pinned(address: str, part: Path) -> ModelDamaged:

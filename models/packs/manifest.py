@@ -32,7 +32,7 @@ class Archive:
     sha256: str
 
     def __post_init__(self) -> None:
-        _check_sum(self.bytes, self.sha256)
+        _check_size_and_sha256(self.bytes, self.sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Pack:
     archive: Archive | None = None
 
     def __post_init__(self) -> None:
-        _check_sum(self.bytes, self.sha256)
+        _check_size_and_sha256(self.bytes, self.sha256)
         if Path(self.file).name != self.file:
             raise ValueError(f"pack {self.name}: file must be a bare file name, not {self.file!r}")
         if self.address is not None:
@@ -78,6 +78,6 @@ def _pack(row: dict[str, object]) -> Pack:
     return Pack(**row, kind=kind, archive=Archive(**archive) if isinstance(archive, dict) else None)  # type: ignore[arg-type]
 
 
-def _check_sum(size: int, sha256: str) -> None:
+def _check_size_and_sha256(size: int, sha256: str) -> None:
     if size <= 0 or not re.fullmatch("[0-9a-f]{64}", sha256):
         raise ValueError(f"not a size and sha256 of a file: {size}, {sha256!r}")

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from models.errors import ModelDamaged, ModelMissing, ModelUnknown, PackRefused, PackUnavailable
-from models.packs.download import Progress, fetch, file_sum
+from models.packs.download import Progress, fetch, file_sha256
 from models.packs.manifest import PACKAGE_DIR, Archive, Pack, read_manifest
 
 
@@ -32,7 +32,7 @@ class PackStatus:
     path: Path | None
 
 
-class PackShelf:
+class PackStore:
     """The packs of the manifest as they lie in the package's own folder or in `data_dir`, which may not exist yet."""
 
     def __init__(
@@ -71,19 +71,19 @@ class PackShelf:
         """
         if not file.is_file():
             raise ModelMissing(f"no file {file}")
-        found = file_sum(file)
+        found = file_sha256(file)
         pack = next((pack for pack in self._packs.values() if pack.sha256 == found), None)
         if pack is None:
             raise ModelUnknown(f"{file} is none of the pinned packs (sha256 {found})")
         _check_licence(pack, accept_non_commercial)
-        place = self._place(pack)
-        part = _part(place)
+        target = self._target(pack)
+        part = _part(target)
         try:
             shutil.copyfile(file, part)
-            _settle(part, place)
+            _move_into_place(part, target)
         except OSError as exc:
             part.unlink(missing_ok=True)
-            raise PackUnavailable(f"cannot write {place}: {exc.strerror}") from exc
+            raise PackUnavailable(f"cannot write {target}: {exc.strerror}") from exc
         return self._status(pack, whole=True)
 
     def pull(
@@ -101,16 +101,16 @@ class PackShelf:
             return status
         if pack.address is None:
             raise PackUnavailable(f"the pack {name} has no address; bring {pack.file} by hand: edge-agent models add")
-        place = self._place(pack)
+        target = self._target(pack)
         try:
             if pack.archive is None:
-                part = _part(place)
+                part = _part(target)
                 fetch(pack.address, part, size=pack.bytes, sha256=pack.sha256, progress=progress)
             else:
-                part = _pull_member(pack, pack.archive, pack.address, place, progress)
-            _settle(part, place)
+                part = _pull_member(pack, pack.archive, pack.address, target, progress)
+            _move_into_place(part, target)
         except OSError as exc:
-            raise PackUnavailable(f"cannot write {place}: {exc.strerror}") from exc
+            raise PackUnavailable(f"cannot write {target}: {exc.strerror}") from exc
         return self._status(pack, whole=True)
 
     def _named(self, name: str) -> Pack:
@@ -123,12 +123,12 @@ class PackShelf:
         for path in (folder / pack.file for folder in self._folders):
             if not path.is_file():
                 continue
-            if path.stat().st_size == pack.bytes and (not whole or file_sum(path) == pack.sha256):
+            if path.stat().st_size == pack.bytes and (not whole or file_sha256(path) == pack.sha256):
                 return PackStatus(pack, PackState.READY, path)
             status = PackStatus(pack, PackState.DAMAGED, path)
         return status
 
-    def _place(self, pack: Pack) -> Path:
+    def _target(self, pack: Pack) -> Path:
         if self._data_dir is None:
             raise PackUnavailable("there is no data folder to put a pack into")
         try:
@@ -143,30 +143,30 @@ def _check_licence(pack: Pack, accept_non_commercial: bool) -> None:
         raise PackRefused(f"the pack {pack.name} needs an explicit yes to its licence ({pack.licence})")
 
 
-def _pull_member(pack: Pack, archive: Archive, address: str, place: Path, progress: Progress) -> Path:
+def _pull_member(pack: Pack, archive: Archive, address: str, target: Path, progress: Progress) -> Path:
     """Fetch the archive and take the pack's file out of it; returns the checked file, the archive is gone."""
-    whole = _part(place.with_name(place.name + ".zip"))
+    whole = _part(target.with_name(target.name + ".zip"))
     fetch(address, whole, size=archive.bytes, sha256=archive.sha256, progress=progress)
-    part = _part(place)
+    part = _part(target)
     with zipfile.ZipFile(whole) as box, box.open(archive.member) as inside, part.open("wb") as out:
         shutil.copyfileobj(inside, out)
     whole.unlink()
-    if file_sum(part) != pack.sha256:
+    if file_sha256(part) != pack.sha256:
         part.unlink()
         raise ModelDamaged(f"{address}: its {archive.member} is not the pinned file; nothing was kept")
     return part
 
 
-def _part(place: Path) -> Path:
-    return place.with_name(place.name + ".part")
+def _part(target: Path) -> Path:
+    return target.with_name(target.name + ".part")
 
 
-def _settle(part: Path, place: Path) -> None:
+def _move_into_place(part: Path, target: Path) -> None:
     """Put a finished file in its place so that a power cut leaves the old one or the new one, never a half."""
     with part.open("rb") as file:
         os.fsync(file.fileno())
-    part.replace(place)
-    folder = os.open(place.parent, os.O_RDONLY)
+    part.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

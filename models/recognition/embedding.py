@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ModelDamaged, ModelUnknown
-from models.packs.packs import PackShelf
+from models.packs.packs import PackStore
 from models.session import OnnxSession
 
 SIDE_PX = 112
@@ -51,17 +51,17 @@ class Embedder:
     Raises ModelDamaged when the network is not one from a (1, 3, 112, 112) crop to one vector.
     """
 
-    def __init__(self, name: str, choice: EmbedderEntry, session: OnnxSession) -> None:
+    def __init__(self, name: str, entry: EmbedderEntry, session: OnnxSession) -> None:
         if session.inputs[0].shape[1:] != (3, SIDE_PX, SIDE_PX) or len(session.outputs[0].shape) != 2:
             raise ModelDamaged(f"not a network for the embedding '{name}': it does not take one {SIDE_PX} px face")
         self.name = name
-        self.threshold = choice.threshold
+        self.threshold = entry.threshold
         self._session = session
-        self._mean, self._std = np.array(choice.mean, np.float32), np.array(choice.std, np.float32)
+        self._mean, self._std = np.array(entry.mean, np.float32), np.array(entry.std, np.float32)
 
     def embed(self, image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
         """The (dimensions,) unit vector of the face with `landmarks` (5, 2) in `image` ((h, w, 3) uint8 BGR)."""
-        crop = (upright(image, landmarks)[..., ::-1] - self._mean) / self._std
+        crop = (align_face(image, landmarks)[..., ::-1] - self._mean) / self._std
         blob = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)
         [vector] = self._session.run({self._session.inputs[0].name: blob})[self._session.outputs[0].name]
         return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), np.float32)
@@ -71,10 +71,10 @@ def make_embedder(name: str, *, threads: int = 1, data_dir: Path | None = None) 
     """The embedding of that name, loaded. Raises ModelUnknown, ModelMissing or ModelDamaged."""
     if name not in EMBEDDINGS:
         raise ModelUnknown(f"no embedding '{name}'; there are {', '.join(EMBEDDINGS)}")
-    return Embedder(name, EMBEDDINGS[name], OnnxSession(PackShelf(data_dir).find(name), threads=threads))
+    return Embedder(name, EMBEDDINGS[name], OnnxSession(PackStore(data_dir).find(name), threads=threads))
 
 
-def upright(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
+def align_face(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(112, 112, 3) uint8: the face turned, scaled and moved so that its landmarks fit best; black beyond the edge."""
     return np.asarray(cv2.warpAffine(image, similarity(landmarks), (SIDE_PX, SIDE_PX)), np.uint8)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ModelDamaged
-from models.packs.packs import PackShelf
+from models.packs.packs import PackStore
 from models.session import OnnxSession
 
 SIDE_PX = 80
@@ -32,30 +32,32 @@ class Liveness:
     `looks` are networks that take (1, 3, 80, 80) float32 BGR 0..255 and give three classes, with their reach.
     """
 
-    def __init__(self, looks: Sequence[tuple[OnnxSession, float]]) -> None:
-        for session, _ in looks:
+    def __init__(self, networks: Sequence[tuple[OnnxSession, float]]) -> None:
+        for session, _ in networks:
             if session.inputs[0].shape[1:] != (3, SIDE_PX, SIDE_PX) or session.outputs[0].shape[-1] != 3:
                 raise ModelDamaged(f"not a network for liveness: it does not make 3 classes of a {SIDE_PX} px face")
-        self._looks = tuple(looks)
+        self._networks = tuple(networks)
 
-    def live(self, image: NDArray[np.uint8], box: Box) -> float:
+    def live_probability(self, image: NDArray[np.uint8], box: Box) -> float:
         """How surely the face `box` (x, y, w, h) of `image` ((h, w, 3) uint8 BGR) is a living one, 0..1."""
-        return float(np.mean([self._judged(session, around(image, box, reach)) for session, reach in self._looks]))
+        return float(
+            np.mean([self._judge(session, context_crop(image, box, reach)) for session, reach in self._networks])
+        )
 
-    def _judged(self, session: OnnxSession, crop: NDArray[np.uint8]) -> float:
+    def _judge(self, session: OnnxSession, crop: NDArray[np.uint8]) -> float:
         blob = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)
-        [said] = session.run({session.inputs[0].name: blob})[session.outputs[0].name]
-        raised = np.exp(said - said.max())
+        [logits] = session.run({session.inputs[0].name: blob})[session.outputs[0].name]
+        raised = np.exp(logits - logits.max())
         return float(raised[_LIVE] / raised.sum())
 
 
 def make_liveness(*, threads: int = 1, data_dir: Path | None = None) -> Liveness:
     """Both networks, loaded. Raises ModelMissing or ModelDamaged."""
-    shelf = PackShelf(data_dir)
-    return Liveness([(OnnxSession(shelf.find(pack), threads=threads), reach) for pack, reach in PACKS])
+    store = PackStore(data_dir)
+    return Liveness([(OnnxSession(store.find(pack), threads=threads), reach) for pack, reach in PACKS])
 
 
-def around(image: NDArray[np.uint8], box: Box, reach: float) -> NDArray[np.uint8]:
+def context_crop(image: NDArray[np.uint8], box: Box, reach: float) -> NDArray[np.uint8]:
     """(80, 80, 3) uint8: `reach` times the box, moved into the picture where it would leave it, smaller if it must."""
     height, width = image.shape[:2]
     x, y, w, h = box

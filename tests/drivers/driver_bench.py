@@ -53,8 +53,8 @@ async def heard(wire: PtyWire, wanted: bytes) -> bytes:
 async def walk_through(board: SimulatedModbusBoard, sensor: int = 1) -> None:
     """Be in the beam of the sensor on input `sensor` until the host must have seen it, and leave it."""
     board.inputs[sensor - 1] = True
-    asked = len(board.requests)
-    await eventually(lambda: len(board.requests) > asked + 1)
+    answered = len(board.requests)
+    await eventually(lambda: len(board.requests) > answered + 1)
     board.inputs[sensor - 1] = False
 
 

@@ -17,8 +17,8 @@ from drivers.simulated.devices import sensor_frames
 from drivers.simulated.devices.gy_mcu90640_module import encode_frame
 from drivers.simulated.devices.sam_v import card_answer
 from drivers.simulated.people import id_cards
-from drivers.tools.device_protocols import DIALECTS
-from drivers.tools.reading_output import Plain, to_dict
+from drivers.tools.device_protocols import PROTOCOLS
+from drivers.tools.reading_output import PlainValues, to_dict
 
 POOL = 6  # frames a family
 
@@ -32,9 +32,9 @@ class Family:
     strong: bool = False
 
     def parser(self) -> Parser[Any]:
-        return DIALECTS[self.driver].parser()
+        return PROTOCOLS[self.driver].parser()
 
-    def told(self, frame: bytes, *, pixels: bool = True) -> Plain:
+    def values(self, frame: bytes, *, pixels: bool = True) -> PlainValues:
         """What a good frame says."""
         parser = self.parser()
         (reading,) = [*parser.feed(frame, 0.0), *parser.feed(b"", 0.0)]

@@ -42,13 +42,13 @@ def with_crc(body: str) -> bytes:
 
 
 def test_modbus_answers() -> None:
-    asked = modbus_pulse(1, 700)
-    assert modbus.answer(asked, asked, 8) == 0
-    assert modbus.answer(asked, asked[:7], 8) is None
-    assert modbus.answer(asked, asked[:7] + b"\0", 8) is None
-    assert modbus.answer(asked, with_crc("018502"), 8) == 2
-    assert modbus.answer(asked, with_crc("028502"), 8) is None
-    assert modbus.answer(asked, modbus_switch(2, on=False), 8) is None
+    request = modbus_pulse(1, 700)
+    assert modbus.answer(request, request, 8) == 0
+    assert modbus.answer(request, request[:7], 8) is None
+    assert modbus.answer(request, request[:7] + b"\0", 8) is None
+    assert modbus.answer(request, with_crc("018502"), 8) == 2
+    assert modbus.answer(request, with_crc("028502"), 8) is None
+    assert modbus.answer(request, modbus_switch(2, on=False), 8) is None
     assert modbus.answer(MODBUS_READ_INPUTS, with_crc("01020105"), 6) == 0
 
 

@@ -15,8 +15,8 @@ import soundfile
 from hypothesis import given
 from hypothesis.strategies import DataObject, data, integers
 
-from drivers.audio.mixer import DUCKED, FADE_SAMPLES, Mixer, SoundSource
-from drivers.audio.sound import RATE_HZ, load_clip, load_foreign_clip, open_card
+from drivers.audio.mixer import DUCKED_LEVEL, FADE_SAMPLES, Mixer, SoundSource
+from drivers.audio.sound import RATE_HZ, load_clip, load_untrusted_clip, open_card
 from drivers.audio.speaker import BLOCK_SAMPLES, make_speaker
 from drivers.audio.wav_file import WavFile
 from drivers.contract import Clip, PartState
@@ -77,13 +77,13 @@ def amplitude(heard: np.ndarray, hz: float) -> float:
 
 
 async def test_a_broadcast_goes_on_quietly_below_a_prompt_and_comes_back() -> None:
-    playhead, blocks = Mixer(), []
+    mixer, blocks = Mixer(), []
     broadcast, prompt = tone("b", 300, 1.2), tone("p", 1000, 0.4)
-    playhead.play(broadcast, SoundSource.BROADCAST)
-    blocks += [playhead.pull(BLOCK_SAMPLES) for _ in range(15)]
-    playhead.play(prompt, SoundSource.PROMPT)
-    while playhead.sounding is not None:
-        blocks.append(playhead.pull(BLOCK_SAMPLES))
+    mixer.play(broadcast, SoundSource.BROADCAST)
+    blocks += [mixer.pull(BLOCK_SAMPLES) for _ in range(15)]
+    mixer.play(prompt, SoundSource.PROMPT)
+    while mixer.any_playing is not None:
+        blocks.append(mixer.pull(BLOCK_SAMPLES))
     heard, begins = np.concatenate(blocks).astype(np.float64), 15 * BLOCK_SAMPLES
     assert len(heard) - len(broadcast.samples) < BLOCK_SAMPLES  # it went on, it did not wait
     ends = begins + len(prompt.samples)
@@ -92,7 +92,7 @@ async def test_a_broadcast_goes_on_quietly_below_a_prompt_and_comes_back() -> No
         [0, 8000, 0], abs=80
     )
     levels = [amplitude(part[: len(part) // 441 * 441], 300) for part in (before, below, after)]
-    assert levels == pytest.approx([8000, 8000 * DUCKED, 8000], rel=0.03)
+    assert levels == pytest.approx([8000, 8000 * DUCKED_LEVEL, 8000], rel=0.03)
     assert np.abs(np.diff(heard)).max() < 8000 * 2 * np.pi * (300 + 1000) / RATE_HZ  # and never clicks
 
 
@@ -125,10 +125,10 @@ async def test_the_volume_is_set_and_changed_while_it_plays(tmp_path: Path) -> N
 
 def test_two_voices_at_full_level_are_limited_not_wrapped() -> None:
     async def mixed() -> np.ndarray:
-        playhead = Mixer()
-        for voice in SoundSource:
-            playhead.play(Clip("loud", np.full(5000, 32767, np.int16), RATE_HZ), voice)
-        return playhead.pull(5000)
+        mixer = Mixer()
+        for source in SoundSource:
+            mixer.play(Clip("loud", np.full(5000, 32767, np.int16), RATE_HZ), source)
+        return mixer.pull(5000)
 
     assert set(asyncio.run(mixed()).tolist()) == {32767}
 
@@ -256,7 +256,7 @@ def opus(path: Path, hz: float, length_s: float, channels: int = 1) -> None:
 @pytest.mark.parametrize("channels", [1, 2])
 def test_opus_is_decoded(tmp_path: Path, channels: int) -> None:
     opus(tmp_path / "clip", 440, 1.0, channels)
-    clip = load_foreign_clip(tmp_path / "clip", longest_s=5)
+    clip = load_untrusted_clip(tmp_path / "clip", longest_s=5)
     assert len(clip.samples) / RATE_HZ == pytest.approx(1.0, abs=0.01)
     heard_hz = np.abs(np.fft.rfft(clip.samples[:RATE_HZ])).argmax() * RATE_HZ / len(clip.samples[:RATE_HZ])
     assert heard_hz == pytest.approx(440, abs=2)
@@ -265,7 +265,7 @@ def test_opus_is_decoded(tmp_path: Path, channels: int) -> None:
 
 def test_opus_is_unpacked_no_longer_than_it_may_be(tmp_path: Path) -> None:
     opus(tmp_path / "clip", 440, 2.0)
-    assert len(load_foreign_clip(tmp_path / "clip", longest_s=0.5).samples) == RATE_HZ // 2
+    assert len(load_untrusted_clip(tmp_path / "clip", longest_s=0.5).samples) == RATE_HZ // 2
 
 
 @given(data())
@@ -278,7 +278,7 @@ def test_no_damage_to_opus_escapes(draw: DataObject) -> None:
             whole[draw.draw(integers(48, len(whole) - 1))] = draw.draw(integers(0, 255))
         path.write_bytes(whole[: draw.draw(integers(48, len(whole)))])
         with suppress(BadSetting):
-            load_foreign_clip(path, longest_s=1)
+            load_untrusted_clip(path, longest_s=1)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no sound", b"OggS" + bytes(24) + b"OpusHead" + bytes(40)])
@@ -287,7 +287,7 @@ def test_what_is_no_foreign_sound_is_refused(tmp_path: Path, content: bytes | No
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(BadSetting, match=r"Opus"):
-        load_foreign_clip(path, longest_s=1)
+        load_untrusted_clip(path, longest_s=1)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no sound"])

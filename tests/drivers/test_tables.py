@@ -8,7 +8,7 @@ import msgspec
 
 from config.settings import Settings, ThermometerDriver
 from drivers.distance.table import DISTANCE_SENSORS
-from drivers.tools.device_protocols import DIALECTS, THERMOMETERS, settings_section
+from drivers.tools.device_protocols import PROTOCOLS, THERMOMETERS, settings_section
 
 
 def test_the_settings_name_the_thermometers_of_the_table() -> None:
@@ -16,5 +16,5 @@ def test_the_settings_name_the_thermometers_of_the_table() -> None:
 
 
 def test_every_device_belongs_in_a_section_that_takes_it() -> None:
-    for driver in DIALECTS.keys() - DISTANCE_SENSORS.keys():
+    for driver in PROTOCOLS.keys() - DISTANCE_SENSORS.keys():
         msgspec.convert({settings_section(driver): {"driver": driver}}, Settings, strict=True)

@@ -11,7 +11,7 @@ from drivers.serial_line.checksums import crc8, crc32_mpeg2
 from drivers.serial_line.recording import Piece
 from drivers.simulated.devices import sensor_frames
 from drivers.thermometers import cjmcu_90614, evo_thermal_33, gy_614v, gy_mcu90640, pyrousb
-from drivers.tools.device_protocols import DIALECTS
+from drivers.tools.device_protocols import PROTOCOLS
 from drivers.tools.reading_output import to_dict
 from drivers.tools.replay import Replay
 
@@ -34,7 +34,7 @@ def array(rows: int, cols: int, ambient_c: float, most_c: float, least_c: float,
 
 
 @pytest.mark.parametrize(
-    ("driver", "sent", "told"),
+    ("driver", "sent", "expected"),
     [
         ("gy-mcu90640", ARRAY, array(24, 32, 25.0, 36.5, 36.5, 36.5)),
         ("gy-mcu90640", ARRAY_MIXED, array(24, 32, -1.5, 36.94, -5.0, 29.963)),
@@ -67,10 +67,10 @@ def array(rows: int, cols: int, ambient_c: float, most_c: float, least_c: float,
         ("modbus-relay", "0105020000050C71", {"channel": 1, "pulse_ms": 500}),
     ],
 )
-def test_a_worked_frame(driver: str, sent: str, told: dict[str, object]) -> None:
-    replay = Replay(DIALECTS[driver])
+def test_a_worked_frame(driver: str, sent: str, expected: dict[str, object]) -> None:
+    replay = Replay(PROTOCOLS[driver])
     readings = list(replay.readings([Piece(0.0, bytes.fromhex(sent))]))
-    assert [to_dict(reading) for _, reading in readings] == [told]
+    assert [to_dict(reading) for _, reading in readings] == [expected]
     assert {name: count for name, count in replay.counts.items() if count} == {"frames": 1}
 
 
@@ -85,13 +85,13 @@ def test_a_worked_frame(driver: str, sent: str, told: dict[str, object]) -> None
     ],
 )
 def test_an_intact_frame_about_something_else(driver: str, sent: str) -> None:
-    replay = Replay(DIALECTS[driver])
+    replay = Replay(PROTOCOLS[driver])
     assert not list(replay.readings([Piece(0.0, bytes.fromhex(sent))]))
     assert {name: count for name, count in replay.counts.items() if count} == {"other_frames": 1}
 
 
 def test_the_pixels_are_told_row_by_row() -> None:
-    (reading,) = DIALECTS["gy-mcu90640"].parser().feed(bytes.fromhex(ARRAY_MIXED), 0.0)
+    (reading,) = PROTOCOLS["gy-mcu90640"].parser().feed(bytes.fromhex(ARRAY_MIXED), 0.0)
     pixels = to_dict(reading, pixels=True)["pixels_c"]
     assert (len(pixels), len(pixels[0]), pixels[0][0], pixels[0][1], pixels[23][31]) == (24, 32, -5.0, 30.0, 36.94)
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from models.detectors.face import make_detector
 from models.errors import ModelDamaged, ModelMissing, ModelUnknown
-from models.packs.packs import PackShelf
+from models.packs.packs import PackStore
 from models.picture import read_picture
-from models.recognition.embedding import EMBEDDINGS, SIDE_PX, Embedder, make_embedder, similarity, upright
+from models.recognition.embedding import EMBEDDINGS, SIDE_PX, Embedder, align_face, make_embedder, similarity
 from models.session import OnnxSession
 from tests.models.fakes import MakeNetwork, steady
 
@@ -44,7 +44,7 @@ def test_the_fit_is_the_least_squares_one() -> None:
 
 def test_landmarks_in_one_point_give_a_crop_all_the_same() -> None:
     points = np.full((5, 2), 7.0, np.float32)
-    assert upright(np.zeros((20, 20, 3), np.uint8), points).shape == (SIDE_PX, SIDE_PX, 3)
+    assert align_face(np.zeros((20, 20, 3), np.uint8), points).shape == (SIDE_PX, SIDE_PX, 3)
 
 
 def test_vectors_have_length_one(make_network: MakeNetwork) -> None:
@@ -68,7 +68,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_every_embedding_has_a_pack_that_may_be_used_commercially() -> None:
-    packs = {status.pack.name: status.pack for status in PackShelf().list()}
+    packs = {status.pack.name: status.pack for status in PackStore().list()}
     assert all(packs[name].commercial for name in EMBEDDINGS)
 
 

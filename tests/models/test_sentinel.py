@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from models.detections import MaskState
 from models.detectors.face import make_detector
 from models.packs.manifest import PACKAGE_DIR
-from models.packs.packs import PackShelf, PackState
+from models.packs.packs import PackState, PackStore
 from tests.models.fakes import MakeNetwork
 
 SIDE = 64
@@ -54,7 +54,7 @@ def test_nobody_there(make_network: MakeNetwork) -> None:
 
 
 def test_the_built_in_models_are_the_pinned_ones() -> None:
-    states = {status.pack.name: status.state for status in PackShelf().verify()}
+    states = {status.pack.name: status.state for status in PackStore().verify()}
     assert states["sentinel"] is PackState.READY
     assert states["sentinel-mask"] is PackState.READY
 

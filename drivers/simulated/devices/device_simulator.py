@@ -22,24 +22,24 @@ SHOWN_EVERY_S = 2.0
 NUMBERS = ("999999199001010016", "999999199001010024")  # of an unassigned area: nobody's
 LISTEN_EVERY_S = 0.01
 
-Life = Callable[[FaultyWire, Random], Coroutine[Any, Any, None]]
+Simulation = Callable[[FaultyWire, Random], Coroutine[Any, Any, None]]
 
 
-async def live(driver: str, wire: FaultyWire, seed: int) -> None:
+async def simulate_device(driver: str, wire: FaultyWire, seed: int) -> None:
     """Be the device that `driver` speaks to until cancelled."""
     rng = Random(seed)  # noqa: S311 - a repeatable device, not a secret
-    if driver in OTHERS:
-        await OTHERS[driver](wire, rng)
+    if driver in OTHER_DEVICES:
+        await OTHER_DEVICES[driver](wire, rng)
     middle, scatter = FAR_MM if driver in RANGERS else SKIN_C
     await SimulatedSensor(wire, SENSORS[driver], lambda: rng.gauss(middle, scatter), RATE_HZ).run()
 
 
-async def suffer(wire: FaultyWire, fault: Fault, each_s: float) -> None:
+async def toggle_fault(wire: FaultyWire, fault: Fault, each_s: float) -> None:
     """Let `fault` come and go on `wire`, `each_s` at a time, until cancelled."""
     while True:
-        wire.inflict(fault)
+        wire.set_fault(fault)
         await asyncio.sleep(each_s)
-        wire.inflict(None)
+        wire.set_fault(None)
         await asyncio.sleep(each_s)
 
 
@@ -63,10 +63,10 @@ async def _codes(wire: FaultyWire, _rng: Random) -> None:
         await asyncio.sleep(LISTEN_EVERY_S)
 
 
-OTHERS: dict[str, Life] = {
+OTHER_DEVICES: dict[str, Simulation] = {
     "sam-v": _cards,
     "qr-line": _codes,
     "lcus": lambda wire, _rng: SimulatedRelay(wire).run(),
     "modbus-relay": lambda wire, _rng: SimulatedModbusBoard(wire).run(),
 }
-DRIVERS = (*SENSORS, *OTHERS)
+DRIVERS = (*SENSORS, *OTHER_DEVICES)

@@ -16,7 +16,7 @@ class SimulatedTof10120(CommandedSensor):
     command = re.compile(rb"s2-(\d{1,5})#")
     interval_ms = 100
 
-    def obey(self, command: bytes) -> bytes:
+    def execute(self, command: bytes) -> bytes:
         """Keep the interval."""
         self.interval_ms = int(command[3:-1])
         return b""
@@ -36,7 +36,7 @@ class SimulatedEvoMini(CommandedSensor):
         """As sold: text, one pixel."""
         self._as_bytes, self._count = False, 1
 
-    def obey(self, command: bytes) -> bytes:
+    def execute(self, command: bytes) -> bytes:
         """Set the form, the pixels or the range."""
         _, code, value, _ = command
         good = command[-1:] == crc8(command[:-1])
@@ -56,7 +56,7 @@ class SimulatedTofSense(CommandedSensor):
 
     command = re.compile(rb"(?s)\x57\x10\xff\xff.\xff\xff.")
 
-    def obey(self, command: bytes) -> bytes:
+    def execute(self, command: bytes) -> bytes:
         """A measurement."""
         return self.frame() if command[-1:] == sum8(command[:-1]) else b""
 

@@ -95,19 +95,19 @@ class FaultyWire(PtyWire):
         self._folder = folder.absolute()
         super().__init__(self._folder / "ttyUSB0")
         self.by_id = self._folder / "by-id"
-        self.befallen = 0
+        self.affected = 0
         self._random = Random(seed)  # noqa: S311 - repeatable faults, not a secret
         self._fault: Fault | None = None
-        self._held: list[bytes] = []  # frames that go out together, or the rest of a torn one and what follows it
+        self._delayed: list[bytes] = []  # frames that go out together, or the rest of a torn one and what follows it
         self._due_s = 0.0  # when a rest goes out, or the port comes back
         self._first = 0.0  # measurement since it is stuck
 
-    def inflict(self, fault: Fault | None) -> None:
+    def set_fault(self, fault: Fault | None) -> None:
         """Let `fault` happen from now on, or none; what is under way ends first. A port goes once, at once."""
         self._end()
-        self._fault, self.befallen = fault, 0
+        self._fault, self.affected = fault, 0
         if isinstance(fault, Unplug | Renumber):
-            self.befallen = 1
+            self.affected = 1
             self._due_s = time.monotonic() + fault.for_s
             self.unplug()
 
@@ -119,7 +119,7 @@ class FaultyWire(PtyWire):
     def unplug(self) -> None:
         """Pull the cable."""
         self.by_id.unlink(missing_ok=True)
-        self._held.clear()
+        self._delayed.clear()
         super().unplug()
 
     def read(self) -> bytes:
@@ -130,28 +130,28 @@ class FaultyWire(PtyWire):
 
     def write(self, data: bytes) -> int:
         """Send one frame, or what becomes of it; returns how many bytes went out or are held back."""
-        if self._held:
-            self._held.append(data)
-            if isinstance(self._fault, Glue) and len(self._held) >= self._fault.frames:
+        if self._delayed:
+            self._delayed.append(data)
+            if isinstance(self._fault, Glue) and len(self._delayed) >= self._fault.frames:
                 self._end()
             return len(data)
         if self._fault is None or self._random.random() < 1 / 2:
             return super().write(data)
-        return super().write(self._befall(self._fault, data))
+        return super().write(self._damage(self._fault, data))
 
     def measured(self, value: float) -> float:
         """What the sensor takes `value` for."""
         match self._fault:
             case Drift(step):
-                self.befallen += 1
-                return value + self.befallen * step
+                self.affected += 1
+                return value + self.affected * step
             case Stuck():
-                self._first = self._first if self.befallen else value
-                self.befallen += 1
+                self._first = self._first if self.affected else value
+                self.affected += 1
                 return self._first
         return value
 
-    def _befall(self, fault: Fault, frame: bytes) -> bytes:
+    def _damage(self, fault: Fault, frame: bytes) -> bytes:
         """What goes out of `frame` now."""
         place = self._random.randrange(len(frame))
         match fault:
@@ -160,20 +160,20 @@ class FaultyWire(PtyWire):
             case Drop(most_bytes):
                 sent = frame[:place] + frame[place + self._random.randint(1, most_bytes) :]
             case Glue():
-                sent, self._held = b"", [frame]
+                sent, self._delayed = b"", [frame]
             case Late(by_s):
-                sent, self._held = frame[:place], [frame[place:]]
+                sent, self._delayed = frame[:place], [frame[place:]]
                 self._due_s = time.monotonic() + by_s
             case WrongChecksum():
                 sent = frame[:-1] + bytes((frame[-1] ^ 1 << self._random.randrange(8),))
             case _:
                 return frame
-        self.befallen += 1
+        self.affected += 1
         return sent
 
     def _end(self) -> None:
         """Let what is held back go out, and the port come back."""
-        held, self._held = self._held, []
+        held, self._delayed = self._delayed, []
         if held:
             super().write(b"".join(held))
         if isinstance(self._fault, Unplug | Renumber) and not self.plugged:

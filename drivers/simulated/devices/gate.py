@@ -124,13 +124,13 @@ class SimulatedModbusBoard:
             if not 0 < value <= len(states) - address:
                 return _exception(function, _NO_ADDRESS)
             bits = sum(on << place for place, on in enumerate(states[address : address + value]))
-            return _summed(bytes((_UNIT, function, 1, bits)))
+            return _with_crc(bytes((_UNIT, function, 1, bits)))
         if function == _WRITE_COILS:
             if not 0 < value <= len(self._closed_until_s) - address:
                 return _exception(function, _NO_ADDRESS)
             for place in range(value):
                 self._switch(address + place, on=bool(request[7] >> place & 1))
-            return _summed(request[:6])
+            return _with_crc(request[:6])
         if function != WRITE_COIL:
             return _exception(function, _NO_FUNCTION)
         refusal = self._write(address, value)
@@ -156,8 +156,8 @@ class SimulatedModbusBoard:
 
 
 def _exception(function: int, number: int) -> bytes:
-    return _summed(bytes((_UNIT, function | EXCEPTION_FLAG, number)))
+    return _with_crc(bytes((_UNIT, function | EXCEPTION_FLAG, number)))
 
 
-def _summed(body: bytes) -> bytes:
+def _with_crc(body: bytes) -> bytes:
     return body + crc16(body)

@@ -66,14 +66,14 @@ class ThermalModule:
                 return answer
             good = sum(command[:3]) & 0xFF == command[3]
             if good:
-                answer += self._obey(command[1], command[2])
+                answer += self._execute(command[1], command[2])
             else:
                 self.bad_commands += 1
             self._pending = self._pending[start + (COMMAND_SIZE if good else 1) :]
         self._pending = b""
         return answer
 
-    def _obey(self, code: int, value: int) -> bytes:
+    def _execute(self, code: int, value: int) -> bytes:
         match code, value:
             case 0x15, value if value in BAUDS:
                 self.settings = replace(self.settings, baud=BAUDS[value])

@@ -52,12 +52,12 @@ class CommandedSensor(ABC):
         answers = []
         while found := self.command.search(self._pending):
             self._pending = self._pending[found.end() :]
-            answers.append(self.obey(found[0]))
+            answers.append(self.execute(found[0]))
         self._pending = self._pending[-LONGEST_COMMAND_BYTES:]
         return [answer for answer in answers if answer]
 
     @abstractmethod
-    def obey(self, command: bytes) -> bytes:
+    def execute(self, command: bytes) -> bytes:
         """Do what `command` says; returns what is answered."""
 
     def frame(self) -> bytes:

@@ -30,8 +30,8 @@ class SimulatedGyMcu90640:
     def feed(self, data: bytes) -> list[bytes]:
         """Settings, their answers, and pictures asked for one by one."""
         answer = self._module.feed(data)
-        asked, self._module.frames_asked = self._module.frames_asked, 0
-        return [*([answer] if answer else []), *(self._picture() for _ in range(asked))]
+        frames, self._module.frames_asked = self._module.frames_asked, 0
+        return [*([answer] if answer else []), *(self._picture() for _ in range(frames))]
 
     def frame(self) -> bytes:
         """A picture."""
@@ -51,7 +51,7 @@ class SimulatedGyMcu90614(CommandedSensor):
         """Measure as was saved."""
         self._continuous = self._automatic
 
-    def obey(self, command: bytes) -> bytes:
+    def execute(self, command: bytes) -> bytes:
         """Both rates are taken as well, and change nothing on a wire without one."""
         if command[-1:] != sum8(command[:-1]):
             return b""
@@ -77,13 +77,13 @@ class SimulatedGy614v(CommandedSensor):
     """Sixteen registers of one byte. What it sends by itself has no known layout, so it sends nothing."""
 
     command = re.compile(rb"(?s)[\xa4\x00][\x03\x06]...")
-    _kept = bytes((0, 2, 2, 0, 0, 0, 100, 98, *bytes(8)))
+    _saved = bytes((0, 2, 2, 0, 0, 0, 100, 98, *bytes(8)))
 
     def power_up(self) -> None:
         """Settings as saved."""
-        self._registers = bytearray(self._kept)
+        self._registers = bytearray(self._saved)
 
-    def obey(self, command: bytes) -> bytes:
+    def execute(self, command: bytes) -> bytes:
         """Read registers, or write one and repeat the command."""
         function, register, value = command[1:4]
         readable = function == 0x03 and 0 < value <= len(self._registers) - register
@@ -93,7 +93,7 @@ class SimulatedGy614v(CommandedSensor):
         if writable:
             self._registers[register] = value
             if (register, value) == (5, 0x55):
-                self._kept = bytes(self._registers)
+                self._saved = bytes(self._registers)
             return command
         measured_c = self.measure()
         self._registers[8:14] = hundredths(measured_c, AMBIENT_C, measured_c + 0.5)
@@ -110,7 +110,7 @@ class SimulatedCjmcu90614(CommandedSensor):
         """Measure by itself."""
         self._continuous = True
 
-    def obey(self, command: bytes) -> bytes:
+    def execute(self, command: bytes) -> bytes:
         """The three rates are taken, and change nothing."""
         if command[2] > 2:
             return b""
@@ -131,7 +131,7 @@ class SimulatedEvoThermal33(CommandedSensor):
         """Wait to be activated."""
         self._active = False
 
-    def obey(self, command: bytes) -> bytes:
+    def execute(self, command: bytes) -> bytes:
         """Activate, stop, or take an emissivity."""
         good = command[-1:] == crc8(command[:-1])
         if good and command[1] == 0x52:
@@ -147,13 +147,13 @@ class SimulatedPyroUsb(CommandedSensor):
     """A Modbus slave, unit 1, with input and holding registers that are the same ones."""
 
     command = re.compile(rb"(?s)[\x01\xff][\x03\x04\x06].{6}")
-    _kept: ClassVar[dict[int, int]] = {0x07: 230, 0x08: 9800, 0x09: 10000, 0x0C: 0, 0x0D: 0, 0x0E: 0}
+    _saved: ClassVar[dict[int, int]] = {0x07: 230, 0x08: 9800, 0x09: 10000, 0x0C: 0, 0x0D: 0, 0x0E: 0}
 
     def power_up(self) -> None:
         """Volatile settings are the saved ones."""
-        self._settings = {**self._kept, 0x17: self._kept[0x07], 0x18: self._kept[0x08]}
+        self._settings = {**self._saved, 0x17: self._saved[0x07], 0x18: self._saved[0x08]}
 
-    def obey(self, command: bytes) -> bytes:
+    def execute(self, command: bytes) -> bytes:
         """Read registers, or write one and repeat the request."""
         if command[-2:] != modbus_crc(command[:-2]):
             return b""
@@ -186,7 +186,7 @@ class SimulatedOptris(CommandedSensor):
     command = re.compile(rb"(?s)\x84...|(?<!\x84)(?<!\x84.)(?<!\x84..)[\x01-\x05\x09\x0e\x0f]")
     _emissivity = 980
 
-    def obey(self, command: bytes) -> bytes:
+    def execute(self, command: bytes) -> bytes:
         """Two bytes to every question that is simulated."""
         match command[0]:
             case 0x01 | 0x03:

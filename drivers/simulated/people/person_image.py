@@ -16,7 +16,7 @@ Image = NDArray[np.uint8]
 WIDTH, HEIGHT = 640, 480
 FACE_PX = 240  # height of the face in a portrait: half of the camera's picture
 ABOVE, BELOW, ASIDE = 1.0, 2.2, 1.5  # reach of a portrait about the face's centre, in face heights
-MAX_KEPT = 32
+MAX_CACHED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +94,17 @@ class Entrance:
     def __init__(self, seed: int) -> None:
         self._empty = _entrance(seed)
         self._portrait: Portrait | None = None
-        self._kept: dict[Pose, Image] = {}
+        self._cache: dict[Pose, Image] = {}
 
     def view(self, portrait: Portrait | None, pose: Pose | None) -> Image:
         """640x480 BGR, not to be written to."""
         if portrait is None or pose is None:
             return self._empty
-        if portrait is not self._portrait or len(self._kept) >= MAX_KEPT:
-            self._portrait, self._kept = portrait, {}
-        if pose not in self._kept:
-            self._kept[pose] = _placed(self._empty, portrait, pose)
-        return self._kept[pose]
+        if portrait is not self._portrait or len(self._cache) >= MAX_CACHED:
+            self._portrait, self._cache = portrait, {}
+        if pose not in self._cache:
+            self._cache[pose] = _placed(self._empty, portrait, pose)
+        return self._cache[pose]
 
 
 def face_box(portrait: Portrait, pose: Pose) -> tuple[float, float, float, float]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from drivers.contract import CameraFrame, PartState
 from drivers.latest import Latest
-from drivers.readers.qr_camera import ACTIVE_EVERY_S, IDLE_EVERY_S, QrCamera, codes_in
+from drivers.readers.qr_camera import ACTIVE_EVERY_S, IDLE_EVERY_S, QrCamera, decode_codes
 from drivers.readers.qr_line import CAP_BYTES, REPEAT_S
 from drivers.readers.repeats import InView
 from drivers.simulated.devices.qr import code_picture
@@ -35,10 +35,10 @@ EMPTY, SHOWN, BOTH = picture(), picture(CODE), picture(POSTER, CODE)
 class Eye:
     """A QR camera that is shown pictures, each at its time."""
 
-    def __init__(self, somebody: bool = True) -> None:
+    def __init__(self, person_present: bool = True) -> None:
         self.frames: Latest[CameraFrame] = Latest()
-        self.somebody = somebody
-        self.reader = QrCamera(self.frames, lambda: self.somebody)
+        self.person_present = person_present
+        self.reader = QrCamera(self.frames, lambda: self.person_present)
         self.now_s = 100.0
         self.seen: list[str] = []
 
@@ -47,7 +47,7 @@ class Eye:
         self.now_s += after_s
         self.frames.put(CameraFrame(image, self.now_s, self.frames.sequence))
         looks = self.reader.counters["looks"]
-        period_s = ACTIVE_EVERY_S if self.somebody else IDLE_EVERY_S
+        period_s = ACTIVE_EVERY_S if self.person_present else IDLE_EVERY_S
         if after_s >= period_s:
             await eventually(lambda: self.reader.counters["looks"] > looks)
         await asyncio.sleep(0.02)
@@ -71,9 +71,9 @@ async def eye() -> AsyncIterator[Eye]:
 
 def test_codes_are_read_upright_turned_dark_and_in_colour() -> None:
     for image in (SHOWN, np.rot90(SHOWN), 255 - SHOWN, (SHOWN * np.array([0.4, 0.9, 0.3])).astype(np.uint8)):
-        assert codes_in(np.ascontiguousarray(image)) == [CODE]
-    assert codes_in(EMPTY) == []
-    assert sorted(codes_in(BOTH)) == sorted([CODE, POSTER])
+        assert decode_codes(np.ascontiguousarray(image)) == [CODE]
+    assert decode_codes(EMPTY) == []
+    assert sorted(decode_codes(BOTH)) == sorted([CODE, POSTER])
 
 
 async def test_a_code_held_up_is_read_once_and_again_when_it_comes_back(eye: Eye) -> None:
@@ -96,7 +96,7 @@ async def test_it_looks_seldom_while_nobody_is_there(eye: Eye) -> None:
     for _ in range(10):
         await eye.show(EMPTY, ACTIVE_EVERY_S / 2)
     assert eye.reader.counters["looks"] in (4, 5, 6)
-    eye.somebody = False
+    eye.person_present = False
     looks = eye.reader.counters["looks"]
     for _ in range(11):
         await eye.show(EMPTY, 0.25)

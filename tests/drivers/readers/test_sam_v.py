@@ -22,7 +22,7 @@ from drivers.readers.table import make_card_reader
 from drivers.simulated.devices.sam_v import FIND, READ, SELECT, SimulatedSamV, answer, card_answer
 from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.people import id_cards
-from drivers.tools.device_protocols import DIALECTS
+from drivers.tools.device_protocols import PROTOCOLS
 from drivers.tools.device_reader import DeviceReader
 from tests.drivers.driver_bench import eventually, pieces, running, state
 from tests.limits import HANG_S
@@ -35,15 +35,15 @@ PHOTO = random.Random(1).randbytes(1024)
 
 def test_the_questions() -> None:
     preamble = "AAAAAA9669"
-    questions = {
+    queries = {
         sam_v.FIND: "0003 2001 22",
         sam_v.SELECT: "0003 2002 21",
         sam_v.READ: "0003 3001 32",
         sam_v.STATUS: "0003 11FF ED",
         sam_v.SAM_ID: "0003 12FF EE",
     }
-    for question, rest in questions.items():
-        assert question == bytes.fromhex(preamble + rest)
+    for query, rest in queries.items():
+        assert query == bytes.fromhex(preamble + rest)
 
 
 @pytest.mark.parametrize(
@@ -152,23 +152,23 @@ async def next_card(reader: CardReader, sequence: int = 0) -> tuple[int, CardRea
     return await asyncio.wait_for(reader.cards.after(sequence), HANG_S)
 
 
-async def asked(device: SimulatedSamV, question: bytes, times: int = 1) -> None:
+async def wait_for_query(device: SimulatedSamV, query: bytes, times: int = 1) -> None:
     """Wait until the reader has been asked so often again."""
-    before = device.questions.count(question)
-    await eventually(lambda: device.questions.count(question) >= before + times)
+    before = device.queries.count(query)
+    await eventually(lambda: device.queries.count(query) >= before + times)
 
 
 async def test_a_card_is_found_selected_and_read_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with reading(tmp_path) as (reader, device):
         await state(reader, PartState.OK)
-        assert set(device.questions) == {FIND}
+        assert set(device.queries) == {FIND}
         device.present(TEXT, PHOTO)
         sequence, card = await next_card(reader)
         assert isinstance(card, CardRead)
         assert card.number == NUMBER
-        await asked(device, FIND, 3)
-        assert (device.questions.count(SELECT), device.questions.count(READ)) == (1, 1)
+        await wait_for_query(device, FIND, 3)
+        assert (device.queries.count(SELECT), device.queries.count(READ)) == (1, 1)
         device.present(id_cards.citizen(OTHER))
         _, card = await next_card(reader, sequence)
         assert isinstance(card, CardRead)
@@ -182,13 +182,13 @@ async def test_a_card_left_lying_on_a_reader_that_finds_it_again_is_read_once(tm
         device.finds_again = True
         device.present(TEXT)
         sequence, _ = await next_card(reader)
-        await asked(device, FIND, 3)
-        assert device.questions.count(READ) == 1
+        await wait_for_query(device, FIND, 3)
+        assert device.queries.count(READ) == 1
         device.lift()
-        await asked(device, FIND, 2)
+        await wait_for_query(device, FIND, 2)
         device.present(TEXT)  # it only wavered
-        await asked(device, READ)
-        await asked(device, FIND)
+        await wait_for_query(device, READ)
+        await wait_for_query(device, FIND)
         assert reader.cards.sequence == sequence
         assert reader.counters["repeats"] == 1
 
@@ -208,7 +208,7 @@ async def test_a_card_that_cannot_be_read_or_is_wrong_is_told_once(tmp_path: Pat
         device.present(TEXT)
         sequence, card = await next_card(reader)
         assert isinstance(card, CardUnreadable)
-        await asked(device, READ, 2)
+        await wait_for_query(device, READ, 2)
         assert reader.cards.sequence == sequence
         device.misreads = 0
         device.present(TEXT)
@@ -254,12 +254,12 @@ def test_an_unknown_card_reader_names_the_known() -> None:
 
 
 async def test_who_watches_a_reader_without_a_card_hears_that_it_is_well(tmp_path: Path) -> None:
-    tap = DeviceReader("sam-v", replace(DIALECTS["sam-v"], silence_s=0.6), str(tmp_path / "port"))
+    tap = DeviceReader("sam-v", replace(PROTOCOLS["sam-v"], silence_s=0.6), str(tmp_path / "port"))
     with PtyWire(tmp_path / "port") as wire:
         reader = SimulatedSamV(wire)
         async with asyncio.TaskGroup() as tasks:
             answering = tasks.create_task(reader.run())
             async with running(tap):
-                await eventually(lambda: len(reader.questions) > 4)
+                await eventually(lambda: len(reader.queries) > 4)
                 assert (tap.health.state, tap.counters["opened"], tap.counters["frames"]) == (PartState.OK, 1, 0)
             answering.cancel()

@@ -45,11 +45,11 @@ async def listening(line: SerialLine, ear: Ear) -> AsyncIterator[None]:
 
 
 def lost(line: SerialLine) -> bool:
-    return line.vitals.health.state is PartState.LOST
+    return line.device_health.health.state is PartState.LOST
 
 
 def well(line: SerialLine) -> bool:
-    return line.vitals.health.state is PartState.OK
+    return line.device_health.health.state is PartState.OK
 
 
 def line_at(wire: PtyWire, silence_s: float | None = None, **options: object) -> SerialLine:
@@ -116,7 +116,7 @@ async def test_unplugged_is_lost_at_once_and_read_again_under_another_device(
             await eventually(lambda: lost(line))
             with pytest.raises(DeviceLost):
                 await line.write(b"x")
-    assert line.vitals.counters["opened"] == 3
+    assert line.device_health.counters["opened"] == 3
     assert [record.levelno for record in caplog.records] == [logging.ERROR] + [logging.WARNING, logging.ERROR] * 3
     assert all("was unplugged" in record.getMessage() for record in caplog.records[2::2])  # it needed no silence
 
@@ -149,12 +149,12 @@ async def test_a_silent_line_is_lost_and_tried_at_the_next_baud_rate(wire: PtyWi
     ear = Ear()
     with wire:
         async with listening(line, ear):
-            await eventually(lambda: "115200 baud" in line.vitals.health.detail)
-            await eventually(lambda: "9600 baud" in line.vitals.health.detail)
+            await eventually(lambda: "115200 baud" in line.device_health.health.detail)
+            await eventually(lambda: "9600 baud" in line.device_health.health.detail)
 
 
 async def test_greets_on_every_opening_and_takes_leave(wire: PtyWire) -> None:
-    line = line_at(wire, hello=(b"one", b"two"), farewell=b"bye")
+    line = line_at(wire, start_up=(b"one", b"two"), shut_down=b"bye")
     with wire:
         async with listening(line, Ear()):
             await heard(wire, b"onetwo")
@@ -175,7 +175,7 @@ async def test_a_line_has_one_reader_and_a_port_one_owner(wire: PtyWire) -> None
             with pytest.raises(RuntimeError, match="already has a reader"):
                 await line.run(Ear())
             async with listening(second, Ear()):
-                await eventually(lambda: "another program" in second.vitals.health.detail)
+                await eventually(lambda: "another program" in second.device_health.health.detail)
 
 
 async def test_a_reader_that_fails_is_not_hidden(wire: PtyWire) -> None:

@@ -111,7 +111,7 @@ def test_the_evo_mini_speaks_bytes_when_told_and_its_pixels_are_counted() -> Non
     assert not it.frame()
 
 
-def asked(it: SensorFirmware, request: str) -> str:
+def reply_to(it: SensorFirmware, request: str) -> str:
     """What it answers to a Modbus request."""
     (answer,) = said(it, request + modbus_crc(bytes.fromhex(request)).hex())
     return answer
@@ -119,11 +119,11 @@ def asked(it: SensorFirmware, request: str) -> str:
 
 def test_the_pyrousb_keeps_to_its_registers() -> None:
     it = sensor("pyrousb")
-    assert asked(it, "010400120004").startswith("010408" + "016d" * 2 + "00fa" + "0000")
-    assert asked(it, "01060018251C").startswith("01060018251c")
-    assert asked(it, "010300180001").startswith("010302251c")
-    assert asked(it, "010400FF0001").startswith("018402")
-    assert asked(it, "010600120001").startswith("018602")
+    assert reply_to(it, "010400120004").startswith("010408" + "016d" * 2 + "00fa" + "0000")
+    assert reply_to(it, "01060018251C").startswith("01060018251c")
+    assert reply_to(it, "010300180001").startswith("010302251c")
+    assert reply_to(it, "010400FF0001").startswith("018402")
+    assert reply_to(it, "010600120001").startswith("018602")
 
 
 def test_the_tof10120_takes_an_interval() -> None:
@@ -138,7 +138,7 @@ async def test_a_relay_board_switches_toggles_and_switches_all(tmp_path: Path) -
         task = asyncio.create_task(board.run())
         host = os.open(wire.link, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
 
-        async def asked(request: str, relays: str) -> None:
+        async def send(request: str, relays: str) -> None:
             """Send a request that is repeated in answer, and look at the relays."""
             sent = bytes.fromhex(request)
             os.write(host, sent)
@@ -150,12 +150,12 @@ async def test_a_relay_board_switches_toggles_and_switches_all(tmp_path: Path) -
             assert os.read(host, 100)[:6] == sent[:6]
 
         done: list[bytes] = []
-        await asked("01050000FF008C3A", "x-------")
-        await asked("010500005500F29A", "--------")
-        await asked("010500FFFF00BC0A", "xxxxxxxx")
-        await asked("010500000000CDCA", "-xxxxxxx")
-        await asked("010F000000080100FE95", "--------")
-        await asked("0105020000078DB0", "x-------")
+        await send("01050000FF008C3A", "x-------")
+        await send("010500005500F29A", "--------")
+        await send("010500FFFF00BC0A", "xxxxxxxx")
+        await send("010500000000CDCA", "-xxxxxxx")
+        await send("010F000000080100FE95", "--------")
+        await send("0105020000078DB0", "x-------")
         assert board.pulses == 1
         os.close(host)
         task.cancel()

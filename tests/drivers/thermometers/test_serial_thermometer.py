@@ -14,7 +14,7 @@ from drivers.simulated.devices.sensor_frames import optris
 from drivers.simulated.devices.wire import PtyWire
 from drivers.thermometers.gy_mcu90614 import QUERY, GyMcu90614
 from drivers.thermometers.gy_mcu90640 import START_UP, GyMcu90640
-from drivers.thermometers.optris import ASK_HEAD, QUESTIONS, Optris
+from drivers.thermometers.optris import QUERIES, QUERY_HEAD, Optris
 from drivers.thermometers.serial_thermometer import SerialThermometer
 from drivers.thermometers.stuck_sensor import MinimumVariation
 from drivers.thermometers.table import MODELS, make_thermometer
@@ -66,7 +66,9 @@ async def test_readings_that_do_not_move_are_kept_back(tmp_path: Path) -> None:
 
 async def test_a_sensor_that_speaks_when_asked_is_asked(tmp_path: Path) -> None:
     line = SerialLine("thermometer", str(tmp_path / "port"), bauds=(9600,), silence_s=2.0)
-    thermometer = SerialThermometer(line, GyMcu90614(), MinimumVariation(60.0, 0.009), questions=(QUERY,), ask_s=0.02)
+    thermometer = SerialThermometer(
+        line, GyMcu90614(), MinimumVariation(60.0, 0.009), queries=(QUERY,), query_interval_s=0.02
+    )
     with PtyWire(tmp_path / "port") as wire:
         async with running(thermometer):
             for number, object_ in enumerate((3450, 3460)):
@@ -97,24 +99,24 @@ def test_every_row_of_the_table_can_be_made(driver: str) -> None:
 
 async def test_after_a_hold_up_an_answer_is_still_that_to_its_question(tmp_path: Path) -> None:
     line = SerialLine("thermometer", str(tmp_path / "port"), bauds=(9600,), silence_s=None)
-    parser, told = Optris(), []
+    parser, expected = Optris(), []
 
     def take(data: bytes, at_s: float) -> bool:
-        told.extend(reading.object_c for reading in parser.feed(data, at_s))
+        expected.extend(reading.object_c for reading in parser.feed(data, at_s))
         return bool(data)
 
-    def asked(question: bytes) -> None:
+    def query_sent(query: bytes) -> None:
         """Answer at once; but everything is held up until the next question is due."""
-        parser.asked(question)
-        wire.write(optris(25.0 if question == ASK_HEAD else 36.0))
+        parser.query_sent(query)
+        wire.write(optris(25.0 if query == QUERY_HEAD else 36.0))
         asyncio.get_running_loop().call_soon(time.sleep, 0.03)
 
     with PtyWire(tmp_path / "port") as wire:
         async with asyncio.TaskGroup() as tasks:
             living = [tasks.create_task(line.run(take))]
-            await eventually(lambda: line.vitals.health.state is PartState.OK)
-            living.append(tasks.create_task(line.ask(QUESTIONS, 0.01, asked)))
-            await eventually(lambda: len(told) > 5)
+            await eventually(lambda: line.device_health.health.state is PartState.OK)
+            living.append(tasks.create_task(line.ask(QUERIES, 0.01, query_sent)))
+            await eventually(lambda: len(expected) > 5)
             for task in living:
                 task.cancel()
-    assert set(told) == {36.0}
+    assert set(expected) == {36.0}

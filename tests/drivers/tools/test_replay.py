@@ -12,7 +12,7 @@ from drivers.errors import BadSetting
 from drivers.serial_line import recording
 from drivers.serial_line.recording import Piece, Recorder, open_recording
 from drivers.simulated.devices.sensor_frames import gy_mcu90614
-from drivers.tools.device_protocols import DIALECTS
+from drivers.tools.device_protocols import PROTOCOLS
 from drivers.tools.replay import Replay
 
 
@@ -74,18 +74,18 @@ def test_what_cannot_be_recorded_or_read_is_told(tmp_path: Path, monkeypatch: py
 
 
 def test_a_pause_ends_what_was_begun() -> None:
-    codes = Replay(DIALECTS["qr-line"])
-    told = [it for _, it in codes.readings([Piece(0.0, b"one"), Piece(0.05, b"more"), Piece(1.0, b"two")])]
-    assert [code.text for code in told if isinstance(code, CodeRead)] == ["onemore", "two"]
+    codes = Replay(PROTOCOLS["qr-line"])
+    expected = [it for _, it in codes.readings([Piece(0.0, b"one"), Piece(0.05, b"more"), Piece(1.0, b"two")])]
+    assert [code.text for code in expected if isinstance(code, CodeRead)] == ["onemore", "two"]
 
-    spot, frame = Replay(DIALECTS["gy-mcu90614"]), gy_mcu90614(36.0, 25.0)
+    spot, frame = Replay(PROTOCOLS["gy-mcu90614"]), gy_mcu90614(36.0, 25.0)
     readings = list(spot.readings([Piece(0.0, frame[:5]), Piece(2.0, frame[5:]), Piece(2.1, frame)]))
     assert [(at_s, type(reading)) for at_s, reading in readings] == [(2.1, SpotReading)]
     assert spot.counts["resync_bytes"] == len(frame)
 
 
 def test_the_end_of_the_file_ends_everything() -> None:
-    replay = Replay(DIALECTS["gy-mcu90614"])
+    replay = Replay(PROTOCOLS["gy-mcu90614"])
     assert len(list(replay.readings([Piece(0.0, gy_mcu90614(36.0, 25.0) + b"\x5a\x5a\x45")]))) == 1
     assert replay.counts["resync_bytes"] == 3
 
