@@ -1,4 +1,4 @@
-"""What sounds now: changed from the event loop, pulled by the thread of a sound card or of a file."""
+"""Mixes one prompt and one broadcast. The event loop changes them; the thread of a sound card or file pulls samples."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from drivers.contract import Clip
 
 Samples = NDArray[np.int16]
 
-DUCKED_LEVEL = 0.2  # of its amplitude is left of a broadcast below a prompt: 14 dB quieter
-FADE_SAMPLES = 1100  # from one level to the other, 50 ms at 22050 Hz: a jump would click
+DUCKED_LEVEL = 0.2  # share of its amplitude that a broadcast has below a prompt: 14 dB quieter
+FADE_SAMPLES = 1100  # length of a level change: 50 ms at 22050 Hz; a step would be audible as a click
 MAX_SAMPLE = 32767
 
 
 class Sink(Protocol):
-    """Something that pulls until closed."""
+    """An output that pulls samples until closed."""
 
     def close(self) -> None: ...
 
 
 class SoundSource(Enum):
-    """Who speaks; each says one thing at a time."""
+    """Source of a clip; each source plays one clip at a time."""
 
     PROMPT = "prompt"  # to one person
-    BROADCAST = "broadcast"  # to everybody; goes on more quietly below a prompt
+    BROADCAST = "broadcast"  # to all people present; continues at a lower level below a prompt
 
 
 @dataclass(slots=True, eq=False)
 class Playing:
-    """One clip on its way: `started` gets the monotonic second of its first sample, `ended` is set after its last."""
+    """One clip being played: `started` gets the monotonic second of the first sample, `ended` is set after the last."""
 
     samples: Samples
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
@@ -48,25 +48,25 @@ class Playing:
         self.started = self.loop.create_future()
 
     def start(self, at_s: float) -> None:
-        """On the loop: the first sample is out."""
+        """On the event loop: record that the first sample was output."""
         if not self.started.done():
             self.started.set_result(at_s)
 
     def end(self, at_s: float) -> None:
-        """On the loop: the last sample is out, or the clip was cut short, perhaps before it sounded."""
+        """On the event loop: record that the last sample was output, or that the clip was stopped."""
         self.start(at_s)
         self.ended.set()
 
 
 class Mixer:
-    """At most one clip a voice, and how far it has sounded."""
+    """Holds at most one clip per source and its playback position."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._playing: dict[SoundSource, Playing] = {}
         self._last_pull_s = time.monotonic()
         self._volume = 1.0
-        self._broadcast_level = 1.0  # level of the broadcast now
+        self._broadcast_level = 1.0
 
     @property
     def volume(self) -> float:
@@ -79,21 +79,21 @@ class Mixer:
 
     @property
     def idle_s(self) -> float:
-        """Seconds since a sink last asked: a living one asks several times a second."""
+        """Seconds since a sink last pulled; a working sink pulls several times a second."""
         return time.monotonic() - self._last_pull_s
 
     def playing(self, source: SoundSource) -> Playing | None:
-        """What `voice` says now."""
+        """The current clip of `source`."""
         return self._playing.get(source)
 
     @property
     def any_playing(self) -> Playing | None:
-        """Any clip that sounds now."""
+        """One of the clips being played, None for none."""
         with self._changed:
             return next(iter(self._playing.values()), None)
 
     def play(self, clip: Clip, source: SoundSource = SoundSource.PROMPT) -> Playing:
-        """On the loop: put `clip` in the place of what `voice` says."""
+        """On the event loop: replace the current clip of `source` by `clip`."""
         playing = Playing(clip.samples)
         with self._changed:
             before = self._playing.pop(source, None)
@@ -104,14 +104,14 @@ class Mixer:
         return playing
 
     def stop(self) -> None:
-        """On the loop: cut short all that sounds."""
+        """On the event loop: stop all clips."""
         with self._changed:
             stopped, self._playing = self._playing, {}
         for playing in stopped.values():
             playing.end(time.monotonic())
 
     def pull(self, count: int) -> Samples:
-        """On the sink's thread: the next `count` samples, silence where there is nothing to play."""
+        """On the sink's thread: the next `count` samples; silence where nothing is playing."""
         with self._changed:
             self._last_pull_s = now_s = time.monotonic()
             below = self._fade(count)
@@ -125,13 +125,13 @@ class Mixer:
         return block
 
     def wait_for_clip(self, limit_s: float) -> bool:
-        """On the sink's thread: wait until there is something to play, True, or `limit_s` is over, False."""
+        """On the sink's thread: wait at most `limit_s` for a clip; returns whether there is one."""
         with self._changed:
             self._last_pull_s = time.monotonic()
             return self._changed.wait_for(lambda: bool(self._playing), limit_s)
 
     def _fade(self, count: int) -> NDArray[np.float32]:
-        """The level of the broadcast over the next samples: down while somebody is spoken to, and up again."""
+        """Levels of the broadcast for the next `count` samples: faded down while a prompt plays, and up again."""
         level = DUCKED_LEVEL if SoundSource.PROMPT in self._playing else 1.0
         steps = np.arange(1, count + 1, dtype=np.float32) * np.float32((1 - DUCKED_LEVEL) / FADE_SAMPLES)
         levels: NDArray[np.float32]
@@ -143,7 +143,7 @@ class Mixer:
         return levels
 
     def _take(self, source: SoundSource, count: int, now_s: float) -> NDArray[np.float32]:
-        """The next `count` samples of one voice, with silence after its end."""
+        """The next `count` samples of `source`, padded with silence after its end."""
         block = np.zeros(count, np.float32)
         playing = self._playing.get(source)
         if playing is None:

@@ -1,4 +1,4 @@
-"""The speaker as a part: a sound card, a WAV file in its place, or nothing that sounds."""
+"""The speaker part: plays on a sound card, into a WAV file, or into nothing."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from drivers.errors import BadSetting, DeviceLost
 
 BLOCK_SAMPLES = RATE_HZ // 50
 POLL_S = 0.25
-STALL_LIMIT_S = 1.0  # a sink that has not asked for so long is gone
+STALL_LIMIT_S = 1.0  # a sink that has not pulled for this long is lost
 RETRY_S = 1.0
 
 OpenSink = Callable[[Mixer], Sink]
 
 
 class PacedSink(threading.Thread):
-    """Pulls in real time like a sound card, into a file or into nothing; the silence between clips is not written."""
+    """Pulls in real time like a sound card, into a file or into nothing. Silence between clips is not written."""
 
     def __init__(self, mixer: Mixer, file: WavFile | None) -> None:
         super().__init__(name="speaker", daemon=True)
@@ -34,7 +34,7 @@ class PacedSink(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Pull until closed; a file that takes no more ends it, which the speaker notices."""
+        """Pull until closed. A write error ends the thread; the speaker detects that by the missing pulls."""
         try:
             while not self._closing.is_set():
                 if self._mixer.wait_for_clip(POLL_S):
@@ -46,7 +46,7 @@ class PacedSink(threading.Thread):
                 self._file.close()
 
     def close(self) -> None:
-        """Stop and wait for the thread, a heartbeat at most."""
+        """Stop the thread and wait for it, at most POLL_S."""
         self._closing.set()
         self.join()
 
@@ -61,7 +61,7 @@ class PacedSink(threading.Thread):
 
 
 class ClipSpeaker(MonitoredDevice):
-    """Plays prompts and broadcasts on the sink that `open_sink` opens; nothing here blocks the loop."""
+    """Plays prompts and broadcasts on the sink that `open_sink` opens; does not block the event loop."""
 
     def __init__(self, open_sink: OpenSink, volume: float = 1.0) -> None:
         super().__init__(DeviceHealth("speaker"))
@@ -77,7 +77,7 @@ class ClipSpeaker(MonitoredDevice):
         return self._mixer.volume
 
     def set_volume(self, share: float) -> None:
-        """Play at `share` of the full amplitude from the next block of samples on."""
+        """Set the volume to `share` (0 to 1) from the next block of samples on. Raises BadSetting."""
         if not 0 <= share <= 1:
             raise BadSetting(f"volume {share} is not possible; accepted: 0 to 1")
         self._mixer.volume = share
@@ -92,19 +92,22 @@ class ClipSpeaker(MonitoredDevice):
             await asyncio.sleep(RETRY_S)
 
     async def play(self, clip: Clip) -> float:
-        """Start the prompt `clip`, cutting short the prompt that plays.
+        """Start the prompt `clip`, stopping the current prompt.
 
-        Returns the monotonic second its first sample left for the device. Raises DeviceLost while there is no device,
-        BadSetting for a clip of another rate than RATE_HZ.
+        Returns the monotonic second at which the device pulled its first sample. Raises DeviceLost while no device is
+        open, BadSetting for a clip whose rate is not RATE_HZ.
         """
         return await self._play(clip, SoundSource.PROMPT)
 
     async def broadcast(self, clip: Clip) -> float:
-        """Start `clip` in the place of another broadcast; below a prompt it goes on more quietly. Else as `play`."""
+        """Start the broadcast `clip`, replacing the current one; it continues at a lower level below a prompt.
+
+        Returns and raises as `play`.
+        """
         return await self._play(clip, SoundSource.BROADCAST)
 
     async def drained(self) -> None:
-        """Wait until nothing plays: a device that stops asking counts as such."""
+        """Wait until nothing plays; a lost device also ends the wait."""
         while (playing := self._mixer.any_playing) is not None:
             await playing.ended.wait()
 
@@ -126,7 +129,7 @@ class ClipSpeaker(MonitoredDevice):
             while True:
                 await asyncio.sleep(POLL_S)
                 if self._mixer.idle_s > STALL_LIMIT_S:
-                    raise DeviceLost("the sound device takes no more sound")
+                    raise DeviceLost("the sound device no longer pulls samples")
         finally:
             self._is_open = False
             self._mixer.stop()
@@ -134,7 +137,10 @@ class ClipSpeaker(MonitoredDevice):
 
 
 class CardIfAny:
-    """The card; `instead` on a machine that never had one. A card that worked is not replaced by silence when lost."""
+    """Opens the sound card, or `fallback` on a machine without one.
+
+    After a card was opened once, its loss raises DeviceLost instead of switching to the fallback.
+    """
 
     def __init__(self, fallback: OpenSink) -> None:
         self._fallback = fallback
@@ -157,7 +163,7 @@ def _open_null(mixer: Mixer) -> Sink:
 
 def _wav_opener(path: str) -> OpenSink:
     if not path:
-        raise BadSetting("the speaker output wav: needs a path; accepted: wav:PATH")
+        raise BadSetting("the speaker output wav needs a path; accepted: wav:PATH")
     return lambda mixer: PacedSink(mixer, WavFile(Path(path), RATE_HZ))
 
 

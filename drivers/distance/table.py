@@ -1,4 +1,4 @@
-"""The distance sensors that can be read: one row each."""
+"""The supported distance sensors, one row each."""
 
 from __future__ import annotations
 

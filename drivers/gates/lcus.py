@@ -1,6 +1,6 @@
-"""LCUS relay boards: one command a relay, no answer and no inputs.
+"""LCUS relay boards: one command per relay, no reply and no inputs.
 
-Confidence V2: layout from several public sources, sums recomputed.
+Confidence V2: layout from several public sources, checksums recomputed.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from drivers.serial_line.serial_line import SerialLine
 
 
 def lcus_command(channel: int, on: bool) -> bytes:
-    """Switch relay `channel` (from 1) of an LCUS board, which never answers."""
+    """Command: switch relay `channel` (from 1)."""
     start = bytes((0xA0, channel, on))
     return start + bytes((sum(start) & 0xFF,))
 
 
 class LcusGate(MonitoredDevice):
-    """Relay that we switch on and off: off whenever the port opens or closes, but a killed agent leaves it as it was.
+    """Gate on a relay that the host switches on and off.
 
-    The board never answers, so health says only that the port is open. It has no inputs.
+    The relay is switched off whenever the port opens or closes; a killed agent leaves it in its last state. The board
+    never replies, so OK means only that the port is open. It has no inputs.
     """
 
     def __init__(self, port: str, wiring: Wiring) -> None:
@@ -54,7 +55,7 @@ class LcusGate(MonitoredDevice):
         finally:
             self._holders -= 1
             if not self._holders:
-                with suppress(DeviceLost):  # known to the line, which switches off first thing when it is back
+                with suppress(DeviceLost):  # the line detects this itself and switches off when it reopens
                     await self._line.write(self._off)
 
     async def light(self, *, on: bool) -> None:
@@ -63,5 +64,5 @@ class LcusGate(MonitoredDevice):
             await self._line.write(lcus_command(self._lamp, on=on))
 
     async def passed(self, _limit_s: float) -> bool:
-        """Nobody knows."""
+        """False: the board has no inputs."""
         return False

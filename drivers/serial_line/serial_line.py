@@ -1,4 +1,4 @@
-"""One serial line that stays open, whatever becomes of its port."""
+"""A serial line that reopens its port whenever it is lost."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from drivers.reopening import keep_open
 from drivers.serial_line.open_port import BAUDS, OpenPort, open_port
 from drivers.serial_line.ports import check_name, resolve
 
-CHECK_EVERY_S = 0.25  # between two looks at what the path leads to
-COMMAND_GAP_S = 0.05  # small modules take one command at a time
-LOOP_DELAY_S = 0.02  # a wait that ends so late says that the loop was held up
+CHECK_EVERY_S = 0.25  # interval of the check that the path still leads to the device
+COMMAND_GAP_S = 0.05  # small modules process one command at a time
+LOOP_DELAY_S = 0.02  # a wait that ends later than this was delayed by the event loop
 
 OnBytes = Callable[[bytes, float], bool]
-"""Takes bytes and the second they came, b"" when none came for `quiet_s`; says whether they ended something whole."""
+"""Receives bytes and their monotonic second, b"" after silence of `quiet_s`; returns whether a frame was decoded."""
 
 
 class SerialLine:
-    """Keeps `port` open 8N1 and exclusive, and reopens it whenever it is lost.
+    """Keeps `port` open 8N1 with an exclusive lock, and reopens it whenever it is lost.
 
-    `port`: a path (a link by choice) or `usb:...` as `ports.py` has it; looked up by `find_port` at every opening.
-    `bauds`: tried in turn while nothing is understood; the first that makes sense is kept.
-    `silence_s`: understanding nothing for so long is a lost device; None for one that may rightly be silent.
-    `hello`: commands written each time the port opens; `farewell`: written before it is closed by us.
+    `port`: a path (preferably a link) or a name as in `ports.py`; resolved by `find_port` at every open.
+    `bauds`: tried in turn until a frame is decoded; the first rate that works is used from then on.
+    `silence_s`: without a decoded frame for this long the device is lost; None for a device that may be silent.
+    `start_up`: commands written each time the port opens; `shut_down`: written before the driver closes the port.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class SerialLine:
         self._find_port = find_port
         self._open_port: OpenPort | None = None
         self._on_bytes: OnBytes | None = None
-        self._received_s = self._decoded_s = 0.0  # monotonic, of this opening
+        self._received_s = self._decoded_s = 0.0  # monotonic, of this connection
 
     async def run(self, on_bytes: OnBytes) -> None:
         """Read until cancelled. A line has one reader: a second one raises RuntimeError."""
@@ -69,15 +69,15 @@ class SerialLine:
             self._on_bytes = None
 
     async def write(self, data: bytes) -> None:
-        """Write `data` whole, or raise DeviceLost."""
+        """Write all of `data`. Raises DeviceLost."""
         if self._open_port is None:
             raise DeviceLost(f"{self.device_health.name} is not connected")
         self._open_port.write(data)
 
     async def ask(self, queries: Sequence[bytes], every_s: float, before_query: Callable[[bytes], None]) -> None:
-        """Write the questions in turn until cancelled, one each `every_s`; `asked` hears of each before it is sent."""
+        """Write the queries in turn until cancelled, one every `every_s`; calls `before_query` before each."""
         for query in cycle(queries):
-            with suppress(DeviceLost):  # the reading side notices by itself and opens again
+            with suppress(DeviceLost):  # the reading task detects this itself and reopens
                 self._read_available()
             before_query(query)
             with suppress(DeviceLost):
@@ -85,7 +85,7 @@ class SerialLine:
             await asyncio.sleep(every_s)
 
     def _read_available(self) -> bool:
-        """Take what is there now, if anything: after a hold-up it answers the question before, not the next one."""
+        """Read the available data, so that after a delay it is not matched with the next query; returns whether any."""
         if self._open_port is None or not (data := self._open_port.read()):
             return False
         self._received_s = time.monotonic()
@@ -115,7 +115,7 @@ class SerialLine:
                         port.write(self._shut_down)
 
     async def _read_open_port(self, port: OpenPort) -> None:
-        """Read one opened port until it is lost, which always ends in DeviceLost."""
+        """Read an open port until it is lost; always ends with DeviceLost."""
         if self._silence_s is None:
             self.device_health.ok()
         for command in self._start_up:
@@ -129,20 +129,19 @@ class SerialLine:
             quiet = now_s - self._received_s >= self._quiet_s
             if quiet:
                 self._deliver(b"", now_s)
-            # Silence after bytes may end a reading and is told soon; silence after silence tells nothing new.
+            # Silence after data may end a frame and is delivered soon; continued silence needs only the slow checks.
             wait_s = max(self._quiet_s, CHECK_EVERY_S) if quiet else self._quiet_s
             if now_s - checked_s >= CHECK_EVERY_S:
                 checked_s = now_s
                 port.check_path()
             if self._silence_s is not None and now_s - self._decoded_s > self._silence_s:
                 self._bauds = (*self._bauds[1:], self._bauds[0])
-                raise DeviceLost(f"nothing understood on {port.path} for {self._silence_s:g} s at {port.baud} baud")
+                raise DeviceLost(f"no valid data on {port.path} for {self._silence_s:g} s at {port.baud} baud")
 
     async def _wait_for_data(self, port: OpenPort, for_s: float) -> None:
-        """Take what comes within `for_s`.
+        """Read the data that arrives within `for_s`.
 
-        A loop that was held up has not listened, and what came meanwhile may still be in the kernel's hands: it listens
-        once more.
+        If the event loop was delayed, data may still be in the kernel: wait once more before reporting silence.
         """
         due_s = time.monotonic() + for_s
         await port.readable(for_s)

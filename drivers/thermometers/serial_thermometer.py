@@ -1,4 +1,4 @@
-"""A thermometer on a serial line: joins the line and a parser into readings."""
+"""The thermometer part: reads a serial line with the parser of one model."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ QUERY_INTERVAL_S = 0.25
 
 
 class SerialThermometer(MonitoredDevice):
-    """Newest reading of the sensor on `line`; readings that are too even make it broken and are kept back.
+    """Newest reading of the sensor on `line`. Readings that vary too little set the state to BROKEN and are dropped.
 
-    `questions` are written in turn, one each `ask_s`, for a sensor that speaks only when asked.
+    `queries` are sent in turn, one every `query_interval_s`, for a sensor that sends only on request.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class SerialThermometer(MonitoredDevice):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._line.run(self._take), name=f"{self.name} line")
             asking = self._line.ask(self._queries, self._query_interval_s, self._parser.query_sent)
-            tasks.create_task(asking, name=f"{self.name} questions")
+            tasks.create_task(asking, name=f"{self.name} queries")
 
     def _take(self, data: bytes, at_s: float) -> bool:
         readings = self._parser.feed(data, at_s)
@@ -64,5 +64,5 @@ class SerialThermometer(MonitoredDevice):
                 self.device_health.ok()
                 self._readings.put(reading)
             else:
-                self.device_health.broken(f"readings have not moved for {self._minimum.window_s:g} s")
+                self.device_health.broken(f"readings have not changed for {self._minimum.window_s:g} s")
         return bool(readings)

@@ -1,4 +1,4 @@
-"""Notices a thermometer whose values do not live."""
+"""Detects a thermometer whose readings do not vary."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from drivers.contract import SpotReading, ThermalFrame
 
 @dataclass(frozen=True, slots=True)
 class MinimumVariation:
-    """How much the middle one of a sensor's pixels must move, at least, within `window_s`."""
+    """Minimum range `spread_c` that the median pixel of a sensor must cover within `window_s`."""
 
     window_s: float
     spread_c: float
 
 
 class StuckSensorDetector:
-    """Judges readings in the order they come; keeps one low and one high value a pixel.
+    """Checks readings in the order of their arrival; stores one minimum and one maximum per pixel.
 
-    Every real sensor has noise well above its last digit. Values that stay the same come from a hung controller, a
-    replayed recording or a module that "normalises", and must not reach a verdict.
+    Every real sensor has noise above its last digit. Constant values come from a hung controller, a replayed recording
+    or a module that "normalises" its output, and must not be used for a decision.
     """
 
     def __init__(self, minimum: MinimumVariation) -> None:
@@ -33,11 +33,11 @@ class StuckSensorDetector:
 
     @property
     def variation_c(self) -> float:
-        """How much the middle pixel has moved since the window began."""
+        """Range of the median pixel since the window began."""
         return 0.0 if self._low is None or self._high is None else float(np.median(self._high - self._low))
 
     def is_varying(self, reading: ThermalFrame | SpotReading) -> bool:
-        """False once the readings have moved too little for the whole window; True again with the first that moves."""
+        """Add a reading; returns False while the variation has been too small for at least a whole window."""
         values = reading.pixels_c if isinstance(reading, ThermalFrame) else np.array([reading.object_c], np.float32)
         if self._low is None or self._high is None:
             return self._start(values, reading.taken_at_s)

@@ -1,4 +1,4 @@
-"""The thermometers to choose from: one row each."""
+"""The supported thermometers, one row each."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from drivers.thermometers.serial_thermometer import Reading, SerialThermometer
 from drivers.thermometers.stuck_sensor import MinimumVariation
 
 ARRAY_VARIATION = MinimumVariation(window_s=10.0, spread_c=0.02)  # noise of an MLX90640 pixel: 0.1 °C and more
-SPOT_VARIATION = MinimumVariation(window_s=60.0, spread_c=0.009)  # any change at all: the wire carries hundredths
-COARSE_VARIATION = MinimumVariation(window_s=600.0, spread_c=0.09)  # any change at all: the wire carries tenths
+SPOT_VARIATION = MinimumVariation(window_s=60.0, spread_c=0.009)  # one step: the protocol carries hundredths
+COARSE_VARIATION = MinimumVariation(window_s=600.0, spread_c=0.09)  # one step: the protocol carries tenths
 
 
 @dataclass(frozen=True, slots=True)
 class ThermometerModel:
-    """One kind of thermometer; the parser of an array takes the setting `mirror`."""
+    """One kind of thermometer; the parser of an array accepts `mirror`."""
 
     protocol: DeviceProtocol[AnswerParser[Reading]]
     minimum_variation: MinimumVariation
@@ -113,16 +113,16 @@ MODELS: dict[str, ThermometerModel] = {
 def make_thermometer(*, driver: str, port: str, baud: int | None = None, mirror: bool = False) -> Thermometer:
     """The thermometer `driver` on `port`.
 
-    `baud` None tries what the model is sold with; `mirror` puts column 0 of an array at the viewer's left.
+    `baud` None tries the rates of the model; `mirror` puts column 0 of an array at the viewer's left.
     """
     model = MODELS.get(driver)
     if model is None:
         raise BadSetting(f"thermometer driver {driver!r} is not known; accepted: {', '.join(sorted(MODELS))}")
     protocol = model.protocol
     if baud is not None and baud not in protocol.bauds:
-        raise BadSetting(f"baud {baud} does not fit {driver}; accepted: {', '.join(map(str, protocol.bauds))}")
+        raise BadSetting(f"baud {baud} is not supported by {driver}; accepted: {', '.join(map(str, protocol.bauds))}")
     if mirror and not model.is_array:
-        raise BadSetting(f"mirror does not fit {driver}: it has one spot and no picture; accepted: false")
+        raise BadSetting(f"mirror is not supported by {driver}, a spot thermometer; accepted: false")
     line = SerialLine(
         "thermometer",
         port,

@@ -1,4 +1,4 @@
-"""Every device that can be heard, decoded or looked for on a serial line, by its driver's name."""
+"""The protocols of all serial devices, by driver name: for watching, recording, replaying and probing."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ _SECTIONS = {
 
 
 def settings_section(driver: str) -> str:
-    """The section of the settings that `driver` belongs in, "" where there is none."""
+    """The section of the settings for `driver`, "" for none."""
     return next((section for section, drivers in _SECTIONS.items() if driver in drivers), "")

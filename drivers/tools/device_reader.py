@@ -1,4 +1,4 @@
-"""One device heard outside the agent, by whoever stands in front of it with a screen."""
+"""Reads one device without the agent, for the `devices` commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from drivers.thermometers.serial_thermometer import QUERY_INTERVAL_S
 
 
 class DeviceReader(MonitoredDevice):
-    """The newest reading of the device on `port`, as its parser gives it; `overhear` gets its bytes as they come."""
+    """The newest reading of the device on `port`, as parsed; `on_bytes` receives the raw bytes."""
 
     def __init__(
         self,
@@ -45,12 +45,10 @@ class DeviceReader(MonitoredDevice):
         return {**self.device_health.counters, **self._parser.counters}
 
     async def run(self) -> None:
-        """Listen until cancelled."""
+        """Read until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._line.run(self._take), name=f"{self.name} line")
-            tasks.create_task(
-                self._line.ask(self._queries, QUERY_INTERVAL_S, self._query), name=f"{self.name} questions"
-            )
+            tasks.create_task(self._line.ask(self._queries, QUERY_INTERVAL_S, self._query), name=f"{self.name} queries")
 
     def _query(self, query: bytes) -> None:
         if isinstance(self._parser, FrameParser):
@@ -69,5 +67,5 @@ class DeviceReader(MonitoredDevice):
 
     @property
     def _intact_frames(self) -> int:
-        """Frames that came whole: a card reader without a card answers too."""
+        """Number of intact frames, including those without a reading: a card reader also replies without a card."""
         return self._parser.counters["frames"] + self._parser.counters["other_frames"]

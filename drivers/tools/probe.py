@@ -1,7 +1,7 @@
-"""Finds out what is plugged into a port: listens first, then asks politely, and never takes longer than it says.
+"""Identifies the device on a serial port: listens first, then sends queries, within a fixed time limit.
 
-Nothing that is written here switches a relay, or changes a setting that outlives a power cycle. An LCUS relay never
-answers and a code reader speaks only when somebody shows a code: both look like silence.
+No query switches a relay or changes a setting permanently. An LCUS relay never replies and a code reader sends only
+when a code is shown: both appear as silence.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from drivers.serial_line.ports import list_serial_ports, resolve, stable_name
 from drivers.tools.device_protocols import PROTOCOLS, RELAYS, settings_section
 from drivers.tools.reading_output import PlainValues, to_dict, to_line
 
-BAUDS = (115200, 9600, 460800, 57600, 921600)  # the likeliest first
-LONGEST_S = 25.0  # for all rates and questions with a device that babbles at each
-CLEAN_PROOF = 3  # from so many frames on, all bytes of an answer must fit: alone they prove nothing
+BAUDS = (115200, 9600, 460800, 57600, 921600)  # most likely first
+LONGEST_S = 25.0  # for all rates and queries with a device that sends at each rate
+CLEAN_PROOF = 3  # protocols that need this many frames also require that no other bytes occur
 CODE_READER = "qr-line"
-UNKNOWN = "speaks, but nothing that is known"
+UNKNOWN = "sends data in an unknown format"
 WITH_BAUD = ("thermometer", "reader")  # sections that have the key
 
 UNSOLICITED = {
@@ -36,7 +36,7 @@ UNSOLICITED = {
 
 @dataclass(frozen=True, slots=True)
 class ProbeTimeouts:
-    """How long a device may take to speak by itself, and to answer."""
+    """Time limits for unsolicited data and for a reply."""
 
     listen_s: float
     answer_s: float
@@ -47,7 +47,10 @@ DEFAULT_TIMEOUTS = ProbeTimeouts(listen_s=1.2, answer_s=0.3)
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What a port turned out to be: `driver` "" for none that is known, then `told` says what was seen instead."""
+    """Result for one port; if the device was not identified, `driver` is "" and `note` describes what was received.
+
+    The field names are keys of the JSON output.
+    """
 
     driver: str
     baud: int | None
@@ -56,7 +59,7 @@ class Guess:
 
 
 async def probe(path: str, timeouts: ProbeTimeouts = DEFAULT_TIMEOUTS) -> Guess:
-    """What is on the port at `path`, within LONGEST_S."""
+    """Identify the device on the port at `path`, within LONGEST_S."""
     try:
         async with asyncio.timeout(LONGEST_S):
             return await _probe(path, timeouts)
@@ -71,7 +74,7 @@ async def _probe(path: str, timeouts: ProbeTimeouts) -> Guess:
     for baud in BAUDS:
         with open_port(path, baud) as port:
             attempt = _BaudProbe(port, timeouts)
-            # A device that speaks unasked is heard at every rate, as noise; silence need not be waited for twice.
+            # Unsolicited data appears at every rate, at a wrong rate as noise; a silent port needs no second wait.
             guess = await attempt.listen() if heard or baud == BAUDS[0] else None
             guess = guess or await attempt.ask()
             if guess:
@@ -81,7 +84,7 @@ async def _probe(path: str, timeouts: ProbeTimeouts) -> Guess:
 
 
 class _Candidate:
-    """Listens for one kind of device."""
+    """One device protocol tested against the received bytes."""
 
     def __init__(self, protocol: DeviceProtocol[Parser[Any]]) -> None:
         self.protocol = protocol
@@ -90,35 +93,37 @@ class _Candidate:
 
     @property
     def intact(self) -> int:
-        """Frames that came whole, readings or not."""
+        """Number of intact frames, with or without a reading."""
         return self.parser.counters["frames"] + self.parser.counters["other_frames"]
 
     @property
     def is_proven(self) -> bool:
-        """Whether it must be this kind of device."""
+        """Whether enough intact frames were received."""
         return self.intact >= self.protocol.proof_frames
 
     def feed(self, data: bytes) -> None:
-        """Take what came."""
+        """Parse received bytes."""
         self.last = next(reversed(self.parser.feed(data, 0.0)), self.last)
 
     def query_sent(self) -> None:
-        """Know that the question of its kind was put."""
+        """Record that the probe query of this protocol was sent."""
         if isinstance(self.parser, FrameParser):
             self.parser.query_sent(self.protocol.probe)
 
 
 class _BaudProbe:
-    """One port at one rate."""
+    """Probes one port at one baud rate."""
 
     def __init__(self, port: OpenPort, timeouts: ProbeTimeouts) -> None:
         self._port = port
         self._timeouts = timeouts
         self.heard = False
-        self.text: Guess | None = None  # lines that could be anybody's: the last guess of all
+        self.text: Guess | None = (
+            None  # a line of text, which many devices could send: used only if nothing else matches
+        )
 
     async def listen(self) -> Guess | None:
-        """What speaks by itself."""
+        """Identify a device that sends unsolicited data."""
         candidates = {name: _Candidate(it) for name, it in UNSOLICITED.items() if self._port.baud in it.bauds}
         codes = PROTOCOLS[CODE_READER].parser()
         texts: list[Any] = []
@@ -131,11 +136,11 @@ class _BaudProbe:
             texts += codes.feed(data, 0.0)
         texts += codes.feed(b"", 0.0)
         if texts and not codes.counters["resync_bytes"] and all(code.text.isprintable() for code in texts):
-            self.text = Guess(CODE_READER, self._port.baud, None, "a line of text came; what it said is not shown")
+            self.text = Guess(CODE_READER, self._port.baud, None, "received a line of text; its content is not shown")
         return None
 
     async def ask(self) -> Guess | None:
-        """What answers."""
+        """Identify a device by its reply to a probe query."""
         for name, protocol in PROTOCOLS.items():
             if (
                 protocol.probe
@@ -146,7 +151,7 @@ class _BaudProbe:
         return None
 
     async def _ask(self, name: str, candidate: _Candidate) -> Guess | None:
-        """Ask as often as the proof demands, but no further once an answer stays out."""
+        """Send the probe query until enough frames were received or a reply is missing."""
         self._port.read()
         while not candidate.is_proven:
             intact, end_s = candidate.intact, time.monotonic() + self._timeouts.answer_s
@@ -160,7 +165,7 @@ class _BaudProbe:
         return None if candidate.protocol.proof_frames >= CLEAN_PROOF and out_of_place else self._guess(name, candidate)
 
     async def _next_bytes(self, end_s: float) -> bytes:
-        """What came next; nothing at `end_s`."""
+        """The next bytes received; b"" at `end_s`."""
         while (left_s := end_s - time.monotonic()) > 0:
             await self._port.readable(left_s)
             if data := self._port.read():
@@ -174,26 +179,26 @@ class _BaudProbe:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """A port by the name it keeps, and what is on it."""
+    """A port by its persistent name, and the device on it."""
 
     name: str
     device: str
     guess: Guess
 
     def to_dict(self) -> dict[str, object]:
-        """The finding for JSON."""
+        """The result for JSON."""
         return {"name": self.name, "device": self.device, **asdict(self.guess)}
 
     def line(self) -> str:
-        """The finding for people."""
+        """The result as a line of text."""
         guess = self.guess
-        what = f"{guess.driver} at {guess.baud} baud" if guess.driver else "未识别 nothing known"
-        told = to_line(guess.told) if guess.told else guess.note
-        return f"{'✓' if guess.driver else '✗'} {self.device}  {what}" + (f": {told}" if told else "")
+        what = f"{guess.driver} at {guess.baud} baud" if guess.driver else "未识别 not identified"
+        detail = to_line(guess.told) if guess.told else guess.note
+        return f"{'✓' if guess.driver else '✗'} {self.device}  {what}" + (f": {detail}" if detail else "")
 
 
 async def probe_all(paths: Sequence[str] = (), timeouts: ProbeTimeouts = DEFAULT_TIMEOUTS) -> list[ProbeResult]:
-    """What is on each port that is there, or on those at `paths`; all are tried at once."""
+    """Probe the ports at `paths`, or all ports, concurrently."""
     ports = list_serial_ports()
     names = {port.device: stable_name(port, ports) for port in ports}
     devices = list(paths or names)
@@ -204,7 +209,7 @@ async def probe_all(paths: Sequence[str] = (), timeouts: ProbeTimeouts = DEFAULT
 
 
 def proposed_settings(findings: Sequence[ProbeResult]) -> str:
-    """The sections of the settings (TOML) for what was found; a second one of the same name is a comment."""
+    """The sections of the settings (TOML) for the identified devices; a duplicate section is written as a comment."""
     lines: list[str] = []
     taken: set[str] = set()
     for found in findings:
@@ -216,7 +221,7 @@ def proposed_settings(findings: Sequence[ProbeResult]) -> str:
         if section in WITH_BAUD:
             own.append(f"baud = {found.guess.baud}")
         if not section:
-            own = [f"{driver} on {found.name}: the agent has no section for it"]
+            own = [f"{driver} on {found.name}: the settings have no section for it"]
         comment = "# " if section in taken or not section else ""
         lines += [comment + line for line in own] + [""]
         taken.add(section)

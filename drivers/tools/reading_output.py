@@ -1,4 +1,4 @@
-"""Readings in engineering units as plain values, for JSON and for people."""
+"""Formats readings: as plain values for JSON, and as a line of text."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ PlainValues = dict[str, Any]
 
 
 def to_dict(reading: object, *, pixels: bool = False) -> PlainValues:
-    """What `reading` says, without when; `pixels` adds every value of a thermal frame, row by row.
+    """The fields of `reading` without its time; `pixels` adds every pixel of a thermal frame, row by row.
 
-    About a person where it comes from a code or a card: for whoever asked for it, never for a log.
+    The result of a code or a card is personal data and must not be logged. Raises TypeError for other objects.
     """
     match reading:
         case ThermalFrame():
@@ -33,7 +33,7 @@ def to_dict(reading: object, *, pixels: bool = False) -> PlainValues:
         case RelayCommand():
             return _command_to_dict(reading)
         case _:
-            raise TypeError(f"{type(reading).__name__} is no reading")
+            raise TypeError(f"{type(reading).__name__} is not a reading")
 
 
 def _frame_to_dict(frame: ThermalFrame, pixels: bool) -> PlainValues:
@@ -59,7 +59,7 @@ def _command_to_dict(command: RelayCommand) -> PlainValues:
 
 
 def to_line(values: PlainValues) -> str:
-    """Plain values in one line of a terminal; text from outside cannot move its cursor."""
+    """The values as one line for a terminal; control characters in text are escaped."""
     return "  ".join(f"{name} {_format_value(value)}" for name, value in values.items())
 
 

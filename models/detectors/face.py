@@ -1,4 +1,4 @@
-"""The face detectors by name; the one place where one is chosen."""
+"""The supported face detectors, one row each, and the factory that selects one by name."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Build = Callable[[OnnxSession, int, float], FaceDetector]
 
 @dataclass(frozen=True, slots=True)
 class DetectorEntry:
-    """A detector that the configuration may name: the pack it runs, its usual lowest score, how it is made.
+    """A detector that the settings can name: its pack, default minimum score and factory.
 
-    `second_look`: the pack that judges the mask of each face again.
+    `second_look`: pack of the network that classifies the mask of each face a second time.
     """
 
     pack: str
@@ -32,19 +32,19 @@ class DetectorEntry:
 
 
 def _sentinel(session: OnnxSession, size: int, score: float) -> FaceDetector:
-    merge = Merge(overlap=0.5, average=True)  # the mean box is worth 0.9 points of AP50
+    merge = Merge(overlap=0.5, average=True)  # the mean box gains 0.9 points of AP50
     return NetworkDetector(
         "sentinel", session, sentinel.decode, merge, outputs=sentinel.OUTPUTS, size=size, score=score
     )
 
 
 def _yunet(session: OnnxSession, size: int, score: float) -> FaceDetector:
-    merge = Merge(overlap=0.3)  # as its authors run it
+    merge = Merge(overlap=0.3)  # the value of its authors
     return NetworkDetector("yunet", session, yunet.decode, merge, outputs=yunet.OUTPUTS, size=size, score=score)
 
 
 def _scrfd(session: OnnxSession, size: int, score: float) -> FaceDetector:
-    from models.detectors.scrfd import ScrfdDetector  # insightface: a box without it must not pay 1.5 s and 50 MB
+    from models.detectors.scrfd import ScrfdDetector  # insightface costs 1.5 s and 50 MB: import it only when used
 
     return ScrfdDetector(session, size=size, score=score)
 
@@ -66,10 +66,10 @@ def make_detector(
     data_dir: Path | None = None,
     accept_non_commercial: bool = False,
 ) -> FaceDetector:
-    """The detector of that name, loaded; `weights` in place of all its pinned packs where given.
+    """Load the detector `name`; `weights`, if given, replaces all its pinned packs.
 
     `size` is the long side of the network's input in pixels. Raises ModelUnknown, ModelMissing, ModelDamaged or
-    PackRefused (a non-commercial pack without an explicit yes).
+    PackRefused (a non-commercial pack that was not accepted).
     """
     if name not in DETECTORS:
         raise ModelUnknown(f"no detector '{name}'; there are {', '.join(DETECTORS)}")

@@ -1,4 +1,4 @@
-"""The manifest: which packs there are, what they must weigh and sum to, and under what licence."""
+"""The manifest: the available packs with size, checksum and licence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class PackKind(StrEnum):
-    """What a pack is for."""
+    """Purpose of a pack."""
 
     FACE_DETECTOR = "face-detector"
     MASK_JUDGE = "mask-judge"
@@ -25,7 +25,7 @@ class PackKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A zip at the pack's address that holds the pack's file as `member`."""
+    """A zip file at the pack's address that contains the pack's file as `member`."""
 
     member: str
     bytes: int
@@ -37,7 +37,7 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """One pinned file of weights; refuses to exist with an address, size or sum that cannot be."""
+    """One pinned file of weights. Raises ValueError for an invalid file name, address, size or checksum."""
 
     name: str
     file: str
@@ -59,14 +59,14 @@ class Pack:
 
 
 def read_manifest(path: Path = PACKAGE_DIR / "manifest.toml") -> tuple[Pack, ...]:
-    """The packs of a manifest, in its order."""
+    """The packs of the manifest at `path`, in order."""
     with path.open("rb") as file:
         rows = tomllib.load(file)["pack"]
     return tuple(_pack(row) for row in rows)
 
 
 def check_address(address: str) -> None:
-    """ValueError unless it is https, or plain http to this machine."""
+    """Raise ValueError unless `address` is https, or http on this machine."""
     parts = urlsplit(address)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         raise ValueError(f"not an https address: {address}")

@@ -1,7 +1,7 @@
-"""Who a face may be: cut out upright by its landmarks, made into a vector whose cosine with another says how alike.
+"""Face embeddings: a face is aligned by its landmarks and mapped to a vector; the cosine of two is their similarity.
 
-Both packs are Apache-2.0; MobileFaceNet was trained on refined MS-Celeb-1M, whose own terms are research. InsightFace's
-packs are not offered: they are for non-commercial research, and one free pack does.
+Both packs are Apache-2.0; MobileFaceNet was trained on refined MS-Celeb-1M, whose terms allow research only. The packs
+of InsightFace are not offered: they are for non-commercial research only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.packs.packs import PackStore
 from models.session import OnnxSession
 
 SIDE_PX = 112
-#: where a front view has its landmarks on such a crop, in the order of `Face.landmarks`; source: ArcFace
+#: landmarks of a frontal face in the aligned crop, in the order of `Face.landmarks`; source: ArcFace
 _TEMPLATE = np.array(
     ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
 )
@@ -27,9 +27,9 @@ _TEMPLATE = np.array(
 
 @dataclass(frozen=True, slots=True)
 class EmbedderEntry:
-    """An embedding that the configuration may name, after its pack.
+    """An embedding that the settings can name; the name is that of its pack.
 
-    The network sees `(RGB - mean) / std`. Faces are taken for the same person from a cosine of `threshold`.
+    The input is `(RGB - mean) / std`. Faces with a cosine of at least `threshold` are the same person.
     """
 
     mean: tuple[float, float, float]
@@ -38,17 +38,17 @@ class EmbedderEntry:
 
 
 EMBEDDINGS: Mapping[str, EmbedderEntry] = {
-    # no stranger of 2.4 million pairs comes to 0.55 (bench/recognition.py)
+    # none of 2.4 million pairs of different people reaches 0.55 (bench/recognition.py)
     "mobilefacenet": EmbedderEntry((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), 0.55),
-    # not measured here: well over the 0.363 at which its authors compare one pair
+    # not measured; well above the 0.363 that its authors use for one pair
     "sface": EmbedderEntry((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.6),
 }
 
 
 class Embedder:
-    """Makes vectors of faces; blocks, so it is called from one worker thread. `threshold` is its pack's own.
+    """Computes face vectors. Blocks: call it from one worker thread. `threshold` is that of the pack.
 
-    Raises ModelDamaged when the network is not one from a (1, 3, 112, 112) crop to one vector.
+    Raises ModelDamaged unless the network maps a (1, 3, 112, 112) crop to one vector.
     """
 
     def __init__(self, name: str, entry: EmbedderEntry, session: OnnxSession) -> None:
@@ -68,21 +68,21 @@ class Embedder:
 
 
 def make_embedder(name: str, *, threads: int = 1, data_dir: Path | None = None) -> Embedder:
-    """The embedding of that name, loaded. Raises ModelUnknown, ModelMissing or ModelDamaged."""
+    """Load the embedding `name`. Raises ModelUnknown, ModelMissing or ModelDamaged."""
     if name not in EMBEDDINGS:
         raise ModelUnknown(f"no embedding '{name}'; there are {', '.join(EMBEDDINGS)}")
     return Embedder(name, EMBEDDINGS[name], OnnxSession(PackStore(data_dir).find(name), threads=threads))
 
 
 def align_face(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(112, 112, 3) uint8: the face turned, scaled and moved so that its landmarks fit best; black beyond the edge."""
+    """(112, 112, 3) uint8: the face rotated, scaled and shifted to fit the template; black outside the picture."""
     return np.asarray(cv2.warpAffine(image, similarity(landmarks), (SIDE_PX, SIDE_PX)), np.uint8)
 
 
 def similarity(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The (2, 3) turn, scale and shift that brings `landmarks` nearest to the template by least squares.
+    """The (2, 3) similarity transform from `landmarks` to the template, by least squares.
 
-    Points are taken as complex numbers, of which one factor is both turn and scale.
+    With points as complex numbers, one complex factor is both rotation and scale.
     """
     here, there = _complex(landmarks), _complex(_TEMPLATE)
     centre, target = here.mean(), there.mean()

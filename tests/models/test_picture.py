@@ -67,7 +67,12 @@ def bomb() -> bytes:
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"dear diary", "no picture"), (b"", "empty"), (bomb(), "60000 x 60000"), (encoded(".png")[:50], "no picture")],
+    [
+        (b"dear diary", "not a picture"),
+        (b"", "empty"),
+        (bomb(), "60000 x 60000"),
+        (encoded(".png")[:50], "not a picture"),
+    ],
 )
 def test_what_is_no_picture_is_named_with_the_reason(tmp_path: Path, content: bytes, why: str) -> None:
     path = tmp_path / "diary.txt"

@@ -1,4 +1,4 @@
-"""A simulated SAM-V card reader at the end of a wire: answers the real questions about cards that are nobody's."""
+"""A simulated SAM-V card reader on a wire: replies to the real queries with synthetic cards."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def card_answer(text: bytes, photo: bytes = bytes(PHOTO_BYTES)) -> bytes:
 class SimulatedSamV:
     """The reader on its wire.
 
-    As real ones do, it gives a card once and does not find it again before it was taken away, unless `finds_again`.
-    `status` other than DONE is told in answer to everything; `mute` answers nothing; `misreads` reads are to fail.
+    Like a real reader, it reads a card once and does not find it again until it was removed, unless `finds_again`. A
+    `status` other than DONE is the reply to every query; `mute` suppresses replies; the next `misreads` reads fail.
     """
 
     def __init__(self, wire: PtyWire) -> None:
@@ -46,24 +46,24 @@ class SimulatedSamV:
         self._buffer = bytearray()
 
     def present(self, text: bytes, photo: bytes | None = None) -> None:
-        """Lay a card on the reader."""
+        """Place a card on the reader."""
         self._text, self._photo = text, photo or bytes(PHOTO_BYTES)
         self._is_found = self._is_selected = self._was_read = False
 
     def lift(self) -> None:
-        """Take the card away."""
+        """Remove the card."""
         self._text = None
 
     def plug(self) -> None:
-        """Make the port appear."""
+        """Create the port."""
         self.wire.plug()
 
     def unplug(self) -> None:
-        """Pull the cable."""
+        """Remove the port."""
         self.wire.unplug()
 
     async def run(self) -> None:
-        """Answer until cancelled."""
+        """Reply to queries until cancelled."""
         while True:
             self._take(self.wire.read())
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""A person before the camera: cut from a photograph, perhaps masked, placed in a picture of the entrance."""
+"""Pictures of a person at the entrance: cut from a photograph, optionally masked, and drawn into the scene."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Image = NDArray[np.uint8]
 
 WIDTH, HEIGHT = 640, 480
 FACE_PX = 240  # height of the face in a portrait: half of the camera's picture
-ABOVE, BELOW, ASIDE = 1.0, 2.2, 1.5  # reach of a portrait about the face's centre, in face heights
+ABOVE, BELOW, ASIDE = 1.0, 2.2, 1.5  # extent of a portrait around the centre of the face, in face heights
 MAX_CACHED = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where and how a face is seen: centre and height as shares of the picture, `light` 0..1."""
+    """Position of a face: centre and height as shares of the picture; `light` 0..1 is the brightness."""
 
     centre_x: float
     centre_y: float
@@ -45,7 +45,7 @@ class Portrait:
 
 
 def draw_portrait(person: PhotographedPerson, wear: MaskWear) -> Portrait:
-    """Cut `person` from the photograph, masked as told; some 80 ms of work. Raises `drivers.errors.BadSetting`."""
+    """Cut `person` from the photograph, with a mask as `wear`. Takes some 80 ms. Raises `drivers.errors.BadSetting`."""
     x, y, width, height = person.box
     scale = FACE_PX / height
     corner = np.array([x + width / 2 - ASIDE * height, y + height / 2 - ABOVE * height])
@@ -72,13 +72,13 @@ def _moved(points: tuple[Point, ...], corner: NDArray[np.float64], scale: float)
 
 
 def _light(image: Image, box: tuple[float, float, float, float]) -> float:
-    """How bright the face is, 0..1."""
+    """Brightness of the face, 0..1."""
     x, y, width, height = (round(value) for value in box)
     return float(image[y : y + height, x : x + width].mean() / 255)
 
 
 def _cover(size: tuple[int, int], box: tuple[float, float, float, float]) -> Image:
-    """What of the photograph is the person: head with hair, neck and shoulders, with a soft edge."""
+    """Opacity mask of the person: head with hair, neck and shoulders, with a soft edge."""
     x, y, width, height = box
     centre = (round(x + width / 2), round(y + 0.42 * height))
     cover = np.zeros((size[1], size[0]), np.uint8)
@@ -89,7 +89,7 @@ def _cover(size: tuple[int, int], box: tuple[float, float, float, float]) -> Ima
 
 
 class Entrance:
-    """What the camera looks at: the entrance, and whoever stands before it. Pictures of a standing person are kept."""
+    """View of the camera: the entrance, optionally with a person. Pictures of a standing person are cached."""
 
     def __init__(self, seed: int) -> None:
         self._empty = _entrance(seed)
@@ -97,7 +97,7 @@ class Entrance:
         self._cache: dict[Pose, Image] = {}
 
     def view(self, portrait: Portrait | None, pose: Pose | None) -> Image:
-        """640x480 BGR, not to be written to."""
+        """640x480 BGR; shared, do not write to it."""
         if portrait is None or pose is None:
             return self._empty
         if portrait is not self._portrait or len(self._cache) >= MAX_CACHED:
@@ -108,7 +108,7 @@ class Entrance:
 
 
 def face_box(portrait: Portrait, pose: Pose) -> tuple[float, float, float, float]:
-    """Where the face is in the picture, in pixels (x, y, width, height)."""
+    """Box of the face in the picture, in pixels (x, y, width, height)."""
     height = pose.face_height * HEIGHT
     width = height * portrait.box[2] / portrait.box[3]
     return pose.centre_x * WIDTH - width / 2, pose.centre_y * HEIGHT - height / 2, width, height

@@ -1,7 +1,7 @@
-"""The people of the street: photographs that other packages bring with them, cut by constants measured once.
+"""The faces of the street: photographs contained in other packages, with face positions measured once.
 
-No picture is kept in this project and none is written to disk. Boxes and landmarks were measured with YuNet
-(`face_detection_yunet_2023mar.onnx`, score 0.9 each); the outline points were read off by eye.
+This project contains no photograph and writes none to disk. Boxes and landmarks were measured with YuNet
+(`face_detection_yunet_2023mar.onnx`, score 0.9 each); the outline points were set by hand.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GROUP = ("insightface", "data/images/t1.jpg")
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """Where a mask touches a face: along the top, along the bottom, and the ears, each from the viewer's left."""
+    """Points where a mask touches a face: top edge, bottom edge and ears, each from the viewer's left."""
 
     top: tuple[Point, ...]  # cheek, bridge of the nose, cheek
     bottom: tuple[Point, ...]  # jaw, chin, jaw
@@ -108,9 +108,9 @@ PEOPLE = (
 
 @lru_cache(maxsize=2)
 def photograph(photo: tuple[str, str]) -> Image:
-    """The whole picture, BGR, from the package that ships it; the package itself is not imported.
+    """The whole picture, BGR, from the package that contains it, without importing the package.
 
-    Raises `BadSetting` when the package or its picture is not installed.
+    Raises BadSetting when the package or its picture is not installed.
     """
     package, inside = photo
     spec = find_spec(package)

@@ -1,4 +1,4 @@
-"""What happens in the street: the eight scenes, drawn with a seed and written down as frozen values."""
+"""The eight kinds of visits to the street, generated reproducibly from a seed."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ EXTRA_HEALTHY = 4  # in each round after the first
 
 
 class SceneKind(StrEnum):
-    """What is special about a visitor."""
+    """Kind of visit."""
 
-    HEALTHY = "healthy"  # nothing: masked, green, tested
-    MASK_LATER = "mask_later"  # comes without a mask, puts one on
+    HEALTHY = "healthy"  # masked, green code, tested
+    MASK_LATER = "mask_later"  # arrives without a mask, then puts one on
     FEVER = "fever"
     TEST_EXPIRED = "test_expired"  # nucleic-acid sample too old
     YELLOW_CODE = "yellow_code"
-    UNKNOWN_CODE = "unknown_code"  # a number nobody knows
+    UNKNOWN_CODE = "unknown_code"  # a number that the platform does not know
     WATCH_LIST = "watch_list"
-    PLATFORM_DOWN = "platform_down"  # a number nobody knows, and nobody to ask
+    PLATFORM_DOWN = "platform_down"  # an unknown number while the platform is offline
 
 
 @dataclass(frozen=True, slots=True)
 class MaskStep:
-    """From `from_s` after standing still the mask is worn like this."""
+    """How the mask is worn from `from_s` seconds after standing still."""
 
     from_s: float
     wear: MaskWear
@@ -42,7 +42,7 @@ class MaskStep:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One visitor. `expected`, the verdicts that end this visit rightly, is for scoring: the agent never sees it."""
+    """One visit. `expected`, the correct final verdicts, is for scoring and not passed to the agent."""
 
     kind: SceneKind
     person: PhotographedPerson
@@ -51,7 +51,7 @@ class Scene:
     code: str | None = field(repr=False)
     code_shown_at_s: tuple[float, ...]  # after standing still
     expected: frozenset[str]
-    needs: str | None = None  # `platform_down`: whoever runs the street cuts the link to the platform first
+    needs: str | None = None  # `platform_down`: the caller must cut the link to the platform first
 
 
 NOT_ADMITTED = frozenset({"refuse", "recheck", "assist"})
@@ -78,14 +78,14 @@ NUMBERS = {
 
 
 def health_code(number: str, expires_unix_s: int) -> str:
-    """The text of a code of the simulated provider."""
+    """Text of a code of the simulated provider."""
     return f"SHC1:{number}:{expires_unix_s}"
 
 
 def scenes(seed: int, wall_s: Callable[[], float] = time.time) -> Iterator[Scene]:
-    """Visitors without end: first each kind once, then rounds of each kind and some more healthy ones, all shuffled.
+    """Endless visits: first each kind once, then rounds of each kind with more healthy ones, all shuffled.
 
-    Nobody comes twice in a row. `wall_s` dates the codes at the moment a scene is drawn.
+    No face occurs twice in a row. `wall_s` is the time from which the codes expire, read when a scene is generated.
     """
     random = Random(seed)  # noqa: S311 - a repeatable street, not a secret
     kinds = list(SceneKind)
@@ -115,6 +115,6 @@ def _scene(kind: SceneKind, person: PhotographedPerson, random: Random, wall_s: 
 
 
 def _late_mask(random: Random) -> tuple[MaskStep, ...]:
-    """No mask or one under the nose, then one put on rightly."""
+    """Without a mask or with one below the nose at first, then correct."""
     before = random.choice((MaskWear.NONE, MaskWear.NONE, MaskWear.INCORRECT))
     return MaskStep(0.0, before), MaskStep(MASK_ON_S, MaskWear.CORRECT)

@@ -77,7 +77,7 @@ async def test_every_device_is_found_out(tmp_path: Path) -> None:
     assert found["array asked"].guess.driver == "gy-mcu90640"
     assert found["gy-614v"].guess.expected == {"object_c": 36.0, "ambient_c": 25.0}
     assert (found["nothing"].guess.driver, found["nothing"].guess.note) == ("", "silent")
-    assert (found["babble"].guess.driver, found["babble"].guess.note) == ("", "speaks, but nothing that is known")
+    assert (found["babble"].guess.driver, found["babble"].guess.note) == ("", "sends data in an unknown format")
     assert found["code"].guess.driver == "qr-line"
     assert not any("999999" in finding.line() for finding in found.values())
     assert all(finding.guess.baud in PROTOCOLS[name].bauds for name, finding in found.items() if name in DEVICES)

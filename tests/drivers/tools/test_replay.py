@@ -48,17 +48,17 @@ def test_a_recording_that_was_cut_off_gives_what_is_whole(tmp_path: Path, lost_b
 
 def test_what_cannot_be_recorded_or_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = recorded(tmp_path / "new", Piece(0.0, b"abc"))
-    with pytest.raises(BadSetting, match="is there already"):
+    with pytest.raises(BadSetting, match="already exists"):
         Recorder(path, driver="x", port="y")
     with pytest.raises(BadSetting, match="cannot write"):
         Recorder(tmp_path / "no" / "folder", driver="x", port="y")
     with pytest.raises(BadSetting, match="cannot read"):
         open_recording(tmp_path / "absent")
     (tmp_path / "head").write_bytes(recording.MAGIC + b"[]\n")
-    with pytest.raises(BadSetting, match="its head"):
+    with pytest.raises(BadSetting, match="its header"):
         open_recording(tmp_path / "head")
     (tmp_path / "head").write_bytes(recording.MAGIC + b"[" * 3000 + b"\n")
-    with pytest.raises(BadSetting, match="its head"):
+    with pytest.raises(BadSetting, match="its header"):
         open_recording(tmp_path / "head")
     with pytest.raises(BadSetting, match="cannot read"):
         open_recording(Path("/proc/self/mem"))
@@ -68,7 +68,7 @@ def test_what_cannot_be_recorded_or_read_is_told(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(recording, "CAP_BYTES", 10)
     full = Recorder(tmp_path / "full", driver="x", port="y")
     full.write(b"0123456789", 0.0)
-    with pytest.raises(BadSetting, match="full size"):
+    with pytest.raises(BadSetting, match="its limit"):
         full.write(b"0", 0.0)
     full.close()
 
