@@ -135,7 +135,7 @@ class Part(Protocol):
 
     @property
     def counters(self) -> dict[str, int]:
-        """Counts since start, such as `frames`, `bad_checksum`, `resync_bytes`, `reopened`."""
+        """Counts since start, such as `frames`, `bad_checksum`, `resync_bytes`, `opened`."""
         ...
 
     async def run(self) -> None: ...

@@ -1,4 +1,4 @@
-"""Every protocol under every fault, real drivers on simulated devices: counted, never made up, found again, healed."""
+"""Every protocol under every fault, with real drivers on simulated devices: counted, no false reading, recovered."""
 
 from __future__ import annotations
 
@@ -44,11 +44,14 @@ from tests.drivers.driver_bench import eventually, running, state
 SKIN_C = (31.5, 33.1, 34.4, 35.7, 36.2, 37.9)
 FAR_MM = (437, 662, 880, 1251, 1483)
 NUMBERS = [digits + check_digit(digits) for digits in (f"99999919900101{each:03}" for each in range(1, 900))]
-FAULTS = 3  # of frames, before it is judged
-FEW_FAULTS = 2  # where each answer is waited for, a second long
+FAULTS = 3  # affected frames before the check
+FEW_FAULTS = 2  # where each lost reply costs a timeout of a second
 ARRAYS = {name for name, model in MODELS.items() if model.is_array}
-UNCHECKED = {"optris", "tof10120", "qr-line"}  # no check on the wire: damage can pass for a reading
-SILENCES = {"late": 0.1, "too late": 2.5}  # of what ends a frame; a line that was held up waits for twice that
+UNCHECKED = {"optris", "tof10120", "qr-line"}  # no checksum: damage can give a reading
+SILENCES = {
+    "late": 0.1,
+    "too late": 2.5,
+}  # in units of the silence that ends a frame; a delayed line waits twice as long
 HARMLESS = {"glue", "late"}
 PORT: list[Fault] = [Unplug(0.05), Renumber(0.05)]
 Simulation = Callable[[], Coroutine[Any, Any, None]]
@@ -133,7 +136,7 @@ def card_rig(wire: FaultyWire) -> Rig:
     part = SamVReader(line, poll_s=0.01)
 
     async def people() -> None:
-        """Hold up one card after the other, each until it was read or its holder gives up."""
+        """Present one card after the other, each until it was read or for 0.5 s."""
         for number in NUMBERS:
             reader.present(id_cards.citizen(number))
             cards = part.cards.sequence
@@ -152,7 +155,7 @@ def code_rig(wire: FaultyWire) -> Rig:
     reader, rig = SimulatedQrReader(wire), Rig(wire, make_reader(driver="qr-line", port=str(wire.by_id)), [])
 
     async def people() -> None:
-        """Show a new code every moment."""
+        """Show new codes continuously."""
         for number in count():
             wire.read()
             reader.show(f"SHC1:{number}")
@@ -167,7 +170,7 @@ def gate_rig(driver: str, wire: FaultyWire) -> Rig:
     rig = Rig(wire, make_gate(driver=driver, port=str(wire.by_id)), [board.run], {"opened"})
 
     async def people() -> None:
-        """Let one after the other in; what the gate confirms, the board has done."""
+        """Open the gate repeatedly; each confirmed pulse must have been executed by the board."""
         while True:
             pulses = board.pulses
             with suppress(DeviceLost, TimeoutError):
@@ -194,7 +197,7 @@ AWAITED = {"sam-v", "modbus-relay"}
 
 @asynccontextmanager
 async def living(rig: Rig) -> AsyncIterator[Rig]:
-    """The device, what is before it, and the part, until the block ends."""
+    """Run the device, its users and the part for the duration of the block."""
     slot = getattr(rig.part, "readings", None) or getattr(rig.part, "cards", None) or getattr(rig.part, "codes", None)
 
     async def listen() -> None:
@@ -258,7 +261,7 @@ async def test_a_port_that_goes(tmp_path: Path, driver: str, fault: Fault) -> No
 
 
 @pytest.mark.parametrize("driver", [driver for driver in MODELS if driver in SENSORS])
-async def test_a_thermometer_that_is_stuck_is_broken_until_it_lives(tmp_path: Path, driver: str) -> None:
+async def test_a_thermometer_that_is_stuck_is_broken_until_it_varies(tmp_path: Path, driver: str) -> None:
     minimum_variation = MinimumVariation(window_s=0.2, spread_c=MODELS[driver].minimum_variation.spread_c)
     async with living(sensor_rig(driver, FaultyWire(tmp_path, seed=1), minimum_variation)) as rig:
         rig.wire.set_fault(Stuck())
@@ -300,5 +303,5 @@ async def test_a_thermometer_that_drifts_is_seen_by_its_crowd(tmp_path: Path, dr
         assert expected == []
         rig.wire.set_fault(Drift(step=0.1))
         await eventually(lambda: bool(expected))
-        assert rig.part.health.state is PartState.OK  # a drift looks like warmer people to whoever measures
+        assert rig.part.health.state is PartState.OK  # a drift appears as warmer people
     assert "face_max is +" in expected[0]

@@ -71,7 +71,7 @@ async def test_a_second_clip_cuts_the_first_short(tmp_path: Path) -> None:
 
 
 def amplitude(heard: np.ndarray, hz: float) -> float:
-    """How loud the tone of `hz` is in `heard`."""
+    """Amplitude of the tone of `hz` in `heard`."""
     at_s = np.arange(len(heard)) / RATE_HZ
     return float(2 * np.abs(np.mean(heard * np.exp(-2j * np.pi * hz * at_s))))
 
@@ -85,7 +85,7 @@ async def test_a_broadcast_goes_on_quietly_below_a_prompt_and_comes_back() -> No
     while mixer.any_playing is not None:
         blocks.append(mixer.pull(BLOCK_SAMPLES))
     heard, begins = np.concatenate(blocks).astype(np.float64), 15 * BLOCK_SAMPLES
-    assert len(heard) - len(broadcast.samples) < BLOCK_SAMPLES  # it went on, it did not wait
+    assert len(heard) - len(broadcast.samples) < BLOCK_SAMPLES  # it continued, it did not wait
     ends = begins + len(prompt.samples)
     before, below, after = heard[:begins], heard[begins + 2 * FADE_SAMPLES : ends], heard[ends + 2 * FADE_SAMPLES :]
     assert [amplitude(part, 1000) for part in (before, below, after[: RATE_HZ // 10])] == pytest.approx(
@@ -93,7 +93,7 @@ async def test_a_broadcast_goes_on_quietly_below_a_prompt_and_comes_back() -> No
     )
     levels = [amplitude(part[: len(part) // 441 * 441], 300) for part in (before, below, after)]
     assert levels == pytest.approx([8000, 8000 * DUCKED_LEVEL, 8000], rel=0.03)
-    assert np.abs(np.diff(heard)).max() < 8000 * 2 * np.pi * (300 + 1000) / RATE_HZ  # and never clicks
+    assert np.abs(np.diff(heard)).max() < 8000 * 2 * np.pi * (300 + 1000) / RATE_HZ  # without clicks
 
 
 async def test_a_prompt_cuts_a_prompt_and_a_broadcast_a_broadcast(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_an_impossible_volume_is_refused(share: float) -> None:
         make_speaker(output="null", volume=share)
 
 
-async def test_a_clip_replaced_before_it_sounded_leaves_nobody_waiting() -> None:
+async def test_a_clip_replaced_before_its_start_leaves_no_caller_waiting() -> None:
     speaker = make_speaker(output="null")
     async with running(speaker):
         await state(speaker, PartState.OK)
@@ -149,7 +149,7 @@ async def test_a_clip_replaced_before_it_sounded_leaves_nobody_waiting() -> None
         await asyncio.wait_for(speaker.drained(), HANG_S)
 
 
-async def test_a_speaker_that_is_closed_says_so_and_leaves_nobody_waiting() -> None:
+async def test_a_closed_speaker_raises_and_leaves_no_caller_waiting() -> None:
     speaker = make_speaker(output="null")
     with pytest.raises(DeviceLost):
         await speaker.play(tone("a", 440, 1))
@@ -282,7 +282,7 @@ def test_no_damage_to_opus_escapes(draw: DataObject) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no sound", b"OggS" + bytes(24) + b"OpusHead" + bytes(40)])
-def test_what_is_no_foreign_sound_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_an_untrusted_file_without_sound_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "clip"
     if content is not None:
         path.write_bytes(content)
@@ -291,7 +291,7 @@ def test_what_is_no_foreign_sound_is_refused(tmp_path: Path, content: bytes | No
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no sound"])
-def test_what_is_no_sound_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_without_sound_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "clip.ogg"
     if content is not None:
         path.write_bytes(content)
@@ -301,7 +301,7 @@ def test_what_is_no_sound_is_refused(tmp_path: Path, content: bytes | None) -> N
 
 @pytest.mark.skipif(Path("/dev/snd").exists(), reason="this machine has a sound card")
 def test_a_service_without_a_session_looks_for_no_sound_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """systemd sets no XDG_RUNTIME_DIR, and what lies in the working folder is nobody's sound server."""
+    """systemd does not set XDG_RUNTIME_DIR; a file in the working folder must not be used as sound server."""
     for name in ("PULSE_SERVER", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "pulse" / "native").mkdir(parents=True)

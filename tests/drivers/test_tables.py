@@ -1,4 +1,4 @@
-"""What can be set is what can be made."""
+"""The settings accept exactly the drivers of the tables."""
 
 from __future__ import annotations
 

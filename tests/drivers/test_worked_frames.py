@@ -1,4 +1,4 @@
-"""The frames that are worked out in public sources, and the bytes of every command: decoded and built exactly."""
+"""Worked frames of public sources are decoded, and the bytes of commands are built, exactly."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_an_intact_frame_about_something_else(driver: str, sent: str) -> None:
     assert {name: count for name, count in replay.counts.items() if count} == {"other_frames": 1}
 
 
-def test_the_pixels_are_told_row_by_row() -> None:
+def test_the_pixels_are_listed_row_by_row() -> None:
     (reading,) = PROTOCOLS["gy-mcu90640"].parser().feed(bytes.fromhex(ARRAY_MIXED), 0.0)
     pixels = to_dict(reading, pixels=True)["pixels_c"]
     assert (len(pixels), len(pixels[0]), pixels[0][0], pixels[0][1], pixels[23][31]) == (24, 32, -5.0, 30.0, 36.94)

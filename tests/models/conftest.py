@@ -1,4 +1,4 @@
-"""Networks made on the spot, a loopback server of files, and the photos that installed packages bring."""
+"""Fixtures: generated networks, a file server on loopback, and photos of installed packages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "models"
 
 @pytest.fixture
 def make_network(tmp_path: Path) -> MakeNetwork:
-    """Writes a network that answers every picture with the same arrays."""
+    """Writes a network that returns the same arrays for every picture."""
 
     def make(outputs: dict[str, NDArray[np.float32]], name: str = "network.onnx", size: int | None = None) -> Path:
         side = (size, size) if size else ("height", "width")
@@ -42,15 +42,15 @@ def make_network(tmp_path: Path) -> MakeNetwork:
 
 @pytest.fixture(scope="session")
 def shared_weights() -> Path:
-    """The folder of other people's weights beside the checkout."""
+    """The folder of third-party weights beside the checkout."""
     if not SHARED.is_dir():
-        pytest.skip(f"needs other people's weights in {SHARED}")
+        pytest.skip(f"needs third-party weights in {SHARED}")
     return SHARED
 
 
 @pytest.fixture(scope="session")
 def astronaut() -> Path:
-    """A portrait that scikit-image brings: one bare face."""
+    """A portrait of scikit-image: one bare face."""
     spec = importlib.util.find_spec("skimage")
     assert spec is not None
     assert spec.origin is not None

@@ -1,4 +1,4 @@
-"""Liveness: what each network is shown, and how two answers become one."""
+"""Liveness: the crop of each network, and the combination of both results."""
 
 from __future__ import annotations
 

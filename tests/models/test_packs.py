@@ -55,7 +55,7 @@ def test_the_manifest_fits_the_weights_beside_the_checkout(shared_weights: Path)
     "wrong",
     [{"address": "http://example.org/x"}, {"address": "file:///x"}, {"file": "../x"}, {"sha256": "12"}, {"bytes": 0}],
 )
-def test_a_pack_that_cannot_be_does_not_exist(wrong: dict[str, object]) -> None:
+def test_an_invalid_pack_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"not|file"):
         replace(pinned(b"x"), **wrong)  # type: ignore[arg-type]
 
@@ -79,7 +79,7 @@ def test_a_pack_that_is_there_is_not_fetched_again(store: PackStore, file_server
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_cut_pull_goes_on(store: PackStore, file_server: FileServer, folder: Path, ranges: bool) -> None:
+def test_an_interrupted_download_resumes(store: PackStore, file_server: FileServer, folder: Path, ranges: bool) -> None:
     file_server.cut_after, file_server.ranges = 100_000, ranges
     with pytest.raises(PackUnavailable, match="100000 of 300000"):
         store.pull("tiny")
@@ -121,13 +121,13 @@ def test_a_file_that_shrank_between_two_tries_is_started_afresh(store: PackStore
     assert file_server.asked[-1] is None
 
 
-def test_a_server_in_trouble_is_for_later(store: PackStore, file_server: FileServer) -> None:
+def test_a_server_error_can_be_retried(store: PackStore, file_server: FileServer) -> None:
     file_server.status = 503
     with pytest.raises(PackUnavailable, match="503"):
         store.pull("tiny")
 
 
-def test_nobody_at_the_address(folder: Path, unused_tcp_port: int) -> None:
+def test_an_unreachable_server_is_reported(folder: Path, unused_tcp_port: int) -> None:
     store = PackStore(folder, packs=[pinned(b"x", f"http://127.0.0.1:{unused_tcp_port}/x")])
     with pytest.raises(PackUnavailable, match="refused"):
         store.pull("tiny")
@@ -151,7 +151,7 @@ def test_a_pack_inside_an_archive(file_server: FileServer, folder: Path) -> None
     assert list(folder.iterdir()) == []
 
 
-def test_a_licence_needs_a_yes(file_server: FileServer, folder: Path, tmp_path: Path) -> None:
+def test_a_non_commercial_licence_must_be_accepted(file_server: FileServer, folder: Path, tmp_path: Path) -> None:
     store = PackStore(folder, packs=[pinned(file_server.content, file_server.address, commercial=False)])
     by_hand = tmp_path / "by-hand"
     by_hand.write_bytes(file_server.content)
@@ -164,7 +164,7 @@ def test_a_licence_needs_a_yes(file_server: FileServer, folder: Path, tmp_path: 
     assert store.add(by_hand, accept_non_commercial=True).state is PackState.READY
 
 
-def test_a_file_brought_by_hand_is_known_by_its_sum(folder: Path, tmp_path: Path) -> None:
+def test_a_local_file_is_identified_by_its_checksum(folder: Path, tmp_path: Path) -> None:
     store = PackStore(folder, packs=[pinned(b"weights")])
     by_hand = tmp_path / "whatever.bin"
     by_hand.write_bytes(b"weights")
@@ -176,7 +176,7 @@ def test_a_file_brought_by_hand_is_known_by_its_sum(folder: Path, tmp_path: Path
         store.add(tmp_path / "nowhere")
 
 
-def test_a_damaged_pack_is_seen_and_mended(store: PackStore, folder: Path) -> None:
+def test_a_damaged_pack_is_detected_and_replaced(store: PackStore, folder: Path) -> None:
     store.pull("tiny")
     target = folder / "tiny.onnx"
     target.write_bytes(b"x" * 300_000)
@@ -187,7 +187,7 @@ def test_a_damaged_pack_is_seen_and_mended(store: PackStore, folder: Path) -> No
     assert store.pull("tiny").state is PackState.READY
 
 
-def test_what_cannot_be_had_says_so(file_server: FileServer, tmp_path: Path) -> None:
+def test_unavailable_packs_are_reported(file_server: FileServer, tmp_path: Path) -> None:
     with pytest.raises(ModelUnknown, match="tiny"):
         PackStore(tmp_path, packs=[pinned(b"x")]).pull("large")
     with pytest.raises(PackUnavailable, match="manually"):

@@ -1,4 +1,4 @@
-"""Faces are set upright by their landmarks and made into unit vectors; the same face stays the same."""
+"""Faces are aligned by their landmarks and mapped to unit vectors; the same face gives the same vector."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models.recognition.embedding import EMBEDDINGS, SIDE_PX, Embedder, align_fa
 from models.session import OnnxSession
 from tests.models.fakes import MakeNetwork, steady
 
-#: where the five landmarks come to lie on an upright crop
+#: positions of the five landmarks in an aligned crop
 PLACES = np.array(((38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2)), np.float32)
 
 

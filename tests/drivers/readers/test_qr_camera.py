@@ -20,7 +20,7 @@ CODE, POSTER = "SHC1:999999199001010016:1900000000", "https://example.org/poster
 
 
 def picture(*texts: str) -> NDArray[np.uint8]:
-    """The entrance with codes in it, side by side, and sensor noise."""
+    """The entrance with codes side by side, and sensor noise."""
     scene, left = Entrance(seed=1).view(None, None).astype(np.int16), 10
     for text in texts:
         code = code_picture(text)
@@ -33,7 +33,7 @@ EMPTY, SHOWN, BOTH = picture(), picture(CODE), picture(POSTER, CODE)
 
 
 class Eye:
-    """A QR camera that is shown pictures, each at its time."""
+    """A QR camera that receives pictures with given times."""
 
     def __init__(self, person_present: bool = True) -> None:
         self.frames: Latest[CameraFrame] = Latest()
@@ -43,7 +43,7 @@ class Eye:
         self.seen: list[str] = []
 
     async def show(self, image: NDArray[np.uint8], after_s: float = ACTIVE_EVERY_S) -> None:
-        """Let the next picture be taken and looked at, if its time has come."""
+        """Deliver the next picture and wait until it was processed, if it is due."""
         self.now_s += after_s
         self.frames.put(CameraFrame(image, self.now_s, self.frames.sequence))
         looks = self.reader.counters["looks"]
@@ -53,7 +53,7 @@ class Eye:
         await asyncio.sleep(0.02)
 
     async def listen(self) -> None:
-        """Write down what is read."""
+        """Collect the codes."""
         sequence = 0
         while True:
             sequence, code = await self.reader.codes.after(sequence)
@@ -92,7 +92,7 @@ async def test_two_codes_in_one_picture_are_both_read_and_neither_makes_the_othe
     assert sorted(eye.seen) == sorted([CODE, POSTER])
 
 
-async def test_it_looks_seldom_while_nobody_is_there(eye: Eye) -> None:
+async def test_pictures_are_read_rarely_while_no_person_is_present(eye: Eye) -> None:
     for _ in range(10):
         await eye.show(EMPTY, ACTIVE_EVERY_S / 2)
     assert eye.reader.counters["looks"] in (4, 5, 6)
@@ -103,13 +103,13 @@ async def test_it_looks_seldom_while_nobody_is_there(eye: Eye) -> None:
     assert eye.reader.counters["looks"] - looks in (2, 3)
 
 
-async def test_a_long_code_is_left_out(eye: Eye) -> None:
+async def test_a_long_code_is_dropped(eye: Eye) -> None:
     await eye.show(picture("x" * (CAP_BYTES + 1)))
     assert eye.seen == []
     assert eye.reader.counters["too_long"] == 1
 
 
-async def test_it_is_well_as_long_as_pictures_come(eye: Eye) -> None:
+async def test_the_part_is_ok_while_pictures_arrive(eye: Eye) -> None:
     assert eye.reader.health.state is PartState.STARTING
     await eye.show(EMPTY)
     assert eye.reader.health.state is PartState.OK

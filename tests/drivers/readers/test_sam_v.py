@@ -33,7 +33,7 @@ FRAME = card_answer(TEXT)
 PHOTO = random.Random(1).randbytes(1024)
 
 
-def test_the_questions() -> None:
+def test_the_queries() -> None:
     preamble = "AAAAAA9669"
     queries = {
         sam_v.FIND: "0003 2001 22",
@@ -58,7 +58,7 @@ def test_the_questions() -> None:
         ("0004 000090 94", 0x90),
     ],
 )
-def test_the_answers_of_the_manuals(rest: str, status: int) -> None:
+def test_the_replies_of_the_manuals(rest: str, status: int) -> None:
     assert SamVReplies().feed(bytes.fromhex("AAAAAA9669" + rest), 0.0) == [SamVReply(status)]
 
 
@@ -105,7 +105,7 @@ def test_a_damaged_frame_gives_no_card_and_the_next_one_is_found(at: int, flip: 
 
 
 @given(st.integers(14, len(FRAME) - 1))
-def test_a_frame_cut_short_does_not_take_the_head_of_the_next_even_where_the_sum_fits(cut: int) -> None:
+def test_a_truncated_frame_with_a_matching_checksum_does_not_consume_the_next_header(cut: int) -> None:
     following = card_answer(id_cards.citizen(OTHER), bytes(1024))
     joined = bytearray(FRAME[:cut] + following[: len(FRAME) - cut])
     joined[cut - 1] ^= reduce(xor, joined[5:])  # now it does
@@ -113,7 +113,7 @@ def test_a_frame_cut_short_does_not_take_the_head_of_the_next_even_where_the_sum
     assert [card.number for card in cards] == [OTHER]
 
 
-def test_a_frame_that_stops_does_not_swallow_the_one_after_the_silence() -> None:
+def test_an_incomplete_frame_does_not_consume_the_frame_after_a_silence() -> None:
     parser = SamVReplies()
     assert parser.feed(FRAME[:600], 0.0) == []
     assert parser.feed(b"", 0.2) == []
@@ -136,7 +136,7 @@ def test_a_card_that_cannot_be_right_is_refused() -> None:
 
 @asynccontextmanager
 async def reading(folder: Path) -> AsyncIterator[tuple[CardReader, SimulatedSamV]]:
-    """A reader and the device that it asks."""
+    """A reader and its simulated device."""
     reader = make_card_reader(driver="sam-v", port=str(folder / "port"))
     with PtyWire(folder / "port") as wire:
         device = SimulatedSamV(wire)
@@ -153,7 +153,7 @@ async def next_card(reader: CardReader, sequence: int = 0) -> tuple[int, CardRea
 
 
 async def wait_for_query(device: SimulatedSamV, query: bytes, times: int = 1) -> None:
-    """Wait until the reader has been asked so often again."""
+    """Wait until the device received `query` `times` more times."""
     before = device.queries.count(query)
     await eventually(lambda: device.queries.count(query) >= before + times)
 
@@ -202,7 +202,7 @@ async def test_a_card_that_is_misread_is_tried_again(tmp_path: Path) -> None:
         assert reader.counters["misread"] == 2
 
 
-async def test_a_card_that_cannot_be_read_or_is_wrong_is_told_once(tmp_path: Path) -> None:
+async def test_a_card_that_cannot_be_read_or_is_invalid_is_reported_once(tmp_path: Path) -> None:
     async with reading(tmp_path) as (reader, device):
         device.misreads = 1000
         device.present(TEXT)
@@ -253,7 +253,7 @@ def test_an_unknown_card_reader_names_the_known() -> None:
         make_card_reader(driver="nfc", port="/dev/ttyUSB0")
 
 
-async def test_who_watches_a_reader_without_a_card_hears_that_it_is_well(tmp_path: Path) -> None:
+async def test_watching_a_reader_without_a_card_reports_ok(tmp_path: Path) -> None:
     tap = DeviceReader("sam-v", replace(PROTOCOLS["sam-v"], silence_s=0.6), str(tmp_path / "port"))
     with PtyWire(tmp_path / "port") as wire:
         reader = SimulatedSamV(wire)

@@ -1,4 +1,4 @@
-"""What holds for the parser of every family, whatever the wire does."""
+"""Properties of the parser of every family, for any damage of the line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONGEST_FRAME = 2321
 
 
 def fed(parser: Parser[Any], data: bytes, cuts: list[int], at_s: float = 0.0) -> list[PlainValues]:
-    """What the parser says to `data`, cut anywhere, and to the silence after it."""
+    """The readings of `data`, split at `cuts` and followed by silence."""
     chunks = [*pieces(data, cuts), b""]
     return [to_dict(reading, pixels=True) for chunk in chunks for reading in parser.feed(chunk, at_s)]
 
@@ -89,7 +89,7 @@ FRAMED = [it for it in FAMILIES if it.driver not in ("optris", "tof10120", "qr-l
 
 
 @pytest.mark.parametrize("family", FRAMED, ids=lambda family: family.driver)
-def test_a_cut_frame_is_resynchronised_and_a_damaged_one_has_a_bad_checksum(family: Family) -> None:
+def test_a_truncated_frame_is_resynchronised_and_a_damaged_one_has_a_bad_checksum(family: Family) -> None:
     first, second, third, *_ = pool(family.driver)
     cut = first[: len(first) - 2]
     damaged = second[:-1] + bytes((second[-1] ^ 1,))
@@ -101,7 +101,7 @@ def test_a_cut_frame_is_resynchronised_and_a_damaged_one_has_a_bad_checksum(fami
     assert parser.counters["resync_bytes"] == 2 + len(cut) + len(damaged) + 5
 
 
-def test_a_cut_frame_whose_sum_is_right_by_chance_takes_nothing_from_the_next() -> None:
+def test_a_truncated_frame_with_a_matching_checksum_does_not_consume_the_next() -> None:
     cut, good = sensor_frames.gy_mcu90614(35.65, 23.9)[:7], sensor_frames.gy_mcu90614(36.0, 25.0)
     chance = cut + good[:2]
     assert sum(chance[:-1]) % 256 == chance[-1]
@@ -126,7 +126,7 @@ def test_a_cut_frame_whose_sum_is_right_by_chance_takes_nothing_from_the_next() 
         ("lcus", b"\xa0\x00\x01\xa1"),
     ],
 )
-def test_what_the_sensor_cannot_have_measured_is_refused(driver: str, frame: bytes) -> None:
+def test_values_out_of_range_are_refused(driver: str, frame: bytes) -> None:
     parser = BY_DRIVER[driver].parser()
     assert fed(parser, frame, []) == []
     assert parser.counters["refused"] >= 1
@@ -175,7 +175,7 @@ def test_lines_of_a_distance_sensor(sent: bytes, distances: list[int]) -> None:
     assert parser.counters["resync_bytes"] == len(sent) - good
 
 
-def test_answers_without_a_mark_come_back_into_step_by_their_values() -> None:
+def test_replies_without_a_header_resynchronise_by_their_values() -> None:
     family = BY_DRIVER["optris"]
     parser = family.parser()
     stream = b"".join(sensor_frames.optris(celsius) for celsius in (35.0, 35.1, 35.2))
@@ -184,7 +184,7 @@ def test_answers_without_a_mark_come_back_into_step_by_their_values() -> None:
     assert parser.counters["resync_bytes"] == 1
 
 
-def test_an_answer_means_what_was_asked_last() -> None:
+def test_a_reply_is_matched_with_the_last_query() -> None:
     parser = Optris()
     parser.query_sent(QUERY_HEAD)
     assert parser.feed(sensor_frames.optris(27.5), 0.0) == []

@@ -1,4 +1,4 @@
-"""Names of serial ports that outlive a reboot, a replug and a second device of the same kind."""
+"""Names of serial ports that survive a reboot, a replug and a second device of the same kind."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ def test_a_port_that_is_not_there_is_lost(name: str) -> None:
         find(name, PORTS)
 
 
-def test_a_name_that_fits_two_is_told_with_a_way_out() -> None:
+def test_an_ambiguous_name_is_reported_with_the_alternative() -> None:
     with pytest.raises(DeviceLost, match=r"ttyUSB0 and /dev/ttyUSB2; name one by usb@LOCATION"):
         find("usb:1a86:7523", PORTS)
 
 
 @pytest.mark.parametrize("name", ["", "usb", "usb:", "usb:1a86", "usb:xyzw:7523", "usb@", "usb@hub"])
-def test_a_name_that_names_nothing_is_refused(name: str) -> None:
+def test_an_invalid_name_is_refused(name: str) -> None:
     with pytest.raises(BadSetting, match=r"accepted: .*usb@LOCATION"):
         check_name(name)
 
 
-def test_the_name_to_write_down_is_the_one_that_stays() -> None:
+def test_the_persistent_name_is_proposed() -> None:
     assert [stable_name(port, PORTS) for port in PORTS] == [
         "/dev/serial/by-id/usb-FTDI_A50285BI",
         "usb@1-1.3",  # no serial number: by the socket

@@ -19,7 +19,7 @@ from tests.limits import HANG_S
 
 
 class Ear:
-    """Understands every byte, and keeps them."""
+    """Accepts every byte as a frame and stores it."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -61,7 +61,7 @@ def wire(tmp_path: Path) -> PtyWire:
     return PtyWire(tmp_path / "port")
 
 
-async def test_reads_writes_and_says_when_the_wire_is_quiet(wire: PtyWire) -> None:
+async def test_reads_writes_and_reports_silence(wire: PtyWire) -> None:
     line, ear = line_at(wire, quiet_s=0.02), Ear()
     with wire:
         async with listening(line, ear):
@@ -74,7 +74,7 @@ async def test_reads_writes_and_says_when_the_wire_is_quiet(wire: PtyWire) -> No
             assert await heard(wire, b"command") == b"command"
 
 
-async def test_a_loop_that_was_held_up_takes_nothing_for_silence(wire: PtyWire) -> None:
+async def test_a_delayed_loop_does_not_report_silence(wire: PtyWire) -> None:
     line, ear = line_at(wire, quiet_s=0.3), Ear()
     with wire:
         async with listening(line, ear):
@@ -88,7 +88,7 @@ async def test_a_loop_that_was_held_up_takes_nothing_for_silence(wire: PtyWire) 
             assert ear.quiet == quiet
 
 
-async def test_what_is_taken_before_a_question_is_no_silence(wire: PtyWire) -> None:
+async def test_data_read_before_a_query_ends_the_silence(wire: PtyWire) -> None:
     line, ear = line_at(wire, quiet_s=HANG_S), Ear()
     with wire:
         async with listening(line, ear), asyncio.TaskGroup() as tasks:
@@ -153,7 +153,7 @@ async def test_a_silent_line_is_lost_and_tried_at_the_next_baud_rate(wire: PtyWi
             await eventually(lambda: "9600 baud" in line.device_health.health.detail)
 
 
-async def test_greets_on_every_opening_and_takes_leave(wire: PtyWire) -> None:
+async def test_start_up_and_shut_down_commands_are_written_on_every_opening(wire: PtyWire) -> None:
     line = line_at(wire, start_up=(b"one", b"two"), shut_down=b"bye")
     with wire:
         async with listening(line, Ear()):

@@ -1,4 +1,4 @@
-"""The cast and the scenes: valid numbers that can be nobody's, all eight kinds, the same again for the same seed."""
+"""Residents and scenes: valid numbers of no real person, all eight kinds, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_what_the_platform_knows_fits_the_scene() -> None:
         assert (scene.skin_max_c > 37) == (scene.kind is SceneKind.FEVER)
 
 
-def test_nobody_comes_twice_in_a_row_and_no_number_is_shown() -> None:
+def test_no_face_repeats_and_no_number_is_in_the_repr() -> None:
     visitors = drawn(60)
     assert all(one.person is not other.person for one, other in pairwise(visitors))
     assert residents.UNASSIGNED_AREA not in repr(visitors)

@@ -1,4 +1,4 @@
-"""A visit to the street, seen through the camera, the thermometer and the reader."""
+"""A visit to the street, as received from the camera, the thermometer and the reader."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STANDING = Pose(centre_x=0.5, centre_y=0.45, face_height=0.42)
 
 
 def found_faces(image: NDArray[np.uint8]) -> list[tuple[float, ...]]:
-    """Boxes of the faces that YuNet finds, or none where its weights are not at hand."""
+    """Boxes of the faces that YuNet finds, or none where its weights are not available."""
     detector = cv2.FaceDetectorYN.create(str(DETECTOR), "", (640, 480), 0.6)
     _, faces = detector.detect(image)
     return [] if faces is None else [tuple(map(float, face[:4])) for face in faces]

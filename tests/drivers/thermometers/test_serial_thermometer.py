@@ -44,7 +44,7 @@ async def test_array_starts_up_reads_is_lost_and_heals(tmp_path: Path) -> None:
     assert thermometer.counters["opened"] == 2
 
 
-async def test_readings_that_do_not_move_are_kept_back(tmp_path: Path) -> None:
+async def test_readings_that_do_not_change_are_dropped(tmp_path: Path) -> None:
     line = SerialLine("thermometer", str(tmp_path / "port"), bauds=(115200,), silence_s=2.0)
     thermometer = SerialThermometer(line, GyMcu90640(), MinimumVariation(window_s=0.1, spread_c=0.02))
     still = array_frame([3650] * 768, 2500)
@@ -64,7 +64,7 @@ async def test_readings_that_do_not_move_are_kept_back(tmp_path: Path) -> None:
             assert np.std(reading.pixels_c) > 0
 
 
-async def test_a_sensor_that_speaks_when_asked_is_asked(tmp_path: Path) -> None:
+async def test_a_sensor_that_sends_on_request_is_queried(tmp_path: Path) -> None:
     line = SerialLine("thermometer", str(tmp_path / "port"), bauds=(9600,), silence_s=2.0)
     thermometer = SerialThermometer(
         line, GyMcu90614(), MinimumVariation(60.0, 0.009), queries=(QUERY,), query_interval_s=0.02
@@ -97,7 +97,7 @@ def test_every_row_of_the_table_can_be_made(driver: str) -> None:
     assert make_thermometer(driver=driver, port="/dev/ttyUSB0").name == "thermometer"
 
 
-async def test_after_a_hold_up_an_answer_is_still_that_to_its_question(tmp_path: Path) -> None:
+async def test_after_a_delay_a_reply_is_still_matched_with_its_query(tmp_path: Path) -> None:
     line = SerialLine("thermometer", str(tmp_path / "port"), bauds=(9600,), silence_s=None)
     parser, expected = Optris(), []
 
@@ -106,7 +106,7 @@ async def test_after_a_hold_up_an_answer_is_still_that_to_its_question(tmp_path:
         return bool(data)
 
     def query_sent(query: bytes) -> None:
-        """Answer at once; but everything is held up until the next question is due."""
+        """Reply immediately, then delay the event loop until the next query is due."""
         parser.query_sent(query)
         wire.write(optris(25.0 if query == QUERY_HEAD else 36.0))
         asyncio.get_running_loop().call_soon(time.sleep, 0.03)

@@ -31,7 +31,7 @@ def test_array_frame_with_values_below_zero() -> None:
     assert reading.ambient_c == -1.5
 
 
-def test_mirror_turns_each_row_round() -> None:
+def test_mirror_reverses_each_row() -> None:
     frame = array_frame(list(range(768)), 2500)
     (plain,), (mirrored,) = GyMcu90640().feed(frame, 0.0), GyMcu90640(mirror=True).feed(frame, 0.0)
     assert (plain.pixels_c[0, 0], plain.pixels_c[1, 0]) == (np.float32(0.0), np.float32(0.32))
@@ -108,7 +108,7 @@ def test_a_changed_byte_gives_no_reading(place: int, change: int, cuts: list[int
     readings = [reading for piece in pieces(bytes(frame) + good, cuts) for reading in parser.feed(piece, 0.0)]
     assert len(readings) == 1
     assert parser.counters["frames"] == 1
-    # A changed length can make the answer about emissivity out of the first four bytes, which gives no number either.
+    # A changed length can make the first four bytes a reply about emissivity, which gives no reading either.
     assert parser.counters["resync_bytes"] == len(frame) - 4 * parser.counters["other_frames"]
 
 

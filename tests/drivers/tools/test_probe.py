@@ -1,4 +1,4 @@
-"""Finding out what is plugged in: every kind of device at the end of a wire of its own, all at once."""
+"""Probing: every kind of device on its own wire, all at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.drivers.driver_bench import noisy_frame
 
 RELAYS_STATE = b"\x01\x01\x01\x00"
 Device = Callable[[bytes], bytes]
-"""What a device says, every 50 ms, to what it heard since."""
+"""The bytes a device sends every 50 ms, from the bytes received since."""
 
 
 def speaks(frame: bytes) -> Device:
@@ -70,7 +70,7 @@ async def probed(tmp_path: Path, devices: dict[str, Device]) -> dict[str, ProbeR
     return dict(zip(devices, findings, strict=True))
 
 
-async def test_every_device_is_found_out(tmp_path: Path) -> None:
+async def test_every_device_is_identified(tmp_path: Path) -> None:
     others = {"array asked": QUIET_ARRAY, "nothing": NOTHING, "babble": BABBLE, "code": CODE}
     found = await probed(tmp_path, DEVICES | others)
     assert {name: found[name].guess.driver for name in DEVICES} == {name: name for name in DEVICES}
@@ -83,7 +83,7 @@ async def test_every_device_is_found_out(tmp_path: Path) -> None:
     assert all(finding.guess.baud in PROTOCOLS[name].bauds for name, finding in found.items() if name in DEVICES)
 
 
-async def test_a_port_in_use_and_one_that_is_not_there_are_told(tmp_path: Path) -> None:
+async def test_a_port_in_use_and_a_missing_port_are_reported(tmp_path: Path) -> None:
     with PtyWire(tmp_path / "port") as wire, open_port(str(wire.link), 9600):
         busy, absent = await probe_all([str(wire.link), str(tmp_path / "absent")])
     assert "another program has it open" in busy.line()

@@ -1,4 +1,4 @@
-"""Recordings: what was written is read, what is damaged is told, and time between pieces means what it meant."""
+"""Recordings: pieces and times are restored, damage is reported, and a pause between pieces ends a frame."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_recording_gives_back_bytes_times_and_driver(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_bare_bytes_are_pieces_without_time(tmp_path: Path) -> None:
+def test_raw_bytes_are_pieces_without_time(tmp_path: Path) -> None:
     (tmp_path / "bare").write_bytes(b"x" * 5000)
     opened = open_recording(tmp_path / "bare")
     assert (opened.driver, opened.is_bare) == ("", True)
@@ -46,7 +46,7 @@ def test_a_recording_that_was_cut_off_gives_what_is_whole(tmp_path: Path, lost_b
     assert list(open_recording(path).pieces()) == [Piece(0.0, b"first")]
 
 
-def test_what_cannot_be_recorded_or_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_recorded_or_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = recorded(tmp_path / "new", Piece(0.0, b"abc"))
     with pytest.raises(BadSetting, match="already exists"):
         Recorder(path, driver="x", port="y")
