@@ -18,9 +18,9 @@ BAUDS = (115200,)
 MAX_MM = 5000  # specified up to 3.3 m
 STATES = {0xFFFF: RangeState.TOO_FAR, 1: RangeState.NO_MEASURE, 0: RangeState.TOO_NEAR}
 
-AS_BYTES, AS_TEXT = command(0x00, 0x11, 0x02), command(0x00, 0x11, 0x01)
-ONE_PIXEL, TWO_PIXELS, FOUR_PIXELS = (command(0x00, 0x21, code) for code in (0x01, 0x03, 0x02))
-SHORT_RANGE, LONG_RANGE = command(0x00, 0x61, 0x01), command(0x00, 0x61, 0x03)
+AS_BYTES = command(0x00, 0x11, 0x02)
+ONE_PIXEL = command(0x00, 0x21, 0x01)
+LONG_RANGE = command(0x00, 0x61, 0x03)
 
 START_UP = (AS_BYTES, ONE_PIXEL, LONG_RANGE)
 

@@ -21,13 +21,6 @@ AFTER_NOISE = re.compile(rb"(?s:.+)(?<=[^\d])(\d{3,4})mm\r\n")
 SHORTEST_AFTER_NOISE = 5 + len(b"mm\r\n")
 
 
-def set_interval(interval_ms: int) -> bytes:
-    """Command: set the time between two lines."""
-    if interval_ms <= 0:
-        raise ValueError(f"an interval must be above 0 ms, not {interval_ms}")
-    return b"s2-%d#" % interval_ms
-
-
 class Tof10120:
     """Distances from lines `123mm`, CR, LF."""
 

@@ -38,11 +38,9 @@ FIND = command(0x20, 0x01)
 SELECT = command(0x20, 0x02)
 READ = command(0x30, 0x01)
 STATUS = command(0x11, 0xFF)
-SAM_ID = command(0x12, 0xFF)
 
 OK = 0x90
 FOUND = 0x9F
-NOT_FOUND = 0x80
 FAULTS = {  # of the reader itself: presenting the card again cannot help
     0x21: "reader: unknown command",
     0x23: "the reader is not authorised to read cards",

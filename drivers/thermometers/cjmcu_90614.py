@@ -24,7 +24,6 @@ def command(code: int) -> bytes:
 
 CONTINUOUS = command(0x01)
 QUERY = command(0x02)
-SET_BAUD = {9600: command(0x11), 57600: command(0x12), 115200: command(0x13)}
 
 START_UP = (CONTINUOUS,)
 

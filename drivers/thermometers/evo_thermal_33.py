@@ -22,7 +22,6 @@ PIXELS_C = (-40.0, 1000.0)  # the maker states no range; this is wider than that
 AMBIENT_C = (-40.0, 125.0)
 
 ACTIVATE = command(0x00, 0x52, 0x02, 0x01)
-DEACTIVATE = command(0x00, 0x52, 0x02, 0x00)
 
 
 def set_emissivity(emissivity: float) -> bytes:

@@ -16,8 +16,6 @@ ADDRESS, READ, WRITE = 0xA4, 0x03, 0x06
 OBJECT_REGISTER = 0x08  # followed by the ambient temperature, two registers each
 REGISTERS = 16
 BAUDS = (9600, 115200)
-BAUD_CODES = {2400: 0, 4800: 1, 9600: 2, 19200: 3, 38400: 4, 57600: 5, 115200: 6, 230400: 7}
-RATE_CODES = {1: 0, 2: 1, 5: 2, 10: 3}
 
 
 def command(function: int, register: int, value: int) -> bytes:
@@ -26,19 +24,8 @@ def command(function: int, register: int, value: int) -> bytes:
     return start + bytes((sum8(start),))
 
 
-def set_baud(baud: int) -> bytes:
-    """Command: set the baud rate."""
-    return command(WRITE, 0x01, BAUD_CODES[baud])
-
-
-def set_rate(rate_hz: int) -> bytes:
-    """Command: set the measurements per second: 1, 2, 5 or 10."""
-    return command(WRITE, 0x02, RATE_CODES[rate_hz])
-
-
 ONLY_WHEN_ASKED = command(WRITE, 0x03, 1)
 AS_BYTES = command(WRITE, 0x04, 0)  # not as text
-SAVE = command(WRITE, 0x05, 0x55)
 QUERY = command(READ, 0x07, 7)  # emissivity, object, ambient, body
 
 START_UP = (ONLY_WHEN_ASKED, AS_BYTES)  # not saved: the stored settings of the module do not change

@@ -18,8 +18,6 @@ BAUDS = (9600, 115200)  # the 90615 variant uses 115200
 
 CONTINUOUS = b"\xa5\x45\xea"
 QUERY = b"\xa5\x15\xba"
-SET_BAUD = {9600: b"\xa5\xae\x53", 115200: b"\xa5\xaf\x54"}  # effective after a power cycle, as is SET_AUTOMATIC
-SET_AUTOMATIC = {True: b"\xa5\x51\xf6", False: b"\xa5\x52\xf7"}  # continuous measurement from power-up
 
 START_UP = (CONTINUOUS,)
 

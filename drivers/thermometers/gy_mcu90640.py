@@ -22,7 +22,6 @@ PIXELS_C = (-40.0, 300.0)  # the maker's manual
 AMBIENT_C = (-40.0, 125.0)
 BAUDS = (115200, 460800)  # 9600 is omitted: it transmits half a frame a second
 
-BAUD_CODES = {9600: 1, 115200: 2, 460800: 3}
 RATE_CODES = {0.5: 0, 1.0: 1, 2.0: 2, 4.0: 3, 8.0: 4}
 MAX_EMISSIVITY = 1.0
 
@@ -31,11 +30,6 @@ def command(code: int, value: int) -> bytes:
     """A command with the 8-bit sum of its bytes; a frame has the sum of its 16-bit words instead."""
     start = bytes((0xA5, code, value))
     return start + bytes((sum8(start),))
-
-
-def set_baud(baud: int) -> bytes:
-    """Command: set the baud rate to 9600, 115200 or 460800; effective immediately, stored only by `SAVE`."""
-    return command(0x15, BAUD_CODES[baud])
 
 
 def set_rate(rate_hz: float) -> bytes:
@@ -50,10 +44,8 @@ def set_emissivity(emissivity: float) -> bytes:
     return command(0x45, round(emissivity * 100))
 
 
-QUERY = command(0x35, 0x01)  # one frame; ends automatic mode
 AUTOMATIC = command(0x35, 0x02)
 READ_EMISSIVITY = command(0x55, 0x01)  # reply: 5A 5A, percent, 8-bit sum
-SAVE = command(0x65, 0x01)  # to flash; effective after a restart
 
 START_UP = (set_rate(4.0), set_emissivity(0.98), AUTOMATIC)  # not saved: the flash does not change
 

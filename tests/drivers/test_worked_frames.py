@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drivers.distance import evo_mini, tof10120, tofsense
+from drivers.distance import evo_mini, tofsense
 from drivers.serial_line import modbus
 from drivers.serial_line.checksums import crc8, crc32_mpeg2
 from drivers.serial_line.recording import Piece
@@ -112,23 +112,15 @@ def test_the_sensor_side_builds_the_same_frames() -> None:
     [
         (gy_mcu90640.READ_EMISSIVITY, "A55501FB"),
         (gy_614v.ONLY_WHEN_ASKED, "A4060301AE"),
-        (gy_614v.set_baud(115200), "A4060106B1"),
         (gy_614v.QUERY, "A4030707B5"),
         (cjmcu_90614.CONTINUOUS, "66660156"),
-        (cjmcu_90614.SET_BAUD[57600], "66661256"),
         (evo_thermal_33.ACTIVATE, "00520201DF"),
-        (evo_thermal_33.DEACTIVATE, "00520200D8"),
         (evo_thermal_33.set_emissivity(0.98), "00516230"),
         (pyrousb.modbus.request(1, 4, 0x12, 1), "01040012000191CF"),
         (evo_mini.AS_BYTES, "0011024C"),
-        (evo_mini.AS_TEXT, "00110145"),
         (evo_mini.ONE_PIXEL, "002101BC"),
-        (evo_mini.TWO_PIXELS, "002103B2"),
-        (evo_mini.FOUR_PIXELS, "002102B5"),
-        (evo_mini.SHORT_RANGE, "006101E7"),
         (evo_mini.LONG_RANGE, "006103E9"),
         (tofsense.QUERY, "5710FFFF00FFFF63"),
-        (tof10120.set_interval(20), b"s2-20#".hex()),
     ],
 )
 def test_a_command(built: bytes, worked: str) -> None:
@@ -140,11 +132,6 @@ def test_a_command(built: bytes, worked: str) -> None:
 def test_an_emissivity_that_cannot_be_is_refused(setter: object, emissivity: float) -> None:
     with pytest.raises(ValueError, match="above 0 and at most 1"):
         setter(emissivity)  # type: ignore[operator]
-
-
-def test_an_interval_that_cannot_be_is_refused() -> None:
-    with pytest.raises(ValueError, match="above 0 ms"):
-        tof10120.set_interval(0)
 
 
 def test_the_check_values_of_the_crc_catalogue() -> None:

@@ -40,7 +40,6 @@ def test_the_queries() -> None:
         sam_v.SELECT: "0003 2002 21",
         sam_v.READ: "0003 3001 32",
         sam_v.STATUS: "0003 11FF ED",
-        sam_v.SAM_ID: "0003 12FF EE",
     }
     for query, rest in queries.items():
         assert query == bytes.fromhex(preamble + rest)
