@@ -18,7 +18,7 @@ from tests.models.fakes import MakeNetwork
 class Finds:
     """A detector that returns the given faces."""
 
-    name = "told"
+    name = "fake"
 
     def __init__(self, *faces: Face) -> None:
         self._faces = list(faces)
