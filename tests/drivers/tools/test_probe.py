@@ -75,7 +75,7 @@ async def test_every_device_is_identified(tmp_path: Path) -> None:
     found = await probed(tmp_path, DEVICES | others)
     assert {name: found[name].guess.driver for name in DEVICES} == {name: name for name in DEVICES}
     assert found["array asked"].guess.driver == "gy-mcu90640"
-    assert found["gy-614v"].guess.expected == {"object_c": 36.0, "ambient_c": 25.0}
+    assert found["gy-614v"].guess.told == {"object_c": 36.0, "ambient_c": 25.0}
     assert (found["nothing"].guess.driver, found["nothing"].guess.note) == ("", "silent")
     assert (found["babble"].guess.driver, found["babble"].guess.note) == ("", "sends data in an unknown format")
     assert found["code"].guess.driver == "qr-line"
