@@ -82,10 +82,6 @@ class CardRead:
     nationality: str = ""
     pass_number: str = ""
 
-    def is_valid_on(self, day: date) -> bool:
-        """Whether the card is valid on `day`; the first and the last day count."""
-        return self.valid_from <= day and (self.valid_until is None or day <= self.valid_until)
-
     def __repr__(self) -> str:
         return f"CardRead({self.kind.value}, taken_at_s={self.taken_at_s})"
 
@@ -135,7 +131,7 @@ class Part(Protocol):
 
     @property
     def counters(self) -> dict[str, int]:
-        """Counts since start, such as `frames`, `bad_checksum`, `resync_bytes`, `opened`."""
+        """Counts since start, such as `frames`, `bad_checksum`, `resync_bytes`, `reopened`."""
         ...
 
     async def run(self) -> None: ...

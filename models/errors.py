@@ -25,5 +25,9 @@ class PackRefused(ModelError):
     """The licence of the pack must be accepted explicitly."""
 
 
+class ExtraMissing(ModelError):
+    """The choice needs an optional part of the package that is not installed; another choice, or that part, helps."""
+
+
 class PackUnavailable(ModelError):
     """The pack could not be downloaded or stored; a retry may help."""

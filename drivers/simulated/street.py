@@ -101,10 +101,9 @@ class Street:
         await self.thermometer.run()
 
     async def play(self, scene: Scene, over: asyncio.Event, patience_s: float = 15.0) -> bool:
-        """Play one visitor, who stays until `over` is set or `patience_s` is over; returns whether `over` was set.
+        """Let one visitor come, stand until `over` is set or patience ends, and go; returns whether `over` was set.
 
-        Raises RuntimeError while another visitor is present, `drivers.errors.BadSetting` when the photographs are not
-        installed.
+        One visitor at a time.
         """
         if self._busy:
             raise RuntimeError("another visitor is already present")

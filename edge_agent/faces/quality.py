@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detections import Face, MaskState
-from models.recognition.embedding import align_face
+from models.recognition.alignment import align_face
 
 #: least pixels between the eyes; the crop that is looked at has 35
 GATE_EYES_PX = 24.0

@@ -68,13 +68,14 @@ def make_detector(
 ) -> FaceDetector:
     """Load the detector `name`; `weights`, if given, replaces all its pinned packs.
 
-    `size` is the long side of the network's input in pixels. Raises ModelUnknown, ModelMissing, ModelDamaged or
-    PackRefused (a non-commercial pack that was not accepted).
+    `size` is the long side of the network's input in pixels. Raises ModelUnknown, ModelMissing, ModelDamaged,
+    ExtraMissing or PackRefused (a non-commercial pack that was not accepted).
     """
     if name not in DETECTORS:
         raise ModelUnknown(f"no detector '{name}'; there are {', '.join(DETECTORS)}")
     entry = DETECTORS[name]
     store = PackStore(data_dir)
+    store.check_extra(entry.pack)
     store.check_licence(entry.pack, accept_non_commercial=accept_non_commercial)
     path = weights if weights is not None else store.find(entry.pack)
     detector = entry.build(OnnxSession(path, threads=threads), size, entry.score if score is None else score)
