@@ -27,10 +27,11 @@ class CodeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ParsedCode:
-    """Content of a code; `expires_at_s` is in Unix seconds, None where the code has no expiry."""
+    """Content of a code; times are Unix seconds, None where the code does not contain them."""
 
     kind: CodeKind
     number: str = field(repr=False)
+    issued_at_s: int | None = None
     expires_at_s: int | None = None
     born: date | None = field(repr=False, default=None)
 

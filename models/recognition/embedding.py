@@ -1,7 +1,8 @@
-"""Who a face may be: cut out upright by its landmarks, made into a vector whose cosine with another says how alike.
+"""Face embeddings: a face is aligned by its landmarks and mapped to a vector; the cosine of two is their similarity.
 
-MobileFaceNet and SFace are Apache-2.0; MobileFaceNet was trained on refined MS-Celeb-1M, whose own terms are research.
-ArcFace is InsightFace's, for non-commercial research: it needs an explicit yes, and the extra `recognition`.
+MobileFaceNet and SFace are Apache-2.0; MobileFaceNet was trained on refined MS-Celeb-1M, whose terms allow research
+only. ArcFace of InsightFace is for non-commercial research: it must be accepted explicitly and needs the extra
+`recognition`.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ EMBEDDINGS: Mapping[str, EmbedderEntry] = {
     "sface": EmbedderEntry((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.6),
 }
 
-#: packs that insightface runs, with the cosine from which faces are taken for the same person
+#: packs run by insightface, with the cosine from which faces are the same person
 ARCFACE: Mapping[str, float] = {"arcface-mbf": 0.5}  # not measured here
 
 
 class FaceEmbedder(Protocol):
-    """Makes vectors of faces; blocks, so it is called from one worker thread. `threshold` is its pack's own."""
+    """Computes face vectors. Blocks: call it from one worker thread. `threshold` is that of the pack."""
 
     @property
     def name(self) -> str: ...
@@ -60,7 +61,7 @@ class FaceEmbedder(Protocol):
 class Embedder:
     """A `FaceEmbedder` over a network.
 
-    Raises ModelDamaged when the network is not one from a (1, 3, 112, 112) crop to one vector.
+    Raises ModelDamaged unless the network maps a (1, 3, 112, 112) crop to one vector.
     """
 
     def __init__(self, name: str, entry: EmbedderEntry, session: OnnxSession) -> None:
@@ -82,10 +83,10 @@ class Embedder:
 def make_embedder(
     name: str, *, threads: int = 1, data_dir: Path | None = None, accept_non_commercial: bool = False
 ) -> FaceEmbedder:
-    """The embedding of that name, loaded.
+    """Load the embedding `name`.
 
-    Raises ModelUnknown, ModelMissing, ModelDamaged, ExtraMissing or PackRefused (a non-commercial pack without an
-    explicit yes).
+    Raises ModelUnknown, ModelMissing, ModelDamaged, ExtraMissing or PackRefused (a non-commercial pack that was
+    not accepted).
     """
     if name not in EMBEDDINGS and name not in ARCFACE:
         raise ModelUnknown(f"no embedding '{name}'; there are {', '.join((*EMBEDDINGS, *ARCFACE))}")
@@ -95,7 +96,7 @@ def make_embedder(
     path = store.find(name)
     session = OnnxSession(path, threads=threads)
     if name in ARCFACE:
-        from models.recognition.arcface import ArcFaceEmbedder  # insightface: a box without it must not pay for it
+        from models.recognition.arcface import ArcFaceEmbedder  # insightface: import it only when used
 
         return ArcFaceEmbedder(name, ARCFACE[name], path, session)
     return Embedder(name, EMBEDDINGS[name], session)

@@ -33,9 +33,9 @@ class Pose:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bare:
-    """Somebody without a mask, in a picture of `SIZE` with the face at `CENTRE`: `image` is BGR, not to be written to.
+    """A person without a mask, in a picture of `SIZE` with the face at `CENTRE`: `image` is BGR, do not write to it.
 
-    `cover` (h, w) says what of it is the person; `box` is the face (x, y, width, height), `outline` what holds a mask.
+    `cover` (h, w) is the opacity of the person; `box` is the face (x, y, width, height), `outline` the points that a mask touches.
     """
 
     image: Image
@@ -45,7 +45,7 @@ class Bare:
 
 
 class Person(Protocol):
-    """Somebody who may come to the entrance."""
+    """A person who can be placed at the entrance."""
 
     @property
     def name(self) -> str: ...
