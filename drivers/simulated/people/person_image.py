@@ -35,7 +35,7 @@ class Pose:
 class Bare:
     """A person without a mask, in a picture of `SIZE` with the face at `CENTRE`: `image` is BGR, do not write to it.
 
-    `cover` (h, w) is the opacity of the person; `box` is the face (x, y, width, height), `outline` the points that a mask touches.
+    `cover` (h, w) is the opacity of the person; `box` is the face (x, y, width, height), `outline` where a mask sits.
     """
 
     image: Image
