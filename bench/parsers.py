@@ -25,7 +25,7 @@ import psutil
 
 from drivers.serial_line.framing import FrameParser
 from drivers.thermometers.gy_mcu90640 import GyMcu90640
-from drivers.tools.reading_output import Plain, to_dict
+from drivers.tools.reading_output import PlainValues, to_dict
 from tests.drivers.families import FAMILIES, Family, mutated, pool
 
 DAMAGED = 2  # frames an input
@@ -63,8 +63,8 @@ class Fuzz:
         self._rng = random.Random(f"{seed} {family.driver}")
         self._parser = family.parser()
         self.tally = Tally()
-        self._frames = [(frame, family.told(frame, pixels=False)) for frame in pool(family.driver)]
-        self._sent = [told for _, told in self._frames]
+        self._frames = [(frame, family.values(frame, pixels=False)) for frame in pool(family.driver)]
+        self._sent = [values for _, values in self._frames]
 
     def run(self, inputs: int) -> Tally:
         """Feed so many inputs."""
@@ -82,18 +82,18 @@ class Fuzz:
         return self.tally
 
     def _one(self, at_s: float) -> None:
-        frame, told = self._rng.choice(self._frames)
+        frame, values = self._rng.choice(self._frames)
         damaged = b"".join(mutated(self._rng.choice(self._frames)[0], self._rng) for _ in range(DAMAGED))
-        if not self._found(told, damaged + frame, at_s):
+        if not self._found(values, damaged + frame, at_s):
             self.tally.swallowed += 1
-            self.tally.failed += not self._found(told, frame, at_s + PAUSE_S / 2)
+            self.tally.failed += not self._found(values, frame, at_s + PAUSE_S / 2)
         self.tally.inputs += 1
         self.tally.megabytes += (len(damaged) + len(frame)) / 1e6
 
-    def _found(self, told: Plain, data: bytes, at_s: float) -> bool:
+    def _found(self, values: PlainValues, data: bytes, at_s: float) -> bool:
         said = [to_dict(reading) for reading in self._all(data, at_s)]
         self.tally.invented += sum(reading not in self._sent for reading in said)
-        return said[-1:] == [told]
+        return said[-1:] == [values]
 
     def _all(self, data: bytes, at_s: float) -> list[Any]:
         """The readings in `data`, cut at random, and in the silence after it."""
@@ -103,7 +103,7 @@ class Fuzz:
             if end > start:
                 readings += self._parser.feed(data[start:end], at_s)
                 if isinstance(self._parser, FrameParser):
-                    self.tally.longest_buffer = max(self.tally.longest_buffer, self._parser.held_bytes)
+                    self.tally.longest_buffer = max(self.tally.longest_buffer, self._parser.buffered_bytes)
         return [*readings, *self._parser.feed(b"", at_s)]
 
 

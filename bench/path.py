@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from drivers.simulated.people import people
+from drivers.simulated.people import residents
 from drivers.simulated.people.drawn import PEOPLE
 from drivers.simulated.people.masks import MaskWear
 from drivers.simulated.people.person_image import Pose, draw_portrait
@@ -98,7 +98,7 @@ async def show_codes(street: Street) -> None:
     number = 0
     while True:
         number += 1
-        street.reader.show(health_code(people.HEALTHY[0].number, int(time.time()) + 600 + number))
+        street.reader.show(health_code(residents.HEALTHY[0].number, int(time.time()) + 600 + number))
         await asyncio.sleep(0.2)
 
 

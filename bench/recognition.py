@@ -101,7 +101,7 @@ def looked_at(tools: Tools, paths: list[Path], photos: Iterable[int], change: Ch
         if (face := _middle(tools.detector, seen)) is None or face.landmarks is None:
             continue
         vectors.append(tools.embedder.embed(seen, face.landmarks))
-        live.append(tools.liveness.live(seen, face.box))
+        live.append(tools.liveness.live_probability(seen, face.box))
         kept.append(photo)
     return Probes(np.array(vectors), np.array(kept), np.array(live))
 
@@ -163,7 +163,7 @@ def times(tools: Tools, image: Image) -> dict[str, float]:
     gallery = Gallery(tuple(map(str, range(MOST_PEOPLE))), people)
     return {
         "embedding": time_calls(lambda: tools.embedder.embed(image, landmarks)).cpu_median_ms,
-        "liveness": time_calls(lambda: tools.liveness.live(image, face.box)).cpu_median_ms,
+        "liveness": time_calls(lambda: tools.liveness.live_probability(image, face.box)).cpu_median_ms,
         f"match with {MOST_PEOPLE}": time_calls(lambda: gallery.nearest(vector)).cpu_median_ms,
     }
 

@@ -20,12 +20,12 @@ from pathlib import Path
 import psutil
 
 from drivers.serial_line.ports import PortInfo, find
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 from drivers.simulated.devices.sensor_frames import gy_mcu90614
 from drivers.simulated.devices.wire import PtyWire
 from drivers.thermometers import gy_mcu90614 as module
 from drivers.thermometers.serial_thermometer import SerialThermometer
-from drivers.thermometers.table import SPOT_LIVES
+from drivers.thermometers.table import SPOT_VARIATION
 
 NAME = "usb:1a86:7523"
 BACK_LIMIT_S = 3.0
@@ -67,8 +67,10 @@ class Bus:
 async def replug(cycles: int, folder: Path) -> dict[str, object]:
     """Seconds from plugging in to the first reading, and open files before and after."""
     bus, rng, process = Bus(folder), random.Random(1), psutil.Process()
-    line = SerialLine("thermometer", NAME, bauds=module.BAUDS, silence_s=2.0, hello=module.START_UP, find_port=bus.find)
-    thermometer = SerialThermometer(line, module.GyMcu90614(), SPOT_LIVES)
+    line = SerialLine(
+        "thermometer", NAME, bauds=module.BAUDS, silence_s=2.0, start_up=module.START_UP, find_port=bus.find
+    )
+    thermometer = SerialThermometer(line, module.GyMcu90614(), SPOT_VARIATION)
     backs_s: list[float] = []
     files: list[int] = []
     async with asyncio.TaskGroup() as tasks:

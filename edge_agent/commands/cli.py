@@ -109,7 +109,7 @@ def inspect(
 ) -> None:
     """Find faces and judge masks in photos; prints one line a photo."""
     from models.detectors.face import make_detector
-    from models.detectors.inspect import INSPECT_SCORE, inspect_picture
+    from models.detectors.inspect_picture import INSPECT_SCORE, inspect_picture
     from models.errors import ModelError, PictureUnreadable
 
     score = INSPECT_SCORE if as_json and min_score is None else min_score

@@ -134,11 +134,11 @@ def record(
         driver, where, rate = _device(name, config, port, baud)
         started_s = time.monotonic()
         with closing(Recorder(file, driver=driver, port=where)) as recorder:
-            dialect = _dialect(driver)
-            asked = tuple(question for question in dialect.questions if question not in dialect.unrecorded)
+            protocol = _dialect(driver)
+            asked = tuple(query for query in protocol.queries if query not in protocol.unrecorded_queries)
             tap = DeviceReader(
                 name,
-                replace(dialect, questions=asked),
+                replace(protocol, queries=asked),
                 where,
                 rate,
                 lambda data, at_s: recorder.write(data, at_s - started_s),
@@ -172,7 +172,7 @@ def replay(
 ) -> None:
     """Decode recorded bytes without the device: a line a reading, then the counts; JSON unless for a terminal."""
     from drivers.serial_line.recording import open_recording
-    from drivers.tools.device_protocols import DIALECTS
+    from drivers.tools.device_protocols import PROTOCOLS
     from drivers.tools.reading_output import to_dict, to_line
     from drivers.tools.replay import Replay
 
@@ -180,7 +180,7 @@ def replay(
     with describe():
         recording = open_recording(file)
         if not (driver or recording.driver):
-            raise BadSetting(f"{file} does not say whose bytes it holds; say it with --driver: {', '.join(DIALECTS)}")
+            raise BadSetting(f"{file} does not say whose bytes it holds; say it with --driver: {', '.join(PROTOCOLS)}")
         replayed = Replay(_dialect(driver or recording.driver))
         for at_s, reading in replayed.readings(recording.pieces()):
             when = {} if recording.is_bare else {"at_s": round(at_s, 3)}
@@ -198,14 +198,14 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same readings and faults.")] = 1,
 ) -> None:
     """Simulate a device on a pseudo-terminal, sound or with a fault, until Ctrl-C."""
-    from drivers.simulated.devices.bench import DRIVERS, live, suffer
+    from drivers.simulated.devices.device_simulator import DRIVERS, simulate_device, toggle_fault
     from drivers.simulated.devices.faults import FAULTS, FaultyWire
 
     async def both(wire: FaultyWire) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(live(driver, wire, seed), name=driver)
+            tasks.create_task(simulate_device(driver, wire, seed), name=driver)
             if fault:
-                tasks.create_task(suffer(wire, FAULTS[fault](), FAULT_S), name=fault)
+                tasks.create_task(toggle_fault(wire, FAULTS[fault](), FAULT_S), name=fault)
 
     with describe():
         if driver not in DRIVERS:
@@ -224,16 +224,16 @@ def simulate(
 
 def _device(name: str, config: Path, port: str, baud: int | None) -> tuple[str, str, int | None]:
     """Driver, port and rate of the device that was named."""
-    from drivers.tools.device_protocols import DIALECTS, RELAYS
+    from drivers.tools.device_protocols import PROTOCOLS, RELAYS
 
-    if name in DIALECTS and port:
+    if name in PROTOCOLS and port:
         driver, where, rate = name, port, baud
-    elif name in DIALECTS:
+    elif name in PROTOCOLS:
         raise BadSetting(f"{name} 是驱动名，请用 --port 指明端口。 {name} is a driver: say where it is with --port")
     else:
         section: Any = getattr(load_settings(config), name, None)
         if not hasattr(section, "driver"):
-            raise BadSetting(f"{name!r} is no device; accepted: thermometer, reader, {', '.join(DIALECTS)}")
+            raise BadSetting(f"{name!r} is no device; accepted: thermometer, reader, {', '.join(PROTOCOLS)}")
         driver, where = section.driver, port or section.port
         rate = baud or getattr(section, "baud", None)
     if driver in RELAYS:
@@ -242,11 +242,11 @@ def _device(name: str, config: Path, port: str, baud: int | None) -> tuple[str, 
 
 
 def _dialect(driver: str) -> Any:
-    from drivers.tools.device_protocols import DIALECTS
+    from drivers.tools.device_protocols import PROTOCOLS
 
-    if driver not in DIALECTS:
-        raise BadSetting(f"driver {driver!r} is not known here; accepted: {', '.join(DIALECTS)}")
-    return DIALECTS[driver]
+    if driver not in PROTOCOLS:
+        raise BadSetting(f"driver {driver!r} is not known here; accepted: {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[driver]
 
 
 def _log_to_terminal() -> None:

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColu
 from edge_agent.commands.options import AsJson, ended
 from models.errors import ModelError
 from models.packs.extra import has_extra
-from models.packs.packs import PackShelf, PackState, PackStatus
+from models.packs.packs import PackState, PackStatus, PackStore
 
 app = typer.Typer(no_args_is_help=True, help="模型 The packs of weights on this box: list, verify, add, pull, bench.")
 
@@ -43,14 +43,14 @@ def describe() -> Iterator[None]:
 def list_packs(data: DataOption = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """List the known packs and which are here, judged by their size."""
     with describe():
-        _show(PackShelf(data).list(), as_json)
+        _show(PackStore(data).list(), as_json)
 
 
 @app.command()
 def verify(data: DataOption = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Check the sum of every pack that is here; exit 1 when one is damaged."""
     with describe():
-        found = PackShelf(data).verify()
+        found = PackStore(data).verify()
     _show(found, as_json)
     if any(status.state is PackState.DAMAGED for status in found):
         raise typer.Exit(1)
@@ -64,7 +64,7 @@ def add(
 ) -> None:
     """Add a pack from a file."""
     with describe():
-        status = PackShelf(data).add(file, accept_non_commercial=accept_non_commercial)
+        status = PackStore(data).add(file, accept_non_commercial=accept_non_commercial)
     typer.echo(f"{status.pack.name} is in {status.path}")
 
 
@@ -78,7 +78,7 @@ def pull(
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with describe(), Progress(*columns, transient=True) as bar:
         task = bar.add_task(name)
-        status = PackShelf(data).pull(
+        status = PackStore(data).pull(
             name,
             progress=lambda done, size: bar.update(task, completed=done, total=size),
             accept_non_commercial=accept_non_commercial,

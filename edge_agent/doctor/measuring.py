@@ -91,7 +91,7 @@ async def thermometer(site: Site) -> CheckResult:
         part = make_thermometer(driver=chosen.driver, port=chosen.port, baud=chosen.baud, mirror=chosen.mirror)
     except DriverError as exc:
         return unusable("thermometer", "", str(exc))
-    least = MODELS[chosen.driver].lives
+    least = MODELS[chosen.driver].minimum_variation
     async with running(part) as well:
         if not well:
             return result_from(part)
@@ -112,15 +112,15 @@ async def _moved(part: Thermometer, least: MinimumVariation) -> tuple[float, The
     """How far the readings moved, and the last one; ends as soon as that proves life."""
     watch = StuckSensorDetector(MinimumVariation(math.inf, math.inf))
     sequence, reading = await part.readings.after(0)
-    watch.alive(reading)
+    watch.is_varying(reading)
     try:
         async with asyncio.timeout(_WATCH_THERMOMETER_S):
-            while watch.moved_c < least.spread_c:
+            while watch.variation_c < least.spread_c:
                 sequence, reading = await part.readings.after(sequence)
-                watch.alive(reading)
+                watch.is_varying(reading)
     except TimeoutError:
         pass  # the time is over
-    return watch.moved_c, reading
+    return watch.variation_c, reading
 
 
 def _warmest_c(reading: ThermalFrame | SpotReading) -> float:

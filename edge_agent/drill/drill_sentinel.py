@@ -29,7 +29,7 @@ from config.settings import (
 )
 from drivers.simulated.devices.gate import SimulatedRelay
 from drivers.simulated.devices.wire import PtyWire
-from drivers.simulated.people import people
+from drivers.simulated.people import residents
 from drivers.simulated.people.scenes import CODE_LIFE_S, Scene, SceneKind, health_code, scenes
 from drivers.simulated.street import Street
 from edge_agent.app import Sentinel
@@ -56,8 +56,8 @@ _RESULT_HOLD_S = 1.0
 _PAST = 300
 _TESTED = timedelta(hours=1)
 _NOBODY = "mqtt://127.0.0.1:9"  # the discard port: no broker of the box's is ever asked
-KNOWN = people.HEALTHY[0].number  # in the replica
-_STRANGERS = tuple(resident.number for resident in people.HEALTHY[1:])  # known to the platform alone
+KNOWN = residents.HEALTHY[0].number  # in the replica
+_STRANGERS = tuple(resident.number for resident in residents.HEALTHY[1:])  # known to the platform alone
 
 
 class DrillClock(WallClock):

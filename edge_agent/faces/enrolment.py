@@ -79,7 +79,7 @@ class EnrolmentSession:
         face = self._enrolment.face_of(image)
         if isinstance(face, Flaw):
             return face
-        if self._liveness.live(image, face.box) < self._live:
+        if self._liveness.live_probability(image, face.box) < self._live:
             return Flaw.NOT_LIVE
         vector = self._enrolment.vector_of(image, face)
         if any(float(vector @ earlier) < self._alike for earlier in self._vectors):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detections import Face, MaskState
-from models.recognition.alignment import upright
+from models.recognition.alignment import align_face
 
 #: least pixels between the eyes; the crop that is looked at has 35
 GATE_EYES_PX = 24.0
@@ -62,7 +62,7 @@ def find_flaw(face: Face, image: NDArray[np.uint8], *, least_eyes_px: float) -> 
         return Flaw.SMALL
     if not _is_front_view(points, across / eyes_px, eyes_px):
         return Flaw.TURNED
-    return _light_flaw(np.asarray(cv2.cvtColor(upright(image, face.landmarks), cv2.COLOR_BGR2GRAY), np.uint8))
+    return _light_flaw(np.asarray(cv2.cvtColor(align_face(image, face.landmarks), cv2.COLOR_BGR2GRAY), np.uint8))
 
 
 def is_unmasked(face: Face) -> bool:

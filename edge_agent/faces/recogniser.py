@@ -35,4 +35,4 @@ class Recogniser:
         like = gallery.nearest(self._embedder.embed(image, face.landmarks))
         if like is None or like.cosine < self._threshold or like.margin < self._margin:
             return None
-        return like.person_key if self._liveness.live(image, face.box) >= self._live else None
+        return like.person_key if self._liveness.live_probability(image, face.box) >= self._live else None

@@ -34,6 +34,6 @@ def recorded(path: Path, chosen: ThermometerSettings) -> list[ThermalFrame]:
             f"{path} 是 {recording.driver} 的记录，而本机是 {chosen.driver}。",
             f"{path} was recorded of a {recording.driver}, and this box has a {chosen.driver}.",
         )
-    dialect = MODELS[chosen.driver].dialect
-    replay = Replay(replace(dialect, parser=partial(dialect.parser, mirror=chosen.mirror)))
+    protocol = MODELS[chosen.driver].protocol
+    replay = Replay(replace(protocol, parser=partial(protocol.parser, mirror=chosen.mirror)))
     return [reading for _, reading in replay.readings(recording.pieces()) if isinstance(reading, ThermalFrame)]

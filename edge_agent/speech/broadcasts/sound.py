@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from config.errors import SettingsError
 from config.prompts.speech import speak
-from drivers.audio.sound import RATE_HZ, load_foreign_clip
+from drivers.audio.sound import RATE_HZ, load_untrusted_clip
 from drivers.contract import Clip
 from drivers.errors import DriverError
 from edge_agent.speech.broadcasts.audio_store import AudioStore
@@ -39,7 +39,7 @@ async def make_sound(broadcast: Broadcast, languages: tuple[str, ...], store: Au
     if broadcast.audio is not None:
         path = await store.file(broadcast.audio)
         try:
-            parts = [(await asyncio.to_thread(load_foreign_clip, path, LONGEST_S)).samples]
+            parts = [(await asyncio.to_thread(load_untrusted_clip, path, LONGEST_S)).samples]
         except DriverError as exc:
             raise NoSound("the audio is not in a format that this box can decode") from exc
     else:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from playwright.async_api import Page
 
 from drivers.simulated.devices.camera import HEIGHT, WIDTH, SimulatedCamera
-from drivers.simulated.devices.thermal import SimulatedThermometer, WarmFace
+from drivers.simulated.devices.thermal_scene import SimulatedThermometer, WarmFace
 from drivers.simulated.devices.wire import PtyWire
 from edge_agent.calibration.view.alignment import PLACES
 from edge_agent.calibration.view.view_file import FILE_NAME, ViewCalibration, load_view

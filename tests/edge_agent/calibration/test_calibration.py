@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from config.errors import SettingsError
 from config.settings import ThermometerSettings
-from drivers.simulated.devices.thermal import SimulatedThermometer, WarmFace
+from drivers.simulated.devices.thermal_scene import SimulatedThermometer, WarmFace
 from drivers.simulated.devices.wire import PtyWire
 from edge_agent.box.versioned_file import previous
 from edge_agent.calibration.black_body import read_point

@@ -21,8 +21,8 @@ from config.errors import SettingsError
 from config.settings import CameraSettings, Settings, ThermometerSettings, parse_settings
 from drivers.contract import CameraFrame, ThermalFrame
 from drivers.serial_line.recording import Recorder
-from drivers.simulated.devices.thermal import ThermalScene, WarmFace
-from drivers.simulated.devices.thermal_module import encode_frame
+from drivers.simulated.devices.gy_mcu90640_module import encode_frame
+from drivers.simulated.devices.thermal_scene import ThermalScene, WarmFace
 from edge_agent.app import opened
 from edge_agent.box.versioned_file import previous
 from edge_agent.calibration.errors import BadCalibration

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from drivers.simulated.devices.gy_mcu90640_module import encode_frame
 from drivers.simulated.devices.sensor_frames import gy_mcu90614, tofsense
-from drivers.simulated.devices.thermal_module import encode_frame
 from drivers.simulated.devices.wire import PtyWire
 from edge_agent.commands.cli import app
 from tests.edge_agent.process import started
@@ -55,7 +55,7 @@ def test_replay_shows_pixels_where_they_are_asked_for(tmp_path: Path) -> None:
         (("watch", "thermometer", "--config", "/absent"), "cannot be read"),
         (("watch", "gate", "--config", "CONFIG"), "says nothing by itself"),
         (("watch", "tof10120", "--port", "usb:1"), "accepted: a path, usb:VID:PID"),
-        (("record", "tof10120", "FILE", "--port", "/dev/x"), "is there already"),
+        (("record", "tof10120", "FILE", "--port", "/dev/x"), "already exists"),
         (("simulate", "mlx", "FILE"), "accepted: gy-mcu90640"),
         (("simulate", "lcus", "FILE", "--fault", "fire"), "accepted: garbage, drop"),
         (("simulate", "lcus", "FILE"), "no port can be made in"),
@@ -188,4 +188,4 @@ def test_nothing_that_came_is_told_and_leaves_no_file(tmp_path: Path) -> None:
     shown = devices("record", "tof10120", tmp_path / "new", "--port", tmp_path / "file", "--seconds", "0.1")
     assert (shown.exit_code, (tmp_path / "new").exists()) == (1, False)
     assert "Nothing came from" in shown.stderr
-    assert "it is no serial port" in devices("probe", tmp_path / "file").stdout
+    assert "not a serial port" in devices("probe", tmp_path / "file").stdout

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from config.catalogue import PROMPTS_DIR
 from drivers.simulated.devices.camera import CameraMode
-from drivers.simulated.devices.thermal import ThermalScene, WarmFace
+from drivers.simulated.devices.thermal_scene import ThermalScene, WarmFace
 from edge_agent.calibration.correction import Calibration, CalibrationPoint, save_calibration
 from edge_agent.doctor.report import CheckFinding
 from tests.edge_agent.doctor.well import City, WellBox, city, red, well_box

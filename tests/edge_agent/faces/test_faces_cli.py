@@ -85,7 +85,7 @@ def test_one_face_has_one_number(box: Path) -> None:
     ("number", "photo", "words", "why"),
     [
         (NUMBER, "several.png", (), "more than one face"),
-        (NUMBER, "sentinel.toml", (), "no picture"),
+        (NUMBER, "sentinel.toml", (), "not a picture"),
         ("999999199001010017", "one.png", (), "check digit"),
         ("999999202001010029", "one.png", (), "guardian"),
         (NUMBER, "one.png", ("--until", "2020-01-01"), "must lie ahead"),

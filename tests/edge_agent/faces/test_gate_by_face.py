@@ -13,7 +13,7 @@ import pytest
 
 from config.settings import parse_settings
 from drivers.simulated.people.masks import MaskWear
-from drivers.simulated.people.people import HEALTHY
+from drivers.simulated.people.residents import HEALTHY
 from drivers.simulated.people.scenes import MaskStep, SceneKind
 from edge_agent.box.key_files import read_community_key
 from edge_agent.faces.consent import Consent, Giver

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
-from drivers.simulated.devices.bench import live
+from drivers.simulated.devices.device_simulator import simulate_device
 from drivers.simulated.devices.faults import FaultyWire
 from drivers.tools.probe import probe_all, proposed_settings
 from edge_agent.commands.cli import app
@@ -141,7 +141,7 @@ async def test_what_is_plugged_in_is_found_and_set(box: Box, tmp_path: Path) -> 
         async def find_devices() -> str:
             return proposed_settings(await probe_all([str(wire.by_id)]))
 
-        sensor = asyncio.create_task(live("gy-mcu90614", wire, 1))
+        sensor = asyncio.create_task(simulate_device("gy-mcu90614", wire, 1))
         done = await box.provision(box.answers(), find_devices)
         sensor.cancel()
         await asyncio.gather(sensor, return_exceptions=True)
