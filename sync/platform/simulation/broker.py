@@ -1,4 +1,4 @@
-"""A mosquitto of the simulation's own, on loopback, with or without TLS."""
+"""A private mosquitto of the simulation, on loopback, with or without TLS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VALID = timedelta(days=1)
 
 
 class SimulatedAuthority:
-    """Signs certificates for a day and writes them below `home`."""
+    """Issues certificates that are valid for one day and writes them below `home`."""
 
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ class SimulatedAuthority:
 
 
 class PrivateBroker:
-    """May be stopped and started again on the same port, with its data."""
+    """A mosquitto process that can be stopped, and started again on the same port with its data."""
 
     def __init__(self, home: Path, authority: SimulatedAuthority | None) -> None:
         self.port = free_port()
@@ -76,11 +76,11 @@ class PrivateBroker:
 
     @property
     def pid(self) -> int:
-        """Its process, while it runs; else 0."""
+        """Process id while it runs, else 0."""
         return self._process.pid if self._process else 0
 
     async def start(self) -> None:
-        """Start, and wait until it answers. Raises LinkLost."""
+        """Start, and wait until it accepts connections. Raises LinkLost."""
         program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         if program is None:
             raise LinkLost("mosquitto is not installed: apt-get install mosquitto")
@@ -97,7 +97,7 @@ class PrivateBroker:
             raise LinkLost(f"mosquitto did not start, see {log}") from exc
 
     async def stop(self) -> None:
-        """End the process, if there is one."""
+        """Stop the process if it runs."""
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             process.terminate()
@@ -119,7 +119,7 @@ class PrivateBroker:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody uses now."""
+    """An unused TCP port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -25,9 +25,9 @@ from sync.edge.identity.est_client import EstClient, roots_by_fingerprint
 from sync.errors import EnrolmentPending, EnrolmentRefused, LinkLost
 from sync.platform.authority.certificates import CaFiles, common_name, new_key, organisation
 from sync.platform.authority.enroller import Enroller, Rules
-from sync.platform.authority.limit import RateLimit, whereabouts
+from sync.platform.authority.limit import RateLimit, client_network
 from sync.platform.authority.registry import BoxStatus, Registry
-from sync.platform.authority.sheet import sheet
+from sync.platform.authority.sheet import render_sheet
 from sync.platform.commands.cli import app
 from tests.sync.authority import Town, town
 from tests.sync.city import WHEN
@@ -139,7 +139,7 @@ async def test_what_was_accepted_is_the_key_that_waited(here: Town) -> None:
 
 
 async def test_only_a_box_that_waits_can_be_accepted(here: Town) -> None:
-    with pytest.raises(ValueError, match="no box"):
+    with pytest.raises(ValueError, match="box .box-1. does not exist"):
         await here.registry.accept("box-1")
     await here.invite()
     with pytest.raises(ValueError, match="invited"):
@@ -258,7 +258,7 @@ def test_a_burst_then_one_at_a_time() -> None:
     [("192.0.2.7", "192.0.2.7"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"), ("fe80::1%eth0", "fe80::/64"), (None, "")],
 )
 def test_what_counts_as_one_address(address: str | None, one: str) -> None:
-    assert whereabouts(address) == one
+    assert client_network(address) == one
 
 
 async def test_renewal_without_a_certificate_is_refused(here: Town) -> None:
@@ -312,7 +312,7 @@ def test_keys_are_for_their_owner_alone_and_never_replaced(tmp_path: Path) -> No
 def test_the_sheet_says_in_its_code_what_it_says_in_words() -> None:
     token = "ABCD2345" * 2 + "WXYZ"
     invitation = Invitation("https://ca.example:8443", "SN-1", token, "ab" * 32)
-    page = sheet(invitation, "box-1", WHEN)
+    page = render_sheet(invitation, "box-1", WHEN)
     for text in ("ABCD-2345-ABCD-2345-WXYZ", "SN-1", "https://ca.example:8443", "ab" * 32, "box-1"):
         assert text in page
     code = zxingcpp.create_barcode(str(invitation), zxingcpp.BarcodeFormat.QRCode, ec_level="M")

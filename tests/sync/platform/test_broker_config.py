@@ -28,7 +28,7 @@ from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Options, Subscription
 from sync.platform.authority.certificates import Authority, CaFiles, key_pem, new_key, utc_now
-from sync.platform.authority.own import write_platform, write_server
+from sync.platform.authority.own import write_platform_files, write_server_files
 from sync.platform.authority.registry import BoxStatus, Registry
 from sync.platform.brokers.kick import kick, reload_mosquitto
 from sync.platform.commands.cli import app
@@ -76,7 +76,7 @@ class District:
         return Options(broker, f"demo.{name}", session_expiry_s=60)
 
     def as_platform(self, client_id: str = "platform") -> Options:
-        files = write_platform(self.authority, self.data / "own")
+        files = write_platform_files(self.authority, self.data / "own")
         return Options(BrokerAddress.from_url(self.url(self.platform_port), files), client_id, session_expiry_s=0)
 
     def start(self) -> None:
@@ -236,7 +236,7 @@ async def test_no_box_takes_the_session_of_another(district: District) -> None:
 
 
 async def test_the_whole_path_runs_over_this_broker(district: District, tmp_path: Path) -> None:
-    own = write_platform(district.authority, tmp_path / "own")
+    own = write_platform_files(district.authority, tmp_path / "own")
     url = district.url(district.platform_port)
     settings = link_settings(district.url(district.boxes_port), "path-box", tls=district.box("path-box"))
     async with (
@@ -298,7 +298,7 @@ async def test_a_certificate_of_another_authority(district: District, tmp_path: 
 
 
 async def test_a_certificate_of_a_server(district: District) -> None:
-    files = write_server(district.authority, district.data / "server", "server", ["box-1"])
+    files = write_server_files(district.authority, district.data / "server", "server", ["box-1"])
     said = await why_not(district.as_box("server", replace(files, ca=district.folder / "ca.pem")))
     assert "not one of a client" in said
 
@@ -322,7 +322,7 @@ async def test_a_broker_of_another_name(district: District) -> None:
 
 async def test_a_broker_whose_certificate_has_expired(district: District, tmp_path: Path) -> None:
     past = CaFiles.below(district.data / "ca").load(lambda: utc_now() - timedelta(days=1900))
-    files = write_server(past, tmp_path, "old", ["localhost"])
+    files = write_server_files(past, tmp_path, "old", ["localhost"])
     async with tls_listener(files) as port:
         there = BrokerAddress.from_url(f"mqtts://localhost:{port}", district.box("punctual"))
         said = await why_not(Options(there, "punctual"))
@@ -358,7 +358,7 @@ async def test_a_revoked_box_is_thrown_out_and_stays_out(district: District) -> 
     async with asyncio.TaskGroup() as group, asyncio.timeout(HANG_S):
         group.create_task(stay())
         await inside.wait()
-        own = write_platform(district.authority, district.data / "own")
+        own = write_platform_files(district.authority, district.data / "own")
         arguments = [
             "--broker",
             district.url(district.platform_port),
@@ -426,7 +426,7 @@ async def enrolled_as(district: District, name: str, files: TlsFiles) -> None:
     async with Registry.opened(district.data / "boxes.db") as registry:
         await registry.invite(f"SN-{name}", name)
         await registry.change(
-            lambda book: book.note_certificate(certificate.serial_number, name, certificate.not_valid_after_utc)
+            lambda book: book.add_certificate(certificate.serial_number, name, certificate.not_valid_after_utc)
         )
         [known] = await registry.change(lambda book: [box for box in book.boxes() if box.name == name])
         assert known.status is BoxStatus.INVITED

@@ -99,7 +99,7 @@ async def test_an_import_takes_the_good_rows_and_tells_of_the_others(
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("people.txt", b"", "ending"),
+        ("people.txt", b"", "suffix"),
         ("people.csv", b"number,colour,as_of,telephone\n", "unknown columns: telephone"),
         ("people.csv", b"number,colour,as_of,number\n", "twice"),
         ("people.csv", f"{SECRET},green,2022-04-01T08:00:00+08:00\n".encode(), "the first line must name"),
@@ -130,7 +130,7 @@ async def test_a_spreadsheet_is_taken_as_it_was_saved(tmp_path: Path) -> None:
     async with DirectoryStore.opened(tmp_path / "source.db") as source:
         report = await import_file(source, tmp_path / "people.csv", COMMUNITY_KEY)
         assert (report.read, report.changed) == (4, 2)
-        assert report.refused == ((3, "quotes that do not fit together"), (5, "number: is missing"))
+        assert report.refused == ((3, "unbalanced quotes"), (5, "number: missing"))
         assert (await import_file(source, tmp_path / "people.jsonl", COMMUNITY_KEY)).changed == 1
 
 
@@ -195,7 +195,7 @@ async def test_serve_runs_until_it_is_told_to_stop(
         assert process.stderr is not None
         said = (await process.stderr.read()).decode()
         assert await process.wait() == 0
-    assert "line 2 refused" in said
+    assert "line 2 rejected" in said
     assert "Traceback" not in said
 
 
@@ -242,16 +242,21 @@ def test_serve_refuses_what_it_cannot_do(tmp_path: Path, arguments: list[str], s
         (["simulate", "--minutes", "nan"], 2, "--minutes"),
         (["simulate", "--rate", "-1"], 2, "--rate"),
         (["ca", "init", "--url", "https://user:secret@city.example"], 2, "nothing before the host"),
-        (["broker", "config", "--out", "b", "--host", "h", "--owner", "nobody-here"], 2, "no user"),
-        (["policy", "publish", "empty"], 1, "empty holds no rules"),
-        (["policy", "publish", "binary"], 1, "binary is no text in UTF-8"),
-        (["policy", "publish", "broken"], 1, "broken is no TOML"),
+        (["broker", "config", "--out", "b", "--host", "h", "--owner", "unknown"], 2, "user 'unknown' does not exist"),
+        (["policy", "publish", "empty"], 1, "empty contains no rules"),
+        (["policy", "publish", "binary"], 1, "binary is not UTF-8 text"),
+        (["policy", "publish", "broken"], 1, "broken is not valid TOML"),
+        (["policy", "publish", "nested"], 1, "nested is not valid TOML: nested too deeply"),
         (["policy", "publish", "absent"], 1, "absent: No such file"),
         (["revoke", "--number-file", "empty"], 1, "community.key: No such file"),
-        (["revoke", "--number-file", "empty", "--community-key-file", "binary"], 1, "binary must hold 32 hex digits"),
-        (["command", "box-1", "say"], 1, "orders.key is not there: edge-platform keys init"),
+        (
+            ["revoke", "--number-file", "empty", "--community-key-file", "binary"],
+            1,
+            "binary must contain at least 32 hex digits",
+        ),
+        (["command", "box-1", "say"], 1, "orders.key does not exist: create it with edge-platform keys init"),
         (["command", "box-1", "say", "--keys", "keys"], 1, "keys/orders.key: "),
-        (["ingest", "--store", "text"], 1, "text is no SQLite file"),
+        (["ingest", "--store", "text"], 1, "text is not an SQLite file"),
         (["ingest", "--store", "mysql://user:secret@host/name"], 1, "postgresql://user@host/name"),
         (["ingest", "--store", "postgresql://user:secret/more@host/name"], 1, "%2F for /"),
     ],
@@ -264,6 +269,7 @@ def test_every_command_says_what_is_wrong_with_what_it_was_given(
         "empty": b"",
         "binary": b"\xac\xff",
         "broken": b"a = = b",
+        "nested": b"a = " + b"[" * 5000,
         "text": b"root:x:0:0\n",
         "keys/orders.key": b"x",
     }
@@ -275,7 +281,7 @@ def test_every_command_says_what_is_wrong_with_what_it_was_given(
     assert said in result.stderr
     assert "secret" not in result.stderr
     assert {name: (tmp_path / name).read_bytes() for name in files} == files
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["binary", "broken", "empty", "keys", "text"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["binary", "broken", "empty", "keys", "nested", "text"]
 
 
 def ends_with_1(*arguments: str) -> str:

@@ -33,7 +33,7 @@ async def lose(records: str, *numbers: int) -> None:
 
 async def test_what_the_platform_lost_is_brought_again(tmp_path: Path, records: str, broker: Mosquitto) -> None:
     async with (
-        a_platform(tmp_path / "platform", broker.url, store=records, gap_look_s=0.05),
+        a_platform(tmp_path / "platform", broker.url, store=records, gap_interval_s=0.05),
         a_box(tmp_path / "box", link_settings(broker.url)) as box,
         open_store(records) as store,
     ):

@@ -95,8 +95,8 @@ async def test_numbers_that_are_missing(records: str) -> None:
         assert await store.holes("box-1", EPOCH, 1, 20) == [(1, 1), (5, 7), (20, 20)]
         assert await store.holes("box-1", EPOCH, 6, 10) == [(6, 7)]
         assert await store.holes("box-2", EPOCH, 1, 3) == [(1, 3)]
-        assert [each.seq for each in await store.kept("box-1", EPOCH, 3, 9)] == [3, 4, 8, 9]
-        [kept] = await store.kept("box-1", EPOCH, 2, 2)
+        assert [each.seq for each in await store.stored("box-1", EPOCH, 3, 9)] == [3, 4, 8, 9]
+        [kept] = await store.stored("box-1", EPOCH, 2, 2)
         assert (kept.kind, kept.body, kept.chain) == (every[1].kind, every[1].body, bytes(32))
 
 
@@ -210,7 +210,7 @@ async def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path
             assert len(totals.alarms) == 1
             assert await store.holes("box-1", EPOCH, 1, 5) == []
     async with SqliteStore.opened(path) as store:
-        kept = await store.kept("box-1", EPOCH, 1, 5)
+        kept = await store.stored("box-1", EPOCH, 1, 5)
         again = [
             ReceivedRecord.read(RecordId("box-1", EPOCH, each.seq), each.kind, NOW, NOW, each.body) for each in kept
         ]

@@ -31,7 +31,7 @@ async def test_boxes_that_stand_alike_get_each_change_once(tmp_path: Path, broke
         publisher = DirectoryPublisher(source, "demo", confirm_s=60)
         async with running(publisher.run(platform)), asyncio.timeout(HANG_S):
             for box in BOXES:
-                publisher.asked(box, DirectoryRequest("", 0, packed=True))
+                publisher.follow(box, DirectoryRequest("", 0, packed=True))
             changes = 3
             for change in range(changes + 1):
                 for _ in BOXES:

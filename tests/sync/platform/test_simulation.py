@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from sync.platform.commands.cli import app
-from sync.platform.simulation.course import Simulation
-from sync.platform.simulation.day import arrivals_s, crowd, passage
+from sync.platform.simulation.day import arrivals_s, intensity, passage
 from sync.platform.simulation.gate import AcceptGate
 from sync.platform.simulation.report import most_within, percentiles, simulate
+from sync.platform.simulation.timeline import Simulation
 
 
 def test_a_day_has_its_peaks_and_its_mean() -> None:
-    level = [crowd(minute / 1440) for minute in range(1440)]
+    level = [intensity(minute / 1440) for minute in range(1440)]
     assert sum(level) / len(level) == pytest.approx(1)
     busiest = sorted({hour for hour in range(24) if level[60 * hour] > 2})
     assert busiest == [7, 8, 18, 19]
@@ -64,8 +64,8 @@ async def test_the_front_door_turns_away_who_comes_too_fast() -> None:
     async with server, gate.opened() as port:
         heard = await asyncio.gather(*(knock(port) for _ in range(12)))
     assert heard.count(b"hello") == gate.admitted
-    assert len(gate.knocks_s) == 12
-    assert 5 <= gate.admitted <= 5 + 5 * (gate.knocks_s[-1] - gate.knocks_s[0])
+    assert len(gate.attempts_s) == 12
+    assert 5 <= gate.admitted <= 5 + 5 * (gate.attempts_s[-1] - gate.attempts_s[0])
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -80,7 +80,7 @@ async def test_a_district_loses_its_broker_and_nothing_else(tmp_path: Path, tls:
     assert report["boxes_not_drained"] == 0
     assert report["latency_ms"]["revocation"]["count"] == 6
     assert report["outage"]["attempts"] >= 6
-    assert any(line.startswith("all back") for line in told)
+    assert any(line.startswith("all boxes reconnected") for line in told)
     json.dumps(report)
 
 

@@ -140,7 +140,7 @@ async def test_the_command_tells_and_its_status_says(tmp_path: Path) -> None:
     records = str(tmp_path / "records.db")
     async with holding(records, chained(10, lost={3})):
         result = await asyncio.to_thread(CliRunner().invoke, app, ["ledger", "verify", "box-1", "--store", records])
-        assert (result.exit_code, "missing 3: nobody said why" in result.stdout) == (1, True)
+        assert (result.exit_code, "missing 3: reason unknown" in result.stdout) == (1, True)
     async with holding(records, chained(10)):
         arguments = ["ledger", "verify", "box-1", today(), "--store", records, "--json"]
         result = await asyncio.to_thread(CliRunner().invoke, app, arguments)
@@ -156,7 +156,7 @@ async def test_a_box_is_asked_again_for_what_is_missing(records: str, broker: Mo
         await box.subscribe(Subscription(str(Topic("demo", Channel.ACK, "box-1"))))
         async with (
             Connection.open(Options(BrokerAddress.from_url(broker.url), "platform")) as connection,
-            running(GapRequester(store, "demo", look_s=0.02).serve(connection)),
+            running(GapRequester(store, "demo", interval_s=0.02).serve(connection)),
             asyncio.timeout(HANG_S),
         ):
             async for message in box.messages():
@@ -176,7 +176,7 @@ async def test_nobody_asks_for_what_will_never_come(records: str, broker: Mosqui
     async with (
         holding(records, [*chained(10, lost={4, 5}), told]) as store,
         Connection.open(Options(BrokerAddress.from_url(broker.url), "platform")) as connection,
-        running(GapRequester(store, "demo", look_s=0.02).serve(connection)),
+        running(GapRequester(store, "demo", interval_s=0.02).serve(connection)),
         asyncio.timeout(HANG_S),
     ):
         while await store.open_streams(0, 1 << 60):
