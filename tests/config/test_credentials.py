@@ -1,4 +1,4 @@
-"""A secret is found by path, in what systemd hands to the service, and at its source by whoever is root."""
+"""A secret is located by path, in the credentials of the service, and at its source for root."""
 
 from pathlib import Path
 
