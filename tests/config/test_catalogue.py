@@ -39,7 +39,7 @@ def catalogue() -> Catalogue:
         ("freshness", Freshness, set()),
     ],
 )
-def test_the_catalogue_has_exactly_the_words_of_the_agent(
+def test_the_catalogue_has_exactly_the_values_of_the_agent(
     catalogue: Catalogue, section: str, kind: type[StrEnum], more: set[str]
 ) -> None:
     assert set(catalogue.sections[section]) == {member.value for member in kind} | more
@@ -110,7 +110,7 @@ def test_a_private_entry_is_shown_as_its_stand_in(tmp_path: Path) -> None:
         ("[reason]", "[reason", "line 11"),
     ],
 )
-def test_a_fault_is_refused_by_its_place(tmp_path: Path, old: str, new: str, fault: str) -> None:
+def test_a_fault_is_reported_with_its_place(tmp_path: Path, old: str, new: str, fault: str) -> None:
     assert old in GOOD
     path = written(tmp_path, GOOD.replace(old, new))
     with pytest.raises(SettingsError) as refused:

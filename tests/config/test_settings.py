@@ -54,7 +54,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_settings(tmp_path / "absent.toml")
 
 
-def test_a_file_without_an_end_is_refused() -> None:
+def test_an_endless_file_is_rejected() -> None:
     with pytest.raises(SettingsError, match="/dev/zero: larger than"):
         load_settings(Path("/dev/zero"))
 

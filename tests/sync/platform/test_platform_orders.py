@@ -1,4 +1,4 @@
-"""What the platform orders, from its command line to a box that obeys."""
+"""Orders of the platform, from its command line to a box."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_keys_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> None:
     assert (again.exit_code, "is there already" in again.stderr) == (1, True)
 
 
-async def test_versions_grow_whoever_signs(tmp_path: Path, keys: KeyFiles) -> None:
+async def test_versions_increase_across_processes(tmp_path: Path, keys: KeyFiles) -> None:
     topic, key = Topic("demo", Channel.DESIRED, BOX), read_private_key(keys.orders)
     path = tmp_path / "orders.db"
     async with OrderLog.opened(path, key) as first, OrderLog.opened(path, key) as second:
@@ -93,9 +93,7 @@ async def heard(connection: Connection) -> tuple[Topic, Signed]:
     return topic_from(message), order
 
 
-async def test_a_broadcast_goes_out_signed_and_can_be_taken_back(
-    tmp_path: Path, broker: Mosquitto, keys: KeyFiles
-) -> None:
+async def test_a_broadcast_is_signed_and_can_be_withdrawn(tmp_path: Path, broker: Mosquitto, keys: KeyFiles) -> None:
     common = ["--broker", broker.url, "--data", str(tmp_path)]
     async with Connection.open(Options(BrokerAddress.from_url(broker.url), "ear")) as ear:
         await ear.subscribe(Subscription(str(Topic("demo", Channel.BROADCAST))))

@@ -1,4 +1,4 @@
-"""The simulated district: small, whole, with faults."""
+"""The simulated district, small and with faults."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_figures_of_nothing_and_of_something() -> None:
     assert percentiles([0.001, 0.003, 0.002]) == {"count": 3, "p50": 2.0, "p99": 3.0, "max": 3.0}
 
 
-async def test_the_front_door_turns_away_who_comes_too_fast() -> None:
+async def test_the_gate_rejects_connections_above_its_rate() -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(await reader.read(100))
         writer.close()
@@ -84,14 +84,14 @@ async def test_a_district_loses_its_broker_and_nothing_else(tmp_path: Path, tls:
     json.dumps(report)
 
 
-def test_a_broker_that_is_not_there_is_told() -> None:
+def test_an_unsafe_broker_address_is_reported() -> None:
     result = CliRunner().invoke(
         app, ["simulate", "--boxes", "1", "--broker", "mqtt://city.example", "--minutes", "0.01"]
     )
     assert (result.exit_code, "plain MQTT stays on this machine" in result.stderr) == (2, True)
 
 
-async def test_a_simulation_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_a_stopped_simulation_leaves_nothing_behind(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from sync.platform.commands.cli import main; main()", "simulate", "--boxes", "2"),
         stderr=asyncio.subprocess.PIPE,
