@@ -50,7 +50,6 @@ class BoxRequestHandler:
         ready: asyncio.Event,
         backlog_per_s: float | None = None,
     ) -> None:
-        self.refused = 0
         self._fleet = fleet
         self._directory = directory
         self._publisher = publisher
@@ -101,7 +100,6 @@ class BoxRequestHandler:
             try:
                 await self._handle(connection, message)
             except BadMessage as exc:
-                self.refused += 1
                 log.warning("%s: dropped: %s", message.topic, exc)
 
     async def _handle(self, connection: Connection, message: Message) -> None:

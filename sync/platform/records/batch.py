@@ -20,18 +20,16 @@ log = logging.getLogger(__name__)
 
 
 class Batch:
-    """`unreadable` counts messages that name no record and are therefore not acknowledged as refused."""
+    """A message that names no record is logged and dropped; it cannot be acknowledged as refused."""
 
     def __init__(self, messages: list[Message]) -> None:
         self.messages = messages
         self.records: list[ReceivedRecord] = []
         self.refusals: dict[RecordId, str] = {}
-        self.unreadable = 0
         for message in messages:
             try:
                 self._read(message)
             except BadMessage as exc:
-                self.unreadable += 1
                 log.warning("%s: dropped: %s", message.topic, exc)
 
     def absences(self) -> list[AbsentRange]:

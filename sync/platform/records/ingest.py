@@ -42,7 +42,6 @@ class Ingest:
         limiter: FairShareLimiter | None = None,
     ) -> None:
         self.ready = asyncio.Event()
-        self.refused = 0
         self._store = store
         self._district = district
         self._channels = channels
@@ -71,7 +70,6 @@ class Ingest:
     async def _commit(self, read: asyncio.Queue[Batch], committed: asyncio.Queue[Batch]) -> None:
         while True:
             batch = await read.get()
-            self.refused += batch.unreadable + len(batch.refusals)
             await self._store.insert(batch.records, batch.absences())
             await committed.put(batch)
             if self._limiter is not None:
