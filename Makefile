@@ -5,21 +5,22 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 ARCH ?= amd64
+RELEASE ?= trixie
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: help demo test check lint types unit fuzz faults wheel wheelhouse deb lock clean system-run system-test
+.PHONY: help demo test check lint types judges unit debian fuzz faults wheel wheelhouse deb lock clean system-run system-test
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## /  \1\t/p' Makefile | expand -t 14
 
 demo: system-run $(VENV)/.run ## run broker, platform, one sentinel and simulated people; Ctrl-C stops them
-	@$(BIN)/edge-agent demo
+	@$(BIN)/edge-agent demo $(DEMO)
 
 test: system-test $(VENV)/.dev ## install what the tests need and run all checks
 	@$(MAKE) --no-print-directory check
 
-check: lint types unit
+check: lint types judges unit
 
 lint: ## check formatting and style
 	$(BIN)/ruff format --check .
@@ -28,8 +29,14 @@ lint: ## check formatting and style
 types: ## check static types
 	$(BIN)/mypy
 
+judges: ## run shellcheck, lintian, AsyncAPI parser and Redocly; install axe-core for the tests
+	@sh .ci/judges/run
+
 unit: ## run the tests with coverage, in four processes because they mostly wait
 	$(BIN)/pytest -q --numprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered
+
+debian: ## run demo and tests on a fresh Debian 13 (debootstrap, root), 30 min; RELEASE=noble for Ubuntu
+	sh .ci/debian $(RELEASE)
 
 fuzz: $(VENV)/.dev ## feed a million damaged inputs to every parser of the drivers, 15 min
 	$(BIN)/python -m bench.parsers --inputs 1000000
@@ -48,16 +55,19 @@ deb: wheelhouse ## build a Debian package of the wheelhouse in dist/
 
 lock: ## resolve the lock files again (needs uv)
 	$(COMPILE) pyproject.toml --output-file requirements.lock
-	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra recognition --constraint requirements.lock --output-file requirements-recognition.lock
+	$(COMPILE) --group dev --constraint requirements-recognition.lock --output-file requirements-dev.lock
 
-clean: ## remove all build results and the environment
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+clean: ## remove all build results, the environment, and remains of test runs
+	@$(if $(PYTHON),$(PYTHON) -B -m tests.leftovers)
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
+	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One environment: `.run` marks the dependencies of the product, `.dev` also the development tools.
-$(VENV)/.run: pyproject.toml requirements.lock
+# One environment: `.run` marks the dependencies of the product and its extra, `.dev` also the development tools.
+$(VENV)/.run: pyproject.toml requirements-recognition.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) --require-hashes --requirement requirements.lock
+	$(INSTALL) --require-hashes --requirement requirements-recognition.lock
 	$(INSTALL) --no-deps --editable .
 	@touch $@
 

@@ -116,9 +116,9 @@ class PlatformService:
             self.http_port = await stack.enter_async_context(page.served(settings.http_host, settings.http_port))
             log.info("fleet page: port %d of %s; broker: %s", self.http_port, settings.http_host, self._broker)
             self.ready.set()
-            await self._communicate(store, directory, fleet)
+            await self.serve_boxes(store, directory, fleet)
 
-    async def _communicate(self, store: RecordStore, directory: DirectoryStore, fleet: Fleet) -> None:
+    async def serve_boxes(self, store: RecordStore, directory: DirectoryStore, fleet: Fleet) -> None:
         """Serve the boxes over the broker until cancelled."""
         settings = self._settings
         ingest = _ingest_service(settings, self._broker, store)

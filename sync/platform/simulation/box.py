@@ -189,6 +189,16 @@ class SimulatedBox:
         self.ledger.online = self._link.status().platform_online
         return self.ledger.online
 
+    @property
+    def refusal(self) -> str:
+        """Why the connection fails, if a retry does not help; else empty."""
+        return self._link.refusal
+
+    @property
+    def trouble(self) -> str:
+        """Why the box is not online; empty while it is connected to the broker."""
+        return self._link.status().detail
+
     async def _close(self, closed: Record) -> None:
         await asyncio.sleep(_GATE_S)
         await self.ledger.append(closed)

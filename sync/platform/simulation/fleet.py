@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import resource
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from random import Random
 
+from sync.errors import LinkLost
 from sync.platform.simulation.box import CountedRetry, SimulatedBox
 from sync.platform.simulation.platform import SimulatedPlatform
 from sync.platform.simulation.timeline import Simulation, SimulationTimeline
@@ -42,7 +44,7 @@ class SimulatedFleet:
         self._online = 0
 
     async def run(self) -> None:
-        """Run the simulation."""
+        """Run the simulation. Raises LinkLost with the reason if boxes cannot connect."""
         began_s = time.monotonic()
         with contextlib.ExitStack() as threads:
             pool = [threads.enter_context(ThreadPoolExecutor(1, f"fleet-{each}")) for each in range(_THREADS)]
@@ -77,7 +79,7 @@ class SimulatedFleet:
             for number, box in enumerate(self._boxes):
                 timeline.attempts_s[box.name].append(timeline.switched_on_s + number / _SWITCHED_ON_PER_S)
                 background.append(group.create_task(box.stay_connected(number / _SWITCHED_ON_PER_S), name=box.name))
-            await self._wait_until_online(_CONNECT_LIMIT_S)
+            await self._wait_until_online()
             timeline.all_connected_s = time.monotonic()
             self._report_progress(
                 f"all boxes connected after {timeline.all_connected_s - timeline.switched_on_s:.1f} s"
@@ -111,7 +113,7 @@ class SimulatedFleet:
         self._report_progress(f"the broker is stopped for {self._settings.outage_s:g} s")
         self._timeline.metrics.outage = True
         await self._platform.interrupt_broker()
-        await self._wait_until_online(_CONNECT_LIMIT_S)
+        await self._wait_until_online()
         self._timeline.all_back_s = time.monotonic()
         self._timeline.metrics.outage = False
         self._report_progress(
@@ -125,18 +127,44 @@ class SimulatedFleet:
             await asyncio.sleep(_CHECK_S)
             self._timeline.lags_s.append(time.monotonic() - due_s)
 
-    async def _wait_until_online(self, limit_s: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit_s):
-                await asyncio.sleep(2 * _CHECK_S)
-                while self._online < len(self._boxes):
-                    await asyncio.sleep(_CHECK_S)
+    async def _wait_until_online(self) -> None:
+        """Wait until all boxes are online. Raises LinkLost with the reason if they do not connect."""
+        began_s = increased_s = time.monotonic()
+        most = 0
+        await asyncio.sleep(2 * _CHECK_S)
+        while self._online < len(self._boxes):
+            self._platform.check_children()
+            now_s = time.monotonic()
+            if self._online > most:
+                most, increased_s = self._online, now_s
+            refused = all(box.refusal for box in self._boxes if not box.ledger.online)
+            limit_s = self._settings.refused_limit_s if refused else self._settings.stall_limit_s
+            if now_s - increased_s > limit_s or now_s - began_s > _CONNECT_LIMIT_S:
+                raise LinkLost(self._why_offline(now_s - began_s))
+            await asyncio.sleep(_CHECK_S)
+
+    def _why_offline(self, waited_s: float) -> str:
+        offline = [box for box in self._boxes if not box.ledger.online]
+        reasons = Counter(
+            box.trouble or f"the platform does not answer: {self._platform.last_log_line}" for box in offline
+        )
+        [(reason, boxes)] = reasons.most_common(1)
+        missing = f"{len(offline)} of {len(self._boxes)} boxes did not connect within {waited_s:.0f} s"
+        return f"{missing}; {boxes} of them: {reason}"
 
     async def _wait_until_drained(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_LIMIT_S):
-                while not all(box.ledger.drained for box in self._boxes):
-                    await asyncio.sleep(_CHECK_S)
+        """Wait until everything is acknowledged, or nothing more is acknowledged."""
+        metrics, began_s = self._timeline.metrics, time.monotonic()
+        most, increased_s = metrics.acknowledged, began_s
+        while not all(box.ledger.drained for box in self._boxes):
+            now_s = time.monotonic()
+            if metrics.acknowledged > most:
+                most, increased_s = metrics.acknowledged, now_s
+            if now_s - increased_s > self._settings.stall_limit_s or now_s - began_s > _DRAIN_LIMIT_S:
+                self._report_progress(f"not everything was acknowledged within {now_s - began_s:.0f} s")
+                break
+            self._platform.check_children()
+            await asyncio.sleep(_CHECK_S)
         self._timeline.drained_s = time.monotonic()
         self._timeline.undrained = sum(not box.ledger.drained for box in self._boxes)
 
