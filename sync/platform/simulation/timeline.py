@@ -29,7 +29,7 @@ class Simulation:
     admit_per_s: float = 0.0  # connections per second that the limiter admits; 0: no limiter
     revoke: int = 0  # persons revoked during the day
     seed: int = 1
-    stall_limit_s: float = 150.0  # without progress the run ends; the longest pause between two attempts of a box is 60 s
+    stall_limit_s: float = 150.0  # time without progress that ends the run; boxes pause at most 60 s
     refused_limit_s: float = 10.0  # the same if the broker refused every box that is not online
 
 
