@@ -21,7 +21,7 @@ from edge_agent.calibration.errors import BadCalibration
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, report_errors
 from edge_agent.diagnostics.status_client import AgentAlreadyRunning, check_stopped
 from edge_agent.kiosk.errors import KioskError
-from edge_agent.runtime.signals import until_signalled
+from sync.signals import until_signalled
 
 HOW = """把一杯热水或暖手宝拿到画面四处，每处拿稳后在屏幕上点它：http://127.0.0.1:{port}
 没有触摸屏：在电脑上执行 ssh -L {port}:127.0.0.1:{port} 本机，再打开同一网址。Ctrl-C 放弃。

@@ -21,7 +21,7 @@ from config.settings import Settings, load_settings
 from edge_agent.commands import calibrate, devices, faces, ledger, models, policy, privacy, prompts, staff
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, report_errors
 from edge_agent.commands.provision import provision
-from edge_agent.runtime.signals import leave
+from edge_agent.runtime.process_exit import leave
 from edge_agent.runtime.standard_streams import give_up_output, make_usable
 
 app = typer.Typer(
@@ -46,7 +46,7 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
 
     without_pools()
     from edge_agent.main import USER_ERRORS, run_sentinel
-    from edge_agent.runtime.signals import until_signalled
+    from sync.signals import until_signalled
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     faulthandler.enable()  # where every thread stands when the watchdog ends it
@@ -69,7 +69,7 @@ def demo(
     """Run the whole path on this machine: broker, platform, one sentinel and people who come and go."""
     from edge_agent.demo.errors import DemoError
     from edge_agent.demo.supervisor import Demo, DemoOptions
-    from edge_agent.runtime.signals import until_signalled
+    from sync.signals import until_signalled
 
     def say(line: str) -> None:
         typer.echo(line, err=as_json)
@@ -214,7 +214,7 @@ def drill(
     """
     from edge_agent.drill.errors import DrillImpossible
     from edge_agent.drill.faults import play
-    from edge_agent.runtime.signals import until_signalled
+    from sync.signals import until_signalled
 
     if fault not in FAULTS:
         raise ended(f"{fault!r} is no fault that can be played; accepted: {', '.join(FAULTS)}", 2)

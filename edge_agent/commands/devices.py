@@ -18,7 +18,7 @@ from config.errors import SettingsError
 from config.settings import load_settings
 from drivers.errors import BadSetting, DriverError
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, report_errors
-from edge_agent.runtime.signals import until_signalled
+from sync.signals import until_signalled
 
 app = typer.Typer(
     no_args_is_help=True, help="设备 The devices on this box: list, probe, watch, record, replay, simulate."

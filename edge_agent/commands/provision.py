@@ -30,8 +30,8 @@ def provision(
     from edge_agent.provision.provisioning import provision as set_up
     from edge_agent.provision.provisioning import summary
     from edge_agent.provision.serial import box_serial
-    from edge_agent.runtime.signals import until_signalled
     from sync.errors import SyncError
+    from sync.signals import until_signalled
 
     serial = box_serial()
     devices: list[str] = []

@@ -26,7 +26,7 @@ from sync.platform.directory.store import DirectoryStore
 from sync.platform.fleet.fleet import Fleet
 from sync.platform.records.open_store import open_store
 from sync.platform.records.store_contract import RecordStore
-from sync.platform.records.verification import State, all_kept, verify
+from sync.platform.records.verification import State, all_stored, verify
 from sync.platform.service import PlatformService, ServiceSettings
 from tests.faults.memory_broker import MemoryBroker
 from tests.faults.virtual import BEGIN_S, Process, VirtualLoop, running_process, virtual_world
@@ -179,7 +179,7 @@ class City:
                 self._source = source
             platform = PlatformService(ServiceSettings(URL, "demo", machine.home))
             async with asyncio.TaskGroup() as group:
-                group.create_task(platform.talk(store, source, Fleet()), name="platform")
+                group.create_task(platform.serve_boxes(store, source, Fleet()), name="platform")
                 group.create_task(self._change_directory(source), name="directory")
 
     async def _change_directory(self, source: DirectoryStore) -> None:
@@ -287,7 +287,7 @@ class City:
         async with Ledger.opened(home / "ledger.db", box=box.name, budget_bytes=BUDGET_BYTES) as outbox:
             status = await outbox.status()
         assert (status.unacknowledged, status.parked, status.set_aside) == (0, 0, None), status
-        stored = [each async for each in all_kept(store, box.name, status.epoch, 1, LARGEST)]
+        stored = [each async for each in all_stored(store, box.name, status.epoch, 1, LARGEST)]
         if self._copy is not None and box is self._boxes[0]:
             anywhere = rivals | {(each.seq, each.body) for each in stored}
             assert {(seq, body) for (_, seq), body in box.promised.items()} <= anywhere

@@ -86,7 +86,7 @@ async def test_what_came_first_stays_and_the_other_branch_is_kept_apart(records:
         assert await store.insert([*ORIGINAL, *COPY[:18]]) == 3  # repeats, and the first branch going on
         [fork] = await store.forks()
         assert (fork.box, fork.epoch, fork.first, fork.records) == ("box-1", EPOCH, FORK + 1, 10)
-        assert {(each.seq, each.body) for each in await store.kept("box-1", EPOCH, 1, 99)} == bodies(COPY[:18])
+        assert {(each.seq, each.body) for each in await store.stored("box-1", EPOCH, 1, 99)} == bodies(COPY[:18])
         assert await rivals_in(records) == bodies(ORIGINAL[FORK:])
         totals = await store.totals(today(), 100)
         assert (sum(totals.kinds.values()), totals.duplicates) == (18, 0)
@@ -116,7 +116,7 @@ async def test_in_whatever_order_they_come_nothing_is_lost(tmp_path: Path, seed:
             count = dice.randint(1, 12)
             await store.insert(sent[:count])
             del sent[:count]
-        joined = {(each.seq, each.body) for each in await store.kept("box-1", EPOCH, 1, 99)}
+        joined = {(each.seq, each.body) for each in await store.stored("box-1", EPOCH, 1, 99)}
         assert joined | await rivals_in(records) == bodies(ORIGINAL) | bodies(COPY)
         assert (await verify(store, "box-1", None)).state in (State.FORKED, State.BROKEN)
 
@@ -155,7 +155,7 @@ async def test_a_copied_card_is_an_alarm_and_costs_no_record(tmp_path: Path, bro
         assert figures["boxes"][0]["rivals"] == fork["records"] in (7, 8)
         assert figures["newest_alarms"][0]["subject"] == "passage-77"
         async with open_store(str(records)) as store:
-            joined = {(each.seq, each.body) for each in await store.kept("box-1", fork["epoch"], 1, 99)}
+            joined = {(each.seq, each.body) for each in await store.stored("box-1", fork["epoch"], 1, 99)}
         assert own <= joined | await rivals_in(str(records))
 
 
@@ -188,7 +188,7 @@ async def test_a_box_whose_ledger_is_renewed_is_itself_again_and_loses_nothing(
             assert "7 waiting records kept" in said.detail
     records = tmp_path / "platform" / "records.db"
     async with open_store(str(records)) as store:
-        joined = {(each.seq, each.body) for each in await store.kept("box-1", forked, 1, 99)}
+        joined = {(each.seq, each.body) for each in await store.stored("box-1", forked, 1, 99)}
         assert own <= joined | await rivals_in(str(records))
         proof = await verify(store, "box-1", None)
     assert {each.epoch: each.state for each in proof.epochs} == {forked: State.FORKED, epoch: State.COMPLETE}

@@ -36,7 +36,7 @@ from sync.mqtt.broker_address import TlsFiles
 from sync.mqtt.reconnect import Retry
 from sync.platform.authority.certificates import CaFiles, new_key
 from sync.platform.authority.enroller import Rules
-from sync.platform.authority.own import write_server
+from sync.platform.authority.own import write_server_files
 from tests.limits import HANG_S
 from tests.ports import free_port
 from tests.sync.authority import Town, town
@@ -118,7 +118,7 @@ async def test_a_server_that_only_repeats_the_right_root_never_sees_the_token(ho
     async with town(home) as here:
         invitation = await here.invite()
         stranger = CaFiles.below(tmp_path / "stranger").create("demo")
-        files = write_server(stranger, tmp_path / "stranger", "est", ["localhost"])
+        files = write_server_files(stranger, tmp_path / "stranger", "est", ["localhost"])
         root = await _raw_cacerts(here)
 
         async def answer(request: web.Request) -> web.Response:
@@ -154,7 +154,7 @@ async def test_a_refusal_leaves_nothing_but_the_key(home: Path, identity: BoxIde
 )
 async def test_what_is_no_authority(tmp_path: Path, status: int, body: bytes, error: type[Exception]) -> None:
     stranger = CaFiles.below(tmp_path / "stranger").create("demo")
-    files = write_server(stranger, tmp_path / "stranger", "est", ["localhost"])
+    files = write_server_files(stranger, tmp_path / "stranger", "est", ["localhost"])
 
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(status=status, body=body)
@@ -210,7 +210,7 @@ def test_a_fleet_enrolled_in_one_morning_does_not_renew_in_one(tmp_path: Path) -
 
 
 def secured(here: Town, folder: Path, *, trusted: Path | None = None) -> str:
-    files = write_server(here.authority, folder, "broker", ["localhost"])
+    files = write_server_files(here.authority, folder, "broker", ["localhost"])
     return (
         f"cafile {trusted or files.ca}\ncertfile {files.certificate}\nkeyfile {files.key}\n"
         "require_certificate true\nuse_identity_as_username true\nuse_username_as_clientid true\n"

@@ -1,4 +1,4 @@
-"""The generated configuration in a real mosquitto: who gets in, who does not and why, what a box may say and hear."""
+"""The generated configuration in a real mosquitto: which clients can connect, and what a box can publish and read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Options, Subscription
 from sync.platform.authority.certificates import Authority, CaFiles, key_pem, new_key, utc_now
-from sync.platform.authority.own import write_platform, write_server
+from sync.platform.authority.own import write_platform_files, write_server_files
 from sync.platform.authority.registry import BoxStatus, Registry
 from sync.platform.brokers.kick import kick, reload_mosquitto
 from sync.platform.commands.cli import app
@@ -76,7 +76,7 @@ class District:
         return Options(broker, f"demo.{name}", session_expiry_s=60)
 
     def as_platform(self, client_id: str = "platform") -> Options:
-        files = write_platform(self.authority, self.data / "own")
+        files = write_platform_files(self.authority, self.data / "own")
         return Options(BrokerAddress.from_url(self.url(self.platform_port), files), client_id, session_expiry_s=0)
 
     def start(self) -> None:
@@ -152,7 +152,7 @@ async def heard_before(connection: Connection, last: str) -> list[str]:
     return topics
 
 
-async def test_a_box_speaks_on_its_own_lanes_alone(district: District) -> None:
+async def test_a_box_publishes_only_on_its_own_channels(district: District) -> None:
     async with Connection.open(district.as_box("speaker")) as box:
         for lane in Channel:
             own, other = topic(lane, "speaker"), topic(lane, "somebody")
@@ -167,7 +167,7 @@ async def test_a_box_speaks_on_its_own_lanes_alone(district: District) -> None:
             await refused(box, where)
 
 
-async def test_a_box_hears_nothing_that_is_said_to_or_by_another(district: District) -> None:
+async def test_a_box_receives_nothing_to_or_from_another_box(district: District) -> None:
     """The broker grants every subscription, so what counts is what is delivered."""
     spied = [topic(lane, "victim") for lane in BOX_LANES]
     filters = [*spied, "#", "sentinel/#", "sentinel/v1/demo/+/alarm", "sentinel/v1/demo/victim/#", "$SYS/#"]
@@ -192,7 +192,7 @@ async def test_a_box_hears_nothing_that_is_said_to_or_by_another(district: Distr
         assert set(await heard_before(spy, own)) == set()
 
 
-async def test_a_box_hears_what_is_said_to_it_and_its_district(district: District) -> None:
+async def test_a_box_receives_messages_to_it_and_its_district(district: District) -> None:
     heard = [lane for lane in Channel if goes(lane, Direction.DOWN)]
     async with (
         Connection.open(district.as_box("listener")) as box,
@@ -206,7 +206,7 @@ async def test_a_box_hears_what_is_said_to_it_and_its_district(district: Distric
         assert await heard_before(box, expected[-1]) == expected[:-1]
 
 
-async def test_the_platform_says_what_boxes_hear_and_hears_what_they_say(district: District) -> None:
+async def test_the_platform_publishes_what_boxes_read_and_reads_what_they_publish(district: District) -> None:
     up = [lane for lane in Channel if goes(lane, Direction.UP)]
     async with (
         Connection.open(district.as_platform("platform.hears")) as platform,
@@ -222,7 +222,7 @@ async def test_the_platform_says_what_boxes_hear_and_hears_what_they_say(distric
             await refused(platform, topic(lane, "teller", "elsewhere"))
 
 
-async def test_no_box_takes_the_session_of_another(district: District) -> None:
+async def test_a_box_cannot_take_over_the_session_of_another(district: District) -> None:
     """mosquitto hands a session to whoever names its client id, unless the name in the certificate is the client id."""
     async with Connection.open(district.as_box("owner")) as owner:
         await owner.subscribe(Subscription(topic(Channel.ACK, "owner")))
@@ -236,7 +236,7 @@ async def test_no_box_takes_the_session_of_another(district: District) -> None:
 
 
 async def test_the_whole_path_runs_over_this_broker(district: District, tmp_path: Path) -> None:
-    own = write_platform(district.authority, tmp_path / "own")
+    own = write_platform_files(district.authority, tmp_path / "own")
     url = district.url(district.platform_port)
     settings = link_settings(district.url(district.boxes_port), "path-box", tls=district.box("path-box"))
     async with (
@@ -298,7 +298,7 @@ async def test_a_certificate_of_another_authority(district: District, tmp_path: 
 
 
 async def test_a_certificate_of_a_server(district: District) -> None:
-    files = write_server(district.authority, district.data / "server", "server", ["box-1"])
+    files = write_server_files(district.authority, district.data / "server", "server", ["box-1"])
     said = await why_not(district.as_box("server", replace(files, ca=district.folder / "ca.pem")))
     assert "not one of a client" in said
 
@@ -322,7 +322,7 @@ async def test_a_broker_of_another_name(district: District) -> None:
 
 async def test_a_broker_whose_certificate_has_expired(district: District, tmp_path: Path) -> None:
     past = CaFiles.below(district.data / "ca").load(lambda: utc_now() - timedelta(days=1900))
-    files = write_server(past, tmp_path, "old", ["localhost"])
+    files = write_server_files(past, tmp_path, "old", ["localhost"])
     async with tls_listener(files) as port:
         there = BrokerAddress.from_url(f"mqtts://localhost:{port}", district.box("punctual"))
         said = await why_not(Options(there, "punctual"))
@@ -342,7 +342,7 @@ async def test_plain_text(district: District) -> None:
         assert "does not speak TLS" in await why_not(Options(there, "wary"))
 
 
-async def test_a_revoked_box_is_thrown_out_and_stays_out(district: District) -> None:
+async def test_a_revoked_box_is_disconnected_and_cannot_reconnect(district: District) -> None:
     files = district.box("robbed")
     await enrolled_as(district, "robbed", files)
     thrown_out = asyncio.Event()
@@ -358,7 +358,7 @@ async def test_a_revoked_box_is_thrown_out_and_stays_out(district: District) -> 
     async with asyncio.TaskGroup() as group, asyncio.timeout(HANG_S):
         group.create_task(stay())
         await inside.wait()
-        own = write_platform(district.authority, district.data / "own")
+        own = write_platform_files(district.authority, district.data / "own")
         arguments = [
             "--broker",
             district.url(district.platform_port),
@@ -385,7 +385,7 @@ async def test_a_revoked_box_is_thrown_out_and_stays_out(district: District) -> 
         pass
 
 
-async def test_what_is_left_to_do_after_a_revocation_is_said(district: District, tmp_path: Path) -> None:
+async def test_remaining_steps_of_a_revocation_are_reported(district: District, tmp_path: Path) -> None:
     await enrolled_as(district, "far", district.box("far"))
     arguments = ["boxes", "revoke", "far", "--data", str(district.data), "--pid-file", str(tmp_path / "none")]
     said = await asyncio.to_thread(edge_platform, *arguments, code=1)
@@ -397,7 +397,7 @@ async def test_what_is_left_to_do_after_a_revocation_is_said(district: District,
     assert "try again" in await asyncio.to_thread(edge_platform, *arguments, *away, code=1)
 
 
-def test_only_a_mosquitto_is_told_to_reload(tmp_path: Path) -> None:
+def test_only_a_mosquitto_process_is_signalled_to_reload(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     assert not reload_mosquitto(file)
     for text in (str(os.getpid()), "no number", "999999999"):
@@ -405,7 +405,7 @@ def test_only_a_mosquitto_is_told_to_reload(tmp_path: Path) -> None:
         assert not reload_mosquitto(file)
 
 
-async def test_kicking_a_box_that_is_not_there(district: District) -> None:
+async def test_kicking_a_box_that_is_not_connected(district: District) -> None:
     async with Connection.open(district.as_box("bystander")) as box:
         await kick(district.as_platform().broker, "demo.nobody")
         await box.publish(topic(Channel.ALARM, "bystander"), b"")
@@ -429,7 +429,7 @@ async def enrolled_as(district: District, name: str, files: TlsFiles) -> None:
     async with Registry.opened(district.data / "boxes.db") as registry:
         await registry.invite(f"SN-{name}", name)
         await registry.change(
-            lambda book: book.note_certificate(certificate.serial_number, name, certificate.not_valid_after_utc)
+            lambda book: book.add_certificate(certificate.serial_number, name, certificate.not_valid_after_utc)
         )
         [known] = await registry.change(lambda book: [box for box in book.boxes() if box.name == name])
         assert known.status is BoxStatus.INVITED

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import signal
-import sys
-import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -15,7 +11,7 @@ T = TypeVar("T")
 
 
 async def until_signalled(work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of `work`, or None when SIGINT or SIGTERM cancelled it; it has closed all it opened then."""
+    """The result of `work`, or None after SIGINT or SIGTERM cancelled it and it closed everything that it opened."""
     task = asyncio.create_task(work)
     stopped = asyncio.Event()
 
@@ -31,16 +27,3 @@ async def until_signalled(work: Coroutine[Any, Any, T]) -> T | None:
         if not stopped.is_set():
             raise
         return None
-
-
-def leave(code: int = 0) -> None:
-    """End the process now with `code`, if a thread hangs in foreign code; else return.
-
-    A camera that blocks for ever keeps its abandoned thread inside OpenCV; the interpreter's own way out would run
-    into it and abort. Everything of ours is closed by then.
-    """
-    if threading.active_count() > 1:
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
