@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TypeVar, overload
+
+E = TypeVar("E", bound=BaseException)
+
 
 class SyncError(Exception):
     """Base of every error of the city link."""
@@ -84,7 +89,7 @@ class BadSignature(OrderRefused):
 
 
 class OrderForAnother(OrderRefused):
-    """It was signed for another box, district or lane."""
+    """It was signed for another box, district or channel."""
 
 
 class OrderEarly(OrderRefused):
@@ -125,3 +130,20 @@ class WrongKey(StoreFailed):
 
 class DecryptionFailed(StoreFailed):
     """One stored value is not what was sealed there: it is not believed, and the others are as good as before."""
+
+
+@overload
+def leaf_exceptions(exc: BaseExceptionGroup[E]) -> Iterator[E]: ...
+
+
+@overload
+def leaf_exceptions(exc: BaseException) -> Iterator[BaseException]: ...
+
+
+def leaf_exceptions(exc: BaseException) -> Iterator[BaseException]:
+    """`exc` itself, or every exception inside a group, however deeply groups are nested."""
+    if isinstance(exc, BaseExceptionGroup):
+        for inner in exc.exceptions:
+            yield from leaf_exceptions(inner)
+    else:
+        yield exc

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from sync.errors import DuplicateDevice, LinkError, StoreFailed, SyncError
+from sync.errors import DuplicateDevice, LinkError, StoreFailed, SyncError, leaf_exceptions
 from sync.interruptible_sleep import rest
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Options
@@ -61,7 +61,7 @@ async def stay_connected(
                     lost = False
                 await _apart(serve(connection))
         except* (LinkError, StoreFailed) as group:
-            why = _first(group)
+            why = next(leaf_exceptions(group))
             contested = isinstance(why, DuplicateDevice)
             if not lost:
                 log.warning("%s: not connected: %s", name, why)
@@ -86,8 +86,3 @@ async def _apart(work: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(task, return_exceptions=True)
         raise
     task.result()
-
-
-def _first(group: BaseExceptionGroup[SyncError]) -> SyncError:
-    found = group.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found

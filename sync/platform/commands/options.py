@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from sync.contract.topics import check_name
-from sync.errors import SyncError, UnsafeLink
+from sync.errors import SyncError, UnsafeLink, leaf_exceptions
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ def report_errors() -> Iterator[None]:
         mendable, bugs = group.split(_MENDABLE)
         if mendable is None or bugs is not None:
             raise
-        raise _told(_first(mendable)) from group
+        raise _told(next(leaf_exceptions(mendable))) from group
 
 
 def _told(exc: Exception) -> typer.Exit:
@@ -91,10 +91,6 @@ def _sentence(exc: Exception) -> str:
     if not isinstance(exc, OSError) or exc.strerror is None:
         return str(exc)
     return exc.strerror if exc.filename is None else f"{exc.filename}: {exc.strerror}"
-
-
-def _first(exc: Exception) -> Exception:
-    return _first(exc.exceptions[0]) if isinstance(exc, ExceptionGroup) else exc
 
 
 async def until_stopped(work: Coroutine[Any, Any, T]) -> T | None:
