@@ -12,8 +12,8 @@ from typing import TypeVar, cast
 
 import msgspec
 
+from sync.contract.channels import MESSAGE_TYPES, SpokenMessage
 from sync.contract.decoding import decoded
-from sync.contract.lanes import MESSAGE_TYPES, SpokenMessage
 from sync.errors import BadMessage
 
 CONTENT_TYPE = "application/json"

@@ -14,7 +14,7 @@ _NAME = re.compile(NAME_PATTERN)
 
 
 class Channel(StrEnum):
-    """What a topic is for; box lanes first, then those of a whole district."""
+    """What a topic is for; box channels first, then those of a whole district."""
 
     STATE = "state"  # up, retained: the box's birth and its will
     ALARM = "alarm"  # up, before everything else
@@ -33,7 +33,7 @@ class Channel(StrEnum):
     PLATFORM = "platform"  # district, down, retained: the platform itself is alive
 
 
-DISTRICT_LANES = frozenset({Channel.REVOCATION, Channel.BROADCAST, Channel.PLATFORM})
+DISTRICT_CHANNELS = frozenset({Channel.REVOCATION, Channel.BROADCAST, Channel.PLATFORM})
 
 
 def check_name(name: str) -> str:
@@ -48,22 +48,26 @@ class Topic:
     """One topic; `str()` and `parse()` are its wire form."""
 
     district: str
-    lane: Channel
+    channel: Channel
     box: str | None = None
     command: str | None = None
 
     def __post_init__(self) -> None:
         check_name(self.district)
-        if (self.box is None) != (self.lane in DISTRICT_LANES):
-            raise ValueError(f"{self.lane} is a lane of a {'district' if self.lane in DISTRICT_LANES else 'box'}")
-        if (self.command is not None) != (self.lane is Channel.COMMAND):
-            raise ValueError("a command lane, and only that, has a command name")
+        if (self.box is None) != (self.channel in DISTRICT_CHANNELS):
+            raise ValueError(
+                f"{self.channel} is a channel of a {'district' if self.channel in DISTRICT_CHANNELS else 'box'}"
+            )
+        if (self.command is not None) != (self.channel is Channel.COMMAND):
+            raise ValueError("a command channel, and only that, has a command name")
         for name in (self.box, self.command):
             if name is not None:
                 check_name(name)
 
     def __str__(self) -> str:
-        return "/".join(part for part in (ROOT, self.district, self.box, self.lane, self.command) if part is not None)
+        return "/".join(
+            part for part in (ROOT, self.district, self.box, self.channel, self.command) if part is not None
+        )
 
     @classmethod
     def parse(cls, text: str) -> Topic:
@@ -71,12 +75,12 @@ class Topic:
         head, _, tail = text.partition(f"{ROOT}/")
         try:
             match [head, *tail.split("/")]:
-                case ["", district, lane]:
-                    return cls(district, Channel(lane))
-                case ["", district, box, lane]:
-                    return cls(district, Channel(lane), box)
-                case ["", district, box, lane, command]:
-                    return cls(district, Channel(lane), box, command)
+                case ["", district, channel]:
+                    return cls(district, Channel(channel))
+                case ["", district, box, channel]:
+                    return cls(district, Channel(channel), box)
+                case ["", district, box, channel, command]:
+                    return cls(district, Channel(channel), box, command)
         except ValueError as exc:
             raise BadMessage(f"topic: {exc}") from exc
         raise BadMessage("topic: not one of this contract")
@@ -87,9 +91,9 @@ def source_from(district: str, box: str | None) -> str:
     return f"{ROOT}/{check_name(district)}/{check_name(box) if box is not None else 'platform'}"
 
 
-def every_box(district: str, lane: Channel) -> str:
-    """Filter for one lane of all boxes of a district."""
-    return f"{ROOT}/{check_name(district)}/+/{lane}"
+def every_box(district: str, channel: Channel) -> str:
+    """Filter for one channel of all boxes of a district."""
+    return f"{ROOT}/{check_name(district)}/+/{channel}"
 
 
 def every_command(district: str, box: str) -> str:

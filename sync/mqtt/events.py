@@ -1,11 +1,11 @@
-"""The contract spoken over a connection: a lane's rule decides QoS, retention and expiry, the envelope the rest."""
+"""The contract spoken over a connection: a channel's rule decides QoS, retention and expiry, the envelope the rest."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from sync.contract.channels import CHANNEL_RULES, ChannelRule
 from sync.contract.envelope import CONTENT_TYPE, Event
-from sync.contract.lanes import LANES, ChannelRule
 from sync.contract.topics import Channel, Topic
 from sync.errors import BadMessage
 from sync.mqtt.connection import Connection
@@ -15,20 +15,20 @@ from sync.mqtt.packets import Message, Properties, Will
 async def publish_event(
     connection: Connection, topic: Topic, event: Event, *, correlation: bytes | None = None
 ) -> None:
-    """Publish `event` by the rule of its lane. Raises PublishRefused, LinkLost."""
-    rule = LANES[topic.lane]
+    """Publish `event` by the rule of its channel. Raises PublishRefused, LinkLost."""
+    rule = CHANNEL_RULES[topic.channel]
     properties = replace(_properties(event, rule), correlation=correlation)
     await connection.publish(str(topic), event.payload(), qos=rule.qos, retain=rule.retained, properties=properties)
 
 
 async def ask(connection: Connection, question: Topic, event: Event, *, budget_s: float) -> Event:
-    """The event that answers `event` on the answer lane of the same box. Raises NoAnswer, LinkLost, BadMessage."""
+    """The event that answers `event` on the answer channel of the same box. Raises NoAnswer, LinkLost, BadMessage."""
     answer = await connection.request(
         str(question),
         event.payload(),
-        answer_topic=str(replace(question, lane=Channel.ANSWER)),
+        answer_topic=str(replace(question, channel=Channel.ANSWER)),
         timeout_s=budget_s,
-        properties=_properties(event, LANES[question.lane]),
+        properties=_properties(event, CHANNEL_RULES[question.channel]),
     )
     return decode_event(answer)
 
@@ -44,15 +44,15 @@ def topic_from(message: Message) -> Topic:
 
 
 def box_from(topic: Topic) -> str:
-    """The box that speaks on `topic`; raises BadMessage on a lane of a district."""
+    """The box that speaks on `topic`; raises BadMessage on a channel of a district."""
     if topic.box is None:
-        raise BadMessage("topic: a lane of a district has no box")
+        raise BadMessage("topic: a channel of a district has no box")
     return topic.box
 
 
 def will(topic: Topic, event: Event, delay_s: int) -> Will:
     """`event` as what the broker says on `topic` when we vanish."""
-    rule = LANES[topic.lane]
+    rule = CHANNEL_RULES[topic.channel]
     return Will(str(topic), event.payload(), rule.qos, rule.retained, _properties(event, rule), delay_s)
 
 

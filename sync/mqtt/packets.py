@@ -71,7 +71,7 @@ class Will:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One filter; `no_local` spares us our own messages on a lane that goes both ways (not with `$share`)."""
+    """One filter; `no_local` spares us our own messages on a channel that goes both ways (not with `$share`)."""
 
     topic_filter: str
     qos: int = 1

@@ -10,8 +10,8 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect as types
 
+from sync.contract.channels import MESSAGE_TYPES
 from sync.contract.health import HealthStatus, LookupOutcome
-from sync.contract.lanes import MESSAGE_TYPES
 from sync.contract.messages import BacklogEntry, DirectoryCheckpoint, DirectoryOp, DirectoryPage, QueryAnswer
 from sync.contract.orders import ORDER_TYPES, Command, CommandDone, Desired
 from sync.contract.records import LARGEST, RECORD_TYPES, Record

@@ -16,9 +16,9 @@ import aiohttp
 import msgspec
 import pytest
 
+from sync.contract.channels import CHANNEL_RULES
 from sync.contract.envelope import Event
 from sync.contract.health import Colour, Freshness, LookupOutcome
-from sync.contract.lanes import LANES
 from sync.contract.messages import Backlog, DirectoryOp, DirectoryPage, PlatformState, Query
 from sync.contract.orders import Command, Desired, OrderBody, Revocation, Withdrawal
 from sync.contract.records import RecordId
@@ -93,8 +93,8 @@ async def eavesdropping(broker: Mosquitto) -> AsyncIterator[list[Message]]:
             yield heard
 
 
-def lanes(heard: list[Message]) -> list[Channel]:
-    return [Topic.parse(message.topic).lane for message in heard]
+def channels(heard: list[Message]) -> list[Channel]:
+    return [Topic.parse(message.topic).channel for message in heard]
 
 
 async def settled(platform: PlatformService, box: Box, records: int) -> dict[str, Any]:
@@ -174,10 +174,10 @@ async def test_what_waited_goes_as_backlog_and_alarms_go_first(tmp_path: Path, b
             figures = await settled(platform, box, 332)
             assert figures["redelivered"] == 0
         await eventually(lambda: has_heard(heard, Channel.PASSAGE))
-    up = [lane for lane in lanes(heard) if lane in (Channel.ALARM, Channel.PASSAGE, Channel.BACKLOG)]
+    up = [channel for channel in channels(heard) if channel in (Channel.ALARM, Channel.PASSAGE, Channel.BACKLOG)]
     assert up == [Channel.ALARM] * 67 + [Channel.BACKLOG] * 3 + [Channel.PASSAGE]
     backlogs = [
-        decode_event(each).message(Backlog) for each in heard if Topic.parse(each.topic).lane is Channel.BACKLOG
+        decode_event(each).message(Backlog) for each in heard if Topic.parse(each.topic).channel is Channel.BACKLOG
     ]
     assert [len(each.records) for each in backlogs] == [100, 100, 64]
 
@@ -195,11 +195,11 @@ async def test_a_passage_of_this_moment_is_live_whatever_the_pump_does(tmp_path:
             await eventually(box.all_acknowledged)
         await settled(platform, box, 300)
         await eventually(lambda: has_heard(heard, Channel.PASSAGE))
-        assert Channel.BACKLOG not in lanes(heard)
+        assert Channel.BACKLOG not in channels(heard)
 
 
-async def has_heard(heard: list[Message], lane: Channel) -> bool:
-    return lane in lanes(heard)
+async def has_heard(heard: list[Message], channel: Channel) -> bool:
+    return channel in channels(heard)
 
 
 async def test_old_passages_are_history(tmp_path: Path, broker: Mosquitto) -> None:
@@ -212,7 +212,7 @@ async def test_old_passages_are_history(tmp_path: Path, broker: Mosquitto) -> No
         await box.outbox.append(passage(1))
         await settled(platform, box, 1)
         await eventually(lambda: has_heard(heard, Channel.BACKLOG))
-        assert Channel.PASSAGE not in lanes(heard)
+        assert Channel.PASSAGE not in channels(heard)
 
 
 async def test_puback_frees_nothing(tmp_path: Path, broker: Mosquitto) -> None:
@@ -228,7 +228,7 @@ async def test_puback_frees_nothing(tmp_path: Path, broker: Mosquitto) -> None:
 
 
 async def sent_thrice(heard: list[Message]) -> bool:
-    return lanes(heard).count(Channel.PASSAGE) >= 3 and lanes(heard).count(Channel.ALARM) >= 3
+    return channels(heard).count(Channel.PASSAGE) >= 3 and channels(heard).count(Channel.ALARM) >= 3
 
 
 async def test_a_repeat_is_ignored_and_counted(tmp_path: Path, broker: Mosquitto) -> None:
@@ -275,8 +275,8 @@ async def test_a_record_the_broker_refuses_is_parked_with_its_reason(tmp_path: P
     rules.write_text(
         "topic readwrite $share/#\ntopic read #\ntopic write sentinel/v1/demo/box-1/state\n"
         + "".join(
-            f"topic write sentinel/v1/demo/{lane}\n"
-            for lane in ("platform", "+/ack", "+/health", "+/directory", "+/alarm")
+            f"topic write sentinel/v1/demo/{channel}\n"
+            for channel in ("platform", "+/ack", "+/health", "+/directory", "+/alarm")
         )
     )
     rules.chmod(0o600)
@@ -307,7 +307,7 @@ async def test_a_box_speaks_for_itself_alone(tmp_path: Path, broker: Mosquitto) 
         await publish_event(connection, Topic("demo", Channel.PASSAGE, "box-1"), honest)
         await eventually(lambda: stored(platform, 1))
         assert (await stats(platform))["boxes"][0]["box"] == "box-1"
-        assert Channel.ANSWER not in lanes(heard)
+        assert Channel.ANSWER not in channels(heard)
 
 
 async def stored(platform: PlatformService, records: int) -> bool:
@@ -447,7 +447,7 @@ async def test_every_message_on_the_wire_is_as_the_contract_says(tmp_path: Path,
                 await box.outbox.append(passage(1000))
                 await eventually(lambda: is_fresh(box))
                 await box.link.query(status_of(1).person_key, 5)
-        await eventually(lambda: all_heard(heard, set(LANES)))
+        await eventually(lambda: all_heard(heard, set(CHANNEL_RULES)))
         for message in heard:
             check_against_the_contract(message)
     assert not any(status_of(1).person_key in message.topic for message in heard)
@@ -458,7 +458,7 @@ async def not_needed(_desired: Desired) -> bool:
 
 
 async def order_everything(broker: Mosquitto) -> None:
-    """One order on each signed lane."""
+    """One order on each signed channel."""
     revoked = Revocation("g", (DirectoryOp(1, status_of(2).person_key, msgspec.Raw(b"null")),))
     said: list[tuple[OrderBody, Topic]] = [
         (Desired(), Topic("demo", Channel.DESIRED, "box-1")),
@@ -472,4 +472,4 @@ async def order_everything(broker: Mosquitto) -> None:
 
 
 async def all_heard(heard: list[Message], wanted: set[Channel]) -> bool:
-    return set(lanes(heard)) == wanted
+    return set(channels(heard)) == wanted

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from sync.contract.channels import CHANNEL_RULES
 from sync.contract.envelope import AnyMessage, Event
-from sync.contract.lanes import LANES
 from sync.contract.messages import DirectoryHealth, HealthReport, OutboxHealth
-from sync.contract.topics import DISTRICT_LANES, Channel, Topic, every_command, source_from
+from sync.contract.topics import DISTRICT_CHANNELS, Channel, Topic, every_command, source_from
 from sync.edge.directory.directory import NEVER_S, Directory
 from sync.edge.ledger.ledger import Ledger
 from sync.edge.orders.receiver import OrderReceiver
@@ -28,24 +28,24 @@ class BoxContext:
     box: str
     outbox: Ledger
     directory: Directory
-    orders: OrderReceiver | None  # None: no key to check signatures with, so the signed lanes are not listened to
+    orders: OrderReceiver | None  # None: no key to check signatures with, so the signed channels are not listened to
     parts: Callable[[], Mapping[str, str]]
     certificate_days: Callable[[], float | None]  # left of our certificate
     started_s: float  # monotonic
 
-    def topic(self, lane: Channel) -> Topic:
-        """`lane` of this box or of its district."""
-        return Topic(self.district, lane, None if lane in DISTRICT_LANES else self.box)
+    def topic(self, channel: Channel) -> Topic:
+        """`channel` of this box or of its district."""
+        return Topic(self.district, channel, None if channel in DISTRICT_CHANNELS else self.box)
 
-    def lanes(self) -> list[Subscription]:
+    def subscriptions(self) -> list[Subscription]:
         """What this box listens to."""
         orders = _ORDERS if self.orders is not None else ()
         heard = [
-            Subscription(str(self.topic(lane)), LANES[lane].qos, no_local=lane in _BOTH_WAYS)
-            for lane in (*orders, *_HEARD)
+            Subscription(str(self.topic(channel)), CHANNEL_RULES[channel].qos, no_local=channel in _BOTH_WAYS)
+            for channel in (*orders, *_HEARD)
         ]
         if orders:
-            heard.append(Subscription(every_command(self.district, self.box), LANES[Channel.COMMAND].qos))
+            heard.append(Subscription(every_command(self.district, self.box), CHANNEL_RULES[Channel.COMMAND].qos))
         return heard
 
     def event(self, message: AnyMessage) -> Event:

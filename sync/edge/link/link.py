@@ -72,7 +72,7 @@ class LinkStatus:
 class PlatformLink:
     """Carries the outbox up and the directory down; answers `directory.ask`. Raises UnsafeLink for unsafe settings.
 
-    Without `orders` the box listens to no signed lane.
+    Without `orders` the box listens to no signed channel.
     `parts` gives the state of each part for the health report; `versions` and `boot_id` go into the birth.
     """
 
@@ -105,7 +105,7 @@ class PlatformLink:
         directory.ask = self.query
 
     def listen_to(self, orders: OrderReceiver) -> None:
-        """Listen to the signed lanes from the next connection on."""
+        """Listen to the signed channels from the next connection on."""
         self._home = replace(self._home, orders=orders)
 
     async def run(self) -> NoReturn:

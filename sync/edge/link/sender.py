@@ -207,10 +207,10 @@ class Sender:
             return []
         return live
 
-    async def _send_live(self, lane: Channel, row: Row) -> None:
+    async def _send_live(self, channel: Channel, row: Row) -> None:
         name = RecordId(self._box, row.epoch, row.seq)
         source = source_from(self._district, self._box)
-        await self._send(lane, [row], Event(str(name), source, row.kind, row.appended, row.body, row.chain_hex))
+        await self._send(channel, [row], Event(str(name), source, row.kind, row.appended, row.body, row.chain_hex))
 
     async def _send_backlog(self, rows: list[Row]) -> None:
         entries = tuple(
@@ -224,14 +224,14 @@ class Sender:
             Event.of(backlog, source_from(self._district, self._box), event_id=f"{name}+{len(rows)}"),
         )
 
-    async def _send(self, lane: Channel, rows: list[Row], event: Event) -> None:
+    async def _send(self, channel: Channel, rows: list[Row], event: Event) -> None:
         sent_s = time.monotonic()
-        is_backlog = lane is Channel.BACKLOG
+        is_backlog = channel is Channel.BACKLOG
         sent = _Sent(sent_s + self._settings.resend_s * (_BACKLOG_PATIENCE if is_backlog else 1), is_backlog)
         self._sent.update(dict.fromkeys((row.name for row in rows), sent))
         self._owed_since_s = self._owed_since_s or sent_s
         try:
-            await publish_event(self._connection, Topic(self._district, lane, self._box), event)
+            await publish_event(self._connection, Topic(self._district, channel, self._box), event)
         except PublishRefused as refused:
             if refused.code == PublishRefused.QUOTA_EXCEEDED:
                 return  # it passes: these rows are due again after `resend_s`

@@ -7,8 +7,8 @@ import contextlib
 import logging
 import time
 
+from sync.contract.channels import CHANNEL_RULES
 from sync.contract.envelope import AnyMessage, Event
-from sync.contract.lanes import LANES
 from sync.contract.messages import (
     Ack,
     BoxState,
@@ -69,7 +69,7 @@ class Session:
 
         Raises DuplicateDevice when somebody else speaks under our name.
         """
-        await self._connection.subscribe(*self._home.lanes())
+        await self._connection.subscribe(*self._home.subscriptions())
         said = self._home.event(birth)
         await self._post(Channel.STATE, said)
         self._own_name.was_said(said.time)
@@ -95,14 +95,14 @@ class Session:
             raise BadMessage("the answer is about another person")
         return answer
 
-    async def _say(self, lane: Channel, message: AnyMessage) -> None:
-        await self._post(lane, self._home.event(message))
+    async def _say(self, channel: Channel, message: AnyMessage) -> None:
+        await self._post(channel, self._home.event(message))
 
-    async def _post(self, lane: Channel, event: Event) -> None:
+    async def _post(self, channel: Channel, event: Event) -> None:
         try:
-            await publish_event(self._connection, self._home.topic(lane), event)
+            await publish_event(self._connection, self._home.topic(channel), event)
         except PublishRefused as exc:
-            raise LinkRefused(f"{lane}: {exc}") from exc
+            raise LinkRefused(f"{channel}: {exc}") from exc
 
     async def _hear(self) -> None:
         async for message in self._connection.messages():
@@ -112,7 +112,7 @@ class Session:
                 log.warning("%s: dropped: %s", message.topic, exc)
 
     async def _handle(self, topic: Topic, event: Event) -> None:
-        match topic.lane:
+        match topic.channel:
             case Channel.ACK:
                 await self._pump.acknowledged(event.message(Ack))
                 self.last_ack_s = time.monotonic()
@@ -131,7 +131,7 @@ class Session:
                 if answer is not None:
                     await self._say(Channel.REPORTED, answer)
             case _:
-                raise BadMessage(f"nothing is expected on {topic.lane}")
+                raise BadMessage(f"nothing is expected on {topic.channel}")
 
     def _platform_is(self, state: PlatformState) -> None:
         goes_on = state.online and self._says_online and state.boot_id == self._platform_boot_id is not None
@@ -153,7 +153,7 @@ class Session:
         if not self._says_online:
             # Whoever sends pages is there: its farewell came after its next birth, which the broker keeps.
             await self._connection.subscribe(
-                Subscription(str(self._home.topic(Channel.PLATFORM)), LANES[Channel.PLATFORM].qos)
+                Subscription(str(self._home.topic(Channel.PLATFORM)), CHANNEL_RULES[Channel.PLATFORM].qos)
             )
         if not await self._home.directory.take(page):
             self._ask_directory.set()

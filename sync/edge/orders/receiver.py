@@ -45,7 +45,7 @@ class OrderHandlers:
 
 
 class OrderReceiver:
-    """Takes what comes on the signed lanes of one box. Nothing is done for a message whose signature is wrong."""
+    """Takes what comes on the signed channels of one box. Nothing is done for a message whose signature is wrong."""
 
     def __init__(
         self, memory: ReplayGuard, key: Ed25519PublicKey, hands: OrderHandlers, now: Callable[[], datetime] = _utc_now
@@ -66,12 +66,12 @@ class OrderReceiver:
             self.refused += 1
             log.warning("order on %s refused: %s", topic, exc)
             version = exc.version if isinstance(exc, OrderRefused) else None
-            if topic.lane is not Channel.DESIRED or version is None:
+            if topic.channel is not Channel.DESIRED or version is None:
                 return None
             return Reported(version, False, str(exc), (await self._memory.taken()).in_force)
 
     async def _carry_out(self, topic: Topic, order: Order, revoke: Revoke) -> Answer | None:
-        match topic.lane:
+        match topic.channel:
             case Channel.DESIRED:
                 return await self._desired(order)
             case Channel.COMMAND:
@@ -85,7 +85,7 @@ class OrderReceiver:
                 withdrawn = order.kind == Withdrawal.TYPE
                 self._hands.tell(order.content(Withdrawal) if withdrawn else order.content(Broadcast))
             case _:
-                raise BadMessage(f"no orders come on {topic.lane}")
+                raise BadMessage(f"no orders come on {topic.channel}")
         return None
 
     async def _desired(self, order: Order) -> Reported:

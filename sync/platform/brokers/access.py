@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sync.contract.lanes import LANES, Direction
-from sync.contract.topics import DISTRICT_LANES, ROOT, Channel, check_name
+from sync.contract.channels import CHANNEL_RULES, Direction
+from sync.contract.topics import DISTRICT_CHANNELS, ROOT, Channel, check_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,12 @@ def of_box(district: str, box: str) -> Access:
 
     It hears its own state too, by which it notices another device of its name.
     """
-    own = [lane for lane in Channel if lane not in DISTRICT_LANES]
+    own = [lane for lane in Channel if lane not in DISTRICT_CHANNELS]
     return Access(
         writes=tuple(_topic(district, box, lane) for lane in own if _goes(lane, Direction.UP)),
         reads=(
             *(_topic(district, box, lane) for lane in own if _goes(lane, Direction.DOWN) or lane is Channel.STATE),
-            *(_topic(district, box, lane) for lane in Channel if lane in DISTRICT_LANES),
+            *(_topic(district, box, lane) for lane in Channel if lane in DISTRICT_CHANNELS),
         ),
     )
 
@@ -40,9 +40,9 @@ def of_platform(district: str) -> Access:
 
 
 def _goes(lane: Channel, direction: Direction) -> bool:
-    return LANES[lane].direction in (direction, Direction.BOTH)
+    return CHANNEL_RULES[lane].direction in (direction, Direction.BOTH)
 
 
 def _topic(district: str, box: str, lane: Channel) -> str:
-    parts = [ROOT, check_name(district), *([] if lane in DISTRICT_LANES else [box]), lane.value]
+    parts = [ROOT, check_name(district), *([] if lane in DISTRICT_CHANNELS else [box]), lane.value]
     return "/".join([*parts, "+"] if lane is Channel.COMMAND else parts)

@@ -23,11 +23,11 @@ def validator_of(reference: str) -> Draft202012Validator:
 
 def check_against_the_contract(message: Message) -> None:
     """Fails unless channel, QoS, retain, expiry, headers and payload are as written."""
-    lane = Topic.parse(message.topic).lane
+    channel = Topic.parse(message.topic).channel
     headers = dict(message.properties.user)
     reference = next(
         each["$ref"]
-        for each in WRITTEN["channels"][lane]["messages"].values()
+        for each in WRITTEN["channels"][channel]["messages"].values()
         if WRITTEN["components"]["messages"][each["$ref"].rpartition("/")[2]]["name"] == headers["type"]
     )
     name = reference.rpartition("/")[2]
@@ -36,7 +36,7 @@ def check_against_the_contract(message: Message) -> None:
     bindings = [
         each["bindings"]["mqtt"]
         for each in WRITTEN["operations"].values()
-        if {"$ref": f"#/channels/{lane}/messages/{name}"} in each["messages"]
+        if {"$ref": f"#/channels/{channel}/messages/{name}"} in each["messages"]
     ]
     [binding] = bindings
     assert message.qos == binding["qos"]

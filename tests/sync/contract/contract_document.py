@@ -9,13 +9,13 @@ import msgspec
 import yaml
 
 from sync.contract import records
+from sync.contract.channels import CHANNEL_RULES, MESSAGE_TYPES, ChannelRule, Direction
 from sync.contract.envelope import CONTENT_TYPE, SPEC_VERSION
 from sync.contract.health import HealthStatus
-from sync.contract.lanes import LANES, MESSAGE_TYPES, ChannelRule, Direction
 from sync.contract.messages import DirectoryPage, DirectoryRequest
 from sync.contract.orders import ORDER_TYPES
 from sync.contract.signed import Order
-from sync.contract.topics import DISTRICT_LANES, NAME_PATTERN, ROOT, Channel
+from sync.contract.topics import DISTRICT_CHANNELS, NAME_PATTERN, ROOT, Channel
 
 PATH = Path(records.__file__).with_name("asyncapi.yaml")
 SCHEMA = "#/components/schemas/{name}"
@@ -41,10 +41,10 @@ def document() -> dict[str, Any]:
             ),
         },
         "defaultContentType": CONTENT_TYPE,
-        "channels": {lane.value: channel(lane, rule) for lane, rule in LANES.items()},
+        "channels": {channel.value: channel_entry(channel, rule) for channel, rule in CHANNEL_RULES.items()},
         "operations": {
-            f"{action}{lane.capitalize()}": operation(lane, rule, action)
-            for lane, rule in LANES.items()
+            f"{action}{channel.capitalize()}": operation(channel, rule, action)
+            for channel, rule in CHANNEL_RULES.items()
             for action in ACTIONS[rule.direction]
         },
         "components": {
@@ -54,14 +54,14 @@ def document() -> dict[str, Any]:
     }
 
 
-def address(lane: Channel) -> str:
-    if lane in DISTRICT_LANES:
-        return f"{ROOT}/{{district}}/{lane}"
-    return f"{ROOT}/{{district}}/{{box}}/{lane}" + ("/{command}" if lane is Channel.COMMAND else "")
+def address(channel: Channel) -> str:
+    if channel in DISTRICT_CHANNELS:
+        return f"{ROOT}/{{district}}/{channel}"
+    return f"{ROOT}/{{district}}/{{box}}/{channel}" + ("/{command}" if channel is Channel.COMMAND else "")
 
 
-def channel(lane: Channel, rule: ChannelRule) -> dict[str, Any]:
-    where = address(lane)
+def channel_entry(channel: Channel, rule: ChannelRule) -> dict[str, Any]:
+    where = address(channel)
     return {
         "address": where,
         "parameters": {name: {"description": text} for name, text in PARAMETERS.items() if f"{{{name}}}" in where},
@@ -69,7 +69,7 @@ def channel(lane: Channel, rule: ChannelRule) -> dict[str, Any]:
     }
 
 
-def operation(lane: Channel, rule: ChannelRule, action: str) -> dict[str, Any]:
+def operation(channel: Channel, rule: ChannelRule, action: str) -> dict[str, Any]:
     kinds = rule.messages
     if rule.direction is Direction.BOTH:
         kinds = (DirectoryRequest,) if action == "send" else (DirectoryPage,)
@@ -78,11 +78,11 @@ def operation(lane: Channel, rule: ChannelRule, action: str) -> dict[str, Any]:
         binding["messageExpiryInterval"] = rule.expiry_s
     made: dict[str, Any] = {
         "action": action,
-        "channel": {"$ref": f"#/channels/{lane}"},
-        "messages": [{"$ref": f"#/channels/{lane}/messages/{kind.__name__}"} for kind in kinds],
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{kind.__name__}"} for kind in kinds],
         "bindings": {"mqtt": binding},
     }
-    if lane is Channel.QUERY:
+    if channel is Channel.QUERY:
         made["reply"] = {"channel": {"$ref": f"#/channels/{Channel.ANSWER}"}}
     return made
 

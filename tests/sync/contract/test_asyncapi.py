@@ -47,7 +47,7 @@ def test_addresses_are_the_topics() -> None:
         address = channel["address"]
         filled = re.sub(r"\{(\w+)\}", lambda found: f"some-{found.group(1)}", address)
         topic = Topic.parse(filled)
-        assert topic.lane is Channel(name)
+        assert topic.channel is Channel(name)
         assert str(topic) == filled
 
 

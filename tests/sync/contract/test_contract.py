@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sync.contract.channels import MESSAGE_TYPES
 from sync.contract.checksum import EMPTY, changed
 from sync.contract.decoding import decoded
 from sync.contract.envelope import CONTENT_TYPE, Event
 from sync.contract.health import HealthStatus, LookupOutcome
 from sync.contract.identity import normalise_number, person_key
-from sync.contract.lanes import MESSAGE_TYPES
 from sync.contract.messages import Ack, Backlog, BacklogEntry, Query, QueryAnswer
 from sync.contract.records import LARGEST, RECORD_TYPES, PassageClosed, Record, RecordId, decode_record, encode_record
-from sync.contract.topics import DISTRICT_LANES, NAME_PATTERN, Channel, Topic, every_box, shared, source_from
+from sync.contract.topics import DISTRICT_CHANNELS, NAME_PATTERN, Channel, Topic, every_box, shared, source_from
 from sync.errors import BadMessage
 from tests.sync.city import COMMUNITY_KEY, number, passage, status_of
 from tests.sync.strategies import any_message, any_record
@@ -30,9 +30,9 @@ THOROUGH = settings(max_examples=100)
 
 @st.composite
 def topics(draw: st.DrawFn) -> Topic:
-    lane = draw(st.sampled_from(Channel))
-    box = None if lane in DISTRICT_LANES else draw(NAMES)
-    return Topic(draw(NAMES), lane, box, draw(NAMES) if lane is Channel.COMMAND else None)
+    channel = draw(st.sampled_from(Channel))
+    box = None if channel in DISTRICT_CHANNELS else draw(NAMES)
+    return Topic(draw(NAMES), channel, box, draw(NAMES) if channel is Channel.COMMAND else None)
 
 
 @given(topics())
@@ -228,5 +228,5 @@ def test_the_checksum_depends_on_the_rows_alone(changes: list[tuple[str, bytes |
     assert checksum == direct
 
 
-def test_every_record_type_has_a_lane() -> None:
+def test_every_record_type_has_a_channel() -> None:
     assert RECORD_TYPES.keys() <= MESSAGE_TYPES.keys()

@@ -11,8 +11,8 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sync.contract.channels import MESSAGE_TYPES
 from sync.contract.envelope import Event
-from sync.contract.lanes import MESSAGE_TYPES
 from sync.contract.messages import Backlog, DirectoryPage, QueryAnswer
 from sync.contract.signed import Signed
 from sync.errors import BadMessage

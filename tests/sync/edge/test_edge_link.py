@@ -60,8 +60,8 @@ class City:
         self.acknowledges = True
         self._connection = connection
 
-    async def say(self, message: AnyMessage, lane: Channel, box: str | None = "box-1") -> None:
-        await publish_event(self._connection, Topic("demo", lane, box), Event.of(message, source_from("demo", None)))
+    async def say(self, message: AnyMessage, channel: Channel, box: str | None = "box-1") -> None:
+        await publish_event(self._connection, Topic("demo", channel, box), Event.of(message, source_from("demo", None)))
 
     async def order(self, topic: Topic, body: Desired | Command | Revocation, **how: float) -> None:
         event = Event.of(signed(body, topic, **how), source_from("demo", None))  # type: ignore[arg-type]
@@ -71,16 +71,16 @@ class City:
         async for message in self._connection.messages():
             self.heard.append(message)
             check_against_the_contract(message)
-            names = list(self._take(topic_from(message).lane, decode_event(message)))
+            names = list(self._take(topic_from(message).channel, decode_event(message)))
             for epoch, group in itertools.groupby(sorted(names), key=lambda name: name[0]):
                 if self.acknowledges:
                     await self.say(Ack(epoch, tuple((seq, seq) for _, seq in group)), Channel.ACK)
 
-    def _take(self, lane: Channel, event: Event) -> list[Name]:
-        if lane is Channel.BACKLOG:
+    def _take(self, channel: Channel, event: Event) -> list[Name]:
+        if channel is Channel.BACKLOG:
             backlog = event.message(Backlog)
             new = {(backlog.epoch, each.seq): (each.type, bytes(each.data), each.chain) for each in backlog.records}
-        elif lane in (Channel.ALARM, Channel.PASSAGE):
+        elif channel in (Channel.ALARM, Channel.PASSAGE):
             name = RecordId.parse(event.id)
             new = {(name.epoch, name.seq): (event.kind, event.body, event.chain)}
         else:
@@ -88,21 +88,21 @@ class City:
         self.records |= new
         return list(new)
 
-    def lanes(self) -> list[Channel]:
-        return [topic_from(message).lane for message in self.heard]
+    def channels(self) -> list[Channel]:
+        return [topic_from(message).channel for message in self.heard]
 
 
 @asynccontextmanager
 async def a_city(broker: Mosquitto, *, backlog_per_s: float | None = None) -> AsyncIterator[City]:
     async with Connection.open(Options(BrokerAddress.from_url(broker.url), "city")) as connection:
-        await connection.subscribe(*(Subscription(f"sentinel/v1/demo/box-1/{lane}") for lane in UP))
+        await connection.subscribe(*(Subscription(f"sentinel/v1/demo/box-1/{channel}") for channel in UP))
         city = City(connection)
         async with running(city.listen()):
             await city.say(PlatformState(online=True, backlog_per_s=backlog_per_s), Channel.PLATFORM, None)
             yield city
 
 
-async def test_the_chain_of_hashes_arrives_whole_on_every_lane(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_the_chain_of_hashes_arrives_whole_on_every_channel(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_box(tmp_path / "box", link_settings(broker.url)) as box:
         await box.outbox.append_all(mixed(150))
         async with a_city(broker) as city:
@@ -115,7 +115,7 @@ async def test_the_chain_of_hashes_arrives_whole_on_every_lane(tmp_path: Path, b
             kind, body, chain = city.records[box.outbox.epoch, seq]
             expected = next_hash(expected, seq, kind, body)
             assert chain == expected.hex()
-        assert set(city.lanes()) == {Channel.ALARM, Channel.PASSAGE, Channel.BACKLOG}
+        assert set(city.channels()) == {Channel.ALARM, Channel.PASSAGE, Channel.BACKLOG}
 
 
 async def test_records_of_a_damaged_ledger_are_delivered_under_their_old_names(
@@ -147,7 +147,7 @@ async def test_backlog_goes_at_the_pace_the_platform_asks_for(tmp_path: Path, br
             await eventually(lambda: count(city, 102))
             await city.say(Ack(box.outbox.epoch, (), backlog_per_s=1e6), Channel.ACK)
             await eventually(lambda: count(city, 502))
-    assert city.lanes().count(Channel.BACKLOG) == 5
+    assert city.channels().count(Channel.BACKLOG) == 5
 
 
 async def count(city: City, records: int) -> bool:
@@ -264,7 +264,7 @@ async def test_orders_come_in_and_answers_go_out(tmp_path: Path, broker: Mosquit
 
 
 async def answered(city: City, times: int) -> bool:
-    return city.lanes().count(Channel.REPORTED) == times
+    return city.channels().count(Channel.REPORTED) == times
 
 
 async def is_red(found: object) -> bool:
@@ -278,4 +278,4 @@ async def test_without_a_key_no_order_is_listened_to(tmp_path: Path, broker: Mos
         await city.order(Topic("demo", Channel.COMMAND, "box-1", "status"), Command())
         await box.outbox.append(passage(1))
         await eventually(box.all_acknowledged)
-        assert Channel.REPORTED not in city.lanes()
+        assert Channel.REPORTED not in city.channels()

@@ -161,12 +161,12 @@ from tests.sync.city import passage
 async def write() -> None:
     async with Outbox.opened(Path(sys.argv[1]), box="box-1", budget_bytes=50_000_000) as outbox:
         print(outbox.epoch, flush=True)
-        async def forever(lane: int) -> None:
+        async def forever(writer: int) -> None:
             while True:
-                print(await outbox.append(passage(lane)), flush=True)
+                print(await outbox.append(passage(writer)), flush=True)
         async with asyncio.TaskGroup() as group:
-            for lane in range(3):
-                group.create_task(forever(lane))
+            for writer in range(3):
+                group.create_task(forever(writer))
 
 asyncio.run(write())
 """

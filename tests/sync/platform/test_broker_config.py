@@ -20,8 +20,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
-from sync.contract.lanes import LANES, Direction
-from sync.contract.topics import DISTRICT_LANES, Channel, Topic
+from sync.contract.channels import CHANNEL_RULES, Direction
+from sync.contract.topics import DISTRICT_CHANNELS, Channel, Topic
 from sync.edge.identity.certificate_check import check_certificate_accepted
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, PublishRefused, UnsafeLink
 from sync.mqtt.broker_address import BrokerAddress, TlsFiles
@@ -37,7 +37,7 @@ from tests.limits import HANG_S
 from tests.ports import free_port
 from tests.sync.city import a_box, a_platform, eventually, link_settings, passage
 
-BOX_LANES = [lane for lane in Channel if lane not in DISTRICT_LANES]
+BOX_LANES = [lane for lane in Channel if lane not in DISTRICT_CHANNELS]
 
 
 @dataclass
@@ -129,11 +129,11 @@ async def district(written: District) -> District:
 
 def topic(lane: Channel, box: str, district: str = "demo") -> str:
     command = "restart" if lane is Channel.COMMAND else None
-    return str(Topic(district, lane, None if lane in DISTRICT_LANES else box, command))
+    return str(Topic(district, lane, None if lane in DISTRICT_CHANNELS else box, command))
 
 
 def goes(lane: Channel, direction: Direction) -> bool:
-    return LANES[lane].direction in (direction, Direction.BOTH)
+    return CHANNEL_RULES[lane].direction in (direction, Direction.BOTH)
 
 
 async def refused(connection: Connection, where: str) -> None:
@@ -156,11 +156,11 @@ async def test_a_box_speaks_on_its_own_lanes_alone(district: District) -> None:
     async with Connection.open(district.as_box("speaker")) as box:
         for lane in Channel:
             own, other = topic(lane, "speaker"), topic(lane, "somebody")
-            if lane not in DISTRICT_LANES and goes(lane, Direction.UP):
+            if lane not in DISTRICT_CHANNELS and goes(lane, Direction.UP):
                 await box.publish(own, b"")
             else:
                 await refused(box, own)
-            if lane not in DISTRICT_LANES:
+            if lane not in DISTRICT_CHANNELS:
                 await refused(box, other)
             await refused(box, topic(lane, "speaker", "elsewhere"))
         for where in ("$SYS/broker", "sentinel", "sentinel/v1/demo/speaker", "sentinel/v1/demo/speaker/alarm/more"):

@@ -1,4 +1,4 @@
-"""The rules of each lane in one table: who speaks, how surely, how long it stays true, which messages it carries."""
+"""The rules of each channel in one table: who speaks, how surely, how long it stays true, which messages it carries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SpokenMessage = Message | Record | Signed | Reported | CommandDone
 
 
 class Direction(StrEnum):
-    """Who publishes on a lane."""
+    """Who publishes on a channel."""
 
     UP = "up"  # the box
     DOWN = "down"  # the platform
@@ -35,7 +35,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChannelRule:
-    """How one lane is published; `expiry_s` None means that it stays true until replaced or acknowledged."""
+    """How one channel is published; `expiry_s` None means that it stays true until replaced or acknowledged."""
 
     direction: Direction
     qos: int
@@ -44,7 +44,7 @@ class ChannelRule:
     expiry_s: int | None = None
 
 
-LANES: dict[Channel, ChannelRule] = {
+CHANNEL_RULES: dict[Channel, ChannelRule] = {
     Channel.STATE: ChannelRule(Direction.UP, 1, (BoxState,), retained=True),
     Channel.ALARM: ChannelRule(Direction.UP, 1, (AlarmRaised,)),
     Channel.PASSAGE: ChannelRule(Direction.UP, 1, (PassageDecided, PassageClosed, BroadcastPlayed, Gap, Deleted)),
@@ -63,4 +63,6 @@ LANES: dict[Channel, ChannelRule] = {
     Channel.PLATFORM: ChannelRule(Direction.DOWN, 1, (PlatformState,), retained=True),
 }
 
-MESSAGE_TYPES: dict[str, type[SpokenMessage]] = {kind.TYPE: kind for rule in LANES.values() for kind in rule.messages}
+MESSAGE_TYPES: dict[str, type[SpokenMessage]] = {
+    kind.TYPE: kind for rule in CHANNEL_RULES.values() for kind in rule.messages
+}
