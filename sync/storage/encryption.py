@@ -78,8 +78,8 @@ class KeyedCipher:
         self._algorithm = algorithm
         id_bytes = self.key_id.to_bytes(_ID_BYTES)
         self._heads = {each: bytes([each]) + id_bytes for each in Algorithm}
-        self._aes = AESGCM(_derived(key, Algorithm.AES_256_GCM, 32))
-        self._sm4 = algorithms.SM4(_derived(key, Algorithm.SM4_GCM, 16))
+        self._aes = AESGCM(_derive_key(key, Algorithm.AES_256_GCM, 32))
+        self._sm4 = algorithms.SM4(_derive_key(key, Algorithm.SM4_GCM, 16))
 
     def encrypt(self, plain: bytes, place: str) -> bytes:
         head, nonce = self._heads[self._algorithm], secrets.token_bytes(_NONCE_BYTES)
@@ -108,7 +108,7 @@ class KeyedCipher:
         raise DecryptionFailed("a stored value is sealed with another key, or not at all")
 
 
-def _derived(key: bytes, algorithm: Algorithm, length: int) -> bytes:
+def _derive_key(key: bytes, algorithm: Algorithm, length: int) -> bytes:
     return HKDF(SHA256(), length, None, _INFO + algorithm.name.encode()).derive(key)
 
 
@@ -125,14 +125,14 @@ def is_encrypted(path: Path) -> bool:
         return _version(connection) != 0
 
 
-def load_cipher(connection: sqlite3.Connection, sealer: KeyedCipher | None) -> Cipher:
+def load_cipher(connection: sqlite3.Connection, cipher: KeyedCipher | None) -> Cipher:
     """What opens the rows of a file that is there; raises WrongKey and leaves the file as it is."""
     version = abs(_version(connection))
     if version == 0:
         return NoEncryption()
-    if sealer is not None and version == sealer.key_id:
-        return sealer
-    given = "no key is given" if sealer is None else f"the key given is {sealer.key_id:08x}"
+    if cipher is not None and version == cipher.key_id:
+        return cipher
+    given = "no key is given" if cipher is None else f"the key given is {cipher.key_id:08x}"
     [_, _, path] = connection.execute("PRAGMA database_list").fetchone()
     raise WrongKey(
         f"{path}: sealed with key {version:08x}, and {given}. 密钥不符，文件未改动：请放回原来的密钥文件。"
@@ -141,42 +141,42 @@ def load_cipher(connection: sqlite3.Connection, sealer: KeyedCipher | None) -> C
 
 
 def encrypt_file(
-    connection: sqlite3.Connection, sealer: KeyedCipher | None, updates: Iterable[str], place: Callable[..., str]
+    connection: sqlite3.Connection, cipher: KeyedCipher | None, updates: Iterable[str], place: Callable[..., str]
 ) -> Cipher:
     """Seal a file that is still plain, so that no plain byte is left in it; returns what its rows are written with.
 
-    Each of `updates` is an UPDATE in which `sealed(body, …)` stands for the value sealed at `place(…)`. Where the disk
+    Each of `updates` is an UPDATE in which `encrypted(body, …)` stands for the value sealed at `place(…)`. Where the disk
     has no room for it the file stays plain as a whole, and it is tried again at the next start. Raises WrongKey.
     """
-    seal = load_cipher(connection, sealer)
-    if sealer is None:
-        return seal
+    current = load_cipher(connection, cipher)
+    if cipher is None:
+        return current
     try:
         if _version(connection) == 0:
-            _seal_rows(connection, sealer, updates, place)
-            seal = sealer
+            _encrypt_rows(connection, cipher, updates, place)
+            current = cipher
         if _version(connection) < 0:
-            _leave_nothing_plain(connection, sealer.key_id)
+            _erase_plaintext(connection, cipher.key_id)
     except sqlite3.OperationalError as exc:
         if exc.sqlite_errorcode != sqlite3.SQLITE_FULL:
             raise
         log.warning("no room to seal all that was stored before; tried again at the next start")
         with contextlib.suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # gives back what the attempt took
-    return seal
+    return current
 
 
-def _seal_rows(
-    connection: sqlite3.Connection, sealer: KeyedCipher, updates: Iterable[str], place: Callable[..., str]
+def _encrypt_rows(
+    connection: sqlite3.Connection, cipher: KeyedCipher, updates: Iterable[str], place: Callable[..., str]
 ) -> None:
     connection.create_function(
-        "sealed", -1, lambda body, *names: None if body is None else sealer.encrypt(body, place(*names))
+        "encrypted", -1, lambda body, *names: None if body is None else cipher.encrypt(body, place(*names))
     )
     connection.execute("BEGIN IMMEDIATE")
     try:
         for update in updates:
             connection.execute(update)
-        connection.execute(f"PRAGMA user_version={-sealer.key_id}")
+        connection.execute(f"PRAGMA user_version={-cipher.key_id}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -184,7 +184,7 @@ def _seal_rows(
         raise
 
 
-def _leave_nothing_plain(connection: sqlite3.Connection, key_id: int) -> None:
+def _erase_plaintext(connection: sqlite3.Connection, key_id: int) -> None:
     """Write every page anew, and empty the write-ahead log; a reader that holds it leaves that for the next start."""
     connection.execute("VACUUM")
     [busy, _, _] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -145,30 +145,30 @@ class City:
     def _life_of(self, box: Box) -> Callable[[Machine], Coroutine[Any, Any, None]]:
         async def live(machine: Machine) -> None:
             async with (
-                Ledger.opened(machine.home / "ledger.db", box=box.name, budget_bytes=BUDGET_BYTES) as outbox,
+                Ledger.opened(machine.home / "ledger.db", box=box.name, budget_bytes=BUDGET_BYTES) as ledger,
                 Directory.opened(machine.home / "directory.db", now_s=self._loop.time) as directory,
             ):
                 if running_process.get().alive:
-                    self._boxes_open[machine.name] = outbox, directory
+                    self._boxes_open[machine.name] = ledger, directory
                 settings = LinkSettings(URL, "demo", box.name)
-                link = PlatformLink(settings, outbox, directory, versions={}, boot_id=f"boot {machine.lives}")
+                link = PlatformLink(settings, ledger, directory, versions={}, boot_id=f"boot {machine.lives}")
                 async with asyncio.TaskGroup() as group:
                     group.create_task(link.run(), name="link")
-                    group.create_task(self._let_people_come(box, outbox), name="people")
+                    group.create_task(self._let_people_come(box, ledger), name="people")
 
         return live
 
-    async def _let_people_come(self, box: Box, outbox: Ledger) -> None:
+    async def _let_people_come(self, box: Box, ledger: Ledger) -> None:
         while box.appended < _RECORDS and self._troubled:
             await asyncio.sleep(box.dice.expovariate(_RECORDS / _TROUBLED_S) * (box.dice.random() < 0.7))
             count = box.dice.choice((1, 1, 1, 2, 30 if box.appended == 0 else 3))
             records = mixed(count, box.begin + box.appended)
             box.appended += len(records)
-            numbers = await outbox.append_all(records)
+            numbers = await ledger.append_all(records)
             if not running_process.get().alive:
                 return
             for seq, record in zip(numbers, records, strict=True):
-                box.promised[outbox.epoch, seq] = encode_record(record)
+                box.promised[ledger.epoch, seq] = encode_record(record)
 
     async def _platform(self, machine: Machine) -> None:
         async with (
@@ -261,8 +261,8 @@ class City:
         alive = all(machine.process.alive for machine in self._machines)
         if self._kills or not alive or self._source is None or len(self._boxes_open) < len(self._boxes):
             return False
-        for outbox, directory in self._boxes_open.values():
-            if (await outbox.status()).unacknowledged or directory.cursor != self._source.last_op:
+        for ledger, directory in self._boxes_open.values():
+            if (await ledger.status()).unacknowledged or directory.cursor != self._source.last_op:
                 return False
         return True
 
@@ -284,8 +284,8 @@ class City:
             self._say(f"{sum(totals.kinds.values())} records, {totals.redelivered} repeats ignored")
 
     async def _check_box(self, box: Box, home: Path, store: RecordStore, rivals: Rows) -> None:
-        async with Ledger.opened(home / "ledger.db", box=box.name, budget_bytes=BUDGET_BYTES) as outbox:
-            status = await outbox.status()
+        async with Ledger.opened(home / "ledger.db", box=box.name, budget_bytes=BUDGET_BYTES) as ledger:
+            status = await ledger.status()
         assert (status.unacknowledged, status.parked, status.set_aside) == (0, 0, None), status
         stored = [each async for each in all_kept(store, box.name, status.epoch, 1, LARGEST)]
         if self._copy is not None and box is self._boxes[0]:

@@ -66,9 +66,9 @@ def run(forks: ForkServerContext, folder: Path, kill_at: int, budget_bytes: int)
 async def check_the_ledger(folder: Path, promises: Path | None = None) -> None:
     """Every promise is kept: a number is there or counted in a gap; the chain goes through; nothing is damaged."""
     promises = promises or folder / "promises"
-    async with Ledger.opened(folder / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        status = await outbox.status()
-        rows = (await outbox.recent(100_000))[::-1]
+    async with Ledger.opened(folder / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        status = await ledger.status()
+        rows = (await ledger.recent(100_000))[::-1]
     assert status.set_aside is None
     gaps = [record for row in rows if isinstance(record := row.record(), Gap)]
     given_up = {seq for gap in gaps for seq in range(gap.first_seq, gap.last_seq + 1)}
@@ -134,26 +134,26 @@ async def test_a_disk_that_fills_at_any_page_breaks_no_promise(small_disk: Path)
 
 
 async def fill_up(home: Path, free_pages: int) -> None:
-    ledger = home / "ledger.db"
+    path = home / "ledger.db"
     promised: set[int] = set()
     with contextlib.suppress(StoreFailed):
-        async with Ledger.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-            promised.update(await outbox.append_all(mixed(30)))
+        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+            promised.update(await ledger.append_all(mixed(30)))
             leave_free(home, free_pages)
             for index in range(60):
-                promised.add(await outbox.append(alarm(index) if index % 3 else passage(index)))
+                promised.add(await ledger.append(alarm(index) if index % 3 else passage(index)))
                 if index == 40:
-                    await outbox.acknowledge(outbox.epoch, [(5, 30)])
+                    await ledger.acknowledge(ledger.epoch, [(5, 30)])
     (home / "others").unlink(missing_ok=True)
-    async with Ledger.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        rows = (await outbox.recent(10_000))[::-1]
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        rows = (await ledger.recent(10_000))[::-1]
         gaps = [record for row in rows if isinstance(record := row.record(), Gap)]
         given_up = {seq for gap in gaps for seq in range(gap.first_seq, gap.last_seq + 1)}
-        assert (await outbox.status()).set_aside is None
+        assert (await ledger.status()).set_aside is None
         assert promised <= {row.seq for row in rows} | given_up | set(range(5, 31))
         assert rows[-1].seq >= max(promised)
         check_the_chain(rows)
-        assert await outbox.append(passage(1)) == rows[-1].seq + 1
+        assert await ledger.append(passage(1)) == rows[-1].seq + 1
 
 
 def leave_free(home: Path, pages: int) -> None:
@@ -171,15 +171,15 @@ async def test_a_clock_that_jumps_loses_nothing(
         a_platform(tmp_path / "platform", broker.url) as platform,
         a_box(tmp_path / "box", link_settings(broker.url)) as box,
     ):
-        await box.outbox.append_all(mixed(20))
+        await box.ledger.append_all(mixed(20))
         await eventually(box.all_acknowledged)
         monkeypatch.setattr(time, "time_ns", lambda: max(0, real_ns() + jump_s * 10**9))
         for record in mixed(20, 20):
-            await box.outbox.append(record)
-        assert (await box.outbox.status()).oldest_age_s >= 0
+            await box.ledger.append(record)
+        assert (await box.ledger.status()).oldest_age_s >= 0
         await settled(platform, box, 40)
         monkeypatch.setattr(time, "time_ns", real_ns)
-        await box.outbox.append_all(mixed(20, 40))
+        await box.ledger.append_all(mixed(20, 40))
         await settled(platform, box, 60)
 
 

@@ -23,10 +23,10 @@ async def test_one_fault_and_everything_arrives_once(tmp_path: Path, broker: Mos
     async with FaultProxy.to(broker.port) as proxy, a_platform(tmp_path / "platform", broker.url) as platform:
         settings = link_settings(f"mqtt://127.0.0.1:{proxy.port}", **PATIENCE)
         async with a_box(tmp_path / "box", settings) as box:
-            await box.outbox.append_all(mixed(30))
+            await box.ledger.append_all(mixed(30))
             await eventually(box.all_acknowledged)
             proxy.set(fault)
-            await box.outbox.append_all(mixed(30, 30))
+            await box.ledger.append_all(mixed(30, 30))
             if fault is not Fault.CRAWL:
                 await eventually(lambda: is_connected(box, False))
             proxy.set(Fault.NONE)
@@ -53,7 +53,7 @@ async def test_a_storm_of_faults_loses_and_doubles_nothing(tmp_path: Path, broke
         async with a_box(tmp_path / "box", settings) as box:
             for first in range(0, 400, 20):
                 proxy.set(dice.choice(list(Fault)))
-                await box.outbox.append_all(mixed(20, first))
+                await box.ledger.append_all(mixed(20, first))
                 await asyncio.sleep(dice.uniform(0, 0.1))
             proxy.set(Fault.NONE)
             await settled(platform, box, 400)

@@ -30,32 +30,32 @@ def read_promises(path: Path, word: str) -> set[int]:
     return {int(line.split()[1]) for line in lines if line.startswith(word)}
 
 
-def live(ledger: Path, promises: Path, kill_at: int, budget_bytes: int = BUDGET_BYTES) -> None:
+def live(path: Path, promises: Path, kill_at: int, budget_bytes: int = BUDGET_BYTES) -> None:
     """Append, acknowledge, park and run out of room; SIGKILL before the `kill_at`th SQL statement."""
-    asyncio.run(_live(ledger, Promises(promises), kill_at, budget_bytes))
+    asyncio.run(_live(path, Promises(promises), kill_at, budget_bytes))
 
 
-def live_for_ever(ledger: Path, promises: Path, budget_bytes: int) -> None:
+def live_for_ever(path: Path, promises: Path, budget_bytes: int) -> None:
     """One life after the other, until somebody ends the process."""
     while True:
-        live(ledger, promises, NEVER, budget_bytes)
+        live(path, promises, NEVER, budget_bytes)
 
 
-async def _live(ledger: Path, promises: Promises, kill_at: int, budget_bytes: int) -> None:
+async def _live(path: Path, promises: Promises, kill_at: int, budget_bytes: int) -> None:
     statements = count(1)
 
     def tick(_statement: str) -> None:
         if next(statements) == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    async with Ledger.opened(ledger, box="box-1", budget_bytes=budget_bytes) as outbox:
-        await outbox._store.run(lambda db: db.conn.set_trace_callback(tick))
-        first = outbox.last_seq
-        promises.note("stored", await outbox.append_all(mixed(12, first)))
-        promises.note("stored", [await outbox.append(alarm(first + 12))])
+    async with Ledger.opened(path, box="box-1", budget_bytes=budget_bytes) as ledger:
+        await ledger._store.run(lambda db: db.conn.set_trace_callback(tick))
+        first = ledger.last_seq
+        promises.note("stored", await ledger.append_all(mixed(12, first)))
+        promises.note("stored", [await ledger.append(alarm(first + 12))])
         promises.note("acknowledged", list(range(first + 1, first + 7)))  # the platform has them, whatever comes
-        await outbox.acknowledge(outbox.epoch, [(first + 1, first + 6)])
-        await outbox.park(outbox.epoch, first + 8, "refused")
+        await ledger.acknowledge(ledger.epoch, [(first + 1, first + 6)])
+        await ledger.park(ledger.epoch, first + 8, "refused")
         for start in range(first + 13, first + 100, 20):
-            promises.note("stored", await outbox.append_all(mixed(20, start)))
+            promises.note("stored", await ledger.append_all(mixed(20, start)))
         promises.note("statements", [next(statements)])

@@ -194,13 +194,13 @@ def link_settings(url: str, box: str = "box-1", **changes: Any) -> LinkSettings:
 class Box:
     """One box with its stores and its link, running."""
 
-    def __init__(self, outbox: Ledger, directory: Directory, link: PlatformLink) -> None:
-        self.outbox = outbox
+    def __init__(self, ledger: Ledger, directory: Directory, link: PlatformLink) -> None:
+        self.ledger = ledger
         self.directory = directory
         self.link = link
 
     async def all_acknowledged(self) -> bool:
-        return (await self.outbox.status()).unacknowledged == 0
+        return (await self.ledger.status()).unacknowledged == 0
 
 
 @asynccontextmanager
@@ -210,16 +210,16 @@ async def a_box(
     """A box; with `hands` it takes orders signed with SIGNING_KEY."""
     async with (
         AsyncExitStack() as stack,
-        Ledger.opened(home / "ledger.db", box=settings.box, budget_bytes=BUDGET_BYTES) as outbox,
+        Ledger.opened(home / "ledger.db", box=settings.box, budget_bytes=BUDGET_BYTES) as ledger,
         Directory.opened(home / "directory.db") as directory,
     ):
         orders = None
         if hands is not None:
             memory = await stack.enter_async_context(ReplayGuard.opened(home / "orders.db"))
             orders = OrderReceiver(memory, SIGNING_KEY.public_key(), hands)
-        link = PlatformLink(settings, outbox, directory, versions={"agent": "0"}, boot_id=boot_id, orders=orders)
+        link = PlatformLink(settings, ledger, directory, versions={"agent": "0"}, boot_id=boot_id, orders=orders)
         async with running(link.run()):
-            yield Box(outbox, directory, link)
+            yield Box(ledger, directory, link)
 
 
 @asynccontextmanager

@@ -111,11 +111,11 @@ async def test_records_reach_the_platform_once(tmp_path: Path, broker: Mosquitto
         a_box(tmp_path / "box", link_settings(broker.url, pump=SENT_ONCE)) as box,
     ):
         for record in mixed(20):
-            await box.outbox.append(record)
+            await box.ledger.append(record)
         figures = await settled(platform, box, 20)
         assert (figures["passages"], figures["closed"], figures["alarms"], figures["redelivered"]) == (8, 8, 4, 0)
         [seen] = figures["boxes"]
-        assert (seen["box"], seen["online"], seen["records"], seen["epoch"]) == ("box-1", True, 20, box.outbox.epoch)
+        assert (seen["box"], seen["online"], seen["records"], seen["epoch"]) == ("box-1", True, 20, box.ledger.epoch)
         assert [each["subject"] for each in figures["newest_alarms"]] == [f"passage-{n}" for n in (19, 14, 9, 4)]
         status = box.link.status()
         assert (status.connected, status.platform_online, status.reconnects, status.detail) == (True, True, 0, "")
@@ -132,7 +132,7 @@ async def test_a_broker_that_goes_and_comes_back(
         a_box(tmp_path / "box", link_settings(broker.url)) as box,
     ):
         for first in range(0, 300, 20):
-            await asyncio.gather(*(box.outbox.append(record) for record in mixed(20, first)))
+            await asyncio.gather(*(box.ledger.append(record) for record in mixed(20, first)))
             if first == 100:
                 await asyncio.to_thread(broker.stop, kill=kill)
         await eventually(lambda: is_connected(box, False))
@@ -153,9 +153,9 @@ async def test_a_platform_that_goes_and_comes_back(tmp_path: Path, broker: Mosqu
         for first in (0, 100, 200):
             async with a_platform(tmp_path / "platform", broker.url) as platform:
                 for record in mixed(50, first):
-                    await box.outbox.append(record)
+                    await box.ledger.append(record)
             await eventually(lambda: platform_is_away(box))
-            await box.outbox.append_all(mixed(50, first + 50))
+            await box.ledger.append_all(mixed(50, first + 50))
         async with a_platform(tmp_path / "platform", broker.url) as platform:
             await settled(platform, box, 300)
 
@@ -167,10 +167,10 @@ async def platform_is_away(box: Box) -> bool:
 async def test_what_waited_goes_as_backlog_and_alarms_go_first(tmp_path: Path, broker: Mosquitto) -> None:
     settings = link_settings(broker.url, pump=SENT_ONCE)
     async with eavesdropping(broker) as heard, a_box(tmp_path / "box", settings) as box:
-        await box.outbox.append_all([*mixed(330), alarm(1000)])
+        await box.ledger.append_all([*mixed(330), alarm(1000)])
         async with a_platform(tmp_path / "platform", broker.url) as platform:
             await settled(platform, box, 331)
-            await box.outbox.append(passage(2000))
+            await box.ledger.append(passage(2000))
             figures = await settled(platform, box, 332)
             assert figures["redelivered"] == 0
         await eventually(lambda: has_heard(heard, Channel.PASSAGE))
@@ -191,7 +191,7 @@ async def test_a_passage_of_this_moment_is_live_whatever_the_pump_does(tmp_path:
     ):
         for first in range(1, 301, 15):
             for n in range(first, first + 15):
-                await box.outbox.append(passage(n))
+                await box.ledger.append(passage(n))
             await eventually(box.all_acknowledged)
         await settled(platform, box, 300)
         await eventually(lambda: has_heard(heard, Channel.PASSAGE))
@@ -209,7 +209,7 @@ async def test_old_passages_are_history(tmp_path: Path, broker: Mosquitto) -> No
         a_platform(tmp_path / "platform", broker.url) as platform,
         a_box(tmp_path / "box", settings) as box,
     ):
-        await box.outbox.append(passage(1))
+        await box.ledger.append(passage(1))
         await settled(platform, box, 1)
         await eventually(lambda: has_heard(heard, Channel.BACKLOG))
         assert Channel.PASSAGE not in channels(heard)
@@ -222,9 +222,9 @@ async def test_puback_frees_nothing(tmp_path: Path, broker: Mosquitto) -> None:
         async with Connection.open(Options(BrokerAddress.from_url(broker.url), "impostor")) as impostor:
             online = Event.of(PlatformState(online=True), source_from("demo", None))
             await publish_event(impostor, Topic("demo", Channel.PLATFORM), online)
-            await box.outbox.append_all([passage(1), alarm(2)])
+            await box.ledger.append_all([passage(1), alarm(2)])
             await eventually(lambda: sent_thrice(heard))
-        assert (await box.outbox.status()).unacknowledged == 2
+        assert (await box.ledger.status()).unacknowledged == 2
 
 
 async def sent_thrice(heard: list[Message]) -> bool:
@@ -265,9 +265,9 @@ async def test_a_record_the_platform_cannot_read_is_parked_with_its_reason(tmp_p
                 tmp_path / f"box{live_age_s}", link_settings(broker.url, pump=SenderSettings(live_age_s=live_age_s))
             ) as box,
         ):
-            await box.outbox.append_all([passage(1), bad, passage(3)])
+            await box.ledger.append_all([passage(1), bad, passage(3)])
             await settled(platform, box, 2)
-            assert (await box.outbox.status()).parked == 1
+            assert (await box.ledger.status()).parked == 1
 
 
 async def test_a_record_the_broker_refuses_is_parked_with_its_reason(tmp_path: Path) -> None:
@@ -285,9 +285,9 @@ async def test_a_record_the_broker_refuses_is_parked_with_its_reason(tmp_path: P
             a_platform(tmp_path / "platform", strict.url) as platform,
             a_box(tmp_path / "box", link_settings(strict.url)) as box,
         ):
-            await box.outbox.append_all([passage(1), alarm(2)])
+            await box.ledger.append_all([passage(1), alarm(2)])
             await settled(platform, box, 1)
-            assert (await box.outbox.status()).parked == 1
+            assert (await box.ledger.status()).parked == 1
 
 
 async def test_a_box_speaks_for_itself_alone(tmp_path: Path, broker: Mosquitto) -> None:
@@ -388,10 +388,10 @@ from tests.sync.city import a_box, link_settings, mixed
 
 async def main(home: str, url: str) -> None:
     async with a_box(Path(home), link_settings(url, will_delay_s=0)) as box:
-        first = box.outbox.last_seq
+        first = box.ledger.last_seq
         while True:
             for record in mixed(5, first):
-                print(await box.outbox.append(record), flush=True)
+                print(await box.ledger.append(record), flush=True)
             first += 5
 
 asyncio.run(main(*sys.argv[1:]))
@@ -415,16 +415,16 @@ async def test_a_box_killed_in_the_middle_loses_and_doubles_nothing(tmp_path: Pa
             await process.wait()
         await eventually(lambda: online_boxes(platform, []))  # by its will
         async with a_box(tmp_path / "box", link_settings(broker.url)) as box:
-            figures = await settled(platform, box, box.outbox.last_seq)
-            assert returned <= set(range(1, box.outbox.last_seq + 1))
-            assert figures["passages"] + figures["closed"] + figures["alarms"] == box.outbox.last_seq
+            figures = await settled(platform, box, box.ledger.last_seq)
+            assert returned <= set(range(1, box.ledger.last_seq + 1))
+            assert figures["passages"] + figures["closed"] + figures["alarms"] == box.ledger.last_seq
 
 
 async def test_two_epochs_of_one_box_are_told_apart(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_platform(tmp_path / "platform", broker.url) as platform:
         for epoch in (1, 2):
             async with a_box(tmp_path / f"disk{epoch}", link_settings(broker.url)) as box:
-                await box.outbox.append_all(mixed(10, 100 * epoch))
+                await box.ledger.append_all(mixed(10, 100 * epoch))
                 await settled(platform, box, 10 * epoch)
 
 
@@ -440,11 +440,11 @@ async def test_every_message_on_the_wire_is_as_the_contract_says(tmp_path: Path,
     known = write_directory(tmp_path / "people.jsonl", (1, "green"))
     async with eavesdropping(broker) as heard:
         async with a_box(tmp_path / "box", link_settings(broker.url), hands=OrderHandlers(not_needed)) as box:
-            await box.outbox.append_all(mixed(60))
+            await box.ledger.append_all(mixed(60))
             async with a_platform(tmp_path / "platform", broker.url, **known) as platform:
                 await order_everything(broker)
                 await settled(platform, box, 60)
-                await box.outbox.append(passage(1000))
+                await box.ledger.append(passage(1000))
                 await eventually(lambda: is_fresh(box))
                 await box.link.query(status_of(1).person_key, 5)
         await eventually(lambda: all_heard(heard, set(CHANNEL_RULES)))

@@ -75,7 +75,7 @@ class Directory:
         path: Path,
         writer: SqliteThread,
         reader: SqliteThread,
-        seal: StatusCipher,
+        cipher: StatusCipher,
         position: Position,
         ahead: dict[str, PendingRevocation],
         now_s: Callable[[], float],
@@ -85,7 +85,7 @@ class Directory:
         self._path = path
         self._writer = writer
         self._reader = reader
-        self._seal = seal
+        self._cipher = cipher
         self._now_s = now_s
         self._position = position
         self._ahead = ahead
@@ -101,21 +101,21 @@ class Directory:
         *,
         now_s: Callable[[], float] = time.monotonic,
         ahead_limit: int = _AHEAD_LIMIT,
-        sealer: KeyedCipher | None = None,
+        cipher: KeyedCipher | None = None,
         shared: ThreadPoolExecutor | None = None,
     ) -> AsyncIterator[Self]:
         """The replica at `path`; a damaged one is set aside and fetched anew. `now_s` is the monotonic clock.
 
-        Statuses are sealed by `sealer` (None: written as they are, for people who are not real). Raises StoreFailed, of
+        Statuses are sealed by `cipher` (None: written as they are, for people who are not real). Raises StoreFailed, of
         which WrongKey leaves the file as it is.
         """
         async with (
             SqliteThread.opened(path, DIRECTORY_MIGRATIONS, shared=shared) as writer,
             SqliteThread.reading(path, shared=shared) as reader,
         ):
-            seal = await writer.run(lambda db: StatusCipher.prepared(db, sealer))
-            position, ahead = await writer.write(lambda db: _begin(db, seal))
-            yield cls(path, writer, reader, seal, position, ahead, now_s, ahead_limit)
+            status_cipher = await writer.run(lambda db: StatusCipher.for_writing(db, cipher))
+            position, ahead = await writer.write(lambda db: _begin(db, status_cipher))
+            yield cls(path, writer, reader, status_cipher, position, ahead, now_s, ahead_limit)
 
     @property
     def cursor(self) -> int:
@@ -167,7 +167,7 @@ class Directory:
         if added:
             self._let_count(added)
             ahead = dict(self._ahead)
-            await self._writer.write(lambda db: write_ahead(db, self._seal, ahead))
+            await self._writer.write(lambda db: write_ahead(db, self._cipher, ahead))
 
     def _let_count(self, added: Mapping[str, PendingRevocation]) -> None:
         """From here on look-ups see what was revoked."""
@@ -209,7 +209,7 @@ class Directory:
         if (ahead := self._ahead.get(person_key)) is not None:
             return ahead.body
         try:
-            return await self._reader.run(lambda db: read_status(db, self._seal, person_key))
+            return await self._reader.run(lambda db: read_status(db, self._cipher, person_key))
         except DecryptionFailed as exc:
             log.warning("the platform is asked for a row of the replica: %s", exc)
             return None
@@ -220,7 +220,7 @@ class Directory:
         self._position, self._staged = position, staged
         if len(left) < len(self._ahead):
             self._ahead = left
-            await self._writer.write(lambda db: write_ahead(db, self._seal, left))
+            await self._writer.write(lambda db: write_ahead(db, self._cipher, left))
 
     def _expected(self) -> tuple[str, int]:
         if self._staged is not None:
@@ -228,10 +228,10 @@ class Directory:
         return self._position.generation, self._position.cursor
 
     def _take(self, db: Database, page: DirectoryPage, run: Staged | None) -> tuple[Position, Staged | None]:
-        staged = stage(db, self._seal, page, run)
+        staged = stage(db, self._cipher, page, run)
         if page.checkpoint is None:
             return self._position, staged
-        return settle(db, self._seal, staged, page.checkpoint), None
+        return settle(db, self._cipher, staged, page.checkpoint), None
 
     async def _forget(self, *, whole: bool) -> None:
         """Drop what is staged, and with `whole` the cursor too: the rows stay in use until a new copy is complete."""
@@ -241,13 +241,13 @@ class Directory:
             self._position = await self._writer.write(lambda db: write_position(db, lost))
 
 
-def _begin(db: Database, seal: StatusCipher) -> tuple[Position, dict[str, PendingRevocation]]:
+def _begin(db: Database, cipher: StatusCipher) -> tuple[Position, dict[str, PendingRevocation]]:
     """Where the replica stands, and what came ahead: a revocation that cannot be read makes it one to fetch anew."""
     try:
-        return read_position(db), read_ahead(db, seal)
+        return read_position(db), read_ahead(db, cipher)
     except DecryptionFailed as exc:
         log.warning("the replica is fetched anew: %s", exc)
-        write_ahead(db, seal, {})
+        write_ahead(db, cipher, {})
         return write_position(db, Position()), {}
 
 

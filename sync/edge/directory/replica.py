@@ -15,8 +15,8 @@ from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file
 
 DIRECTORY_MIGRATIONS = Migrations("directory")
 NULL = b"null"
-_SEAL_ROWS = tuple(
-    f"UPDATE {table} SET body = sealed(body, person_key)"  # noqa: S608 - names of tables
+_ENCRYPT_ROWS = tuple(
+    f"UPDATE {table} SET body = encrypted(body, person_key)"  # noqa: S608 - names of tables
     for table in ("status", "staged", "ahead")
 )
 
@@ -66,20 +66,20 @@ def revocations(db: Database) -> None:
 class StatusCipher:
     """How statuses are written, each for its person: the three tables hold the same, and None where there is none."""
 
-    seal: Cipher
+    cipher: Cipher
 
     @classmethod
-    def prepared(cls, db: Database, sealer: KeyedCipher | None) -> StatusCipher:
+    def for_writing(cls, db: Database, cipher: KeyedCipher | None) -> StatusCipher:
         """For a replica that is written; it is sealed where it was plain. Raises WrongKey."""
-        return cls(encrypt_file(db.conn, sealer, _SEAL_ROWS, _place))
+        return cls(encrypt_file(db.conn, cipher, _ENCRYPT_ROWS, _place))
 
-    def closed(self, person_key: str, body: bytes | None) -> bytes | None:
+    def encrypt(self, person_key: str, body: bytes | None) -> bytes | None:
         """What is written for `body`."""
-        return None if body is None else self.seal.encrypt(body, _place(person_key))
+        return None if body is None else self.cipher.encrypt(body, _place(person_key))
 
-    def opened(self, person_key: str, stored: bytes | None) -> bytes | None:
+    def decrypt(self, person_key: str, stored: bytes | None) -> bytes | None:
         """What was written, readable. Raises DecryptionFailed."""
-        return None if stored is None else self.seal.decrypt(stored, _place(person_key))
+        return None if stored is None else self.cipher.decrypt(stored, _place(person_key))
 
 
 def _place(person_key: str) -> str:
@@ -101,18 +101,18 @@ class PendingRevocation:
         return old.generation != new.generation
 
 
-def read_ahead(db: Database, seal: StatusCipher) -> dict[str, PendingRevocation]:
+def read_ahead(db: Database, cipher: StatusCipher) -> dict[str, PendingRevocation]:
     """All that came ahead, by person key. Raises DecryptionFailed."""
     found = db.conn.execute("SELECT person_key, generation, op, body FROM ahead")
-    return {key: PendingRevocation(generation, op, seal.opened(key, body)) for key, generation, op, body in found}
+    return {key: PendingRevocation(generation, op, cipher.decrypt(key, body)) for key, generation, op, body in found}
 
 
-def write_ahead(db: Database, seal: StatusCipher, ahead: dict[str, PendingRevocation]) -> None:
+def write_ahead(db: Database, cipher: StatusCipher, ahead: dict[str, PendingRevocation]) -> None:
     """Replace what came ahead."""
     db.conn.execute("DELETE FROM ahead")
     db.conn.executemany(
         "INSERT INTO ahead VALUES (?, ?, ?, ?)",
-        [(key, each.generation, each.op, seal.closed(key, each.body)) for key, each in ahead.items()],
+        [(key, each.generation, each.op, cipher.encrypt(key, each.body)) for key, each in ahead.items()],
     )
 
 
@@ -146,33 +146,33 @@ def write_position(db: Database, position: Position) -> Position:
     return position
 
 
-def read_status(db: Database, seal: StatusCipher, person_key: str) -> bytes | None:
+def read_status(db: Database, cipher: StatusCipher, person_key: str) -> bytes | None:
     """JSON of one person's status. Raises DecryptionFailed."""
     found = db.conn.execute("SELECT body FROM status WHERE person_key = ?", (person_key,)).fetchone()
-    return seal.opened(person_key, found[0]) if found else None
+    return cipher.decrypt(person_key, found[0]) if found else None
 
 
-def stage(db: Database, seal: StatusCipher, page: DirectoryPage, staged: Staged | None) -> Staged:
+def stage(db: Database, cipher: StatusCipher, page: DirectoryPage, staged: Staged | None) -> Staged:
     """Keep the operations of `page`, which begins a run (`staged` None) or joins on to it."""
     if staged is None:
         db.conn.execute("DELETE FROM staged")
     db.conn.executemany(
         "INSERT INTO staged VALUES (?, ?, ?)",
-        [(op.op, op.person_key, seal.closed(op.person_key, _body(op))) for op in page.ops],
+        [(op.op, op.person_key, cipher.encrypt(op.person_key, _body(op))) for op in page.ops],
     )
     upto = page.ops[-1].op if page.ops else page.after
     return Staged(page.generation, page.after if staged is None else staged.after, upto)
 
 
-def settle(db: Database, seal: StatusCipher, staged: Staged, checkpoint: DirectoryCheckpoint) -> Position:
+def settle(db: Database, cipher: StatusCipher, staged: Staged, checkpoint: DirectoryCheckpoint) -> Position:
     """Apply what is staged, within the caller's transaction. Raises Mismatch (wrong checksum), DecryptionFailed."""
     old = read_position(db)
     if staged.after == 0:
         db.conn.execute("DELETE FROM status")
     checksum, rows = (EMPTY, 0) if staged.after == 0 else (old.checksum, old.rows)
     for key, stored in db.conn.execute("SELECT person_key, body FROM staged ORDER BY op"):  # maybe a million
-        before = read_status(db, seal, key)
-        checksum = changed(checksum, before, seal.opened(key, stored))
+        before = read_status(db, cipher, key)
+        checksum = changed(checksum, before, cipher.decrypt(key, stored))
         rows += (stored is not None) - (before is not None)
         if stored is None:
             db.conn.execute("DELETE FROM status WHERE person_key = ?", (key,))

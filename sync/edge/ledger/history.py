@@ -42,20 +42,20 @@ async def read_waiting(path: Path) -> Waiting:
 
 
 async def decided_since(
-    path: Path, since: datetime, box: str, sealer: KeyedCipher | None = None
+    path: Path, since: datetime, box: str, cipher: KeyedCipher | None = None
 ) -> AsyncIterator[PassageDecided]:
     """The passages decided since then that the ledger of `box` at `path` still holds, oldest first.
 
-    Raises StoreFailed; WrongKey where `sealer` does not open it.
+    Raises StoreFailed; WrongKey where `cipher` does not open it.
     """
     since_ms, after = int(since.timestamp() * 1000), 0
     async with SqliteThread.reading(path) as ledger:
-        seal = await ledger.run(lambda db: RowCipher.of(db.conn, box, sealer))
+        row_cipher = await ledger.run(lambda db: RowCipher.for_reading(db.conn, box, cipher))
         while found := await ledger.run(lambda db, after=after: _decided(db, since_ms, after)):  # type: ignore[misc]
             for row in found:
                 after = row.seq
                 try:
-                    record = seal.opened(row).record()
+                    record = row_cipher.decrypt(row).record()
                 except (BadMessage, DecryptionFailed) as exc:
                     raise StoreFailed(f"{path}: record {row.seq}: {exc}") from exc
                 if isinstance(record, PassageDecided):

@@ -94,10 +94,10 @@ class Ledger:
         box: str,
         budget_bytes: int,
         clock: Callable[[], Clock] = system_clock,
-        sealer: KeyedCipher | None = None,
+        cipher: KeyedCipher | None = None,
         shared: ThreadPoolExecutor | None = None,
     ) -> AsyncIterator[Self]:
-        """The ledger of `box` at `path`, its bodies sealed by `sealer` (None: written as they are, for people who are
+        """The ledger of `box` at `path`, its bodies sealed by `cipher` (None: written as they are, for people who are
         not real); parked rows get another chance. Raises StoreFailed, of which WrongKey leaves the file as it is.
 
         A damaged file is set aside and a new epoch begins. What still waited in it, or in one that was renewed, is
@@ -106,10 +106,10 @@ class Ledger:
         ballast = DiskReserve(path.with_suffix(".ballast"))
         async with AsyncExitStack() as stack:
             store = await _opened(stack, path, ballast, shared)
-            seal = await store.run(lambda db: RowCipher.prepared(db, box, sealer))
-            writer = LedgerWriter(seal, budget_bytes, clock, ballast)
+            row_cipher = await store.run(lambda db: RowCipher.for_writing(db, box, cipher))
+            writer = LedgerWriter(row_cipher, budget_bytes, clock, ballast)
             await store.run(writer.begin)
-            await store.run(lambda db: import_set_aside(db, path, writer, sealer))
+            await store.run(lambda db: import_set_aside(db, path, writer, cipher))
             await store.write(outbox.unpark)
             epoch, tail = await store.run(lambda db: (read_epoch(db), read_tail(db, box)))
             yield cls(path, store, writer, epoch, tail.seq)
@@ -197,7 +197,7 @@ class Ledger:
 
     async def recent(self, limit: int) -> list[Row]:
         """The newest rows that can be read, acknowledged or not, newest first."""
-        return await self._store.run(lambda db: self._opened_rows(outbox.recent(db, limit))[0])
+        return await self._store.run(lambda db: self._decrypted(outbox.recent(db, limit))[0])
 
     async def status(self) -> LedgerStatus:
         """Counts as of now."""
@@ -221,7 +221,7 @@ class Ledger:
     def _readable(self, db: Database, find: Callable[[], list[Row]]) -> list[Row]:
         """The rows that `find` gives; those that cannot be read any more are parked, and the next take their place."""
         while found := find():
-            whole, broken = self._opened_rows(found)
+            whole, broken = self._decrypted(found)
             if broken:
                 with db.atomic():
                     for row in broken:
@@ -230,11 +230,11 @@ class Ledger:
                 return whole
         return []
 
-    def _opened_rows(self, found: list[Row]) -> tuple[list[Row], list[Row]]:
+    def _decrypted(self, found: list[Row]) -> tuple[list[Row], list[Row]]:
         whole, broken = [], []
         for row in found:
             try:
-                whole.append(self._writer.seal.opened(row))
+                whole.append(self._writer.cipher.decrypt(row))
             except DecryptionFailed as exc:
                 log.warning("record %s/%d: %s", *row.name, exc)
                 broken.append(row)

@@ -51,18 +51,18 @@ class RecoveredRecords:
     unreadable: list[int] = field(default_factory=list)
 
 
-def import_set_aside(db: Database, ledger: Path, writer: LedgerWriter, sealer: KeyedCipher | None) -> None:
+def import_set_aside(db: Database, ledger: Path, writer: LedgerWriter, cipher: KeyedCipher | None) -> None:
     """Salvage every file set aside for `ledger` that was not yet: repeated until it went through to the end.
 
-    One that `sealer` does not open waits for the start at which its key is back.
+    One that `cipher` does not open waits for the start at which its key is back.
     """
     done = {name for (name,) in db.conn.execute("SELECT file FROM salvaged")}
     for path in (*aside_files(ledger), *aside_files(ledger, _RENEWED)):
         if path.name in done:
             continue
         try:
-            salvaged = recover(path, lambda rows: _keep(db, writer.seal, rows), writer.seal.box, sealer)
-            writer.append(db, list(_account(path, salvaged, writer)))
+            result = recover(path, lambda rows: _keep(db, writer.cipher, rows), writer.cipher.box, cipher)
+            writer.append(db, list(_account(path, result, writer)))
             db.conn.execute("INSERT INTO salvaged VALUES (?)", (path.name,))
         except (sqlite3.Error, StoreFailed) as exc:
             log.warning("%s: tried again at the next start: %s", path.name, exc)
@@ -92,48 +92,48 @@ def _kind(aside: Path) -> str:
     return "ledger_renewed" if f".{_RENEWED}-" in aside.name else "ledger_damaged"
 
 
-def _keep(db: Database, seal: RowCipher, rows: list[Row]) -> None:
+def _keep(db: Database, cipher: RowCipher, rows: list[Row]) -> None:
     try:
         with db.atomic():
-            db.conn.executemany(_KEEP, [asdict(seal.closed(row)) for row in rows])
+            db.conn.executemany(_KEEP, [asdict(cipher.encrypt(row)) for row in rows])
     except sqlite3.Error as exc:  # of the new file, and no damage of the old one
         raise store_failure(exc) from exc
 
 
-def _account(path: Path, salvaged: RecoveredRecords, writer: LedgerWriter) -> Iterator[Record]:
-    lost = salvaged.unreadable
+def _account(path: Path, result: RecoveredRecords, writer: LedgerWriter) -> Iterator[Record]:
+    lost = result.unreadable
     yield writer.alarm(
         _kind(path),
         "ledger",
-        f"set aside as {path.name}; {salvaged.kept} waiting records kept, {len(lost)} numbers unreadable"
-        if salvaged.epoch
+        f"set aside as {path.name}; {result.kept} waiting records kept, {len(lost)} numbers unreadable"
+        if result.epoch
         else f"set aside as {path.name}; nothing of it can be read",
     )
-    if salvaged.epoch and lost:
+    if result.epoch and lost:
         yield Gap(
             noted=writer.now(),
             lost={"unreadable": len(lost)},
             first_seq=min(lost),
             last_seq=max(lost),
-            epoch=salvaged.epoch,
+            epoch=result.epoch,
         )
 
 
-def recover(path: Path, keep: Callable[[list[Row]], None], box: str, sealer: KeyedCipher | None) -> RecoveredRecords:
+def recover(path: Path, keep: Callable[[list[Row]], None], box: str, cipher: KeyedCipher | None) -> RecoveredRecords:
     """Hand every row of the ledger at `path` that waits and can be read to `keep`, opened.
 
-    Damage is counted, never raised. Raises WrongKey where `sealer` does not fit, and what `keep` raises.
+    Damage is counted, never raised. Raises WrongKey where `cipher` does not fit, and what `keep` raises.
     """
-    salvaged = RecoveredRecords()
+    result = RecoveredRecords()
     try:
         # Read-only, so that the write-ahead log beside it is read too and stays as it is.
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             connection.execute("PRAGMA writable_schema=ON")  # else a file that was cut short is refused as a whole
-            [salvaged.epoch] = connection.execute("SELECT epoch FROM ledger").fetchone()
-            _Reader(connection, keep, salvaged, RowCipher.of(connection, box, sealer)).read()
+            [result.epoch] = connection.execute("SELECT epoch FROM ledger").fetchone()
+            _Reader(connection, keep, result, RowCipher.for_reading(connection, box, cipher)).read()
     except sqlite3.Error as exc:
         log.warning("%s: not everything can be read: %s", path.name, exc)
-    return salvaged
+    return result
 
 
 class _Reader:
@@ -143,13 +143,13 @@ class _Reader:
         self,
         connection: sqlite3.Connection,
         keep: Callable[[list[Row]], None],
-        salvaged: RecoveredRecords,
-        seal: RowCipher,
+        result: RecoveredRecords,
+        cipher: RowCipher,
     ) -> None:
         self._connection = connection
-        self._seal = seal
+        self._cipher = cipher
         self._keep = keep
-        self._salvaged = salvaged
+        self._result = result
         columns = {row[1] for row in connection.execute("PRAGMA table_info(record)")}
         self._waiting = _WAITING.format(chain="chain" if "chain" in columns else "NULL")
 
@@ -175,7 +175,7 @@ class _Reader:
             values = self._connection.execute(self._waiting, (first, last)).fetchall()
         except sqlite3.Error:
             if first == last:
-                self._salvaged.unreadable.append(first)
+                self._result.unreadable.append(first)
                 return
             middle = (first + last) // 2
             self._range(first, middle)
@@ -184,22 +184,20 @@ class _Reader:
         self._take([Row(*each) for each in values])
 
     def _take(self, rows: list[Row]) -> None:
-        found = [(row, _whole(row, self._seal)) for row in rows]
+        found = [(row, _whole(row, self._cipher)) for row in rows]
         whole = [opened for _, opened in found if opened]
         self._keep(whole)
-        self._salvaged.kept += len(whole)
-        self._salvaged.unreadable += [
-            row.seq for row, opened in found if row.epoch == self._salvaged.epoch and not opened
-        ]
+        self._result.kept += len(whole)
+        self._result.unreadable += [row.seq for row, opened in found if row.epoch == self._result.epoch and not opened]
 
 
-def _whole(row: Row, seal: RowCipher) -> Row | None:
+def _whole(row: Row, cipher: RowCipher) -> Row | None:
     """`row`, opened, where damage left its record valid; the hash chain tells the platform the rest."""
     chained = row.chain is None or (isinstance(row.chain, bytes) and len(row.chain) == HASH_BYTES)
     if not chained or row.kind not in RECORD_TYPES or not isinstance(row.appended_ms, int):
         return None
     try:
-        opened = seal.opened(row)
+        opened = cipher.decrypt(row)
         opened.record()
     except (BadMessage, DecryptionFailed):
         return None

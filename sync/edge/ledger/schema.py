@@ -19,9 +19,9 @@ _CHAIN = (
     "SELECT chain FROM record WHERE (SELECT epoch FROM ledger) = ? AND seq = ?"
     " UNION ALL SELECT chain FROM earlier WHERE epoch = ? AND seq = ?"
 )
-_SEAL_ROWS = (
-    "UPDATE record SET body = sealed(body, (SELECT epoch FROM ledger), seq, kind)",
-    "UPDATE earlier SET body = sealed(body, epoch, seq, kind)",
+_ENCRYPT_ROWS = (
+    "UPDATE record SET body = encrypted(body, (SELECT epoch FROM ledger), seq, kind)",
+    "UPDATE earlier SET body = encrypted(body, epoch, seq, kind)",
 )
 
 
@@ -123,25 +123,25 @@ class RowCipher:
     """How the rows of one box are written: each body for its own box, epoch, number and kind."""
 
     box: str
-    seal: Cipher
+    cipher: Cipher
 
     @classmethod
-    def prepared(cls, db: Database, box: str, sealer: KeyedCipher | None) -> RowCipher:
+    def for_writing(cls, db: Database, box: str, cipher: KeyedCipher | None) -> RowCipher:
         """For a ledger that is written; it is sealed where it was plain. Raises WrongKey."""
-        return cls(box, encrypt_file(db.conn, sealer, _SEAL_ROWS, lambda *names: _place(box, *names)))
+        return cls(box, encrypt_file(db.conn, cipher, _ENCRYPT_ROWS, lambda *names: _place(box, *names)))
 
     @classmethod
-    def of(cls, connection: sqlite3.Connection, box: str, sealer: KeyedCipher | None) -> RowCipher:
+    def for_reading(cls, connection: sqlite3.Connection, box: str, cipher: KeyedCipher | None) -> RowCipher:
         """For a ledger that is only read. Raises WrongKey."""
-        return cls(box, load_cipher(connection, sealer))
+        return cls(box, load_cipher(connection, cipher))
 
-    def closed(self, row: Row) -> Row:
+    def encrypt(self, row: Row) -> Row:
         """`row` as it is written."""
-        return replace(row, body=self.seal.encrypt(row.body, _place(self.box, *row.name, row.kind)))
+        return replace(row, body=self.cipher.encrypt(row.body, _place(self.box, *row.name, row.kind)))
 
-    def opened(self, row: Row) -> Row:
+    def decrypt(self, row: Row) -> Row:
         """`row`, as it was written, with its body readable. Raises DecryptionFailed."""
-        body = self.seal.decrypt(row.body, _place(self.box, *row.name, row.kind))
+        body = self.cipher.decrypt(row.body, _place(self.box, *row.name, row.kind))
         return row if body is row.body else replace(row, body=body)
 
 
@@ -184,11 +184,11 @@ def is_ours(db: Database, epoch: str, seq: int, chain: bytes) -> bool:
     return found is not None and found[0] in (None, chain)
 
 
-def insert(db: Database, seal: RowCipher, tail: Tail, record: Record) -> Tail:
+def insert(db: Database, cipher: RowCipher, tail: Tail, record: Record) -> Tail:
     """Add `record` behind `tail` in the caller's transaction; returns the new tail. Its hash is of the open body."""
     seq, body = tail.seq + 1, encode_record(record)
     new = Tail(tail.epoch, seq, next_hash(tail.chain, seq, record.TYPE, body))
-    row = seal.closed(Row(new.epoch, seq, record.TYPE, body, wall_ms(), new.chain))
+    row = cipher.encrypt(Row(new.epoch, seq, record.TYPE, body, wall_ms(), new.chain))
     db.conn.execute(
         "INSERT INTO record (seq, kind, alarm, body, appended_ms, chain) VALUES (?, ?, ?, ?, ?, ?)",
         (seq, row.kind, isinstance(record, AlarmRaised), row.body, row.appended_ms, row.chain),

@@ -40,9 +40,9 @@ class LedgerWriter:
     once. The ballast is taken back, and the budget restored, when the disk has been calm for a minute.
     """
 
-    def __init__(self, seal: RowCipher, budget_bytes: int, clock: Callable[[], Clock], ballast: DiskReserve) -> None:
+    def __init__(self, cipher: RowCipher, budget_bytes: int, clock: Callable[[], Clock], ballast: DiskReserve) -> None:
         self.disk_full = False
-        self.seal = seal
+        self.cipher = cipher
         self._budget_bytes = budget_bytes
         self._limit_bytes = budget_bytes
         self._clock = clock
@@ -98,7 +98,7 @@ class LedgerWriter:
             gone = forget(db, retention)
             if not gone:
                 return 0
-            return insert(db, self.seal, read_tail(db, self.seal.box), self.deleted("retention", gone)).seq
+            return insert(db, self.cipher, read_tail(db, self.cipher.box), self.deleted("retention", gone)).seq
 
     def now(self) -> Clock:
         """This instant, as records carry it."""
@@ -114,10 +114,10 @@ class LedgerWriter:
 
     def _write(self, db: Database, records: Sequence[Record]) -> tuple[list[int], int]:
         with db.atomic():
-            tail = read_tail(db, self.seal.box)
+            tail = read_tail(db, self.cipher.box)
             numbers = []
             for record in records:
-                tail = insert(db, self.seal, tail, record)
+                tail = insert(db, self.cipher, tail, record)
                 numbers.append(tail.seq)
             alarms = [self.alarm("disk_full", "ledger", "oldest records make room")] if self._alarm_due else []
             room: list[Gap | Deleted] = []
@@ -126,7 +126,7 @@ class LedgerWriter:
             dropped = [self.deleted("room", self._dropped)] if self._dropped else []
             added: list[Record] = [*alarms, *dropped, *room]
             for record in added:
-                tail = insert(db, self.seal, tail, record)
+                tail = insert(db, self.cipher, tail, record)
         return numbers, tail.seq
 
     def _on_full(self, db: Database) -> bool:
@@ -147,9 +147,9 @@ class LedgerWriter:
     def _step_down(self, db: Database, target: int) -> int:
         """Give up no more than the ballast has room for: deleted pages are written too. Returns the bytes in use."""
         with db.atomic():
-            tail = read_tail(db, self.seal.box)
+            tail = read_tail(db, self.cipher.box)
             for account in make_room(db, target, tail.seq, self._clock):
-                tail = insert(db, self.seal, tail, account)
+                tail = insert(db, self.cipher, tail, account)
         empty_the_log(db)
         return used_bytes(db)
 

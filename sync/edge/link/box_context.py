@@ -26,7 +26,7 @@ class BoxContext:
 
     district: str
     box: str
-    outbox: Ledger
+    ledger: Ledger
     directory: Directory
     orders: OrderReceiver | None  # None: no key to check signatures with, so the signed channels are not listened to
     parts: Callable[[], Mapping[str, str]]
@@ -53,14 +53,14 @@ class BoxContext:
 
     async def health(self) -> HealthReport:
         """How the box is now."""
-        outbox = await self.outbox.status()
+        ledger = await self.ledger.status()
         freshness, age_s = self.directory.freshness()
         return HealthReport(
             uptime_s=time.monotonic() - self.started_s,
             outbox=OutboxHealth(
-                outbox.last_seq, outbox.unacknowledged, outbox.parked, outbox.oldest_age_s, outbox.used_bytes
+                ledger.last_seq, ledger.unacknowledged, ledger.parked, ledger.oldest_age_s, ledger.used_bytes
             ),
             directory=DirectoryHealth(freshness, age_s if age_s < NEVER_S else None, self.directory.cursor),
-            parts={**self.parts(), "disk": "full" if outbox.disk_full else "ok"},
+            parts={**self.parts(), "disk": "full" if ledger.disk_full else "ok"},
             certificate_days=self.certificate_days(),
         )

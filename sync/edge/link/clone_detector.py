@@ -22,8 +22,8 @@ class CloneDetector:
     The alarm is raised when another is first heard, and again each day for as long as it is there.
     """
 
-    def __init__(self, outbox: Ledger, boot_id: str, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._outbox = outbox
+    def __init__(self, ledger: Ledger, boot_id: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._ledger = ledger
         self._boot_id = boot_id
         self._monotonic = monotonic
         self._told_s = -math.inf
@@ -44,6 +44,6 @@ class CloneDetector:
         if not (state.online and state.boot_id != self._boot_id and newer):
             return
         if self._monotonic() - self._told_s >= _ALARM_EVERY_S:
-            await self._outbox.alarm("cloned_box", "link", _SAID)
+            await self._ledger.alarm("cloned_box", "link", _SAID)
             self._told_s = self._monotonic()
         raise DuplicateDevice(f"{_SAID}: is its card a copy?")

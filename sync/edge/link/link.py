@@ -79,7 +79,7 @@ class PlatformLink:
     def __init__(
         self,
         settings: LinkSettings,
-        outbox: Ledger,
+        ledger: Ledger,
         directory: Directory,
         *,
         versions: Mapping[str, str],
@@ -92,16 +92,16 @@ class PlatformLink:
         self._broker = BrokerAddress.from_url(settings.url, settings.tls)
         validity = Validity(settings.tls.certificate)
         self._home = BoxContext(
-            settings.district, settings.box, outbox, directory, orders, parts, validity.days, time.monotonic()
+            settings.district, settings.box, ledger, directory, orders, parts, validity.days, time.monotonic()
         )
-        self._birth = BoxState(online=True, epoch=outbox.epoch, boot_id=boot_id, versions=dict(versions))
-        self._farewell = BoxState(online=False, epoch=outbox.epoch, boot_id=boot_id, versions=dict(versions))
+        self._birth = BoxState(online=True, epoch=ledger.epoch, boot_id=boot_id, versions=dict(versions))
+        self._farewell = BoxState(online=False, epoch=ledger.epoch, boot_id=boot_id, versions=dict(versions))
         self._session: Session | None = None
         self._since_s = time.monotonic()
         self._connections = 0
         self._detail = "not connected yet"
         self._spread_s = 1.0
-        self._own_name = CloneDetector(outbox, boot_id)
+        self._own_name = CloneDetector(ledger, boot_id)
         directory.ask = self.query
 
     def listen_to(self, orders: OrderReceiver) -> None:

@@ -54,9 +54,9 @@ class Sender:
     """
 
     def __init__(
-        self, outbox: Ledger, connection: Connection, district: str, box: str, settings: SenderSettings
+        self, ledger: Ledger, connection: Connection, district: str, box: str, settings: SenderSettings
     ) -> None:
-        self._outbox = outbox
+        self._ledger = ledger
         self._connection = connection
         self._district = district
         self._box = box
@@ -72,7 +72,7 @@ class Sender:
 
     async def run(self) -> None:
         """Send what is due, for ever; raises LinkLost."""
-        with self._outbox.changes.waking(self._wake):
+        with self._ledger.changes.waking(self._wake):
             while True:
                 await happened(self._platform)
                 self._wake.clear()
@@ -107,11 +107,11 @@ class Sender:
 
     async def acknowledged(self, ack: Ack) -> None:
         """Let the outbox forget what the platform committed, and park what it will never take."""
-        await self._outbox.acknowledge(ack.epoch, ack.ranges, ack.heads)
+        await self._ledger.acknowledge(ack.epoch, ack.ranges, ack.heads)
         for refusal in ack.refused:
-            await self._outbox.park(ack.epoch, refusal.seq, f"platform: {refusal.reason}")
+            await self._ledger.park(ack.epoch, refusal.seq, f"platform: {refusal.reason}")
         if ack.missing:
-            await self._outbox.owe_again(ack.epoch, ack.missing)
+            await self._ledger.owe_again(ack.epoch, ack.missing)
             self._read_to = 0
         settled = (*ack.ranges, *((refusal.seq, refusal.seq) for refusal in ack.refused))
         for epoch, seq in list(self._sent):
@@ -148,7 +148,7 @@ class Sender:
             return False
         elif old := await self._due_backlog():
             await _together(self._backlogs(old))
-        elif earlier := self._due(await self._read(self._outbox.earlier_unacknowledged(limit=self._window()))):
+        elif earlier := self._due(await self._read(self._ledger.earlier_unacknowledged(limit=self._window()))):
             await _together(self._backlogs(earlier))
         else:
             return False
@@ -159,7 +159,7 @@ class Sender:
         room, after = self._window() - sum(sent.is_backlog for sent in self._sent.values()), self._read_to
         if room <= 0:
             return []
-        rows = await self._read(self._outbox.unacknowledged(False, after_seq=after, limit=room))
+        rows = await self._read(self._ledger.unacknowledged(False, after_seq=after, limit=room))
         if self._read_to != after:
             return []  # it was set back in the meantime
         # A passage that came after the look for live ones is live all the same.
@@ -177,16 +177,16 @@ class Sender:
                 return
             some = rows[first : first + BACKLOG_LIMIT]
             self._pace.spend(len(some))
-            if some[0].epoch == self._outbox.epoch:
+            if some[0].epoch == self._ledger.epoch:
                 self._read_to = some[-1].seq
             yield self._send_backlog(some)
 
     async def _alarms(self) -> list[Row]:
-        return await self._read(self._outbox.unacknowledged(True, limit=self._settings.alarm_window))
+        return await self._read(self._ledger.unacknowledged(True, limit=self._settings.alarm_window))
 
     async def _newest(self) -> list[Row]:
         limit = self._settings.live_window + 1
-        return await self._read(self._outbox.newest_unacknowledged(limit, after_seq=self._live_after))
+        return await self._read(self._ledger.newest_unacknowledged(limit, after_seq=self._live_after))
 
     async def _read(self, rows: Awaitable[list[Row]]) -> list[Row]:
         """Rows that wait, without those that were acknowledged while they were read."""
@@ -236,7 +236,7 @@ class Sender:
             if refused.code == PublishRefused.QUOTA_EXCEEDED:
                 return  # it passes: these rows are due again after `resend_s`
             for row in rows:
-                await self._outbox.park(row.epoch, row.seq, f"broker: {refused}")
+                await self._ledger.park(row.epoch, row.seq, f"broker: {refused}")
                 self._sent.pop(row.name, None)
             if not self._sent:
                 self._owed_since_s = None

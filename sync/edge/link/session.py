@@ -49,7 +49,7 @@ class Session:
         self._home = home
         self._own_name = own_name
         self._health_s = health_s
-        self._pump = Sender(home.outbox, connection, home.district, home.box, pump)
+        self._pump = Sender(home.ledger, connection, home.district, home.box, pump)
         self._platform = asyncio.Event()
         self._ask_directory = asyncio.Event()
         self._page_s = 0.0  # when the last page came, monotonic

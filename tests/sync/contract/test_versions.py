@@ -110,7 +110,7 @@ async def test_a_platform_that_says_no_hashes_frees_records_too(
         a_platform(tmp_path / "platform", broker.url) as platform,
         a_box(tmp_path / "box", link_settings(broker.url)) as box,
     ):
-        await box.outbox.append_all(mixed(20))
+        await box.ledger.append_all(mixed(20))
         await settled(platform, box, 20)
 
 
@@ -131,6 +131,6 @@ async def test_a_box_without_hashes_and_a_box_with_news_are_served(
         a_box(tmp_path / "box", link_settings(broker.url)) as box,
     ):
         for record in mixed(10):
-            await box.outbox.append(record)
+            await box.ledger.append(record)
         await eventually(box.all_acknowledged)
         await settled(platform, box, 10)

@@ -138,16 +138,16 @@ async def test_a_copied_card_is_an_alarm_and_costs_no_record(tmp_path: Path, bro
     original, copy = tmp_path / "original", tmp_path / "copy"
     async with a_platform(tmp_path / "platform", broker.url) as platform:
         async with a_box(original, link_settings(broker.url)) as box:
-            await box.outbox.append_all(mixed(10))
+            await box.ledger.append_all(mixed(10))
             await eventually(box.all_acknowledged)
         shutil.copytree(original, copy)
         async with a_box(copy, link_settings(broker.url), boot_id="copy") as box:
-            copied = [*await box.outbox.append_all([passage(n) for n in range(50, 55)])]
+            copied = [*await box.ledger.append_all([passage(n) for n in range(50, 55)])]
             await eventually(box.all_acknowledged)
         async with a_box(original, link_settings(broker.url)) as box:
-            await box.outbox.append_all([*(passage(n) for n in range(70, 77)), alarm(77)])
+            await box.ledger.append_all([*(passage(n) for n in range(70, 77)), alarm(77)])
             await eventually(box.all_acknowledged)
-            own = {(row.seq, row.body) for row in await box.outbox.recent(100)}
+            own = {(row.seq, row.body) for row in await box.ledger.recent(100)}
         figures = await stats(platform)
         [fork] = figures["forks"]
         assert (fork["box"], fork["first_seq"]) == ("box-1", copied[0])
@@ -166,24 +166,24 @@ async def test_a_box_whose_ledger_is_renewed_is_itself_again_and_loses_nothing(
     original, copy = tmp_path / "original", tmp_path / "copy"
     async with a_platform(tmp_path / "platform", broker.url):
         async with a_box(original, link_settings(broker.url)) as box:
-            await box.outbox.append_all(mixed(10))
+            await box.ledger.append_all(mixed(10))
             await eventually(box.all_acknowledged)
-            forked = box.outbox.epoch
+            forked = box.ledger.epoch
         shutil.copytree(original, copy)
         async with a_box(copy, link_settings(broker.url), boot_id="copy") as box:
-            await box.outbox.append_all(mixed(5, 50))
+            await box.ledger.append_all(mixed(5, 50))
             await eventually(box.all_acknowledged)
-        async with Ledger.opened(original / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-            await outbox.append_all(mixed(7, 70))  # without a link
-            own = {(row.seq, row.body) for row in await outbox.recent(100)}
+        async with Ledger.opened(original / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+            await ledger.append_all(mixed(7, 70))  # without a link
+            own = {(row.seq, row.body) for row in await ledger.recent(100)}
         start_new_epoch(original / "ledger.db")
         async with a_box(original, link_settings(broker.url)) as box:
-            epoch = box.outbox.epoch
+            epoch = box.ledger.epoch
             assert epoch != forked
-            assert (await box.outbox.status()).earlier == 7
-            await box.outbox.append_all(mixed(20, 100))
+            assert (await box.ledger.status()).earlier == 7
+            await box.ledger.append_all(mixed(20, 100))
             await eventually(box.all_acknowledged)
-            [said] = [row.record() for row in await box.outbox.recent(100) if is_of(row.record(), "ledger_renewed")]
+            [said] = [row.record() for row in await box.ledger.recent(100) if is_of(row.record(), "ledger_renewed")]
             assert isinstance(said, AlarmRaised)
             assert "7 waiting records kept" in said.detail
     records = tmp_path / "platform" / "records.db"
@@ -201,22 +201,22 @@ def is_of(record: Record, kind: str) -> bool:
 async def test_what_the_platform_has_of_a_copy_frees_nothing_of_a_renewed_ledger(tmp_path: Path) -> None:
     """Both hear every acknowledgement under their name."""
     original, copy = tmp_path / "original", tmp_path / "copy"
-    async with opened(original) as outbox:
-        await outbox.append_all(mixed(10))
+    async with opened(original) as ledger:
+        await ledger.append_all(mixed(10))
     shutil.copytree(original, copy)
-    async with opened(copy) as outbox:
-        await outbox.append_all(mixed(5, 50))
-        theirs = await outbox.recent(15)
-    async with opened(original) as outbox:
-        await outbox.append_all(mixed(5, 70))
-        ours = await outbox.recent(15)
+    async with opened(copy) as ledger:
+        await ledger.append_all(mixed(5, 50))
+        theirs = await ledger.recent(15)
+    async with opened(original) as ledger:
+        await ledger.append_all(mixed(5, 70))
+        ours = await ledger.recent(15)
     start_new_epoch(original / "ledger.db")
-    async with opened(original) as outbox:
-        assert await outbox.acknowledge(theirs[0].epoch, [(11, 15)], [theirs[0].chain_hex]) == 0
-        assert await outbox.acknowledge(theirs[0].epoch, [(1, 10)], [theirs[5].chain_hex]) == 10  # before the fork
-        assert [row.name for row in await outbox.earlier_unacknowledged(99)] == [row.name for row in ours[4::-1]]
-        assert await outbox.acknowledge(ours[0].epoch, [(11, 15)], [ours[0].chain_hex]) == 5
-        assert (await outbox.status()).earlier == 0
+    async with opened(original) as ledger:
+        assert await ledger.acknowledge(theirs[0].epoch, [(11, 15)], [theirs[0].chain_hex]) == 0
+        assert await ledger.acknowledge(theirs[0].epoch, [(1, 10)], [theirs[5].chain_hex]) == 10  # before the fork
+        assert [row.name for row in await ledger.earlier_unacknowledged(99)] == [row.name for row in ours[4::-1]]
+        assert await ledger.acknowledge(ours[0].epoch, [(11, 15)], [ours[0].chain_hex]) == 5
+        assert (await ledger.status()).earlier == 0
 
 
 def opened(home: Path) -> AbstractAsyncContextManager[Ledger]:
@@ -224,11 +224,11 @@ def opened(home: Path) -> AbstractAsyncContextManager[Ledger]:
 
 
 async def test_a_ledger_in_use_is_not_renewed(tmp_path: Path) -> None:
-    async with opened(tmp_path) as outbox:
-        await outbox.append_all(mixed(3))
+    async with opened(tmp_path) as ledger:
+        await ledger.append_all(mixed(3))
         with pytest.raises(StoreFailed, match="locked"):
             start_new_epoch(tmp_path / "ledger.db")
-        assert await outbox.append(passage(4)) == 4
+        assert await ledger.append(passage(4)) == 4
     with pytest.raises(StoreFailed):
         start_new_epoch(tmp_path / "nowhere.db")
     assert not list(tmp_path.glob("*.renewed-*"))
@@ -237,13 +237,13 @@ async def test_a_ledger_in_use_is_not_renewed(tmp_path: Path) -> None:
 async def test_a_ledger_renewed_twice_hands_everything_on(tmp_path: Path) -> None:
     names = []
     for first in (0, 10):
-        async with opened(tmp_path) as outbox:
-            await outbox.append_all(mixed(3, first))
-            names += [row.name for row in await outbox.recent(99)]
+        async with opened(tmp_path) as ledger:
+            await ledger.append_all(mixed(3, first))
+            names += [row.name for row in await ledger.recent(99)]
         start_new_epoch(tmp_path / "ledger.db")
-    async with opened(tmp_path) as outbox:
-        status = await outbox.status()
-        assert (status.earlier, status.unacknowledged) == (len(names), len(names) + outbox.last_seq)
+    async with opened(tmp_path) as ledger:
+        status = await ledger.status()
+        assert (status.earlier, status.unacknowledged) == (len(names), len(names) + ledger.last_seq)
 
 
 def test_the_command_says_what_waits_and_where_it_lies(tmp_path: Path) -> None:
@@ -259,5 +259,5 @@ def test_the_command_says_what_waits_and_where_it_lies(tmp_path: Path) -> None:
 
 
 async def written(home: Path, count: int) -> None:
-    async with opened(home) as outbox:
-        await outbox.append_all(mixed(count))
+    async with opened(home) as ledger:
+        await ledger.append_all(mixed(count))

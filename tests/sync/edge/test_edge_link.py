@@ -104,15 +104,15 @@ async def a_city(broker: Mosquitto, *, backlog_per_s: float | None = None) -> As
 
 async def test_the_chain_of_hashes_arrives_whole_on_every_channel(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_box(tmp_path / "box", link_settings(broker.url)) as box:
-        await box.outbox.append_all(mixed(150))
+        await box.ledger.append_all(mixed(150))
         async with a_city(broker) as city:
             await eventually(box.all_acknowledged)
             for record in mixed(10, 150):
-                await box.outbox.append(record)
+                await box.ledger.append(record)
             await eventually(box.all_acknowledged)
-        expected = first_hash("box-1", box.outbox.epoch)
+        expected = first_hash("box-1", box.ledger.epoch)
         for seq in range(1, 161):
-            kind, body, chain = city.records[box.outbox.epoch, seq]
+            kind, body, chain = city.records[box.ledger.epoch, seq]
             expected = next_hash(expected, seq, kind, body)
             assert chain == expected.hex()
         assert set(city.channels()) == {Channel.ALARM, Channel.PASSAGE, Channel.BACKLOG}
@@ -122,30 +122,30 @@ async def test_records_of_a_damaged_ledger_are_delivered_under_their_old_names(
     tmp_path: Path, broker: Mosquitto
 ) -> None:
     path = tmp_path / "box" / "ledger.db"
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        await outbox.append_all(mixed(300))
-        before = outbox.epoch
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        await ledger.append_all(mixed(300))
+        before = ledger.epoch
     whole = path.read_bytes()
     path.write_bytes(whole[: 4096 * 30] + bytes(4096) + whole[4096 * 31 :])
     async with a_city(broker) as city, a_box(tmp_path / "box", link_settings(broker.url)) as box:
-        waiting = await box.outbox.earlier_unacknowledged(1000)
+        waiting = await box.ledger.earlier_unacknowledged(1000)
         assert len(waiting) > 250
         await eventually(box.all_acknowledged)
-        await box.outbox.append(passage(1000))
+        await box.ledger.append(passage(1000))
         await eventually(box.all_acknowledged)
     assert {row.name: (row.kind, row.body, row.chain_hex) for row in waiting}.items() <= city.records.items()
-    assert {epoch for epoch, _ in city.records} == {before, box.outbox.epoch}
+    assert {epoch for epoch, _ in city.records} == {before, box.ledger.epoch}
 
 
 async def test_backlog_goes_at_the_pace_the_platform_asks_for(tmp_path: Path, broker: Mosquitto) -> None:
     settings = link_settings(broker.url, pump=SenderSettings(resend_s=HANG_S, silent_s=HANG_S))
     async with a_box(tmp_path / "box", settings) as box:
-        await box.outbox.append_all([passage(index) for index in range(500)])
+        await box.ledger.append_all([passage(index) for index in range(500)])
         async with a_city(broker, backlog_per_s=0.1) as city:
             await eventually(lambda: count(city, 100))
-            await box.outbox.append_all([alarm(1000), passage(1001)])  # nothing else waits for it
+            await box.ledger.append_all([alarm(1000), passage(1001)])  # nothing else waits for it
             await eventually(lambda: count(city, 102))
-            await city.say(Ack(box.outbox.epoch, (), backlog_per_s=1e6), Channel.ACK)
+            await city.say(Ack(box.ledger.epoch, (), backlog_per_s=1e6), Channel.ACK)
             await eventually(lambda: count(city, 502))
     assert city.channels().count(Channel.BACKLOG) == 5
 
@@ -160,7 +160,7 @@ async def test_a_platform_that_acknowledges_nothing_is_given_up(tmp_path: Path, 
     settings = link_settings(broker.url, pump=SenderSettings(resend_s=0.05, silent_s=0.2, lost_s=0.5))
     async with a_city(broker) as city, a_box(tmp_path / "box", settings) as box:
         city.acknowledges = False
-        await box.outbox.append(passage(1))
+        await box.ledger.append(passage(1))
         await eventually(lambda: platform_is(box.link, online=True))
         await eventually(lambda: platform_is(box.link, online=False))
         with pytest.raises(LinkLost):
@@ -199,7 +199,7 @@ async def is_told(city: City, kind: str) -> bool:
 async def one_gave_way(*boxes: Box) -> bool:
     """It stays away, and its ledger holds the alarm for when it is back."""
     for box in boxes:
-        alarms = [record for row in await box.outbox.recent(10) if isinstance(record := row.record(), AlarmRaised)]
+        alarms = [record for row in await box.ledger.recent(10) if isinstance(record := row.record(), AlarmRaised)]
         if "copy" in box.link.status().detail and alarms and alarms[0].kind == "cloned_box":
             return True
     return False
@@ -207,8 +207,8 @@ async def one_gave_way(*boxes: Box) -> bool:
 
 async def test_a_double_that_stays_is_one_alarm_a_day(tmp_path: Path) -> None:
     day_s, at_s = 24 * 3600, 0.0
-    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        name = CloneDetector(outbox, "ours", lambda: at_s)
+    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        name = CloneDetector(ledger, "ours", lambda: at_s)
         born = datetime.now(UTC)
         for at_s, alarms in ((0.0, 1), (600.0, 1), (day_s - 1.0, 1), (day_s, 2), (day_s + 600.0, 2)):
             born += timedelta(minutes=1)
@@ -218,19 +218,19 @@ async def test_a_double_that_stays_is_one_alarm_a_day(tmp_path: Path) -> None:
             name.was_said(born + timedelta(seconds=2))
             with pytest.raises(DuplicateDevice):
                 await name.heard(later)
-            assert outbox.last_seq == alarms
+            assert ledger.last_seq == alarms
 
 
 async def test_a_box_that_was_started_again_is_no_double(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_city(broker) as city:
         for boot_id in ("one", "two"):
             async with a_box(tmp_path / "box", link_settings(broker.url), boot_id=boot_id) as box:
-                await box.outbox.append(passage(1))
+                await box.ledger.append(passage(1))
                 await eventually(box.all_acknowledged)
                 async with Connection.open(Options(BrokerAddress.from_url(broker.url), "demo.box-1")):
                     pass  # takes the line away once, and says nothing
                 await eventually(lambda link=box.link: reconnected(link))  # type: ignore[misc]
-                await box.outbox.append(passage(2))
+                await box.ledger.append(passage(2))
                 await eventually(box.all_acknowledged)
         assert not await is_told(city, "cloned_box")
 
@@ -276,6 +276,6 @@ async def test_without_a_key_no_order_is_listened_to(tmp_path: Path, broker: Mos
     async with a_city(broker) as city, a_box(tmp_path / "box", link_settings(broker.url)) as box:
         await eventually(lambda: platform_is(box.link, online=True))
         await city.order(Topic("demo", Channel.COMMAND, "box-1", "status"), Command())
-        await box.outbox.append(passage(1))
+        await box.ledger.append(passage(1))
         await eventually(box.all_acknowledged)
         assert Channel.REPORTED not in city.channels()

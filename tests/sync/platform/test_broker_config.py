@@ -244,7 +244,7 @@ async def test_the_whole_path_runs_over_this_broker(district: District, tmp_path
         a_box(tmp_path / "box", settings) as box,
     ):
         for index in range(5):
-            await box.outbox.append(passage(index))
+            await box.ledger.append(passage(index))
         await eventually(box.all_acknowledged)
         assert await days_on_the_fleet_page(platform) == pytest.approx(10, abs=0.1)
 

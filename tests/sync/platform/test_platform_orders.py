@@ -131,7 +131,7 @@ async def test_a_policy_is_published_and_answered(
         a_platform(tmp_path, broker.url),
         a_box(tmp_path / "box", link_settings(broker.url), hands=OrderHandlers(apply)) as box,
     ):
-        await box.outbox.append(passage(1))
+        await box.ledger.append(passage(1))
         await eventually(box.all_acknowledged)
         common = ["--broker", broker.url, "--data", str(tmp_path)]
         told = await run(["policy", "publish", str(tmp_path / "policy.toml"), *common, "--effective", "2030-01-01"])
