@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 from sqlite_utils import Database, Migrations
 
-from sync.contract.checksum import EMPTY, changed
+from sync.contract.checksum import EMPTY, update_checksum
 from sync.contract.messages import DirectoryCheckpoint, DirectoryOp, DirectoryPage
 from sync.contract.orders import Revocation
 from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file
@@ -172,7 +172,7 @@ def settle(db: Database, cipher: StatusCipher, staged: Staged, checkpoint: Direc
     checksum, rows = (EMPTY, 0) if staged.after == 0 else (old.checksum, old.rows)
     for key, stored in db.conn.execute("SELECT person_key, body FROM staged ORDER BY op"):  # maybe a million
         before = read_status(db, cipher, key)
-        checksum = changed(checksum, before, cipher.decrypt(key, stored))
+        checksum = update_checksum(checksum, before, cipher.decrypt(key, stored))
         rows += (stored is not None) - (before is not None)
         if stored is None:
             db.conn.execute("DELETE FROM status WHERE person_key = ?", (key,))

@@ -131,7 +131,7 @@ def schemas() -> dict[str, Any]:
     components["Order"]["properties"]["body"] = {
         "anyOf": [{"$ref": SCHEMA.format(name=kind.__name__)} for kind in ORDER_TYPES.values()]
     }
-    components["Entry"]["properties"]["data"] = {
+    components["BacklogEntry"]["properties"]["data"] = {
         "anyOf": [{"$ref": SCHEMA.format(name=kind.__name__)} for kind in records.RECORD_TYPES.values()]
     }
     components["DirectoryOp"]["properties"]["status"] = {

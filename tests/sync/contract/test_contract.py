@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.contract.channels import MESSAGE_TYPES
-from sync.contract.checksum import EMPTY, changed
+from sync.contract.checksum import EMPTY, update_checksum
 from sync.contract.decoding import decoded
 from sync.contract.envelope import CONTENT_TYPE, Event
 from sync.contract.health import HealthStatus, LookupOutcome
@@ -220,11 +220,11 @@ def test_the_checksum_depends_on_the_rows_alone(changes: list[tuple[str, bytes |
     rows: dict[str, bytes | None] = {}
     checksum = EMPTY
     for key, body in changes:
-        checksum = changed(checksum, rows.get(key), body)
+        checksum = update_checksum(checksum, rows.get(key), body)
         rows[key] = body
     direct = EMPTY
     for body in rows.values():
-        direct = changed(direct, None, body)
+        direct = update_checksum(direct, None, body)
     assert checksum == direct
 
 

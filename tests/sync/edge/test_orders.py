@@ -170,7 +170,7 @@ async def test_the_desired_state_is_applied_once_and_reported_each_time(tmp_path
         )
         late = signed(Desired(), DESIRED, version=5, begins_s=-HOUR_S)
         assert await orders.take(DESIRED, late, recorder.revoke) == Reported(
-            5, accepted=False, reason="no longer valid", in_force=3
+            5, accepted=False, reason="expired", in_force=3
         )
         better = signed(Desired(settings={"arrival": {"leave_s": 1.0}}), DESIRED, version=5)
         assert await orders.take(DESIRED, better, recorder.revoke) == Reported(

@@ -241,7 +241,7 @@ def test_serve_refuses_what_it_cannot_do(tmp_path: Path, arguments: list[str], s
         (["revoke", "--number-file", "-", "--colour", "green"], 2, "--colour"),
         (["simulate", "--minutes", "nan"], 2, "--minutes"),
         (["simulate", "--rate", "-1"], 2, "--rate"),
-        (["ca", "init", "--url", "https://user:secret@city.example"], 2, "nothing before the host"),
+        (["ca", "init", "--url", "https://user:secret@city.example"], 2, "must be https://host:port"),
         (["broker", "config", "--out", "b", "--host", "h", "--owner", "nobody-here"], 2, "no user"),
         (["policy", "publish", "empty"], 1, "empty holds no rules"),
         (["policy", "publish", "binary"], 1, "binary is no text in UTF-8"),
