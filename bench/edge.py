@@ -152,7 +152,7 @@ async def revocations(folder: Path, count: int) -> dict[str, object]:
     """From the signature at the platform until the box refuses the person, one box on this machine."""
     with mosquitto(folder / "mosquitto") as broker:
         async with (
-            a_box(folder / "box", link_settings(broker.url), hands=OrderHandlers(not_used)) as box,
+            a_box(folder / "box", link_settings(broker.url), handlers=OrderHandlers(not_used)) as box,
             Connection.open(Options(BrokerAddress.from_url(broker.url), "city")) as city,
         ):
             await eventually(lambda: is_connected(box))

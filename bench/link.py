@@ -124,7 +124,7 @@ async def appended(outbox: Ledger, record: Record) -> float:
 async def drained(outbox: Ledger) -> float:
     """When nothing waited any more."""
     changed = asyncio.Event()
-    with outbox.changes.waking(changed):
+    with outbox.changes.subscribe(changed):
         while (await outbox.status()).unacknowledged:
             changed.clear()
             with contextlib.suppress(TimeoutError):

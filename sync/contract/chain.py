@@ -19,6 +19,6 @@ def first_hash(box: str, epoch: str) -> bytes:
 
 
 def next_hash(previous: bytes, seq: int, kind: str, body: bytes) -> bytes:
-    """Hash of record `seq`, which follows the record whose hash is `previous`; `body` is JSON as the ledger stores it."""
+    """Hash of record `seq`, which follows the record with hash `previous`; `body` is JSON as the ledger stores it."""
     head = f"{seq}/{kind}/{len(body)}/".encode()
     return hashlib.sha256(previous + head + body).digest()

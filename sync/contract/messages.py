@@ -53,9 +53,9 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class BacklogEntry(msgspec.Struct, frozen=True):
-    """One record of a backlog message; `data` is its JSON as stored in the ledger and decoded separately.
+    """One record of a backlog message; `data` is its JSON as stored in the ledger.
 
-    An invalid record does not affect the others. `chain` is its hash (see `contract.chain`); boxes before 0.2 send none.
+    Each record is decoded separately. `chain` is its hash (see `contract.chain`); boxes before 0.2 send none.
     """
 
     seq: Seq

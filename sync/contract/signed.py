@@ -30,7 +30,7 @@ T = TypeVar("T", bound=OrderBody)
 
 
 class Order(msgspec.Struct, frozen=True):
-    """The signed content: an order of `kind` for topic `to`; `version` increases with each order of a kind to a topic."""
+    """The signed content: an order of `kind` for topic `to`; `version` grows with each order of a kind to a topic."""
 
     kind: str
     to: str

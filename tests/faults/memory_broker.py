@@ -103,7 +103,7 @@ class MemoryWire:
         self.down.cut()
         self._broker.on_lost(self)
         if self._over is None:
-            self._over = LinkLost("the connection broke off")
+            self._over = LinkLost("the connection was lost")
             if not self._welcome.done():
                 self._welcome.set_exception(self._over)
                 self._welcome.exception()

@@ -48,7 +48,7 @@ async def test_a_storm_of_faults_loses_and_doubles_nothing(tmp_path: Path, broke
     dice = random.Random(seed)
     async with FaultProxy.to(broker.port) as proxy, a_platform(tmp_path / "platform", broker.url) as platform:
         settings = replace(
-            link_settings(f"mqtt://127.0.0.1:{proxy.port}", **PATIENCE), pump=SenderSettings(resend_s=0.3, lost_s=3.0)
+            link_settings(f"mqtt://127.0.0.1:{proxy.port}", **PATIENCE), sender=SenderSettings(resend_s=0.3, lost_s=3.0)
         )
         async with a_box(tmp_path / "box", settings) as box:
             for first in range(0, 400, 20):

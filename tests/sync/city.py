@@ -187,7 +187,7 @@ async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
 
 
 def link_settings(url: str, box: str = "box-1", **changes: Any) -> LinkSettings:
-    settings = LinkSettings(url=url, district="demo", box=box, pump=SenderSettings(resend_s=1.0), retry=QUICK)
+    settings = LinkSettings(url=url, district="demo", box=box, sender=SenderSettings(resend_s=1.0), retry=QUICK)
     return replace(settings, **changes)
 
 
@@ -205,18 +205,18 @@ class Box:
 
 @asynccontextmanager
 async def a_box(
-    home: Path, settings: LinkSettings, *, hands: OrderHandlers | None = None, boot_id: str = "boot"
+    home: Path, settings: LinkSettings, *, handlers: OrderHandlers | None = None, boot_id: str = "boot"
 ) -> AsyncIterator[Box]:
-    """A box; with `hands` it takes orders signed with SIGNING_KEY."""
+    """A box; with `handlers` it takes orders signed with SIGNING_KEY."""
     async with (
         AsyncExitStack() as stack,
         Ledger.opened(home / "ledger.db", box=settings.box, budget_bytes=BUDGET_BYTES) as ledger,
         Directory.opened(home / "directory.db") as directory,
     ):
         orders = None
-        if hands is not None:
+        if handlers is not None:
             memory = await stack.enter_async_context(ReplayGuard.opened(home / "orders.db"))
-            orders = OrderReceiver(memory, SIGNING_KEY.public_key(), hands)
+            orders = OrderReceiver(memory, SIGNING_KEY.public_key(), handlers)
         link = PlatformLink(settings, ledger, directory, versions={"agent": "0"}, boot_id=boot_id, orders=orders)
         async with running(link.run()):
             yield Box(ledger, directory, link)

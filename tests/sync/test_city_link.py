@@ -108,7 +108,7 @@ async def settled(platform: PlatformService, box: Box, records: int) -> dict[str
 async def test_records_reach_the_platform_once(tmp_path: Path, broker: Mosquitto) -> None:
     async with (
         a_platform(tmp_path / "platform", broker.url) as platform,
-        a_box(tmp_path / "box", link_settings(broker.url, pump=SENT_ONCE)) as box,
+        a_box(tmp_path / "box", link_settings(broker.url, sender=SENT_ONCE)) as box,
     ):
         for record in mixed(20):
             await box.ledger.append(record)
@@ -139,7 +139,7 @@ async def test_a_broker_that_goes_and_comes_back(
         await asyncio.to_thread(broker.start)
         await settled(platform, box, 300)
         assert box.link.status().reconnects >= 1
-    link_lines = [line for line in caplog.messages if line.startswith("city link")]
+    link_lines = [line for line in caplog.messages if line.startswith("platform link")]
     assert len([line for line in link_lines if "not connected" in line]) == 1
     assert len([line for line in link_lines if "connected again" in line]) == 1
 
@@ -165,7 +165,7 @@ async def platform_is_away(box: Box) -> bool:
 
 
 async def test_what_waited_goes_as_backlog_and_alarms_go_first(tmp_path: Path, broker: Mosquitto) -> None:
-    settings = link_settings(broker.url, pump=SENT_ONCE)
+    settings = link_settings(broker.url, sender=SENT_ONCE)
     async with eavesdropping(broker) as heard, a_box(tmp_path / "box", settings) as box:
         await box.ledger.append_all([*mixed(330), alarm(1000)])
         async with a_platform(tmp_path / "platform", broker.url) as platform:
@@ -182,12 +182,12 @@ async def test_what_waited_goes_as_backlog_and_alarms_go_first(tmp_path: Path, b
     assert [len(each.records) for each in backlogs] == [100, 100, 64]
 
 
-async def test_a_passage_of_this_moment_is_live_whatever_the_pump_does(tmp_path: Path, broker: Mosquitto) -> None:
-    """It may come between the pump's look for live passages and its look for backlog."""
+async def test_a_passage_of_this_moment_is_live_whatever_the_sender_does(tmp_path: Path, broker: Mosquitto) -> None:
+    """The passage may be appended between the search for live passages and the search for backlog."""
     async with (
         eavesdropping(broker) as heard,
         a_platform(tmp_path / "platform", broker.url) as platform,
-        a_box(tmp_path / "box", link_settings(broker.url, pump=SENT_ONCE)) as box,
+        a_box(tmp_path / "box", link_settings(broker.url, sender=SENT_ONCE)) as box,
     ):
         for first in range(1, 301, 15):
             for n in range(first, first + 15):
@@ -203,7 +203,7 @@ async def has_heard(heard: list[Message], channel: Channel) -> bool:
 
 
 async def test_old_passages_are_history(tmp_path: Path, broker: Mosquitto) -> None:
-    settings = link_settings(broker.url, pump=SenderSettings(live_age_s=-1))
+    settings = link_settings(broker.url, sender=SenderSettings(live_age_s=-1))
     async with (
         eavesdropping(broker) as heard,
         a_platform(tmp_path / "platform", broker.url) as platform,
@@ -217,7 +217,7 @@ async def test_old_passages_are_history(tmp_path: Path, broker: Mosquitto) -> No
 
 async def test_puback_frees_nothing(tmp_path: Path, broker: Mosquitto) -> None:
     """A platform that says it is online and takes nothing: everything stays, and is sent again."""
-    settings = link_settings(broker.url, pump=SenderSettings(resend_s=0.1))
+    settings = link_settings(broker.url, sender=SenderSettings(resend_s=0.1))
     async with eavesdropping(broker) as heard, a_box(tmp_path / "box", settings) as box:
         async with Connection.open(Options(BrokerAddress.from_url(broker.url), "impostor")) as impostor:
             online = Event.of(PlatformState(online=True), source_from("demo", None))
@@ -262,7 +262,7 @@ async def test_a_record_the_platform_cannot_read_is_parked_with_its_reason(tmp_p
         async with (
             a_platform(tmp_path / f"platform{live_age_s}", broker.url) as platform,
             a_box(
-                tmp_path / f"box{live_age_s}", link_settings(broker.url, pump=SenderSettings(live_age_s=live_age_s))
+                tmp_path / f"box{live_age_s}", link_settings(broker.url, sender=SenderSettings(live_age_s=live_age_s))
             ) as box,
         ):
             await box.ledger.append_all([passage(1), bad, passage(3)])
@@ -439,7 +439,7 @@ async def test_unsafe_settings_are_refused_before_anything_runs(tmp_path: Path) 
 async def test_every_message_on_the_wire_is_as_the_contract_says(tmp_path: Path, broker: Mosquitto) -> None:
     known = write_directory(tmp_path / "people.jsonl", (1, "green"))
     async with eavesdropping(broker) as heard:
-        async with a_box(tmp_path / "box", link_settings(broker.url), hands=OrderHandlers(not_needed)) as box:
+        async with a_box(tmp_path / "box", link_settings(broker.url), handlers=OrderHandlers(not_needed)) as box:
             await box.ledger.append_all(mixed(60))
             async with a_platform(tmp_path / "platform", broker.url, **known) as platform:
                 await order_everything(broker)

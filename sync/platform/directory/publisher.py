@@ -50,7 +50,7 @@ class DirectoryPublisher:
 
     async def run(self, connection: Connection) -> None:
         """Send pages for ever; raises LinkLost."""
-        with self._source.changes.waking(self._wake):
+        with self._source.changes.subscribe(self._wake):
             while True:
                 everybody = False
                 try:

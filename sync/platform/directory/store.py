@@ -115,7 +115,7 @@ class DirectoryStore:
 
     def _moved(self, last_op: int) -> None:
         self.last_op = last_op
-        self.changes.tell()
+        self.changes.notify()
 
 
 def _outside_changes(db: Database) -> int:

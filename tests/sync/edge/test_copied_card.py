@@ -185,7 +185,7 @@ async def test_a_box_whose_ledger_is_renewed_is_itself_again_and_loses_nothing(
             await eventually(box.all_acknowledged)
             [said] = [row.record() for row in await box.ledger.recent(100) if is_of(row.record(), "ledger_renewed")]
             assert isinstance(said, AlarmRaised)
-            assert "7 waiting records kept" in said.detail
+            assert "7 pending records recovered" in said.detail
     records = tmp_path / "platform" / "records.db"
     async with open_store(str(records)) as store:
         joined = {(each.seq, each.body) for each in await store.kept("box-1", forked, 1, 99)}

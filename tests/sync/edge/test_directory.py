@@ -291,7 +291,7 @@ async def test_a_revocation_of_a_stream_that_was_replaced_is_forgotten(tmp_path:
 async def test_too_many_revocations_unconfirm_the_replica(tmp_path: Path) -> None:
     async with (
         DirectoryStore.opened(tmp_path / "source.db") as source,
-        Directory.opened(tmp_path / "replica.db", ahead_limit=2) as directory,
+        Directory.opened(tmp_path / "replica.db", pending_limit=2) as directory,
     ):
         await fetch(source, directory)
         await directory.revoke(revoked("g", *(status_of(index, version=7) for index in range(2))))

@@ -138,7 +138,7 @@ async def test_records_of_a_damaged_ledger_are_delivered_under_their_old_names(
 
 
 async def test_backlog_goes_at_the_pace_the_platform_asks_for(tmp_path: Path, broker: Mosquitto) -> None:
-    settings = link_settings(broker.url, pump=SenderSettings(resend_s=HANG_S, silent_s=HANG_S))
+    settings = link_settings(broker.url, sender=SenderSettings(resend_s=HANG_S, silent_s=HANG_S))
     async with a_box(tmp_path / "box", settings) as box:
         await box.ledger.append_all([passage(index) for index in range(500)])
         async with a_city(broker, backlog_per_s=0.1) as city:
@@ -157,7 +157,7 @@ async def count(city: City, records: int) -> bool:
 
 async def test_a_platform_that_acknowledges_nothing_is_given_up(tmp_path: Path, broker: Mosquitto) -> None:
     """It says that it is online, and the broker takes everything: only its silence tells."""
-    settings = link_settings(broker.url, pump=SenderSettings(resend_s=0.05, silent_s=0.2, lost_s=0.5))
+    settings = link_settings(broker.url, sender=SenderSettings(resend_s=0.05, silent_s=0.2, lost_s=0.5))
     async with a_city(broker) as city, a_box(tmp_path / "box", settings) as box:
         city.acknowledges = False
         await box.ledger.append(passage(1))
@@ -183,7 +183,7 @@ async def reconnected(link: PlatformLink) -> bool:
 
 
 async def test_two_boxes_of_one_name_notice_it_and_leave_each_other_alone(tmp_path: Path, broker: Mosquitto) -> None:
-    settings = link_settings(broker.url, retry=Retry(cap_s=1.0, contested_s=1000))
+    settings = link_settings(broker.url, retry=Retry(cap_s=1.0, duplicate_s=1000))
     async with (
         a_city(broker),
         a_box(tmp_path / "original", settings, boot_id="one") as original,
@@ -245,8 +245,8 @@ async def test_orders_come_in_and_answers_go_out(tmp_path: Path, broker: Mosquit
     async def status(_arguments: dict[str, object]) -> dict[str, object]:
         return {"up_s": 5}
 
-    hands = OrderHandlers(apply, {"status": status})
-    async with a_city(broker) as city, a_box(tmp_path / "box", link_settings(broker.url), hands=hands) as box:
+    handlers = OrderHandlers(apply, {"status": status})
+    async with a_city(broker) as city, a_box(tmp_path / "box", link_settings(broker.url), handlers=handlers) as box:
         await eventually(lambda: platform_is(box.link, online=True))
         await city.order(Topic("demo", Channel.DESIRED, "box-1"), Desired(policy={"version": 2}))
         await city.order(Topic("demo", Channel.COMMAND, "box-1", "status"), Command())

@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.contract.enrolment import CACERTS, Invitation
-from sync.edge.identity.box_identity import BoxIdentity, Validity
-from sync.edge.identity.enrolment import enrol, enrolled
+from sync.edge.identity.box_identity import BoxIdentity, CertificateExpiry
+from sync.edge.identity.enrolment import enrol, read_enrolment
 from sync.edge.identity.est_client import EstClient, fingerprint_from, roots_by_fingerprint
-from sync.edge.identity.renewal import Renewal, renewal_due, share_of
+from sync.edge.identity.renewal import Renewal, renewal_due, share_from
 from sync.errors import (
     AuthorityUntrusted,
     BadMessage,
@@ -64,7 +64,7 @@ async def test_a_box_is_enrolled(home: Path, identity: BoxIdentity) -> None:
     assert (made.district, made.box, made.files) == ("demo", "box-1", identity.files)
     assert mode(made.files.key) == 0o600
     assert identity.roots() == [here.authority.root]
-    assert identity.offered() is None
+    assert identity.next_files() is None
 
 
 async def test_an_invitation_that_it_came_by_asks_nobody(home: Path, identity: BoxIdentity) -> None:
@@ -143,7 +143,7 @@ async def test_a_refusal_leaves_nothing_but_the_key(home: Path, identity: BoxIde
         invitation = replace(await here.invite(), token="A" * 20)
         with pytest.raises(EnrolmentRefused, match="token_unknown"):
             await enrol(identity, invitation)
-    assert identity.place() is None
+    assert identity.origin() is None
     with pytest.raises(UnsafeLink):
         identity.certificate()
 
@@ -172,13 +172,13 @@ async def test_a_certificate_for_another_key_or_of_another_root_is_not_kept(
     mine, other = (CaFiles.below(tmp_path / name).create("demo") for name in ("mine", "other"))
     identity.request("SN-1")
     with pytest.raises(UnsafeLink, match="another key"):
-        identity.offer([mine.box("box-1", new_key().public_key())], [mine.root])
+        identity.save_next([mine.box("box-1", new_key().public_key())], [mine.root])
     key = x509.load_der_x509_csr(identity.request("SN-1")).public_key()
     certificate = mine.box("box-1", key)  # type: ignore[arg-type]
     for chain, root in (([certificate, mine.issuing], other.root), ([certificate, other.issuing], other.root)):
         with pytest.raises(UnsafeLink, match="not its own"):
-            identity.offer(chain, [root])
-    assert identity.offered() is None
+            identity.save_next(chain, [root])
+    assert identity.next_files() is None
 
 
 def test_a_root_brought_by_hand(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_renewal_is_due_between_two_thirds_and_three_quarters(begins: datetime, 
 
 def test_a_fleet_enrolled_in_one_morning_does_not_renew_in_one(tmp_path: Path) -> None:
     authority, key = CaFiles.below(tmp_path / "ca").create("demo"), new_key().public_key()
-    shares = sorted(share_of(authority.box(f"box-{number}", key)) for number in range(200))
+    shares = sorted(share_from(authority.box(f"box-{number}", key)) for number in range(200))
     assert shares[10] < 0.2 and shares[-10] > 0.8
 
 
@@ -259,7 +259,7 @@ async def test_a_certificate_that_the_broker_refuses_is_never_used(
             with pytest.raises(LinkRefused, match="UNKNOWN_CA"):
                 await renewal.renew()
     assert identity.certificate() == first
-    assert identity.offered() is None
+    assert identity.next_files() is None
 
 
 async def test_a_certificate_that_could_not_be_tried_is_tried_again(
@@ -271,7 +271,7 @@ async def test_a_certificate_that_could_not_be_tried_is_tried_again(
         with pytest.raises(LinkLost):
             await Renewal(identity, f"mqtts://localhost:{free_port()}").renew()
         assert identity.certificate() == first
-        offered = identity.offered()
+        offered = identity.next_files()
         assert offered is not None
     # The authority is gone; the certificate that waits needs nothing but the broker.
     with mosquitto(tmp_path / "broker", extra=secured(here, tmp_path / "tls")) as broker:
@@ -286,7 +286,7 @@ async def test_a_box_that_was_away_too_long_waits_and_is_not_lost(
         here.clock.ahead = -timedelta(days=60)
         await enrol(identity, await here.invite())
         here.clock.ahead = timedelta(0)
-        assert (Validity(identity.files.certificate).days() or 0) < -29
+        assert (CertificateExpiry(identity.files.certificate).days() or 0) < -29
         with mosquitto(tmp_path / "broker", extra=secured(here, tmp_path / "tls")) as broker:
             url = broker.url.replace("mqtt://127.0.0.1", "mqtts://localhost")
             with pytest.raises(EnrolmentPending):
@@ -294,7 +294,7 @@ async def test_a_box_that_was_away_too_long_waits_and_is_not_lost(
             renewal = Renewal(identity, url, retry=Retry(cap_s=0.05))
             async with running(renewal.run()):  # it asks again and again, and nobody touches the box
                 await here.registry.accept("box-1")
-                await eventually(lambda: _is((Validity(identity.files.certificate).days() or 0) > 29))
+                await eventually(lambda: _is((CertificateExpiry(identity.files.certificate).days() or 0) > 29))
 
 
 async def test_a_box_that_was_never_enrolled_renews_nothing(identity: BoxIdentity) -> None:
@@ -309,16 +309,16 @@ async def test_a_power_cut_between_the_steps_loses_nothing(home: Path, tmp_path:
         request = BoxIdentity(folder).request("SN-1")
         invitation = await here.invite()
         granted = await EstClient(here.url, [here.authority.root]).enrol("SN-1", invitation.token, request)
-        BoxIdentity(folder).offer(granted, [here.authority.root])
+        BoxIdentity(folder).save_next(granted, [here.authority.root])
         assert (await enrol(BoxIdentity(folder), invitation)).until == granted[0].not_valid_after_utc
-        assert enrolled(BoxIdentity(folder)).box == "box-1"
+        assert read_enrolment(BoxIdentity(folder)).box == "box-1"
 
 
 def test_days_left_follow_the_file(tmp_path: Path) -> None:
     authority, path = CaFiles.below(tmp_path / "ca").create("demo"), tmp_path / "box.pem"
-    validity = Validity(path)
+    validity = CertificateExpiry(path)
     assert validity.days() is None
-    assert Validity(None).days() is None
+    assert CertificateExpiry(None).days() is None
     for days in (10, 20):
         path.write_bytes(authority.box("box-1", new_key().public_key(), days).public_bytes(Encoding.PEM))
         assert days - 0.1 < (validity.days() or 0) <= days

@@ -99,7 +99,7 @@ async def test_parked_rows_are_counted_and_tried_again_after_a_restart(tmp_path:
 
 async def test_every_change_wakes_who_watches(ledger: Ledger) -> None:
     changed = asyncio.Event()
-    with ledger.changes.waking(changed):
+    with ledger.changes.subscribe(changed):
         for change in (
             ledger.append(passage(1)),
             ledger.acknowledge(ledger.epoch, [(1, 1)]),

@@ -300,24 +300,24 @@ async def test_a_certificate_of_another_authority(district: District, tmp_path: 
 async def test_a_certificate_of_a_server(district: District) -> None:
     files = write_server(district.authority, district.data / "server", "server", ["box-1"])
     said = await why_not(district.as_box("server", replace(files, ca=district.folder / "ca.pem")))
-    assert "not one of a client" in said
+    assert "not a client certificate" in said
 
 
 async def test_no_certificate(district: District) -> None:
     said = await why_not(district.as_box("bare", TlsFiles(ca=district.folder / "ca.pem")))
-    assert "asks for a certificate" in said and "enrol" in said
+    assert "requires a client certificate" in said and "enrol" in said
 
 
 async def test_a_broker_of_another_authority(district: District, tmp_path: Path) -> None:
     CaFiles.below(tmp_path / "ca").create("demo")
     files = replace(district.box("careful"), ca=tmp_path / "ca" / "root.pem")
     said = await why_not(district.as_box("careful", files))
-    assert "not signed by the authority that we trust" in said and "check the CA file" in said
+    assert "not signed by a trusted authority" in said and "check the CA file" in said
 
 
 async def test_a_broker_of_another_name(district: District) -> None:
     there = BrokerAddress.from_url(f"mqtts://127.0.0.1:{district.boxes_port}", district.box("precise"))
-    assert "another name" in await why_not(Options(there, "precise"))
+    assert "does not match the host name" in await why_not(Options(there, "precise"))
 
 
 async def test_a_broker_whose_certificate_has_expired(district: District, tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ async def test_a_broker_whose_certificate_has_expired(district: District, tmp_pa
 
 
 async def test_plain_text(district: District) -> None:
-    with pytest.raises(UnsafeLink, match="plain MQTT stays on this machine"):
+    with pytest.raises(UnsafeLink, match="plain MQTT is allowed on loopback only"):
         BrokerAddress.from_url(f"mqtt://city.example:{district.boxes_port}")
     with pytest.raises(LinkLost):
         async with Connection.open(
@@ -339,7 +339,7 @@ async def test_plain_text(district: District) -> None:
             pass
     async with plain_listener() as port:
         there = BrokerAddress.from_url(f"mqtts://localhost:{port}", district.box("wary"))
-        assert "does not speak TLS" in await why_not(Options(there, "wary"))
+        assert "does not use TLS" in await why_not(Options(there, "wary"))
 
 
 async def test_a_revoked_box_is_thrown_out_and_stays_out(district: District) -> None:

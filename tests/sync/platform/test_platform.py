@@ -151,7 +151,7 @@ async def test_an_import_beside_a_running_platform_is_noticed(tmp_path: Path) ->
     arguments = ["directory", "import", str(people), "--data", str(tmp_path), "--json"]
     async with DirectoryStore.opened(tmp_path / "directory.db") as source, running(source.follow(0.01)):
         moved = asyncio.Event()
-        with source.changes.waking(moved):
+        with source.changes.subscribe(moved):
             result = await asyncio.to_thread(
                 CliRunner().invoke, app, [*arguments, "--community-key-file", str(tmp_path / "key")]
             )
@@ -211,12 +211,12 @@ async def page_once_there(session: aiohttp.ClientSession, url: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--broker", "mqtt://city.example"], "plain MQTT stays on this machine"),
+        (["--broker", "mqtt://city.example"], "plain MQTT is allowed on loopback only"),
         (["--district", "Nord!"], "must match"),
         (["--http", "8090"], "host:port"),
         (["--directory", "people.jsonl"], "--community-key-file"),
         (["--broker", "mqtts://localhost", "--ca", "missing.pem"], "missing.pem: No such file"),
-        (["--broker", "mqtts://localhost", "--key", "own.key"], "own.key is a key without its certificate"),
+        (["--broker", "mqtts://localhost", "--key", "own.key"], "own.key is a key without a certificate"),
         (["--broker", "mqtt://user:secret@localhost"], "no user and no password"),
         (["--broker", "mqtt://user:secret@localhost:port"], "mqtt://host:port"),
         (["--backlog-per-s", "inf"], "--backlog-per-s"),
@@ -288,11 +288,11 @@ def test_the_database_of_another_program_stays_as_it_is(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "other.db")) as other:
         other.execute("CREATE TABLE bookmark (url)")
     before = (tmp_path / "other.db").read_bytes()
-    assert "holds something else" in ends_with_1("ingest", "--store", str(tmp_path / "other.db"))
+    assert "contains other data" in ends_with_1("ingest", "--store", str(tmp_path / "other.db"))
     assert (tmp_path / "other.db").read_bytes() == before
     edge_platform = CliRunner().invoke(app, ["ca", "init", "--url", "https://localhost", "--data", str(tmp_path)])
     assert edge_platform.exit_code == 0
-    assert "holds something else" in ends_with_1("ingest", "--store", str(tmp_path / "boxes.db"))
+    assert "contains other data" in ends_with_1("ingest", "--store", str(tmp_path / "boxes.db"))
 
 
 async def test_two_platforms_never_serve_one_folder(tmp_path: Path, broker: Mosquitto) -> None:

@@ -88,7 +88,7 @@ def test_a_broker_that_is_not_there_is_told() -> None:
     result = CliRunner().invoke(
         app, ["simulate", "--boxes", "1", "--broker", "mqtt://city.example", "--minutes", "0.01"]
     )
-    assert (result.exit_code, "plain MQTT stays on this machine" in result.stderr) == (2, True)
+    assert (result.exit_code, "plain MQTT is allowed on loopback only" in result.stderr) == (2, True)
 
 
 async def test_a_simulation_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ async def test_what_a_full_disk_leaves_undone_is_done_at_the_next_start(
         newest = set(await ledger.recent(200))
     fill(small_disk / "log")
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
-        assert "no room to seal" in caplog.text
+        assert "disk too full to encrypt" in caplog.text
         assert set(await ledger.recent(1000)) > newest  # the full disk cost the oldest
         assert is_encrypted(path) == sealed
         await ledger.append(passage(1000))
@@ -144,7 +144,7 @@ async def test_without_its_key_a_store_is_refused_and_left_as_it_is(tmp_path: Pa
         before = await ledger.recent(100)
     async with Directory.opened(replica, cipher=KeyedCipher(KEY)):
         pass
-    with pytest.raises(WrongKey, match=r"ledger\.db: sealed with key .*请放回"):
+    with pytest.raises(WrongKey, match=r"ledger\.db: encrypted with key .*请放回"):
         async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher):
             pass
     with pytest.raises(WrongKey, match=r"directory\.db: "):
