@@ -1,4 +1,4 @@
-"""The ledger against death at every statement, disks that fill at every page, clocks that jump, power that goes."""
+"""The ledger with kills at every statement, disks that fill at every page, clock jumps and power cuts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SMALL = 120_000  # bytes: the life of the writer does not fit
 
 @pytest.fixture(scope="module")
 def forks() -> ForkServerContext:
-    """Processes that have everything imported; a new one takes milliseconds."""
+    """A fork server with all modules imported, so that a new process takes milliseconds."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.faults.writer"])
     return context
@@ -64,7 +64,7 @@ def run(forks: ForkServerContext, folder: Path, kill_at: int, budget_bytes: int)
 
 
 async def check_the_ledger(folder: Path, promises: Path | None = None) -> None:
-    """Every promise is kept: a number is there or counted in a gap; the chain goes through; nothing is damaged."""
+    """Check that every committed number exists or is counted in a gap, the chain is valid and the file is undamaged."""
     promises = promises or folder / "promises"
     async with Ledger.opened(folder / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         status = await ledger.status()
@@ -87,7 +87,7 @@ def check_the_chain(rows: list[Row]) -> None:
 
 
 @pytest.mark.parametrize("budget_bytes", [BUDGET_BYTES, SMALL])
-async def test_killed_before_any_statement_the_ledger_keeps_its_promises(
+async def test_a_kill_before_any_statement_loses_no_committed_record(
     tmp_path: Path, forks: ForkServerContext, budget_bytes: int
 ) -> None:
     assert run(forks, tmp_path, NEVER, budget_bytes) == 0
@@ -102,7 +102,7 @@ async def test_killed_before_any_statement_the_ledger_keeps_its_promises(
         await check_the_ledger(folder)
 
 
-async def test_killed_at_any_moment_the_ledger_keeps_its_promises(tmp_path: Path, forks: ForkServerContext) -> None:
+async def test_a_kill_at_any_time_loses_no_committed_record(tmp_path: Path, forks: ForkServerContext) -> None:
     dice = random.Random(5)
     for _ in range(10 * ROUNDS):
         process = forks.Process(target=live, args=(tmp_path / "ledger.db", tmp_path / "promises", NEVER, SMALL))
@@ -124,8 +124,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(home)], check=True)
 
 
-async def test_a_disk_that_fills_at_any_page_breaks_no_promise(small_disk: Path) -> None:
-    """Others leave n pages free; what was stored before and whatever an append promised is there afterwards."""
+async def test_a_disk_that_fills_at_any_page_loses_no_committed_record(small_disk: Path) -> None:
+    """Other files leave n pages free; records stored before and every append that returned exist afterwards."""
     whole = 130
     for free_pages in sampled(whole):
         for old in small_disk.iterdir():
@@ -165,7 +165,7 @@ def leave_free(home: Path, pages: int) -> None:
 async def test_a_clock_that_jumps_loses_nothing(
     tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch, jump_s: int
 ) -> None:
-    """By a day and back to 1970: records arrive once, ages are never negative, a replica never looks younger."""
+    """Jumps by a day and to 1970: records arrive once, ages are not negative, and a replica never appears newer."""
     real_ns = time.time_ns
     async with (
         a_platform(tmp_path / "platform", broker.url) as platform,
@@ -203,7 +203,7 @@ async def test_after_a_restart_a_replica_is_no_younger_than_the_clock_can_tell(
 
 @pytest.fixture
 def image(tmp_path: Path) -> Iterator[Path]:
-    """An ext4 file system in a file, mounted at `there`; what the file holds is what reached the disk."""
+    """An ext4 file system in an image file; the image contains what was synced to the disk."""
     made, there = tmp_path / "disk.img", tmp_path / "there"
     made.write_bytes(bytes(24_000_000))
     there.mkdir()
@@ -222,10 +222,10 @@ def mount(image: Path, there: Path) -> bool:
     return subprocess.run(["mount", "-o", "loop", str(image), str(there)], check=False).returncode == 0
 
 
-async def test_when_power_goes_what_was_promised_is_on_the_disk(image: Path, forks: ForkServerContext) -> None:
-    """The writer is stopped at any moment and the image copied: pages that were never synced are not in the copy.
+async def test_a_power_cut_loses_no_committed_record(image: Path, forks: ForkServerContext) -> None:
+    """The writer is stopped at any time and the image copied: pages that were not synced are missing in the copy.
 
-    Then it goes on, and is stopped again: a process is the dear thing here, and a cut is not.
+    Then it continues and is stopped again, because starting a process costs more than a cut.
     """
     dice = random.Random(7)
     there, copy, after = image.parent / "there", image.parent / "copy.img", image.parent / "after"

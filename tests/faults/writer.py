@@ -1,4 +1,4 @@
-"""One life of a ledger in a process of its own, killed where a test says; what it was promised stands in a file."""
+"""A process that writes to a ledger until a test kills it; the numbers of returned appends are written to a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEVER = 1 << 60
 
 
 class Promises:
-    """Numbers whose append returned and those that the platform was told; in the page cache, which outlives a kill."""
+    """Numbers whose append returned, and acknowledged numbers; in the page cache, which survives a kill."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -25,18 +25,18 @@ class Promises:
 
 
 def read_promises(path: Path, word: str) -> set[int]:
-    """The numbers noted with `word`."""
+    """The numbers that were written with `word`."""
     lines = path.read_text().split("\n") if path.exists() else []
     return {int(line.split()[1]) for line in lines if line.startswith(word)}
 
 
 def live(path: Path, promises: Path, kill_at: int, budget_bytes: int = BUDGET_BYTES) -> None:
-    """Append, acknowledge, park and run out of room; SIGKILL before the `kill_at`th SQL statement."""
+    """Append, acknowledge, park and exceed the budget; SIGKILL before the `kill_at`th SQL statement."""
     asyncio.run(_live(path, Promises(promises), kill_at, budget_bytes))
 
 
 def live_for_ever(path: Path, promises: Path, budget_bytes: int) -> None:
-    """One life after the other, until somebody ends the process."""
+    """Repeat `live` until the process is killed."""
     while True:
         live(path, promises, NEVER, budget_bytes)
 

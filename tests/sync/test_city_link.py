@@ -1,4 +1,4 @@
-"""Box, broker and platform together: nothing lost, nothing doubled, and everybody knows how things stand."""
+"""Box, broker and platform together: no record is lost or duplicated, and the state is visible on both sides."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ SENT_ONCE = SenderSettings(resend_s=HANG_S, silent_s=HANG_S)
 
 
 async def stats(platform: PlatformService) -> dict[str, Any]:
-    """The platform's figures as its page gets them."""
+    """The metrics of the platform as served to its page."""
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"http://127.0.0.1:{platform.http_port}/api/stats") as answer,
@@ -69,7 +69,7 @@ async def stats(platform: PlatformService) -> dict[str, Any]:
 
 
 def write_directory(path: Path, *people: tuple[int, str]) -> dict[str, Any]:
-    """A directory file of `people`, as the platform's settings."""
+    """Write a directory file of `people`; return the settings of a platform that uses it."""
     lines = [
         {"number": number(index), "colour": colour, "as_of": "2022-04-01T08:00:00+08:00", "result": "negative"}
         for index, colour in people
@@ -80,7 +80,7 @@ def write_directory(path: Path, *people: tuple[int, str]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def eavesdropping(broker: Mosquitto) -> AsyncIterator[list[Message]]:
-    """Every message of the city, as it passes the broker."""
+    """Every message that passes the broker."""
     heard: list[Message] = []
 
     async def listen(connection: Connection) -> None:
@@ -98,7 +98,7 @@ def channels(heard: list[Message]) -> list[Channel]:
 
 
 async def settled(platform: PlatformService, box: Box, records: int) -> dict[str, Any]:
-    """Figures once everything is acknowledged; checks that all of it is there, once."""
+    """Metrics after all records are acknowledged; check that each was stored once."""
     await eventually(box.all_acknowledged)
     figures = await stats(platform)
     assert (figures["records"], figures["duplicates"]) == (records, 0)
@@ -123,7 +123,7 @@ async def test_records_reach_the_platform_once(tmp_path: Path, broker: Mosquitto
 
 
 @pytest.mark.parametrize("kill", [False, True])
-async def test_a_broker_that_goes_and_comes_back(
+async def test_a_broker_restart(
     tmp_path: Path, broker: Mosquitto, caplog: pytest.LogCaptureFixture, kill: bool
 ) -> None:
     caplog.set_level("INFO")
@@ -148,7 +148,7 @@ async def is_connected(box: Box, wanted: bool) -> bool:
     return box.link.status().connected is wanted
 
 
-async def test_a_platform_that_goes_and_comes_back(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_a_platform_restart(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_box(tmp_path / "box", link_settings(broker.url)) as box:
         for first in (0, 100, 200):
             async with a_platform(tmp_path / "platform", broker.url) as platform:
@@ -164,7 +164,7 @@ async def platform_is_away(box: Box) -> bool:
     return not box.link.status().platform_online
 
 
-async def test_what_waited_goes_as_backlog_and_alarms_go_first(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_pending_records_are_sent_as_backlog_after_alarms(tmp_path: Path, broker: Mosquitto) -> None:
     settings = link_settings(broker.url, sender=SENT_ONCE)
     async with eavesdropping(broker) as heard, a_box(tmp_path / "box", settings) as box:
         await box.ledger.append_all([*mixed(330), alarm(1000)])
@@ -182,7 +182,7 @@ async def test_what_waited_goes_as_backlog_and_alarms_go_first(tmp_path: Path, b
     assert [len(each.records) for each in backlogs] == [100, 100, 64]
 
 
-async def test_a_passage_of_this_moment_is_live_whatever_the_sender_does(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_a_new_passage_is_always_sent_live(tmp_path: Path, broker: Mosquitto) -> None:
     """The passage may be appended between the search for live passages and the search for backlog."""
     async with (
         eavesdropping(broker) as heard,
@@ -202,7 +202,7 @@ async def has_heard(heard: list[Message], channel: Channel) -> bool:
     return channel in channels(heard)
 
 
-async def test_old_passages_are_history(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_old_passages_are_sent_as_backlog(tmp_path: Path, broker: Mosquitto) -> None:
     settings = link_settings(broker.url, sender=SenderSettings(live_age_s=-1))
     async with (
         eavesdropping(broker) as heard,
@@ -215,8 +215,8 @@ async def test_old_passages_are_history(tmp_path: Path, broker: Mosquitto) -> No
         assert Channel.PASSAGE not in channels(heard)
 
 
-async def test_puback_frees_nothing(tmp_path: Path, broker: Mosquitto) -> None:
-    """A platform that says it is online and takes nothing: everything stays, and is sent again."""
+async def test_puback_does_not_acknowledge_records(tmp_path: Path, broker: Mosquitto) -> None:
+    """With a platform that is online but acknowledges nothing, all records stay pending and are sent again."""
     settings = link_settings(broker.url, sender=SenderSettings(resend_s=0.1))
     async with eavesdropping(broker) as heard, a_box(tmp_path / "box", settings) as box:
         async with Connection.open(Options(BrokerAddress.from_url(broker.url), "impostor")) as impostor:
@@ -244,7 +244,7 @@ async def test_a_repeat_is_ignored_and_counted(tmp_path: Path, broker: Mosquitto
 
 @asynccontextmanager
 async def city_speaker(broker: Mosquitto) -> AsyncIterator[Connection]:
-    """A connection that speaks once the platform is there to hear."""
+    """A connection that is opened after the platform is online."""
     async with Connection.open(Options(BrokerAddress.from_url(broker.url), "speaker")) as connection:
         await connection.subscribe(Subscription(str(Topic("demo", Channel.PLATFORM))))
         while not json.loads((await connection.batch(1))[0].body)["online"]:
@@ -290,7 +290,7 @@ async def test_a_record_the_broker_refuses_is_parked_with_its_reason(tmp_path: P
             assert (await box.ledger.status()).parked == 1
 
 
-async def test_a_box_speaks_for_itself_alone(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_a_box_can_only_write_its_own_records(tmp_path: Path, broker: Mosquitto) -> None:
     name = RecordId("box-2", "0123456789abcdef", 1)
     query = Event.of(Query("0" * 64), source_from("demo", "box-1"))
     async with (
@@ -314,7 +314,7 @@ async def stored(platform: PlatformService, records: int) -> bool:
     return bool((await stats(platform))["records"] == records)
 
 
-async def test_the_directory_comes_to_the_box_and_questions_are_answered(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_the_directory_is_replicated_and_queries_are_answered(tmp_path: Path, broker: Mosquitto) -> None:
     known = write_directory(tmp_path / "people.jsonl", (1, "green"), (2, "yellow"))
     async with a_box(tmp_path / "box", link_settings(broker.url)) as box:
         nobody = await box.directory.lookup(status_of(1).person_key, budget_s=0.3)
@@ -370,7 +370,7 @@ async def has_cursor(box: Box, cursor: int) -> bool:
     return box.directory.cursor == cursor
 
 
-async def test_the_city_hears_when_a_box_leaves(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_the_platform_sees_a_box_going_offline(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_platform(tmp_path / "platform", broker.url) as platform:
         async with a_box(tmp_path / "box", link_settings(broker.url)):
             await eventually(lambda: online_boxes(platform, ["box-1"]))
@@ -398,7 +398,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def test_a_box_killed_in_the_middle_loses_and_doubles_nothing(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_a_killed_box_loses_and_duplicates_nothing(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_platform(tmp_path / "platform", broker.url) as platform:
         returned: set[int] = set()
         for _ in range(2):
@@ -420,7 +420,7 @@ async def test_a_box_killed_in_the_middle_loses_and_doubles_nothing(tmp_path: Pa
             assert figures["passages"] + figures["closed"] + figures["alarms"] == box.ledger.last_seq
 
 
-async def test_two_epochs_of_one_box_are_told_apart(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_two_epochs_of_one_box_are_separate(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_platform(tmp_path / "platform", broker.url) as platform:
         for epoch in (1, 2):
             async with a_box(tmp_path / f"disk{epoch}", link_settings(broker.url)) as box:
@@ -436,7 +436,7 @@ async def test_unsafe_settings_are_refused_before_anything_runs(tmp_path: Path) 
         link_settings("mqtt://127.0.0.1", box="Box 1")
 
 
-async def test_every_message_on_the_wire_is_as_the_contract_says(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_every_message_on_the_wire_satisfies_the_contract(tmp_path: Path, broker: Mosquitto) -> None:
     known = write_directory(tmp_path / "people.jsonl", (1, "green"))
     async with eavesdropping(broker) as heard:
         async with a_box(tmp_path / "box", link_settings(broker.url), handlers=OrderHandlers(not_needed)) as box:
@@ -460,14 +460,14 @@ async def not_needed(_desired: Desired) -> bool:
 async def order_everything(broker: Mosquitto) -> None:
     """One order on each signed channel."""
     revoked = Revocation("g", (DirectoryOp(1, status_of(2).person_key, msgspec.Raw(b"null")),))
-    said: list[tuple[OrderBody, Topic]] = [
+    orders: list[tuple[OrderBody, Topic]] = [
         (Desired(), Topic("demo", Channel.DESIRED, "box-1")),
         (Command(), Topic("demo", Channel.COMMAND, "box-1", "status")),
         (revoked, Topic("demo", Channel.REVOCATION)),
         (Withdrawal("b-1"), Topic("demo", Channel.BROADCAST)),
     ]
     async with Connection.open(Options(BrokerAddress.from_url(broker.url), "headquarters")) as connection:
-        for body, topic in said:
+        for body, topic in orders:
             await publish_event(connection, topic, Event.of(signed(body, topic), source_from("demo", None)))
 
 

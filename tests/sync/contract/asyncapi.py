@@ -1,4 +1,4 @@
-"""The written contract, and whether a message keeps it."""
+"""Checks messages against the contract document."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ WRITTEN: dict[str, Any] = yaml.safe_load(PATH.read_text(encoding="utf-8"))
 
 
 def validator_of(reference: str) -> Draft202012Validator:
-    """Validator of what `reference` points to."""
+    """The validator of the schema at `reference`."""
     return Draft202012Validator({"$ref": reference, "components": WRITTEN["components"]})
 
 
 def check_against_the_contract(message: Message) -> None:
-    """Fails unless channel, QoS, retain, expiry, headers and payload are as written."""
+    """Fail unless channel, QoS, retain, expiry, headers and payload match the document."""
     channel = Topic.parse(message.topic).channel
     headers = dict(message.properties.user)
     reference = next(

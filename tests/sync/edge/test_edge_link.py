@@ -1,4 +1,4 @@
-"""One box against a city that a test speaks for: pace, silence, doubles, orders, and records under old names."""
+"""One box with a platform that is simulated by the test: rate limit, timeouts, clones, orders, earlier epochs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Name = tuple[str, int]
 
 
 class City:
-    """The other end, by hand: hears one box and answers what the test wants."""
+    """A simulated platform that records the messages of one box and answers as the test needs."""
 
     def __init__(self, connection: Connection) -> None:
         self.heard: list[Message] = []
@@ -102,7 +102,7 @@ async def a_city(broker: Mosquitto, *, backlog_per_s: float | None = None) -> As
             yield city
 
 
-async def test_the_chain_of_hashes_arrives_whole_on_every_channel(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_the_hash_chain_is_complete_on_every_channel(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_box(tmp_path / "box", link_settings(broker.url)) as box:
         await box.ledger.append_all(mixed(150))
         async with a_city(broker) as city:
@@ -118,9 +118,7 @@ async def test_the_chain_of_hashes_arrives_whole_on_every_channel(tmp_path: Path
         assert set(city.channels()) == {Channel.ALARM, Channel.PASSAGE, Channel.BACKLOG}
 
 
-async def test_records_of_a_damaged_ledger_are_delivered_under_their_old_names(
-    tmp_path: Path, broker: Mosquitto
-) -> None:
+async def test_records_of_a_damaged_ledger_are_delivered_under_their_old_ids(tmp_path: Path, broker: Mosquitto) -> None:
     path = tmp_path / "box" / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         await ledger.append_all(mixed(300))
@@ -137,7 +135,7 @@ async def test_records_of_a_damaged_ledger_are_delivered_under_their_old_names(
     assert {epoch for epoch, _ in city.records} == {before, box.ledger.epoch}
 
 
-async def test_backlog_goes_at_the_pace_the_platform_asks_for(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_backlog_follows_the_rate_limit_of_the_platform(tmp_path: Path, broker: Mosquitto) -> None:
     settings = link_settings(broker.url, sender=SenderSettings(resend_s=HANG_S, silent_s=HANG_S))
     async with a_box(tmp_path / "box", settings) as box:
         await box.ledger.append_all([passage(index) for index in range(500)])
@@ -155,8 +153,8 @@ async def count(city: City, records: int) -> bool:
     return len(city.records) == records
 
 
-async def test_a_platform_that_acknowledges_nothing_is_given_up(tmp_path: Path, broker: Mosquitto) -> None:
-    """It says that it is online, and the broker takes everything: only its silence tells."""
+async def test_a_platform_that_acknowledges_nothing_counts_as_offline(tmp_path: Path, broker: Mosquitto) -> None:
+    """It announces that it is online and the broker accepts every message, but nothing is acknowledged."""
     settings = link_settings(broker.url, sender=SenderSettings(resend_s=0.05, silent_s=0.2, lost_s=0.5))
     async with a_city(broker) as city, a_box(tmp_path / "box", settings) as box:
         city.acknowledges = False
@@ -182,22 +180,22 @@ async def reconnected(link: PlatformLink) -> bool:
     return link.status().reconnects >= 1
 
 
-async def test_two_boxes_of_one_name_notice_it_and_leave_each_other_alone(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_two_boxes_of_one_name_are_detected_and_one_backs_off(tmp_path: Path, broker: Mosquitto) -> None:
     settings = link_settings(broker.url, retry=Retry(cap_s=1.0, duplicate_s=1000))
     async with (
         a_city(broker),
         a_box(tmp_path / "original", settings, boot_id="one") as original,
         a_box(tmp_path / "copy", settings, boot_id="two") as copy,
     ):
-        await eventually(lambda: one_gave_way(original, copy))
+        await eventually(lambda: one_backed_off(original, copy))
 
 
-async def is_told(city: City, kind: str) -> bool:
+async def has_alarm(city: City, kind: str) -> bool:
     return any(f'"{kind}"'.encode() in body for _, body, _ in city.records.values())
 
 
-async def one_gave_way(*boxes: Box) -> bool:
-    """It stays away, and its ledger holds the alarm for when it is back."""
+async def one_backed_off(*boxes: Box) -> bool:
+    """One box stays disconnected, and its ledger contains the alarm."""
     for box in boxes:
         alarms = [record for row in await box.ledger.recent(10) if isinstance(record := row.record(), AlarmRaised)]
         if "copy" in box.link.status().detail and alarms and alarms[0].kind == "cloned_box":
@@ -205,7 +203,7 @@ async def one_gave_way(*boxes: Box) -> bool:
     return False
 
 
-async def test_a_double_that_stays_is_one_alarm_a_day(tmp_path: Path) -> None:
+async def test_a_clone_raises_one_alarm_a_day(tmp_path: Path) -> None:
     day_s, at_s = 24 * 3600, 0.0
     async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         name = CloneDetector(ledger, "ours", lambda: at_s)
@@ -221,7 +219,7 @@ async def test_a_double_that_stays_is_one_alarm_a_day(tmp_path: Path) -> None:
             assert ledger.last_seq == alarms
 
 
-async def test_a_box_that_was_started_again_is_no_double(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_a_restarted_box_is_not_a_clone(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_city(broker) as city:
         for boot_id in ("one", "two"):
             async with a_box(tmp_path / "box", link_settings(broker.url), boot_id=boot_id) as box:
@@ -232,10 +230,10 @@ async def test_a_box_that_was_started_again_is_no_double(tmp_path: Path, broker:
                 await eventually(lambda link=box.link: reconnected(link))  # type: ignore[misc]
                 await box.ledger.append(passage(2))
                 await eventually(box.all_acknowledged)
-        assert not await is_told(city, "cloned_box")
+        assert not await has_alarm(city, "cloned_box")
 
 
-async def test_orders_come_in_and_answers_go_out(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_orders_are_received_and_answered(tmp_path: Path, broker: Mosquitto) -> None:
     applied: list[Desired] = []
 
     async def apply(desired: Desired) -> bool:
@@ -272,7 +270,7 @@ async def is_red(found: object) -> bool:
     return lookup.status is not None and lookup.status.colour is Colour.RED
 
 
-async def test_without_a_key_no_order_is_listened_to(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_without_a_key_signed_channels_are_not_subscribed(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_city(broker) as city, a_box(tmp_path / "box", link_settings(broker.url)) as box:
         await eventually(lambda: platform_is(box.link, online=True))
         await city.order(Topic("demo", Channel.COMMAND, "box-1", "status"), Command())

@@ -1,4 +1,4 @@
-"""The ledger: what was appended is there, numbered without a gap, whatever happens to the process or the disk."""
+"""The ledger keeps every committed record with gap-free numbers when the process is killed or the disk is full."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
         yield opened
 
 
-async def test_numbers_follow_each_other(ledger: Ledger) -> None:
+async def test_numbers_are_consecutive(ledger: Ledger) -> None:
     assert await ledger.append(passage(1)) == 1
     assert await ledger.append_all([passage(2), alarm(3)]) == [2, 3]
     assert await ledger.append_all([]) == []
@@ -43,7 +43,7 @@ async def test_numbers_follow_each_other(ledger: Ledger) -> None:
     assert [row.seq for row in await ledger.recent(2)] == [3, 2]
 
 
-async def test_appends_that_come_together_are_committed_together(ledger: Ledger) -> None:
+async def test_concurrent_appends_are_committed_together(ledger: Ledger) -> None:
     numbers = await asyncio.gather(*(ledger.append(passage(index)) for index in range(50)))
     assert sorted(numbers) == list(range(1, 51))
     assert [row.record() for row in await ledger.unacknowledged(False)] == [
@@ -64,7 +64,7 @@ async def test_a_cancelled_append_does_not_disturb_the_others(ledger: Ledger) ->
     assert set(kept) <= {row.seq for row in rows}
 
 
-async def test_acknowledged_rows_no_longer_wait_and_are_kept_for_a_time(ledger: Ledger) -> None:
+async def test_acknowledged_rows_are_not_pending_and_stay_stored(ledger: Ledger) -> None:
     await ledger.append_all(mixed(10))
     assert await ledger.acknowledge(ledger.epoch, [(2, 4), (9, 9)]) == 4
     assert await ledger.acknowledge(ledger.epoch, [(1, 4), (500, 900)]) == 1
@@ -73,8 +73,8 @@ async def test_acknowledged_rows_no_longer_wait_and_are_kept_for_a_time(ledger: 
     assert (status.unacknowledged, status.last_seq, len(await ledger.recent(100))) == (5, 10, 10)
 
 
-async def test_an_acknowledgement_of_a_copied_card_frees_nothing(ledger: Ledger) -> None:
-    """The platform says by their hash which records it committed; others may be out under the same numbers."""
+async def test_an_acknowledgement_for_a_clone_is_ignored(ledger: Ledger) -> None:
+    """The platform identifies committed records by their hash, because a clone may use the same numbers."""
     await ledger.append_all(mixed(6))
     rows = (await ledger.recent(6))[::-1]
     foreign = "0" * 64
@@ -97,7 +97,7 @@ async def test_parked_rows_are_counted_and_tried_again_after_a_restart(tmp_path:
         assert (status.unacknowledged, status.parked) == (3, 0)
 
 
-async def test_every_change_wakes_who_watches(ledger: Ledger) -> None:
+async def test_every_change_notifies_subscribers(ledger: Ledger) -> None:
     changed = asyncio.Event()
     with ledger.changes.subscribe(changed):
         for change in (
@@ -112,7 +112,7 @@ async def test_every_change_wakes_who_watches(ledger: Ledger) -> None:
     assert not changed.is_set()
 
 
-async def test_a_full_ledger_gives_up_acknowledged_rows_then_passages_and_never_alarms(tmp_path: Path) -> None:
+async def test_a_full_ledger_evicts_acknowledged_rows_then_passages_and_never_alarms(tmp_path: Path) -> None:
     async with Ledger.opened(
         tmp_path / "ledger.db", box="box-1", budget_bytes=400_000, clock=lambda: clock(7)
     ) as ledger:
@@ -128,7 +128,7 @@ async def test_a_full_ledger_gives_up_acknowledged_rows_then_passages_and_never_
         kept_alarms = {record.alarm_id for record in records if isinstance(record, AlarmRaised)}
         assert {f"alarm-{index}" for index in range(104, 1000, 5)} <= kept_alarms
         assert min(row.seq for row in rows if row.record() not in gaps) > 100
-        # Every number is a row, was acknowledged, or lies in a gap that counts it.
+        # Every number is a row, was acknowledged, or is counted in a gap.
         lost = sum(count for gap in gaps for count in gap.lost.values())
         assert lost + len(rows) == status.last_seq - 100
         covered = {seq for gap in gaps for seq in range(gap.first_seq, gap.last_seq + 1)}
@@ -145,7 +145,7 @@ async def test_only_alarms_overrun_the_budget(tmp_path: Path) -> None:
         assert (status.unacknowledged, status.used_bytes > 60_000) == (1000, True)
 
 
-async def test_a_folder_that_cannot_be_used_is_no_damage(tmp_path: Path) -> None:
+async def test_an_unusable_path_is_not_treated_as_damage(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").mkdir()
     with pytest.raises(StoreFailed):
         async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES):
@@ -194,8 +194,8 @@ async def test_every_append_that_returned_survives_kill_9(tmp_path: Path) -> Non
     assert set(returned) <= set(stored)
 
 
-class OutboxHistory(RuleBasedStateMachine):
-    """Appends, acknowledgements, parkings and restarts in any order against a model of three sets."""
+class LedgerHistory(RuleBasedStateMachine):
+    """Appends, acknowledgements, parkings and restarts in any order, compared with a model of three sets."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -266,5 +266,5 @@ class OutboxHistory(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-OutboxHistory.TestCase.settings = settings(max_examples=12, stateful_step_count=20)
-TestOutboxHistory = OutboxHistory.TestCase
+LedgerHistory.TestCase.settings = settings(max_examples=12, stateful_step_count=20)
+TestLedgerHistory = LedgerHistory.TestCase

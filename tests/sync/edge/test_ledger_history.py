@@ -1,4 +1,4 @@
-"""The ledger's file: its hash chain, old files, full disks and damaged pages."""
+"""The file of a ledger: hash chain, files of older versions, full disks and damaged pages."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_the_chain_begins_with_box_and_epoch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-async def test_a_ledger_of_an_older_version_goes_on(tmp_path: Path, times: int) -> None:
+async def test_a_ledger_of_an_older_version_is_continued(tmp_path: Path, times: int) -> None:
     path = tmp_path / "ledger.db"
     shutil.copy(OLD, path)
     for _ in range(times):
@@ -69,7 +69,7 @@ async def test_a_ledger_of_an_older_version_goes_on(tmp_path: Path, times: int) 
 
 
 def damaged(whole: bytes, kind: str) -> bytes:
-    """A file with `kind` of damage; its pages hold 4,096 bytes."""
+    """The file with `kind` of damage; its pages have 4,096 bytes."""
     pages = len(whole) // 4096
     return {
         "header": b"\xff" * 100 + whole[100:],
@@ -81,7 +81,7 @@ def damaged(whole: bytes, kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["header", "text", "middle", "tail", "cut"])
-async def test_a_damaged_ledger_is_set_aside_and_what_can_be_read_of_it_is_delivered(tmp_path: Path, kind: str) -> None:
+async def test_a_damaged_ledger_is_set_aside_and_its_readable_records_delivered(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         numbers = await ledger.append_all(mixed(400))
@@ -95,17 +95,17 @@ async def test_a_damaged_ledger_is_set_aside_and_what_can_be_read_of_it_is_deliv
             status = await ledger.status()
             assert ledger.epoch != before
             assert (status.set_aside is not None) == (start == 0)
-            kept = await ledger.earlier_unacknowledged(1000)
-            told = [row.record() for row in (await ledger.recent(1000))[::-1]]
+            pending = await ledger.earlier_unacknowledged(1000)
+            added = [row.record() for row in (await ledger.recent(1000))[::-1]]
     [aside] = [file for file in tmp_path.glob("*.damaged-*") if file.name.endswith("Z")]
     assert aside.read_bytes() == broken
-    assert [told[0].kind for told in [told]] == ["ledger_damaged"]
-    assert all(row == written[row.seq] for row in kept)
-    lost = set(numbers[50:]) - {row.seq for row in kept}
+    assert added[0].kind == "ledger_damaged"
+    assert all(row == written[row.seq] for row in pending)
+    lost = set(numbers[50:]) - {row.seq for row in pending}
     if kind in ("header", "text"):
-        assert (kept, len(told)) == ([], 1)
+        assert (pending, len(added)) == ([], 1)
     else:
-        [gap] = told[1:]
+        [gap] = added[1:]
         assert isinstance(gap, Gap)
         assert gap.epoch == before
         assert lost <= set(range(gap.first_seq, gap.last_seq + 1))
@@ -113,24 +113,24 @@ async def test_a_damaged_ledger_is_set_aside_and_what_can_be_read_of_it_is_deliv
         assert 0 < len(lost) < 250
 
 
-async def test_rows_of_an_earlier_epoch_are_freed_and_parked_by_their_old_names(tmp_path: Path) -> None:
+async def test_rows_of_an_earlier_epoch_are_acknowledged_and_parked_by_their_old_ids(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         await ledger.append_all(mixed(200))
         before = ledger.epoch
     path.write_bytes(damaged(path.read_bytes(), "middle"))
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
-        kept = [row.seq for row in await ledger.earlier_unacknowledged(1000)]
-        assert await ledger.acknowledge(before, [(1, kept[9])]) == 10
-        await ledger.park(before, kept[10], "platform: bad")
+        pending = [row.seq for row in await ledger.earlier_unacknowledged(1000)]
+        assert await ledger.acknowledge(before, [(1, pending[9])]) == 10
+        await ledger.park(before, pending[10], "platform: bad")
         status = await ledger.status()
-        assert (status.earlier, status.parked) == (len(kept) - 11, 1)
-        assert [row.seq for row in await ledger.earlier_unacknowledged(2)] == kept[11:13]
+        assert (status.earlier, status.parked) == (len(pending) - 11, 1)
+        assert [row.seq for row in await ledger.earlier_unacknowledged(2)] == pending[11:13]
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
-        assert (await ledger.status()).earlier == len(kept) - 10
+        assert (await ledger.status()).earlier == len(pending) - 10
 
 
-async def test_earlier_passages_are_given_up_before_those_of_this_epoch(tmp_path: Path) -> None:
+async def test_earlier_passages_are_evicted_before_those_of_this_epoch(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         await ledger.append_all(mixed(400))
@@ -145,7 +145,7 @@ async def test_earlier_passages_are_given_up_before_those_of_this_epoch(tmp_path
         assert len(await ledger.unacknowledged(False)) == 40 + len(gaps)
 
 
-async def test_a_full_disk_is_an_alarm_and_the_oldest_make_room(small_disk: Path) -> None:
+async def test_a_full_disk_raises_an_alarm_and_evicts_the_oldest(small_disk: Path) -> None:
     async with Ledger.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         assert (small_disk / "ledger.ballast").stat().st_size == 300_000
         for first in range(0, 6000, 20):
@@ -160,7 +160,7 @@ async def test_a_full_disk_is_an_alarm_and_the_oldest_make_room(small_disk: Path
 
 
 def check_nothing_is_missing(rows: list[Row]) -> None:
-    """Every alarm is there, every passage is there or counted in a gap, and somebody was told that the disk is full."""
+    """Check that every alarm exists, every passage exists or is counted in a gap, and the full disk raised an alarm."""
     records = [row.record() for row in rows]
     gaps = [record for record in records if isinstance(record, Gap)]
     alarms = [record for record in records if isinstance(record, AlarmRaised)]
@@ -172,7 +172,7 @@ def check_nothing_is_missing(rows: list[Row]) -> None:
 
 
 @pytest.mark.parametrize("records", [400, 1200])
-async def test_a_disk_full_of_others_still_opens_and_takes_records(small_disk: Path, records: int) -> None:
+async def test_a_ledger_opens_and_appends_on_a_disk_filled_by_others(small_disk: Path, records: int) -> None:
     path = small_disk / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         await ledger.append_all(mixed(records))
@@ -200,18 +200,18 @@ async def alarms_until_refused(ledger: Ledger) -> int:
     raise AssertionError("a disk of 2 MB took 20,000 alarms")
 
 
-async def test_when_only_alarms_are_left_a_full_disk_refuses_and_loses_none(small_disk: Path) -> None:
+async def test_a_full_disk_with_only_alarms_left_rejects_appends_and_loses_none(small_disk: Path) -> None:
     async with Ledger.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
-        kept = await alarms_until_refused(ledger)
+        pending = await alarms_until_refused(ledger)
         alarms = await ledger.unacknowledged(True, limit=20_000)
         names = [record.alarm_id for row in alarms if isinstance(record := row.record(), AlarmRaised)]
-        assert [name for name in names if name.startswith("alarm-")] == [f"alarm-{index}" for index in range(kept)]
+        assert [name for name in names if name.startswith("alarm-")] == [f"alarm-{index}" for index in range(pending)]
         await ledger.acknowledge(ledger.epoch, [(1, ledger.last_seq)])
         for index in range(500):
             await ledger.append(passage(index))
 
 
-async def test_a_file_that_may_not_grow_makes_room_too(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_grow_evicts_too(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         await ledger._store.run(lambda db: db.conn.execute("PRAGMA max_page_count = 100").fetchone())
@@ -223,7 +223,7 @@ async def test_a_file_that_may_not_grow_makes_room_too(tmp_path: Path) -> None:
         assert (await ledger.status()).disk_full
 
 
-def test_ballast_is_taken_where_there_is_plenty(small_disk: Path, tmp_path: Path) -> None:
+def test_the_disk_reserve_is_taken_if_plenty_is_free(small_disk: Path, tmp_path: Path) -> None:
     ballast = DiskReserve(small_disk / "x.ballast")
     assert not ballast.release()
     assert ballast.take()
@@ -236,7 +236,7 @@ def test_ballast_is_taken_where_there_is_plenty(small_disk: Path, tmp_path: Path
 
 
 async def test_a_read_of_the_damaged_file_does_not_change_it(tmp_path: Path) -> None:
-    """The write-ahead log of a killed box is read as well, and is still there afterwards."""
+    """The write-ahead log of a killed box is read too and still exists afterwards."""
     path = tmp_path / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         await ledger.append_all(mixed(100))

@@ -1,4 +1,4 @@
-"""Signed orders: only the platform's, only in time, only once, and an answer to each that deserves one."""
+"""Signed orders: verified, in time, carried out once, and answered."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def check(order: Signed, topic: Topic) -> None:
     verify(order, SIGNING_KEY.public_key(), at=str(topic), now=datetime.now(UTC))
 
 
-def test_an_order_of_the_platform_is_believed() -> None:
+def test_a_valid_order_is_accepted() -> None:
     order = signed(Desired(policy={"version": 2}), DESIRED, version=7)
     again = msgspec.json.decode(msgspec.json.encode(order), type=Signed)
     inside = verify(again, SIGNING_KEY.public_key(), at=str(DESIRED), now=datetime.now(UTC))
@@ -96,7 +96,7 @@ def test_no_byte_of_an_order_may_change(change: tuple[bytes, bytes]) -> None:
         check(forged, DESIRED)
 
 
-def test_signed_nonsense_is_refused() -> None:
+def test_signed_orders_with_an_invalid_body_are_rejected() -> None:
     for text in (b"[]", b'{"kind":"sentinel.desired"}'):
         signature = SIGNING_KEY.sign(b"sentinel/v1 order\n" + text).hex()
         with pytest.raises(BadMessage):
@@ -116,11 +116,11 @@ def test_keys_are_read_from_files(tmp_path: Path) -> None:
 
 @dataclass
 class Recorder:
-    """Carries orders out by noting them."""
+    """Handlers that record the orders."""
 
     applied: list[Desired] = field(default_factory=list)
     revoked: list[Revocation] = field(default_factory=list)
-    told: list[Broadcast | Withdrawal] = field(default_factory=list)
+    broadcasts: list[Broadcast | Withdrawal] = field(default_factory=list)
     ran: list[dict[str, Any]] = field(default_factory=list)
 
     async def apply(self, desired: Desired) -> bool:
@@ -141,7 +141,7 @@ class Recorder:
         self.revoked.append(revocation)
 
     def handlers(self) -> OrderHandlers:
-        return OrderHandlers(self.apply, {"status": self.status}, self.told.append)
+        return OrderHandlers(self.apply, {"status": self.status}, self.broadcasts.append)
 
 
 @asynccontextmanager
@@ -202,24 +202,24 @@ async def test_a_command_runs_once_and_is_answered(tmp_path: Path) -> None:
     assert recorder.ran == [{"a": 1}, {"no": 1}]
 
 
-async def test_revocations_and_broadcasts_are_handed_on_once(tmp_path: Path) -> None:
+async def test_revocations_and_broadcasts_are_handled_once(tmp_path: Path) -> None:
     recorder = Recorder()
     revoked = signed(revocation(1, 5), REVOCATION)
-    told = signed(broadcast("b-1"), BROADCAST)
+    announced = signed(broadcast("b-1"), BROADCAST)
     withdrawn = signed(Withdrawal("b-1"), BROADCAST)
     async with orders_of(tmp_path, recorder) as orders:
         for _ in range(2):
             await orders.handle(REVOCATION, revoked, recorder.revoke)
-            await orders.handle(BROADCAST, told, recorder.revoke)
+            await orders.handle(BROADCAST, announced, recorder.revoke)
             await orders.handle(BROADCAST, withdrawn, recorder.revoke)
         assert recorder.revoked == [revocation(1, 5)] * 2  # the replica counts an operation once
-        assert recorder.told == [broadcast("b-1"), Withdrawal("b-1")]
+        assert recorder.broadcasts == [broadcast("b-1"), Withdrawal("b-1")]
         assert orders.refused == 3
         assert await orders.handle(REVOCATION, signed(broadcast("b-1"), REVOCATION), recorder.revoke) is None
         assert orders.refused == 4
 
 
-async def test_the_memory_of_orders_is_bounded_and_forgets_no_valid_one(tmp_path: Path) -> None:
+async def test_the_replay_guard_is_bounded_and_keeps_every_valid_order(tmp_path: Path) -> None:
     recorder = Recorder()
     async with SqliteThread.opened(tmp_path / "orders.db", ORDER_MIGRATIONS) as store:
         orders = OrderReceiver(ReplayGuard(store, limit=3), SIGNING_KEY.public_key(), recorder.handlers())
@@ -227,6 +227,6 @@ async def test_the_memory_of_orders_is_bounded_and_forgets_no_valid_one(tmp_path
         new = [signed(broadcast(f"new-{n}"), BROADCAST, lasts_s=HOUR_S) for n in range(4)]
         for order in (*old, *new):
             await orders.handle(BROADCAST, order, recorder.revoke)
-        assert len(recorder.told) == 6
+        assert len(recorder.broadcasts) == 6
         await orders.handle(BROADCAST, new[0], recorder.revoke)
-        assert (len(recorder.told), orders.refused) == (6, 2)
+        assert (len(recorder.broadcasts), orders.refused) == (6, 2)

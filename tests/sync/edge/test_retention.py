@@ -1,4 +1,4 @@
-"""What is past its time goes from every byte of the disk, the rest stays, and the going is put down."""
+"""Data past their retention time are erased from the disk, other data stay, and the deletion is recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sync.edge.ledger.ledger import Ledger
 from sync.edge.ledger.retention import Retention
 from sync.platform.directory.store import DirectoryStore
 from tests.sync.city import BUDGET_BYTES, alarm, closing, mixed, passage, status_of
-from tests.sync.edge.test_directory import Hands, fetch, known
+from tests.sync.edge.test_directory import ManualClock, fetch, known
 from tests.sync.edge.test_ledger_history import damaged
 from tests.sync.storage.test_encryption import on_the_disk
 
@@ -22,12 +22,12 @@ DAY_S = 86_400.0
 
 
 async def accounts(ledger: Ledger) -> list[dict[str, int]]:
-    """What was put down of deletions, oldest first."""
+    """Counts of the recorded deletions, oldest first."""
     records = [row.record() for row in reversed(await ledger.recent(10_000))]
     return [record.counts for record in records if isinstance(record, Deleted)]
 
 
-async def test_passages_go_and_alarms_stay_by_their_own_time(tmp_path: Path) -> None:
+async def test_passages_and_alarms_have_their_own_retention(tmp_path: Path) -> None:
     async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         await ledger.append_all([passage(1), closing(1), alarm(1), passage(2), passage(3)])
         await ledger.acknowledge(ledger.epoch, [(1, 4)])
@@ -40,7 +40,7 @@ async def test_passages_go_and_alarms_stay_by_their_own_time(tmp_path: Path) -> 
         assert await ledger.append(passage(4)) == 7
 
 
-async def test_what_was_not_acknowledged_stays_however_old(tmp_path: Path) -> None:
+async def test_unacknowledged_records_stay_at_any_age(tmp_path: Path) -> None:
     async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         await ledger.append_all(mixed(10))
         await ledger.park(ledger.epoch, 3, "refused")
@@ -48,7 +48,7 @@ async def test_what_was_not_acknowledged_stays_however_old(tmp_path: Path) -> No
         assert (len(await ledger.recent(100)), await accounts(ledger)) == (10, [])
 
 
-async def test_accounts_go_unmentioned_so_that_it_ends(tmp_path: Path) -> None:
+async def test_deleting_records_of_deletions_creates_no_new_ones(tmp_path: Path) -> None:
     async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         await ledger.append_all([alarm(1), alarm(2)])
         for _ in range(4):
@@ -58,7 +58,7 @@ async def test_accounts_go_unmentioned_so_that_it_ends(tmp_path: Path) -> None:
         assert ledger.last_seq == 4
 
 
-async def test_nothing_of_what_went_is_left_on_the_disk(tmp_path: Path) -> None:
+async def test_deleted_records_leave_no_bytes_on_the_disk(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         await ledger.append_all([passage(index) for index in range(2000)])
@@ -70,18 +70,18 @@ async def test_nothing_of_what_went_is_left_on_the_disk(tmp_path: Path) -> None:
         assert sum(sum(counts.values()) for counts in await accounts(ledger)) == 1990
 
 
-async def test_room_that_is_made_of_acknowledged_rows_is_put_down_too(tmp_path: Path) -> None:
+async def test_evicting_acknowledged_rows_is_recorded_too(tmp_path: Path) -> None:
     async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=300_000) as ledger:
         for first in range(0, 2000, 50):
             await ledger.append_all(mixed(50, first))
             await ledger.acknowledge(ledger.epoch, [(1, ledger.last_seq)])
         records = [row.record() for row in await ledger.recent(10_000)]
-        told = [record for record in records if isinstance(record, Deleted)]
-        assert told
-        assert {record.why for record in told} == {"room"}
+        deletions = [record for record in records if isinstance(record, Deleted)]
+        assert deletions
+        assert {record.why for record in deletions} == {"room"}
 
 
-async def test_a_damaged_file_goes_when_it_was_salvaged_and_is_old(tmp_path: Path) -> None:
+async def test_a_recovered_damaged_file_is_deleted_after_its_retention(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         await ledger.append_all(mixed(400))
@@ -95,17 +95,17 @@ async def test_a_damaged_file_goes_when_it_was_salvaged_and_is_old(tmp_path: Pat
         assert await accounts(ledger) == [{"ledger_damaged": 1}]
 
 
-async def test_a_replica_that_nobody_confirms_is_emptied(tmp_path: Path) -> None:
-    hands, path = Hands(), tmp_path / "replica.db"
+async def test_an_unconfirmed_replica_is_emptied(tmp_path: Path) -> None:
+    clock, path = ManualClock(), tmp_path / "replica.db"
     async with DirectoryStore.opened(tmp_path / "source.db") as source:
         await source.put([status_of(index) for index in range(300)])
-        async with Directory.opened(path, now_s=hands) as directory:
+        async with Directory.opened(path, now_s=clock) as directory:
             assert await directory.forget(DAY_S) == 0
             await fetch(source, directory)
-            hands.now_s += DAY_S - 1
+            clock.now_s += DAY_S - 1
             assert await directory.forget(DAY_S) == 0
             assert await known(directory, 7) is not None
-            hands.now_s += 1
+            clock.now_s += 1
             assert await directory.forget(DAY_S) == 300
             assert await known(directory, 7) is None
             assert directory.freshness()[0] is Freshness.EXPIRED
