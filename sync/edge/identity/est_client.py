@@ -6,7 +6,6 @@ import base64
 import binascii
 import ssl
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, hdrs
@@ -81,17 +80,6 @@ async def roots_by_fingerprint(url: str, sha256: str) -> Certificates:
             " The fingerprint of the authority differs from the sheet: check the address and the sheet; do not continue"
         )
     return matching
-
-
-def fingerprint_from(ca_file: Path) -> str:
-    """The SHA-256 fingerprint of the root in a local PEM file. Raises UnsafeLink."""
-    try:
-        roots = [each for each in x509.load_pem_x509_certificates(ca_file.read_bytes()) if each.issuer == each.subject]
-    except (OSError, ValueError) as exc:
-        raise UnsafeLink(f"{ca_file}: {exc}") from exc
-    if len(roots) != 1:
-        raise UnsafeLink(f"{ca_file} must contain exactly one root certificate")
-    return roots[0].fingerprint(hashes.SHA256()).hex()
 
 
 class _Answer(NamedTuple):

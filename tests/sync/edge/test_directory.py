@@ -303,7 +303,7 @@ async def test_too_many_revocations_make_the_replica_unconfirmed(tmp_path: Path)
 
 
 class DirectoryHistory(RuleBasedStateMachine):
-    """Changes, lost and repeated pages, purges and restarts in any order; after a fetch replica and source are equal."""
+    """Changes, lost and repeated pages, purges and restarts in any order; after a fetch the replica is up to date."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -198,7 +198,7 @@ async def one_backed_off(*boxes: Box) -> bool:
     """One box stays disconnected, and its ledger contains the alarm."""
     for box in boxes:
         alarms = [record for row in await box.ledger.recent(10) if isinstance(record := row.record(), AlarmRaised)]
-        if "copy" in box.link.status().detail and alarms and alarms[0].kind == "cloned_box":
+        if "copied" in box.link.status().detail and alarms and alarms[0].kind == "cloned_box":
             return True
     return False
 
@@ -206,16 +206,16 @@ async def one_backed_off(*boxes: Box) -> bool:
 async def test_a_clone_raises_one_alarm_a_day(tmp_path: Path) -> None:
     day_s, at_s = 24 * 3600, 0.0
     async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
-        name = CloneDetector(ledger, "ours", lambda: at_s)
+        detector = CloneDetector(ledger, "ours", lambda: at_s)
         born = datetime.now(UTC)
         for at_s, alarms in ((0.0, 1), (600.0, 1), (day_s - 1.0, 1), (day_s, 2), (day_s + 600.0, 2)):
             born += timedelta(minutes=1)
-            name.was_said(born)
+            detector.birth_published(born)
             double = BoxState(online=True, epoch="0" * 16, boot_id=f"theirs {at_s}", versions={})
             later = replace(Event.of(double, source_from("demo", "box-1")), time=born + timedelta(seconds=1))
-            name.was_said(born + timedelta(seconds=2))
+            detector.birth_published(born + timedelta(seconds=2))
             with pytest.raises(DuplicateDevice):
-                await name.heard(later)
+                await detector.check(later)
             assert ledger.last_seq == alarms
 
 
@@ -226,7 +226,7 @@ async def test_a_restarted_box_is_not_a_clone(tmp_path: Path, broker: Mosquitto)
                 await box.ledger.append(passage(1))
                 await eventually(box.all_acknowledged)
                 async with Connection.open(Options(BrokerAddress.from_url(broker.url), "demo.box-1")):
-                    pass  # takes the line away once, and says nothing
+                    pass  # disconnects the box once
                 await eventually(lambda link=box.link: reconnected(link))  # type: ignore[misc]
                 await box.ledger.append(passage(2))
                 await eventually(box.all_acknowledged)

@@ -38,7 +38,7 @@ async def test_long_work_wakes_its_caller_and_queued_callers(
     monkeypatch: pytest.MonkeyPatch,
     works: tuple[threading.Event, Callable[[Database], None], Callable[[Database], None]],
 ) -> None:
-    monkeypatch.setattr(sync.storage.progress, "_TELL_EVERY_S", 0.01)
+    monkeypatch.setattr(sync.storage.progress, "_REPORT_INTERVAL_S", 0.01)
     track_progress(asyncio.get_running_loop())
     over, moves, stuck = works
     async with SqliteThread.opened(tmp_path / "some.db", EMPTY) as store:
