@@ -217,7 +217,7 @@ async def page_once_there(session: aiohttp.ClientSession, url: str) -> str:
         (["--directory", "people.jsonl"], "--community-key-file"),
         (["--broker", "mqtts://localhost", "--ca", "missing.pem"], "missing.pem: No such file"),
         (["--broker", "mqtts://localhost", "--key", "own.key"], "own.key is a key without a certificate"),
-        (["--broker", "mqtt://user:secret@localhost"], "no user and no password"),
+        (["--broker", "mqtt://user:secret@localhost"], "must not contain a user name"),
         (["--broker", "mqtt://user:secret@localhost:port"], "mqtt://host:port"),
         (["--backlog-per-s", "inf"], "--backlog-per-s"),
     ],
