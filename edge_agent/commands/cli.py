@@ -172,13 +172,22 @@ def install(
     wheelhouse: Annotated[Path, typer.Option(help="Folder made by make wheelhouse.")] = Path(
         "/usr/share/edge-agent/wheelhouse"
     ),
+    extras: Annotated[
+        list[str] | None, typer.Option("--with", help="An extra beside the agent: recognition.", metavar="EXTRA")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", help="An extra to leave out from now on.", metavar="EXTRA")
+    ] = None,
     root: RootOption = Path("/"),
     for_real: ApplyOption = False,
 ) -> None:
-    """Make this box a sentinel: user, environment, settings, units; a rehearsal without --apply."""
+    """Make this box a sentinel: user, environment, settings, units; a rehearsal without --apply.
+
+    An update keeps the extras that the box has.
+    """
     from edge_agent.installer import __main__ as installer
 
-    raise typer.Exit(installer.install(root, wheelhouse, for_real=for_real))
+    raise typer.Exit(installer.install(root, wheelhouse, for_real=for_real, extras=extras or (), without=without or ()))
 
 
 @app.command()

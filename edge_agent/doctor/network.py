@@ -51,6 +51,13 @@ _REMEDIES = {
         "The broker refuses this box's certificate: enrol anew (edge-agent provision), and ask whether it was revoked.",
     ),
 }
+_OLD_CA = (
+    "社区 CA 证书较旧，缺少 RFC 5280 要求的扩展：本机仍可使用，其他软件可能拒绝。"
+    "请平台用原密钥重签 CA 证书（docs/broker.md“旧 CA 证书”），放到 [platform] ca_file；已签发的证书继续有效。",
+    "The district's CA certificate is old and lacks extensions that RFC 5280 requires: this box still accepts it, other"
+    " software may not. Ask the platform to sign it again with the same key (docs/broker.md, An old CA certificate) and"
+    " put it into [platform] ca_file; certificates that it issued stay valid.",
+)
 
 
 def dns(site: Site) -> CheckResult:
@@ -74,7 +81,7 @@ def certificate(site: Site) -> CheckResult:
         return not_checked("the link is plain, on this machine")
     remedy = "请重新签发本机证书：edge-agent provision。", "Enrol this box anew: edge-agent provision"
     try:
-        own, authority, fits = read_certificates(
+        own, authority, fits, ca_lacks = read_certificates(
             Path(platform.cert_file), secret_path(platform.key_file), Path(platform.ca_file)
         )
     except OSError as exc:
@@ -92,6 +99,8 @@ def certificate(site: Site) -> CheckResult:
     left = own.left_share(site.now.wall)
     if left < _RENEW_SHARE:
         return warning(f"valid {own}: {left:.0%} of its life are left", *remedy)
+    if ca_lacks:
+        return warning(f"valid {own}; the CA's certificate is old: no {', no '.join(ca_lacks)}", *_OLD_CA)
     return ok(f"valid {own}")
 
 

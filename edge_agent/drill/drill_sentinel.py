@@ -33,10 +33,10 @@ from drivers.simulated.people import people
 from drivers.simulated.people.scenes import CODE_LIFE_S, Scene, SceneKind, health_code, scenes
 from drivers.simulated.street import Street
 from edge_agent.app import Sentinel
+from edge_agent.box.key_files import read_community_key
 from edge_agent.box.wall_clock import WallClock
 from edge_agent.domain.passage import Moment
-from edge_agent.policy.active_policy import ActivePolicy
-from edge_agent.policy.rules import Policy, load_policy
+from edge_agent.policy.rules import Policy
 from edge_agent.screen.view_state import ScreenStage, ScreenView
 from edge_agent.stores import Stores
 from sync.contract.checksum import EMPTY, update_checksum
@@ -97,7 +97,7 @@ class DrillSentinel:
         sequence = 0
         async with asyncio.timeout(limit_s):
             while True:
-                sequence, view = await self.sentinel.board.views.after(sequence)
+                sequence, view = await self.sentinel.view_state.views.after(sequence)
                 if wanted(view):
                     return view
 
@@ -120,7 +120,7 @@ class DrillSentinel:
         Without a `number` it is somebody whom only the platform knows, another one each time. Whoever is asked to put
         something right stays for the next verdict, unless it is for `reason`. Raises TimeoutError.
         """
-        before, over = self.sentinel.board.view.passages, asyncio.Event()
+        before, over = self.sentinel.view_state.view.passages, asyncio.Event()
 
         def told(view: ScreenView) -> bool:
             said = view.passages > before and view.verdict is not None
@@ -175,11 +175,10 @@ async def staged(settings: Settings, folder: Path) -> AsyncIterator[DrillSentine
         )
         memory = await stack.enter_async_context(ReplayGuard.opened(data_dir / "orders.db"))
         sentinel = Sentinel(private, Stores(outbox, directory, memory), clock)
-        own = load_policy(Path(private.policy.file) if private.policy.file else None)
-        policy = ActivePolicy(own, data_dir / "policy.json").at(clock.now().wall)
+        policy = sentinel.policy.at(clock.now().wall)
         place = DrillSentinel(street, sentinel, outbox, clock, policy, data_dir)
         directory.ask = place.answer
-        await directory.take(_page(person_key(sentinel.community_key, KNOWN)))
+        await directory.take(_page(person_key(read_community_key(Path(private.directory.community_key_file)), KNOWN)))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         running = [tasks.create_task(each.run()) for each in (street, relay, sentinel)]
         try:

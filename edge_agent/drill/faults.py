@@ -11,6 +11,7 @@ from pathlib import Path
 
 from config.settings import Settings
 from drivers.simulated.devices.camera import CameraMode
+from edge_agent.domain.passage import Verdict
 from edge_agent.drill.drill_sentinel import KNOWN, DrillSentinel, staged
 from edge_agent.drill.errors import DrillImpossible
 from edge_agent.drill.report import DrillReport
@@ -20,7 +21,6 @@ from sync.errors import leaf_exceptions
 Cut = Callable[[], Awaitable[None]]
 Drill = Callable[[DrillSentinel, DrillReport], Awaitable[None]]
 
-_GRAVITY = ("admit", "recheck", "refuse", "assist")
 _NO_RULE = ("skip", "decide")
 _EXPIRED_S = 25 * 3600.0
 _MOUNT_LIMIT_S = 10.0
@@ -31,7 +31,7 @@ _AFTER = "故障排除之后，一位居民通过。", "After it a resident come
 
 def _declared(rule: str, reason: str, before: ScreenView) -> str:
     """The verdict that a rule gives whom all other rules judge as `before`: the graver one, and why."""
-    if rule in _NO_RULE or _GRAVITY.index(rule) < _GRAVITY.index(str(before.verdict)):
+    if rule in _NO_RULE or Verdict(rule).gravity < Verdict(str(before.verdict)).gravity:
         return _verdict(before)
     return f"{rule} ({reason})"
 
@@ -187,7 +187,7 @@ async def _played(drill: Drill, stage: DrillSentinel, report: DrillReport) -> No
     try:
         await drill(stage, report)
     except TimeoutError:
-        shown = stage.sentinel.board.view.stage.value
+        shown = stage.sentinel.view_state.view.stage.value
         report.note("规定时间内没有结果。", "Nothing came in time.", declared="an answer", seen=shown, passed=False)
 
 

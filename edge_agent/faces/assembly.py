@@ -20,20 +20,23 @@ from models.recognition.liveness import make_liveness
 
 def make_face_identifier(
     settings: Settings,
-    register: FaceRegister,
+    register: FaceRegister | None,
     sight: FaceDetectionLoop,
     presence: PersonTracker,
-    ledger: PassageRecorder,
+    recorder: PassageRecorder,
     clock: WallClock,
     figures: Metrics,
-) -> FaceIdentifier:
-    """The lookout over `register`. Raises ModelError where a pack is not on this box."""
+) -> FaceIdentifier | None:
+    """The identifier of the faces in `register`, None without one. Raises ModelError where a pack is missing."""
+    if register is None:
+        return None
     wanted, packs = settings.recognition, Path(settings.box.data_dir) / "models"
-    recogniser = Recogniser(make_embedder(wanted.pack, data_dir=packs), make_liveness(data_dir=packs), wanted)
+    embedder = make_embedder(wanted.pack, data_dir=packs, accept_non_commercial=wanted.accept_non_commercial)
+    recogniser = Recogniser(embedder, make_liveness(data_dir=packs), wanted)
     return FaceIdentifier(
         sight=sight,
         presence=presence,
-        faces=CurrentFaces(register, wanted.pack, ledger, clock),
+        faces=CurrentFaces(register, wanted.pack, recorder, clock),
         recogniser=recogniser,
         frames=wanted.frames,
         looks_per_s=wanted.looks_per_s,

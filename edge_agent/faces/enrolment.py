@@ -14,7 +14,7 @@ from drivers.errors import DeviceLost
 from edge_agent.faces.errors import FaceUnfit
 from edge_agent.faces.quality import REGISTER_EYES_PX, Flaw, find_flaw, is_unmasked, only_face
 from models.detections import Face, FaceDetector
-from models.recognition.embedding import Embedder
+from models.recognition.embedding import FaceEmbedder
 from models.recognition.liveness import Liveness
 
 _PICTURES = 5  # that agree, from the camera
@@ -29,7 +29,7 @@ Image = NDArray[np.uint8]
 class Enrolment:
     """Takes the face of a picture where it is fit for registering."""
 
-    def __init__(self, detector: FaceDetector, embedder: Embedder) -> None:
+    def __init__(self, detector: FaceDetector, embedder: FaceEmbedder) -> None:
         self._detector = detector
         self._embedder = embedder
 

@@ -49,7 +49,7 @@ class FaceIdentifier:
         sequence = 0
         with ThreadPoolExecutor(1, thread_name_prefix=NAME) as worker:
             while True:
-                sequence, sighting = await self._sight.sightings.after(sequence)
+                sequence, sighting = await self._sight.detections.after(sequence)
                 begun_s = time.monotonic()
                 # Whoever is registered may come hours from now: if the thread stands still, it shows before.
                 await asyncio.get_running_loop().run_in_executor(worker, lambda: None)

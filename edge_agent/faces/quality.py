@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detections import Face, MaskState
-from models.recognition.embedding import upright
+from models.recognition.alignment import upright
 
 #: least pixels between the eyes; the crop that is looked at has 35
 GATE_EYES_PX = 24.0

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from edge_agent.installer.environment import EXTRAS, extras_in_use
 from edge_agent.installer.errors import InstallError
-from edge_agent.installer.plan import elsewhere, install_steps, uninstall_steps
+from edge_agent.installer.plan import HOME, elsewhere, install_steps, uninstall_steps
 from edge_agent.installer.service import reread_if_undone
 from edge_agent.installer.step import InstallStep, apply, preview
 
@@ -16,13 +18,16 @@ WHEELHOUSE = Path("/usr/share/edge-agent/wheelhouse")
 ROOT = Path("/")
 
 
-def install(root: Path, wheelhouse: Path, *, for_real: bool) -> int:
-    """Make a box a sentinel; returns the exit code."""
+def install(
+    root: Path, wheelhouse: Path, *, for_real: bool, extras: Sequence[str] = (), without: Sequence[str] = ()
+) -> int:
+    """Make a box a sentinel; returns the exit code. What it has of `EXTRAS` it keeps, but for those of `without`."""
     os.umask(0o022)  # the service user has to read what root installs
     try:
         box = box_at(root)
+        wanted = extras_of(box, extras, without)
         with reread_if_undone(box):
-            changed = carry_out(install_steps(box, wheelhouse), for_real=for_real)
+            changed = carry_out(install_steps(box, wheelhouse, wanted), for_real=for_real)
     except (InstallError, OSError) as exc:
         return failed(exc)
     if for_real and changed:
@@ -44,6 +49,15 @@ def uninstall(root: Path, *, purge: bool, for_real: bool) -> int:
         say(f"! 设置指向别处，请手工删除 named by the settings and not removed, do it by hand: {path}")
     say("服务用户 edge-agent、sentinel-kiosk 保留 the service users are kept: docs/install.md")
     return 0
+
+
+def extras_of(box: Path, added: Sequence[str], without: Sequence[str]) -> tuple[str, ...]:
+    """The extras that a box is to have. Raises InstallError for one that there is not."""
+    for extra in (*added, *without):
+        if extra not in EXTRAS:
+            raise InstallError(f"没有选装组件 {extra}，只有 there is no extra {extra}, only: {', '.join(EXTRAS)}")
+    had = extras_in_use(box / HOME.relative_to("/"))
+    return tuple(sorted({*had, *added} - set(without)))
 
 
 def box_at(root: Path) -> Path:
@@ -84,6 +98,10 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--apply", action="store_true", help="do it; else only say what would be done")
     parser.add_argument("--root", type=Path, default=ROOT, help="file system of the box")
     parser.add_argument("--wheelhouse", type=Path, default=WHEELHOUSE, help="folder made by make wheelhouse")
+    parser.add_argument("--with", dest="extras", action="append", default=[], choices=EXTRAS, help="install: an extra")
+    parser.add_argument(
+        "--without", action="append", default=[], choices=EXTRAS, help="install: no such extra any more"
+    )
     parser.add_argument("--purge", action="store_true", help="uninstall: settings and records too")
     return parser
 
@@ -92,7 +110,7 @@ def main() -> int:
     """Entry point."""
     asked = command_line().parse_args()
     if asked.verb == "install":
-        return install(asked.root, asked.wheelhouse, for_real=asked.apply)
+        return install(asked.root, asked.wheelhouse, for_real=asked.apply, extras=asked.extras, without=asked.without)
     return uninstall(asked.root, purge=asked.purge, for_real=asked.apply)
 
 

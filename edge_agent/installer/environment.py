@@ -1,9 +1,13 @@
-"""The agent's own environment, made from a wheelhouse: a folder of wheels with their sums. No network is asked."""
+"""The agent's own environment, made from a wheelhouse: a folder of wheels with their sums. No network is asked.
+
+What an extra needs beyond the rest lies in a folder of its name inside of the wheelhouse, with sums of its own.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from edge_agent.installer.errors import InstallError
@@ -12,24 +16,43 @@ from edge_agent.installer.step import InstallStep, run
 from sync.storage.atomic_files import replace_link
 
 SUMS = "SHA256SUMS"
+EXTRAS = ("recognition",)
+_COMPLETE = "complete"  # in an environment that was filled; says which extras are in it
+
+#: of the packages, what no box runs: 12 MB
+_LEFT_OUT = ("**/tests", "onnxruntime/quantization", "onnxruntime/tools", "onnxruntime/transformers")
 
 
 class Wheelhouse:
-    """A folder made by `make wheelhouse`. Raises InstallError when it is none, or a wheel is not what it was."""
+    """A folder made by `make wheelhouse`, with what `extras` need. Raises InstallError if it is none or lacks one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, extras: Sequence[str] = ()) -> None:
         self.folder = folder.resolve()
-        try:
-            listed = (self.folder / SUMS).read_text(encoding="ascii")
-        except OSError as exc:
-            raise InstallError(f"{folder}: 不是离线安装包文件夹 is no wheelhouse ({SUMS}: {exc.strerror})") from exc
-        self.edition = hashlib.sha256(listed.encode()).hexdigest()[:12]
-        self._sums = {name: digest for digest, name in (line.split() for line in listed.splitlines())}
+        self.extras = tuple(sorted(extras))
+        listed = {"": _listed(self.folder, f"{folder}: 不是离线安装包文件夹 is no wheelhouse")}
+        for extra in self.extras:
+            lacks = (
+                f"{folder}: 不含选装组件 {extra}，请用含有它的安装包，或加 --without {extra}"
+                f" has no extra {extra}: bring the wheelhouse that has it, or add --without {extra}"
+            )
+            listed[extra] = _listed(self.folder / extra, lacks)
+        self.edition = hashlib.sha256("".join(listed.values()).encode()).hexdigest()[:12]
+        self._sums = {
+            str(Path(place) / name): digest
+            for place, lines in listed.items()
+            for digest, name in (line.split() for line in lines.splitlines())
+        }
 
     @property
     def wheels(self) -> list[Path]:
         """Every wheel."""
         return [self.folder / name for name in sorted(self._sums) if name.endswith(".whl")]
+
+    @property
+    def pip(self) -> Path:
+        """The wheel of pip, which is run out of it and not installed."""
+        [pip] = [wheel for wheel in self.wheels if wheel.name.startswith("pip-")]
+        return pip
 
     def check(self) -> None:
         """Raises InstallError for the first file that is missing or damaged."""
@@ -40,6 +63,22 @@ class Wheelhouse:
                 raise InstallError(f"{self.folder / name}: {exc.strerror}: 请重新复制 copy the folder again") from exc
             if found != digest:
                 raise InstallError(f"{self.folder / name}: 文件损坏 is damaged: 请重新复制 copy the folder again")
+
+
+def _listed(folder: Path, lacks: str) -> str:
+    """The sums of a folder of wheels, as they stand there. Raises InstallError."""
+    try:
+        return (folder / SUMS).read_text(encoding="ascii")
+    except OSError as exc:
+        raise InstallError(f"{lacks} ({SUMS}: {exc.strerror})") from exc
+
+
+def extras_in_use(home: Path) -> tuple[str, ...]:
+    """The extras of the environment in use, of which `home` is the folder as seen from here; none without one."""
+    try:
+        return tuple((home / "venv" / _COMPLETE).read_text(encoding="ascii").split())
+    except OSError:
+        return ()
 
 
 class Environment(InstallStep):
@@ -56,7 +95,7 @@ class Environment(InstallStep):
         self._home = home
         self._folder = self._here(home / f"venv-{wheelhouse.edition}")
         self._link = self._here(home / "venv")
-        self._complete = self._folder / "complete"
+        self._complete = self._folder / _COMPLETE
         self._before: str | None = None
         self._made: list[Path] = []
 
@@ -92,21 +131,29 @@ class Environment(InstallStep):
 
     def _fill(self) -> None:
         inside = self._home / self._folder.name
-        wheels = self._wheelhouse.wheels
-        [pip] = [wheel for wheel in wheels if wheel.name.startswith("pip-")]
+        pip = self._wheelhouse.pip
+        wheels = [wheel.relative_to(self._wheelhouse.folder) for wheel in self._wheelhouse.wheels if wheel != pip]
         self._run("python3", "-m", "venv", "--without-pip", inside)
         with_wheels = self._seen_from_inside()
         try:
             self._run(
                 *(inside / "bin" / "python", with_wheels / pip.name / "pip", "--isolated", "install", "--quiet"),
-                *("--no-index", "--no-deps", "--no-cache-dir", "--disable-pip-version-check"),
-                *(with_wheels / wheel.name for wheel in wheels),
+                *("--no-index", "--no-deps", "--no-cache-dir", "--no-compile", "--disable-pip-version-check"),
+                *(with_wheels / wheel for wheel in wheels),
             )
+            self._leave_out()
             self._run(inside / "bin" / "edge-agent", "version")
+            self._run(inside / "bin" / "python", "-m", "edge_agent.installer.bytecode")
         finally:
             if self._root != Path("/"):
                 shutil.rmtree(self._here(with_wheels), ignore_errors=True)
-        self._complete.touch()
+        self._complete.write_text(" ".join(self._wheelhouse.extras), encoding="ascii")
+
+    def _leave_out(self) -> None:
+        for packages in self._folder.glob("lib/python3*/site-packages"):
+            for pattern in _LEFT_OUT:
+                for folder in sorted(packages.glob(pattern), reverse=True):
+                    shutil.rmtree(folder)
 
     def _seen_from_inside(self) -> Path:
         """Where the wheels lie for a command that runs on the box's file system; a copy where that is not ours."""

@@ -14,6 +14,7 @@ import msgspec
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings, parse_settings
+from edge_agent.box.extras import check_extras
 from edge_agent.box.versioned_file import keep
 
 Sections = dict[str, dict[str, Any]]
@@ -69,7 +70,9 @@ def as_toml(sections: Sections) -> str:
 
 def checked(sections: Sections) -> Settings:
     """The settings that `sections` make. Raises SettingsError, one line a fault."""
-    return parse_settings(as_toml(sections))
+    settings = parse_settings(as_toml(sections))
+    check_extras(settings)
+    return settings
 
 
 def write_sections(path: Path, sections: Sections) -> None:

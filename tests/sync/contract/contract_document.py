@@ -30,7 +30,7 @@ PARAMETERS = {
 def document() -> dict[str, Any]:
     """The complete document, from the perspective of the box."""
     return {
-        "asyncapi": "3.0.0",
+        "asyncapi": "3.1.0",
         "info": {
             "title": "Sentinel to city",
             "version": "1.1.0",

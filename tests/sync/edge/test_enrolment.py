@@ -290,6 +290,8 @@ async def test_a_box_with_an_expired_certificate_waits_for_approval(
 async def test_a_box_that_was_never_enrolled_renews_nothing(identity: BoxIdentity) -> None:
     async with asyncio.timeout(HANG_S):
         await Renewal(identity, "mqtts://localhost").run()
+    assert identity.place() is None
+    assert not identity.files.certificate.exists()
 
 
 async def test_a_power_cut_between_the_steps_loses_nothing(home: Path, tmp_path: Path) -> None:
