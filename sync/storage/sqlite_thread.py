@@ -115,7 +115,7 @@ class SqliteThread:
 
 
 class _OpenFile:
-    """Both methods run in the file's thread: `close` finds what `open` opened, also for a caller that was cancelled."""
+    """Opens and closes a database on its thread; `close` also works if the caller was cancelled during `open`."""
 
     def __init__(self, opener: Callable[[], tuple[Database, Path | None]]) -> None:
         self._opener = opener

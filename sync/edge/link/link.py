@@ -130,7 +130,7 @@ class PlatformLink:
 
     @property
     def refusal(self) -> str:
-        """Why there is no connection, where trying again does not help: a certificate or a permission; else empty."""
+        """Why the broker or its certificate was rejected, if retrying does not help; otherwise empty."""
         return self._refusal
 
     async def query(self, person_key: str, budget_s: float) -> QueryAnswer:
