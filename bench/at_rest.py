@@ -35,7 +35,7 @@ async def replica(
         database.execute(FILL, (people,))
         database.commit()
     began_s = time.perf_counter()
-    directory = await stack.enter_async_context(Directory.opened(path, sealer=sealer))
+    directory = await stack.enter_async_context(Directory.opened(path, cipher=sealer))
     return directory, time.perf_counter() - began_s
 
 
@@ -55,7 +55,7 @@ async def measure(folder: Path, people: int, lookups: int, commits: int) -> dict
         report["lookup"] = {name: percentiles(values_s) for name, values_s in found.items()}
         ledgers = {
             name: await stack.enter_async_context(
-                Ledger.opened(folder / name / "ledger.db", box="bench", budget_bytes=BUDGET_BYTES, sealer=sealer)
+                Ledger.opened(folder / name / "ledger.db", box="bench", budget_bytes=BUDGET_BYTES, cipher=sealer)
             )
             for name, sealer in CIPHERS.items()
         }

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from sync.contract.checksum import EMPTY, changed
+from sync.contract.checksum import EMPTY, update_checksum
 from sync.contract.envelope import Event
 from sync.contract.health import Colour, HealthStatus
 from sync.contract.messages import PAGE_LIMIT, DirectoryCheckpoint, DirectoryOp, DirectoryPage
@@ -77,7 +77,7 @@ def pages(people: int) -> Iterator[DirectoryPage]:
     for index in range(1, people + 1):
         status = person(index)
         body = msgspec.json.encode(status)
-        checksum = changed(checksum, None, body)
+        checksum = update_checksum(checksum, None, body)
         ops.append(DirectoryOp(index, status.person_key, msgspec.Raw(body)))
         if len(ops) == PAGE_LIMIT or index == people:
             last = DirectoryCheckpoint(people, people, checksum) if index == people else None
@@ -152,7 +152,7 @@ async def revocations(folder: Path, count: int) -> dict[str, object]:
     """Time from the signature at the platform until one box on this machine has applied the revocation."""
     with mosquitto(folder / "mosquitto") as broker:
         async with (
-            a_box(folder / "box", link_settings(broker.url), hands=OrderHandlers(not_used)) as box,
+            a_box(folder / "box", link_settings(broker.url), handlers=OrderHandlers(not_used)) as box,
             Connection.open(Options(BrokerAddress.from_url(broker.url), "platform")) as platform,
         ):
             await eventually(lambda: is_connected(box))

@@ -126,7 +126,7 @@ async def appended(ledger: Ledger, record: Record) -> float:
 async def drained(ledger: Ledger) -> float:
     """Wait until all records are acknowledged; returns the time."""
     changed = asyncio.Event()
-    with ledger.changes.waking(changed):
+    with ledger.changes.subscribe(changed):
         while (await ledger.status()).unacknowledged:
             changed.clear()
             with contextlib.suppress(TimeoutError):

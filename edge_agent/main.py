@@ -15,14 +15,13 @@ from edge_agent.box.last_good_settings import InvalidSettings, is_service, last_
 from edge_agent.box.remote_settings import apply_remote_settings
 from edge_agent.kiosk.errors import KioskError
 from edge_agent.runtime.crash_counter import HEALTHY_S, CrashCounter
-from edge_agent.runtime.exceptions import leaf_exceptions
 from edge_agent.runtime.task_progress import track_progress
 from edge_agent.runtime.threads import touch_shared
 from edge_agent.runtime.watchdog import LIMIT, LOOK_EVERY_S, Notifier, Watchdog
 from edge_agent.safe_mode import SafeMode
 from edge_agent.speech.broadcasts.sound import LONGEST_S
 from models.errors import ModelError
-from sync.errors import SyncError
+from sync.errors import SyncError, leaf_exceptions
 
 # Errors that the user can correct: reported as a sentence, without a traceback.
 USER_ERRORS = (SettingsError, DriverError, ModelError, SyncError, KioskError)

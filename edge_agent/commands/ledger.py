@@ -26,13 +26,13 @@ def renew(
     as_json: AsJson = False,
 ) -> None:
     """Begin the ledger anew after the card was copied; what waits in the old one is still delivered."""
-    from sync.edge.ledger.history import read_waiting
+    from sync.edge.ledger.history import read_outbox
     from sync.edge.ledger.recovery import start_new_epoch as set_aside
     from sync.errors import StoreFailed
 
     try:
         path = Path(load_settings(config).box.data_dir) / "ledger.db"
-        found = asyncio.run(read_waiting(path))
+        found = asyncio.run(read_outbox(path))
         aside = set_aside(path)
     except SettingsError as exc:
         raise ended(str(exc), 2) from exc

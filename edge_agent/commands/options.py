@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from config.errors import SettingsError
-from edge_agent.runtime.exceptions import leaf_exceptions
+from sync.errors import leaf_exceptions
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 

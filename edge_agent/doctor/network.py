@@ -15,7 +15,7 @@ from edge_agent.kiosk.guard import is_loopback_host
 from edge_agent.platform_link.link_settings import link_settings
 from sync.errors import UnsafeLink
 from sync.mqtt.broker_address import BrokerAddress
-from sync.mqtt.tls_probe import Handshake, shake_hands
+from sync.mqtt.tls_probe import Handshake, try_handshake
 
 _STEP_LIMIT_S = 4.0
 _RENEW_SHARE = 1 / 3  # of a certificate's life left: it should have been renewed by now
@@ -119,7 +119,7 @@ def platform(site: Site) -> CheckResult:
             "请改正 [platform] url：mqtts://主机:端口；明文只允许在本机。",
             "Correct [platform] url: mqtts://HOST:PORT; plain text stays on this machine.",
         )
-    result, words = shake_hands(broker, _STEP_LIMIT_S)
+    result, words = try_handshake(broker, _STEP_LIMIT_S)
     if result in (Handshake.VERIFIED, Handshake.PLAIN):
         return ok(f"{broker}: {words}")
     if result is Handshake.UNKNOWN_NAME:

@@ -22,7 +22,7 @@ from models.detectors.face import make_detector
 from models.errors import ExtraMissing, ModelDamaged, ModelError, PackRefused
 from models.recognition.embedding import make_embedder
 from models.recognition.liveness import make_liveness
-from sync.edge.ledger.history import read_waiting
+from sync.edge.ledger.history import read_outbox
 from sync.errors import StoreFailed
 from sync.storage.sqlite_thread import aside_files, check_file
 
@@ -229,7 +229,7 @@ async def outbox(site: Site) -> CheckResult:
     if not path.is_file():
         return ok("nothing was recorded yet")
     try:
-        waiting = await read_waiting(path)
+        waiting = await read_outbox(path)
     except StoreFailed:
         return not_checked("the ledger cannot be read: see databases")
     told = f"{waiting.count} records wait, {waiting.parked} were refused"

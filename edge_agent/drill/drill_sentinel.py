@@ -39,7 +39,7 @@ from edge_agent.domain.passage import Moment
 from edge_agent.policy.rules import Policy
 from edge_agent.screen.view_state import ScreenStage, ScreenView
 from edge_agent.stores import Stores
-from sync.contract.checksum import EMPTY, changed
+from sync.contract.checksum import EMPTY, update_checksum
 from sync.contract.health import Colour, HealthStatus, LookupOutcome, TestResult
 from sync.contract.identity import person_key
 from sync.contract.messages import DirectoryCheckpoint, DirectoryOp, DirectoryPage, QueryAnswer
@@ -237,5 +237,5 @@ def _green(key: str) -> HealthStatus:
 def _page(key: str) -> DirectoryPage:
     """A whole replica of one person."""
     body = msgspec.json.encode(_green(key))
-    checkpoint = DirectoryCheckpoint(op=1, rows=1, checksum=changed(EMPTY, None, body))
+    checkpoint = DirectoryCheckpoint(op=1, rows=1, checksum=update_checksum(EMPTY, None, body))
     return DirectoryPage("drill", 0, (DirectoryOp(1, key, msgspec.Raw(body)),), checkpoint)

@@ -16,6 +16,7 @@ from edge_agent.drill.drill_sentinel import KNOWN, DrillSentinel, staged
 from edge_agent.drill.errors import DrillImpossible
 from edge_agent.drill.report import DrillReport
 from edge_agent.screen.view_state import ScreenView
+from sync.errors import leaf_exceptions
 
 Cut = Callable[[], Awaitable[None]]
 Drill = Callable[[DrillSentinel, DrillReport], Awaitable[None]]
@@ -176,7 +177,7 @@ async def play(fault: str, settings: Settings) -> DrillReport:
                 async with staged(settings, folder) as stage:
                     await _played(DRILLS[fault], stage, report)
         except ExceptionGroup as group:
-            ended = f"{group.exceptions[0]!r}"
+            ended = f"{next(leaf_exceptions(group))!r}"
             report.note("哨兵程序中止。", "The agent ended.", declared="it goes on", seen=ended, passed=False)
     return report
 

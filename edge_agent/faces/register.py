@@ -32,7 +32,7 @@ FACE_MIGRATIONS = Migrations("faces")
 
 _KEY_BYTES = 32
 _COLUMNS = "id, pack, giver, purpose, given_ms, until_ms"
-_SEAL_ROWS = (f"UPDATE face SET body = sealed(body, {_COLUMNS})",)  # noqa: S608 - names of columns
+_SEAL_ROWS = (f"UPDATE face SET body = encrypted(body, {_COLUMNS})",)  # noqa: S608 - names of columns
 
 
 @FACE_MIGRATIONS()

@@ -26,7 +26,7 @@ from sync.platform.records.gaps import GapRequester
 from sync.platform.records.ingest_service import IngestService
 from sync.platform.records.open_store import open_store
 from sync.platform.records.store_contract import RecordStore
-from sync.storage.atomic_files import held
+from sync.storage.atomic_files import locked
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def _single_instance(data: Path) -> Iterator[None]:
     """Lock `data`: two processes with the same client id would disconnect each other. Raises StoreFailed."""
     data.mkdir(parents=True, exist_ok=True)
     try:
-        with held(data / "serve.lock"):
+        with locked(data / "serve.lock"):
             yield
     except BlockingIOError as exc:
         raise StoreFailed(f"{data}: another `serve` runs here; `ingest` may run beside it") from exc

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sync.contract.lanes import LANES, Direction
-from sync.contract.topics import DISTRICT_LANES, ROOT, Channel, check_name
+from sync.contract.channels import CHANNEL_RULES, Direction
+from sync.contract.topics import DISTRICT_CHANNELS, ROOT, Channel, check_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ def box_access(district: str, box: str) -> Access:
     `box` is the broker's placeholder for the name of the box. A box also reads its own state, by which it detects
     another device with its name.
     """
-    own = [channel for channel in Channel if channel not in DISTRICT_LANES]
+    own = [channel for channel in Channel if channel not in DISTRICT_CHANNELS]
     return Access(
         writes=tuple(_topic(district, box, channel) for channel in own if _has_direction(channel, Direction.UP)),
         reads=(
@@ -31,7 +31,7 @@ def box_access(district: str, box: str) -> Access:
                 for channel in own
                 if _has_direction(channel, Direction.DOWN) or channel is Channel.STATE
             ),
-            *(_topic(district, box, channel) for channel in Channel if channel in DISTRICT_LANES),
+            *(_topic(district, box, channel) for channel in Channel if channel in DISTRICT_CHANNELS),
         ),
     )
 
@@ -45,9 +45,9 @@ def platform_access(district: str) -> Access:
 
 
 def _has_direction(channel: Channel, direction: Direction) -> bool:
-    return LANES[channel].direction in (direction, Direction.BOTH)
+    return CHANNEL_RULES[channel].direction in (direction, Direction.BOTH)
 
 
 def _topic(district: str, box: str, channel: Channel) -> str:
-    parts = [ROOT, check_name(district), *([] if channel in DISTRICT_LANES else [box]), channel.value]
+    parts = [ROOT, check_name(district), *([] if channel in DISTRICT_CHANNELS else [box]), channel.value]
     return "/".join([*parts, "+"] if channel is Channel.COMMAND else parts)

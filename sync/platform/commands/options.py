@@ -17,7 +17,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from sync.contract.topics import check_name
-from sync.errors import SyncError, UnsafeLink
+from sync.errors import SyncError, UnsafeLink, leaf_exceptions
 from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 
 DATA = Path("var/platform")
@@ -141,7 +141,7 @@ def report_errors() -> Iterator[None]:
         user_errors, bugs = group.split(_USER_ERRORS)
         if user_errors is None or bugs is not None:
             raise
-        raise _report(_first(user_errors)) from group
+        raise _report(next(leaf_exceptions(user_errors))) from group
 
 
 def _report(exc: Exception) -> typer.Exit:
@@ -154,10 +154,6 @@ def _sentence(exc: Exception) -> str:
     if not isinstance(exc, OSError) or exc.strerror is None:
         return str(exc)
     return exc.strerror if exc.filename is None else f"{exc.filename}: {exc.strerror}"
-
-
-def _first(exc: Exception) -> Exception:
-    return _first(exc.exceptions[0]) if isinstance(exc, ExceptionGroup) else exc
 
 
 def address(option: str, text: str) -> tuple[str, int]:

@@ -50,7 +50,7 @@ class DirectoryPublisher:
 
     async def run(self, connection: Connection) -> None:
         """Send pages until cancelled. Raises LinkLost."""
-        with self._directory.changes.waking(self._wake):
+        with self._directory.changes.subscribe(self._wake):
             while True:
                 all_boxes = False
                 try:

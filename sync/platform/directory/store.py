@@ -12,7 +12,7 @@ from typing import NoReturn
 import msgspec
 from sqlite_utils import Database, Migrations
 
-from sync.contract.checksum import EMPTY, changed
+from sync.contract.checksum import EMPTY, update_checksum
 from sync.contract.health import HealthStatus
 from sync.contract.messages import PAGE_LIMIT, DirectoryCheckpoint, DirectoryOp, DirectoryPage, DirectoryRequest
 from sync.storage.change_signal import ChangeSignal
@@ -115,7 +115,7 @@ class DirectoryStore:
 
     def _notify(self, last_op: int) -> None:
         self.last_op = last_op
-        self.changes.tell()
+        self.changes.notify()
 
 
 def _outside_changes(db: Database) -> int:
@@ -162,7 +162,7 @@ class _Change:
             head,
             op=head.op + 1,
             rows=head.rows + (new is not None) - (old is not None),
-            checksum=changed(head.checksum, old, new),
+            checksum=update_checksum(head.checksum, old, new),
         )
         self._db.conn.execute("INSERT OR REPLACE INTO person VALUES (?, ?, ?)", (person_key, self.head.op, new))
 

@@ -8,9 +8,9 @@ import logging
 import secrets
 from datetime import UTC, datetime
 
+from sync.contract.channels import CHANNEL_RULES
 from sync.contract.envelope import Event
 from sync.contract.health import LookupOutcome
-from sync.contract.lanes import LANES
 from sync.contract.messages import (
     BoxState,
     DirectoryPage,
@@ -63,7 +63,9 @@ class BoxRequestHandler:
         # Without `no_local` the pages of the platform come back on the directory channel.
         await connection.subscribe(
             *(
-                Subscription(every_box(self._district, lane), LANES[lane].qos, no_local=lane is Channel.DIRECTORY)
+                Subscription(
+                    every_box(self._district, lane), CHANNEL_RULES[lane].qos, no_local=lane is Channel.DIRECTORY
+                )
                 for lane in _CHANNELS
             )
         )
@@ -107,7 +109,7 @@ class BoxRequestHandler:
         box = box_from(topic)
         now = datetime.now(UTC)
         seen = min(event.time, now) if message.retained else now
-        match topic.lane:
+        match topic.channel:
             case Channel.STATE:
                 state = event.message(BoxState)
                 self._fleet.state(box, state, seen)

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
+from sync.contract.channels import CHANNEL_RULES
 from sync.contract.envelope import Event
 from sync.contract.health import Colour, HealthStatus
-from sync.contract.lanes import LANES
 from sync.contract.orders import (
     REVOCATION_LIMIT,
     Broadcast,
@@ -103,7 +103,7 @@ class OrderIssuer:
 
     async def _listen(self) -> None:
         answers = every_box(self._district, Channel.REPORTED)
-        await self._connection.subscribe(Subscription(answers, LANES[Channel.REPORTED].qos))
+        await self._connection.subscribe(Subscription(answers, CHANNEL_RULES[Channel.REPORTED].qos))
 
     async def _answer(self) -> tuple[str, Reported | CommandDone]:
         """The next report of a box on an order, with the name of the box."""

@@ -63,7 +63,7 @@ class Batch:
     def _read(self, message: Message) -> None:
         topic, event, received = topic_from(message), decode_event(message), datetime.now(UTC)
         box = box_from(topic)
-        if topic.lane is Channel.BACKLOG:
+        if topic.channel is Channel.BACKLOG:
             backlog = event.message(Backlog)
             for entry in backlog.records:
                 name = RecordId(box, backlog.epoch, entry.seq)

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 
+from sync.contract.channels import CHANNEL_RULES
 from sync.contract.envelope import Event
-from sync.contract.lanes import LANES
 from sync.contract.messages import Ack
 from sync.contract.topics import Channel, Topic, every_box, shared, source_from
 from sync.errors import PublishRefused
@@ -51,7 +51,7 @@ class Ingest:
     async def serve(self, connection: Connection) -> None:
         """Receive records until the connection is lost (raises LinkLost)."""
         filters = (shared(GROUP, every_box(self._district, channel)) for channel in self._channels)
-        await connection.subscribe(*(Subscription(each, LANES[self._channels[0]].qos) for each in filters))
+        await connection.subscribe(*(Subscription(each, CHANNEL_RULES[self._channels[0]].qos) for each in filters))
         read: asyncio.Queue[Batch] = asyncio.Queue(_BATCHES_AHEAD)
         committed: asyncio.Queue[Batch] = asyncio.Queue(_BATCHES_AHEAD)
         self.ready.set()

@@ -92,8 +92,8 @@ class TimedDirectory(Directory):
         """Store the times from now on."""
         self.revoked_s: dict[str, float] = {}
 
-    def _let_count(self, added: Mapping[str, PendingRevocation]) -> None:
-        super()._let_count(added)
+    def _add_pending(self, added: Mapping[str, PendingRevocation]) -> None:
+        super()._add_pending(added)
         self.revoked_s |= dict.fromkeys(added, time.monotonic())
 
 

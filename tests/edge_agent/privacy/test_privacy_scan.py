@@ -150,7 +150,7 @@ def test_what_was_deleted_is_found_in_the_free_pages(tmp_path: Path) -> None:
 
 async def test_a_ledger_in_use_is_clean(tmp_path: Path) -> None:
     async with Ledger.opened(
-        tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES, sealer=KeyedCipher(bytes(32))
+        tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES, cipher=KeyedCipher(bytes(32))
     ) as outbox:
         await outbox.append_all([record for index in range(300) for record in (passage(index), alarm(index))])
         scan = Scan()

@@ -24,7 +24,9 @@ Pair = tuple[TlsFiles, TlsFiles]  # a server's and a client's
 
 def district(home: Path) -> Pair:
     authority = CaFiles.below(home / "ca").create("demo")
-    return write_server_files(authority, home / "server", "broker", [HOST]), write_platform_files(authority, home / "client")
+    return write_server_files(authority, home / "server", "broker", [HOST]), write_platform_files(
+        authority, home / "client"
+    )
 
 
 def district_box(home: Path) -> Pair:

@@ -20,8 +20,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
-from sync.contract.lanes import LANES, Direction
-from sync.contract.topics import DISTRICT_LANES, Channel, Topic
+from sync.contract.channels import CHANNEL_RULES, Direction
+from sync.contract.topics import DISTRICT_CHANNELS, Channel, Topic
 from sync.edge.identity.certificate_check import check_certificate_accepted
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, PublishRefused, UnsafeLink
 from sync.mqtt.broker_address import BrokerAddress, TlsFiles
@@ -37,7 +37,7 @@ from tests.limits import HANG_S
 from tests.ports import free_port
 from tests.sync.city import a_box, a_platform, eventually, link_settings, passage
 
-BOX_LANES = [lane for lane in Channel if lane not in DISTRICT_LANES]
+BOX_LANES = [lane for lane in Channel if lane not in DISTRICT_CHANNELS]
 
 
 @dataclass
@@ -129,11 +129,11 @@ async def district(written: District) -> District:
 
 def topic(lane: Channel, box: str, district: str = "demo") -> str:
     command = "restart" if lane is Channel.COMMAND else None
-    return str(Topic(district, lane, None if lane in DISTRICT_LANES else box, command))
+    return str(Topic(district, lane, None if lane in DISTRICT_CHANNELS else box, command))
 
 
 def goes(lane: Channel, direction: Direction) -> bool:
-    return LANES[lane].direction in (direction, Direction.BOTH)
+    return CHANNEL_RULES[lane].direction in (direction, Direction.BOTH)
 
 
 async def refused(connection: Connection, where: str) -> None:
@@ -156,11 +156,11 @@ async def test_a_box_publishes_only_on_its_own_channels(district: District) -> N
     async with Connection.open(district.as_box("speaker")) as box:
         for lane in Channel:
             own, other = topic(lane, "speaker"), topic(lane, "somebody")
-            if lane not in DISTRICT_LANES and goes(lane, Direction.UP):
+            if lane not in DISTRICT_CHANNELS and goes(lane, Direction.UP):
                 await box.publish(own, b"")
             else:
                 await refused(box, own)
-            if lane not in DISTRICT_LANES:
+            if lane not in DISTRICT_CHANNELS:
                 await refused(box, other)
             await refused(box, topic(lane, "speaker", "elsewhere"))
         for where in ("$SYS/broker", "sentinel", "sentinel/v1/demo/speaker", "sentinel/v1/demo/speaker/alarm/more"):
@@ -244,7 +244,7 @@ async def test_the_whole_path_runs_over_this_broker(district: District, tmp_path
         a_box(tmp_path / "box", settings) as box,
     ):
         for index in range(5):
-            await box.outbox.append(passage(index))
+            await box.ledger.append(passage(index))
         await eventually(box.all_acknowledged)
         assert await days_on_the_fleet_page(platform) == pytest.approx(10, abs=0.1)
 
@@ -300,24 +300,24 @@ async def test_a_certificate_of_another_authority(district: District, tmp_path: 
 async def test_a_certificate_of_a_server(district: District) -> None:
     files = write_server_files(district.authority, district.data / "server", "server", ["box-1"])
     said = await why_not(district.as_box("server", replace(files, ca=district.folder / "ca.pem")))
-    assert "not one of a client" in said
+    assert "not a client certificate" in said
 
 
 async def test_no_certificate(district: District) -> None:
     said = await why_not(district.as_box("bare", TlsFiles(ca=district.folder / "ca.pem")))
-    assert "asks for a certificate" in said and "enrol" in said
+    assert "requires a client certificate" in said and "enrol" in said
 
 
 async def test_a_broker_of_another_authority(district: District, tmp_path: Path) -> None:
     CaFiles.below(tmp_path / "ca").create("demo")
     files = replace(district.box("careful"), ca=tmp_path / "ca" / "root.pem")
     said = await why_not(district.as_box("careful", files))
-    assert "not signed by the authority that we trust" in said and "check the CA file" in said
+    assert "not signed by a trusted authority" in said and "check the CA file" in said
 
 
 async def test_a_broker_of_another_name(district: District) -> None:
     there = BrokerAddress.from_url(f"mqtts://127.0.0.1:{district.boxes_port}", district.box("precise"))
-    assert "another name" in await why_not(Options(there, "precise"))
+    assert "does not match the host name" in await why_not(Options(there, "precise"))
 
 
 async def test_a_broker_whose_certificate_has_expired(district: District, tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ async def test_a_broker_whose_certificate_has_expired(district: District, tmp_pa
 
 
 async def test_plain_text(district: District) -> None:
-    with pytest.raises(UnsafeLink, match="plain MQTT stays on this machine"):
+    with pytest.raises(UnsafeLink, match="plain MQTT is allowed on loopback only"):
         BrokerAddress.from_url(f"mqtt://city.example:{district.boxes_port}")
     with pytest.raises(LinkLost):
         async with Connection.open(
@@ -339,7 +339,7 @@ async def test_plain_text(district: District) -> None:
             pass
     async with plain_listener() as port:
         there = BrokerAddress.from_url(f"mqtts://localhost:{port}", district.box("wary"))
-        assert "does not speak TLS" in await why_not(Options(there, "wary"))
+        assert "does not use TLS" in await why_not(Options(there, "wary"))
 
 
 async def test_a_revoked_box_is_disconnected_and_cannot_reconnect(district: District) -> None:

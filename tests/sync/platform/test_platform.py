@@ -151,7 +151,7 @@ async def test_an_import_beside_a_running_platform_is_detected(tmp_path: Path) -
     arguments = ["directory", "import", str(people), "--data", str(tmp_path), "--json"]
     async with DirectoryStore.opened(tmp_path / "directory.db") as source, running(source.follow(0.01)):
         moved = asyncio.Event()
-        with source.changes.waking(moved):
+        with source.changes.subscribe(moved):
             result = await asyncio.to_thread(
                 CliRunner().invoke, app, [*arguments, "--community-key-file", str(tmp_path / "key")]
             )
@@ -211,13 +211,13 @@ async def page_once_there(session: aiohttp.ClientSession, url: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--broker", "mqtt://city.example"], "plain MQTT stays on this machine"),
+        (["--broker", "mqtt://city.example"], "plain MQTT is allowed on loopback only"),
         (["--district", "Nord!"], "must match"),
         (["--http", "8090"], "host:port"),
         (["--directory", "people.jsonl"], "--community-key-file"),
         (["--broker", "mqtts://localhost", "--ca", "missing.pem"], "missing.pem: No such file"),
-        (["--broker", "mqtts://localhost", "--key", "own.key"], "own.key is a key without its certificate"),
-        (["--broker", "mqtt://user:secret@localhost"], "no user and no password"),
+        (["--broker", "mqtts://localhost", "--key", "own.key"], "own.key is a key without a certificate"),
+        (["--broker", "mqtt://user:secret@localhost"], "must not contain a user name"),
         (["--broker", "mqtt://user:secret@localhost:port"], "mqtt://host:port"),
         (["--backlog-per-s", "inf"], "--backlog-per-s"),
     ],
@@ -241,7 +241,7 @@ def test_serve_refuses_what_it_cannot_do(tmp_path: Path, arguments: list[str], s
         (["revoke", "--number-file", "-", "--colour", "green"], 2, "--colour"),
         (["simulate", "--minutes", "nan"], 2, "--minutes"),
         (["simulate", "--rate", "-1"], 2, "--rate"),
-        (["ca", "init", "--url", "https://user:secret@city.example"], 2, "nothing before the host"),
+        (["ca", "init", "--url", "https://user:secret@city.example"], 2, "must be https://host:port"),
         (["broker", "config", "--out", "b", "--host", "h", "--owner", "unknown"], 2, "user 'unknown' does not exist"),
         (["policy", "publish", "empty"], 1, "empty contains no rules"),
         (["policy", "publish", "binary"], 1, "binary is not UTF-8 text"),
@@ -294,11 +294,11 @@ def test_the_database_of_another_program_is_not_changed(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "other.db")) as other:
         other.execute("CREATE TABLE bookmark (url)")
     before = (tmp_path / "other.db").read_bytes()
-    assert "holds something else" in ends_with_1("ingest", "--store", str(tmp_path / "other.db"))
+    assert "contains other data" in ends_with_1("ingest", "--store", str(tmp_path / "other.db"))
     assert (tmp_path / "other.db").read_bytes() == before
     edge_platform = CliRunner().invoke(app, ["ca", "init", "--url", "https://localhost", "--data", str(tmp_path)])
     assert edge_platform.exit_code == 0
-    assert "holds something else" in ends_with_1("ingest", "--store", str(tmp_path / "boxes.db"))
+    assert "contains other data" in ends_with_1("ingest", "--store", str(tmp_path / "boxes.db"))
 
 
 async def test_two_platforms_never_serve_one_folder(tmp_path: Path, broker: Mosquitto) -> None:

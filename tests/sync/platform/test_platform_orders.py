@@ -71,7 +71,7 @@ def test_keys_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> None:
         assert secret.read_text() not in made.stdout
     assert read_private_key(files.orders).public_key() == read_public_key(files.orders_public)
     again = CliRunner().invoke(app, ["keys", "init", "--data", str(tmp_path)])
-    assert (again.exit_code, "is there already" in again.stderr) == (1, True)
+    assert (again.exit_code, "already exists" in again.stderr) == (1, True)
 
 
 async def test_versions_increase_across_processes(tmp_path: Path, keys: KeyFiles) -> None:
@@ -127,9 +127,9 @@ async def test_a_policy_is_published_and_answered(
     (tmp_path / "policy.toml").write_text(POLICY)
     async with (
         a_platform(tmp_path, broker.url),
-        a_box(tmp_path / "box", link_settings(broker.url), hands=OrderHandlers(apply)) as box,
+        a_box(tmp_path / "box", link_settings(broker.url), handlers=OrderHandlers(apply)) as box,
     ):
-        await box.outbox.append(passage(1))
+        await box.ledger.append(passage(1))
         await eventually(box.all_acknowledged)
         common = ["--broker", broker.url, "--data", str(tmp_path)]
         told = await run(["policy", "publish", str(tmp_path / "policy.toml"), *common, "--effective", "2030-01-01"])
@@ -154,8 +154,8 @@ async def test_a_command_is_carried_out_and_answered(tmp_path: Path, broker: Mos
     async def add(arguments: dict[str, Any]) -> dict[str, Any]:
         return {"sum": arguments["a"] + arguments["b"]}
 
-    hands = OrderHandlers(apply, {"add": add})
-    async with a_box(tmp_path / "box", link_settings(broker.url), hands=hands) as box:
+    handlers = OrderHandlers(apply, {"add": add})
+    async with a_box(tmp_path / "box", link_settings(broker.url), handlers=handlers) as box:
         await eventually(lambda: connected(box))
         common = ["--broker", broker.url, "--data", str(tmp_path)]
         done = await run(["command", "box-1", "add", "--arguments", '{"a": 1, "b": 2}', *common])
@@ -178,7 +178,7 @@ async def test_a_revocation_reaches_the_gate_and_the_directory(
     directory = {"directory": people, "community_key": COMMUNITY_KEY}
     async with (
         a_platform(tmp_path, broker.url, **directory),
-        a_box(tmp_path / "box", link_settings(broker.url), hands=OrderHandlers(apply)) as box,
+        a_box(tmp_path / "box", link_settings(broker.url), handlers=OrderHandlers(apply)) as box,
     ):
         key = status_of(1).person_key
 

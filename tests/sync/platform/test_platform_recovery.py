@@ -38,7 +38,7 @@ async def test_boxes_send_lost_records_again(tmp_path: Path, records: str, broke
         open_store(records) as store,
     ):
         for record in mixed(30):
-            await box.outbox.append(record)
+            await box.ledger.append(record)
         await eventually(box.all_acknowledged)
         await lose(records, 1, 7, 8, 20)
         assert (await verify(store, "box-1", None)).state is State.INCOMPLETE
@@ -60,7 +60,7 @@ async def test_several_processes_share_the_ingest(tmp_path: Path, records: str, 
         a_box(tmp_path / "box-2", link_settings(broker.url, "box-2")) as second,
     ):
         for place, record in enumerate(mixed(60)):
-            await asyncio.gather(first.outbox.append(record), second.outbox.append(record))
+            await asyncio.gather(first.ledger.append(record), second.ledger.append(record))
             if place == 30:
                 dying.cancel()
         await eventually(first.all_acknowledged)
