@@ -44,7 +44,7 @@ class Bare:
     outline: Outline
 
 
-class Person(Protocol):
+class PicturedPerson(Protocol):
     """A person who can be placed at the entrance."""
 
     @property
@@ -70,7 +70,7 @@ class Portrait:
         return x + width / 2, y + height / 2
 
 
-def draw_portrait(person: Person, wear: MaskWear) -> Portrait:
+def draw_portrait(person: PicturedPerson, wear: MaskWear) -> Portrait:
     """`person` with a mask worn like that; some 300 ms of work."""
     bare = person.bare()
     masked = draw_mask(bare.image, MaskFit.make(bare.outline, _light(bare)), wear)

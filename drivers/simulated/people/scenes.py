@@ -11,7 +11,7 @@ from random import Random
 from drivers.simulated.people import residents
 from drivers.simulated.people.drawn import PEOPLE
 from drivers.simulated.people.masks import MaskWear
-from drivers.simulated.people.person_image import Person
+from drivers.simulated.people.person_image import PicturedPerson
 
 CODE_LIFE_S = 3 * 3600  # longer than the error that a policy assumes of a clock that nothing confirms
 HEALTHY_SKIN_C = (35.2, 35.6)
@@ -46,7 +46,7 @@ class Scene:
     """One visit. `expected`, the correct final verdicts, is for scoring and not passed to the agent."""
 
     kind: SceneKind
-    person: Person
+    person: PicturedPerson
     masks: tuple[MaskStep, ...]
     skin_max_c: float
     code: str | None = field(repr=False)
@@ -90,7 +90,7 @@ def scenes(seed: int, wall_s: Callable[[], float] = time.time) -> Iterator[Scene
     """
     random = Random(seed)  # noqa: S311 - a repeatable street, not a secret
     kinds = list(SceneKind)
-    person: Person | None = None
+    person: PicturedPerson | None = None
     while True:
         random.shuffle(kinds)
         for kind in kinds:
@@ -99,7 +99,7 @@ def scenes(seed: int, wall_s: Callable[[], float] = time.time) -> Iterator[Scene
         kinds = [*SceneKind, *[SceneKind.HEALTHY] * EXTRA_HEALTHY]
 
 
-def _scene(kind: SceneKind, person: Person, random: Random, wall_s: float) -> Scene:
+def _scene(kind: SceneKind, person: PicturedPerson, random: Random, wall_s: float) -> Scene:
     number = random.choice(NUMBERS[kind])
     late = kind is SceneKind.MASK_LATER
     shown_at_s = random.uniform(0.3, 0.8)
