@@ -127,13 +127,13 @@ class Sentinel:
             asks=Hint.SHOW_CODE if self.lookout is None else Hint.LOOK_OR_SHOW,
         )
         status = StatusReport(
-            board=board,
-            figures=figures,
+            view_state=board,
+            metrics=figures,
             parts=(*devices.parts, *(() if self.code_camera is None else (self.code_camera,))),
             outbox=outbox.status,
             link=self.link.status,
             versions=versions(),
-            voice=self.voice.announcer.status,
+            speech=self.voice.announcer.status,
             broadcasts=self.voice.bulletins.status,
         )
         here = OrderExecutor(
@@ -152,7 +152,7 @@ class Sentinel:
             clock=clock,
             gate=devices.gate,
             pulse_ms=settings.gate.pulse_ms,
-            board=board,
+            view_state=board,
             announcer=self.voice.announcer,
             catalogue=catalogue,
             report=status.report,

@@ -54,11 +54,11 @@ async def run_sentinel(config: Path) -> None:
     try:
         if before.too_many:
             await _run_safely(SafeMode(settings, before.why), before.why)
-            starts.once_more()
+            starts.allow_full_start()
         else:
             await _run_whole(settings, starts)
     except asyncio.CancelledError:
-        starts.forgive()
+        starts.reset()
         raise
     except Exception as exc:
         starts.failed("; ".join(dict.fromkeys(_told(each) for each in leaf_exceptions(exc))))
@@ -75,7 +75,7 @@ async def _run_whole(settings: Settings, starts: CrashCounter) -> None:
 
 
 def _went_well(settings: Settings, starts: CrashCounter) -> None:
-    starts.forgive()
+    starts.reset()
     keep_good(settings)
 
 

@@ -1,4 +1,4 @@
-"""What the certificates of this box say of themselves."""
+"""Reads validity dates and key of this box's certificates."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 
 @dataclass(frozen=True, slots=True)
-class Dates:
-    """From when until when a certificate is valid."""
+class Validity:
+    """The validity period of a certificate."""
 
     begins: datetime
     ends: datetime
@@ -20,36 +20,36 @@ class Dates:
     def __str__(self) -> str:
         return f"from {self.begins:%Y-%m-%d} to {self.ends:%Y-%m-%d}"
 
-    def holds(self, now: datetime) -> bool:
-        """Whether it is valid now."""
+    def includes(self, now: datetime) -> bool:
+        """Whether `now` is within the period."""
         return self.begins <= now <= self.ends
 
-    def left_share(self, now: datetime) -> float:
-        """How much of its life is left, 0 to 1."""
+    def remaining_share(self, now: datetime) -> float:
+        """The remaining share of the period, 0 to 1."""
         return (self.ends - now) / (self.ends - self.begins)
 
 
-def read_certificates(certificate: Path, key: Path, ca: Path) -> tuple[Dates, Dates, bool]:
-    """Dates of the box's certificate and of the CA's, and whether `key` belongs to the first.
+def read_certificates(certificate: Path, key: Path, ca: Path) -> tuple[Validity, Validity, bool]:
+    """Validity of the box's certificate and of the CA's, and whether `key` belongs to the box's certificate.
 
-    All are PEM files. Raises OSError or ValueError naming the file that cannot be used.
+    All are PEM files. Raises OSError, or ValueError that names the unusable file.
     """
     own, authority = _certificate(certificate), _certificate(ca)
     try:
         private = load_pem_private_key(key.read_bytes(), password=None)
     except (TypeError, ValueError) as exc:
-        raise ValueError(f"{key}: no PEM key without a password") from exc
+        raise ValueError(f"{key}: not a PEM key without a password") from exc
     form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    fits = private.public_key().public_bytes(*form) == own.public_key().public_bytes(*form)
-    return _dates(own), _dates(authority), fits
+    matches = private.public_key().public_bytes(*form) == own.public_key().public_bytes(*form)
+    return _validity(own), _validity(authority), matches
 
 
 def _certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError as exc:
-        raise ValueError(f"{path}: no PEM certificate") from exc
+        raise ValueError(f"{path}: not a PEM certificate") from exc
 
 
-def _dates(certificate: x509.Certificate) -> Dates:
-    return Dates(certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+def _validity(certificate: x509.Certificate) -> Validity:
+    return Validity(certificate.not_valid_before_utc, certificate.not_valid_after_utc)

@@ -1,4 +1,4 @@
-"""What looks for registered faces, made from the settings of a box."""
+"""Creates the identification by face from the settings of a box."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from models.recognition.liveness import make_liveness
 def make_face_identifier(
     settings: Settings,
     register: FaceRegister,
-    sight: FaceDetectionLoop,
-    presence: PersonTracker,
+    detection_loop: FaceDetectionLoop,
+    tracker: PersonTracker,
     ledger: PassageRecorder,
     clock: WallClock,
-    figures: Metrics,
+    metrics: Metrics,
 ) -> FaceIdentifier:
-    """The lookout over `register`. Raises ModelError where a pack is not on this box."""
-    wanted, packs = settings.recognition, Path(settings.box.data_dir) / "models"
-    recogniser = Recogniser(make_embedder(wanted.pack, data_dir=packs), make_liveness(data_dir=packs), wanted)
+    """The face identifier for `register`. Raises ModelError if a model pack is missing."""
+    recognition, packs = settings.recognition, Path(settings.box.data_dir) / "models"
+    recogniser = Recogniser(make_embedder(recognition.pack, data_dir=packs), make_liveness(data_dir=packs), recognition)
     return FaceIdentifier(
-        sight=sight,
-        presence=presence,
-        faces=CurrentFaces(register, wanted.pack, ledger, clock),
+        detection_loop=detection_loop,
+        tracker=tracker,
+        faces=CurrentFaces(register, recognition.pack, ledger, clock),
         recogniser=recogniser,
-        frames=wanted.frames,
-        looks_per_s=wanted.looks_per_s,
-        figures=figures,
+        frames=recognition.frames,
+        looks_per_s=recognition.looks_per_s,
+        metrics=metrics,
     )

@@ -1,4 +1,4 @@
-"""The agent's own environment, made from a wheelhouse: a folder of wheels with their sums. No network is asked."""
+"""The agent's virtual environment, installed offline from a wheelhouse: a folder of wheels with their checksums."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from edge_agent.installer.files import made_folders, remove_folders
 from edge_agent.installer.step import InstallStep, run
 from sync.storage.atomic_files import replace_link
 
-SUMS = "SHA256SUMS"
+CHECKSUMS = "SHA256SUMS"
 
 
 class Wheelhouse:
-    """A folder made by `make wheelhouse`. Raises InstallError when it is none, or a wheel is not what it was."""
+    """A folder created by `make wheelhouse`. Raises InstallError if the list of checksums is missing."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         try:
-            listed = (self.folder / SUMS).read_text(encoding="ascii")
+            listed = (self.folder / CHECKSUMS).read_text(encoding="ascii")
         except OSError as exc:
-            raise InstallError(f"{folder}: 不是离线安装包文件夹 is no wheelhouse ({SUMS}: {exc.strerror})") from exc
+            raise InstallError(
+                f"{folder}: 不是离线安装包文件夹 is not a wheelhouse ({CHECKSUMS}: {exc.strerror})"
+            ) from exc
         self.edition = hashlib.sha256(listed.encode()).hexdigest()[:12]
-        self._sums = {name: digest for digest, name in (line.split() for line in listed.splitlines())}
+        self._checksums = {name: digest for digest, name in (line.split() for line in listed.splitlines())}
 
     @property
     def wheels(self) -> list[Path]:
-        """Every wheel."""
-        return [self.folder / name for name in sorted(self._sums) if name.endswith(".whl")]
+        """The wheels, by name."""
+        return [self.folder / name for name in sorted(self._checksums) if name.endswith(".whl")]
 
     def check(self) -> None:
-        """Raises InstallError for the first file that is missing or damaged."""
-        for name, digest in self._sums.items():
+        """Verify every checksum. Raises InstallError for the first missing or damaged file."""
+        for name, digest in self._checksums.items():
             try:
                 found = hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
             except OSError as exc:
@@ -43,13 +45,13 @@ class Wheelhouse:
 
 
 class Environment(InstallStep):
-    """A virtual environment of its own for every edition, and a link to the one in use.
+    """One virtual environment per edition, and a symbolic link to the one in use.
 
-    An update is a turn of the link; the edition before it is kept until the update is through.
+    An update replaces the link; the previous edition is kept until all steps have succeeded.
     """
 
     def __init__(self, zh: str, en: str, wheelhouse: Wheelhouse, home: Path, root: Path) -> None:
-        """`home` is where environments lie, as the box sees it; `root` is where the box's file system lies."""
+        """`home` is the folder of the environments as a path on the box; `root` is the root of its file system."""
         super().__init__(zh, en)
         self._wheelhouse = wheelhouse
         self._root = root
@@ -61,21 +63,21 @@ class Environment(InstallStep):
         self._made: list[Path] = []
 
     def is_done(self) -> bool:
-        """Whether this edition is complete and in use."""
+        """Whether this edition is complete and the link points to it."""
         return self._complete.exists() and self._link.is_symlink() and str(self._link.readlink()) == self._folder.name
 
     def do(self) -> None:
-        """Make the environment, fill it, turn the link."""
+        """Create the environment, install the wheels, replace the link."""
         self._before = str(self._link.readlink()) if self._link.is_symlink() else None
         self._wheelhouse.check()
         self._made = made_folders(self._link.parent)
         if not self._complete.exists():
             shutil.rmtree(self._folder, ignore_errors=True)
-            self._fill()
+            self._install()
         replace_link(self._link, self._folder.name)
 
     def undo(self) -> None:
-        """Turn the link back and remove the edition."""
+        """Restore the link and remove this edition."""
         if self._before is not None:
             replace_link(self._link, self._before)
         else:
@@ -85,31 +87,31 @@ class Environment(InstallStep):
         remove_folders(self._made)
 
     def settle(self) -> None:
-        """Remove the editions before this one."""
+        """Remove the other editions."""
         for other in self._link.parent.glob("venv-*"):
             if other != self._folder:
                 shutil.rmtree(other)
 
-    def _fill(self) -> None:
+    def _install(self) -> None:
         inside = self._home / self._folder.name
         wheels = self._wheelhouse.wheels
         [pip] = [wheel for wheel in wheels if wheel.name.startswith("pip-")]
         self._run("python3", "-m", "venv", "--without-pip", inside)
-        with_wheels = self._seen_from_inside()
+        folder = self._wheels_on_box()
         try:
             self._run(
-                *(inside / "bin" / "python", with_wheels / pip.name / "pip", "--isolated", "install", "--quiet"),
+                *(inside / "bin" / "python", folder / pip.name / "pip", "--isolated", "install", "--quiet"),
                 *("--no-index", "--no-deps", "--no-cache-dir", "--disable-pip-version-check"),
-                *(with_wheels / wheel.name for wheel in wheels),
+                *(folder / wheel.name for wheel in wheels),
             )
             self._run(inside / "bin" / "edge-agent", "version")
         finally:
             if self._root != Path("/"):
-                shutil.rmtree(self._here(with_wheels), ignore_errors=True)
+                shutil.rmtree(self._here(folder), ignore_errors=True)
         self._complete.touch()
 
-    def _seen_from_inside(self) -> Path:
-        """Where the wheels lie for a command that runs on the box's file system; a copy where that is not ours."""
+    def _wheels_on_box(self) -> Path:
+        """The folder of the wheels as a path on the box; a copy if the box has another root."""
         if self._root == Path("/"):
             return self._wheelhouse.folder
         copy = self._home / "wheelhouse"

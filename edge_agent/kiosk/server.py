@@ -1,4 +1,4 @@
-"""The resident's page and what it feeds on, served on this machine only."""
+"""Serves the residents' page and its data on this machine only."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".s
 
 
 class Routes(Protocol):
-    """Some more of what the server answers."""
+    """Additional routes of the server."""
 
     def add_to(self, router: web.UrlDispatcher) -> None: ...
 
 
 class Kiosk:
-    """Serves the page, the stream of `views`, the live picture and the status; one task, `run`."""
+    """Serves the page, the stream of `views`, the live picture and the status."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Kiosk:
         status: Callable[[], Awaitable[dict[str, object]]],
         more: Iterable[Routes] = (),
     ) -> None:
-        """`frames` gives the newest camera picture as JPEG and is called only while somebody watches."""
+        """`frames` returns the newest camera picture as JPEG; it is called only while a page shows the picture."""
         self._host = host
         self._port = port
         self._views = views
@@ -62,13 +62,13 @@ class Kiosk:
         self._edition = hashlib.sha256(b"".join([*self._page.values(), self._strings])).hexdigest()[:16]
 
     async def run(self) -> None:
-        """Serve until cancelled. Raises KioskError when the address cannot be had."""
+        """Serve until cancelled. Raises KioskError if the address cannot be used."""
         await serve(self.application(), self._host, self._port)
 
     async def touch(self) -> None:
-        """Return as soon as the screen's stream begins, asked for as the screen asks.
+        """Request the event stream as the screen does, and return when it starts.
 
-        Before and after the time of `run` nobody listens: that is no sign of a stuck page, and returns as well.
+        Also returns if the connection is refused: the server does not listen before and after `run`.
         """
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             reader, writer = await asyncio.open_connection(self._host, self._port)
@@ -79,7 +79,7 @@ class Kiosk:
                 writer.close()
 
     def application(self) -> web.Application:
-        """The routes with their guards, without a socket."""
+        """The application with its routes and guards, without a socket."""
         application = guarded(self._host)
         router = application.router
         router.add_get("/events", self._events, allow_head=False)
@@ -96,7 +96,7 @@ class Kiosk:
         name = request.match_info.get("name", "index.html")
         name = "staff.html" if name == "staff" else name
         if name not in self._page:
-            raise web.HTTPNotFound(text="There is no such page.\n")
+            raise web.HTTPNotFound(text="Page not found.\n")
         return web.Response(body=self._page[name], content_type=KINDS[Path(name).suffix], charset="utf-8")
 
     async def _events(self, request: web.Request) -> web.StreamResponse:

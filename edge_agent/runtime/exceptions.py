@@ -1,4 +1,4 @@
-"""What ended a group of tasks."""
+"""Exception groups."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 def leaf_exceptions(exc: BaseException) -> Iterator[BaseException]:
-    """`exc`, or the exceptions inside a group of groups."""
+    """`exc` itself, or every exception inside it where it is a group, however deeply nested."""
     if isinstance(exc, BaseExceptionGroup):
         for inner in exc.exceptions:
             yield from leaf_exceptions(inner)

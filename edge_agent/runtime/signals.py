@@ -1,4 +1,4 @@
-"""Ends work when the process is asked to stop."""
+"""Cancels work on SIGINT and SIGTERM, and ends the process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 async def until_signalled(work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of `work`, or None when SIGINT or SIGTERM cancelled it; it has closed all it opened then."""
+    """Run `work`; returns its result, or None when SIGINT or SIGTERM cancelled it and it has closed what it opened."""
     task = asyncio.create_task(work)
     stopped = asyncio.Event()
 
@@ -34,10 +34,10 @@ async def until_signalled(work: Coroutine[Any, Any, T]) -> T | None:
 
 
 def leave(code: int = 0) -> None:
-    """End the process now with `code`, if a thread hangs in foreign code; else return.
+    """End the process at once with exit status `code` if another thread still runs; otherwise return.
 
-    A camera that blocks for ever keeps its abandoned thread inside OpenCV; the interpreter's own way out would run
-    into it and abort. Everything of ours is closed by then.
+    A blocked camera keeps an abandoned thread inside OpenCV, and the interpreter's shutdown would abort on it. The
+    caller has closed its files and connections.
     """
     if threading.active_count() > 1:
         logging.shutdown()

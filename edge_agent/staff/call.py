@@ -1,4 +1,4 @@
-"""A person at the screen asks for a human."""
+"""A person at the screen calls staff."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from edge_agent.speech.announcer import Announcer
 
 
 class StaffCall:
-    """One alarm a call, and a word to the person; more touches while the call stands change nothing."""
+    """Raises one alarm per call and announces that staff will help; further touches during the call have no effect."""
 
-    def __init__(self, board: ViewState, ledger: PassageRecorder, clock: WallClock, announcer: Announcer) -> None:
-        self._board = board
+    def __init__(self, view_state: ViewState, ledger: PassageRecorder, clock: WallClock, announcer: Announcer) -> None:
+        self._view_state = view_state
         self._ledger = ledger
         self._clock = clock
         self._announcer = announcer
 
     async def call(self) -> None:
         """Call staff."""
-        if not self._board.call_staff():
+        if not self._view_state.call_staff():
             return
         await self._ledger.alarm(self._clock.now(), "staff_wanted", "kiosk", "")
         await self._announcer.say("staff_will_help")

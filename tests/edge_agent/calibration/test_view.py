@@ -214,7 +214,7 @@ def test_a_moving_cup_is_refused() -> None:
 def hold(alignment: Alignment, at: Point) -> None:
     """Let the thermometer look at a cup for a second."""
     for seed in range(LEAST_READINGS):
-        alignment.feel(ThermalFrame(cup(at, seed), 24.0, float(seed)))
+        alignment.add_thermal(ThermalFrame(cup(at, seed), 24.0, float(seed)))
 
 
 def test_four_touches_make_it() -> None:
@@ -230,7 +230,7 @@ def test_four_touches_make_it() -> None:
     assert alignment.fit is not None
     assert alignment.fit.residual_px < 0.3
     assert alignment.thermal_size == ARRAY
-    alignment.again()
+    alignment.restart()
     assert (alignment.fit, alignment.touches) == (None, ())
 
 
@@ -248,7 +248,7 @@ def test_a_bad_fourth_touch_begins_anew() -> None:
 def test_old_readings_do_not_count() -> None:
     alignment = Alignment(mirror=True)
     hold(alignment, (0.5, 0.5))
-    alignment.lose_thermal()
+    alignment.clear_thermal()
     with pytest.raises(BadCalibration, match="Too few"):
         alignment.touch((0.5, 0.5))
 

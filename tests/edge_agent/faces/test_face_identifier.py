@@ -169,13 +169,13 @@ async def opened(folder: Path) -> AsyncIterator[Gate]:
         )
         seen, now_s = Seen(presence), iter(range(10_000))
         lookout = FaceIdentifier(
-            sight=seen,  # type: ignore[arg-type]
-            presence=presence,
+            detection_loop=seen,  # type: ignore[arg-type]
+            tracker=presence,
             faces=CurrentFaces(register, "colour", PassageRecorder(outbox, BoxSettings()), clock, lambda: next(now_s)),
             recogniser=Recogniser(embedder, liveness(folder, 0.9), RecognitionSettings()),
             frames=3,
             looks_per_s=500.0,
-            figures=figures,
+            metrics=figures,
         )
         place = Gate(seen, presence, register, outbox, lookout, figures)
         running = asyncio.create_task(lookout.run(place.take))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.installer.__main__ import install, uninstall
-from edge_agent.installer.environment import SUMS, Environment, Wheelhouse
+from edge_agent.installer.environment import CHECKSUMS, Environment, Wheelhouse
 from edge_agent.installer.errors import InstallError
 from edge_agent.installer.files import CopyFile, Remove, SymbolicLink
 from edge_agent.installer.plan import ENABLED, SETTINGS, install_steps, uninstall_steps
@@ -57,7 +57,7 @@ def wheelhouse(tmp_path: Path) -> Path:
 
 def seal(folder: Path) -> Path:
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in folder.glob("*.whl")]
-    (folder / SUMS).write_text("\n".join(lines) + "\n", encoding="ascii")
+    (folder / CHECKSUMS).write_text("\n".join(lines) + "\n", encoding="ascii")
     return folder
 
 
