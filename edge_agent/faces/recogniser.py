@@ -23,11 +23,6 @@ class Recogniser:
         self._margin = settings.margin
         self._threshold = settings.threshold or embedder.threshold
 
-    @property
-    def pack(self) -> str:
-        """The pack whose vectors can be compared."""
-        return self._embedder.name
-
     def look(self, image: NDArray[np.uint8], face: Face, gallery: Gallery) -> str | None:
         """The person key for `face` in `image` ((h, w, 3) uint8 BGR), None without a clear match."""
         if face.landmarks is None or not is_unmasked(face) or find_flaw(face, image, least_eyes_px=GATE_EYES_PX):

@@ -15,12 +15,11 @@ from aiohttp import web
 from config.catalogue import load_catalogue
 from drivers.latest import Latest
 from edge_agent.kiosk.picture import stream_pictures
-from edge_agent.kiosk.serving import guarded, serve
+from edge_agent.kiosk.serving import file_response, guarded, json_response, read_page, serve
 from edge_agent.kiosk.stream import stream_views
 from edge_agent.screen.view_state import ScreenView
 
 PAGE_DIR = Path(__file__).parent / "page"
-KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class Routes(Protocol):
@@ -49,7 +48,7 @@ class Kiosk:
         self._status = status
         self._more = tuple(more)
         self._catalogue = load_catalogue()
-        self._page = {path.name: path.read_bytes() for path in sorted(PAGE_DIR.iterdir())}
+        self._page = read_page(PAGE_DIR)
         self._strings = msgspec.json.encode(
             {
                 "languages": dict(self._catalogue.languages),
@@ -94,10 +93,7 @@ class Kiosk:
 
     async def _file(self, request: web.Request) -> web.Response:
         name = request.match_info.get("name", "index.html")
-        name = "staff.html" if name == "staff" else name
-        if name not in self._page:
-            raise web.HTTPNotFound(text="Page not found.\n")
-        return web.Response(body=self._page[name], content_type=KINDS[Path(name).suffix], charset="utf-8")
+        return file_response(self._page, "staff.html" if name == "staff" else name)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         return await stream_views(request, self._views, self._catalogue, self._edition)
@@ -106,7 +102,7 @@ class Kiosk:
         return await stream_pictures(request, self._views, self._frames)
 
     async def _api_status(self, _request: web.Request) -> web.Response:
-        return web.Response(body=msgspec.json.encode(await self._status()), content_type="application/json")
+        return json_response(await self._status())
 
     async def _api_strings(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._strings, content_type="application/json")

@@ -1,18 +1,39 @@
-"""Serves a guarded web application on a loopback address."""
+"""Serves a guarded web application on a loopback address; responses with the files of a page and with JSON."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+from collections.abc import Mapping
+from pathlib import Path
 
+import msgspec
 from aiohttp import web
 
 from edge_agent.kiosk.errors import KioskError
 from edge_agent.kiosk.guard import acts_from_own_screen, add_headers, host_check, is_loopback_host
 from edge_agent.kiosk.touch import BODY_CAP_BYTES
 
+CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 CLOSE_S = 0.2
 IDLE_S = 1.0  # aiohttp handles requests in its own tasks; this task only keeps the server open
+
+
+def read_page(folder: Path) -> dict[str, bytes]:
+    """The files of a page by name."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def file_response(page: Mapping[str, bytes], name: str) -> web.Response:
+    """The file `name` of `page`. Raises HTTPNotFound."""
+    if name not in page:
+        raise web.HTTPNotFound(text="Page not found.\n")
+    return web.Response(body=page[name], content_type=CONTENT_TYPES[Path(name).suffix], charset="utf-8")
+
+
+def json_response(body: object, status: int = 200) -> web.Response:
+    """`body` as JSON."""
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
 
 
 def guarded(host: str) -> web.Application:

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from config.settings import Fraction, Language
 from edge_agent.kiosk.guard import own_screen_only
+from edge_agent.kiosk.serving import json_response
 from edge_agent.kiosk.touch import read_body
 from edge_agent.staff.actions import OverrideReason, StaffActions, UnknownPassage
 from edge_agent.staff.pin import PinLock, PinResult
@@ -69,17 +70,17 @@ class StaffRoutes:
         """Whether a PIN is set, for how long it is locked, and whether this screen has a session."""
         own_screen_only(request)
         state = {"set": self._lock.is_set, "locked_s": round(self._lock.locked_s), "inside": self._has_session(request)}
-        return _json(state)
+        return json_response(state)
 
     async def _enter(self, request: web.Request) -> web.Response:
         result = await self._lock.try_pin((await read_body(request, _Pin)).pin)
         if result is not PinResult.OPEN:
             if result is PinResult.WRONG and self._lock.locked_s:
                 await self._actions.note_lock()
-            return _json({"door": result, "locked_s": round(self._lock.locked_s)}, _STATUS[result])
+            return json_response({"door": result, "locked_s": round(self._lock.locked_s)}, _STATUS[result])
         self._token, self._until_s = secrets.token_urlsafe(32), self._monotonic() + SESSION_S
         await self._actions.note_entry()
-        response = _json({"door": result, "locked_s": 0})
+        response = json_response({"door": result, "locked_s": 0})
         response.set_cookie(COOKIE, self._token, path="/staff", httponly=True, samesite="Strict")
         return response
 
@@ -92,7 +93,7 @@ class StaffRoutes:
 
     async def _overview(self, request: web.Request) -> web.Response:
         self._check(request, touch=False)
-        return _json(await self._actions.overview())
+        return json_response(await self._actions.overview())
 
     async def _override(self, request: web.Request) -> web.Response:
         self._check(request)
@@ -101,11 +102,11 @@ class StaffRoutes:
             opened = await self._actions.override(requested.passage_id, requested.why)
         except UnknownPassage as exc:
             raise web.HTTPNotFound(text="Not among the last passages.\n") from exc
-        return _json({"opened": opened})
+        return json_response({"opened": opened})
 
     async def _gate(self, request: web.Request) -> web.Response:
         self._check(request)
-        return _json({"opened": await self._actions.release_gate((await read_body(request, _Release)).why)})
+        return json_response({"opened": await self._actions.release_gate((await read_body(request, _Release)).why)})
 
     async def _volume(self, request: web.Request) -> web.Response:
         self._check(request)
@@ -129,7 +130,3 @@ class StaffRoutes:
         token = request.cookies.get(COOKIE, "")
         valid = self._token is not None and secrets.compare_digest(token.encode(), self._token.encode())
         return valid and self._monotonic() < self._until_s
-
-
-def _json(body: object, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")

@@ -17,12 +17,12 @@ from drivers.contract import Camera, Part, PartState, Thermometer
 from edge_agent.calibration.errors import BadCalibration
 from edge_agent.calibration.view.alignment import PLACES, Alignment
 from edge_agent.kiosk.guard import is_loopback
+from edge_agent.kiosk.serving import file_response, json_response, read_page
 from edge_agent.kiosk.touch import read_body
 from edge_agent.measurement.camera_to_thermal import Point, Size
 from edge_agent.screen.camera_jpeg import CameraJpeg
 
 PAGE_DIR = Path(__file__).parent / "align_page"
-KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _CORNERS: tuple[Point, ...] = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
@@ -42,7 +42,7 @@ class AlignRoutes:
         self._thermometer = thermometer
         self._save_alignment = save
         self._picture = CameraJpeg(camera.frames)
-        self._page = {path.name: path.read_bytes() for path in sorted(PAGE_DIR.iterdir())}
+        self._page = read_page(PAGE_DIR)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add the routes."""
@@ -56,10 +56,7 @@ class AlignRoutes:
         router.add_get("/{name}", self._file)
 
     async def _file(self, request: web.Request) -> web.Response:
-        name = request.match_info.get("name", "index.html")
-        if name not in self._page:
-            raise web.HTTPNotFound(text="Page not found.\n")
-        return web.Response(body=self._page[name], content_type=KINDS[Path(name).suffix], charset="utf-8")
+        return file_response(self._page, request.match_info.get("name", "index.html"))
 
     async def _events(self, _request: web.Request) -> web.Response:
         return web.Response(text='event: edition\ndata: "align"\n\n', content_type="text/event-stream")
@@ -73,7 +70,7 @@ class AlignRoutes:
     async def _state(self, request: web.Request) -> web.Response:
         if not is_loopback(request):
             raise web.HTTPForbidden(text="Available on this machine only.\n")
-        return _json(self._page_state())
+        return json_response(self._page_state())
 
     async def _touch(self, request: web.Request) -> web.Response:
         touch = await read_body(request, _Touch)
@@ -81,13 +78,13 @@ class AlignRoutes:
             self._check_parts()
             self._alignment.touch((touch.x, touch.y))
         except BadCalibration as exc:
-            return _json({"fault": _fault(exc)}, 409)
-        return _json({"fault": None})
+            return json_response({"fault": _fault(exc)}, 409)
+        return json_response({"fault": None})
 
     async def _again(self, request: web.Request) -> web.Response:
         await read_body(request, dict)
         self._alignment.restart()
-        return _json({"fault": None})
+        return json_response({"fault": None})
 
     async def _save(self, request: web.Request) -> web.Response:
         await read_body(request, dict)
@@ -99,11 +96,12 @@ class AlignRoutes:
             self._check_parts()
             self._save_alignment((width, height))
         except BadCalibration as exc:
-            return _json({"fault": _fault(exc)}, 409)
+            return json_response({"fault": _fault(exc)}, 409)
         except OSError as exc:
             reason = exc.strerror or str(exc)
-            return _json({"fault": _fault(BadCalibration(f"无法保存：{reason}", f"Cannot be saved: {reason}"))}, 507)
-        return _json({"fault": None})
+            failure = BadCalibration(f"无法保存：{reason}", f"Cannot be saved: {reason}")
+            return json_response({"fault": _fault(failure)}, 507)
+        return json_response({"fault": None})
 
     def _page_state(self) -> dict[str, object]:
         """The state that the page shows beside the picture; points are fractions of their picture."""
@@ -142,7 +140,3 @@ def _detail(part: Part) -> str:
 
 def _fault(exc: BadCalibration) -> dict[str, str]:
     return {"zh": exc.zh, "en": exc.en}
-
-
-def _json(body: object, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")

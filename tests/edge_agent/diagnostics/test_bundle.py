@@ -153,7 +153,7 @@ async def test_the_state_of_a_running_agent_goes_in_without_the_person_before_it
 def test_what_is_no_file_is_not_replaced_by_a_bundle(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(FileExistsError, match="no file"):
+    with pytest.raises(FileExistsError, match="not a file"):
         Bundle((), look).write(pipe)
     assert (pipe.is_fifo(), [*tmp_path.iterdir()]) == (True, [pipe])
 

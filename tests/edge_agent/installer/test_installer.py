@@ -107,7 +107,7 @@ def test_a_rehearsal_says_everything_in_both_languages_and_changes_nothing(
     assert install(root, wheelhouse, for_real=False) == 0
     assert tree(root) == before
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "以上为预演，加 --apply 执行 / this was a rehearsal: add --apply to do it"
+    assert lines[-1] == "以上为预演，加 --apply 执行 / this was a dry run: add --apply to apply it"
     assert (
         len([line for line in lines if line.startswith("→ 将执行：") and "would do: " in line])
         == len(install_steps(root, wheelhouse)) - 1
@@ -178,12 +178,12 @@ def test_a_damaged_wheel_is_refused_by_name(root: Path, wheelhouse: Path, capsys
 
 def test_what_is_no_wheelhouse_is_said_so(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert install(root, tmp_path, for_real=True) == 1
-    assert "is no wheelhouse" in capsys.readouterr().err
+    assert "is not a wheelhouse" in capsys.readouterr().err
 
 
 def test_a_file_system_that_is_none_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert uninstall(tmp_path / "absent", purge=False, for_real=True) == 1
-    assert "absent: 没有这个文件夹 is no folder" in capsys.readouterr().err
+    assert "absent: 没有这个文件夹 is not a folder" in capsys.readouterr().err
 
 
 def test_uninstall_keeps_settings_and_records_unless_told_otherwise(
