@@ -5,21 +5,22 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 ARCH ?= amd64
+RELEASE ?= trixie
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: help demo test check lint types unit fuzz faults wheel wheelhouse deb lock clean system-run system-test
+.PHONY: help demo test check lint types judges unit debian fuzz faults wheel wheelhouse deb lock clean system-run system-test
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## /  \1\t/p' Makefile | expand -t 14
 
 demo: system-run $(VENV)/.run ## broker, platform, one sentinel and simulated people; Ctrl-C stops it all
-	@$(BIN)/edge-agent demo
+	@$(BIN)/edge-agent demo $(DEMO)
 
 test: system-test $(VENV)/.dev ## installs what the tests need and runs every check
 	@$(MAKE) --no-print-directory check
 
-check: lint types unit
+check: lint types judges unit
 
 lint: ## style
 	$(BIN)/ruff format --check .
@@ -28,8 +29,14 @@ lint: ## style
 types: ## static types
 	$(BIN)/mypy
 
+judges: ## shellcheck, lintian, AsyncAPI's parser, Redocly; installs axe-core for the tests
+	@sh .ci/judges/run
+
 unit: ## tests with coverage; most of their time is waiting, so four processes share two cores
 	$(BIN)/pytest -q --numprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered
+
+debian: ## demo and tests on a fresh Debian 13 made by debootstrap, half an hour; RELEASE=noble for Ubuntu; root
+	sh .ci/debian $(RELEASE)
 
 fuzz: $(VENV)/.dev ## a million damaged inputs for every parser of the drivers, a quarter of an hour
 	$(BIN)/python -m bench.parsers --inputs 1000000
@@ -48,16 +55,19 @@ deb: wheelhouse ## a Debian package of it, in dist/
 
 lock: ## resolve the lock files anew (needs uv)
 	$(COMPILE) pyproject.toml --output-file requirements.lock
-	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra recognition --constraint requirements.lock --output-file requirements-recognition.lock
+	$(COMPILE) --group dev --constraint requirements-recognition.lock --output-file requirements-dev.lock
 
-clean: ## remove everything that was built or installed here
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+clean: ## remove everything that was built or installed here, and what runs of the tests left in the machine
+	@$(if $(PYTHON),$(PYTHON) -B -m tests.leftovers)
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
+	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One environment; `.run` holds what the product needs, `.dev` the tools on top of it.
-$(VENV)/.run: pyproject.toml requirements.lock
+# One environment; `.run` holds what the product and its extra need, `.dev` the tools on top of it.
+$(VENV)/.run: pyproject.toml requirements-recognition.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) --require-hashes --requirement requirements.lock
+	$(INSTALL) --require-hashes --requirement requirements-recognition.lock
 	$(INSTALL) --no-deps --editable .
 	@touch $@
 

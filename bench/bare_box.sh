@@ -9,9 +9,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 box=$(mktemp -d)
 trap 'rm -rf --one-file-system "$box"' EXIT
 packages=python3,systemd,udev,libgl1,libglib2.0-0,libasound2,mosquitto
-step() { began=$(date +%s.%N); "$@"; echo "$(echo "$(date +%s.%N) - $began" | bc | cut -c1-6) s: $name"; }
+step() { name=$1 began=$(date +%s.%N); shift; "$@"; echo "$(echo "$(date +%s.%N) - $began" | bc | cut -c1-6) s: $name"; }
 # Namespaces of its own: no interface but loopback, so nothing can be fetched; what was begun ends with the command.
 inside() {
+	# shellcheck disable=SC2016 # the inner shell expands them
 	unshare --net --mount --pid --fork sh -euc '
 		ip link set lo up
 		mount --bind "$0" "$0"
@@ -25,12 +26,12 @@ cp -r "$wheelhouse" "$box/root/wheelhouse"
 cp "$here/bare_box_morning.sh" "$here/bare_box_street.py" "$box/root"
 if [ -n "$deb" ]; then
 	cp "$deb" "$box/root/agent.deb"
-	name="dpkg --install" step inside 'dpkg --install /root/agent.deb'
-	name="version" step inside 'edge-agent version'
-	name="dpkg --purge" step inside 'dpkg --purge edge-agent; ! ls -d /opt/edge-agent /etc/edge-agent /var/lib/edge-agent /usr/local/bin/edge-agent 2>/dev/null'
+	step "dpkg --install" inside 'dpkg --install /root/agent.deb'
+	step "version" inside 'edge-agent version'
+	step "dpkg --purge" inside 'dpkg --purge edge-agent; ! ls -d /opt/edge-agent /etc/edge-agent /var/lib/edge-agent /usr/local/bin/edge-agent 2>/dev/null'
 	exit
 fi
-name="install, a rehearsal" step inside 'sh /root/wheelhouse/install.sh install; ! test -e /opt/edge-agent'
-name="the morning" step inside 'sh /root/bare_box_morning.sh'
-name="install --apply again" step inside 'sh /root/wheelhouse/install.sh install --apply | tee /root/again; grep -q "nothing to do" /root/again'
-name="uninstall --apply" step inside 'sh /root/wheelhouse/install.sh uninstall --apply; test -e /etc/edge-agent/sentinel.toml; ! test -e /opt/edge-agent'
+step "install, a rehearsal" inside 'sh /root/wheelhouse/install.sh install; ! test -e /opt/edge-agent'
+step "the morning" inside 'sh /root/bare_box_morning.sh'
+step "install --apply again" inside 'sh /root/wheelhouse/install.sh install --apply | tee /root/again; grep -q "nothing to do" /root/again'
+step "uninstall --apply" inside 'sh /root/wheelhouse/install.sh uninstall --apply; test -e /etc/edge-agent/sentinel.toml; ! test -e /opt/edge-agent'

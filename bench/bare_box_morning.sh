@@ -88,6 +88,7 @@ as_service() {
 	said LoadCredential | while IFS=: read -r name stored; do
 		[ ! -f "/etc/credstore/$stored" ] || install -m 0400 -o "$user" "/etc/credstore/$stored" "$credentials/$name"
 	done
+	# shellcheck disable=SC2016,SC2046 # the inner shell expands them; ExecStart is a command and its arguments
 	unshare --mount sh -euc '
 		state=/var/lib/$1 && shift
 		mount --bind "$state" "$state"

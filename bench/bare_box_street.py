@@ -21,7 +21,7 @@ import aiohttp
 
 from drivers.simulated.devices.gate import SimulatedRelay
 from drivers.simulated.devices.wire import PtyWire
-from drivers.simulated.people.people import people
+from drivers.simulated.people import people
 from drivers.simulated.people.scenes import SceneKind, scenes
 from drivers.simulated.street import Street
 

@@ -20,12 +20,12 @@ import numpy as np
 import psutil
 from aiohttp import web
 from playwright.async_api import Page, async_playwright
-from skimage import data
 
 from bench.path import machine
 from edge_agent.kiosk.picture import PERIOD_S
 from edge_agent.screen.camera_jpeg import JPEG_OPTIONS
 from edge_agent.screen.view_state import ScreenStage
+from tests.drawn import bare_face
 from tests.edge_agent.kiosk.stand import Stand, changed, free_port
 
 CHROMIUM = "/usr/bin/chromium"
@@ -44,11 +44,11 @@ socket.onmessage = async (message) => {
 
 
 class Film:
-    """A photograph that moves a little from picture to picture, compressed as the agent compresses."""
+    """A picture of somebody that moves a little from picture to picture, compressed as the agent compresses."""
 
     def __init__(self) -> None:
         self.made = 0
-        photo = cv2.resize(cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR), (640, 480))
+        photo = bare_face()
         self._shifts = itertools.cycle(np.roll(photo, shift, axis=1) for shift in range(0, 64, 4))
 
     def jpeg(self) -> bytes:

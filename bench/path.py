@@ -19,9 +19,9 @@ from typing import Any
 import psutil
 
 from drivers.simulated.people import people
+from drivers.simulated.people.drawn import PEOPLE
 from drivers.simulated.people.masks import MaskWear
 from drivers.simulated.people.person_image import Pose, draw_portrait
-from drivers.simulated.people.photos import PEOPLE
 from drivers.simulated.people.scenes import SceneKind, health_code, scenes
 from drivers.simulated.street import Street, Visit
 from tests.edge_agent.town import settings_text

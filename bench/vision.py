@@ -1,19 +1,17 @@
 """What seeing costs: `python -m bench.vision` prints JSON.
 
-Every case runs in a process of its own, so that its load time and peak memory are its own. Frames are cut from a
-photo that comes with an installed package (or from --photo); nothing is stored.
+Every case runs in a process of its own, so that its load time and peak memory are its own. Frames show a drawn
+person of the simulated street (or --photo); nothing is stored.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import multiprocessing
 import os
 import platform
 import resource
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -30,6 +28,7 @@ from models.detectors.face import make_detector
 from models.detectors.timing import time_calls
 from models.errors import ModelError
 from models.picture import read_picture
+from tests.drawn import bare_face
 
 FRAMES = ((640, 480), (1280, 720))
 THREADS = (1, 2)
@@ -47,7 +46,7 @@ class Case:
     width: int
     height: int
     threads: int
-    photo: Path
+    photo: Path | None
     sentinel: Path | None
     weights_dir: Path
     runs: int
@@ -56,11 +55,8 @@ class Case:
 def main() -> None:
     """Time every case and print one JSON object."""
     given = _arguments()
-    photo = given.photo or _bundled("insightface", "data/images/t1.jpg") or _bundled("skimage", "data/astronaut.png")
-    if photo is None:
-        sys.exit("no photo to look at: give one with --photo")
     cases = [
-        Case(what, width, height, threads, photo, given.sentinel, given.weights, given.runs)
+        Case(what, width, height, threads, given.photo, given.sentinel, given.weights, given.runs)
         for width, height in FRAMES
         for threads in THREADS
         for what in LOOKS
@@ -68,13 +64,17 @@ def main() -> None:
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
         rows = list(pool.map(run, cases))
-    print(json.dumps({"machine": machine(), "photo": photo.name, "cases": rows}, indent=1))
+    print(
+        json.dumps(
+            {"machine": machine(), "photo": given.photo.name if given.photo else "drawn", "cases": rows}, indent=1
+        )
+    )
 
 
 def run(case: Case) -> dict[str, object]:
     """Load, time and weigh one case; meant for a fresh process."""
     cv2.setNumThreads(case.threads)
-    frame = cover(read_picture(case.photo), case.width, case.height)
+    frame = cover(read_picture(case.photo) if case.photo else bare_face(), case.width, case.height)
     bare_mib = _rss_mib()
     begun = time.perf_counter()
     try:
@@ -166,16 +166,9 @@ def _rss_mib() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
-def _bundled(package: str, path: str) -> Path | None:
-    """A data file of an installed package, found without importing it."""
-    spec = importlib.util.find_spec(package)
-    folders = [] if spec is None else spec.submodule_search_locations or []
-    return next((Path(folder) / path for folder in folders if (Path(folder) / path).is_file()), None)
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photo", type=Path, help="the photo to cut frames from")
+    parser.add_argument("--photo", type=Path, help="a photo to cut frames from in place of a drawn person")
     parser.add_argument("--sentinel", type=Path, help="weights in place of the built-in ones")
     parser.add_argument("--weights", type=Path, default=Path("../shared/models"), help=f"folder with {YUNET}")
     parser.add_argument("--runs", type=int, default=200)

@@ -139,12 +139,13 @@ class RecognitionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     """
 
     enabled: bool = False
-    pack: Literal["mobilefacenet", "sface"] = "mobilefacenet"
+    pack: Literal["mobilefacenet", "sface", "arcface-mbf"] = "mobilefacenet"
     threshold: Fraction = 0.0
     margin: Fraction = 0.1
     live: Fraction = 0.7
     frames: Annotated[int, Meta(ge=2, le=10)] = 3
     looks_per_s: Annotated[float, Meta(ge=0.5, le=5)] = 3.0
+    accept_non_commercial: bool = False
 
 
 class ArrivalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -82,10 +82,6 @@ class CardRead:
     nationality: str = ""
     pass_number: str = ""
 
-    def is_valid_on(self, day: date) -> bool:
-        """Whether `day` lies in the card's period of validity, first and last day included."""
-        return self.valid_from <= day and (self.valid_until is None or day <= self.valid_until)
-
     def __repr__(self) -> str:
         return f"CardRead({self.kind.value}, taken_at_s={self.taken_at_s})"
 

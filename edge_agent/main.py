@@ -101,9 +101,9 @@ async def _watched(status: str, asked: Mapping[str, Touch]) -> AsyncIterator[Non
 
 def _asked_of(sentinel: Sentinel) -> dict[str, Touch]:
     return {
-        "ledger file": sentinel.outbox.touch,
-        "directory file": sentinel.directory.touch,
-        "orders file": sentinel.order_memory.touch,
+        "ledger file": sentinel.stores.ledger.touch,
+        "directory file": sentinel.stores.directory.touch,
+        "orders file": sentinel.stores.replay_guard.touch,
         "kiosk page": sentinel.kiosk.touch,
     }
 

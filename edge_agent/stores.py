@@ -21,9 +21,9 @@ from sync.edge.orders.replay_guard import ReplayGuard
 class Stores:
     """The open files of one box."""
 
-    outbox: Ledger
+    ledger: Ledger
     directory: Directory
-    memory: ReplayGuard
+    replay_guard: ReplayGuard
     faces: FaceRegister | None = None  # where registered faces do not count
 
 
@@ -33,14 +33,14 @@ async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
     data_dir = make_data_dir(Path(settings.box.data_dir))
     sealer = load_or_make_cipher(settings)
     async with AsyncExitStack() as stack:
-        outbox = Ledger.opened(
+        ledger = Ledger.opened(
             data_dir / "ledger.db",
             box=settings.box.name,
             budget_bytes=settings.ledger.budget_mb * 1_000_000,
             sealer=sealer,
         )
         yield Stores(
-            await stack.enter_async_context(outbox),
+            await stack.enter_async_context(ledger),
             await stack.enter_async_context(Directory.opened(data_dir / "directory.db", sealer=sealer)),
             await stack.enter_async_context(ReplayGuard.opened(data_dir / "orders.db")),
             await stack.enter_async_context(FaceRegister.opened(data_dir / FACES_FILE, sealer))

@@ -25,5 +25,9 @@ class PackRefused(ModelError):
     """The pack may not be used as asked: its licence needs an explicit yes."""
 
 
+class ExtraMissing(ModelError):
+    """The choice needs an optional part of the package that is not installed; another choice, or that part, helps."""
+
+
 class PackUnavailable(ModelError):
     """The pack could not be fetched or stored now; trying again may help."""

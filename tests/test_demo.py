@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from edge_agent.demo.errors import DemoError
+from edge_agent.demo.supervisor import Demo, DemoOptions
 from tests.limits import HANG_S
 
 SCENES = {
@@ -106,6 +110,18 @@ async def test_a_killed_agent_has_written_down_everything_it_spoke(tmp_path: Pat
         spoken = await run.spoken(1)
     assert report["passages"] >= len(spoken)
     assert (report["outbox_left"], report["duplicates_at_platform"]) == (0, 0)
+
+
+async def test_a_demo_whose_passages_no_longer_arrive_ends_and_says_why(tmp_path: Path) -> None:
+    def say(line: str) -> None:
+        if found := re.search(r"^broker .*\(pid (\d+)\)", line):
+            os.kill(int(found[1]), signal.SIGKILL)
+
+    options = DemoOptions(tmp_path, passages=1000, quiet=True, kiosk_port=0, fleet_port=0, stall_limit_s=1.0)
+    with pytest.raises(ExceptionGroup) as caught:
+        async with asyncio.timeout(LIMIT_S):
+            await Demo(options, say).run()
+    assert caught.group_contains(DemoError, match=r"0 passages reached the platform, .*Connection refused")
 
 
 async def test_a_broker_that_was_away_costs_no_passage(tmp_path: Path) -> None:

@@ -72,6 +72,10 @@ def test_it_runs_from_an_empty_environment_outside_the_checkout(wheel: Path, tmp
     run(sys.executable, "-m", "venv", "venv", cwd=tmp_path)
     binaries = tmp_path / "venv" / "bin"
     run(binaries / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel, cwd=tmp_path)
+    found = run(
+        binaries / "python", "-c", "from importlib.util import find_spec; print(find_spec('insightface'))", cwd=tmp_path
+    )
+    assert found.strip() == "None"
     assert run(binaries / "edge-agent", "version", cwd=tmp_path).startswith("edge-agent ")
     assert run(binaries / "edge-platform", "version", cwd=tmp_path).startswith("edge-platform ")
     report = json.loads(run(binaries / "edge-agent", "demo", "--passages", "1", "--json", cwd=tmp_path))

@@ -15,7 +15,7 @@ AGENT = (UNITS / "edge-agent.service").read_text(encoding="utf-8")
 EXPOSURE_CAP = 15  # tenths
 
 
-@pytest.mark.parametrize("name", ["edge-agent.service", "sentinel-kiosk.service"])
+@pytest.mark.parametrize("name", sorted(unit.name for unit in UNITS.glob("*.service")))
 def test_systemd_accepts_the_unit(name: str, tmp_path: Path) -> None:
     text = (UNITS / name).read_text(encoding="utf-8")
     unit = tmp_path / name  # what it starts is not installed here

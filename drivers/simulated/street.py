@@ -103,7 +103,7 @@ class Street:
     async def play(self, scene: Scene, over: asyncio.Event, patience_s: float = 15.0) -> bool:
         """Let one visitor come, stand until `over` is set or patience ends, and go; returns whether `over` was set.
 
-        One visitor at a time. Raises `drivers.errors.BadSetting` when the photographs are not installed.
+        One visitor at a time.
         """
         if self._busy:
             raise RuntimeError("somebody is before the box already")

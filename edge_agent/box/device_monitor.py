@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from itertools import count
 
 from drivers.contract import Camera, Part, PartState, Thermometer
-from edge_agent.box.wall_clock import WallClock
 from edge_agent.records.recorder import PassageRecorder
 from edge_agent.screen.view_state import LinkView, PartView, ViewState
 
@@ -26,17 +25,15 @@ class DeviceMonitor:
         thermometer: Thermometer,
         others: Sequence[Part],
         link: Callable[[], LinkView],
-        board: ViewState,
-        ledger: PassageRecorder,
-        clock: WallClock,
+        view_state: ViewState,
+        recorder: PassageRecorder,
     ) -> None:
         self._camera = camera
         self._thermometer = thermometer
         self._parts: tuple[Part, ...] = (camera, thermometer, *others)
         self._link = link
-        self._board = board
-        self._ledger = ledger
-        self._clock = clock
+        self._view_state = view_state
+        self._recorder = recorder
         self._lost: set[str] = set()
 
     @property
@@ -51,24 +48,24 @@ class DeviceMonitor:
 
     def parts(self) -> tuple[PartView, ...]:
         """The state of every part; the disk is one while it takes nothing."""
-        disk = (PartView("disk", PartState.BROKEN.value, "full"),) if self._ledger.is_full else ()
+        disk = (PartView("disk", PartState.BROKEN.value, "full"),) if self._recorder.is_full else ()
         return (*(PartView(part.name, part.health.state.value, part.health.detail) for part in self._parts), *disk)
 
     async def run(self) -> None:
         """Watch until cancelled."""
         for look in count():
-            self._board.show_parts(self.parts(), self._link())
+            self._view_state.show_parts(self.parts(), self._link())
             for part in self._parts:
                 await self._note(part)
             if look % _TRY_AGAIN_LOOKS == 0:
-                await self._ledger.try_again(self._clock.now())
+                await self._recorder.store_pending()
             await asyncio.sleep(_PERIOD_S)
 
     async def _note(self, part: Part) -> None:
         health = part.health
         if health.state in _UNUSABLE and part.name not in self._lost:
             self._lost.add(part.name)
-            await self._ledger.alarm(self._clock.now(), "part_lost", part.name, health.detail)
+            await self._recorder.alarm("part_lost", part.name, health.detail)
         elif health.state is PartState.OK and part.name in self._lost:
             self._lost.remove(part.name)
-            await self._ledger.alarm(self._clock.now(), "part_back", part.name, "")
+            await self._recorder.alarm("part_back", part.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from config.settings import Settings
@@ -9,6 +10,7 @@ from drivers.audio.speaker import make_speaker
 from drivers.camera.camera import make_camera
 from drivers.contract import Camera, CardReader, CodeReader, Gate, Part, Speaker, Thermometer
 from drivers.gates.table import make_gate
+from drivers.readers.qr_camera import QrCamera
 from drivers.readers.table import make_card_reader, make_reader
 from drivers.thermometers.table import make_thermometer
 
@@ -72,8 +74,13 @@ def card_reader_from(settings: Settings) -> CardReader | None:
     return None if wired.driver == "none" else make_card_reader(driver=wired.driver, port=wired.port)
 
 
+def code_camera_from(settings: Settings, camera: Camera, is_needed: Callable[[], bool]) -> QrCamera | None:
+    """The camera as a reader of codes, which looks while `is_needed`; None where the settings leave it out."""
+    return QrCamera(camera.frames, is_needed) if settings.reader.camera else None
+
+
 def gate_from(settings: Settings) -> Gate:
-    """The gate, with what else is wired to its board."""
+    """The gate, with what else is wired to its relay board."""
     wired = settings.gate
     return make_gate(
         driver=wired.driver,

@@ -12,6 +12,7 @@ import msgspec
 from config.catalogue import load_catalogue
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
+from edge_agent.box.extras import check_extras
 from edge_agent.box.key_files import make_data_dir
 from edge_agent.screen.view_state import Notice
 from sync.storage.atomic_files import replace_whole
@@ -40,8 +41,8 @@ class InvalidSettings:
         texts = load_catalogue().sections["label"]["settings_unusable"].texts
         return Notice({language: text.format(place=place) for language, text in texts.items()})
 
-    def is_mended(self) -> bool:
-        """Whether somebody has put the file right."""
+    def is_valid_now(self) -> bool:
+        """Whether the file can be used by now."""
         try:
             usable_settings(self.path)
         except SettingsError:
@@ -52,6 +53,7 @@ class InvalidSettings:
 def usable_settings(path: Path) -> Settings:
     """The settings at `path`, with the folder that they name for what the box keeps. Raises SettingsError."""
     settings = load_settings(path)
+    check_extras(settings)
     make_data_dir(Path(settings.box.data_dir))
     return settings
 

@@ -1,4 +1,4 @@
-"""The few settings that the platform may change from afar; they apply from the next start."""
+"""The few settings that the platform may change remotely; they apply from the next start."""
 
 from __future__ import annotations
 
@@ -14,59 +14,65 @@ from sync.storage.atomic_files import replace_whole
 
 log = logging.getLogger(__name__)
 
-# What cannot cut the box off, or change what is wired to it.
-_OPEN = {
-    "arrival": None,  # all of it
+FILE = "remote-settings.json"
+OLD_FILE = "wanted.json"  # its name until 0.1; read where the new one is not there, removed by the next change
+
+# What cannot cut the box off, or change what is wired to it; None: every key of the section.
+_ALLOWED: dict[str, set[str] | None] = {
+    "arrival": None,
     "announcer": None,
     "speaker": {"language"},
     "directory": {"query_budget_ms"},
     "vision": {"active_fps", "idle_fps", "min_score"},
     "retention": None,
 }
-Wanted = dict[str, dict[str, Any]]
+RemoteSettings = dict[str, dict[str, Any]]
 
 
-def wanted_path(settings: Settings) -> Path:
-    """Where the box keeps what is wanted of it."""
-    return Path(settings.box.data_dir) / "wanted.json"
+def remote_settings_path(settings: Settings) -> Path:
+    """The file of the remote settings: a box from before 0.2 has it under its old name."""
+    data_dir = Path(settings.box.data_dir)
+    old, new = data_dir / OLD_FILE, data_dir / FILE
+    return old if old.exists() and not new.exists() else new
 
 
-def with_wanted(settings: Settings, wanted: Wanted) -> Settings:
-    """`settings` with the changes; raises SettingsError naming the first that is not for the platform to make."""
+def with_remote_settings(settings: Settings, remote: RemoteSettings) -> Settings:
+    """`settings` with `remote` applied. Raises SettingsError naming the first that cannot be changed remotely."""
     changed: dict[str, Any] = {}
-    for section, changes in wanted.items():
-        if section not in _OPEN:
-            raise SettingsError(f"[{section}] is not changed from afar")
-        allowed = _OPEN[section]
+    for section, changes in remote.items():
+        if section not in _ALLOWED:
+            raise SettingsError(f"[{section}] cannot be changed remotely")
+        allowed = _ALLOWED[section]
         for key in changes:
             if allowed is not None and key not in allowed:
-                raise SettingsError(f"[{section}] {key} is not changed from afar")
-        own = getattr(settings, section)
+                raise SettingsError(f"[{section}] {key} cannot be changed remotely")
+        local = getattr(settings, section)
         try:
-            changed[section] = msgspec.convert({**msgspec.to_builtins(own), **changes}, type(own), strict=True)
+            changed[section] = msgspec.convert({**msgspec.to_builtins(local), **changes}, type(local), strict=True)
         except msgspec.ValidationError as exc:
             raise SettingsError(f"[{section}]: {exc}") from exc
     return msgspec.structs.replace(settings, **changed)
 
 
 def apply_remote_settings(settings: Settings) -> Settings:
-    """`settings` as the platform last wanted them; what does not fit any more is passed over with a warning."""
-    path = wanted_path(settings)
+    """`settings` with the saved remote settings; ones that do not fit any more are ignored with a warning."""
+    path = remote_settings_path(settings)
     try:
-        return with_wanted(settings, msgspec.json.decode(path.read_bytes(), type=Wanted))
+        return with_remote_settings(settings, msgspec.json.decode(path.read_bytes(), type=RemoteSettings))
     except FileNotFoundError:
         return settings
     except (OSError, msgspec.DecodeError, SettingsError) as exc:
-        log.warning("%s: not applied, the box's own settings hold: %s", path, exc)
+        log.warning("%s: ignored; using local settings: %s", path, exc)
         return settings
 
 
-def save_remote_settings(settings: Settings, wanted: Wanted) -> bool:
-    """Keep `wanted` for the next start; returns whether it changes anything. Raises SettingsError, OSError."""
-    with_wanted(settings, wanted)
-    path = wanted_path(settings)
-    body = msgspec.json.encode(wanted)
+def save_remote_settings(settings: Settings, remote: RemoteSettings) -> bool:
+    """Save `remote` for the next start; returns whether it changes anything. Raises SettingsError, OSError."""
+    with_remote_settings(settings, remote)
+    path = remote_settings_path(settings)
+    body = msgspec.json.encode(remote)
     if body == (path.read_bytes() if path.exists() else b"{}"):
         return False
-    replace_whole(path, body)
+    replace_whole(path.with_name(FILE), body)
+    path.with_name(OLD_FILE).unlink(missing_ok=True)
     return True

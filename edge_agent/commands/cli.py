@@ -173,13 +173,22 @@ def install(
     wheelhouse: Annotated[Path, typer.Option(help="Folder created by make wheelhouse.")] = Path(
         "/usr/share/edge-agent/wheelhouse"
     ),
+    extras: Annotated[
+        list[str] | None, typer.Option("--with", help="An extra beside the agent: recognition.", metavar="EXTRA")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", help="An extra to leave out from now on.", metavar="EXTRA")
+    ] = None,
     root: RootOption = Path("/"),
     for_real: ApplyOption = False,
 ) -> None:
-    """Install the agent on this box: users, environment, settings, units; a dry run without --apply."""
+    """Install the agent on this box: users, environment, settings, units; a dry run without --apply.
+
+    An update keeps the extras of the box.
+    """
     from edge_agent.installer import __main__ as installer
 
-    raise typer.Exit(installer.install(root, wheelhouse, for_real=for_real))
+    raise typer.Exit(installer.install(root, wheelhouse, for_real=for_real, extras=extras or (), without=without or ()))
 
 
 @app.command()

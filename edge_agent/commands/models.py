@@ -14,6 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColu
 
 from edge_agent.commands.options import AsJson, ended
 from models.errors import ModelError
+from models.packs.extra import has_extra
 from models.packs.packs import PackShelf, PackState, PackStatus
 
 app = typer.Typer(no_args_is_help=True, help="模型 The model packs on this box: list, verify, add, pull, bench.")
@@ -114,8 +115,11 @@ def _show(found: tuple[PackStatus, ...], as_json: bool) -> None:
         pack = status.pack
         if as_json:
             row = {"name": pack.name, "kind": pack.kind, "state": status.state, "bytes": pack.bytes}
-            row |= {"sha256": pack.sha256, "licence": pack.licence, "commercial": pack.commercial}
+            row |= {"sha256": pack.sha256, "licence": pack.licence, "commercial": pack.commercial, "extra": pack.extra}
             typer.echo(json.dumps({**row, "path": status.path and str(status.path)}))
         else:
             use = "" if pack.commercial else ", not for commercial use"
             typer.echo(f"{status.state.value:<8} {pack.name:<16} {pack.kind:<16} {pack.bytes:>10}  {pack.licence}{use}")
+            if pack.extra is not None and not has_extra(pack.extra):
+                remedy = f"sudo edge-agent install --with {pack.extra} --apply"
+                typer.echo(f"{'':<9}需要选装组件 needs the extra {pack.extra}: {remedy}")

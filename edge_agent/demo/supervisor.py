@@ -32,6 +32,7 @@ _START_LIMIT_S = 20.0
 _DRAIN_LIMIT_S = 120.0
 _POLL_S = 0.25
 _PATIENCE_S = 20.0
+_STALL_LIMIT_S = 300.0  # without a new passage at the platform; a scene takes some seconds, an agent restarts in one
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class DemoOptions:
     fleet_port: int = 8090
     detector: str = "sentinel"
     seed: int = 1
+    stall_limit_s: float = _STALL_LIMIT_S
 
 
 class Demo:
@@ -99,9 +101,17 @@ class Demo:
         return report
 
     async def _play_scenes(self, street: Street, broker: DemoBroker) -> None:
+        """Play scenes until `passages` are at the platform. Raises DemoError if no more arrive there."""
+        most, risen_s = 0, time.monotonic()
         for scene in scenes(self._options.seed):
-            if self._options.passages is not None and await self._passages() >= self._options.passages:
-                return
+            if self._options.passages is not None:
+                passages = await self._passages()
+                if passages >= self._options.passages:
+                    return
+                if passages > most:
+                    most, risen_s = passages, time.monotonic()
+                elif time.monotonic() - risen_s > self._options.stall_limit_s:
+                    raise DemoError(await self._why_stalled(most))
             await self._play(scene, street, broker)
 
     async def _play(self, scene: Scene, street: Street, broker: DemoBroker) -> None:
@@ -215,16 +225,30 @@ class Demo:
             return int((await self._json(self._fleet("/api/stats")))["passages"])
         return 0
 
+    async def _why_stalled(self, passages: int) -> str:
+        try:
+            link = (await self._json(self._kiosk("/api/status")))["link"]["detail"] or "connected"
+        except (aiohttp.ClientError, TimeoutError) as exc:
+            link = f"the agent does not answer ({exc})"
+        return (
+            f"{passages} passages reached the platform, and no more within {self._options.stall_limit_s:g} s."
+            f" The agent's link: {link}. --data FOLDER keeps the logs"
+        )
+
     async def _report(self, relay: SimulatedRelay) -> dict[str, Any]:
         """Wait until every record is acknowledged; returns the report. Raises DemoError."""
         until_s = time.monotonic() + _DRAIN_LIMIT_S
+        left = "the agent or the platform does not answer"
         while time.monotonic() < until_s:
-            status, stats = await self._json(self._kiosk("/api/status")), await self._json(self._fleet("/api/stats"))
-            drained = status["outbox"]["unacknowledged"] == 0
-            if drained and status["view"]["stage"] == "idle" and stats["passages"] == stats["closed"]:
-                return self._summary(status, stats, relay)
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                status = await self._json(self._kiosk("/api/status"))
+                stats = await self._json(self._fleet("/api/stats"))
+                drained = status["outbox"]["unacknowledged"] == 0
+                if drained and status["view"]["stage"] == "idle" and stats["passages"] == stats["closed"]:
+                    return self._summary(status, stats, relay)
+                left = f"{status['outbox']['unacknowledged']} records are not acknowledged"
             await asyncio.sleep(_POLL_S)
-        raise DemoError(f"{status['outbox']['unacknowledged']} records were not acknowledged in {_DRAIN_LIMIT_S:g} s")
+        raise DemoError(f"{left} after {_DRAIN_LIMIT_S:g} s. --data FOLDER keeps the logs")
 
     def _summary(self, status: dict[str, Any], stats: dict[str, Any], relay: SimulatedRelay) -> dict[str, Any]:
         return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -29,11 +30,17 @@ class Validity:
         return (self.ends - now) / (self.ends - self.begins)
 
 
-def read_certificates(certificate: Path, key: Path, ca: Path) -> tuple[Validity, Validity, bool]:
-    """Validity of the box's certificate and of the CA's, and whether `key` belongs to the box's certificate.
+class CertificateFiles(NamedTuple):
+    """Validity of the box's certificate and of the CA's, and whether the key belongs to the box's certificate."""
 
-    All are PEM files. Raises OSError, or ValueError that names the unusable file.
-    """
+    own: Validity
+    authority: Validity
+    key_matches: bool
+    ca_lacks: tuple[str, ...]  # extensions that RFC 5280 requires of a CA and that are missing
+
+
+def read_certificates(certificate: Path, key: Path, ca: Path) -> CertificateFiles:
+    """Read PEM files. Raises OSError, or ValueError that names the unusable file."""
     own, authority = _certificate(certificate), _certificate(ca)
     try:
         private = load_pem_private_key(key.read_bytes(), password=None)
@@ -41,7 +48,7 @@ def read_certificates(certificate: Path, key: Path, ca: Path) -> tuple[Validity,
         raise ValueError(f"{key}: not a PEM key without a password") from exc
     form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     matches = private.public_key().public_bytes(*form) == own.public_key().public_bytes(*form)
-    return _validity(own), _validity(authority), matches
+    return CertificateFiles(_validity(own), _validity(authority), matches, _missing_extensions(authority, ca))
 
 
 def _certificate(path: Path) -> x509.Certificate:
@@ -49,6 +56,21 @@ def _certificate(path: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError as exc:
         raise ValueError(f"{path}: not a PEM certificate") from exc
+
+
+def _missing_extensions(authority: x509.Certificate, path: Path) -> tuple[str, ...]:
+    """The missing extensions that RFC 5280 (4.2.1.2, 4.2.1.3, 4.2.1.9) requires of a CA's certificate."""
+    try:
+        extensions = authority.extensions
+    except (ValueError, x509.DuplicateExtension) as exc:
+        raise ValueError(f"{path}: its extensions cannot be read") from exc
+    found = {type(each.value): each.critical for each in extensions}
+    required = {
+        "critical basic constraints": found.get(x509.BasicConstraints, False),
+        "key usage": x509.KeyUsage in found,
+        "subject key identifier": x509.SubjectKeyIdentifier in found,
+    }
+    return tuple(name for name, is_present in required.items() if not is_present)
 
 
 def _validity(certificate: x509.Certificate) -> Validity:

@@ -51,6 +51,13 @@ _REMEDIES = {
         "The broker refuses this box's certificate: enrol again (edge-agent provision), ask whether it was revoked.",
     ),
 }
+_OLD_CA = (
+    "社区 CA 证书较旧，缺少 RFC 5280 要求的扩展：本机仍可使用，其他软件可能拒绝。"
+    "请平台用原密钥重签 CA 证书（docs/broker.md“旧 CA 证书”），放到 [platform] ca_file；已签发的证书继续有效。",
+    "The district's CA certificate is old and lacks extensions that RFC 5280 requires: this box still accepts it, other"
+    " software may not. Ask the platform to sign it again with the same key (docs/broker.md, An old CA certificate) and"
+    " put it into [platform] ca_file; certificates that it issued stay valid.",
+)
 
 
 def dns(site: Site) -> CheckResult:
@@ -74,7 +81,7 @@ def certificate(site: Site) -> CheckResult:
         return not_checked("the link is not encrypted (loopback)")
     remedy = "请重新签发本机证书：edge-agent provision。", "Enrol this box again: edge-agent provision"
     try:
-        own, authority, matches = read_certificates(
+        own, authority, matches, ca_lacks = read_certificates(
             Path(platform.cert_file), secret_path(platform.key_file), Path(platform.ca_file)
         )
     except OSError as exc:
@@ -96,6 +103,8 @@ def certificate(site: Site) -> CheckResult:
     remaining = own.remaining_share(site.now.wall)
     if remaining < _RENEW_SHARE:
         return warning(f"valid {own}: {remaining:.0%} of the period remaining", *remedy)
+    if ca_lacks:
+        return warning(f"valid {own}; the CA's certificate is old: no {', no '.join(ca_lacks)}", *_OLD_CA)
     return ok(f"valid {own}")
 
 

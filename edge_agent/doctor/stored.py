@@ -19,7 +19,7 @@ from edge_agent.doctor.keys import secrets
 from edge_agent.doctor.report import Check, CheckResult, Site, failed, not_checked, ok, warning
 from edge_agent.policy.rules import load_policy
 from models.detectors.face import make_detector
-from models.errors import ModelDamaged, ModelError, PackRefused
+from models.errors import ExtraMissing, ModelDamaged, ModelError, PackRefused
 from models.recognition.embedding import make_embedder
 from models.recognition.liveness import make_liveness
 from sync.edge.ledger.history import read_waiting
@@ -31,6 +31,10 @@ _CHECK_LIMIT_S = 12.0
 _OLDEST_SQLITE = (3, 35, 0)
 _LONG_OFFLINE = timedelta(days=1)
 _FULL_SHARE = 0.8
+_EXTRA = (
+    "请运行 sudo edge-agent install --with recognition --apply，或改用其他模型。",
+    "Install it: sudo edge-agent install --with recognition --apply; or choose another model.",
+)
 _CALIBRATION_NOTICE = timedelta(days=30)
 
 
@@ -75,6 +79,8 @@ def model(site: Site) -> CheckResult:
             data_dir=site.data_dir / "models",
             accept_non_commercial=vision.accept_non_commercial,
         )
+    except ExtraMissing as exc:
+        return failed(str(exc), *_EXTRA)
     except ModelDamaged as exc:
         return failed(
             str(exc),
@@ -102,7 +108,16 @@ def recognition(site: Site) -> CheckResult:
     packs = site.data_dir / "models"
     try:
         make_liveness(data_dir=packs)
-        return ok(f"{make_embedder(wanted.pack, data_dir=packs).name} and liveness loaded")
+        embedder = make_embedder(wanted.pack, data_dir=packs, accept_non_commercial=wanted.accept_non_commercial)
+        return ok(f"{embedder.name} and liveness loaded")
+    except ExtraMissing as exc:
+        return failed(str(exc), *_EXTRA)
+    except PackRefused as exc:
+        return failed(
+            str(exc),
+            "请确认许可（[recognition] accept_non_commercial）或改用其他模型。",
+            "Say yes to its licence ([recognition] accept_non_commercial) or choose another pack.",
+        )
     except ModelError as exc:
         return failed(
             str(exc),

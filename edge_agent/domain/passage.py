@@ -21,6 +21,11 @@ class Verdict(StrEnum):
     REFUSE = "refuse"  # the rules say no
     ASSIST = "assist"  # staff come; the box does not judge alone
 
+    @property
+    def gravity(self) -> int:
+        """Rank among the verdicts, which stand in ascending order above: the gravest of several wins."""
+        return list(Verdict).index(self)
+
 
 class Reason(StrEnum):
     """Why a verdict was taken; the first of several is the one that is spoken."""
@@ -57,6 +62,9 @@ class Reason(StrEnum):
     NO_CREDENTIAL = "no_credential"
 
 
+_EXPIRED = {Reason.CODE_EXPIRED, Reason.CARD_EXPIRED}
+
+
 class Outcome(StrEnum):
     """How a passage ended."""
 
@@ -80,7 +88,7 @@ class CredentialKind(StrEnum):
 class CredentialProblem(StrEnum):
     """Why a presented credential identifies nobody."""
 
-    EXPIRED = "expired"
+    EXPIRED = "expired"  # outside its period of validity, by a clock in sync
     UNREADABLE = "unreadable"
 
 
@@ -100,13 +108,19 @@ class AgeGroup(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A presented credential; the number behind it is already hashed away and the key is never shown."""
+    """A presented credential; the number behind it is already hashed away and the key is never shown.
+
+    `valid_from` and `valid_until` are what a card or a code states of itself, None where it states nothing. They are
+    not judged here: only `policy.decide` knows how far the clock can be trusted.
+    """
 
     kind: CredentialKind
     presented_at_s: float
     person_key: str | None = field(repr=False, default=None)
     problem: CredentialProblem | None = None
     age: AgeGroup | None = None
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
 
 
 class TemperatureClass(StrEnum):
@@ -171,10 +185,11 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict with its reasons, most telling first."""
+    """A verdict with its reasons, most telling first, and the grade of the temperature that it rests on."""
 
     verdict: Verdict
     reasons: tuple[Reason, ...]
+    grade: TemperatureClass = TemperatureClass.NOT_MEASURED
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,5 +205,11 @@ class Passage:
     decision: Decision
     policy_version: int
     arrived_at_s: float
-    grade: TemperatureClass = TemperatureClass.NOT_MEASURED
     attempt: int = 1  # this passage and the ones it rechecks
+
+    @property
+    def credential_problem(self) -> CredentialProblem | None:
+        """Why the credential identified no person: it was unreadable, or the decision found it expired."""
+        if self.credential and self.credential.problem:
+            return self.credential.problem
+        return CredentialProblem.EXPIRED if _EXPIRED.intersection(self.decision.reasons) else None

@@ -33,10 +33,10 @@ from drivers.simulated.people import people
 from drivers.simulated.people.scenes import CODE_LIFE_S, Scene, SceneKind, health_code, scenes
 from drivers.simulated.street import Street
 from edge_agent.app import Sentinel
+from edge_agent.box.key_files import read_community_key
 from edge_agent.box.wall_clock import WallClock
 from edge_agent.domain.passage import Moment
-from edge_agent.policy.active_policy import ActivePolicy
-from edge_agent.policy.rules import Policy, load_policy
+from edge_agent.policy.rules import Policy
 from edge_agent.screen.view_state import ScreenStage, ScreenView
 from edge_agent.stores import Stores
 from sync.contract.checksum import EMPTY, changed
@@ -97,7 +97,7 @@ class DrillSentinel:
         sequence = 0
         async with asyncio.timeout(limit_s):
             while True:
-                sequence, view = await self.sentinel.board.views.after(sequence)
+                sequence, view = await self.sentinel.view_state.views.after(sequence)
                 if condition(view):
                     return view
 
@@ -122,7 +122,7 @@ class DrillSentinel:
         Without `number` a new resident comes each time who is not in the replica. After a recheck the resident stays
         for the next verdict, except when the recheck is for `reason`. Raises TimeoutError.
         """
-        before, leave = self.sentinel.board.view.passages, asyncio.Event()
+        before, leave = self.sentinel.view_state.view.passages, asyncio.Event()
 
         def is_final(view: ScreenView) -> bool:
             decided = view.passages > before and view.verdict is not None
@@ -177,11 +177,11 @@ async def drill_sentinel(settings: Settings, folder: Path) -> AsyncIterator[Dril
         )
         memory = await stack.enter_async_context(ReplayGuard.opened(data_dir / "orders.db"))
         sentinel = Sentinel(isolated, Stores(outbox, directory, memory), clock)
-        own = load_policy(Path(isolated.policy.file) if isolated.policy.file else None)
-        policy = ActivePolicy(own, data_dir / "policy.json").at(clock.now().wall)
+        policy = sentinel.policy.at(clock.now().wall)
         drill = DrillSentinel(street, sentinel, outbox, clock, policy, data_dir)
         directory.ask = drill.answer_query
-        await directory.take(_page(person_key(sentinel.community_key, KNOWN)))
+        community_key = read_community_key(Path(isolated.directory.community_key_file))
+        await directory.take(_page(person_key(community_key, KNOWN)))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         running = [tasks.create_task(each.run()) for each in (street, relay, sentinel)]
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from config.settings import Settings
 from drivers.simulated.devices.camera import CameraMode
+from edge_agent.domain.passage import Verdict
 from edge_agent.drill.drill_sentinel import KNOWN, DrillSentinel, drill_sentinel
 from edge_agent.drill.errors import DrillImpossible
 from edge_agent.drill.report import DrillReport
@@ -19,7 +20,6 @@ from edge_agent.screen.view_state import ScreenView
 Action = Callable[[], Awaitable[None]]
 Drill = Callable[[DrillSentinel, DrillReport], Awaitable[None]]
 
-_SEVERITY = ("admit", "recheck", "refuse", "assist")
 _NO_RULE = ("skip", "decide")
 _EXPIRED_S = 25 * 3600.0
 _MOUNT_LIMIT_S = 10.0
@@ -30,7 +30,7 @@ _AFTER = "故障排除之后，一位居民通过。", "After the fault a reside
 
 def _declared(rule: str, reason: str, before: ScreenView) -> str:
     """The stricter of `rule` (with `reason`) and the verdict `before` that the other rules give."""
-    if rule in _NO_RULE or _SEVERITY.index(rule) < _SEVERITY.index(str(before.verdict)):
+    if rule in _NO_RULE or Verdict(rule).gravity < Verdict(str(before.verdict)).gravity:
         return _verdict(before)
     return f"{rule} ({reason})"
 
@@ -197,7 +197,7 @@ async def _run_drill(drill: Drill, sentinel: DrillSentinel, report: DrillReport)
     try:
         await drill(sentinel, report)
     except TimeoutError:
-        shown = sentinel.sentinel.board.view.stage.value
+        shown = sentinel.sentinel.view_state.view.stage.value
         report.note("规定时间内没有结果。", "Timed out.", declared="an answer", seen=shown, passed=False)
 
 

@@ -20,20 +20,23 @@ from models.recognition.liveness import make_liveness
 
 def make_face_identifier(
     settings: Settings,
-    register: FaceRegister,
+    register: FaceRegister | None,
     detection_loop: FaceDetectionLoop,
     tracker: PersonTracker,
-    ledger: PassageRecorder,
+    recorder: PassageRecorder,
     clock: WallClock,
     metrics: Metrics,
-) -> FaceIdentifier:
-    """The face identifier for `register`. Raises ModelError if a model pack is missing."""
+) -> FaceIdentifier | None:
+    """The identifier of the faces in `register`, None without one. Raises ModelError if a model pack is missing."""
+    if register is None:
+        return None
     recognition, packs = settings.recognition, Path(settings.box.data_dir) / "models"
-    recogniser = Recogniser(make_embedder(recognition.pack, data_dir=packs), make_liveness(data_dir=packs), recognition)
+    embedder = make_embedder(recognition.pack, data_dir=packs, accept_non_commercial=recognition.accept_non_commercial)
+    recogniser = Recogniser(embedder, make_liveness(data_dir=packs), recognition)
     return FaceIdentifier(
         detection_loop=detection_loop,
         tracker=tracker,
-        faces=CurrentFaces(register, recognition.pack, ledger, clock),
+        faces=CurrentFaces(register, recognition.pack, recorder, clock),
         recogniser=recogniser,
         frames=recognition.frames,
         looks_per_s=recognition.looks_per_s,

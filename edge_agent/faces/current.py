@@ -26,13 +26,13 @@ class CurrentFaces:
         self,
         register: FaceRegister,
         pack: str,
-        ledger: PassageRecorder,
+        recorder: PassageRecorder,
         clock: WallClock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._register = register
         self._pack = pack
-        self._ledger = ledger
+        self._recorder = recorder
         self._clock = clock
         self._monotonic = monotonic
         self._gallery = EMPTY
@@ -67,5 +67,5 @@ class CurrentFaces:
         self._gallery = await self._register.gallery(self._pack, self._clock.now().wall)
         self._version = version
         for event in await self._register.events():
-            await self._ledger.alarm(self._clock.now(), f"face_{event.what}", "faces", "")
+            await self._recorder.alarm(f"face_{event.what}", "faces")
             await self._register.delete_event(event)

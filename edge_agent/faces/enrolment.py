@@ -15,7 +15,7 @@ from edge_agent.faces.quality import REGISTER_EYES_PX, Flaw, find_flaw, is_unmas
 from edge_agent.runtime.background import background
 from models.detections import Face, FaceDetector
 from models.picture import shrink
-from models.recognition.embedding import Embedder
+from models.recognition.embedding import FaceEmbedder
 from models.recognition.liveness import Liveness
 
 _PICTURES = 5  # from the camera, which must match each other
@@ -30,7 +30,7 @@ Image = NDArray[np.uint8]
 class Enrolment:
     """Extracts a face and its feature vector from a picture, if its quality is sufficient."""
 
-    def __init__(self, detector: FaceDetector, embedder: Embedder) -> None:
+    def __init__(self, detector: FaceDetector, embedder: FaceEmbedder) -> None:
         self._detector = detector
         self._embedder = embedder
 

@@ -49,7 +49,7 @@ class FaceIdentifier:
         sequence = 0
         with ThreadPoolExecutor(1, thread_name_prefix=NAME) as worker:
             while True:
-                sequence, detections = await self._detection_loop.sightings.after(sequence)
+                sequence, detections = await self._detection_loop.detections.after(sequence)
                 started_s = time.monotonic()
                 # Probe the thread also while no registered person comes, so that the watchdog detects a stuck one.
                 await asyncio.get_running_loop().run_in_executor(worker, lambda: None)

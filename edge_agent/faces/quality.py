@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detections import Face, MaskState
-from models.recognition.embedding import upright
+from models.recognition.alignment import upright
 
 #: minimum distance of the eyes in pixels; it is 35 in the aligned crop
 GATE_EYES_PX = 24.0

@@ -9,14 +9,14 @@ from config.settings import RecognitionSettings
 from edge_agent.faces.gallery import Gallery
 from edge_agent.faces.quality import GATE_EYES_PX, find_flaw, is_unmasked
 from models.detections import Face
-from models.recognition.embedding import Embedder
+from models.recognition.embedding import FaceEmbedder
 from models.recognition.liveness import Liveness
 
 
 class Recogniser:
     """Compares a face with the gallery; accepts an unmasked, sharp, live face with a clear match."""
 
-    def __init__(self, embedder: Embedder, liveness: Liveness, settings: RecognitionSettings) -> None:
+    def __init__(self, embedder: FaceEmbedder, liveness: Liveness, settings: RecognitionSettings) -> None:
         self._embedder = embedder
         self._liveness = liveness
         self._live = settings.live

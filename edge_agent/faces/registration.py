@@ -37,7 +37,11 @@ class FaceRegistration:
         self._settings = settings
         self._packs = Path(settings.box.data_dir) / "models"
         self._key = read_community_key(secret_path(settings.directory.community_key_file))
-        self._embedder = make_embedder(settings.recognition.pack, data_dir=self._packs)
+        self._embedder = make_embedder(
+            settings.recognition.pack,
+            data_dir=self._packs,
+            accept_non_commercial=settings.recognition.accept_non_commercial,
+        )
         vision = settings.vision
         detector = make_detector(
             vision.detector,

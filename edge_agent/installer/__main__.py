@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from edge_agent.installer.environment import EXTRAS, extras_in_use
 from edge_agent.installer.errors import InstallError
-from edge_agent.installer.plan import elsewhere, install_steps, uninstall_steps
+from edge_agent.installer.plan import HOME, elsewhere, install_steps, uninstall_steps
 from edge_agent.installer.service import reload_on_failure
 from edge_agent.installer.step import InstallStep, apply, preview
 
@@ -16,13 +18,16 @@ WHEELHOUSE = Path("/usr/share/edge-agent/wheelhouse")
 ROOT = Path("/")
 
 
-def install(root: Path, wheelhouse: Path, *, for_real: bool) -> int:
-    """Install the agent on a box; returns the exit status."""
+def install(
+    root: Path, wheelhouse: Path, *, for_real: bool, extras: Sequence[str] = (), without: Sequence[str] = ()
+) -> int:
+    """Install the agent on a box; returns the exit status. Installed extras are kept, except those of `without`."""
     os.umask(0o022)  # the service user must be able to read the installed files
     try:
         box = box_at(root)
+        wanted = extras_of(box, extras, without)
         with reload_on_failure(box):
-            changed = carry_out(install_steps(box, wheelhouse), for_real=for_real)
+            changed = carry_out(install_steps(box, wheelhouse, wanted), for_real=for_real)
     except (InstallError, OSError) as exc:
         return failed(exc)
     if for_real and changed:
@@ -44,6 +49,15 @@ def uninstall(root: Path, *, purge: bool, for_real: bool) -> int:
         say(f"! 设置指向别处，请手工删除 named in the settings and not removed; remove it by hand: {path}")
     say("服务用户 edge-agent、sentinel-kiosk 保留 the service users are kept: docs/install.md")
     return 0
+
+
+def extras_of(box: Path, added: Sequence[str], without: Sequence[str]) -> tuple[str, ...]:
+    """The extras that a box is to have. Raises InstallError for one that there is not."""
+    for extra in (*added, *without):
+        if extra not in EXTRAS:
+            raise InstallError(f"没有选装组件 {extra}，只有 there is no extra {extra}, only: {', '.join(EXTRAS)}")
+    had = extras_in_use(box / HOME.relative_to("/"))
+    return tuple(sorted({*had, *added} - set(without)))
 
 
 def box_at(root: Path) -> Path:
@@ -86,16 +100,20 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--apply", action="store_true", help="apply the changes; without it, only show them (dry run)")
     parser.add_argument("--root", type=Path, default=ROOT, help="root of the box's file system")
     parser.add_argument("--wheelhouse", type=Path, default=WHEELHOUSE, help="folder created by make wheelhouse")
+    parser.add_argument(
+        "--with", dest="extras", action="append", default=[], choices=EXTRAS, help="install: add an extra"
+    )
+    parser.add_argument("--without", action="append", default=[], choices=EXTRAS, help="install: remove an extra")
     parser.add_argument("--purge", action="store_true", help="uninstall: also delete settings, secrets and records")
     return parser
 
 
 def main() -> int:
     """Entry point."""
-    arguments = command_line().parse_args()
-    if arguments.verb == "install":
-        return install(arguments.root, arguments.wheelhouse, for_real=arguments.apply)
-    return uninstall(arguments.root, purge=arguments.purge, for_real=arguments.apply)
+    given = command_line().parse_args()
+    if given.verb == "install":
+        return install(given.root, given.wheelhouse, for_real=given.apply, extras=given.extras, without=given.without)
+    return uninstall(given.root, purge=given.purge, for_real=given.apply)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
-"""The agent's virtual environment, installed offline from a wheelhouse: a folder of wheels with their checksums."""
+"""The agent's virtual environment, installed offline from a wheelhouse: a folder of wheels with their checksums.
+
+The additional wheels of an extra are in a folder of its name inside the wheelhouse, with their own checksums.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from edge_agent.installer.errors import InstallError
@@ -12,26 +16,43 @@ from edge_agent.installer.step import InstallStep, run
 from sync.storage.atomic_files import replace_link
 
 CHECKSUMS = "SHA256SUMS"
+EXTRAS = ("recognition",)
+_COMPLETE = "complete"  # marks a complete environment; contains the names of its extras
+
+#: parts of the packages that no box runs: 12 MB
+_LEFT_OUT = ("**/tests", "onnxruntime/quantization", "onnxruntime/tools", "onnxruntime/transformers")
 
 
 class Wheelhouse:
-    """A folder created by `make wheelhouse`. Raises InstallError if the list of checksums is missing."""
+    """A folder created by `make wheelhouse`, with the wheels of `extras`. Raises InstallError if one is missing."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, extras: Sequence[str] = ()) -> None:
         self.folder = folder.resolve()
-        try:
-            listed = (self.folder / CHECKSUMS).read_text(encoding="ascii")
-        except OSError as exc:
-            raise InstallError(
-                f"{folder}: 不是离线安装包文件夹 is not a wheelhouse ({CHECKSUMS}: {exc.strerror})"
-            ) from exc
-        self.edition = hashlib.sha256(listed.encode()).hexdigest()[:12]
-        self._checksums = {name: digest for digest, name in (line.split() for line in listed.splitlines())}
+        self.extras = tuple(sorted(extras))
+        listed = {"": _listed(self.folder, f"{folder}: 不是离线安装包文件夹 is not a wheelhouse")}
+        for extra in self.extras:
+            missing = (
+                f"{folder}: 不含选装组件 {extra}，请用含有它的安装包，或加 --without {extra}"
+                f" has no extra {extra}: use a wheelhouse with it, or add --without {extra}"
+            )
+            listed[extra] = _listed(self.folder / extra, missing)
+        self.edition = hashlib.sha256("".join(listed.values()).encode()).hexdigest()[:12]
+        self._checksums = {
+            str(Path(place) / name): digest
+            for place, lines in listed.items()
+            for digest, name in (line.split() for line in lines.splitlines())
+        }
 
     @property
     def wheels(self) -> list[Path]:
         """The wheels, by name."""
         return [self.folder / name for name in sorted(self._checksums) if name.endswith(".whl")]
+
+    @property
+    def pip(self) -> Path:
+        """The wheel of pip, which is run out of it and not installed."""
+        [pip] = [wheel for wheel in self.wheels if wheel.name.startswith("pip-")]
+        return pip
 
     def check(self) -> None:
         """Verify every checksum. Raises InstallError for the first missing or damaged file."""
@@ -42,6 +63,22 @@ class Wheelhouse:
                 raise InstallError(f"{self.folder / name}: {exc.strerror}: 请重新复制 copy the folder again") from exc
             if found != digest:
                 raise InstallError(f"{self.folder / name}: 文件损坏 is damaged: 请重新复制 copy the folder again")
+
+
+def _listed(folder: Path, lacks: str) -> str:
+    """The sums of a folder of wheels, as they stand there. Raises InstallError."""
+    try:
+        return (folder / CHECKSUMS).read_text(encoding="ascii")
+    except OSError as exc:
+        raise InstallError(f"{lacks} ({CHECKSUMS}: {exc.strerror})") from exc
+
+
+def extras_in_use(home: Path) -> tuple[str, ...]:
+    """The extras of the environment in use, of which `home` is the folder as seen from here; none without one."""
+    try:
+        return tuple((home / "venv" / _COMPLETE).read_text(encoding="ascii").split())
+    except OSError:
+        return ()
 
 
 class Environment(InstallStep):
@@ -58,7 +95,7 @@ class Environment(InstallStep):
         self._home = home
         self._folder = self._here(home / f"venv-{wheelhouse.edition}")
         self._link = self._here(home / "venv")
-        self._complete = self._folder / "complete"
+        self._complete = self._folder / _COMPLETE
         self._before: str | None = None
         self._made: list[Path] = []
 
@@ -94,21 +131,29 @@ class Environment(InstallStep):
 
     def _install(self) -> None:
         inside = self._home / self._folder.name
-        wheels = self._wheelhouse.wheels
-        [pip] = [wheel for wheel in wheels if wheel.name.startswith("pip-")]
+        pip = self._wheelhouse.pip
+        wheels = [wheel.relative_to(self._wheelhouse.folder) for wheel in self._wheelhouse.wheels if wheel != pip]
         self._run("python3", "-m", "venv", "--without-pip", inside)
         folder = self._wheels_on_box()
         try:
             self._run(
                 *(inside / "bin" / "python", folder / pip.name / "pip", "--isolated", "install", "--quiet"),
-                *("--no-index", "--no-deps", "--no-cache-dir", "--disable-pip-version-check"),
-                *(folder / wheel.name for wheel in wheels),
+                *("--no-index", "--no-deps", "--no-cache-dir", "--no-compile", "--disable-pip-version-check"),
+                *(folder / wheel for wheel in wheels),
             )
+            self._leave_out()
             self._run(inside / "bin" / "edge-agent", "version")
+            self._run(inside / "bin" / "python", "-m", "edge_agent.installer.bytecode")
         finally:
             if self._root != Path("/"):
                 shutil.rmtree(self._here(folder), ignore_errors=True)
-        self._complete.touch()
+        self._complete.write_text(" ".join(self._wheelhouse.extras), encoding="ascii")
+
+    def _leave_out(self) -> None:
+        for packages in self._folder.glob("lib/python3*/site-packages"):
+            for pattern in _LEFT_OUT:
+                for folder in sorted(packages.glob(pattern), reverse=True):
+                    shutil.rmtree(folder)
 
     def _wheels_on_box(self) -> Path:
         """The folder of the wheels as a path on the box; a copy if the box has another root."""

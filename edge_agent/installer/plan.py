@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
@@ -32,8 +33,10 @@ STORES = ("etc/credstore", "etc/credstore.encrypted")
 DATA = ("var/lib/edge-agent", "etc/edge-agent", *(f"{store}/edge-agent.{name}" for store in STORES for name in SECRETS))
 
 
-def install_steps(root: Path, wheelhouse: Path) -> list[InstallStep]:
-    """The steps in order; systemd is reloaded last. Raises InstallError if `wheelhouse` is not one."""
+def install_steps(root: Path, wheelhouse: Path, extras: Sequence[str] = ()) -> list[InstallStep]:
+    """The steps in order; systemd is reloaded last. Raises InstallError for an unusable wheelhouse."""
+    wheels = Wheelhouse(wheelhouse, extras)
+    with_extras = f"（{'、'.join(extras)}）" if extras else "", f" with {', '.join(extras)}" if extras else ""
     units = package_file("systemd")
     settings = package_file("config").joinpath("sentinel.example.toml").read_bytes()
     copies = [
@@ -45,7 +48,9 @@ def install_steps(root: Path, wheelhouse: Path) -> list[InstallStep]:
         Accounts("建立服务用户", "create the service users", root / DECLARED["sysusers.conf"], root),
         CopyFile("写入配置样例", f"write /{SETTINGS} from the example", settings, root / SETTINGS, keep=True),
         Folders("建立目录和权限", "create the folders and set their owners", root / DECLARED["tmpfiles.conf"], root),
-        Environment("离线安装程序", f"install the agent into {HOME}", Wheelhouse(wheelhouse), HOME, root),
+        Environment(
+            f"离线安装程序{with_extras[0]}", f"install the agent{with_extras[1]} into {HOME}", wheels, HOME, root
+        ),
         SymbolicLink(
             "提供命令 edge-agent", f"provide the command /{COMMAND}", root / COMMAND, f"{HOME}/venv/bin/edge-agent"
         ),

@@ -1,4 +1,4 @@
-"""From camera pictures to sightings: one worker thread looks, no oftener than somebody needs it."""
+"""From camera pictures to detections: one worker thread looks, no oftener than somebody needs it."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class FaceDetectionLoop:
         detector: FaceDetector,
         active_fps: float,
         idle_fps: float,
-        figures: Metrics,
+        metrics: Metrics,
     ) -> None:
-        self.sightings: Latest[Detections] = Latest()
+        self.detections: Latest[Detections] = Latest()
         self._camera = camera
         self._detector = detector
         self._active_fps, self._idle_fps = active_fps, idle_fps
-        self._figures = figures
+        self._metrics = metrics
         self._thumb: NDArray[np.float32] | None = None
         self._looked_at_s = float("-inf")
 
@@ -69,7 +69,7 @@ class FaceDetectionLoop:
 
     async def _look(self, frame: CameraFrame, worker: ThreadPoolExecutor) -> bool:
         faces = await asyncio.get_running_loop().run_in_executor(worker, self._faces, frame)
-        self.sightings.put(Detections(tuple(faces), frame))
+        self.detections.put(Detections(tuple(faces), frame))
         return bool(faces)
 
     def _faces(self, frame: CameraFrame) -> list[Face]:
@@ -80,7 +80,7 @@ class FaceDetectionLoop:
             return []
         started_s = time.perf_counter()
         faces = self._detector.detect(frame.image)
-        self._figures.note("vision_ms", (time.perf_counter() - started_s) * 1000)
+        self._metrics.note("vision_ms", (time.perf_counter() - started_s) * 1000)
         self._looked_at_s = frame.taken_at_s
         self._thumb = None if faces else thumb
         return faces

@@ -1,4 +1,4 @@
-"""What a decision does to the world: the screen, the voice and the gate."""
+"""Carries out decisions: screen, voice and gate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ActionResult:
-    """What was done; `arrival_to_prompt_ms` is None where nothing could be heard."""
+    """What was done; `arrival_to_prompt_ms` is None where nothing was heard."""
 
     arrival_to_prompt_ms: int | None
     gate_opened: bool
@@ -27,12 +27,14 @@ class ActionResult:
 class Actuator:
     """Carries out committed decisions."""
 
-    def __init__(self, announcer: Announcer, gate: Gate, pulse_ms: int, board: ViewState, figures: Metrics) -> None:
+    def __init__(
+        self, announcer: Announcer, gate: Gate, pulse_ms: int, view_state: ViewState, metrics: Metrics
+    ) -> None:
         self._announcer = announcer
         self._gate = gate
         self._pulse_ms = pulse_ms
-        self._board = board
-        self._figures = figures
+        self._view_state = view_state
+        self._metrics = metrics
 
     async def carry_out(self, passage: Passage) -> ActionResult:
         """Show, speak and open at once; returns as soon as the voice has begun and the gate took the pulse."""
@@ -43,16 +45,16 @@ class Actuator:
         if started_s is None:
             return ActionResult(None, opened)
         arrival_to_prompt_ms = round((started_s - passage.arrived_at_s) * 1000)
-        self._figures.note("arrival_to_prompt_ms", arrival_to_prompt_ms)
-        self._figures.note("commit_to_prompt_ms", (started_s - passage.decided.monotonic_s) * 1000)
+        self._metrics.note("arrival_to_prompt_ms", arrival_to_prompt_ms)
+        self._metrics.note("commit_to_prompt_ms", (started_s - passage.decided.monotonic_s) * 1000)
         return ActionResult(arrival_to_prompt_ms, opened)
 
     async def passed(self, limit_s: float) -> bool:
-        """Whether somebody walked through the opened gate; False where no sensor is wired."""
+        """Whether a person walked through the opened gate within `limit_s`; False where no sensor is wired."""
         return await self._gate.passed(limit_s)
 
     async def over(self, passage: Passage) -> None:
-        """The person is gone: nobody needs help here any more."""
+        """The person has left: switch the lamp off."""
         await self._light(passage, on=False)
 
     async def _light(self, passage: Passage, *, on: bool) -> None:
@@ -65,13 +67,12 @@ class Actuator:
             _LOG.warning("the lamp was not switched: %s", exc)
 
     def _show(self, passage: Passage, prompt: str | None) -> None:
-        credential = passage.credential
-        problem = credential.problem if credential else None
-        self._board.show(
+        problem = passage.credential_problem
+        self._view_state.show(
             ScreenStage.RESULT,
             temperature_c=passage.measurement.temperature.estimate_c,
             mask=passage.measurement.mask.state,
-            credential="none" if credential is None else problem.value if problem else "read",
+            credential="none" if passage.credential is None else problem.value if problem else "read",
             decision=passage.decision,
             prompt=prompt,
         )

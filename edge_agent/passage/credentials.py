@@ -1,9 +1,8 @@
-"""Carries what parts give to the presence: one small loop a part."""
+"""Passes what the devices deliver to the tracker: one small loop for each device."""
 
 from __future__ import annotations
 
-import time
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 
 from drivers.contract import CardRead, CardReader, CardUnreadable, CodeRead, CodeReader, Thermometer
 from drivers.readers.errors import CodeError, CodeUnknown
@@ -13,19 +12,19 @@ from edge_agent.measurement.face_detection import FaceDetectionLoop
 from edge_agent.passage.person_tracker import PersonTracker
 from sync.contract.identity import person_key
 
-_TWICE_S = 5.0  # the same person from two readers within this time was shown once
+_TWICE_S = 5.0
 
 
 class CredentialDeduplicator:
-    """Hands credentials to the presence; a code that camera and scanner both saw, or a card beside it, counts once."""
+    """Passes credentials to the tracker; the same person from two readers within five seconds counts once."""
 
-    def __init__(self, presence: PersonTracker) -> None:
-        self._presence = presence
+    def __init__(self, tracker: PersonTracker) -> None:
+        self._tracker = tracker
         self._reader = ""
         self._last: Credential | None = None
 
     def add(self, credential: Credential, reader: str) -> None:
-        """Take in what the part named `reader` was shown."""
+        """Add a credential that was presented to the device named `reader`."""
         last = self._last
         if (
             last is not None
@@ -36,23 +35,23 @@ class CredentialDeduplicator:
         ):
             return
         self._reader, self._last = reader, credential
-        self._presence.add_credential(credential)
+        self._tracker.add_credential(credential)
 
 
-async def feed_sightings(sight: FaceDetectionLoop, presence: PersonTracker) -> None:
-    """Show every sighting to the presence until cancelled."""
+async def feed_detections(face_detection: FaceDetectionLoop, tracker: PersonTracker) -> None:
+    """Pass the faces of every picture to the tracker until cancelled."""
     sequence = 0
     while True:
-        sequence, sighting = await sight.sightings.after(sequence)
-        presence.add_detections(sighting)
+        sequence, seen = await face_detection.detections.after(sequence)
+        tracker.add_detections(seen)
 
 
-async def feed_readings(thermometer: Thermometer, presence: PersonTracker) -> None:
-    """Show every thermometer reading to the presence until cancelled."""
+async def feed_readings(thermometer: Thermometer, tracker: PersonTracker) -> None:
+    """Pass every thermometer reading to the tracker until cancelled."""
     sequence = 0
     while True:
         sequence, reading = await thermometer.readings.after(sequence)
-        presence.add_reading(reading)
+        tracker.add_reading(reading)
 
 
 async def feed_codes(
@@ -87,7 +86,7 @@ async def feed_cards(reader: CardReader, community_key: bytes, reception: Creden
 
 
 def credential_from(code: CodeRead, provider: Provider, community_key: bytes) -> Credential | None:
-    """The credential behind a scanned code, None where no provider knows it; a bad or expired one identifies nobody."""
+    """The credential behind a scanned code, None where no provider knows it; a bad one identifies no person."""
     try:
         parsed = provider(code.text)
     except CodeUnknown:
@@ -95,20 +94,37 @@ def credential_from(code: CodeRead, provider: Provider, community_key: bytes) ->
     except CodeError:
         return Credential(CredentialKind.CODE, code.taken_at_s, problem=CredentialProblem.UNREADABLE)
     kind = CredentialKind(parsed.kind.value)
-    if parsed.expires_at_s is not None and parsed.expires_at_s <= time.time():
-        return Credential(kind, code.taken_at_s, problem=CredentialProblem.EXPIRED)
-    age = None if parsed.born is None else AgeGroup.from_birth_date(parsed.born, _today())
-    return Credential(kind, code.taken_at_s, person_key(community_key, parsed.number), age=age)
+    return Credential(
+        kind,
+        code.taken_at_s,
+        person_key(community_key, parsed.number),
+        age=None if parsed.born is None else AgeGroup.from_birth_date(parsed.born, _today()),
+        valid_from=_instant(parsed.issued_at_s),
+        valid_until=_instant(parsed.expires_at_s),
+    )
 
 
 def credential_of_card(card: CardRead | CardUnreadable, community_key: bytes, today: date) -> Credential:
-    """The credential that a card is; one outside its period of validity identifies nobody."""
+    """The credential that a card is, valid from its first day's midnight to its last day's, both in local time."""
     if isinstance(card, CardUnreadable):
         return Credential(CredentialKind.CARD, card.taken_at_s, problem=CredentialProblem.UNREADABLE)
-    if not card.is_valid_on(today):
-        return Credential(CredentialKind.CARD, card.taken_at_s, problem=CredentialProblem.EXPIRED)
-    key = person_key(community_key, card.number)
-    return Credential(CredentialKind.CARD, card.taken_at_s, key, age=AgeGroup.from_birth_date(card.birth, today))
+    zone = datetime.now().astimezone().tzinfo
+    return Credential(
+        CredentialKind.CARD,
+        card.taken_at_s,
+        person_key(community_key, card.number),
+        age=AgeGroup.from_birth_date(card.birth, today),
+        valid_from=datetime.combine(card.valid_from, time.min, zone),
+        valid_until=None if card.valid_until is None else datetime.combine(card.valid_until, time.max, zone),
+    )
+
+
+def _instant(unix_s: int | None) -> datetime | None:
+    """`unix_s` as an instant; one that no calendar holds lies further off than any clock's error."""
+    try:
+        return None if unix_s is None else datetime.fromtimestamp(unix_s, UTC)
+    except (OverflowError, ValueError, OSError):
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _today() -> date:

@@ -1,7 +1,7 @@
 """Who stands at the gate: follows the nearest face and gathers what is measured of that person.
 
-Fed on the event loop by sightings, thermometer readings and credentials; asked by the checkpoint. Every time in here is
-the monotonic second at which the evidence was taken, so that the same evidence always gives the same answer.
+Detections, thermometer readings and credentials are added on the event loop. Every time in here is the monotonic second
+at which the evidence was taken, so that the same evidence always gives the same answer.
 """
 
 from __future__ import annotations
@@ -85,17 +85,17 @@ class PersonTracker:
         """Wait until new evidence came in."""
         await self._changed.wait()
 
-    def add_detections(self, sighting: Detections) -> None:
+    def add_detections(self, seen: Detections) -> None:
         """Take in the faces of one picture."""
-        at_s = sighting.frame.taken_at_s
+        at_s = seen.frame.taken_at_s
         self._expire_credential(at_s)
-        nearest = sighting.nearest
+        nearest = seen.nearest
         if nearest is None:
             if self._person and at_s - self._person.last_seen_s > self._arrival.leave_s:
                 self._person = None
                 self._forget_face()
         else:
-            self._follow(nearest, sighting.size, at_s)
+            self._follow(nearest, seen.size, at_s)
         self._notify()
 
     def add_reading(self, reading: ThermalFrame | SpotReading) -> None:
@@ -133,15 +133,18 @@ class PersonTracker:
         samples = list(self._person.samples) if self._person else []
         return screen(samples, self._sensor)
 
-    def restart(self, at_s: float) -> None:
-        """Begin anew with the same person and credential: what was measured before `at_s` does not count."""
+    def restart(self, at_s: float, *, drop_credential: bool = False) -> None:
+        """Measure the same person again: evidence from before `at_s` does not count.
+
+        The credential is kept unless it is unreadable or `drop_credential` says that the decision rejected it.
+        """
         if self._person:
             self._restart(self._person, at_s)
-        if self._credential and self._credential.problem:
+        if drop_credential or (self._credential and self._credential.problem):
             self._credential = None
 
     def mark_served(self) -> None:
-        """The person was served; nobody is served twice without leaving or showing another credential."""
+        """Mark the person as served: the next passage needs another person or another credential."""
         if self._person:
             self._person.served = True
         self._credential = None

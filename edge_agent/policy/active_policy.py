@@ -1,4 +1,4 @@
-"""Which policy is in force when: the box's own, and what the platform wants from a date on."""
+"""Which policy is active when: the box's own, or one that the platform sent for a date."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from edge_agent.policy.rules import Policy
+from config.settings import Settings
+from edge_agent.policy.rules import Policy, load_policy
 from sync.storage.atomic_files import replace_whole
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class PolicyRefused(Exception):
-    """This policy does not follow the one in force."""
+    """The version of a policy is not above that of the active one."""
 
 
 class ScheduledPolicy(msgspec.Struct, frozen=True):
@@ -30,17 +31,17 @@ class ScheduledPolicy(msgspec.Struct, frozen=True):
 
 
 class SavedPolicies(msgspec.Struct, frozen=True):
-    """What the platform wanted last: the policy accepted, and one that waits for its date."""
+    """The policy accepted last, and one that waits for its date."""
 
     accepted: Policy | None = None
     coming: ScheduledPolicy | None = None
 
 
 class ActivePolicy:
-    """Of the policies whose date has come the one with the highest version is in force.
+    """Of the policies whose date has come, the one with the highest version is active.
 
-    A policy that was once in force stays so, wherever the clock goes; at most one waits. Both outlive a restart in the
-    file at `path`; one that cannot be read is passed over, and the box's own policy holds.
+    A policy that was active once stays active when the clock goes back; at most one waits. Both are stored in the file
+    at `path`; if it cannot be read, the box's own policy is active.
     """
 
     def __init__(self, own: Policy, path: Path) -> None:
@@ -57,26 +58,25 @@ class ActivePolicy:
         return self._coming
 
     def at(self, wall: datetime) -> Policy:
-        """The policy in force."""
+        """The policy that is active at `wall`."""
         coming = self._coming
         if coming is not None and coming.effective <= wall:
             self._coming = None
             if coming.policy.version > self._in_force.version:
-                log.info("policy %d is in force", coming.policy.version)
+                log.info("policy %d is active", coming.policy.version)
                 self._in_force = coming.policy
         return self._in_force
 
     def check(self, policy: Policy, now: datetime) -> None:
-        """Raise PolicyRefused unless `policy` is the one in force or follows it."""
+        """Raise PolicyRefused unless `policy` is the active one or has a higher version."""
         in_force = self.at(now)
         if policy != in_force and policy.version <= in_force.version:
-            raise PolicyRefused(f"policy version {policy.version} is not above {in_force.version}, which is in force")
+            raise PolicyRefused(f"policy version {policy.version} is older than the active version {in_force.version}")
 
-    def adopt(self, policy: Policy, effective: datetime | None, now: datetime) -> None:
-        """Take `policy` from `effective` on (None: now), in the place of any that waits; the same twice is as once.
+    def apply(self, policy: Policy, effective: datetime | None, now: datetime) -> None:
+        """Apply `policy` from `effective` on (None: now) and replace one that waits; applying it twice changes nothing.
 
-        It is on the disk when this returns. Raises PolicyRefused for a version that is not above the one in force,
-        OSError.
+        It is on the disk when this returns. Raises PolicyRefused for a version not above the active one; OSError.
         """
         self.check(policy, now)
         in_force = self.at(now)
@@ -89,11 +89,17 @@ class ActivePolicy:
         self._in_force, self._coming = accepted, coming
 
 
+def make_active_policy(settings: Settings) -> ActivePolicy:
+    """The policy of this box: its own file, or a newer one that the platform sent. Raises SettingsError."""
+    own = load_policy(Path(settings.policy.file) if settings.policy.file else None)
+    return ActivePolicy(own, Path(settings.box.data_dir) / "policy.json")
+
+
 def _read(path: Path) -> SavedPolicies:
     try:
         return msgspec.json.decode(path.read_bytes(), type=SavedPolicies)
     except FileNotFoundError:
         return SavedPolicies()
     except (OSError, msgspec.DecodeError) as exc:
-        log.warning("%s: the platform's policy cannot be read, the box's own holds: %s", path, exc)
+        log.warning("%s: cannot read the platform policy; using the local policy: %s", path, exc)
         return SavedPolicies()

@@ -19,6 +19,7 @@ from edge_agent.domain.passage import (
     Moment,
     Reason,
     TemperatureClass,
+    TemperatureReading,
     Verdict,
 )
 from edge_agent.measurement.core_temperature import SKIN_LOW
@@ -28,7 +29,6 @@ from sync.contract.health import Colour, HealthStatus, Lookup, LookupOutcome, Te
 
 Finding = tuple[Verdict, Reason]
 
-_GRAVITY = (Verdict.ADMIT, Verdict.RECHECK, Verdict.REFUSE, Verdict.ASSIST)
 _COLOUR_REASONS = {
     Colour.YELLOW: Reason.CODE_YELLOW,
     Colour.RED: Reason.CODE_RED,
@@ -41,6 +41,7 @@ _PROBLEMS = {  # of a card, else of a code
     (True, CredentialProblem.UNREADABLE): Reason.CARD_UNREADABLE,
 }
 _ON_PAPER = {Reason.TEST_EXPIRED, Reason.TEST_MISSING, Reason.TEST_PENDING}
+_PLATFORM_AHEAD = timedelta(minutes=5)  # how far the platform's clock may run before ours; more, and ours is wrong
 WATCH_LIST = "watch"
 KEY_WORKER_LIST = "key_worker"
 WHITE_LIST_PREFIX = "white"
@@ -55,18 +56,20 @@ def decide(
     attempt: int = 1,
 ) -> Decision:
     """The verdict on one person; `attempt` counts this passage and the ones it rechecks."""
+    grade = _grade_temperature(measurement, policy.temperature)
     findings = [
-        *_judge_measurement(measurement, policy),
+        *_judge_measurement(measurement, grade, policy),
         *_judge_credential(credential, lookup, policy, now),
     ]
-    verdict = max((verdict for verdict, _ in findings), key=_GRAVITY.index, default=Verdict.ADMIT)
-    reasons = sorted(findings, key=lambda finding: -_GRAVITY.index(finding[0]))
+    findings.sort(key=lambda finding: -finding[0].gravity)
+    verdict = findings[0][0] if findings else Verdict.ADMIT
+    reasons = tuple(dict.fromkeys(reason for _, reason in findings)) or (Reason.ALL_CLEAR,)
     if verdict is Verdict.RECHECK and attempt > policy.recheck.limit:
-        return Decision(Verdict.ASSIST, (Reason.RECHECK_LIMIT_REACHED, *(reason for _, reason in reasons)))
-    return Decision(verdict, tuple(dict.fromkeys(reason for _, reason in reasons)) or (Reason.ALL_CLEAR,))
+        return Decision(Verdict.ASSIST, (Reason.RECHECK_LIMIT_REACHED, *reasons), grade)
+    return Decision(verdict, reasons, grade)
 
 
-def grade_temperature(measurement: Measurement, rule: TemperatureRule) -> TemperatureClass:
+def _grade_temperature(measurement: Measurement, rule: TemperatureRule) -> TemperatureClass:
     """What the temperature says; outside the fitted range it is never normal."""
     reading = measurement.temperature
     if reading.estimate_c is None or measurement.thermometer_lost:
@@ -78,12 +81,12 @@ def grade_temperature(measurement: Measurement, rule: TemperatureRule) -> Temper
     return TemperatureClass.NOT_MEASURED if reading.outside else TemperatureClass.NORMAL
 
 
-def _judge_measurement(measurement: Measurement, policy: Policy) -> list[Finding]:
+def _judge_measurement(measurement: Measurement, grade: TemperatureClass, policy: Policy) -> list[Finding]:
     findings: list[Finding] = []
     if measurement.thermometer_lost:
         findings += _part_finding(policy.parts.thermometer_lost, Reason.THERMOMETER_LOST)
     elif policy.temperature.required:
-        findings += _judge_temperature(measurement, policy.temperature)
+        findings += _judge_temperature(measurement.temperature, grade, policy.temperature)
     if measurement.camera_lost:
         findings += _part_finding(policy.parts.camera_lost, Reason.CAMERA_LOST)
     elif policy.mask.required:
@@ -95,8 +98,7 @@ def _part_finding(rule: str, reason: Reason) -> list[Finding]:
     return [] if rule == "skip" else [(Verdict(rule), reason)]
 
 
-def _judge_temperature(measurement: Measurement, rule: TemperatureRule) -> list[Finding]:
-    reading, grade = measurement.temperature, grade_temperature(measurement, rule)
+def _judge_temperature(reading: TemperatureReading, grade: TemperatureClass, rule: TemperatureRule) -> list[Finding]:
     if reading.estimate_c is None or reading.uncertainty_c is None:
         return [(Verdict.RECHECK, Reason.TEMPERATURE_MISSING)]
     if grade is TemperatureClass.HIGH:
@@ -125,6 +127,24 @@ def _judge_credential(credential: Credential | None, lookup: Lookup, policy: Pol
         return [(Verdict.ASSIST, Reason.NO_CREDENTIAL)]
     if credential.problem is not None:
         return [(Verdict.RECHECK, _PROBLEMS[credential.kind is CredentialKind.CARD, credential.problem])]
+    return _judge_validity(credential, policy, now) or _judge_lookup(credential, lookup, policy, now)
+
+
+def _judge_validity(credential: Credential, policy: Policy, now: Moment) -> list[Finding]:
+    """Expired (or not valid yet) by a clock in sync; unsure by another one, or nearer to a limit than its error."""
+    error, start, end = _clock_error(policy, now), credential.valid_from, credential.valid_until
+    outside = max(  # by how much the clock is outside; negative inside
+        timedelta.min if start is None else start - now.wall,
+        timedelta.min if end is None else now.wall - end,
+    )
+    if outside < -error:
+        return []
+    if now.in_sync and outside > error:
+        return [(Verdict.RECHECK, _PROBLEMS[credential.kind is CredentialKind.CARD, CredentialProblem.EXPIRED])]
+    return [(Verdict.ASSIST, Reason.CLOCK_UNSURE)]
+
+
+def _judge_lookup(credential: Credential, lookup: Lookup, policy: Policy, now: Moment) -> list[Finding]:
     if lookup.outcome is LookupOutcome.NOT_FOUND:
         return [(Verdict(policy.lookup.not_found), Reason.PERSON_UNKNOWN)]
     if lookup.outcome is not LookupOutcome.FOUND or lookup.status is None:
@@ -146,6 +166,8 @@ def _judge_age(lookup: Lookup, policy: Policy) -> list[Finding]:
 
 def _judge_status(status: HealthStatus, policy: Policy, now: Moment) -> list[Finding]:
     findings: list[Finding] = []
+    if status.as_of > now.wall + _clock_error(policy, now) + _PLATFORM_AHEAD:
+        findings.append((Verdict.ASSIST, Reason.CLOCK_UNSURE))
     if WATCH_LIST in status.lists:
         findings.append((Verdict(policy.lists.watch), Reason.WATCH_LIST))
     if any(name.partition(":")[0] == WHITE_LIST_PREFIX for name in status.lists):
@@ -169,7 +191,7 @@ def _judge_test(status: HealthStatus, policy: Policy, now: Moment) -> list[Findi
 
 
 def _judge_test_age(counted_from: datetime, status: HealthStatus, policy: Policy, now: Moment) -> list[Finding]:
-    error = timedelta(seconds=now.error_s if now.error_s is not None else policy.clock.unknown_error_s)
+    error = _clock_error(policy, now)
     age, valid = now.wall - counted_from, timedelta(hours=policy.test.valid_h)
     if age < -error or abs(age - valid) <= error:
         return [(Verdict.ASSIST, Reason.CLOCK_UNSURE)]
@@ -178,3 +200,8 @@ def _judge_test_age(counted_from: datetime, status: HealthStatus, policy: Policy
     if KEY_WORKER_LIST in status.lists and policy.lists.key_worker == "remind":
         return [(Verdict.ADMIT, Reason.TEST_OVERDUE)]
     return [(Verdict.REFUSE, Reason.TEST_EXPIRED)]
+
+
+def _clock_error(policy: Policy, now: Moment) -> timedelta:
+    """How far the wall clock may be off; an assumption of the policy where nothing confirms it."""
+    return timedelta(seconds=policy.clock.unknown_error_s if now.error_s is None else now.error_s)

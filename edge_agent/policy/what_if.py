@@ -7,21 +7,11 @@ from collections.abc import AsyncIterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from edge_agent.domain.passage import (
-    AgeGroup,
-    Credential,
-    CredentialKind,
-    CredentialProblem,
-    Decision,
-    MaskReading,
-    Measurement,
-    Moment,
-    TemperatureReading,
-)
+from edge_agent.domain.passage import Decision
 from edge_agent.policy.decide import decide
 from edge_agent.policy.rules import Policy
-from models.detections import MaskState
-from sync.contract.health import HealthStatus, Lookup, LookupOutcome
+from edge_agent.records.conversion import credential_from, lookup_from, measurement_from, moment_from
+from sync.contract.health import LookupOutcome
 from sync.contract.records import PassageDecided
 
 SHOWN = 20
@@ -109,56 +99,13 @@ async def compare_policy(policy: Policy, passages: AsyncIterable[PassageDecided]
 def replay(record: PassageDecided, policy: Policy) -> Decision:
     """The verdict that `policy` gives on what `record` remembers."""
     return decide(
-        _measurement(record), _credential(record), _lookup(record), policy, _moment(record), attempt=record.attempt
+        measurement_from(record),
+        credential_from(record),
+        lookup_from(record),
+        policy,
+        moment_from(record.decided),
+        attempt=record.attempt,
     )
-
-
-def _measurement(record: PassageDecided) -> Measurement:
-    warmth, mask = record.temperature, record.mask
-    return Measurement(
-        temperature=TemperatureReading(
-            estimate_c=warmth.estimate_c,
-            uncertainty_c=warmth.uncertainty_c,
-            skin_c=warmth.skin_c,
-            ambient_c=warmth.ambient_c,
-            samples=warmth.samples,
-            method=warmth.method,
-            outside=warmth.outside,
-        ),
-        mask=MaskReading(MaskState(mask.state) if mask.state else None, mask.share, mask.frames),
-        thermometer_lost="thermometer" in record.parts_lost,
-        camera_lost="camera" in record.parts_lost,
-    )
-
-
-def _credential(record: PassageDecided) -> Credential | None:
-    if record.credential is None:
-        return None
-    problem = CredentialProblem(record.credential_problem) if record.credential_problem else None
-    age = AgeGroup(record.age) if record.age else None
-    return Credential(CredentialKind(record.credential), 0.0, record.person_key, problem, age)
-
-
-def _lookup(record: PassageDecided) -> Lookup:
-    known = record.health
-    status = None
-    if known.colour is not None and known.as_of is not None and known.result is not None:
-        status = HealthStatus(
-            person_key=record.person_key or "",
-            colour=known.colour,
-            as_of=known.as_of,
-            sampled_at=known.sampled_at,
-            reported_at=known.reported_at,
-            result=known.result,
-            lists=known.lists,
-        )
-    return Lookup(known.lookup, status, known.freshness, known.age_s, known.source)
-
-
-def _moment(record: PassageDecided) -> Moment:
-    clock = record.decided
-    error_s = None if clock.error_ms is None else clock.error_ms / 1000
-    return Moment(clock.wall, clock.monotonic_ms / 1000, clock.boot_id, clock.in_sync, error_s)
 
 
 def _why(then: tuple[str, ...], now: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@ import msgspec
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings, parse_settings
+from edge_agent.box.extras import check_extras
 from edge_agent.box.versioned_file import keep
 
 Sections = dict[str, dict[str, Any]]
@@ -69,7 +70,9 @@ def toml_from(sections: Sections) -> str:
 
 def checked_settings(sections: Sections) -> Settings:
     """The settings in `sections`. Raises SettingsError with one line per error."""
-    return parse_settings(toml_from(sections))
+    settings = parse_settings(toml_from(sections))
+    check_extras(settings)
+    return settings
 
 
 def write_sections(path: Path, sections: Sections) -> None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from config.settings import Settings
 from drivers.latest import Latest
 from edge_agent.domain.passage import Decision, Verdict
 from edge_agent.screen.language_choice import LanguageSelector
@@ -91,12 +92,18 @@ class ScreenView(msgspec.Struct, frozen=True):
     bulletin: Notice | None = None
 
 
+def make_view_state(settings: Settings) -> ViewState:
+    """The view of this box in its languages."""
+    announcer = settings.announcer
+    return ViewState(LanguageSelector(settings.speaker.language, announcer.also, announcer.turn_s))
+
+
 class ViewState:
     """Owns the view: the line shows its state, the watch shows parts and link; every change is published whole."""
 
-    def __init__(self, tongue: LanguageSelector, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, languages: LanguageSelector, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.views: Latest[ScreenView] = Latest()
-        self._tongue = tongue
+        self._languages = languages
         self._monotonic = monotonic
         self._staff_called_until_s = 0.0
         self._view = ScreenView(
@@ -113,19 +120,19 @@ class ViewState:
             parts=(),
             link=LinkView(connected=False, platform_online=False, freshness="expired", age_s=None),
             passages=0,
-            language=tongue.house[0],
+            language=languages.house[0],
         )
         self.views.put(self._view)
 
     @property
     def view(self) -> ScreenView:
-        """What stands on the board now."""
+        """The newest view."""
         return self._view
 
     @property
     def house(self) -> tuple[str, ...]:
         """The languages in which everybody is addressed, the first one first."""
-        return self._tongue.house
+        return self._languages.house
 
     def show(
         self,
@@ -164,12 +171,12 @@ class ViewState:
 
     def choose_language(self, language: str) -> None:
         """Use `language` for the person who is there."""
-        self._tongue.choose(language, self._view.visit, self._monotonic())
+        self._languages.choose(language, self._view.visit, self._monotonic())
         self._publish()
 
     def speak(self, language: str) -> None:
         """Make `language` the box's own."""
-        self._tongue.speak(language)
+        self._languages.speak(language)
         self._publish()
 
     def call_staff(self) -> bool:
@@ -199,7 +206,7 @@ class ViewState:
         new = msgspec.structs.replace(
             new,
             staff_called=now_s < self._staff_called_until_s,
-            language=self._tongue.current(
+            language=self._languages.current(
                 new.visit,
                 somebody=new.stage not in NOBODY,
                 settled=new.stage is ScreenStage.RESULT,

@@ -8,7 +8,6 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from datetime import time as clock_time
-from enum import Enum
 
 import msgspec
 import numpy as np
@@ -20,20 +19,13 @@ from drivers.contract import Clip, Speaker
 from drivers.errors import DriverError
 from edge_agent.domain.passage import Decision
 from edge_agent.screen.view_state import ViewState
+from edge_agent.speech.broadcasts.broadcast import PlaybackResult
 from edge_agent.speech.volume_schedule import FULL_VOLUME, VolumeSchedule
 
 FIRST_SAMPLE_LIMIT_S = 0.5  # a device that lets nobody hear anything for so long does not hold up the line
 OVERTIME_S = 2.0  # how much longer than its sound a broadcast may take
 PLAYED_KEPT = 100
 _HUSH = Clip("hush", np.zeros(1, np.int16), RATE_HZ)  # takes the place of a broadcast that is to end
-
-
-class PlaybackResult(Enum):
-    """What became of the sound of a broadcast."""
-
-    WHOLE = "whole"
-    CUT_SHORT = "cut_short"  # an emergency took its place
-    NOT = "not"  # the speaker is lost
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -47,7 +39,7 @@ class Played(msgspec.Struct, frozen=True):
 
 
 class Announcer:
-    """Speaks in the language that stands on the board; what was played when is kept, newest last.
+    """Speaks in the language of the screen; remembers what was played when, newest last.
 
     Raises SettingsError or DriverError when the catalogue or a clip cannot be used.
     """
@@ -56,7 +48,7 @@ class Announcer:
         self,
         speaker: Speaker,
         catalogue: Catalogue,
-        board: ViewState,
+        view_state: ViewState,
         settings: AnnouncerSettings,
         *,
         now: Callable[[], datetime],
@@ -66,7 +58,7 @@ class Announcer:
         self.hours = VolumeSchedule(settings)
         self._speaker = speaker
         self._catalogue = catalogue
-        self._board = board
+        self._view_state = view_state
         self._repeat_s = settings.repeat_s
         self._now = now
         self._monotonic = monotonic
@@ -98,7 +90,7 @@ class Announcer:
         if self._emergency:
             self._counters["held_by_emergency"] += 1
             return None
-        view, now_s = self._board.view, self._monotonic()
+        view, now_s = self._view_state.view, self._monotonic()
         visit, said_s = self._said.get(prompt, (-1, 0.0))
         if visit == view.visit and now_s - said_s < self._repeat_s:
             self._counters["repeats_left_out"] += 1
@@ -108,6 +100,10 @@ class Announcer:
         started_s = await self._start(self._speaker.play(self._clips[prompt, view.language]))
         self._note("prompt", prompt, view.language, started_s)
         return started_s
+
+    def is_quiet(self, at: clock_time) -> bool:
+        """Whether no broadcast but an emergency may be played at this time of day."""
+        return self.hours.is_quiet(at)
 
     async def broadcast(self, clip: Clip, language: str) -> PlaybackResult:
         """Play `clip` for everybody and return when it is over; prompts are heard above it."""

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from config.catalogue import Catalogue
 from config.settings import Settings
 from drivers.contract import Speaker
-from edge_agent.box.wall_clock import WallClock
 from edge_agent.records.recorder import PassageRecorder
 from edge_agent.screen.view_state import ViewState
 from edge_agent.speech.announcer import Announcer
@@ -29,31 +28,27 @@ class Speech:
         self,
         speaker: Speaker,
         catalogue: Catalogue,
-        board: ViewState,
+        view_state: ViewState,
         settings: Settings,
         *,
-        ledger: PassageRecorder,
-        clock: WallClock,
+        recorder: PassageRecorder,
     ) -> None:
-        async def note_played(broadcast_id: str, *, emergency: bool, heard: bool) -> None:
-            await ledger.played(clock.now(), broadcast_id, emergency=emergency, heard=heard)
-
-        self.announcer = Announcer(speaker, catalogue, board, settings.announcer, now=local_now)
-        self.bulletins = BroadcastPlayer(
+        self.announcer = Announcer(speaker, catalogue, view_state, settings.announcer, now=local_now)
+        self.broadcasts = BroadcastPlayer(
             self.announcer,
-            board,
+            view_state,
             partial(make_sound, store=audio_store(settings)),
             BroadcastFile(Path(settings.box.data_dir) / "broadcasts.json"),
-            note_played=note_played,
+            note_played=recorder.played,
             now=local_now,
         )
-        self._hints = HintSpeaker(board, self.announcer, catalogue, settings.announcer.hint_after_s)
+        self._hints = HintSpeaker(view_state, self.announcer, catalogue, settings.announcer.hint_after_s)
 
     async def run(self) -> None:
         """Say hints and broadcasts until cancelled; prompts are said when the line asks."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._hints.run(), name="hints")
-            tasks.create_task(self.bulletins.run(), name="broadcasts")
+            tasks.create_task(self.broadcasts.run(), name="broadcasts")
 
 
 def audio_store(settings: Settings) -> AudioStore:

@@ -42,17 +42,17 @@ class HintClock:
 
 
 class HintSpeaker:
-    """Follows the board and says what is due."""
+    """Follows the screen and speaks the hints that are due."""
 
     def __init__(
         self,
-        board: ViewState,
+        view_state: ViewState,
         announcer: Announcer,
         catalogue: Catalogue,
         patience_s: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._board = board
+        self._view_state = view_state
         self._announcer = announcer
         self._catalogue = catalogue
         self._clock = HintClock(patience_s)
@@ -61,6 +61,6 @@ class HintSpeaker:
     async def run(self) -> None:
         """Speak until cancelled."""
         while True:
-            if hint := self._clock.due(self._board.view, self._monotonic()):
+            if hint := self._clock.due(self._view_state.view, self._monotonic()):
                 await self._announcer.say(self._catalogue.spoken("hint", hint.value))
             await asyncio.sleep(_TICK_S)

@@ -10,7 +10,6 @@ import msgspec
 from config.catalogue import Catalogue
 from drivers.contract import Gate
 from drivers.errors import DriverError
-from edge_agent.box.wall_clock import WallClock
 from edge_agent.records.recorder import PassageRecorder
 from edge_agent.screen.view_state import ViewState
 from edge_agent.speech.announcer import Announcer
@@ -53,9 +52,8 @@ class StaffActions:
     def __init__(
         self,
         *,
-        outbox: Ledger,
-        ledger: PassageRecorder,
-        clock: WallClock,
+        ledger: Ledger,
+        recorder: PassageRecorder,
         gate: Gate,
         pulse_ms: int,
         view_state: ViewState,
@@ -63,9 +61,8 @@ class StaffActions:
         catalogue: Catalogue,
         report: Callable[[], Awaitable[dict[str, object]]],
     ) -> None:
-        self._outbox = outbox
         self._ledger = ledger
-        self._clock = clock
+        self._recorder = recorder
         self._gate = gate
         self._pulse_ms = pulse_ms
         self._view_state = view_state
@@ -83,7 +80,7 @@ class StaffActions:
 
     async def passages(self) -> list[SeenPassage]:
         """The last passages, newest first."""
-        records = [row.record() for row in await self._outbox.recent(_LOOK_BACK)]
+        records = [row.record() for row in await self._ledger.recent(_LOOK_BACK)]
         outcomes = {record.passage_id: record.outcome for record in records if isinstance(record, PassageClosed)}
         decided = [record for record in records if isinstance(record, PassageDecided)]
         return [self._seen(record, outcomes.get(record.passage_id)) for record in decided[:PASSAGES]]
@@ -95,22 +92,22 @@ class StaffActions:
         """
         if passage_id not in {passage.passage_id for passage in await self.passages()}:
             raise UnknownPassage
-        await self._ledger.alarm(self._clock.now(), "staff_override", passage_id, why.value)
+        await self._recorder.alarm("staff_override", passage_id, why.value)
         return await self._open()
 
     async def release_gate(self, why: OverrideReason) -> bool:
         """Record it, then open the gate once; returns whether the gate accepted the pulse."""
-        await self._ledger.alarm(self._clock.now(), "staff_released_gate", "gate", why.value)
+        await self._recorder.alarm("staff_released_gate", "gate", why.value)
         return await self._open()
 
     async def note_entry(self) -> None:
         """Record that the staff view was opened, and end a pending call for staff."""
-        await self._ledger.alarm(self._clock.now(), "staff_entered", "kiosk", "")
+        await self._recorder.alarm("staff_entered", "kiosk")
         self._view_state.staff_came()
 
     async def note_lock(self) -> None:
         """Record that wrong PINs locked the staff view."""
-        await self._ledger.alarm(self._clock.now(), "staff_pin_locked", "kiosk", "")
+        await self._recorder.alarm("staff_pin_locked", "kiosk")
 
     def set_volume(self, share: float) -> None:
         """Set the volume (0 to 1) of this part of the day until the agent restarts."""

@@ -68,13 +68,14 @@ def make_detector(
 ) -> FaceDetector:
     """The detector of that name, loaded; `weights` in place of all its pinned packs where given.
 
-    `size` is the long side of the network's input in pixels. Raises ModelUnknown, ModelMissing, ModelDamaged or
-    PackRefused (a non-commercial pack without an explicit yes).
+    `size` is the long side of the network's input in pixels. Raises ModelUnknown, ModelMissing, ModelDamaged,
+    ExtraMissing or PackRefused (a non-commercial pack without an explicit yes).
     """
     if name not in DETECTORS:
         raise ModelUnknown(f"no detector '{name}'; there are {', '.join(DETECTORS)}")
     choice = DETECTORS[name]
     shelf = PackShelf(data_dir)
+    shelf.check_extra(choice.pack)
     shelf.check_licence(choice.pack, accept_non_commercial=accept_non_commercial)
     path = weights if weights is not None else shelf.find(choice.pack)
     detector = choice.build(OnnxSession(path, threads=threads), size, choice.score if score is None else score)

@@ -49,6 +49,7 @@ class Pack:
     source: str
     address: str | None = None
     archive: Archive | None = None
+    extra: str | None = None  # the optional part of our package that runs it
 
     def __post_init__(self) -> None:
         _check_sum(self.bytes, self.sha256)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from models.errors import ModelDamaged, ModelMissing, ModelUnknown, PackRefused, PackUnavailable
 from models.packs.download import Progress, fetch, file_sum
+from models.packs.extra import check_extra
 from models.packs.manifest import PACKAGE_DIR, Archive, Pack, read_manifest
 
 
@@ -53,6 +54,12 @@ class PackShelf:
     def check_licence(self, name: str, *, accept_non_commercial: bool) -> None:
         """PackRefused where the pack's licence needs a yes that was not given."""
         _check_licence(self._named(name), accept_non_commercial)
+
+    def check_extra(self, name: str) -> None:
+        """ExtraMissing where the pack runs with an extra that is not installed."""
+        extra = self._named(name).extra
+        if extra is not None:
+            check_extra(extra, name)
 
     def find(self, name: str) -> Path:
         """Where the pack lies, its checksum good; raises ModelMissing, ModelDamaged or ModelUnknown."""

@@ -1,7 +1,7 @@
 """Who a face may be: cut out upright by its landmarks, made into a vector whose cosine with another says how alike.
 
-Both packs are Apache-2.0; MobileFaceNet was trained on refined MS-Celeb-1M, whose own terms are research. InsightFace's
-packs are not offered: they are for non-commercial research, and one free pack does.
+MobileFaceNet and SFace are Apache-2.0; MobileFaceNet was trained on refined MS-Celeb-1M, whose own terms are research.
+ArcFace is InsightFace's, for non-commercial research: it needs an explicit yes, and the extra `recognition`.
 """
 
 from __future__ import annotations
@@ -9,20 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ModelDamaged, ModelUnknown
 from models.packs.packs import PackShelf
+from models.recognition.alignment import SIDE_PX, upright
 from models.session import OnnxSession
-
-SIDE_PX = 112
-#: where a front view has its landmarks on such a crop, in the order of `Face.landmarks`; source: ArcFace
-_TEMPLATE = np.array(
-    ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +39,26 @@ EMBEDDINGS: Mapping[str, EmbedderEntry] = {
     "sface": EmbedderEntry((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.6),
 }
 
+#: packs that insightface runs, with the cosine from which faces are taken for the same person
+ARCFACE: Mapping[str, float] = {"arcface-mbf": 0.5}  # not measured here
+
+
+class FaceEmbedder(Protocol):
+    """Makes vectors of faces; blocks, so it is called from one worker thread. `threshold` is its pack's own."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def threshold(self) -> float: ...
+
+    def embed(self, image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The (dimensions,) unit vector of the face with `landmarks` (5, 2) in `image` ((h, w, 3) uint8 BGR)."""
+        ...
+
 
 class Embedder:
-    """Makes vectors of faces; blocks, so it is called from one worker thread. `threshold` is its pack's own.
+    """A `FaceEmbedder` over a network.
 
     Raises ModelDamaged when the network is not one from a (1, 3, 112, 112) crop to one vector.
     """
@@ -67,30 +79,23 @@ class Embedder:
         return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), np.float32)
 
 
-def make_embedder(name: str, *, threads: int = 1, data_dir: Path | None = None) -> Embedder:
-    """The embedding of that name, loaded. Raises ModelUnknown, ModelMissing or ModelDamaged."""
-    if name not in EMBEDDINGS:
-        raise ModelUnknown(f"no embedding '{name}'; there are {', '.join(EMBEDDINGS)}")
-    return Embedder(name, EMBEDDINGS[name], OnnxSession(PackShelf(data_dir).find(name), threads=threads))
+def make_embedder(
+    name: str, *, threads: int = 1, data_dir: Path | None = None, accept_non_commercial: bool = False
+) -> FaceEmbedder:
+    """The embedding of that name, loaded.
 
-
-def upright(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(112, 112, 3) uint8: the face turned, scaled and moved so that its landmarks fit best; black beyond the edge."""
-    return np.asarray(cv2.warpAffine(image, similarity(landmarks), (SIDE_PX, SIDE_PX)), np.uint8)
-
-
-def similarity(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The (2, 3) turn, scale and shift that brings `landmarks` nearest to the template by least squares.
-
-    Points are taken as complex numbers, of which one factor is both turn and scale.
+    Raises ModelUnknown, ModelMissing, ModelDamaged, ExtraMissing or PackRefused (a non-commercial pack without an
+    explicit yes).
     """
-    here, there = _complex(landmarks), _complex(_TEMPLATE)
-    centre, target = here.mean(), there.mean()
-    spread = here - centre
-    factor = np.vdot(spread, there - target) / max(float(np.vdot(spread, spread).real), 1e-9)
-    shift = target - factor * centre
-    return np.array(((factor.real, -factor.imag, shift.real), (factor.imag, factor.real, shift.imag)))
+    if name not in EMBEDDINGS and name not in ARCFACE:
+        raise ModelUnknown(f"no embedding '{name}'; there are {', '.join((*EMBEDDINGS, *ARCFACE))}")
+    shelf = PackShelf(data_dir)
+    shelf.check_extra(name)
+    shelf.check_licence(name, accept_non_commercial=accept_non_commercial)
+    path = shelf.find(name)
+    session = OnnxSession(path, threads=threads)
+    if name in ARCFACE:
+        from models.recognition.arcface import ArcFaceEmbedder  # insightface: a box without it must not pay for it
 
-
-def _complex(points: NDArray[np.floating]) -> NDArray[np.complex128]:
-    return points[:, 0] + 1j * points[:, 1].astype(np.float64)
+        return ArcFaceEmbedder(name, ARCFACE[name], path, session)
+    return Embedder(name, EMBEDDINGS[name], session)

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sync.errors import UnsafeLink
+from sync.mqtt.pinned_ca import accept_older_certificates
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -112,6 +113,8 @@ def _verifying(files: TlsFiles) -> ssl.SSLContext:
     """A context that checks the broker's certificate and name; there is no other kind here."""
     with _naming(files.ca):
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=files.ca)
+    if files.ca is not None:
+        accept_older_certificates(context)
     context.sslsocket_class = TlsSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if files.certificate is not None:

@@ -64,16 +64,15 @@ class SqliteThread:
         """
         loop, progress = asyncio.get_running_loop(), Progress()
         with _thread(shared, path.stem) as thread:
+            file = _OpenFile(lambda: _open_or_set_aside(path, migrations, wal_pages, progress))
             try:
-                database, set_aside = await loop.run_in_executor(
-                    thread, _open_or_set_aside, path, migrations, wal_pages, progress
-                )
-            except (sqlite3.Error, OSError) as exc:
-                raise store_failure(exc, f"{path}: ") from exc
-            try:
+                try:
+                    database, set_aside = await loop.run_in_executor(thread, file.open)
+                except (sqlite3.Error, OSError) as exc:
+                    raise store_failure(exc, f"{path}: ") from exc
                 yield cls(thread, database, progress, set_aside)
             finally:
-                await loop.run_in_executor(thread, database.close)
+                await loop.run_in_executor(thread, file.close)
 
     @classmethod
     @asynccontextmanager
@@ -81,14 +80,15 @@ class SqliteThread:
         """A second, read-only connection: it never waits for the writer. Raises StoreFailed when there is no file."""
         loop, progress = asyncio.get_running_loop(), Progress()
         with _thread(shared, f"{path.stem}-read") as thread:
+            file = _OpenFile(lambda: (_connect_read_only(path, progress), None))
             try:
-                database = await loop.run_in_executor(thread, _connect_read_only, path, progress)
-            except sqlite3.Error as exc:
-                raise store_failure(exc, f"{path}: ") from exc
-            try:
+                try:
+                    database, _ = await loop.run_in_executor(thread, file.open)
+                except sqlite3.Error as exc:
+                    raise store_failure(exc, f"{path}: ") from exc
                 yield cls(thread, database, progress)
             finally:
-                await loop.run_in_executor(thread, database.close)
+                await loop.run_in_executor(thread, file.close)
 
     async def run(self, work: Callable[[Database], T]) -> T:
         """The result of `work(database)`; raises StoreFailed. Once begun it runs to its end, even when cancelled."""
@@ -111,6 +111,22 @@ class SqliteThread:
                 return work(database)
 
         return await self.run(atomically)
+
+
+class _OpenFile:
+    """Both methods run in the file's thread: `close` finds what `open` opened, also for a caller that was cancelled."""
+
+    def __init__(self, opener: Callable[[], tuple[Database, Path | None]]) -> None:
+        self._opener = opener
+        self._database: Database | None = None
+
+    def open(self) -> tuple[Database, Path | None]:
+        self._database, set_aside = self._opener()
+        return self._database, set_aside
+
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
 
 
 @contextmanager

@@ -179,9 +179,10 @@ async def test_the_lamp_of_an_lcus_board(tmp_path: Path) -> None:
     with PtyWire(tmp_path / "port") as wire:
         async with running(gate):
             await state(gate, PartState.OK)
-            await heard(wire, lcus_command(1, on=False) + lcus_command(2, on=False))
+            both_off = lcus_command(1, on=False) + lcus_command(2, on=False)
+            assert await heard(wire, both_off) == both_off
             await gate.light(on=True)
-            await heard(wire, lcus_command(2, on=True))
+            assert await heard(wire, lcus_command(2, on=True)) == lcus_command(2, on=True)
 
 
 async def test_no_gate_counts_only() -> None:

@@ -17,4 +17,6 @@ def test_the_settings_name_the_thermometers_of_the_table() -> None:
 
 def test_every_device_belongs_in_a_section_that_takes_it() -> None:
     for driver in DIALECTS.keys() - DISTANCE_SENSORS.keys():
-        msgspec.convert({settings_section(driver): {"driver": driver}}, Settings, strict=True)
+        section = settings_section(driver)
+        settings = msgspec.convert({section: {"driver": driver}}, Settings, strict=True)
+        assert getattr(settings, section).driver == driver

@@ -60,13 +60,13 @@ class Town:
         sequence = 0
         async with asyncio.timeout(HANG_S):
             while True:
-                sequence, view = await self.sentinel.board.views.after(sequence)
+                sequence, view = await self.sentinel.view_state.views.after(sequence)
                 if wanted(view):
                     return view
 
     async def visit(self, scene: Scene) -> ScreenView:
         """Let one visitor come and go; returns the view that sent them away."""
-        before = self.sentinel.board.view.passages
+        before = self.sentinel.view_state.view.passages
         over = asyncio.Event()
         visit = asyncio.create_task(self.street.play(scene, over, patience_s=HANG_S))
         try:
@@ -102,7 +102,7 @@ async def town(folder: Path, more_settings: str = "") -> AsyncIterator[Town]:
         async with opened(settings) as sentinel:
             running = [asyncio.create_task(work) for work in (street.run(), relay.run(), sentinel.run())]
             try:
-                place = Town(street, sentinel, sentinel.outbox, relay, settings)
+                place = Town(street, sentinel, sentinel.stores.ledger, relay, settings)
                 await place.at_rest()
                 yield place
             finally:

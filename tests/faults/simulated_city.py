@@ -10,7 +10,6 @@ import hashlib
 import shutil
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from sync.platform.records.verification import State, all_kept, verify
 from sync.platform.service import PlatformService, ServiceSettings
 from tests.faults.memory_broker import MemoryBroker
 from tests.faults.virtual import BEGIN_S, Process, VirtualLoop, running_process, virtual_world
+from tests.leftovers import quick_folder
 from tests.sync.city import BUDGET_BYTES, mixed, status_of
 
 URL = "mqtt://127.0.0.1:1"  # nobody listens there: the wire is in memory
@@ -315,9 +315,8 @@ def acknowledged_in(ledger: Path) -> Rows:
 
 def play(seed: int) -> list[str]:
     """The story of one seed; raises what went wrong, with the story as a note."""
-    ram = Path("/dev/shm")  # noqa: S108 - commits that wait for no disk: what was synced is not at issue here
     with (
-        tempfile.TemporaryDirectory(dir=ram if ram.is_dir() else None) as folder,
+        quick_folder() as folder,
         virtual_world(seed) as loop,
     ):
         city = City(seed, Path(folder), loop)

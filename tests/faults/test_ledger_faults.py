@@ -11,11 +11,12 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from sync.errors import StoreFailed
 from sync.platform.directory.store import DirectoryStore
 from tests.faults.scale import ROUNDS, sampled
 from tests.faults.writer import NEVER, live, live_for_ever, read_promises
+from tests.limits import HANG_S
 from tests.sync.city import (
     BUDGET_BYTES,
     Mosquitto,
@@ -56,11 +58,22 @@ def forks() -> ForkServerContext:
     return context
 
 
-def run(forks: ForkServerContext, folder: Path, kill_at: int, budget_bytes: int) -> int | None:
-    process = forks.Process(target=live, args=(folder / "ledger.db", folder / "promises", kill_at, budget_bytes))
+@contextmanager
+def living(forks: ForkServerContext, target: Callable[..., None], *args: object) -> Iterator[ForkServerProcess]:
+    """A writer as long as the block lasts: it is killed with it, stopped or not, however the block ends."""
+    process = forks.Process(target=target, args=args, daemon=True)
     process.start()
-    process.join(60)
-    return process.exitcode
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
+def run(forks: ForkServerContext, folder: Path, kill_at: int, budget_bytes: int) -> int | None:
+    with living(forks, live, folder / "ledger.db", folder / "promises", kill_at, budget_bytes) as process:
+        process.join(HANG_S)
+        return process.exitcode
 
 
 async def check_the_ledger(folder: Path, promises: Path | None = None) -> None:
@@ -104,13 +117,14 @@ async def test_killed_before_any_statement_the_ledger_keeps_its_promises(
 
 async def test_killed_at_any_moment_the_ledger_keeps_its_promises(tmp_path: Path, forks: ForkServerContext) -> None:
     dice = random.Random(5)
+    promises = tmp_path / "promises"
     for _ in range(10 * ROUNDS):
-        process = forks.Process(target=live, args=(tmp_path / "ledger.db", tmp_path / "promises", NEVER, SMALL))
-        process.start()
-        process.join(dice.uniform(0.01, 0.15))
-        process.kill()
-        process.join()
+        before = promised_bytes(promises)
+        with living(forks, live, tmp_path / "ledger.db", promises, NEVER, SMALL) as process:
+            await eventually(partial(has_promised_more, promises, before))  # however slow the machine is
+            process.join(dice.uniform(0.0, 0.15))
         await check_the_ledger(tmp_path)
+    assert len(read_promises(promises, "stored")) >= 120 * ROUNDS  # the first 12 of each life at least
 
 
 @pytest.fixture
@@ -127,13 +141,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def test_a_disk_that_fills_at_any_page_breaks_no_promise(small_disk: Path) -> None:
     """Others leave n pages free; what was stored before and whatever an append promised is there afterwards."""
     whole = 130
+    given_up = []
     for free_pages in sampled(whole):
         for old in small_disk.iterdir():
             old.unlink()
-        await fill_up(small_disk, free_pages)
+        given_up.append(await fill_up(small_disk, free_pages))
+    assert given_up[0] == 0  # there was room for all
+    assert given_up[-1] > 0  # there was none: old records made some
 
 
-async def fill_up(home: Path, free_pages: int) -> None:
+async def fill_up(home: Path, free_pages: int) -> int:
+    """How many records made room with so many pages left; all others that were promised are there afterwards."""
     ledger = home / "ledger.db"
     promised: set[int] = set()
     with contextlib.suppress(StoreFailed):
@@ -154,6 +172,7 @@ async def fill_up(home: Path, free_pages: int) -> None:
         assert rows[-1].seq >= max(promised)
         check_the_chain(rows)
         assert await outbox.append(passage(1)) == rows[-1].seq + 1
+    return len(given_up)
 
 
 def leave_free(home: Path, pages: int) -> None:
@@ -232,23 +251,25 @@ async def test_when_power_goes_what_was_promised_is_on_the_disk(image: Path, for
     after.mkdir()
     for life in range(ROUNDS):
         home, promises = there / f"{life}", image.parent / f"promises-{life}"
-        writer = forks.Process(target=live_for_ever, args=(home / "ledger.db", promises, SMALL))
-        writer.start()
-        await eventually(partial(has_promised_something, promises))
-        for _ in range(2 if ROUNDS == 1 else 10):
-            await asyncio.sleep(dice.uniform(0.01, 0.2))
-            os.kill(writer.pid or 0, signal.SIGSTOP)
-            shutil.copyfile(image, copy)
-            assert mount(copy, after)
-            try:
-                await check_the_ledger(after / home.name, promises)
-            finally:
-                unmount(after)
-            os.kill(writer.pid or 0, signal.SIGCONT)
-        writer.kill()
-        writer.join()
+        with living(forks, live_for_ever, home / "ledger.db", promises, SMALL) as writer:
+            assert writer.pid is not None
+            await eventually(partial(has_promised_more, promises, 0))
+            for _ in range(2 if ROUNDS == 1 else 10):
+                await asyncio.sleep(dice.uniform(0.01, 0.2))
+                os.kill(writer.pid, signal.SIGSTOP)
+                shutil.copyfile(image, copy)
+                assert mount(copy, after)
+                try:
+                    await check_the_ledger(after / home.name, promises)
+                finally:
+                    unmount(after)
+                os.kill(writer.pid, signal.SIGCONT)
         shutil.rmtree(home)
 
 
-async def has_promised_something(promises: Path) -> bool:
-    return promises.exists() and promises.stat().st_size > 0
+def promised_bytes(promises: Path) -> int:
+    return promises.stat().st_size if promises.exists() else 0
+
+
+async def has_promised_more(promises: Path, before: int) -> bool:
+    return promised_bytes(promises) > before

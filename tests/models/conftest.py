@@ -15,9 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.limits import HANG_S
 from tests.models.fakes import FileHandler, FileServer, MakeNetwork
-
-SHARED = Path(__file__).parents[3] / "shared" / "models"
 
 
 @pytest.fixture
@@ -41,14 +40,6 @@ def make_network(tmp_path: Path) -> MakeNetwork:
 
 
 @pytest.fixture(scope="session")
-def shared_weights() -> Path:
-    """The folder of other people's weights beside the checkout."""
-    if not SHARED.is_dir():
-        pytest.skip(f"needs other people's weights in {SHARED}")
-    return SHARED
-
-
-@pytest.fixture(scope="session")
 def astronaut() -> Path:
     """A portrait that scikit-image brings: one bare face."""
     spec = importlib.util.find_spec("skimage")
@@ -67,4 +58,4 @@ def file_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
         worker.start()
         yield shop
         server.shutdown()
-        worker.join(5)
+        worker.join(HANG_S)

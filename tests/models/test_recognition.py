@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import cv2
@@ -9,12 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from insightface.utils import face_align
 
 from models.detectors.face import make_detector
-from models.errors import ModelDamaged, ModelMissing, ModelUnknown
+from models.errors import ModelDamaged, ModelMissing, ModelUnknown, PackRefused
+from models.packs.extra import RECOGNITION
 from models.packs.packs import PackShelf
 from models.picture import read_picture
-from models.recognition.embedding import EMBEDDINGS, SIDE_PX, Embedder, make_embedder, similarity, upright
+from models.recognition.alignment import SIDE_PX, similarity, upright
+from models.recognition.arcface import ArcFaceEmbedder
+from models.recognition.embedding import ARCFACE, EMBEDDINGS, Embedder, FaceEmbedder, make_embedder
 from models.session import OnnxSession
 from tests.models.fakes import MakeNetwork, steady
 
@@ -61,15 +66,37 @@ def test_a_network_of_another_kind_is_refused(make_network: MakeNetwork, shape: 
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnknown, match="mobilefacenet, sface"):
+    with pytest.raises(ModelUnknown, match="mobilefacenet, sface, arcface-mbf"):
         make_embedder("arcface")
     with pytest.raises(ModelMissing, match="models pull mobilefacenet"):
         make_embedder("mobilefacenet", data_dir=tmp_path)
 
 
-def test_every_embedding_has_a_pack_that_may_be_used_commercially() -> None:
+def test_every_embedding_that_may_not_be_used_commercially_needs_a_yes(tmp_path: Path) -> None:
     packs = {status.pack.name: status.pack for status in PackShelf().list()}
-    assert all(packs[name].commercial for name in EMBEDDINGS)
+    assert all(packs[name].commercial and packs[name].extra is None for name in EMBEDDINGS)
+    for name in ARCFACE:
+        assert packs[name].extra == RECOGNITION
+        with pytest.raises(PackRefused, match="research"):
+            make_embedder(name, data_dir=tmp_path)
+        with pytest.raises(ModelMissing, match=f"models pull {name}"):
+            make_embedder(name, data_dir=tmp_path, accept_non_commercial=True)
+
+
+def test_arcface_through_insightface(make_network: MakeNetwork) -> None:
+    path = make_network({"vector": np.array([[3.0, 4.0]], np.float32)}, size=SIDE_PX)
+    embedder: FaceEmbedder = ArcFaceEmbedder("arcface-mbf", 0.5, path, OnnxSession(path))
+    assert embedder.embed(np.zeros((200, 200, 3), np.uint8), PLACES).tolist() == pytest.approx([0.6, 0.8])
+    other = make_network({"answer": np.zeros((1, 1), np.float32)}, name="other.onnx", size=64)
+    with pytest.raises(ModelDamaged, match="arcface-mbf"):
+        ArcFaceEmbedder("arcface-mbf", 0.5, other, OnnxSession(other))
+
+
+def test_a_face_is_cut_out_as_insightface_cuts_it() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # scikit-image is about to drop what insightface calls
+        theirs = face_align.estimate_norm(PLACES)
+    assert similarity(PLACES) == pytest.approx(theirs, abs=1e-4)
 
 
 def test_a_face_is_like_itself_and_unlike_others(shared_weights: Path, astronaut: Path) -> None:

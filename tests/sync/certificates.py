@@ -1,4 +1,4 @@
-"""A small certificate authority for tests."""
+"""A small certificate authority for tests, whose certificates hold to RFC 5280, and one as they were made before."""
 
 from __future__ import annotations
 
@@ -8,13 +8,27 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sync.mqtt.broker_address import TlsFiles
 
 
 def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 class Authority:
@@ -26,14 +40,31 @@ class Authority:
         self._home = home
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(f"{home.name} authority")
-        certificate = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(True, None), True)
+        certificate = (
+            self._builder(self._name, self._key)
+            .add_extension(x509.BasicConstraints(True, None), True)
+            .add_extension(_usage(signs_certificates=True), True)
+        )
         self.ca.write_bytes(self._sign(certificate))
+
+    def older_ca(self) -> Path:
+        """The CA's certificate as many a tool made it: same name and key, and no key usage."""
+        path = self._home / "older-ca.pem"
+        older = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(True, None), False)
+        path.write_bytes(self._sign(older))
+        return path
 
     def certificate(self, name: str, *, begins_h: float = -1, ends_h: float = 1) -> TlsFiles:
         """Certificate and key for `name`, which is its DNS name too; valid between these hours from now."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = self._builder(_name(name), key, begins_h, ends_h).add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False
+        builder = (
+            self._builder(_name(name), key, begins_h, ends_h)
+            .add_extension(x509.BasicConstraints(False, None), True)
+            .add_extension(_usage(signs_certificates=False), True)
+            .add_extension(
+                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), False
+            )
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
         )
         files = TlsFiles(self.ca, self._home / f"{name}.pem", self._home / f"{name}.key")
         assert files.certificate is not None

@@ -159,8 +159,8 @@ class Mosquitto:
 @contextmanager
 def mosquitto(home: Path, *, extra: str = "") -> Iterator[Mosquitto]:
     broker = Mosquitto(home, extra=extra)
-    broker.start()
     try:
+        broker.start()
         yield broker
     finally:
         broker.stop(kill=True)

@@ -35,6 +35,7 @@ class Cluster:
         self._run("initdb", "-D", str(data), "-A", "trust", "-U", "postgres", "--no-locale", "-E", "UTF8", "--no-sync")
         with (data / "postgresql.conf").open("a") as settings:
             settings.write(f"listen_addresses = ''\nunix_socket_directories = '{self._home}'\n")
+            settings.write("dynamic_shared_memory_type = mmap\n")  # files of the folder, which goes with a killed run
         self._control("-l", str(self._home / "log"), "start")
 
     def stop(self) -> None:

@@ -375,6 +375,8 @@ async def test_the_city_hears_when_a_box_leaves(tmp_path: Path, broker: Mosquitt
         async with a_box(tmp_path / "box", link_settings(broker.url)):
             await eventually(lambda: online_boxes(platform, ["box-1"]))
         await eventually(lambda: online_boxes(platform, []))
+        [box] = (await stats(platform))["boxes"]
+        assert (box["box"], box["online"]) == ("box-1", False)
 
 
 async def online_boxes(platform: PlatformService, names: list[str]) -> bool:

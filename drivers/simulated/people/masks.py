@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 Points = NDArray[np.float64]
 Floats = NDArray[np.float32]
+Point = tuple[float, float]
 
 FINE = 2  # the cloth is drawn this many times larger than shown, for smooth edges
 PLEATS = (0.36, 0.52, 0.68)
@@ -28,6 +29,24 @@ class MaskWear(StrEnum):
     INCORRECT = "incorrect"  # below the nose
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """Where a mask touches a face: along the top, along the bottom, and the ears, each from the viewer's left."""
+
+    top: tuple[Point, ...]  # cheek, bridge of the nose, cheek
+    bottom: tuple[Point, ...]  # jaw, chin, jaw
+    ears: tuple[Point, ...]
+    nose: Point  # its tip
+
+    def scaled(self, scale: float, zero: Point) -> Outline:
+        """The same in another picture: `scale` times larger, what was at (0, 0) at `zero`."""
+
+        def moved(points: tuple[Point, ...]) -> tuple[Point, ...]:
+            return tuple((x * scale + zero[0], y * scale + zero[1]) for x, y in points)
+
+        return Outline(moved(self.top), moved(self.bottom), moved(self.ears), moved((self.nose,))[0])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskFit:
     """Where a mask sits on a face, in pixels of its picture; `light` 0..1 is how bright the face is."""
@@ -37,6 +56,12 @@ class MaskFit:
     ears: Points
     nose: Points  # its tip
     light: float
+
+    @classmethod
+    def make(cls, outline: Outline, light: float) -> MaskFit:
+        """On a face with that outline."""
+        top, bottom, ears, nose = (np.array(part) for part in (outline.top, outline.bottom, outline.ears, outline.nose))
+        return cls(top, bottom, ears, nose, light)
 
 
 def draw_mask(image: Image, fit: MaskFit, wear: MaskWear) -> Image:

@@ -9,10 +9,11 @@ from enum import StrEnum
 from random import Random
 
 from drivers.simulated.people import people
+from drivers.simulated.people.drawn import PEOPLE
 from drivers.simulated.people.masks import MaskWear
-from drivers.simulated.people.photos import PEOPLE, PhotographedPerson
+from drivers.simulated.people.person_image import Person
 
-CODE_LIFE_S = 600
+CODE_LIFE_S = 3 * 3600  # longer than the error that a policy assumes of a clock that nothing confirms
 HEALTHY_SKIN_C = (35.2, 35.6)
 FEVER_SKIN_C = (37.6, 38.2)
 MASK_ON_S = 2.5
@@ -45,7 +46,7 @@ class Scene:
     """One visitor. `expected`, the verdicts that end this visit rightly, is for scoring: the agent never sees it."""
 
     kind: SceneKind
-    person: PhotographedPerson
+    person: Person
     masks: tuple[MaskStep, ...]
     skin_max_c: float
     code: str | None = field(repr=False)
@@ -89,7 +90,7 @@ def scenes(seed: int, wall_s: Callable[[], float] = time.time) -> Iterator[Scene
     """
     random = Random(seed)  # noqa: S311 - a repeatable street, not a secret
     kinds = list(SceneKind)
-    person: PhotographedPerson | None = None
+    person: Person | None = None
     while True:
         random.shuffle(kinds)
         for kind in kinds:
@@ -98,7 +99,7 @@ def scenes(seed: int, wall_s: Callable[[], float] = time.time) -> Iterator[Scene
         kinds = [*SceneKind, *[SceneKind.HEALTHY] * EXTRA_HEALTHY]
 
 
-def _scene(kind: SceneKind, person: PhotographedPerson, random: Random, wall_s: float) -> Scene:
+def _scene(kind: SceneKind, person: Person, random: Random, wall_s: float) -> Scene:
     number = random.choice(NUMBERS[kind])
     late = kind is SceneKind.MASK_LATER
     shown_at_s = random.uniform(0.3, 0.8)

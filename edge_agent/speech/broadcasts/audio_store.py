@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from edge_agent.speech.broadcasts.broadcast import Audio
 from edge_agent.speech.broadcasts.errors import NoSound
+from sync.contract.orders import Audio
 from sync.storage.atomic_files import replace_whole
 
 FETCH_LIMIT_S = 30.0

@@ -1,55 +1,22 @@
-"""One message for everybody, as it comes from the city; whoever hands it over has checked its signature."""
+"""How a broadcast of the platform is shown and spoken, and who accepts and plays it."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from enum import StrEnum
-from typing import Annotated, Protocol
+from datetime import time
+from enum import Enum, StrEnum
+from typing import Protocol
 
 import msgspec
-from msgspec import Meta
 
 from config.catalogue import LANGUAGES, columns
 from config.prompts.speech import plain
+from drivers.contract import Clip
+from sync.contract.orders import Broadcast
 
 SHOWN_COLUMNS = 96
 SPOKEN_CHARACTERS = 300
 KEPT_CHARACTERS = 1000
-AUDIO_CAP_BYTES = 10_000_000
 _STOPS = "。！？；.!?;，,、 "
-
-Instant = Annotated[datetime, Meta(tz=True)]
-
-
-class Priority(StrEnum):
-    """How much a broadcast interrupts."""
-
-    NORMAL = "normal"  # below prompts, not in quiet hours
-    EMERGENCY = "emergency"  # before everything, at full volume, on every screen, again and again while it is valid
-
-
-class Audio(msgspec.Struct, frozen=True):
-    """Sound to fetch; what comes must have this length and sum."""
-
-    url: Annotated[str, Meta(max_length=500)]
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-    bytes: Annotated[int, Meta(ge=1, le=AUDIO_CAP_BYTES)]
-
-
-class Broadcast(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to tell everybody while it is valid.
-
-    `texts` by language; `audio` is played in the place of a spoken text. `schedule` is a cron line of five fields in
-    the box's own time; without one it is told once, as soon as it is valid.
-    """
-
-    broadcast_id: Annotated[str, Meta(pattern="^[A-Za-z0-9-]{1,64}$")]
-    texts: dict[str, str]
-    valid_from: Instant
-    valid_until: Instant
-    priority: Priority = Priority.NORMAL
-    schedule: str | None = None
-    audio: Audio | None = None
 
 
 class OfferResult(StrEnum):
@@ -63,8 +30,29 @@ class OfferResult(StrEnum):
     EMPTY = "empty"  # no text in a language of the box
 
 
+class PlaybackResult(Enum):
+    """What became of the sound of a broadcast."""
+
+    WHOLE = "whole"
+    CUT_SHORT = "cut_short"  # by an emergency
+    NOT = "not"  # the speaker is lost
+
+
+class PlaysBroadcasts(Protocol):
+    """Plays the sound of broadcasts: `speech.announcer.Announcer`."""
+
+    def is_quiet(self, at: time) -> bool:
+        """Whether no broadcast but an emergency may be played at this time of day."""
+
+    async def broadcast(self, clip: Clip, language: str) -> PlaybackResult:
+        """Play `clip` and return when it is over."""
+
+    async def emergency(self, clip: Clip, language: str) -> bool:
+        """Play `clip` at full volume in place of all other sound; returns whether it was heard."""
+
+
 class TakesBroadcasts(Protocol):
-    """Where the city link hands broadcasts over; it answers at once and keeps a bounded number."""
+    """Accepts broadcasts from the link; answers at once and stores a bounded number."""
 
     def offer(self, broadcast: Broadcast) -> OfferResult: ...
 

@@ -10,11 +10,11 @@ from typing import Protocol
 
 from drivers.contract import Clip
 from edge_agent.screen.view_state import Notice, ViewState
-from edge_agent.speech.announcer import Announcer, PlaybackResult
-from edge_agent.speech.broadcasts.broadcast import Broadcast, OfferResult, shown
+from edge_agent.speech.broadcasts.broadcast import OfferResult, PlaybackResult, PlaysBroadcasts, shown
 from edge_agent.speech.broadcasts.errors import NoSound
 from edge_agent.speech.broadcasts.queue import BroadcastQueue
 from edge_agent.speech.broadcasts.saved_broadcasts import BroadcastFile
+from sync.contract.orders import Broadcast
 
 EMERGENCY_PAUSE_S = 10.0  # between two sayings, so that a prompt can be heard
 SHOWN_S = 20.0  # one without sound stands on the screen for so long
@@ -36,8 +36,8 @@ class BroadcastPlayer:
 
     def __init__(
         self,
-        announcer: Announcer,
-        board: ViewState,
+        announcer: PlaysBroadcasts,
+        view_state: ViewState,
         make_sound: MakeSound,
         memory: BroadcastFile,
         *,
@@ -46,13 +46,13 @@ class BroadcastPlayer:
     ) -> None:
         """`now` gives the local time, with its zone. What `memory` kept is on the list again."""
         self._announcer = announcer
-        self._board = board
+        self._view_state = view_state
         self._make_sound = make_sound
         self._memory = memory
         self._note_played = note_played
         self._now = now
         self._listing = BroadcastQueue()
-        self._listing.restore(memory.load(), board.house, now())
+        self._listing.restore(memory.load(), view_state.house, now())
         self._kept = self._listing.kept()
         self._telling: Broadcast | None = None
         self._unheard = ""
@@ -60,7 +60,7 @@ class BroadcastPlayer:
 
     def offer(self, broadcast: Broadcast) -> OfferResult:
         """Take a broadcast on; the answer says what became of it."""
-        answer = self._listing.take(broadcast, self._board.house, self._now())
+        answer = self._listing.take(broadcast, self._view_state.house, self._now())
         self._listing.counters[f"offered_{answer.value}"] += 1
         return answer
 
@@ -99,7 +99,7 @@ class BroadcastPlayer:
         now = self._now()
         self._listing.look(now, quiet=self._is_quiet())
         emergency = self._listing.emergency(now)
-        self._board.show_notices(_notice(emergency, "") if emergency else None, self._bulletin(now))
+        self._view_state.show_notices(_notice(emergency, "") if emergency else None, self._bulletin(now))
 
     def _bulletin(self, now: datetime) -> Notice | None:
         """What is being told now, else what is told next."""
@@ -113,14 +113,14 @@ class BroadcastPlayer:
         if broadcast is None:
             return False
         clip = await self._sound(broadcast)
-        heard = clip is not None and await self._announcer.emergency(clip, self._board.house[0])
+        heard = clip is not None and await self._announcer.emergency(clip, self._view_state.house[0])
         if self._emergency_noted != (broadcast.broadcast_id, heard):
             await self._note_played(broadcast.broadcast_id, emergency=True, heard=heard)
             self._emergency_noted = broadcast.broadcast_id, heard
         return True
 
     async def _tell_due(self) -> bool:
-        if self._is_quiet() or self._board.view.emergency is not None:
+        if self._is_quiet() or self._view_state.view.emergency is not None:
             return False
         broadcast = self._listing.pop_due()
         if broadcast is None:
@@ -129,7 +129,9 @@ class BroadcastPlayer:
         self._look()
         try:
             clip = await self._sound(broadcast)
-            heard = PlaybackResult.NOT if clip is None else await self._announcer.broadcast(clip, self._board.house[0])
+            heard = (
+                PlaybackResult.NOT if clip is None else await self._announcer.broadcast(clip, self._view_state.house[0])
+            )
             await self._note_played(broadcast.broadcast_id, emergency=False, heard=heard is PlaybackResult.WHOLE)
             if clip is None:
                 await asyncio.sleep(SHOWN_S)
@@ -141,7 +143,7 @@ class BroadcastPlayer:
 
     async def _sound(self, broadcast: Broadcast) -> Clip | None:
         try:
-            return await self._make_sound(broadcast, self._board.house)
+            return await self._make_sound(broadcast, self._view_state.house)
         except NoSound as exc:
             self._listing.counters["without_sound"] += 1
             if str(exc) != self._unheard:
@@ -150,7 +152,7 @@ class BroadcastPlayer:
             return None
 
     def _is_quiet(self) -> bool:
-        return self._announcer.hours.is_quiet(self._now().time())
+        return self._announcer.is_quiet(self._now().time())
 
 
 def _notice(broadcast: Broadcast, at: str) -> Notice:

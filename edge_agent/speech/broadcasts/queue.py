@@ -6,9 +6,10 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from edge_agent.speech.broadcasts.broadcast import Broadcast, OfferResult, Priority, trimmed
+from edge_agent.speech.broadcasts.broadcast import OfferResult, trimmed
 from edge_agent.speech.broadcasts.saved_broadcasts import SavedBroadcast
 from edge_agent.speech.broadcasts.schedule import BadSchedule, Schedule
+from sync.contract.orders import Broadcast, Priority
 
 KEPT = 64
 TOLD_KEPT = 256  # ids remembered, so that one delivered twice is told once

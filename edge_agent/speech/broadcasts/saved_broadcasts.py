@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge_agent.speech.broadcasts.broadcast import Broadcast
+from sync.contract.orders import Broadcast
 from sync.storage.atomic_files import replace_whole
 
 _LOG = logging.getLogger(__name__)

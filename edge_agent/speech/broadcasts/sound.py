@@ -13,8 +13,9 @@ from drivers.audio.sound import RATE_HZ, load_foreign_clip
 from drivers.contract import Clip
 from drivers.errors import DriverError
 from edge_agent.speech.broadcasts.audio_store import AudioStore
-from edge_agent.speech.broadcasts.broadcast import Broadcast, spoken
+from edge_agent.speech.broadcasts.broadcast import spoken
 from edge_agent.speech.broadcasts.errors import NoSound
+from sync.contract.orders import Broadcast
 
 LONGEST_S = 180.0
 PEAK = 0.7

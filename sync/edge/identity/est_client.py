@@ -29,6 +29,7 @@ from sync.contract.enrolment import (
 )
 from sync.errors import AuthorityUntrusted, BadMessage, EnrolmentPending, LinkLost, UnsafeLink
 from sync.mqtt.broker_address import TlsFiles
+from sync.mqtt.pinned_ca import accept_older_certificates
 from sync.mqtt.tls_errors import describe
 
 Certificates = Sequence[x509.Certificate]
@@ -175,6 +176,7 @@ def _trusting(roots: Certificates, own: TlsFiles | None) -> ssl.SSLContext:
     """A context that trusts `roots` and nothing else."""
     try:
         context = ssl.create_default_context(cadata="".join(each.public_bytes(Encoding.PEM).decode() for each in roots))
+        accept_older_certificates(context)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if own is not None and own.certificate is not None:
             context.load_cert_chain(own.certificate, own.key)

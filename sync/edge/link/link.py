@@ -18,7 +18,7 @@ from sync.edge.link.clone_detector import CloneDetector
 from sync.edge.link.sender import SenderSettings
 from sync.edge.link.session import Session
 from sync.edge.orders.receiver import OrderReceiver
-from sync.errors import LinkLost, SyncError, UnsafeLink
+from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, SyncError, UnsafeLink
 from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from sync.mqtt.connection import Connection
 from sync.mqtt.events import will
@@ -100,6 +100,7 @@ class PlatformLink:
         self._since_s = time.monotonic()
         self._connections = 0
         self._detail = "not connected yet"
+        self._refusal = ""
         self._spread_s = 1.0
         self._own_name = CloneDetector(outbox, boot_id)
         directory.ask = self.query
@@ -126,6 +127,11 @@ class PlatformLink:
             reconnects=max(0, self._connections - 1),
             detail=self._detail,
         )
+
+    @property
+    def refusal(self) -> str:
+        """Why there is no connection, where trying again does not help: a certificate or a permission; else empty."""
+        return self._refusal
 
     async def query(self, person_key: str, budget_s: float) -> QueryAnswer:
         """What the platform knows of one person. Raises LinkLost at once without a link; NoAnswer, BadMessage."""
@@ -161,7 +167,7 @@ class PlatformLink:
         self._session = Session(connection, self._home, self._own_name, self._settings.pump, self._settings.health_s)
         self._since_s = time.monotonic()
         self._connections += 1
-        self._detail = ""
+        self._detail = self._refusal = ""
         try:
             await self._session.run(self._birth, self._farewell)
         finally:
@@ -171,3 +177,4 @@ class PlatformLink:
 
     def _lost(self, why: SyncError) -> None:
         self._detail = str(why)
+        self._refusal = self._detail if isinstance(why, (LinkRefused, BrokerUntrusted)) else ""

@@ -30,6 +30,7 @@ from sync.contract.enrolment import (
     refusal,
 )
 from sync.errors import EnrolmentPending, EnrolmentRefused
+from sync.mqtt.pinned_ca import accept_older_certificates
 from sync.platform.authority.certificates import Authority
 from sync.platform.authority.enroller import Enroller
 from sync.platform.authority.limit import RateLimit, whereabouts
@@ -97,6 +98,7 @@ class EstServer:
         """With a certificate of its own from this start on."""
         files = write_server(self._authority, self._folder, "est", self._hosts)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=files.ca)
+        accept_older_certificates(context)
         context.load_cert_chain(self._folder / "est.pem", files.key)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.verify_mode = ssl.CERT_OPTIONAL  # a box that comes for the first time has a token instead

@@ -183,6 +183,16 @@ class SimulatedBox:
         self.outbox.online = self._link.status().platform_online
         return self.outbox.online
 
+    @property
+    def refusal(self) -> str:
+        """Why the broker and this box do not come together, where trying again does not help; else empty."""
+        return self._link.refusal
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not online; empty while it is connected to the broker."""
+        return self._link.status().detail
+
     async def _close(self, closed: Record) -> None:
         await asyncio.sleep(_GATE_S)
         await self.outbox.append(closed)

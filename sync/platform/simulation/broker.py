@@ -6,63 +6,43 @@ import asyncio
 import os
 import shutil
 import socket
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from sync.errors import LinkLost
 from sync.mqtt.broker_address import TlsFiles
+from sync.platform.authority.certificates import PLATFORM, CaFiles, key_pem, new_key
 
 HOST = "localhost"
 _START_S = 10.0
-_VALID = timedelta(days=1)
+_STOP_S = 10.0
+_VALID_DAYS = 1
 
 
 class SimulatedAuthority:
-    """Signs certificates for a day and writes them below `home`."""
+    """The product's own authority for `district`; what it issues is valid for a day. Its files are in `home`."""
 
-    def __init__(self, home: Path) -> None:
-        home.mkdir(parents=True, exist_ok=True)
+    def __init__(self, home: Path, district: str) -> None:
         self._home = home
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _name("simulation")
-        self.ca = home / "ca.pem"
-        self.ca.write_bytes(self._sign(self._builder("simulation", self._key, is_ca=True)))
+        self._authority = CaFiles.below(home).create(district)
+        self._ca = home / "ca.pem"
+        self._ca.write_bytes(self._authority.chain_pem())
 
     def issue(self, name: str) -> TlsFiles:
-        """Certificate and key for `name`."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        """Certificate and key for the box `name`, the platform or the broker (HOST)."""
+        key = new_key()
+        public = key.public_key()
+        if name == HOST:
+            issued = self._authority.server([HOST], public, _VALID_DAYS)
+        elif name == PLATFORM:
+            issued = self._authority.platform(public, _VALID_DAYS)
+        else:
+            issued = self._authority.box(name, public, _VALID_DAYS)
         certificate, key_file = self._home / f"{name}.pem", self._home / f"{name}.key"
-        certificate.write_bytes(self._sign(self._builder(name, key)))
-        key_file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return TlsFiles(self.ca, certificate, key_file)
-
-    def _builder(self, name: str, key: ec.EllipticCurvePrivateKey, *, is_ca: bool = False) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(_name(name))
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _VALID)
-            .not_valid_after(now + _VALID)
-            .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
-        )
-
-    def _sign(self, builder: x509.CertificateBuilder) -> bytes:
-        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        certificate.write_bytes(issued.public_bytes(Encoding.PEM) + self._authority.issuing.public_bytes(Encoding.PEM))
+        key_file.write_bytes(key_pem(key))
+        return TlsFiles(self._ca, certificate, key_file)
 
 
 class PrivateBroker:
@@ -91,17 +71,18 @@ class PrivateBroker:
             self._process = await asyncio.create_subprocess_exec(program, "-c", config, stdout=out, stderr=out)
         try:
             async with asyncio.timeout(_START_S):
-                while not await _answers(self.port):
+                while self._process.returncode is None and not await _answers(self.port):
                     await asyncio.sleep(0.02)
         except TimeoutError as exc:
-            raise LinkLost(f"mosquitto did not start, see {log}") from exc
+            raise LinkLost(f"mosquitto did not start within {_START_S:g} s: {last_line(log)}") from exc
+        if self._process.returncode is not None:
+            raise LinkLost(f"mosquitto ended with {self._process.returncode}: {last_line(log)}")
 
     async def stop(self) -> None:
         """End the process, if there is one."""
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            process.terminate()
-            await process.wait()
+        if process is not None:
+            await end(process)
 
     def _config(self) -> str:
         lines = [
@@ -116,6 +97,24 @@ class PrivateBroker:
             return "\n".join([*lines, "allow_anonymous true", ""])
         tls = f"cafile {self._files.ca}\ncertfile {self._files.certificate}\nkeyfile {self._files.key}"
         return "\n".join([*lines, tls, "require_certificate true", "use_identity_as_username true", ""])
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Ask `process` to end, and kill it when it does not."""
+    if process.returncode is None:
+        process.terminate()
+    try:
+        async with asyncio.timeout(_STOP_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def last_line(log: Path) -> str:
+    """What a program said last; the log itself may be deleted before anybody reads it."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
 
 
 def free_port() -> int:
@@ -133,7 +132,3 @@ async def _answers(port: int) -> bool:
         return False
     writer.close()
     return True
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from sync.contract.health import Colour
@@ -17,16 +18,18 @@ from sync.errors import LinkLost
 from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Options
+from sync.platform.authority.certificates import PLATFORM
 from sync.platform.directory.store import DirectoryStore
 from sync.platform.orders.issuer import OrderIssuer
 from sync.platform.orders.keys import KeyFiles
 from sync.platform.orders.order_log import OrderLog
 from sync.platform.simulation.box import CountedRetry
-from sync.platform.simulation.broker import HOST, PrivateBroker, SimulatedAuthority, free_port
+from sync.platform.simulation.broker import HOST, PrivateBroker, SimulatedAuthority, end, free_port, last_line
 from sync.platform.simulation.course import Simulation, SimulationTimeline
 from sync.platform.simulation.gate import AcceptGate
 
 _AGAIN_S = 1.0
+_ORDER_LIMIT_S = 120.0  # how long an order is tried, beside the outage
 
 
 class SimulatedPlatform:
@@ -36,12 +39,14 @@ class SimulatedPlatform:
         self._settings = settings
         self._course = course
         self._authority = (
-            SimulatedAuthority(settings.folder / "tls") if settings.tls and settings.broker is None else None
+            SimulatedAuthority(settings.folder / "tls", settings.district)
+            if settings.tls and settings.broker is None
+            else None
         )
         self._broker = PrivateBroker(settings.folder / "broker", self._authority) if settings.broker is None else None
         self.gate: AcceptGate | None = None
         self._url = settings.broker or ""
-        self._children: list[asyncio.subprocess.Process] = []
+        self._children: dict[str, asyncio.subprocess.Process] = {}
         self._keys = KeyFiles.below(settings.folder / "keys")
         self._keys.create()
         self.public_key = read_public_key(self._keys.orders_public)
@@ -67,17 +72,28 @@ class SimulatedPlatform:
                 self._url = self._url_at(await stack.enter_async_context(self.gate.opened()))
             yield self
 
+    @property
+    def last_words(self) -> str:
+        """The last line of the platform's log, where it is the simulation's own."""
+        return last_line(self._log("platform")) if self._children else "it is not the simulation's own"
+
+    def check_children(self) -> None:
+        """Raise LinkLost when a program of the platform has ended."""
+        for name, child in self._children.items():
+            if child.returncode is not None:
+                raise LinkLost(f"{name} ended with {child.returncode}: {last_line(self._log(name))}")
+
     def link(self, box: str, retry: CountedRetry) -> LinkSettings:
         """How `box` comes to the broker."""
         files = self._authority.issue(box) if self._authority else self._settings.files
         return LinkSettings(self._url, self._settings.district, box, tls=files, retry=retry)
 
     async def revoke(self, count: int, each_s: float) -> None:
-        """Take `count` persons' green away, one `each_s`, as `edge-platform revoke` does."""
+        """Take `count` persons' green away, one `each_s`, as `edge-platform revoke` does. Raises LinkError."""
         if self._broker is None:
             return
         data = self._settings.folder / "platform"
-        files = self._authority.issue("orders") if self._authority else TlsFiles()
+        files = self._authority.issue(PLATFORM) if self._authority else TlsFiles()
         options = Options(BrokerAddress.from_url(self._url_at(self._broker.port), files), "orders")
         async with (
             DirectoryStore.opened(data / "directory.db") as source,
@@ -85,6 +101,7 @@ class SimulatedPlatform:
         ):
             for _ in range(count):
                 key = secrets.token_hex(32)
+                until_s = time.monotonic() + self._settings.outage_s + _ORDER_LIMIT_S
                 while True:
                     try:
                         async with Connection.open(options) as connection:
@@ -94,6 +111,8 @@ class SimulatedPlatform:
                             )
                         break
                     except LinkLost:  # the broker is away: whoever gives the order gives it again
+                        if time.monotonic() > until_s:
+                            raise
                         await asyncio.sleep(_AGAIN_S)
                 await asyncio.sleep(each_s)
 
@@ -113,7 +132,7 @@ class SimulatedPlatform:
 
     async def _start_platform(self, broker: PrivateBroker) -> None:
         settings = self._settings
-        files = self._authority.issue("platform") if self._authority else TlsFiles()
+        files = self._authority.issue(PLATFORM) if self._authority else TlsFiles()
         common = ["--broker", self._url_at(broker.port), "--district", settings.district, "--store", self.records]
         common += ["--data", str(settings.folder / "platform"), "--backlog-per-s", str(settings.backlog_per_s)]
         for option, path in (("--ca", files.ca), ("--certificate", files.certificate), ("--key", files.key)):
@@ -125,13 +144,14 @@ class SimulatedPlatform:
 
     async def _child(self, name: str, *arguments: str) -> None:
         command = [sys.executable, "-m", "sync.platform.commands.cli", *arguments]
-        with (self._settings.folder / f"{name}.log").open("ab") as log:
+        with self._log(name).open("ab") as log:
             child = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
-        self._children.append(child)
+        self._children[name] = child
         self._course.processes[name] = child.pid
 
     async def _end_children(self) -> None:
-        for child in self._children:
-            if child.returncode is None:
-                child.terminate()
-            await child.wait()
+        for child in self._children.values():
+            await end(child)
+
+    def _log(self, name: str) -> Path:
+        return self._settings.folder / f"{name}.log"

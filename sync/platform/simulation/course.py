@@ -29,6 +29,8 @@ class Simulation:
     admit_per_s: float = 0.0  # connections a second that the front door lets in; 0: no door
     revoke: int = 0  # persons revoked during the day
     seed: int = 1
+    stall_limit_s: float = 150.0  # given up without any progress; the longest pause between two tries of a box is 60 s
+    refused_limit_s: float = 10.0  # the same while every box that is not online was refused
 
 
 @dataclass(slots=True)

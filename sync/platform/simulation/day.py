@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from random import Random
 
 from sync.contract.health import Colour, Freshness, LookupOutcome
@@ -26,7 +27,6 @@ _PEAKS = ((7.75, 0.9, 3.2), (12.2, 0.8, 1.0), (18.3, 1.3, 3.0))  # hour, width i
 _QUIET = 0.25
 _DAY_H = 24.0
 _ALARMS = 0.01  # share of passages that raise one
-_BOOT_ID = uuid.uuid4().hex
 
 
 def _crowd(hour: float) -> float:
@@ -81,5 +81,11 @@ def passage(random: Random) -> tuple[list[Record], Record]:
     return [decided, *alarms], closed
 
 
+@cache
+def _boot_id() -> str:
+    """One for each run of the simulation."""
+    return uuid.uuid4().hex
+
+
 def _clock() -> Clock:
-    return Clock(datetime.now(UTC), _BOOT_ID, time.monotonic_ns() // 1_000_000, in_sync=True)
+    return Clock(datetime.now(UTC), _boot_id(), time.monotonic_ns() // 1_000_000, in_sync=True)

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import resource
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from random import Random
 
+from sync.errors import LinkLost
 from sync.platform.simulation.box import CountedRetry, SimulatedBox
 from sync.platform.simulation.city import SimulatedPlatform
 from sync.platform.simulation.course import Simulation, SimulationTimeline
@@ -36,7 +38,7 @@ class SimulatedFleet:
         self._online = 0
 
     async def run(self) -> None:
-        """The whole run."""
+        """The whole run. Raises LinkLost when boxes cannot connect, with the reason."""
         began_s = time.monotonic()
         with contextlib.ExitStack() as threads:
             pool = [threads.enter_context(ThreadPoolExecutor(1, f"fleet-{each}")) for each in range(_THREADS)]
@@ -71,7 +73,7 @@ class SimulatedFleet:
             for number, box in enumerate(self._boxes):
                 course.attempts_s[box.name].append(course.switched_on_s + number / _ARRIVE_PER_S)
                 background.append(group.create_task(box.stay_connected(number / _ARRIVE_PER_S), name=box.name))
-            await self._everybody(_CONNECT_LIMIT_S)
+            await self._everybody()
             course.all_connected_s = time.monotonic()
             self._say(f"all connected after {course.all_connected_s - course.switched_on_s:.1f} s")
             async with asyncio.TaskGroup() as day:
@@ -103,7 +105,7 @@ class SimulatedFleet:
         self._say(f"the broker goes for {self._settings.outage_s:g} s")
         self._course.figures.outage = True
         await self._city.take_broker_away()
-        await self._everybody(_CONNECT_LIMIT_S)
+        await self._everybody()
         self._course.all_back_s = time.monotonic()
         self._course.figures.outage = False
         self._say(f"all back after {self._course.all_back_s - self._course.broker_back_s:.1f} s")
@@ -115,18 +117,42 @@ class SimulatedFleet:
             await asyncio.sleep(_LOOK_S)
             self._course.lags_s.append(time.monotonic() - due_s)
 
-    async def _everybody(self, limit_s: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit_s):
-                await asyncio.sleep(2 * _LOOK_S)
-                while self._online < len(self._boxes):
-                    await asyncio.sleep(_LOOK_S)
+    async def _everybody(self) -> None:
+        """Return when all boxes are online. Raises LinkLost with the reason when they do not get there."""
+        began_s = risen_s = time.monotonic()
+        most = 0
+        await asyncio.sleep(2 * _LOOK_S)
+        while self._online < len(self._boxes):
+            self._city.check_children()
+            now_s = time.monotonic()
+            if self._online > most:
+                most, risen_s = self._online, now_s
+            refused = all(box.refusal for box in self._boxes if not box.outbox.online)
+            limit_s = self._settings.refused_limit_s if refused else self._settings.stall_limit_s
+            if now_s - risen_s > limit_s or now_s - began_s > _CONNECT_LIMIT_S:
+                raise LinkLost(self._why_offline(now_s - began_s))
+            await asyncio.sleep(_LOOK_S)
+
+    def _why_offline(self, waited_s: float) -> str:
+        offline = [box for box in self._boxes if not box.outbox.online]
+        reasons = Counter(box.trouble or f"the platform does not answer: {self._city.last_words}" for box in offline)
+        [(reason, boxes)] = reasons.most_common(1)
+        missing = f"{len(offline)} of {len(self._boxes)} boxes did not connect within {waited_s:.0f} s"
+        return f"{missing}; {boxes} of them: {reason}"
 
     async def _drained(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_LIMIT_S):
-                while not all(box.outbox.drained for box in self._boxes):
-                    await asyncio.sleep(_LOOK_S)
+        """Wait until everything is acknowledged, or nothing more is acknowledged."""
+        figures, began_s = self._course.figures, time.monotonic()
+        most, risen_s = figures.acknowledged, began_s
+        while not all(box.outbox.drained for box in self._boxes):
+            now_s = time.monotonic()
+            if figures.acknowledged > most:
+                most, risen_s = figures.acknowledged, now_s
+            if now_s - risen_s > self._settings.stall_limit_s or now_s - began_s > _DRAIN_LIMIT_S:
+                self._say(f"not everything was acknowledged within {now_s - began_s:.0f} s")
+                break
+            self._city.check_children()
+            await asyncio.sleep(_LOOK_S)
         self._course.drained_s = time.monotonic()
         self._course.undrained = sum(not box.outbox.drained for box in self._boxes)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -84,13 +83,6 @@ def test_a_small_x_and_padding_with_zeros_are_taken() -> None:
     number = next(number for order in range(1, 30) if (number := document_number(date(1990, 1, 1), order))[-1] == "X")
     text = id_cards.citizen(number.lower()).replace(" ".encode("utf-16le"), b"\0\0")
     assert read_card(text, 0.0).number == number
-
-
-def test_the_period_of_validity_includes_both_ends() -> None:
-    card = replace(read_card(TEXT, 0.0), valid_until=date(2030, 1, 1))
-    days = [date(2019, 12, 31), date(2020, 1, 1), date(2030, 1, 1), date(2030, 1, 2)]
-    assert [card.is_valid_on(day) for day in days] == [False, True, True, False]
-    assert replace(card, valid_until=None).is_valid_on(date(2999, 1, 1))
 
 
 @pytest.mark.parametrize(("text", "kind"), KINDS)

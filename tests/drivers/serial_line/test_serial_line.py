@@ -133,6 +133,7 @@ async def test_a_name_that_leads_elsewhere_is_followed(wire: PtyWire, tmp_path: 
             await eventually(lambda: well(line))
             other.write(b"here")
             await ear.hears(b"here")
+            assert ear.data == b"here"
 
 
 async def test_a_name_that_is_gone_is_a_lost_line(wire: PtyWire) -> None:

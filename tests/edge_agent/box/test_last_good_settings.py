@@ -15,6 +15,7 @@ from edge_agent.main import run_sentinel
 from edge_agent.safe_mode import SafeMode
 from tests.edge_agent.process import started
 from tests.edge_agent.town import settings_text
+from tests.limits import HANG_S
 
 NOBODY_THERE = "http://127.0.0.1:9/"
 DAMAGES = {
@@ -41,7 +42,7 @@ def written(folder: Path) -> tuple[Path, Settings]:
 
 async def report_of(settings: Settings, *, with_link: bool) -> dict[str, Any]:
     """What the kiosk reports, as soon as it does."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_S):
         while True:
             try:
                 report = await asyncio.to_thread(ask_agent, settings.kiosk.host, settings.kiosk.port)
@@ -69,7 +70,7 @@ async def test_a_service_with_a_damaged_file_is_in_safe_mode_until_it_is_mended(
         assert report["view"]["parts"] == []
         assert report["safe_mode"] == str(fault.value)
         config.write_text(whole, encoding="utf-8")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_S):
             _, err = await process.communicate()  # systemd then starts it, whole
         assert process.returncode == 0, err
 
@@ -103,7 +104,7 @@ async def test_settings_with_which_a_start_went_well_are_kept(
     config, settings = written(tmp_path)
     monkeypatch.setattr("edge_agent.main.HEALTHY_S", 0.1)
     running = asyncio.create_task(run_sentinel(config))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_S):
         while not (state / FILE).exists() and not running.done():
             await asyncio.sleep(0.05)
     running.cancel()

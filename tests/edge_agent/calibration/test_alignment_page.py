@@ -211,6 +211,7 @@ async def test_keys_and_starting_again(tmp_path: Path) -> None:
         await page.locator("body[data-step='1']").wait_for()
         await page.locator("#again").click()
         await page.locator("body[data-step='0']").wait_for()
+        assert not (place.data / FILE_NAME).exists()
 
 
 async def test_the_screen_of_the_kiosk_goes_over_and_comes_back(tmp_path: Path) -> None:

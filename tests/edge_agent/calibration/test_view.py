@@ -335,9 +335,9 @@ async def test_the_agent_looks_where_the_alignment_says(tmp_path: Path) -> None:
         async with opened(settings) as sentinel:
             for second in (1.0, 1.1):
                 frame = CameraFrame(np.zeros((480, 640, 3), np.uint8), second, 0)
-                sentinel.presence.add_detections(Detections((face,), frame))
-            sentinel.presence.add_reading(ThermalFrame(pixels_c, 24.0, 1.2))
-            felt.append(sentinel.presence.temperature().skin_c)
+                sentinel.tracker.add_detections(Detections((face,), frame))
+            sentinel.tracker.add_reading(ThermalFrame(pixels_c, 24.0, 1.2))
+            felt.append(sentinel.tracker.temperature().skin_c)
         save_view(made(settings), Path(settings.box.data_dir))
     assert felt == [None, 35.5]
 

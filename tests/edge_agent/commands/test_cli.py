@@ -16,6 +16,7 @@ from config.errors import SettingsError
 from drivers.errors import DeviceLost
 from drivers.simulated.devices.sensor_frames import gy_mcu90614
 from edge_agent.commands.options import report_errors
+from tests.limits import HANG_S
 
 AGENT = shlex.join([sys.executable, "-m", "edge_agent.commands.cli"])
 
@@ -26,7 +27,7 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=HANG_S,
         env=os.environ | environment,
     )
 

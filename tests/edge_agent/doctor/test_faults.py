@@ -338,6 +338,16 @@ async def test_a_broker_whose_certificate_is_out_of_date(box: WellBox, tmp_path:
     assert red(report) == {"platform"}
 
 
+async def test_a_ca_certificate_older_than_rfc_5280_still_serves(box: WellBox) -> None:
+    box.use(replace(box.city.authority.certificate("box-1"), ca=box.city.authority.older_ca()))
+    sheet = await box.examined()
+    found = sheet["certificate"].to_dict()
+    assert (found["status"], red(sheet)) == ("warning", set())
+    assert "no critical basic constraints, no key usage" in str(found["found"])
+    assert "sign it again with the same key (docs/broker.md, An old CA certificate)" in str(found["remedy"])
+    assert "社区 CA 证书较旧" in str(found["remedy_zh"])
+
+
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
     """A disk of one megabyte over `folder`; skips where this user may not mount."""

@@ -6,12 +6,8 @@ from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).parents[4] / "shared" / "models"
-
 
 @pytest.fixture(scope="session")
-def weights() -> Path:
-    """The folder of other people's weights beside the checkout."""
-    if not SHARED.is_dir():
-        pytest.skip(f"needs other people's weights in {SHARED}")
-    return SHARED
+def weights(shared_weights: Path) -> Path:
+    """The folder of other people's weights."""
+    return shared_weights

@@ -102,14 +102,14 @@ class Seen:
     """Stands where the sight stands, and shows the presence what it shows."""
 
     presence: PersonTracker
-    sightings: Latest[Detections] = field(default_factory=Latest)
+    detections: Latest[Detections] = field(default_factory=Latest)
     at_s: float = 0.0
 
     def show(self, image: Image, *faces: Face) -> None:
         self.at_s += 0.1
         sighting = Detections(faces, CameraFrame(image, self.at_s, 1))
         self.presence.add_detections(sighting)
-        self.sightings.put(sighting)
+        self.detections.put(sighting)
 
 
 @dataclass
@@ -141,7 +141,7 @@ class Gate:
     @property
     def _taken_up(self) -> int:
         """The sightings that the lookout did not leave to be replaced."""
-        return self.seen.sightings.sequence - self.seen.sightings.replaced
+        return self.seen.detections.sequence - self.seen.detections.replaced
 
     @property
     def looks(self) -> int:
@@ -168,10 +168,11 @@ async def opened(folder: Path) -> AsyncIterator[Gate]:
             colour_embedder(folder),
         )
         seen, now_s = Seen(presence), iter(range(10_000))
+        recorder = PassageRecorder(outbox, BoxSettings(), WallClock().now)
         lookout = FaceIdentifier(
             detection_loop=seen,  # type: ignore[arg-type]
             tracker=presence,
-            faces=CurrentFaces(register, "colour", PassageRecorder(outbox, BoxSettings()), clock, lambda: next(now_s)),
+            faces=CurrentFaces(register, "colour", recorder, clock, lambda: next(now_s)),
             recogniser=Recogniser(embedder, liveness(folder, 0.9), RecognitionSettings()),
             frames=3,
             looks_per_s=500.0,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.installer.__main__ import install, uninstall
-from edge_agent.installer.environment import CHECKSUMS, Environment, Wheelhouse
+from edge_agent.installer.__main__ import extras_of, install, uninstall
+from edge_agent.installer.environment import CHECKSUMS, Environment, Wheelhouse, extras_in_use
 from edge_agent.installer.errors import InstallError
 from edge_agent.installer.files import CopyFile, Remove, SymbolicLink
 from edge_agent.installer.plan import ENABLED, SETTINGS, install_steps, uninstall_steps
@@ -52,6 +52,36 @@ def wheelhouse(tmp_path: Path) -> Path:
     folder.mkdir()
     with zipfile.ZipFile(folder / "pip-1-py3-none-any.whl", "w") as wheel:
         wheel.writestr("pip/__main__.py", "raise SystemExit('no room')")
+    return seal(folder)
+
+
+PIP = """
+import sys, zipfile
+from pathlib import Path
+
+[packages] = [Path(each) for each in sys.path if each.endswith("site-packages")]
+for wheel in [word for word in sys.argv if word.endswith(".whl")]:
+    zipfile.ZipFile(wheel).extractall(packages)
+command = packages.parents[2] / "bin" / "edge-agent"
+command.write_text("#!/bin/sh\\n")
+command.chmod(0o755)
+"""
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """A wheelhouse whose pip unpacks wheels, with an extra."""
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "pip-1-py3-none-any.whl", "w") as packed:
+        packed.writestr("pip/__main__.py", PIP)
+    with zipfile.ZipFile(folder / "sentinel_gate-1-py3-none-any.whl", "w") as packed:
+        for place in ("__init__.py", "installer/__init__.py", "installer/bytecode.py", "tests/test_it.py"):
+            packed.writestr(f"edge_agent/{place}", "")
+    (folder / "recognition").mkdir()
+    with zipfile.ZipFile(folder / "recognition" / "insightface-1-py3-none-any.whl", "w") as packed:
+        packed.writestr("insightface/__init__.py", "")
+    seal(folder / "recognition")
     return seal(folder)
 
 
@@ -165,6 +195,68 @@ def test_an_environment_that_cannot_be_filled_leaves_the_one_before(
     with pytest.raises(InstallError, match="no room"):
         apply([step], lambda _: None)
     assert tree(home) == before
+
+
+def environment(whole: Path, home: Path, *extras: str) -> Environment:
+    return Environment("", "", Wheelhouse(whole, extras), home, Path("/"))
+
+
+def packages(home: Path) -> Path:
+    [found] = (home / "venv").resolve().glob("lib/python3*/site-packages")
+    return found
+
+
+def test_an_extra_is_added_kept_and_taken_away(tmp_path: Path, whole: Path) -> None:
+    home = tmp_path / "opt"
+    assert apply([environment(whole, home)], lambda _: None)
+    assert not (packages(home) / "insightface").exists()
+    assert not (packages(home) / "edge_agent" / "tests").exists()
+    assert not (packages(home) / "pip").exists()
+    assert not apply([environment(whole, home)], lambda _: None)
+    assert extras_in_use(home) == ()
+    assert apply([environment(whole, home, "recognition")], lambda _: None)
+    assert (packages(home) / "insightface").exists()
+    assert extras_in_use(home) == ("recognition",)
+    assert not apply([environment(whole, home, "recognition")], lambda _: None)
+    assert apply([environment(whole, home)], lambda _: None)
+    assert not (packages(home) / "insightface").exists()
+    assert len(list(home.glob("venv-*"))) == 1
+
+
+def test_an_extra_that_cannot_be_filled_leaves_the_environment_before(tmp_path: Path, whole: Path) -> None:
+    home = tmp_path / "opt"
+    apply([environment(whole, home)], lambda _: None)
+    before = tree(home)
+    with (whole / "recognition" / "insightface-1-py3-none-any.whl").open("ab") as wheel:
+        wheel.write(b"x")
+    with pytest.raises(InstallError, match=r"insightface-1-py3-none-any\.whl: 文件损坏 is damaged"):
+        apply([environment(whole, home, "recognition")], lambda _: None)
+    assert tree(home) == before
+
+
+def test_an_update_keeps_the_extras_of_the_box_unless_told_otherwise(root: Path, tmp_path: Path, whole: Path) -> None:
+    assert extras_of(root, (), ()) == ()
+    apply([environment(whole, root / "opt/edge-agent", "recognition")], lambda _: None)
+    assert extras_of(root, (), ()) == ("recognition",)
+    assert extras_of(root, (), ("recognition",)) == ()
+    with pytest.raises(InstallError, match="there is no extra tea, only: recognition"):
+        extras_of(root, ("tea",), ())
+
+
+def test_a_wheelhouse_without_the_extra_is_said_so(
+    root: Path, wheelhouse: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = tree(root)
+    assert install(root, wheelhouse, for_real=True, extras=["recognition"]) == 1
+    said = capsys.readouterr().err
+    assert "不含选装组件 recognition" in said
+    assert "has no extra recognition: bring the wheelhouse that has it" in said
+    assert tree(root) == before
+
+
+def test_a_rehearsal_names_the_extra(root: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert install(root, whole, for_real=False, extras=["recognition"]) == 0
+    assert "离线安装程序（recognition） / would do: install the agent with recognition into" in capsys.readouterr().out
 
 
 def test_a_damaged_wheel_is_refused_by_name(root: Path, wheelhouse: Path, capsys: pytest.CaptureFixture[str]) -> None:

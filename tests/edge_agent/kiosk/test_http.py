@@ -141,7 +141,7 @@ def test_no_request_of_a_stranger_makes_it_stumble(tmp_path: Path) -> None:
 
 def test_no_request_of_staff_makes_it_stumble(tmp_path: Path) -> None:
     with running_desk(tmp_path) as url, requests.Session() as session:
-        assert session.post(f"{url}/staff/enter", json={"pin": PIN}, timeout=10).status_code == 200
+        assert session.post(f"{url}/staff/enter", json={"pin": PIN}, timeout=HANG_S).status_code == 200
         seen = DOCUMENT.tried(url, session, last="/staff/leave")
     assert 200 in seen["/staff/gate"]
     assert 204 in seen["/staff/volume"]

@@ -177,6 +177,8 @@ async def test_stopping_waits_for_no_open_stream(
         await next_named(events, "view")
         async with asyncio.timeout(HANG_S):
             await stand.stop()
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await client.get("/events")
 
 
 async def test_a_taken_port_is_named(stand: Stand) -> None:

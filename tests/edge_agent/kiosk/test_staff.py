@@ -73,12 +73,11 @@ class Desk:
         self.stand, self.outbox = stand, outbox
         self.clock, self.room = Clock(), Room()
         self.gate: Gate = make_gate(driver="none")
-        self.ledger = PassageRecorder(outbox, BoxSettings())
+        self.ledger = PassageRecorder(outbox, BoxSettings(), WallClock().now)
         self.stand.views = self.room.board.views
         desk = StaffActions(
-            outbox=outbox,
-            ledger=self.ledger,
-            clock=WallClock(),
+            ledger=outbox,
+            recorder=self.ledger,
             gate=self.gate,
             pulse_ms=1,
             view_state=self.room.board,
@@ -86,7 +85,7 @@ class Desk:
             catalogue=CATALOGUE,
             report=self._report,
         )
-        call = StaffCall(self.room.board, self.ledger, WallClock(), self.room.announcer)
+        call = StaffCall(self.room.board, self.ledger, self.room.announcer)
         lock = PinLock(pin_file, self.clock.monotonic)
         stand.more = [
             TouchRoutes(self.room.board.choose_language, call.call),
@@ -246,7 +245,7 @@ async def test_the_last_passages_are_shown_without_identities_and_can_be_overrid
         passage(Verdict.REFUSE, Reason.CODE_RED, Reason.MASK_MISSING),
     ):
         await desk.ledger.commit(one)
-        await desk.ledger.close(one, WallClock().now(), Outcome.LEFT, 100, gate_opened=False)
+        await desk.ledger.close(one, Outcome.LEFT, 100, gate_opened=False)
     assert await enter(client) == 200
     async with client.get("/staff/overview") as answer:
         assert answer.cookies == {}

@@ -169,6 +169,7 @@ async def test_a_credential_without_a_person_is_held_for_a_while_only(gate: Gate
 async def test_evidence_wakes_everybody_who_waits(gate: Gate) -> None:
     waiters = [asyncio.create_task(gate.presence.change()) for _ in range(2)]
     await asyncio.sleep(0)
+    assert not any(waiter.done() for waiter in waiters)
     gate.see(NEAR)
     async with asyncio.timeout(HANG_S):
         await asyncio.gather(*waiters)

@@ -14,13 +14,17 @@ from edge_agent.box.wall_clock import WallClock
 from edge_agent.platform_link.order_handlers import OrderExecutor
 from edge_agent.policy.active_policy import ActivePolicy
 from edge_agent.policy.rules import Policy
-from edge_agent.speech.broadcasts.broadcast import Broadcast, OfferResult
+from edge_agent.speech.broadcasts.broadcast import OfferResult
 from sync.contract import orders as wire
+from sync.contract.orders import Broadcast
 from sync.edge.directory.directory import Directory
 from sync.edge.orders.receiver import OrderHandlers
 from sync.errors import OrderUnfit
 
-NOW = datetime.now(UTC)
+
+def now() -> datetime:
+    """The present, as the box sees it."""
+    return datetime.now(UTC)
 
 
 class List:
@@ -49,9 +53,9 @@ class Here:
         self.list = List()
         self.hands: OrderHandlers = OrderExecutor(
             settings=self.settings,
-            policies=self.policies,
+            policy=self.policies,
             directory=directory,
-            bulletins=self.list,
+            broadcasts=self.list,
             clock=WallClock(),
             report=self.report,
         ).handlers()
@@ -70,20 +74,23 @@ async def test_policy_and_settings_come_together(here: Here) -> None:
     wanted = wire.Desired(policy={"version": 4, "test": {"valid_h": 24}}, settings={"arrival": {"leave_s": 2.0}})
     assert await here.hands.apply(wanted)
     assert not await here.hands.apply(wanted)  # once more is as good as once
-    assert here.policies.at(NOW).test.valid_h == 24
+    assert here.policies.at(now()).test.valid_h == 24
     assert apply_remote_settings(here.settings).arrival.leave_s == 2.0
 
 
 async def test_a_policy_may_come_ahead_of_its_date(here: Here) -> None:
-    tomorrow = NOW + timedelta(days=1)
+    tomorrow = now() + timedelta(days=1)
     await here.hands.apply(wire.Desired(policy={"version": 9}, effective=tomorrow))
-    assert (here.policies.at(NOW).version, here.policies.at(tomorrow).version) == (3, 9)
+    assert (here.policies.at(now()).version, here.policies.at(tomorrow).version) == (3, 9)
 
 
 @pytest.mark.parametrize(
     ("wanted", "why"),
     [
-        (wire.Desired(policy={"version": 2}, settings={"arrival": {"leave_s": 2.0}}), "not above 3"),
+        (
+            wire.Desired(policy={"version": 2}, settings={"arrival": {"leave_s": 2.0}}),
+            "older than the active",
+        ),
         (wire.Desired(policy={"version": 4, "tset": {}}), "tset"),
         (wire.Desired(policy={"version": 4, "code": {"red": "admit"}}), "admit"),
         (wire.Desired(policy={"version": 4}, settings={"gate": {"pulse_ms": 9000}}), "gate"),
@@ -92,7 +99,7 @@ async def test_a_policy_may_come_ahead_of_its_date(here: Here) -> None:
 async def test_what_does_not_fit_is_refused_whole_with_the_reason(here: Here, wanted: wire.Desired, why: str) -> None:
     with pytest.raises(OrderUnfit, match=why):
         await here.hands.apply(wanted)
-    assert here.policies.at(NOW).version == 3
+    assert here.policies.at(now()).version == 3
     assert apply_remote_settings(here.settings) == here.settings
 
 
@@ -106,8 +113,8 @@ async def test_broadcasts_reach_the_list_as_they_were_sent(here: Here) -> None:
     sent = wire.Broadcast(
         broadcast_id="b-1",
         texts={"zh-CN": "今晚十点关门", "en": "The gate closes at ten."},
-        valid_from=NOW,
-        valid_until=NOW + timedelta(hours=1),
+        valid_from=now(),
+        valid_until=now() + timedelta(hours=1),
         priority=wire.Priority.EMERGENCY,
         schedule="*/10 * * * *",
         audio=wire.Audio("https://city.example/a.wav", "ab" * 32, 1000),

@@ -22,7 +22,7 @@ from edge_agent.domain.passage import (
     TemperatureReading,
     Verdict,
 )
-from edge_agent.policy.decide import decide, grade_temperature
+from edge_agent.policy.decide import decide
 from edge_agent.policy.rules import AgeRule, Policy, load_policy
 from models.detections import MaskState
 from sync.contract.health import Colour, Freshness, HealthStatus, Lookup, LookupOutcome, TestResult
@@ -50,7 +50,9 @@ def judged(
     now: Moment = NOW,
     attempt: int = 1,
 ) -> Decision:
-    return decide(measurement, credential, lookup, policy, now, attempt)
+    """The decision without its grade, which has a test of its own."""
+    decision = decide(measurement, credential, lookup, policy, now, attempt)
+    return replace(decision, grade=TemperatureClass.NOT_MEASURED)
 
 
 def status(**changes: object) -> Lookup:
@@ -140,6 +142,54 @@ def test_nobody_is_admitted_without_a_credential() -> None:
 )
 def test_a_useless_code_is_asked_for_again(problem: CredentialProblem, reason: Reason) -> None:
     assert judged(credential=replace(SHOWN, problem=problem)) == Decision(Verdict.RECHECK, (reason,))
+
+
+EARLY, LATE = NOW.wall - timedelta(days=1), NOW.wall + timedelta(days=1)
+UNSURE = Decision(Verdict.ASSIST, (Reason.CLOCK_UNSURE,))
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(CredentialKind.CODE, Reason.CODE_EXPIRED), (CredentialKind.CARD, Reason.CARD_EXPIRED)],
+)
+@pytest.mark.parametrize(
+    ("valid_from", "valid_until", "is_expired"),
+    [
+        (None, None, False),
+        (EARLY, LATE, False),
+        (EARLY, None, False),
+        (None, LATE, False),
+        (LATE, None, True),
+        (None, EARLY, True),
+        (EARLY, datetime.max.replace(tzinfo=UTC), False),
+    ],
+)
+def test_validity_is_judged_by_a_clock_in_sync(
+    kind: CredentialKind, reason: Reason, valid_from: datetime | None, valid_until: datetime | None, is_expired: bool
+) -> None:
+    shown = replace(SHOWN, kind=kind, valid_from=valid_from, valid_until=valid_until)
+    expected = Decision(Verdict.RECHECK, (reason,)) if is_expired else Decision(Verdict.ADMIT, (Reason.ALL_CLEAR,))
+    assert judged(credential=shown) == expected
+
+
+@pytest.mark.parametrize("year", [1970, 2019, 2031])
+def test_a_clock_that_is_not_in_sync_calls_nothing_expired(year: int) -> None:
+    now = replace(NOW, wall=NOW.wall.replace(year=year), in_sync=False, error_s=None)
+    card = replace(SHOWN, kind=CredentialKind.CARD, valid_from=EARLY, valid_until=LATE)
+    assert judged(credential=card, now=now) == UNSURE
+
+
+def test_a_limit_within_the_error_of_the_clock_is_not_judged() -> None:
+    assert judged(credential=replace(SHOWN, valid_until=NOW.wall + timedelta(seconds=0.01))) == UNSURE
+    assert judged(credential=replace(SHOWN, valid_from=NOW.wall + timedelta(seconds=0.01))) == UNSURE
+
+
+def test_data_from_the_future_show_that_the_clock_is_wrong() -> None:
+    """A code that ended in 2023 must not count because the box believes that it is 2019."""
+    rule = msgspec.structs.replace(POLICY.test, required=False)
+    policy = msgspec.structs.replace(POLICY, test=rule)
+    now = replace(NOW, wall=NOW.wall.replace(year=2019), in_sync=False, error_s=None)
+    assert judged(credential=replace(SHOWN, valid_until=NOW.wall.replace(year=2023)), policy=policy, now=now) == UNSURE
 
 
 @pytest.mark.parametrize("age", [AgeGroup.CHILD, AgeGroup.ELDER])
@@ -236,7 +286,7 @@ def test_only_the_well_and_masked_are_admitted(estimate_c: float | None, state: 
     ],
 )
 def test_the_class_of_a_temperature(measurement: Measurement, expected: TemperatureClass) -> None:
-    assert grade_temperature(measurement, POLICY.temperature) is expected
+    assert decide(measurement, SHOWN, FOUND, POLICY, NOW).grade is expected
 
 
 def test_a_policy_may_judge_outside_the_fitted_range_by_the_widened_uncertainty() -> None:

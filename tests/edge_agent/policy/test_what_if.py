@@ -16,7 +16,14 @@ from typer.testing import CliRunner
 
 from config.errors import SettingsError
 from config.settings import BoxSettings, Settings
-from edge_agent.box.remote_settings import apply_remote_settings, save_remote_settings, wanted_path, with_wanted
+from edge_agent.box.remote_settings import (
+    FILE,
+    OLD_FILE,
+    apply_remote_settings,
+    save_remote_settings,
+    with_remote_settings,
+)
+from edge_agent.box.wall_clock import WallClock
 from edge_agent.commands.cli import app
 from edge_agent.commands.policy import parse_since
 from edge_agent.domain.passage import (
@@ -34,6 +41,7 @@ from edge_agent.policy.active_policy import ActivePolicy, PolicyRefused
 from edge_agent.policy.decide import decide
 from edge_agent.policy.rules import Policy, load_policy
 from edge_agent.policy.what_if import replay
+from edge_agent.records.conversion import decided_record
 from edge_agent.records.recorder import PassageRecorder
 from models.detections import MaskState
 from sync.contract.health import Colour, Freshness, HealthStatus, Lookup, LookupOutcome, TestResult
@@ -134,14 +142,14 @@ def test_the_record_holds_all_that_the_verdict_rested_on(
     """The same policy on the record gives the same verdict with the same reasons, whatever happened."""
     error_s = None if error_s is None else round(error_s, 3)
     made = passage(measurement, credential, lookup, attempt=attempt, error_s=error_s)
-    record = PassageRecorder(None, BoxSettings())._decided(made)  # type: ignore[arg-type]
+    record = decided_record(made, BoxSettings())
     wire = msgspec.json.decode(msgspec.json.encode(record), type=PassageDecided)
     assert replay(wire, POLICY) == made.decision
 
 
 async def write_ledger(folder: Path, count: int) -> None:
     async with Ledger.opened(folder / "ledger.db", box="box-1", budget_bytes=50_000_000) as outbox:
-        ledger = PassageRecorder(outbox, BoxSettings())
+        ledger = PassageRecorder(outbox, BoxSettings(), WallClock().now)
         for index in range(count):
             sampled_at = NOW - timedelta(hours=index % 40)
             made = passage(WELL, SOMEBODY, found(status(sampled_at=sampled_at)))
@@ -196,16 +204,16 @@ def test_since() -> None:
 def test_a_policy_applies_from_its_date_and_stays_in_force(tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
     book = ActivePolicy(Policy(version=1), path)
-    book.adopt(Policy(version=2), None, NOW)
+    book.apply(Policy(version=2), None, NOW)
     assert book.at(NOW).version == 2
     tomorrow = NOW + timedelta(days=1)
     for _ in range(2):
-        book.adopt(Policy(version=3), tomorrow, NOW)
+        book.apply(Policy(version=3), tomorrow, NOW)
     book = ActivePolicy(Policy(version=1), path)
     assert (book.at(NOW).version, book.coming and book.coming.policy.version) == (2, 3)
     assert book.at(tomorrow).version == 3
     assert book.at(datetime(1970, 1, 1, tzinfo=UTC)).version == 3  # a clock that jumped back takes nothing away
-    book.adopt(Policy(version=4), tomorrow, tomorrow)
+    book.apply(Policy(version=4), tomorrow, tomorrow)
     assert ActivePolicy(Policy(version=1), path).at(NOW).version == 4
     assert ActivePolicy(Policy(version=5), path).at(NOW).version == 5  # the box's own file was renewed
 
@@ -213,18 +221,18 @@ def test_a_policy_applies_from_its_date_and_stays_in_force(tmp_path: Path) -> No
 def test_a_policy_that_does_not_follow_is_refused(tmp_path: Path) -> None:
     book = ActivePolicy(Policy(version=5), tmp_path / "policy.json")
     for version in (4, 5):
-        with pytest.raises(PolicyRefused, match="not above 5"):
-            book.adopt(msgspec.structs.replace(POLICY, version=version, mask=None), None, NOW)
+        with pytest.raises(PolicyRefused, match="older than the active version 5"):
+            book.apply(msgspec.structs.replace(POLICY, version=version, mask=None), None, NOW)
     assert not (tmp_path / "policy.json").exists()
 
 
 def test_a_torn_page_leaves_the_own_policy_in_force(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "policy.json").write_bytes(b'{"accepted":{"vers')
     assert ActivePolicy(Policy(version=1), tmp_path / "policy.json").at(NOW).version == 1
-    assert "own holds" in caplog.text
+    assert "using the local policy" in caplog.text
 
 
-def test_some_settings_may_be_changed_from_afar(tmp_path: Path) -> None:
+def test_some_settings_may_be_changed_remotely(tmp_path: Path) -> None:
     own = Settings(box=BoxSettings(data_dir=str(tmp_path)))
     assert apply_remote_settings(own) == own
     assert save_remote_settings(own, {}) is False
@@ -233,8 +241,18 @@ def test_some_settings_may_be_changed_from_afar(tmp_path: Path) -> None:
     assert save_remote_settings(own, wanted) is False
     now = apply_remote_settings(own)
     assert (now.arrival.leave_s, now.speaker.language, now.arrival.near_height) == (1.5, "yue", own.arrival.near_height)
-    wanted_path(own).write_text('{"arrival":{"leave_s":-1}}')
+    (tmp_path / FILE).write_text('{"arrival":{"leave_s":-1}}')
     assert apply_remote_settings(own) == own
+
+
+def test_remote_settings_are_read_under_their_old_name_until_the_next_change(tmp_path: Path) -> None:
+    own = Settings(box=BoxSettings(data_dir=str(tmp_path)))
+    (tmp_path / OLD_FILE).write_text('{"arrival":{"leave_s":1.5}}')
+    assert apply_remote_settings(own).arrival.leave_s == 1.5
+    assert save_remote_settings(own, {"arrival": {"leave_s": 1.5}}) is False
+    assert save_remote_settings(own, {"arrival": {"leave_s": 2.5}}) is True
+    assert apply_remote_settings(own).arrival.leave_s == 2.5
+    assert not (tmp_path / OLD_FILE).exists()
 
 
 @pytest.mark.parametrize(
@@ -248,4 +266,4 @@ def test_some_settings_may_be_changed_from_afar(tmp_path: Path) -> None:
 )
 def test_others_may_not(wanted: dict[str, dict[str, object]]) -> None:
     with pytest.raises(SettingsError):
-        with_wanted(Settings(), wanted)
+        with_remote_settings(Settings(), wanted)

@@ -10,9 +10,9 @@ import sqlite3
 import uuid
 from contextlib import closing
 from hashlib import sha256
-from importlib.util import find_spec
 from pathlib import Path
 
+import cv2
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -29,6 +29,7 @@ from edge_agent.privacy.stored_files import stored_files
 from sync.contract.identity import person_key
 from sync.edge.ledger.ledger import Ledger
 from sync.storage.encryption import KeyedCipher
+from tests.drawn import bare_face
 from tests.sync.city import BUDGET_BYTES, COMMUNITY_KEY, alarm, passage
 
 PHONE = "13" + 9 * "0"
@@ -120,11 +121,8 @@ def test_nothing_is_cut_at_the_border_of_two_pieces(shift: int) -> None:
 
 
 def portrait() -> bytes:
-    """A photo with a face, from a package that brings it along."""
-    found = find_spec("skimage")
-    assert found is not None
-    assert found.origin is not None
-    return (Path(found.origin).parent / "data" / "astronaut.png").read_bytes()
+    """A picture of somebody."""
+    return bytes(cv2.imencode(".png", bare_face())[1])
 
 
 def test_a_face_is_found_inside_of_another_file_and_an_empty_place_is_not(tmp_path: Path) -> None:

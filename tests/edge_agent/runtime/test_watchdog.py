@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import platform
 import signal
 import socket
 import threading
@@ -22,7 +23,7 @@ from edge_agent.runtime.task_progress import track_progress
 from edge_agent.runtime.threads import touch_shared
 from edge_agent.runtime.watchdog import Notifier, Watchdog
 from edge_agent.safe_mode import SafeMode
-from tests.edge_agent.held import held, threads
+from tests.edge_agent.held import held, threads, waits
 from tests.edge_agent.kiosk.stand import Stand
 from tests.edge_agent.process import started
 from tests.edge_agent.town import settings_text
@@ -164,6 +165,7 @@ async def test_a_screen_that_is_not_answered_is_named() -> None:
             await asyncio.sleep(0.01)
         over.set()
         await asking
+        assert await looks(watchdog, 1) == [()]
 
 
 async def test_shared_threads_that_are_all_stuck_are_named() -> None:
@@ -216,15 +218,8 @@ async def test_threads_have_names_and_those_that_nobody_needs_now_are_missed_too
         agent(tmp_path, street.camera.url, systemd, "null") as process,
     ):
         names: dict[str, int] = {}
-        while not names.keys() >= {
-            "ledger_0",
-            "directory-read_",
-            "asyncio_0",
-            "camera",
-            "speaker",
-            "vision_0",
-            "codes_0",
-        }:
+        stores = {"ledger_0", "directory_0", "directory-read_", "orders_0"}
+        while not names.keys() >= {*stores, "asyncio_0", "camera", "speaker", "vision_0", "codes_0"}:
             await systemd.hears()
             names = {name: thread for thread, name in threads(process.pid)}
         missed = {"orders file (progress.py:", "directory file (progress.py:"}
@@ -232,6 +227,7 @@ async def test_threads_have_names_and_those_that_nobody_needs_now_are_missed_too
             while missed:
                 missed -= {each for line in await systemd.hears() for each in missed if each in line}
         await process.communicate()
+        assert process.returncode == -signal.SIGKILL  # it went on until then
 
 
 async def test_an_agent_that_is_asked_to_stop_says_so_and_was_no_bad_start(tmp_path: Path, systemd: Systemd) -> None:
@@ -280,9 +276,10 @@ async def test_safe_mode_shows_itself_and_opens_no_device(tmp_path: Path) -> Non
     await asyncio.gather(mode, return_exceptions=True)
 
 
-async def test_safe_mode_ends_to_try_the_whole_agent_again(tmp_path: Path) -> None:
+async def test_safe_mode_ends_to_try_the_whole_agent_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = parse_settings(settings_text(tmp_path, "http://127.0.0.1:9/"))
     await SafeMode(settings, "TypeError").run(retry_after_s=0.01)
+    assert "the whole agent is tried again" in caplog.messages[-1]
 
 
 async def test_ten_bad_starts_lead_to_safe_mode(tmp_path: Path, systemd: Systemd) -> None:
@@ -294,3 +291,21 @@ async def test_ten_bad_starts_lead_to_safe_mode(tmp_path: Path, systemd: Systemd
         assert told[-1].startswith("STATUS=safe mode: exited without an error message")
         process.terminate()
         await process.communicate()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of calls are those of x86_64")
+@pytest.mark.parametrize(
+    ("call", "so"),
+    [
+        ("202 0x7f00 0x189 0x0 0x0 0x0 0xffffffff 0x7ffc 0x7f01", True),  # FUTEX_WAIT_BITSET: for work
+        ("202 0x7f00 0x80 0x2 0x0 0x0 0x0 0x7ffc 0x7f01", False),  # FUTEX_WAIT: for a mutex
+        ("202 0x7f00 0x189 0x0 0x7ffd 0x0 0xffffffff 0x7ffc 0x7f01", False),  # with a limit: for Python's lock
+        ("202 0x7f00 0x81 0x1 0x0 0x0 0x0 0x7ffc 0x7f01", False),  # FUTEX_WAKE: with the mutex of Python's lock
+        ("9 0x0 0x21000 0x3 0x22 0xffffffff 0x0 0x7ffc 0x7f01", False),  # mmap: with the allocator's lock
+        ("270 0x4 0x7ffc 0x0 0x0 0x0 0x0 0x7ffc 0x7f01", True),  # pselect6: for a device
+        ("running", False),
+        ("-1 0x7ffc 0x7f01", False),
+    ],
+)
+def test_a_thread_is_held_only_where_it_holds_up_no_other(call: str, so: bool) -> None:
+    assert waits(call) is so

@@ -12,7 +12,7 @@ from drivers.contract import Clip
 from edge_agent.domain.passage import Decision, Reason, Verdict
 from edge_agent.screen.language_choice import CHOICE_HOLD_S
 from edge_agent.screen.view_state import STAFF_CALL_S, Hint, ScreenStage
-from edge_agent.speech.announcer import PlaybackResult
+from edge_agent.speech.broadcasts.broadcast import PlaybackResult
 from edge_agent.speech.hints import HintClock, HintSpeaker
 from edge_agent.speech.volume_schedule import VolumeSchedule
 from tests.edge_agent.speech.sound import CATALOGUE, NOON, Clock, Room, until

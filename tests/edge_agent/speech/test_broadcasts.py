@@ -21,10 +21,7 @@ from edge_agent.speech.broadcasts.audio_store import AudioStore
 from edge_agent.speech.broadcasts.broadcast import (
     SHOWN_COLUMNS,
     SPOKEN_CHARACTERS,
-    Audio,
-    Broadcast,
     OfferResult,
-    Priority,
     shown,
     spoken,
 )
@@ -34,6 +31,7 @@ from edge_agent.speech.broadcasts.queue import KEPT
 from edge_agent.speech.broadcasts.saved_broadcasts import BroadcastFile, SavedBroadcast
 from edge_agent.speech.broadcasts.schedule import BadSchedule, Schedule
 from edge_agent.speech.broadcasts.sound import LONGEST_S, chime, make_sound
+from sync.contract.orders import Audio, Broadcast, Priority
 from tests.edge_agent.speech.sound import NOON, Clock, Room, until
 
 DAY = timedelta(days=1)

@@ -30,7 +30,7 @@ PARAMETERS = {
 def document() -> dict[str, Any]:
     """The whole document, seen from the box."""
     return {
-        "asyncapi": "3.0.0",
+        "asyncapi": "3.1.0",
         "info": {
             "title": "Sentinel to city",
             "version": "1.1.0",
@@ -131,7 +131,7 @@ def schemas() -> dict[str, Any]:
     components["Order"]["properties"]["body"] = {
         "anyOf": [{"$ref": SCHEMA.format(name=kind.__name__)} for kind in ORDER_TYPES.values()]
     }
-    components["Entry"]["properties"]["data"] = {
+    components["BacklogEntry"]["properties"]["data"] = {
         "anyOf": [{"$ref": SCHEMA.format(name=kind.__name__)} for kind in records.RECORD_TYPES.values()]
     }
     components["DirectoryOp"]["properties"]["status"] = {

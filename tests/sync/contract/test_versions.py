@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,9 +58,11 @@ def test_what_breaks_the_written_contract_is_refused_by_the_code(message: Any, d
     else:
         container[key] = data.draw(NONSENSE)
     schema = validator_of(f"#/components/schemas/{type(message).__name__}")
-    with contextlib.suppress(BadMessage):
+    try:
         decoded(message, body)
-        schema.validate(body)
+    except BadMessage:
+        return
+    assert list(schema.iter_errors(body)) == []
 
 
 @THOROUGH

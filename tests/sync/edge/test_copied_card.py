@@ -42,7 +42,7 @@ from tests.sync.city import (
 from tests.sync.test_city_link import stats
 
 EPOCH = "0123456789abcdef"
-NOW = datetime.now(UTC)
+NOW = datetime(2022, 4, 1, 8, 0, tzinfo=UTC)
 FORK = 10  # the last number that both devices share
 
 

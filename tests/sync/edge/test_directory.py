@@ -6,7 +6,6 @@ import asyncio
 import os
 from contextlib import AsyncExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -21,9 +20,8 @@ from sync.contract.orders import Revocation
 from sync.edge.directory.directory import NEVER_S, Directory, freshness_from
 from sync.errors import BadMessage, LinkLost, NoAnswer
 from sync.platform.directory.store import DirectoryStore
+from tests.leftovers import quick_folder
 from tests.sync.city import status_of
-
-QUICK_DISK = Path("/dev/shm")  # noqa: S108 - histories need no durable disk
 
 
 class Hands:
@@ -307,7 +305,7 @@ class DirectoryHistory(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = TemporaryDirectory(dir=QUICK_DISK if QUICK_DISK.is_dir() else None)
+        self.folder = quick_folder()
         self.runner = asyncio.Runner()
         self.stack = AsyncExitStack()
         self.people: dict[int, HealthStatus] = {}

@@ -300,6 +300,8 @@ async def test_a_box_that_was_away_too_long_waits_and_is_not_lost(
 async def test_a_box_that_was_never_enrolled_renews_nothing(identity: BoxIdentity) -> None:
     async with asyncio.timeout(HANG_S):
         await Renewal(identity, "mqtts://localhost").run()
+    assert identity.place() is None
+    assert not identity.files.certificate.exists()
 
 
 async def test_a_power_cut_between_the_steps_loses_nothing(home: Path, tmp_path: Path) -> None:

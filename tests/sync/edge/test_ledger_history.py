@@ -246,7 +246,7 @@ async def test_a_read_of_the_damaged_file_does_not_change_it(tmp_path: Path) -> 
     killed = tmp_path / "killed.db"
     whole = killed.read_bytes()
     killed.write_bytes(damaged(whole, "middle"))
-    with sqlite3.connect(killed) as connection:
+    with contextlib.closing(sqlite3.connect(killed)) as connection:
         hurt = connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok"
     async with Ledger.opened(killed, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         assert ((await outbox.status()).set_aside is not None) == hurt

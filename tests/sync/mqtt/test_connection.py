@@ -205,6 +205,7 @@ async def test_cancelled_while_connecting() -> None:
         async with running(connect()) as task:
             await asyncio.sleep(0)
             task.cancel()
+        assert task.cancelled()
 
 
 GARBAGE = [

@@ -96,7 +96,7 @@ class District:
     def stop(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(HANG_S)
 
 
 def edge_platform(*arguments: str, code: int = 0) -> str:
@@ -406,7 +406,10 @@ def test_only_a_mosquitto_is_told_to_reload(tmp_path: Path) -> None:
 
 
 async def test_kicking_a_box_that_is_not_there(district: District) -> None:
-    await kick(district.as_platform().broker, "nobody")
+    async with Connection.open(district.as_box("bystander")) as box:
+        await kick(district.as_platform().broker, "demo.nobody")
+        await box.publish(topic(Channel.ALARM, "bystander"), b"")
+        assert box.reply_age_s is not None
 
 
 def test_the_rules_for_emqx_name_the_same_topics(written: District, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ async def served(tmp_path: Path) -> AsyncIterator[FleetPage]:
         for seq, record in enumerate(mixed(20), start=1):
             name = RecordId("box-0001", EPOCH, seq)
             await store.insert([ReceivedRecord.read(name, record.TYPE, now, now, encode_record(record))])
-        yield FleetPage(store, district())
+        yield FleetPage(store, district(now))
 
 
 async def test_the_document_lists_every_route_and_no_other(served: FleetPage) -> None:

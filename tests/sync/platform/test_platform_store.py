@@ -14,15 +14,15 @@ import pytest
 from sync.contract.records import LARGEST, Gap, RecordId, encode_record
 from sync.errors import BadMessage, StoreFailed
 from sync.platform.records.open_store import open_store
-from sync.platform.records.received import AbsentRange, ReceivedRecord, today
+from sync.platform.records.received import AbsentRange, ReceivedRecord, to_ms
 from sync.platform.records.sqlite_store import SqliteStore
 from sync.platform.records.store_contract import Stream
 from tests.sync.city import alarm, clock, mixed, passage
 from tests.sync.postgresql import Cluster
 
 EPOCH = "0123456789abcdef"
-NOW = datetime.now(UTC)
-NOW_MS = int(NOW.timestamp() * 1000)
+NOW = datetime(2022, 4, 1, 8, 0, tzinfo=UTC)
+NOW_MS = to_ms(NOW)
 
 
 def arrivals(count: int, box: str = "box-1", first: int = 0) -> list[ReceivedRecord]:
@@ -31,6 +31,9 @@ def arrivals(count: int, box: str = "box-1", first: int = 0) -> list[ReceivedRec
         ReceivedRecord.read(RecordId(box, EPOCH, first + seq), record.TYPE, NOW, NOW, encode_record(record), bytes(32))
         for seq, record in enumerate(mixed(count, first), start=1)
     ]
+
+
+TODAY = arrivals(1)[0].day
 
 
 def gap(seq: int, first: int, last: int, epoch: str | None = None) -> ReceivedRecord:
@@ -45,7 +48,7 @@ async def test_what_comes_twice_is_stored_once(records: str) -> None:
         assert await store.insert([*arrivals(15), *arrivals(3)]) == 5
         assert await store.insert([]) == 0
     async with open_store(records) as store:
-        totals = await store.totals(today(), alarms=10)
+        totals = await store.totals(TODAY, alarms=10)
         assert (sum(totals.kinds.values()), totals.redelivered, totals.duplicates) == (15, 13, 0)
         assert totals.boxes["box-1"][0] == 15
         assert abs(totals.boxes["box-1"][1] - NOW) < timedelta(milliseconds=2)
@@ -63,7 +66,7 @@ async def test_the_newest_alarms_come_first(records: str) -> None:
             await store.insert(
                 [ReceivedRecord.read(RecordId("box-1", EPOCH, seq), alarm(seq).TYPE, happened, NOW, body)]
             )
-        totals = await store.totals(today(), alarms=2)
+        totals = await store.totals(TODAY, alarms=2)
         assert [(box, each.alarm_id) for box, each in totals.alarms] == [("box-1", "alarm-3"), ("box-1", "alarm-2")]
 
 
@@ -72,7 +75,7 @@ async def test_one_passage_under_two_numbers_is_seen_as_a_duplicate(records: str
         for seq in (1, 2, 3):
             body = encode_record(passage(7))
             await store.insert([ReceivedRecord.read(RecordId("box-1", EPOCH, seq), passage(7).TYPE, NOW, NOW, body)])
-        assert (await store.totals(today(), alarms=1)).duplicates == 2
+        assert (await store.totals(TODAY, alarms=1)).duplicates == 2
 
 
 async def test_several_processes_bring_the_same_records(records: str) -> None:
@@ -83,7 +86,7 @@ async def test_several_processes_bring_the_same_records(records: str) -> None:
             *(first.insert(batch) for batch in batches), *(second.insert(batch) for batch in backwards)
         )
         assert sum(new) == 100
-        totals = await first.totals(today(), alarms=1)
+        totals = await first.totals(TODAY, alarms=1)
         assert (sum(totals.kinds.values()), totals.redelivered, totals.duplicates) == (100, 100, 0)
         assert {count for count, _ in totals.boxes.values()} == {20}
 
@@ -133,7 +136,7 @@ async def test_the_numbers_of_a_day(records: str) -> None:
             await store.insert(
                 [ReceivedRecord.read(RecordId("box-1", EPOCH, seq), passage(1).TYPE, happened, NOW, body)]
             )
-        [span] = await store.spans("box-1", today())
+        [span] = await store.spans("box-1", TODAY)
         assert (span.first, span.last, span.before, span.after) == (4, 5, 2, 8)
         [span] = await store.spans("box-1", None)
         assert (span.first, span.last, span.before, span.after) == (1, 8, None, None)
@@ -194,7 +197,7 @@ async def test_a_server_that_went_away_is_found_again(postgresql: Cluster) -> No
         for _ in range(8):  # each connection of the pool may be found dead when it is used
             with contextlib.suppress(StoreFailed):
                 await store.insert(arrivals(5))
-        assert sum((await store.totals(today(), alarms=1)).kinds.values()) == 5
+        assert sum((await store.totals(TODAY, alarms=1)).kinds.values()) == 5
 
 
 async def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
@@ -204,7 +207,7 @@ async def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path
     old.close()
     for _ in range(2):
         async with SqliteStore.opened(path) as store:
-            totals = await store.totals(today(), alarms=5)
+            totals = await store.totals(TODAY, alarms=5)
             assert (sum(totals.kinds.values()), totals.redelivered, totals.duplicates) == (5, 7, 0)
             assert totals.reasons == {"admit": {"green_code": 2}}
             assert len(totals.alarms) == 1

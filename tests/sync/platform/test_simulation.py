@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -14,11 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from sync.errors import LinkLost
 from sync.platform.commands.cli import app
 from sync.platform.simulation.course import Simulation
 from sync.platform.simulation.day import arrivals_s, crowd, passage
 from sync.platform.simulation.gate import AcceptGate
 from sync.platform.simulation.report import most_within, percentiles, simulate
+from tests.limits import HANG_S
+from tests.sync.certificates import Authority
+from tests.sync.city import mosquitto
 
 
 def test_a_day_has_its_peaks_and_its_mean() -> None:
@@ -91,6 +96,48 @@ def test_a_broker_that_is_not_there_is_told() -> None:
     assert (result.exit_code, "plain MQTT stays on this machine" in result.stderr) == (2, True)
 
 
+async def failed_simulation(settings: Simulation) -> str:
+    """Why it ended."""
+    with pytest.raises(ExceptionGroup) as caught:
+        async with asyncio.timeout(HANG_S):
+            await simulate(settings, lambda _: None)
+    assert caught.group_contains(LinkLost)
+    found: BaseException = caught.value
+    while isinstance(found, ExceptionGroup):
+        [found] = found.exceptions
+    return str(found)
+
+
+async def test_boxes_that_the_broker_refuses_end_the_simulation(tmp_path: Path) -> None:
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    server = theirs.certificate("localhost")
+    extra = f"cafile {server.ca}\ncertfile {server.certificate}\nkeyfile {server.key}\nrequire_certificate true\n"
+    with mosquitto(tmp_path / "broker", extra=extra) as broker:
+        url = f"mqtts://localhost:{broker.port}"
+        settings = Simulation(tmp_path / "run", 2, 0.01, 60, broker=url, tls=True, refused_limit_s=0.2)
+        untrusted = await failed_simulation(replace(settings, files=ours.certificate("box")))
+        refused = await failed_simulation(
+            replace(settings, folder=tmp_path / "again", files=replace(ours.certificate("box"), ca=theirs.ca))
+        )
+    assert "2 of 2 boxes did not connect" in untrusted
+    assert "not signed by the authority that we trust" in untrusted
+    assert "It does not know the authority that signed our certificate" in refused
+
+
+async def test_a_platform_that_is_not_there_ends_the_simulation(tmp_path: Path) -> None:
+    with mosquitto(tmp_path / "broker") as broker:
+        settings = Simulation(tmp_path / "run", 2, 0.01, 60, broker=broker.url, stall_limit_s=0.5)
+        assert "the platform does not answer" in await failed_simulation(settings)
+
+
+async def test_a_platform_that_ends_ends_the_simulation(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.write_text("no database")
+    why = await failed_simulation(Simulation(tmp_path / "run", 1, 0.01, 60, store=str(store)))
+    assert why.startswith("platform ended with 1: ")
+    assert str(store) in why
+
+
 async def test_a_simulation_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from sync.platform.commands.cli import main; main()", "simulate", "--boxes", "2"),
@@ -101,7 +148,7 @@ async def test_a_simulation_that_is_told_to_stop_leaves_nothing_behind(tmp_path:
     assert process.stderr is not None
     await process.stderr.readline()  # boxes are open: the broker and the platform run
     process.terminate()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_S):
         assert b"Traceback" not in await process.stderr.read()
         assert await process.wait() == 1
     assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,26 +28,29 @@ from sync.mqtt.packets import Options, Subscription
 from sync.platform.commands.cli import app
 from sync.platform.records.gaps import GapRequester, common, without
 from sync.platform.records.open_store import open_store
-from sync.platform.records.received import ReceivedRecord, today
+from sync.platform.records.received import ReceivedRecord
 from sync.platform.records.store_contract import RecordStore
 from sync.platform.records.verification import Proof, State, verify
 from tests.limits import HANG_S
 from tests.sync.city import Mosquitto, clock, mixed, running
 
 EPOCH = "0123456789abcdef"
-NOW = datetime.now(UTC)
+NOW = datetime(2022, 4, 1, 8, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def chained(count: int, *, lost: set[int] = frozenset(), at: datetime = NOW) -> list[ReceivedRecord]:  # type: ignore[assignment]
+def chained(count: int, *, lost: AbstractSet[int] = frozenset(), received: datetime = NOW) -> list[ReceivedRecord]:
     """`count` records of a box with their hashes, without those of numbers `lost`."""
     chain = first_hash("box-1", EPOCH)
     made = []
     for seq, record in enumerate(mixed(count), start=1):
         body = encode_record(record)
         chain = next_hash(chain, seq, record.TYPE, body)
-        made.append(ReceivedRecord.read(RecordId("box-1", EPOCH, seq), record.TYPE, at, NOW, body, chain))
+        made.append(ReceivedRecord.read(RecordId("box-1", EPOCH, seq), record.TYPE, NOW, received, body, chain))
     return [each for each in made if each.name.seq not in lost]
+
+
+TODAY = chained(1)[0].day
 
 
 def altered(arrivals: list[ReceivedRecord], seq: int, **changes: object) -> list[ReceivedRecord]:
@@ -84,14 +88,14 @@ async def test_a_day_is_vouched_for_by_the_next(records: str) -> None:
     everything = chained(30)
     shift = [-DAY, timedelta(0), DAY]
     days = [altered_time(each, NOW + shift[(each.name.seq - 1) // 10]) for each in everything]
-    found = await proof(records, days, today())
+    found = await proof(records, days, TODAY)
     [epoch] = found.epochs
     assert (found.state, epoch.first, epoch.last, epoch.records, epoch.vouched) == (State.COMPLETE, 11, 20, 10, True)
 
 
 async def test_numbers_lost_between_two_days_are_missed(records: str) -> None:
     days = [altered_time(each, NOW - DAY if each.name.seq <= 10 else NOW) for each in chained(20, lost={10, 11})]
-    [epoch] = (await proof(records, days, today())).epochs
+    [epoch] = (await proof(records, days, TODAY)).epochs
     assert [(each.first, each.last, each.reason) for each in epoch.missing] == [(10, 11, None)]
 
 
@@ -142,7 +146,7 @@ async def test_the_command_tells_and_its_status_says(tmp_path: Path) -> None:
         result = await asyncio.to_thread(CliRunner().invoke, app, ["ledger", "verify", "box-1", "--store", records])
         assert (result.exit_code, "missing 3: nobody said why" in result.stdout) == (1, True)
     async with holding(records, chained(10)):
-        arguments = ["ledger", "verify", "box-1", today(), "--store", records, "--json"]
+        arguments = ["ledger", "verify", "box-1", TODAY, "--store", records, "--json"]
         result = await asyncio.to_thread(CliRunner().invoke, app, arguments)
         assert (result.exit_code, json.loads(result.stdout)["state"]) == (0, "complete")
     arguments = ["ledger", "verify", "box-1", "--store", str(tmp_path / "none.db")]
@@ -151,8 +155,11 @@ async def test_the_command_tells_and_its_status_says(tmp_path: Path) -> None:
 
 
 async def test_a_box_is_asked_again_for_what_is_missing(records: str, broker: Mosquitto) -> None:
-    options = Options(BrokerAddress.from_url(broker.url), "box")
-    async with holding(records, chained(10, lost={1, 4, 5})) as store, Connection.open(options) as box:
+    options, now = (
+        Options(BrokerAddress.from_url(broker.url), "box"),
+        datetime.now(UTC),
+    )  # a box long silent is not asked
+    async with holding(records, chained(10, lost={1, 4, 5}, received=now)) as store, Connection.open(options) as box:
         await box.subscribe(Subscription(str(Topic("demo", Channel.ACK, "box-1"))))
         async with (
             Connection.open(Options(BrokerAddress.from_url(broker.url), "platform")) as connection,
@@ -163,7 +170,7 @@ async def test_a_box_is_asked_again_for_what_is_missing(records: str, broker: Mo
                 ack = decode_event(message).message(Ack)
                 break
             assert ack == Ack(EPOCH, (), missing=((1, 1), (4, 5)))
-            await store.insert(chained(12))
+            await store.insert(chained(12, received=now))
             while await store.open_streams(0, 1 << 60):
                 await asyncio.sleep(0.01)
         [span] = await store.spans("box-1", None)
@@ -172,15 +179,17 @@ async def test_a_box_is_asked_again_for_what_is_missing(records: str, broker: Mo
 
 async def test_nobody_asks_for_what_will_never_come(records: str, broker: Mosquitto) -> None:
     lost = Gap(noted=clock(), lost={"sentinel.passage.decided": 2}, first_seq=4, last_seq=5)
-    told = ReceivedRecord.read(RecordId("box-1", EPOCH, 11), Gap.TYPE, NOW, NOW, encode_record(lost))
+    now = datetime.now(UTC)
+    told = ReceivedRecord.read(RecordId("box-1", EPOCH, 11), Gap.TYPE, NOW, now, encode_record(lost))
     async with (
-        holding(records, [*chained(10, lost={4, 5}), told]) as store,
+        holding(records, [*chained(10, lost={4, 5}, received=now), told]) as store,
         Connection.open(Options(BrokerAddress.from_url(broker.url), "platform")) as connection,
         running(GapRequester(store, "demo", look_s=0.02).serve(connection)),
         asyncio.timeout(HANG_S),
     ):
         while await store.open_streams(0, 1 << 60):
             await asyncio.sleep(0.01)
+        assert [(each.first, each.last) for each in await store.absences("box-1", EPOCH)] == [(4, 5)]
 
 
 _numbers = st.sets(st.integers(1, 30))

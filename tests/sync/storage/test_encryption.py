@@ -33,9 +33,9 @@ ALGORITHMS = st.sampled_from(Algorithm)
 def test_what_was_closed_opens_at_its_place_under_every_algorithm(
     plain: bytes, place: str, before: Algorithm, now: Algorithm
 ) -> None:
-    stored = KeyedCipher(KEY, before).close(plain, place)
+    stored = KeyedCipher(KEY, before).encrypt(plain, place)
     assert stored[0] == before
-    assert KeyedCipher(KEY, now).open(stored, place) == plain
+    assert KeyedCipher(KEY, now).decrypt(stored, place) == plain
     assert len(plain) < 8 or plain not in stored
 
 
@@ -54,12 +54,12 @@ def test_every_changed_byte_is_refused(plain: bytes, algorithm: Algorithm, chang
 
 @given(st.binary(max_size=40), st.text(max_size=20), st.text(max_size=20), ALGORITHMS)
 def test_another_place_or_key_is_refused(plain: bytes, place: str, elsewhere: str, algorithm: Algorithm) -> None:
-    stored = KeyedCipher(KEY, algorithm).close(plain, place)
+    stored = KeyedCipher(KEY, algorithm).encrypt(plain, place)
     if place != elsewhere:
         with pytest.raises(DecryptionFailed):
-            KeyedCipher(KEY, algorithm).open(stored, elsewhere)
+            KeyedCipher(KEY, algorithm).decrypt(stored, elsewhere)
     with pytest.raises(DecryptionFailed):
-        KeyedCipher(OTHER, algorithm).open(stored, place)
+        KeyedCipher(OTHER, algorithm).decrypt(stored, place)
 
 
 def test_equal_values_are_not_equal_on_the_disk() -> None:

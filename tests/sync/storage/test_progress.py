@@ -11,6 +11,7 @@ from sqlite_utils import Database, Migrations
 import sync.storage.progress
 from edge_agent.runtime.task_progress import TaskProgress, track_progress
 from sync.storage.sqlite_thread import SqliteThread
+from tests.limits import HANG_S
 
 EMPTY = Migrations("nothing")
 
@@ -43,7 +44,7 @@ async def test_a_long_work_wakes_its_waiters_and_those_behind_it(
     over, moves, stuck = works
     async with SqliteThread.opened(tmp_path / "some.db", EMPTY) as store:
         waits = [asyncio.create_task(store.run(moves)), asyncio.create_task(store.run(lambda _: None))]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_S):
             while min(map(steps_of, waits)) < 5:
                 await asyncio.sleep(0.01)
         over.set()

@@ -1,6 +1,7 @@
-"""The people of the street: photographs that other packages bring with them, cut by constants measured once.
+"""People for tests of recognition: photographs that other packages bring with them, cut by constants measured once.
 
-No picture is kept in this project and none is written to disk. Boxes and landmarks were measured with YuNet
+The drawn people of `drivers/simulated` look alike to a network that recognises faces. No picture is kept in this
+project and none is written to disk. Boxes and tips of noses were measured with YuNet
 (`face_detection_yunet_2023mar.onnx`, score 0.9 each); the outline points were read off by eye.
 """
 
@@ -15,36 +16,48 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import BadSetting
+from drivers.simulated.people.masks import Outline
+from drivers.simulated.people.person_image import CENTRE, FACE_PX, SIZE, Bare
 
 Image = NDArray[np.uint8]
-Point = tuple[float, float]
 
 ASTRONAUT = ("skimage", "data/astronaut.png")
 GROUP = ("insightface", "data/images/t1.jpg")
 
 
 @dataclass(frozen=True, slots=True)
-class Outline:
-    """Where a mask touches a face: along the top, along the bottom, and the ears, each from the viewer's left."""
-
-    top: tuple[Point, ...]  # cheek, bridge of the nose, cheek
-    bottom: tuple[Point, ...]  # jaw, chin, jaw
-    ears: tuple[Point, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class PhotographedPerson:
-    """One face of a photograph, in its pixels.
+    """One face of a photograph, in its pixels: a `drivers.simulated.people.person_image.Person` that is not drawn.
 
-    `box` is x, y, width, height; `landmarks` are two eyes, nose, two corners of the mouth, from the viewer's left.
+    `box` is x, y, width, height.
     """
 
     name: str
     photo: tuple[str, str]
     box: tuple[float, float, float, float]
-    landmarks: tuple[Point, ...]
     outline: Outline
+
+    def bare(self) -> Bare:
+        """Cut out of the photograph."""
+        x, y, width, height = self.box
+        scale = FACE_PX / height
+        zero = (CENTRE[0] - (x + width / 2) * scale, CENTRE[1] - (y + height / 2) * scale)
+        into = np.array([[scale, 0.0, zero[0]], [0.0, scale, zero[1]]])
+        options = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REPLICATE}
+        image = np.asarray(cv2.warpAffine(photograph(self.photo), into, SIZE, **options), np.uint8)
+        box = (x * scale + zero[0], y * scale + zero[1], width * scale, float(FACE_PX))
+        return Bare(image, _cover(box), box, self.outline.scaled(scale, zero))
+
+
+def _cover(box: tuple[float, float, float, float]) -> Image:
+    """What of the photograph is the person: head with hair, neck and shoulders, with a soft edge."""
+    x, y, width, height = box
+    centre = (round(x + width / 2), round(y + 0.42 * height))
+    cover = np.zeros(SIZE[::-1], np.uint8)
+    cv2.ellipse(cover, centre, (round(0.62 * height), round(0.74 * height)), 0, 0, 360, 255, -1)
+    shoulders = (centre[0], round(y + 2.35 * height))
+    cv2.ellipse(cover, shoulders, (round(1.2 * height), round(1.35 * height)), 0, 0, 360, 255, -1)
+    return np.asarray(cv2.GaussianBlur(cover, (0, 0), 0.05 * height), np.uint8)
 
 
 PEOPLE = (
@@ -52,55 +65,55 @@ PEOPLE = (
         name="astronaut",
         photo=ASTRONAUT,
         box=(178.2, 62.9, 89.9, 113.3),
-        landmarks=((200.1, 101.8), (247.1, 102.6), (220.4, 124.5), (198.6, 142.8), (239.7, 143.6)),
         outline=Outline(
             top=((183, 121), (222, 111), (266, 124)),
             bottom=((187, 160), (222, 181), (259, 162)),
             ears=((180, 122), (269, 126)),
+            nose=(220.4, 124.5),
         ),
     ),
     PhotographedPerson(
         name="group-1",
         photo=GROUP,
         box=(466.1, 266.5, 102.1, 145.2),
-        landmarks=((488.3, 323.0), (540.1, 329.7), (507.2, 354.8), (484.0, 372.3), (529.0, 378.7)),
         outline=Outline(
             top=((465, 346), (513, 340), (562, 356)),
             bottom=((477, 394), (504, 417), (540, 398)),
             ears=((463, 335), (572, 345)),
+            nose=(507.2, 354.8),
         ),
     ),
     PhotographedPerson(
         name="group-2",
         photo=GROUP,
         box=(748.7, 352.5, 98.7, 123.1),
-        landmarks=((766.6, 401.4), (809.3, 403.7), (776.5, 428.0), (768.6, 446.2), (805.7, 447.1)),
         outline=Outline(
             top=((748, 418), (777, 411), (843, 424)),
             bottom=((761, 460), (784, 484), (826, 470)),
             ears=((747, 412), (852, 408)),
+            nose=(776.5, 428.0),
         ),
     ),
     PhotographedPerson(
         name="group-3",
         photo=GROUP,
         box=(1125.7, 272.7, 95.5, 123.9),
-        landmarks=((1142.9, 321.2), (1190.3, 320.0), (1160.8, 340.3), (1149.0, 363.3), (1190.0, 362.3)),
         outline=Outline(
             top=((1136, 340), (1164, 331), (1226, 342)),
             bottom=((1150, 380), (1179, 403), (1214, 384)),
             ears=((1135, 330), (1229, 330)),
+            nose=(1160.8, 340.3),
         ),
     ),
     PhotographedPerson(
         name="group-4",
         photo=GROUP,
         box=(60.9, 268.1, 106.9, 128.8),
-        landmarks=((86.6, 321.1), (137.5, 311.2), (117.7, 340.1), (100.9, 363.6), (146.3, 355.4)),
         outline=Outline(
             top=((71, 345), (115, 328), (165, 331)),
             bottom=((84, 380), (131, 398), (164, 375)),
             ears=((66, 335), (168, 315)),
+            nose=(117.7, 340.1),
         ),
     ),
 )
@@ -108,15 +121,9 @@ PEOPLE = (
 
 @lru_cache(maxsize=2)
 def photograph(photo: tuple[str, str]) -> Image:
-    """The whole picture, BGR, from the package that ships it; the package itself is not imported.
-
-    Raises `BadSetting` when the package or its picture is not installed.
-    """
+    """The whole picture, BGR, from the package that ships it; the package itself is not imported."""
     package, inside = photo
     spec = find_spec(package)
-    folders = (spec.submodule_search_locations if spec else None) or []
-    for folder in folders:
-        image = cv2.imread(str(Path(folder) / inside))
-        if image is not None:
-            return np.asarray(image, np.uint8)
-    raise BadSetting(f"the simulated street needs {inside} of the package {package}, which is not installed")
+    assert spec is not None
+    assert spec.origin is not None
+    return np.asarray(cv2.imread(str(Path(spec.origin).parent / inside)), np.uint8)

@@ -1,0 +1,54 @@
+"""Makes the link to the platform and the part that executes its orders; the agent and safe mode use the same."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from config.settings import Settings
+from edge_agent.box.key_files import signing_key
+from edge_agent.box.wall_clock import WallClock
+from edge_agent.platform_link.link_settings import link_settings, versions
+from edge_agent.platform_link.order_handlers import OrderExecutor
+from edge_agent.policy.active_policy import ActivePolicy
+from edge_agent.speech.broadcasts.broadcast import TakesBroadcasts
+from sync.edge.directory.directory import Directory
+from sync.edge.ledger.ledger import Ledger
+from sync.edge.link.link import PlatformLink
+from sync.edge.orders.receiver import OrderReceiver
+from sync.edge.orders.replay_guard import ReplayGuard
+
+
+def make_link(
+    settings: Settings,
+    ledger: Ledger,
+    directory: Directory,
+    boot_id: str,
+    parts: Callable[[], dict[str, str]],
+) -> PlatformLink:
+    """The link of this box; `parts` gives the state of each part by its name. Raises SettingsError."""
+    return PlatformLink(link_settings(settings), ledger, directory, versions=versions(), boot_id=boot_id, parts=parts)
+
+
+def accept_orders(
+    link: PlatformLink,
+    *,
+    settings: Settings,
+    directory: Directory,
+    replay_guard: ReplayGuard,
+    policy: ActivePolicy,
+    broadcasts: TakesBroadcasts,
+    clock: WallClock,
+    report: Callable[[], Awaitable[dict[str, object]]],
+) -> None:
+    """Have `link` execute the platform's signed orders; without the platform's key none is accepted."""
+    if (key := signing_key(settings)) is None:
+        return
+    executor = OrderExecutor(
+        settings=settings,
+        policy=policy,
+        directory=directory,
+        broadcasts=broadcasts,
+        clock=clock,
+        report=report,
+    )
+    link.listen_to(OrderReceiver(replay_guard, key, executor.handlers()))
