@@ -174,11 +174,9 @@ def install(
         "/usr/share/edge-agent/wheelhouse"
     ),
     extras: Annotated[
-        list[str] | None, typer.Option("--with", help="An extra beside the agent: recognition.", metavar="EXTRA")
+        list[str] | None, typer.Option("--with", help="Extra to install: recognition.", metavar="EXTRA")
     ] = None,
-    without: Annotated[
-        list[str] | None, typer.Option("--without", help="An extra to leave out from now on.", metavar="EXTRA")
-    ] = None,
+    without: Annotated[list[str] | None, typer.Option("--without", help="Extra to remove.", metavar="EXTRA")] = None,
     root: RootOption = Path("/"),
     for_real: ApplyOption = False,
 ) -> None:

@@ -32,7 +32,7 @@ _START_LIMIT_S = 20.0
 _DRAIN_LIMIT_S = 120.0
 _POLL_S = 0.25
 _PATIENCE_S = 20.0
-_STALL_LIMIT_S = 300.0  # without a new passage at the platform; a scene takes some seconds, an agent restarts in one
+_STALL_LIMIT_S = 300.0  # without a new passage at the platform; a scene takes seconds, a restart of the agent one
 
 
 @dataclass(frozen=True, slots=True)

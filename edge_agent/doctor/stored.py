@@ -116,7 +116,7 @@ def recognition(site: Site) -> CheckResult:
         return failed(
             str(exc),
             "请确认许可（[recognition] accept_non_commercial）或改用其他模型。",
-            "Say yes to its licence ([recognition] accept_non_commercial) or choose another pack.",
+            "Accept its licence ([recognition] accept_non_commercial) or choose another pack.",
         )
     except ModelError as exc:
         return failed(

@@ -52,7 +52,7 @@ def uninstall(root: Path, *, purge: bool, for_real: bool) -> int:
 
 
 def extras_of(box: Path, added: Sequence[str], without: Sequence[str]) -> tuple[str, ...]:
-    """The extras that a box is to have. Raises InstallError for one that there is not."""
+    """The extras to install: installed and requested ones. Raises InstallError for an unknown extra."""
     for extra in (*added, *without):
         if extra not in EXTRAS:
             raise InstallError(f"没有选装组件 {extra}，只有 there is no extra {extra}, only: {', '.join(EXTRAS)}")

@@ -50,7 +50,7 @@ class Wheelhouse:
 
     @property
     def pip(self) -> Path:
-        """The wheel of pip, which is run out of it and not installed."""
+        """The wheel of pip, which is run from its wheel and not installed."""
         [pip] = [wheel for wheel in self.wheels if wheel.name.startswith("pip-")]
         return pip
 
@@ -66,7 +66,7 @@ class Wheelhouse:
 
 
 def _listed(folder: Path, lacks: str) -> str:
-    """The sums of a folder of wheels, as they stand there. Raises InstallError."""
+    """The list of checksums in a folder of wheels. Raises InstallError."""
     try:
         return (folder / CHECKSUMS).read_text(encoding="ascii")
     except OSError as exc:
@@ -74,7 +74,7 @@ def _listed(folder: Path, lacks: str) -> str:
 
 
 def extras_in_use(home: Path) -> tuple[str, ...]:
-    """The extras of the environment in use, of which `home` is the folder as seen from here; none without one."""
+    """The extras of the environment in use below `home`; none without an environment."""
     try:
         return tuple((home / "venv" / _COMPLETE).read_text(encoding="ascii").split())
     except OSError:
