@@ -79,7 +79,7 @@ def _measure(
     if ask:
         typer.prompt(
             f"让 {reference_c:g} °C 的黑体充满视野，然后按回车。\n"
-            f"Place a black body of {reference_c:g} °C so that it fills the view, then press Enter",
+            f"Let a black body of {reference_c:g} °C fill the view, then press Enter",
             "",
             show_default=False,
             err=True,

@@ -57,7 +57,7 @@ def test_a_face_is_registered_listed_and_withdrawn_by_its_number(box: Path) -> N
     until = soon()
     done = register(box, NUMBER, "one.png", "--until", until)
     assert done.exit_code == 0, done.output
-    assert "Without it a code, an ID card or the staff" in done.output
+    assert "Without it, a health code, an ID card or staff" in done.output
     assert "[recognition] enabled = false" in done.output
     assert NUMBER not in done.output
     [row] = rows(box)

@@ -250,7 +250,7 @@ def test_a_wheelhouse_without_the_extra_is_said_so(
     assert install(root, wheelhouse, for_real=True, extras=["recognition"]) == 1
     said = capsys.readouterr().err
     assert "不含选装组件 recognition" in said
-    assert "has no extra recognition: bring the wheelhouse that has it" in said
+    assert "has no extra recognition: use a wheelhouse with it" in said
     assert tree(root) == before
 
 

@@ -279,7 +279,7 @@ async def test_safe_mode_shows_itself_and_opens_no_device(tmp_path: Path) -> Non
 async def test_safe_mode_ends_to_try_the_whole_agent_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = parse_settings(settings_text(tmp_path, "http://127.0.0.1:9/"))
     await SafeMode(settings, "TypeError").run(retry_after_s=0.01)
-    assert "the whole agent is tried again" in caplog.messages[-1]
+    assert "the agent is started again" in caplog.messages[-1]
 
 
 async def test_ten_bad_starts_lead_to_safe_mode(tmp_path: Path, systemd: Systemd) -> None:
