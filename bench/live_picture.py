@@ -26,7 +26,8 @@ from edge_agent.kiosk.picture import PERIOD_S
 from edge_agent.screen.camera_jpeg import JPEG_OPTIONS
 from edge_agent.screen.view_state import ScreenStage
 from tests.drawn import bare_face
-from tests.edge_agent.kiosk.stand import Stand, changed, free_port
+from tests.edge_agent.kiosk.stand import Stand, changed
+from tests.ports import free_port
 
 CHROMIUM = "/usr/bin/chromium"
 VIEWPORT = {"width": 800, "height": 480}

@@ -199,7 +199,7 @@ def soak(seconds: float) -> None:
                 beats += 1
                 now_s = time.monotonic()
                 longest_s, fed_s = max(longest_s, now_s - (fed_s or now_s)), now_s
-            if "stands still" in message:
+            if "STATUS=stalled" in message:
                 alarms.append(message)
         print(f"{seconds:.0f} s: {beats} notifications, longest pause {longest_s:.1f} s, {len(alarms)} alarms {alarms}")
         demo.send_signal(signal.SIGINT)

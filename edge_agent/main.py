@@ -53,11 +53,11 @@ async def run_sentinel(config: Path) -> None:
     try:
         if before.too_many:
             await _run_safely(SafeMode(settings, before.why), before.why)
-            crash_counter.once_more()
+            crash_counter.allow_full_start()
         else:
             await _run_whole(settings, crash_counter)
     except asyncio.CancelledError:
-        crash_counter.forgive()
+        crash_counter.reset()
         raise
     except Exception as exc:
         crash_counter.failed("; ".join(dict.fromkeys(_describe(each) for each in leaf_exceptions(exc))))
@@ -74,7 +74,7 @@ async def _run_whole(settings: Settings, crash_counter: CrashCounter) -> None:
 
 
 def _started_well(settings: Settings, crash_counter: CrashCounter) -> None:
-    crash_counter.forgive()
+    crash_counter.reset()
     save_good(settings)
 
 

@@ -35,6 +35,14 @@ def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
     return np.asarray(picture, np.uint8)
 
 
+def shrink(image: NDArray[np.uint8], long_side_px: int) -> NDArray[np.uint8]:
+    """`image` scaled down so that its longer side is at most `long_side_px`; a smaller image is returned unchanged."""
+    scale = long_side_px / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _read_bytes(path: Path) -> bytes:
     try:
         if not path.exists():

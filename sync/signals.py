@@ -1,4 +1,4 @@
-"""Ends work when the process is asked to stop."""
+"""Cancels work on SIGINT and SIGTERM, and ends the process."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Page:
         column, row = round(at[0] * 32), round(at[1] * 24)
         pixels_c[row - 1 : row + 1, column - 1 : column + 1] = 50.0
         for second in range(LEAST_READINGS):
-            self.alignment.feel(ThermalFrame(pixels_c, 24.0, float(second)))
+            self.alignment.add_thermal(ThermalFrame(pixels_c, 24.0, float(second)))
 
     def application(self) -> web.Application:
         application = guarded("127.0.0.1")

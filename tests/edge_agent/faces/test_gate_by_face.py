@@ -41,7 +41,7 @@ async def test_a_registered_resident_is_known_bare_and_not_after_withdrawing(
     async with town(tmp_path, RECOGNITION) as place:
         settings, document, now = place.settings, read_document(NUMBER), datetime.now(UTC)
         desk = FaceRegistration(settings)
-        vector = desk.of_photo(_photo_of_the_resident(tmp_path))
+        vector = desk.vector_from_photo(_photo_of_the_resident(tmp_path))
         await desk.register(document, vector, Consent(Giver.SELF, now, now + timedelta(days=1)))
 
         over = asyncio.Event()
