@@ -14,7 +14,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class SavedBroadcast(msgspec.Struct, frozen=True):
-    """The broadcasts in order of arrival, and the ids of those that were played (stored as `told`)."""
+    """The broadcasts in order of arrival, and the ids of those that were played."""
 
     broadcasts: tuple[Broadcast, ...] = ()
     told: tuple[str, ...] = ()
