@@ -34,8 +34,12 @@ async def test_a_bug_in_the_work_is_raised_at_the_end() -> None:
             await asyncio.sleep(0)
 
 
+async def fail_beside_a_bug() -> None:
+    async with background(fail()):
+        await asyncio.sleep(0)
+        raise KeyError
+
+
 async def test_the_error_of_the_block_goes_before_that_of_the_work() -> None:
     with pytest.raises(KeyError):
-        async with background(fail()):
-            await asyncio.sleep(0)
-            raise KeyError
+        await fail_beside_a_bug()
