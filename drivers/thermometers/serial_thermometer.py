@@ -1,26 +1,20 @@
-"""A thermometer on a serial line: joins the line and a parser into readings."""
+"""A thermometer on a serial line: a sensor whose readings must vary."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from drivers.contract import SpotReading, ThermalFrame
-from drivers.device_health import MonitoredDevice
-from drivers.latest import Latest
 from drivers.serial_line.framing import AnswerParser
 from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_sensor import ASK_S, SerialSensor
 from drivers.thermometers.stuck_sensor import MinimumVariation, StuckSensorDetector
 
 Reading = ThermalFrame | SpotReading
-ASK_S = 0.25
 
 
-class SerialThermometer(MonitoredDevice):
-    """Newest reading of the sensor on `line`; readings that are too even make it broken and are kept back.
-
-    `questions` are written in turn, one each `ask_s`, for a sensor that speaks only when asked.
-    """
+class SerialThermometer(SerialSensor[Reading]):
+    """Newest reading of the sensor on `line`; readings that are too even make it broken and are kept back."""
 
     def __init__(
         self,
@@ -31,38 +25,12 @@ class SerialThermometer(MonitoredDevice):
         questions: Sequence[bytes] = (),
         ask_s: float = ASK_S,
     ) -> None:
-        super().__init__(line.vitals)
-        self._line = line
-        self._parser = parser
+        super().__init__(line, parser, questions=questions, asked=parser.asked, ask_s=ask_s)
         self._watch = StuckSensorDetector(least)
         self._least = least
-        self._questions = questions
-        self._ask_s = ask_s
-        self._readings: Latest[Reading] = Latest()
 
-    @property
-    def counters(self) -> dict[str, int]:
-        """Counts of the line and of the parser."""
-        return {**self.vitals.counters, **self._parser.counters, "replaced": self._readings.replaced}
-
-    @property
-    def readings(self) -> Latest[Reading]:
-        """The newest reading."""
-        return self._readings
-
-    async def run(self) -> None:
-        """Read until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._line.run(self._take), name=f"{self.name} line")
-            asking = self._line.ask(self._questions, self._ask_s, self._parser.asked)
-            tasks.create_task(asking, name=f"{self.name} questions")
-
-    def _take(self, data: bytes, at_s: float) -> bool:
-        readings = self._parser.feed(data, at_s)
-        for reading in readings:
-            if self._watch.alive(reading):
-                self.vitals.ok()
-                self._readings.put(reading)
-            else:
-                self.vitals.broken(f"readings have not moved for {self._least.window_s:g} s")
-        return bool(readings)
+    def _add(self, reading: Reading) -> None:
+        if self._watch.alive(reading):
+            super()._add(reading)
+        else:
+            self.vitals.broken(f"readings have not moved for {self._least.window_s:g} s")

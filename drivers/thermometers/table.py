@@ -8,7 +8,6 @@ from drivers.contract import Thermometer
 from drivers.errors import BadSetting
 from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import AnswerParser
-from drivers.serial_line.serial_port import SerialLine
 from drivers.thermometers import cjmcu_90614, evo_thermal_33, gy_614v, gy_mcu90614, gy_mcu90640, optris, pyrousb
 from drivers.thermometers.serial_thermometer import Reading, SerialThermometer
 from drivers.thermometers.stuck_sensor import MinimumVariation
@@ -119,17 +118,9 @@ def make_thermometer(*, driver: str, port: str, baud: int | None = None, mirror:
     if model is None:
         raise BadSetting(f"thermometer driver {driver!r} is not known; accepted: {', '.join(sorted(MODELS))}")
     dialect = model.dialect
-    if baud is not None and baud not in dialect.bauds:
-        raise BadSetting(f"baud {baud} does not fit {driver}; accepted: {', '.join(map(str, dialect.bauds))}")
+    dialect.check_baud(driver, baud)
     if mirror and not model.is_array:
         raise BadSetting(f"mirror does not fit {driver}: it has one spot and no picture; accepted: false")
-    line = SerialLine(
-        "thermometer",
-        port,
-        bauds=dialect.bauds if baud is None else (baud,),
-        silence_s=dialect.silence_s,
-        quiet_s=dialect.quiet_s,
-        hello=dialect.hello,
-    )
+    line = dialect.line("thermometer", port, baud)
     parser = dialect.parser(mirror=True) if mirror else dialect.parser()
     return SerialThermometer(line, parser, model.lives, questions=dialect.questions)

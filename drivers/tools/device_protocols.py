@@ -33,6 +33,7 @@ DIALECTS: dict[str, DeviceProtocol[Parser[Any]]] = {**THERMOMETERS, **DISTANCE_S
 
 _SECTIONS = {
     "thermometer": THERMOMETERS,
+    "ranger": DISTANCE_SENSORS,
     "reader": ("qr-line",),
     "card_reader": ("sam-v",),
     "gate": RELAYS,
@@ -40,5 +41,5 @@ _SECTIONS = {
 
 
 def settings_section(driver: str) -> str:
-    """The section of the settings that `driver` belongs in, "" where there is none."""
-    return next((section for section, drivers in _SECTIONS.items() if driver in drivers), "")
+    """The section of the settings that `driver`, one of DIALECTS, belongs in."""
+    return next(section for section, drivers in _SECTIONS.items() if driver in drivers)

@@ -10,8 +10,7 @@ from drivers.device_health import MonitoredDevice
 from drivers.latest import Latest
 from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import FrameParser, Parser
-from drivers.serial_line.serial_port import SerialLine
-from drivers.thermometers.serial_thermometer import ASK_S
+from drivers.serial_line.serial_sensor import ASK_S
 
 
 class DeviceReader(MonitoredDevice):
@@ -25,14 +24,7 @@ class DeviceReader(MonitoredDevice):
         baud: int | None = None,
         overhear: Callable[[bytes, float], None] = lambda _data, _at_s: None,
     ) -> None:
-        self._line = SerialLine(
-            name,
-            port,
-            bauds=dialect.bauds if baud is None else (baud,),
-            silence_s=dialect.silence_s,
-            quiet_s=dialect.quiet_s,
-            hello=dialect.hello,
-        )
+        self._line = dialect.line(name, port, baud)
         super().__init__(self._line.vitals)
         self._questions = dialect.questions
         self._parser = dialect.parser()

@@ -25,7 +25,7 @@ LONGEST_S = 25.0  # for all rates and questions with a device that babbles at ea
 CLEAN_PROOF = 3  # from so many frames on, all bytes of an answer must fit: alone they prove nothing
 CODE_READER = "qr-line"
 UNKNOWN = "speaks, but nothing that is known"
-WITH_BAUD = ("thermometer", "reader")  # sections that have the key
+WITH_BAUD = ("thermometer", "ranger", "reader")  # sections that have the key
 
 SPEAK_UNASKED = {
     name: dialect
@@ -211,9 +211,7 @@ def proposed_settings(findings: Sequence[ProbeResult]) -> str:
         own = [f"[{section}]", f'driver = "{driver}"', f'port = "{found.name}"']
         if section in WITH_BAUD:
             own.append(f"baud = {found.guess.baud}")
-        if not section:
-            own = [f"{driver} on {found.name}: the agent has no section for it"]
-        comment = "# " if section in taken or not section else ""
+        comment = "# " if section in taken else ""
         lines += [comment + line for line in own] + [""]
         taken.add(section)
     return "\n".join(lines)

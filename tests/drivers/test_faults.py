@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drivers.contract import CardRead, CardUnreadable, CodeRead, PartState, SpotReading, ThermalFrame
-from drivers.distance.reading import DistanceReading
+from drivers.contract import CardRead, CardUnreadable, CodeRead, DistanceReading, PartState, SpotReading, ThermalFrame
+from drivers.distance.table import make_ranger
 from drivers.errors import DeviceLost
 from drivers.gates.modbus_relay import ModbusGate
 from drivers.gates.table import make_gate
@@ -35,7 +35,6 @@ from drivers.thermometers.serial_thermometer import SerialThermometer
 from drivers.thermometers.stuck_sensor import MinimumVariation
 from drivers.thermometers.table import MODELS
 from drivers.tools.device_protocols import DIALECTS
-from drivers.tools.device_reader import DeviceReader
 from edge_agent.domain.passage import TemperatureReading
 from edge_agent.measurement.core_temperature import shipped
 from edge_agent.measurement.thermometer_drift import PEOPLE, ThermometerDriftDetector
@@ -106,15 +105,8 @@ def rig_of(driver: str, wire: FaultyWire, measure: Callable[[], float], lives: M
     device = SimulatedSensor(wire, SENSORS[driver], measure, rate_hz=40 if driver in ARRAYS else 100)
     dialect, port = DIALECTS[driver], str(wire.by_id)
     if driver not in MODELS:
-        return Rig(wire, DeviceReader(driver, dialect, port), [device.run], set(FAR_MM))
-    line = SerialLine(
-        "thermometer",
-        port,
-        bauds=dialect.bauds,
-        silence_s=dialect.silence_s,
-        quiet_s=dialect.quiet_s,
-        hello=dialect.hello,
-    )
+        return Rig(wire, make_ranger(driver=driver, port=port), [device.run], set(FAR_MM))
+    line = dialect.line("thermometer", port)
     parser, lives = MODELS[driver].dialect.parser(), lives or MODELS[driver].lives
     questions = [question for question in dialect.questions if question not in dialect.unrecorded]
     return Rig(
