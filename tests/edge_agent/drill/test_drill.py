@@ -63,7 +63,8 @@ async def test_nothing_of_the_box_is_touched(tmp_path: Path) -> None:
     gate.write_bytes(b"")
     data = tmp_path / "data"
     data.mkdir()
-    wired = f'[gate]\ndriver = "lcus"\nport = "{gate}"\n[speaker]\noutput = "wav:{tmp_path}/said"\n'
+    ranger = f'[ranger]\ndriver = "evo-mini"\nport = "{gate}"\n'
+    wired = f'[gate]\ndriver = "lcus"\nport = "{gate}"\n{ranger}[speaker]\noutput = "wav:{tmp_path}/said"\n'
     settings = parse_settings(f'[box]\ndata_dir = "{data}"\n{wired}')
     await played("clock-jump", settings)
     assert gate.read_bytes() == b""
