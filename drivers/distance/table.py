@@ -1,4 +1,4 @@
-"""The distance sensors to choose from: one row each."""
+"""The supported distance sensors, one row each."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from drivers.serial_line.framing import Parser
 from drivers.serial_line.serial_sensor import SerialSensor
 
 DISTANCE_SENSORS: dict[str, DeviceProtocol[Parser[DistanceReading]]] = {
-    "tof10120": DeviceProtocol(tof10120.Tof10120, tof10120.BAUDS, proof=3),
-    "evo-mini": DeviceProtocol(evo_mini.EvoMini, evo_mini.BAUDS, evo_mini.START_UP, probe=evo_mini.AS_BYTES, proof=3),
-    "tofsense": DeviceProtocol(tofsense.TofSense, tofsense.BAUDS, probe=tofsense.QUERY, proof=2),
+    "tof10120": DeviceProtocol(tof10120.Tof10120, tof10120.BAUDS, proof_frames=3),
+    "evo-mini": DeviceProtocol(
+        evo_mini.EvoMini, evo_mini.BAUDS, evo_mini.START_UP, probe=evo_mini.AS_BYTES, proof_frames=3
+    ),
+    "tofsense": DeviceProtocol(tofsense.TofSense, tofsense.BAUDS, probe=tofsense.QUERY, proof_frames=2),
 }
 
 
 def make_ranger(*, driver: str, port: str, baud: int | None = None) -> Ranger:
-    """The distance sensor `driver` on `port`; `baud` None tries what the model is sold with."""
-    dialect = DISTANCE_SENSORS.get(driver)
-    if dialect is None:
+    """The distance sensor `driver` on `port`; `baud` None tries the rates of the model."""
+    protocol = DISTANCE_SENSORS.get(driver)
+    if protocol is None:
         raise BadSetting(f"ranger driver {driver!r} is not known; accepted: {', '.join(sorted(DISTANCE_SENSORS))}")
-    dialect.check_baud(driver, baud)
-    return SerialSensor(dialect.line("ranger", port, baud), dialect.parser())
+    protocol.check_baud(driver, baud)
+    return SerialSensor(protocol.line("ranger", port, baud), protocol.parser())

@@ -1,4 +1,4 @@
-"""A thermometer on a serial line: a sensor whose readings must vary."""
+"""The thermometer part: a serial sensor whose readings must vary."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ from collections.abc import Sequence
 
 from drivers.contract import SpotReading, ThermalFrame
 from drivers.serial_line.framing import AnswerParser
-from drivers.serial_line.serial_port import SerialLine
-from drivers.serial_line.serial_sensor import ASK_S, SerialSensor
+from drivers.serial_line.serial_line import SerialLine
+from drivers.serial_line.serial_sensor import QUERY_INTERVAL_S, SerialSensor
 from drivers.thermometers.stuck_sensor import MinimumVariation, StuckSensorDetector
 
 Reading = ThermalFrame | SpotReading
 
 
 class SerialThermometer(SerialSensor[Reading]):
-    """Newest reading of the sensor on `line`; readings that are too even make it broken and are kept back."""
+    """Newest reading of the sensor on `line`. Readings that vary too little set the state to BROKEN and are dropped."""
 
     def __init__(
         self,
         line: SerialLine,
         parser: AnswerParser[Reading],
-        least: MinimumVariation,
+        minimum: MinimumVariation,
         *,
-        questions: Sequence[bytes] = (),
-        ask_s: float = ASK_S,
+        queries: Sequence[bytes] = (),
+        query_interval_s: float = QUERY_INTERVAL_S,
     ) -> None:
-        super().__init__(line, parser, questions=questions, asked=parser.asked, ask_s=ask_s)
-        self._watch = StuckSensorDetector(least)
-        self._least = least
+        super().__init__(
+            line, parser, queries=queries, before_query=parser.query_sent, query_interval_s=query_interval_s
+        )
+        self._stuck_detector = StuckSensorDetector(minimum)
+        self._minimum = minimum
 
     def _add(self, reading: Reading) -> None:
-        if self._watch.alive(reading):
+        if self._stuck_detector.is_varying(reading):
             super()._add(reading)
         else:
-            self.vitals.broken(f"readings have not moved for {self._least.window_s:g} s")
+            self.device_health.broken(f"readings have not changed for {self._minimum.window_s:g} s")

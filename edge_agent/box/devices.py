@@ -1,4 +1,4 @@
-"""The devices of one box, made from its settings: where a name in the TOML becomes a real part."""
+"""The devices of one box, made from its settings: each name in the TOML selects a driver."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from drivers.thermometers.table import make_thermometer
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """All that is plugged in; `ranger` and `card_reader` are None where none is wired."""
+    """All devices; `ranger` and `card_reader` are None where none is connected."""
 
     camera: Camera
     thermometer: Thermometer
@@ -43,7 +43,7 @@ class Devices:
 
     @property
     def others(self) -> tuple[Part, ...]:
-        """All but the camera and the thermometer, which have rules of their own."""
+        """All but the camera and the thermometer, for which the policy has rules."""
         others = (self.ranger, self.reader, self.card_reader, self.gate, self.speaker)
         return tuple(part for part in others if part is not None)
 
@@ -66,7 +66,7 @@ def thermometer_from(settings: Settings) -> Thermometer:
 
 
 def ranger_from(settings: Settings) -> Ranger | None:
-    """The distance sensor, None where none is wired."""
+    """The distance sensor, None where none is connected."""
     wired = settings.ranger
     if wired.driver == "none":
         return None
@@ -74,13 +74,13 @@ def ranger_from(settings: Settings) -> Ranger | None:
 
 
 def reader_from(settings: Settings) -> CodeReader:
-    """The reader of codes."""
+    """The code reader."""
     wired = settings.reader
     return make_reader(driver=wired.driver, port=wired.port, baud=wired.baud)
 
 
 def card_reader_from(settings: Settings) -> CardReader | None:
-    """The reader of identity cards, None where none is wired."""
+    """The card reader, None where none is connected."""
     wired = settings.card_reader
     return None if wired.driver == "none" else make_card_reader(driver=wired.driver, port=wired.port)
 

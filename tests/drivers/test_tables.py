@@ -1,4 +1,4 @@
-"""What can be set is what can be made."""
+"""The settings accept exactly the drivers of the tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from config.settings import RangerDriver, Settings, ThermometerDriver
 from drivers.distance.table import DISTANCE_SENSORS
-from drivers.tools.device_protocols import DIALECTS, THERMOMETERS, settings_section
+from drivers.tools.device_protocols import PROTOCOLS, THERMOMETERS, settings_section
 
 
 def test_the_settings_name_the_thermometers_of_the_table() -> None:
@@ -20,7 +20,7 @@ def test_the_settings_name_the_distance_sensors_of_the_table() -> None:
 
 
 def test_every_device_belongs_in_a_section_that_takes_it() -> None:
-    for driver in DIALECTS:
+    for driver in PROTOCOLS:
         section = settings_section(driver)
         settings = msgspec.convert({section: {"driver": driver}}, Settings, strict=True)
         assert getattr(settings, section).driver == driver

@@ -87,7 +87,7 @@ async def test_a_silent_sensor_is_lost(tmp_path: Path) -> None:
             wire.write(sensor_frames.tofsense(700))
             await state(ranger, PartState.OK)
             await state(ranger, PartState.LOST)
-            assert "nothing understood" in ranger.health.detail
+            assert "no valid data" in ranger.health.detail
 
 
 @pytest.mark.parametrize(

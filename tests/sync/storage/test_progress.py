@@ -1,4 +1,4 @@
-"""Who waits for a database wakes while SQLite gets on, and does not while it stands still."""
+"""A task that waits for a database wakes while SQLite makes progress, and does not while it is stalled."""
 
 import asyncio
 import threading
@@ -24,7 +24,7 @@ def steps_of(task: "asyncio.Task[None]") -> int:
 
 @pytest.fixture
 def works() -> tuple[threading.Event, Callable[[Database], None], Callable[[Database], None]]:
-    """Until the event is set, one that moves by many small statements, as a copy of the directory, and a stuck one."""
+    """Two works that run until the event is set: one of many small statements (like a directory copy), one stuck."""
     over = threading.Event()
 
     def moves(database: Database) -> None:
@@ -34,12 +34,12 @@ def works() -> tuple[threading.Event, Callable[[Database], None], Callable[[Data
     return over, moves, lambda _: over.wait() and None
 
 
-async def test_a_long_work_wakes_its_waiters_and_those_behind_it(
+async def test_long_work_wakes_its_caller_and_queued_callers(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     works: tuple[threading.Event, Callable[[Database], None], Callable[[Database], None]],
 ) -> None:
-    monkeypatch.setattr(sync.storage.progress, "_TELL_EVERY_S", 0.01)
+    monkeypatch.setattr(sync.storage.progress, "_REPORT_INTERVAL_S", 0.01)
     track_progress(asyncio.get_running_loop())
     over, moves, stuck = works
     async with SqliteThread.opened(tmp_path / "some.db", EMPTY) as store:
@@ -57,7 +57,7 @@ async def test_a_long_work_wakes_its_waiters_and_those_behind_it(
         await still
 
 
-async def test_who_is_cancelled_waits_no_longer_and_the_work_behind_is_not_begun(tmp_path: Path) -> None:
+async def test_a_cancelled_caller_returns_and_its_queued_work_is_not_started(tmp_path: Path) -> None:
     begun: list[str] = []
     over = threading.Event()
     async with SqliteThread.opened(tmp_path / "some.db", EMPTY) as store:
