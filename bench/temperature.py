@@ -45,8 +45,8 @@ CAUTION = FeverBias(lift=2.5, sharpness=3.0)  # the smallest with which the cant
 SPREAD = 1.05  # allows for more scatter in another population
 # First match wins. With canthi and face maximum, adding the forehead gains little here and is worse in warmer rooms.
 REGION_SETS = (("canthi_max", "face_max"), ("canthi_max",), ("face_max",), ("forehead_max",), ("forehead_center",))
-FITTED = Fitted(ambient_c=(20.0, 29.0), humidity_pct=(9.9, 61.2), distance_m=(0.5, 1.0))
-WIDENING = Widening(skin_per_c=0.5, ambient_per_c=0.15, humidity_per_pct=0.01, distance_per_m=2.0)
+FITTED = Fitted(ambient_c=(20.0, 29.0), distance_m=(0.5, 1.0))
+WIDENING = Widening(skin_per_c=0.5, ambient_per_c=0.15, distance_per_m=2.0)
 LOWEST_SHARE = 0.005  # quantile below which skin is "too low": cold or badly measured foreheads reach 29 °C
 SOURCE = "FDA, Facial and oral temperature data, PhysioNet v1.0.0, doi 10.13026/3bhc-9065: FLIR, rooms of 20-24 °C"
 WARM_C, MILD_C, COOL_C = 23.7, 23.5, 23.1  # warm hold-out: fitted below MILD_C, tested from WARM_C; cool: the reverse

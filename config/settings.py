@@ -21,6 +21,7 @@ Extent = Annotated[float, Meta(gt=0, le=1)]
 ThermometerDriver = Literal[
     "gy-mcu90640", "gy-mcu90614", "gy-614v", "cjmcu-90614", "evo-thermal-33", "pyrousb", "optris", "optris-hr"
 ]
+RangerDriver = Literal["none", "tof10120", "evo-mini", "tofsense"]
 SkinRegion = Literal["forehead_center", "forehead_max", "canthi_max", "face_max"]
 ReaderDriver = Literal["qr-line"]
 CardReaderDriver = Literal["none", "sam-v"]
@@ -76,6 +77,14 @@ class ThermometerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     sensor_uncertainty_c: Annotated[float, Meta(ge=0, le=5)] = 0.2
     ambient_offset_c: Annotated[float, Meta(ge=-20, le=20)] = 0.0
     spot_region: SkinRegion = "forehead_center"
+
+
+class RangerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which distance sensor, where, and at what rate; `baud` 0 is the driver's own."""
+
+    driver: RangerDriver = "none"
+    port: str = "/dev/sentinel-ranger"
+    baud: Annotated[int, Meta(ge=0, le=921600)] = 0
 
 
 class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -232,6 +241,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     camera: CameraSettings = CameraSettings()
     vision: VisionSettings = VisionSettings()
     thermometer: ThermometerSettings = ThermometerSettings()
+    ranger: RangerSettings = RangerSettings()
     reader: ReaderSettings = ReaderSettings()
     card_reader: CardReaderSettings = CardReaderSettings()
     gate: GateSettings = GateSettings()

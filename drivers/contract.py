@@ -34,6 +34,34 @@ class SpotReading:
     taken_at_s: float
 
 
+class RangeState(StrEnum):
+    """Result of a distance measurement."""
+
+    MEASURED = "measured"
+    TOO_FAR = "too_far"
+    TOO_NEAR = "too_near"
+    NO_MEASURE = "no_measure"  # the sensor reports no measurement
+
+
+@dataclass(frozen=True, slots=True)
+class DistanceReading:
+    """Distance to the object in front of the sensor; `distance_mm` is None unless `state` is MEASURED."""
+
+    distance_mm: int | None
+    state: RangeState
+    taken_at_s: float
+
+    @classmethod
+    def measured(cls, distance_mm: int, at_s: float) -> DistanceReading:
+        """A reading with a measured distance."""
+        return cls(distance_mm, RangeState.MEASURED, at_s)
+
+    @property
+    def distance_m(self) -> float | None:
+        """The distance in metres, None unless it was measured."""
+        return None if self.distance_mm is None else self.distance_mm / 1000
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CameraFrame:
     """One picture: `image` is (height, width, 3) uint8 BGR; `sequence` counts frames since the camera was opened."""
@@ -142,6 +170,13 @@ class Thermometer(Part, Protocol):
 
     @property
     def readings(self) -> Latest[ThermalFrame | SpotReading]: ...
+
+
+class Ranger(Part, Protocol):
+    """Delivers distances to the object in front of the box; only the newest is stored."""
+
+    @property
+    def readings(self) -> Latest[DistanceReading]: ...
 
 
 class Camera(Part, Protocol):

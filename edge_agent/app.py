@@ -21,7 +21,7 @@ from edge_agent.kiosk.assembly import make_kiosk
 from edge_agent.measurement.assembly import make_face_detection
 from edge_agent.passage.actuator import Actuator
 from edge_agent.passage.assembly import CredentialReaders
-from edge_agent.passage.credentials import feed_detections, feed_readings
+from edge_agent.passage.credentials import feed_detections, feed_distances, feed_readings
 from edge_agent.passage.passage_loop import PassageLoop
 from edge_agent.passage.person_tracker import PersonTracker
 from edge_agent.platform_link.assembly import accept_orders, make_link
@@ -136,6 +136,8 @@ class Sentinel:
             tasks.create_task(self.face_detection.run(), name="sight")
             tasks.create_task(feed_detections(self.face_detection, self.tracker), name="sightings")
             tasks.create_task(feed_readings(self.devices.thermometer, self.tracker), name="readings")
+            if self.devices.ranger is not None:
+                tasks.create_task(feed_distances(self.devices.ranger, self.tracker), name="distances")
             tasks.create_task(self.readers.run(), name="credentials")
             if self.face_identifier is not None:
                 tasks.create_task(self.face_identifier.run(self.readers.deduplicator.add), name="faces")

@@ -6,7 +6,7 @@ four pixel modes have the same header and are longer; `START_UP` selects one pix
 
 from __future__ import annotations
 
-from drivers.distance.reading import DistanceReading, RangeState, measured
+from drivers.contract import DistanceReading, RangeState
 from drivers.serial_line.checksums import crc8
 from drivers.serial_line.framing import FrameParser, NoReading
 from drivers.serial_line.terabee import ack_bytes, command
@@ -44,4 +44,4 @@ class EvoMini(FrameParser[DistanceReading]):
         distance_mm = int.from_bytes(frame[1:3], "big")
         if distance_mm in STATES:
             return DistanceReading(None, STATES[distance_mm], at_s)
-        return measured(distance_mm, at_s) if distance_mm <= MAX_MM else NoReading.REFUSED
+        return DistanceReading.measured(distance_mm, at_s) if distance_mm <= MAX_MM else NoReading.REFUSED

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from drivers.distance.reading import DistanceReading, measured
+from drivers.contract import DistanceReading
 
 BAUDS = (9600,)
 MAX_MM = 2000  # specified 100 to 1800 mm
@@ -52,7 +52,7 @@ class Tof10120:
             return None
         self.counters["frames"] += 1
         self._count_lost(found.start(1))
-        return measured(distance_mm, at_s)
+        return DistanceReading.measured(distance_mm, at_s)
 
     def _count_lost(self, count: int) -> None:
         self.counters["resync_bytes"] += max(0, count)

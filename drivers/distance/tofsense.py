@@ -6,7 +6,7 @@ model and is ignored; a distance outside the range of all models is refused inst
 
 from __future__ import annotations
 
-from drivers.distance.reading import DistanceReading, measured
+from drivers.contract import DistanceReading
 from drivers.serial_line.checksums import sum8
 from drivers.serial_line.framing import FrameParser, NoReading
 
@@ -29,4 +29,4 @@ class TofSense(FrameParser[DistanceReading]):
         if sum8(frame[:-1]) != frame[-1]:
             return None
         distance_mm = int.from_bytes(frame[8:11], "little", signed=True)
-        return measured(distance_mm, at_s) if 0 < distance_mm <= MAX_MM else NoReading.REFUSED
+        return DistanceReading.measured(distance_mm, at_s) if 0 < distance_mm <= MAX_MM else NoReading.REFUSED

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from drivers.errors import BadSetting
 from drivers.serial_line.framing import Parser
+from drivers.serial_line.serial_line import SerialLine
 
 P_co = TypeVar("P_co", bound=Parser[object], covariant=True)
 
@@ -32,3 +34,19 @@ class DeviceProtocol(Generic[P_co]):
     proof_frames: int = 1
     quiet_s: float = 0.25
     silence_s: float | None = 2.0  # eight frames at 4 Hz; a silent sensor is detected within 3 s
+
+    def check_baud(self, driver: str, baud: int | None) -> None:
+        """Raise BadSetting for a rate that devices of this kind, named `driver`, do not support."""
+        if baud is not None and baud not in self.bauds:
+            raise BadSetting(f"baud {baud} is not supported by {driver}; accepted: {', '.join(map(str, self.bauds))}")
+
+    def line(self, name: str, port: str, baud: int | None = None) -> SerialLine:
+        """The line to one such device, the part `name`, on `port`; `baud` None tries the rates in turn."""
+        return SerialLine(
+            name,
+            port,
+            bauds=self.bauds if baud is None else (baud,),
+            silence_s=self.silence_s,
+            quiet_s=self.quiet_s,
+            start_up=self.start_up,
+        )

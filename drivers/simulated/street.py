@@ -26,6 +26,7 @@ FAR_SHARE = 0.45  # size of a face on entering, as a share of its size when stan
 FAR_DROP = 0.12  # how much lower it is then, as a share of the picture height
 SWAY_PX = ((0, 0), (1, 0), (1, 1), (0, 1), (-1, 0), (0, -1))
 SWAY_HZ = 4.0
+STANDING_MM, WALL_MM = 700.0, 3000.0  # from the box to a visitor who stands before it, and to the wall across
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +78,7 @@ class Street:
         self._visit: Visit | None = None
         self._busy = False
         self._code_picture: NDArray[np.uint8] | None = None
+        self.standing_mm = STANDING_MM
         self._closing = AsyncExitStack()
         self.thermometer = SimulatedThermometer(PtyWire(folder / "thermometer"), self._warm_face, seed)
         self.reader = SimulatedQrReader(PtyWire(folder / "qr"))
@@ -151,6 +153,12 @@ class Street:
         now_s = time.monotonic()
         pose = self._visit.pose(now_s) if self._visit else None
         return face_box(self._visit.portrait(now_s), pose) if self._visit and pose else None
+
+    def distance_mm(self) -> float:
+        """What a distance sensor beside the camera measures now: the visitor, `standing_mm` away when standing."""
+        visit = self._visit
+        pose = visit.pose(time.monotonic()) if visit else None
+        return self.standing_mm * visit.standing.face_height / pose.face_height if visit and pose else WALL_MM
 
     def _view(self) -> NDArray[np.uint8]:
         now_s, visit = time.monotonic(), self._visit

@@ -8,7 +8,6 @@ from drivers.contract import Thermometer
 from drivers.errors import BadSetting
 from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import AnswerParser
-from drivers.serial_line.serial_line import SerialLine
 from drivers.thermometers import cjmcu_90614, evo_thermal_33, gy_614v, gy_mcu90614, gy_mcu90640, optris, pyrousb
 from drivers.thermometers.serial_thermometer import Reading, SerialThermometer
 from drivers.thermometers.stuck_sensor import MinimumVariation
@@ -119,17 +118,9 @@ def make_thermometer(*, driver: str, port: str, baud: int | None = None, mirror:
     if model is None:
         raise BadSetting(f"thermometer driver {driver!r} is not known; accepted: {', '.join(sorted(MODELS))}")
     protocol = model.protocol
-    if baud is not None and baud not in protocol.bauds:
-        raise BadSetting(f"baud {baud} is not supported by {driver}; accepted: {', '.join(map(str, protocol.bauds))}")
+    protocol.check_baud(driver, baud)
     if mirror and not model.is_array:
         raise BadSetting(f"mirror is not supported by {driver}, a spot thermometer; accepted: false")
-    line = SerialLine(
-        "thermometer",
-        port,
-        bauds=protocol.bauds if baud is None else (baud,),
-        silence_s=protocol.silence_s,
-        quiet_s=protocol.quiet_s,
-        start_up=protocol.start_up,
-    )
+    line = protocol.line("thermometer", port, baud)
     parser = protocol.parser(mirror=True) if mirror else protocol.parser()
     return SerialThermometer(line, parser, model.minimum_variation, queries=protocol.queries)

@@ -33,6 +33,7 @@ PROTOCOLS: dict[str, DeviceProtocol[Parser[Any]]] = {**THERMOMETERS, **DISTANCE_
 
 _SECTIONS = {
     "thermometer": THERMOMETERS,
+    "ranger": DISTANCE_SENSORS,
     "reader": ("qr-line",),
     "card_reader": ("sam-v",),
     "gate": RELAYS,
@@ -40,5 +41,5 @@ _SECTIONS = {
 
 
 def settings_section(driver: str) -> str:
-    """The section of the settings for `driver`, "" for none."""
-    return next((section for section, drivers in _SECTIONS.items() if driver in drivers), "")
+    """The section of the settings for `driver`, one of PROTOCOLS."""
+    return next(section for section, drivers in _SECTIONS.items() if driver in drivers)

@@ -10,8 +10,7 @@ from drivers.device_health import MonitoredDevice
 from drivers.latest import Latest
 from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import FrameParser, Parser
-from drivers.serial_line.serial_line import SerialLine
-from drivers.thermometers.serial_thermometer import QUERY_INTERVAL_S
+from drivers.serial_line.serial_sensor import QUERY_INTERVAL_S
 
 
 class DeviceReader(MonitoredDevice):
@@ -25,14 +24,7 @@ class DeviceReader(MonitoredDevice):
         baud: int | None = None,
         on_bytes: Callable[[bytes, float], None] = lambda _data, _at_s: None,
     ) -> None:
-        self._line = SerialLine(
-            name,
-            port,
-            bauds=protocol.bauds if baud is None else (baud,),
-            silence_s=protocol.silence_s,
-            quiet_s=protocol.quiet_s,
-            start_up=protocol.start_up,
-        )
+        self._line = protocol.line(name, port, baud)
         super().__init__(self._line.device_health)
         self._queries = protocol.queries
         self._parser = protocol.parser()

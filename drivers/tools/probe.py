@@ -25,7 +25,7 @@ LONGEST_S = 25.0  # for all rates and queries with a device that sends at each r
 CLEAN_PROOF = 3  # protocols that need this many frames also require that no other bytes occur
 CODE_READER = "qr-line"
 UNKNOWN = "sends data in an unknown format"
-WITH_BAUD = ("thermometer", "reader")  # sections that have the key
+WITH_BAUD = ("thermometer", "ranger", "reader")  # sections that have the key
 
 UNSOLICITED = {
     name: protocol
@@ -220,9 +220,7 @@ def proposed_settings(findings: Sequence[ProbeResult]) -> str:
         own = [f"[{section}]", f'driver = "{driver}"', f'port = "{found.name}"']
         if section in WITH_BAUD:
             own.append(f"baud = {found.guess.baud}")
-        if not section:
-            own = [f"{driver} on {found.name}: the settings have no section for it"]
-        comment = "# " if section in taken or not section else ""
+        comment = "# " if section in taken else ""
         lines += [comment + line for line in own] + [""]
         taken.add(section)
     return "\n".join(lines)

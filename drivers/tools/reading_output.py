@@ -6,8 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from drivers.contract import CardRead, CodeRead, SpotReading, ThermalFrame
-from drivers.distance.reading import DistanceReading
+from drivers.contract import CardRead, CodeRead, DistanceReading, SpotReading, ThermalFrame
 from drivers.gates.relay_commands import ALL, RelayCommand
 
 PlainValues = dict[str, Any]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from config.settings import Settings
 from drivers.audio.speaker import make_speaker
 from drivers.camera.camera import make_camera
-from drivers.contract import Camera, CardReader, CodeReader, Gate, Part, Speaker, Thermometer
+from drivers.contract import Camera, CardReader, CodeReader, Gate, Part, Ranger, Speaker, Thermometer
+from drivers.distance.table import make_ranger
 from drivers.gates.table import make_gate
 from drivers.readers.qr_camera import QrCamera
 from drivers.readers.table import make_card_reader, make_reader
@@ -17,10 +18,11 @@ from drivers.thermometers.table import make_thermometer
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """All devices; `card_reader` is None where none is connected."""
+    """All devices; `ranger` and `card_reader` are None where none is connected."""
 
     camera: Camera
     thermometer: Thermometer
+    ranger: Ranger | None
     reader: CodeReader
     card_reader: CardReader | None
     gate: Gate
@@ -32,6 +34,7 @@ class Devices:
         return cls(
             camera=camera_from(settings),
             thermometer=thermometer_from(settings),
+            ranger=ranger_from(settings),
             reader=reader_from(settings),
             card_reader=card_reader_from(settings),
             gate=gate_from(settings),
@@ -41,8 +44,8 @@ class Devices:
     @property
     def others(self) -> tuple[Part, ...]:
         """All but the camera and the thermometer, for which the policy has rules."""
-        cards = () if self.card_reader is None else (self.card_reader,)
-        return (self.reader, *cards, self.gate, self.speaker)
+        others = (self.ranger, self.reader, self.card_reader, self.gate, self.speaker)
+        return tuple(part for part in others if part is not None)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -60,6 +63,14 @@ def thermometer_from(settings: Settings) -> Thermometer:
     """The thermometer."""
     wired = settings.thermometer
     return make_thermometer(driver=wired.driver, port=wired.port, baud=wired.baud, mirror=wired.mirror)
+
+
+def ranger_from(settings: Settings) -> Ranger | None:
+    """The distance sensor, None where none is connected."""
+    wired = settings.ranger
+    if wired.driver == "none":
+        return None
+    return make_ranger(driver=wired.driver, port=wired.port, baud=wired.baud or None)
 
 
 def reader_from(settings: Settings) -> CodeReader:

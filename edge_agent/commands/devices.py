@@ -27,7 +27,9 @@ SHOW_EVERY_S = 0.25
 READING_LIMIT_S = 2.0
 FAULT_S = 5.0
 
-NameArgument = Annotated[str, typer.Argument(help="A section of the settings (thermometer, reader), or a driver.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="A section of the settings (thermometer, ranger, reader), or a driver.")
+]
 PortOption = Annotated[
     str, typer.Option("--port", help="Port of the driver NAME: a path, usb:VID:PID[:SERIAL] or usb@LOCATION.")
 ]
@@ -236,9 +238,13 @@ def _device(name: str, config: Path, port: str, baud: int | None) -> tuple[str, 
     else:
         section: Any = getattr(load_settings(config), name, None)
         if not hasattr(section, "driver"):
-            raise BadSetting(f"{name!r} is not a device; accepted: thermometer, reader, {', '.join(PROTOCOLS)}")
+            raise BadSetting(
+                f"{name!r} is not a device; accepted: thermometer, ranger, reader, card_reader, {', '.join(PROTOCOLS)}"
+            )
         driver, where = section.driver, port or section.port
-        rate = baud or getattr(section, "baud", None)
+        rate = baud or getattr(section, "baud", 0) or None
+    if driver == "none":
+        raise BadSetting(f'未接设备：[{name}] driver = "none"。 No device is connected: [{name}] driver = "none"')
     if driver in RELAYS:
         raise BadSetting(f"{driver}: a relay sends no data by itself; check it with edge-agent doctor")
     return driver, where, rate

@@ -1,16 +1,35 @@
-"""Checks of code reader, card reader, gate and speaker."""
+"""Checks of distance sensor, code reader, card reader, gate and speaker."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from drivers.contract import Gate, Part, Speaker
+from drivers.contract import Gate, Part, Ranger, Speaker
 from drivers.errors import DeviceLost, DriverError
 from drivers.readers.table import make_card_reader
-from edge_agent.box.devices import gate_from, reader_from, speaker_from
+from edge_agent.box.devices import gate_from, ranger_from, reader_from, speaker_from
 from edge_agent.doctor.device_check import result_from, result_from_agent, running, unusable
 from edge_agent.doctor.report import Check, CheckResult, Site, failed, not_checked, ok
 from edge_agent.doctor.sound_check import LEAST_DB, hear
+
+
+async def ranger(site: Site) -> CheckResult:
+    """The distance sensor measures; the distance helps to aim it."""
+    try:
+        part = ranger_from(site.settings)
+    except DriverError as exc:
+        return unusable("ranger", "broken", str(exc))
+    if part is None:
+        return not_checked("none is wired")
+    if seen := result_from_agent(site, "ranger"):
+        return seen
+    async with running(part) as well:
+        return await _measured(part) if well else result_from(part)
+
+
+async def _measured(part: Ranger) -> CheckResult:
+    _, reading = await part.readings.after(0)
+    return ok(reading.state.value if reading.distance_m is None else f"{reading.distance_m:.2f} m")
 
 
 async def reader(site: Site) -> CheckResult:
@@ -84,6 +103,7 @@ async def _opened(name: str, make: Callable[[], Part]) -> CheckResult:
 
 
 CHECKS = (
+    Check("ranger", ranger),
     Check("reader", reader),
     Check("card_reader", card_reader),
     Check("gate", gate, limit_s=20.0),

@@ -22,6 +22,7 @@ import msgspec
 from config.settings import (
     CardReaderSettings,
     GateSettings,
+    RangerSettings,
     ReaderSettings,
     Settings,
     SpeakerSettings,
@@ -208,6 +209,7 @@ def _isolated_settings(settings: Settings, folder: Path, data_dir: Path, camera_
         box=put(settings.box, data_dir=str(data_dir)),
         camera=put(settings.camera, source=camera_url, fps=15.0),
         thermometer=ThermometerSettings(port=str(wires / "thermometer")),
+        ranger=RangerSettings(),
         reader=ReaderSettings(port=str(wires / "qr"), providers=("simulated",), camera=False),
         card_reader=CardReaderSettings(),
         gate=GateSettings(driver="lcus", port=str(wires / "gate")),

@@ -35,7 +35,7 @@ class CoreEstimate:
 
     `uncertainty_c` is one standard uncertainty. `fever_probability` is that of oral >= 37.5 °C where fevers are as
     common as in the study (9 %). `model` names the fit and the regions it used. `outside` names what lay outside the
-    fitted range (skin_low, skin_high, ambient, humidity, distance); the uncertainty is widened by each.
+    fitted range (skin_low, skin_high, ambient, distance); the uncertainty is widened by each.
     """
 
     core_c: float
@@ -114,7 +114,6 @@ class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Conditions under which the fit is valid."""
 
     ambient_c: Range
-    humidity_pct: Range
     distance_m: Range
 
 
@@ -123,7 +122,6 @@ class Widening(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     skin_per_c: float
     ambient_per_c: float
-    humidity_per_pct: float
     distance_per_m: float
 
 
@@ -150,11 +148,10 @@ class Coefficients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         self,
         regions: Mapping[str, float],
         ambient_c: float,
-        humidity_pct: float | None = None,
         distance_m: float | None = None,
     ) -> CoreEstimate:
         """See `estimate_core`."""
-        _check(regions, ambient_c, humidity_pct, distance_m)
+        _check(regions, ambient_c, distance_m)
         model = self._model(regions)
         skin_c = tuple(regions[name] for name in model.regions)
         core_c, sigma_c, fever_probability = model.blend(fmean(skin_c), self.caution)
@@ -165,7 +162,6 @@ class Coefficients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             SKIN_LOW: max(0.0, below_c) * widening.skin_per_c,
             "skin_high": max(0.0, above_c) * widening.skin_per_c,
             "ambient": _excess(ambient_c, fitted.ambient_c) * widening.ambient_per_c,
-            "humidity": _excess(humidity_pct, fitted.humidity_pct) * widening.humidity_per_pct,
             "distance": _excess(distance_m, fitted.distance_m) * widening.distance_per_m,
         }
         return CoreEstimate(
@@ -197,18 +193,13 @@ class Coefficients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return next(model for model in self.models if model.regions == (region,))
 
 
-def estimate_core(
-    regions: Mapping[str, float],
-    ambient_c: float,
-    humidity_pct: float | None = None,
-    distance_m: float | None = None,
-) -> CoreEstimate:
+def estimate_core(regions: Mapping[str, float], ambient_c: float, distance_m: float | None = None) -> CoreEstimate:
     """The oral-equivalent temperature of a person whose skin is `regions` (°C; any of REGIONS, at least one).
 
-    `ambient_c` is the room's, not the sensor's. Raises ValueError for an unknown or missing region and for a value that
-    is not finite.
+    `ambient_c` is the room's, not the sensor's; `distance_m` is None where it is not known. Raises ValueError for an
+    unknown or missing region and for a value that is not finite.
     """
-    return shipped().estimate(regions, ambient_c, humidity_pct, distance_m)
+    return shipped().estimate(regions, ambient_c, distance_m)
 
 
 @cache
@@ -226,13 +217,13 @@ def load_coefficients(path: Path | None) -> Coefficients:
         raise SettingsError(f"temperature fit {path or 'temperature.default.toml'}: {exc}") from exc
 
 
-def _check(regions: Mapping[str, float], ambient_c: float, *others: float | None) -> None:
+def _check(regions: Mapping[str, float], ambient_c: float, distance_m: float | None) -> None:
     unknown = sorted(set(regions).difference(REGIONS))
     if unknown or not regions:
         raise ValueError(f"regions: expected at least one of {', '.join(REGIONS)}; got {', '.join(unknown) or 'none'}")
-    given = [*regions.values(), ambient_c, *(value for value in others if value is not None)]
+    given = [*regions.values(), ambient_c, *(() if distance_m is None else (distance_m,))]
     if not all(math.isfinite(value) for value in given):
-        raise ValueError("a temperature, humidity or distance is not a finite number")
+        raise ValueError("a temperature or distance is not a finite number")
 
 
 def _probability(log_odds: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 
-from drivers.contract import CardRead, CardReader, CardUnreadable, CodeRead, CodeReader, Thermometer
+from drivers.contract import CardRead, CardReader, CardUnreadable, CodeRead, CodeReader, Ranger, Thermometer
 from drivers.readers.errors import CodeError, CodeUnknown
 from drivers.readers.health_code import Provider
 from edge_agent.domain.passage import AgeGroup, Credential, CredentialKind, CredentialProblem
@@ -52,6 +52,14 @@ async def feed_readings(thermometer: Thermometer, tracker: PersonTracker) -> Non
     while True:
         sequence, reading = await thermometer.readings.after(sequence)
         tracker.add_reading(reading)
+
+
+async def feed_distances(ranger: Ranger, tracker: PersonTracker) -> None:
+    """Pass every reading of the distance sensor to the tracker until cancelled."""
+    sequence = 0
+    while True:
+        sequence, reading = await ranger.readings.after(sequence)
+        tracker.add_distance(reading)
 
 
 async def feed_codes(

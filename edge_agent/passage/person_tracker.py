@@ -1,7 +1,7 @@
 """Follows the nearest face at the gate and collects the measurements of that person.
 
-Detections, thermometer readings and credentials are added on the event loop. Every time in here is the monotonic second
-at which the evidence was taken, so that the same evidence always gives the same answer.
+Detections, temperatures, distances and credentials are added on the event loop. Every time in here is the monotonic
+second at which the evidence was taken, so that the same evidence always gives the same answer.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from config.settings import ArrivalSettings, ThermometerSettings
-from drivers.contract import SpotReading, ThermalFrame
+from drivers.contract import DistanceReading, SpotReading, ThermalFrame
 from edge_agent.domain.passage import Credential, CredentialKind, MaskReading, TemperatureReading
 from edge_agent.measurement.camera_to_thermal import CameraToThermal, Point
+from edge_agent.measurement.core_temperature import shipped
 from edge_agent.measurement.face_detection import Detections
 from edge_agent.measurement.face_regions import face_regions
 from edge_agent.measurement.screening import SkinSample, SkinSensor, screen
@@ -26,6 +27,7 @@ FractionBox = tuple[float, float, float, float]
 _VOTES_KEPT = 15
 _RECENT_VOTES = 3
 _SAMPLES_KEPT = 12
+_DISTANCE_STALE_S = 2.0
 
 
 @dataclass(slots=True)
@@ -55,6 +57,8 @@ class PersonTracker:
         self._view = view or CameraToThermal.over(thermometer.covers)
         self._thermometer = thermometer
         self._sensor = SkinSensor(thermometer.offset_c, thermometer.sensor_uncertainty_c, thermometer.ambient_offset_c)
+        self._farthest_m = shipped().fitted.distance_m[1]
+        self._distance: DistanceReading | None = None
         self._person: Person | None = None
         self._credential: Credential | None = None
         self._changed = asyncio.Event()
@@ -109,8 +113,13 @@ class PersonTracker:
         else:
             skin_c = face_regions(reading.pixels_c, person.box, self._view, person.eyes)
         if skin_c:
-            person.samples.append(SkinSample(skin_c, reading.ambient_c, reading.taken_at_s))
+            distance_m = self._distance_m(reading.taken_at_s)
+            person.samples.append(SkinSample(skin_c, reading.ambient_c, reading.taken_at_s, distance_m))
         self._notify()
+
+    def add_distance(self, reading: DistanceReading) -> None:
+        """Take in one reading of the distance sensor; it counts from the next picture and the next temperature on."""
+        self._distance = reading
 
     def add_credential(self, credential: Credential) -> None:
         """Add a presented credential; it replaces the one before."""
@@ -170,12 +179,32 @@ class PersonTracker:
             person.steady_count, person.steady_since_s = 1, at_s
         else:
             person.steady_count += 1
-        was_near, person.near = person.near, box[3] >= self._arrival.near_height
+        was_near, person.near = person.near, self._is_near(box, at_s)
         if person.near and not was_near:
             person.steady_count, person.steady_since_s = 1, at_s
         person.box, person.eyes, person.last_seen_s = box, eyes, at_s
         if person.near and face.mask is not None:
             person.votes.append((at_s, face.mask, face.score))
+
+    def _is_near(self, box: FractionBox, at_s: float) -> bool:
+        """Whether the face is near enough to be served.
+
+        The camera's rule is always required: the face is `near_height` high. Where a distance sensor measures, what is
+        in front of it must also be no farther than the fit of the temperature holds. A sensor that is lost, stale or
+        out of range leaves the camera's rule alone. So a distance can only keep a person from being served: a hand
+        that is held out, or a sensor that is stuck, never makes a far face near.
+        """
+        if box[3] < self._arrival.near_height:
+            return False
+        distance_m = self._distance_m(at_s)
+        return distance_m is None or distance_m <= self._farthest_m
+
+    def _distance_m(self, at_s: float) -> float | None:
+        """The distance measured last, None where it was not measured or is stale at `at_s`."""
+        latest = self._distance
+        if latest is None or at_s - latest.taken_at_s > _DISTANCE_STALE_S:
+            return None
+        return latest.distance_m
 
     def _forget_face(self) -> None:
         """Drop a credential of kind `face`: unlike a code, it belongs to the person who left."""

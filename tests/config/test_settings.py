@@ -32,6 +32,8 @@ def test_no_file_content_means_defaults() -> None:
         ("[camera]\nfps = nan", ["[camera] fps = nan"]),
         ('[vision]\ndetector = "magic"', ["[vision] detector = 'magic'", "accepted: sentinel, yunet, scrfd"]),
         ('[box]\nname = "Box A"', ["[box] name = 'Box A'", "a-z, 0-9 and -"]),
+        ('[ranger]\ndriver = "lidar"', ["[ranger] driver = 'lidar'", "accepted: none, tof10120, evo-mini, tofsense"]),
+        ("[ranger]\nbaud = -1", ["[ranger] baud = -1", ">= 0"]),
         ("gate = 3", ["gate = 3", "section [gate]"]),
         ("[gat]", ["[gat]", "did you mean gate?"]),
         ("[thermometer]\ncovers = [0, 0, 1, 7]", ["covers", "<= 1"]),

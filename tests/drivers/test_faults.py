@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drivers.contract import CardRead, CardUnreadable, CodeRead, PartState, SpotReading, ThermalFrame
-from drivers.distance.reading import DistanceReading
+from drivers.contract import CardRead, CardUnreadable, CodeRead, DistanceReading, PartState, SpotReading, ThermalFrame
+from drivers.distance.table import make_ranger
 from drivers.errors import DeviceLost
 from drivers.gates.modbus_relay import ModbusGate
 from drivers.gates.table import make_gate
@@ -35,7 +35,6 @@ from drivers.thermometers.serial_thermometer import SerialThermometer
 from drivers.thermometers.stuck_sensor import MinimumVariation
 from drivers.thermometers.table import MODELS
 from drivers.tools.device_protocols import PROTOCOLS
-from drivers.tools.device_reader import DeviceReader
 from edge_agent.domain.passage import TemperatureReading
 from edge_agent.measurement.core_temperature import shipped
 from edge_agent.measurement.thermometer_drift import PEOPLE, ThermometerDriftDetector
@@ -111,15 +110,8 @@ def rig_of(
     device = SimulatedSensor(wire, SENSORS[driver], measure, rate_hz=40 if driver in ARRAYS else 100)
     protocol, port = PROTOCOLS[driver], str(wire.by_id)
     if driver not in MODELS:
-        return Rig(wire, DeviceReader(driver, protocol, port), [device.run], set(FAR_MM))
-    line = SerialLine(
-        "thermometer",
-        port,
-        bauds=protocol.bauds,
-        silence_s=protocol.silence_s,
-        quiet_s=protocol.quiet_s,
-        start_up=protocol.start_up,
-    )
+        return Rig(wire, make_ranger(driver=driver, port=port), [device.run], set(FAR_MM))
+    line = protocol.line("thermometer", port)
     parser, minimum_variation = MODELS[driver].protocol.parser(), minimum_variation or MODELS[driver].minimum_variation
     queries = [query for query in protocol.queries if query not in protocol.unrecorded_queries]
     return Rig(

@@ -1,4 +1,4 @@
-"""A gate with everything wired: card reader, camera that reads codes, passage sensor and lamp."""
+"""A gate with everything wired: card reader, distance sensor, camera that reads codes, passage sensor and lamp."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from config.settings import parse_settings
+from drivers.simulated.devices.faults import FaultyWire
 from drivers.simulated.devices.gate import SimulatedModbusBoard
 from drivers.simulated.devices.sam_v import SimulatedSamV
+from drivers.simulated.devices.table import SENSORS, SimulatedSensor
 from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.people import id_cards
 from drivers.simulated.people.residents import HEALTHY
@@ -26,7 +28,7 @@ from edge_agent.stores import Stores
 from sync.contract.health import Colour, HealthStatus, LookupOutcome, TestResult
 from sync.contract.identity import person_key
 from sync.contract.messages import QueryAnswer
-from sync.contract.records import PassageClosed, PassageDecided
+from sync.contract.records import AlarmRaised, PassageClosed, PassageDecided
 from sync.edge.directory.directory import Directory
 from sync.edge.ledger.ledger import Ledger
 from sync.edge.orders.replay_guard import ReplayGuard
@@ -38,6 +40,9 @@ WIRED = """
 [card_reader]
 driver = "sam-v"
 port = "{wires}/cards"
+[ranger]
+driver = "evo-mini"
+port = "{wires}/distance/by-id"
 """
 NUMBER = HEALTHY[0].number
 CARD = id_cards.citizen(NUMBER)
@@ -73,6 +78,7 @@ class Place:
     directory: Directory
     cards: SimulatedSamV
     board: SimulatedModbusBoard
+    distance: FaultyWire
     key_file: Path
 
     async def seen(self, wanted: object) -> ScreenView:
@@ -83,6 +89,14 @@ class Place:
                 sequence, view = await self.sentinel.view_state.views.after(sequence)
                 if wanted(view):  # type: ignore[operator]
                     return view
+
+    async def pictures(self, count: int) -> None:
+        """Wait until `count` more pictures were judged."""
+        slot = self.sentinel.face_detection.detections
+        sequence = slot.sequence
+        async with asyncio.timeout(HANG_S):
+            for _ in range(count):
+                sequence, _ = await slot.after(sequence)
 
     async def swap_card(self, text: bytes) -> None:
         """Take the card away for as long as the reader needs to see it, and lay down another."""
@@ -114,6 +128,8 @@ async def wired(folder: Path) -> AsyncIterator[Place]:
         street = await stack.enter_async_context(Street(wires, seed=5))
         board = SimulatedModbusBoard(stack.enter_context(PtyWire(wires / "gate")))
         cards = SimulatedSamV(stack.enter_context(PtyWire(wires / "cards")))
+        distance = stack.enter_context(FaultyWire(wires / "distance", seed=1))
+        ranger = SimulatedSensor(distance, SENSORS["evo-mini"], street.distance_mm, rate_hz=20)
         text = settings_text(folder, street.camera.url) + WIRED.format(wires=wires)
         text = text.replace('driver = "lcus"', 'driver = "modbus-relay"\nlamp_channel = 2\npassage_input = 1')
         settings = parse_settings(text)
@@ -124,8 +140,9 @@ async def wired(folder: Path) -> AsyncIterator[Place]:
         memory = await stack.enter_async_context(ReplayGuard.opened(folder / "orders.db"))
         sentinel = Sentinel(settings, Stores(outbox, directory, memory), ClockInSync())
         directory.ask = everybody_is_well
-        running = [asyncio.create_task(work.run()) for work in (street, board, cards, sentinel)]
-        place = Place(street, sentinel, outbox, directory, cards, board, Path(settings.directory.community_key_file))
+        running = [asyncio.create_task(work.run()) for work in (street, board, cards, ranger, sentinel)]
+        key_file = Path(settings.directory.community_key_file)
+        place = Place(street, sentinel, outbox, directory, cards, board, distance, key_file)
         try:
             await place.seen(lambda view: view.stage == "idle" and all(part.state == "ok" for part in view.parts))
             yield place
@@ -202,3 +219,38 @@ async def test_an_expired_card_is_said_to_be_one_and_the_lamp_calls_staff_while_
 async def nobody_answers(_person_key: str, _budget_s: float) -> QueryAnswer:
     """A platform that knows nobody."""
     return QueryAnswer(LookupOutcome.NOT_FOUND, None)
+
+
+async def test_a_visitor_too_far_for_the_fit_comes_closer_and_the_record_says_how_near(place: Place) -> None:
+    over = asyncio.Event()
+    place.street.standing_mm = 1300.0
+    visit = asyncio.create_task(place.street.play(scene_of(SceneKind.HEALTHY), over, patience_s=HANG_S))
+    await place.seen(lambda view: view.hint == "come_closer")
+    await eventually(lambda: place.street.distance_mm() == place.street.standing_mm)
+    await place.pictures(10)
+    assert place.sentinel.view_state.view.hint == "come_closer"
+    place.street.standing_mm = 700.0
+    await place.seen(lambda view: view.verdict == "admit")
+    over.set()
+    await visit
+    decided, _ = await place.records()
+    assert decided.temperature.distance_m == pytest.approx(0.7, abs=0.05)
+    assert decided.temperature.outside == ()
+
+
+async def test_without_its_distance_sensor_the_gate_goes_by_the_camera(place: Place) -> None:
+    place.street.standing_mm = 1300.0
+    place.distance.unplug()
+    await place.seen(lambda view: ("ranger", "lost") in {(part.name, part.state) for part in view.parts})
+    over = asyncio.Event()
+    visit = asyncio.create_task(place.street.play(scene_of(SceneKind.HEALTHY), over, patience_s=HANG_S))
+    await place.seen(lambda view: view.verdict == "admit")
+    over.set()
+    await visit
+    decided, _ = await place.records()
+    place.distance.plug()
+    await place.seen(lambda view: ("ranger", "ok") in {(part.name, part.state) for part in view.parts})
+    assert decided.temperature.distance_m is None
+    records = [row.record() for row in await place.outbox.recent(1000)]
+    alarms = [record.kind for record in records if isinstance(record, AlarmRaised) and record.subject == "ranger"]
+    assert sorted(alarms) == ["part_back", "part_lost"]

@@ -3,7 +3,7 @@
 // No notices beside a result; an emergency leaves one line, for the verdict.
 const NOTICES_MAX = { starting: 2, out_of_service: 1, idle: 2, staff: 1, arrival: 1, measuring: 1, result: 0, emergency: 1 };
 const REASONS_MAX = 2;
-const PARTS = ["disk", "camera", "thermometer", "reader", "card_reader", "gate", "speaker"]; // in order of severity for people
+const PARTS = ["disk", "camera", "thermometer", "reader", "card_reader", "gate", "speaker", "ranger"]; // in order of severity for people
 const DOWN = ["lost", "broken"];
 const SCALES = { usual: 1, large: 1.6, least: 0.5, step: 0.1 };
 const TEMPERATURE_REASONS = /^(temperature_|fever$|thermometer_lost$)/;

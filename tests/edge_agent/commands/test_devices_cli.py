@@ -51,8 +51,9 @@ def test_replay_shows_pixels_where_they_are_asked_for(tmp_path: Path) -> None:
         (("replay", "FILE"), "give it with --driver: gy-mcu90640"),
         (("replay", "--driver", "optris", "/absent"), "cannot read /absent"),
         (("watch", "tof10120"), "--port"),
-        (("watch", "camera", "--config", "CONFIG"), "not a device; accepted: thermometer"),
+        (("watch", "camera", "--config", "CONFIG"), "not a device; accepted: thermometer, ranger, reader"),
         (("watch", "thermometer", "--config", "/absent"), "cannot be read"),
+        (("watch", "ranger", "--config", "CONFIG"), "No device is connected: [ranger]"),
         (("watch", "gate", "--config", "CONFIG"), "sends no data by itself"),
         (("watch", "tof10120", "--port", "usb:1"), "accepted: a path, usb:VID:PID"),
         (("record", "tof10120", "FILE", "--port", "/dev/x"), "already exists"),
@@ -96,11 +97,15 @@ async def speak(wire: PtyWire, frame: bytes) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_watch_shows_readings_with_their_age_until_it_is_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [False, True])
+async def test_watch_shows_readings_with_their_age_until_it_is_stopped(tmp_path: Path, named: bool) -> None:
+    config = tmp_path / "sentinel.toml"
+    config.write_text(f'[ranger]\ndriver = "tofsense"\nport = "{tmp_path}/port"\n', encoding="utf-8")
+    which = ("ranger", "--config", config) if named else ("tofsense", "--port", tmp_path / "port")
     with PtyWire(tmp_path / "port") as wire:
         async with asyncio.TaskGroup() as tasks, asyncio.timeout(HANG_S):
             speaking = tasks.create_task(speak(wire, tofsense(1234)))
-            async with started("devices", "watch", "tofsense", "--port", wire.link, "--json") as watch:
+            async with started("devices", "watch", *which, "--json") as watch:
                 assert watch.stdout is not None
                 news = [json.loads(await watch.stdout.readline()) for _ in range(2)]
                 assert [(it["distance_mm"], it["state"]) for it in news] == [(1234, "measured")] * 2

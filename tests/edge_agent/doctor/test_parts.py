@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from typer.testing import CliRunner
 from config.settings import parse_settings
 from drivers.audio.sound import RATE_HZ
 from drivers.audio.speaker import make_speaker
+from drivers.simulated.devices.bench import simulate_device
 from drivers.simulated.devices.camera import CameraMode, SimulatedCamera
+from drivers.simulated.devices.faults import FaultyWire
 from drivers.simulated.devices.gate import SimulatedRelay
 from drivers.simulated.devices.wire import PtyWire
 from edge_agent.box.wall_clock import WallClock
@@ -87,6 +90,27 @@ async def test_a_gate_opens_only_where_a_person_said_yes(tmp_path: Path, asked: 
     relay.unplug()
     assert answer.status is CheckStatus.OK
     assert relay.pulses == int(asked)
+
+
+async def test_a_distance_sensor_shows_what_it_is_aimed_at(tmp_path: Path) -> None:
+    with FaultyWire(tmp_path, seed=1) as wire:
+        wired = site(f'[ranger]\ndriver = "evo-mini"\nport = "{wire.by_id}"\n')
+        async with under_way(simulate_device("evo-mini", wire, 1)):
+            answer = await devices.ranger(wired)
+    assert answer.status is CheckStatus.OK
+    assert 0.3 < float(answer.found.removesuffix(" m")) < 0.9
+
+
+async def test_a_distance_sensor_is_looked_for_where_one_is_wired(tmp_path: Path) -> None:
+    assert (await devices.ranger(site(""))).status is CheckStatus.NOT_CHECKED
+    wired = site(f'[ranger]\ndriver = "tofsense"\nport = "{tmp_path}/gone"\n')
+    agent = {"view": {"parts": [{"name": "ranger", "state": "lost", "detail": "/dev/x is gone"}]}}
+    for answer in (
+        await devices.ranger(replace(wired, agent=agent)),
+        await devices.ranger(site('[ranger]\ndriver = "tofsense"\nbaud = 9600\n')),
+    ):
+        assert answer.status is CheckStatus.FAILED
+        assert "[ranger] port" in answer.remedy.en
 
 
 async def test_what_a_running_agent_holds_is_asked_of_it(tmp_path: Path) -> None:

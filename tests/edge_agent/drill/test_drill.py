@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from config.settings import Settings, parse_settings
+from drivers.simulated.devices.wire import PtyWire
 from edge_agent.commands.cli import FAULTS, app
 from edge_agent.drill.errors import DrillImpossible
 from edge_agent.drill.faults import DRILLS, play
@@ -63,9 +64,12 @@ async def test_nothing_of_the_box_is_touched(tmp_path: Path) -> None:
     gate.write_bytes(b"")
     data = tmp_path / "data"
     data.mkdir()
-    wired = f'[gate]\ndriver = "lcus"\nport = "{gate}"\n[speaker]\noutput = "wav:{tmp_path}/said"\n'
+    ranger = f'[ranger]\ndriver = "evo-mini"\nport = "{tmp_path}/ranger"\n'
+    wired = f'[gate]\ndriver = "lcus"\nport = "{gate}"\n{ranger}[speaker]\noutput = "wav:{tmp_path}/said"\n'
     settings = parse_settings(f'[box]\ndata_dir = "{data}"\n{wired}')
-    await played("clock-jump", settings)
+    with PtyWire(tmp_path / "ranger") as wire:
+        await played("clock-jump", settings)
+        assert wire.read() == b""  # it would have been told how to measure
     assert gate.read_bytes() == b""
     assert list(data.iterdir()) == []
     assert not (tmp_path / "said").exists()

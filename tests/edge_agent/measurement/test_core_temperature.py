@@ -99,7 +99,6 @@ def test_the_room_bends_nothing_where_the_fit_holds(ambient_c: float) -> None:
     [
         ({"ambient_c": 31.0}, {"ambient_c": 36.0}, "ambient"),
         ({"ambient_c": 18.0}, {"ambient_c": 5.0}, "ambient"),
-        ({"ambient_c": 23.0, "humidity_pct": 75.0}, {"ambient_c": 23.0, "humidity_pct": 99.0}, "humidity"),
         ({"ambient_c": 23.0, "distance_m": 1.2}, {"ambient_c": 23.0, "distance_m": 2.0}, "distance"),
     ],
 )
@@ -114,8 +113,8 @@ def test_skin_outside_what_was_seen_is_named() -> None:
     assert estimate_core({"face_max": 41.0}, ROOM_C).outside == ("skin_high",)
 
 
-def test_humidity_and_distance_may_be_unknown() -> None:
-    assert estimate_core(WELL, ROOM_C, None, None) == estimate_core(WELL, ROOM_C, 40.0, 0.7)
+def test_the_distance_may_be_unknown() -> None:
+    assert estimate_core(WELL, ROOM_C, None) == estimate_core(WELL, ROOM_C, 0.7)
 
 
 def test_the_interval_is_of_95_per_cent() -> None:
@@ -140,9 +139,10 @@ def test_nonsense_is_refused(skin: dict[str, float]) -> None:
         estimate_core(skin, ROOM_C)
 
 
-def test_a_room_that_is_no_number_is_refused() -> None:
+@pytest.mark.parametrize(("ambient_c", "distance_m"), [(math.inf, None), (ROOM_C, math.nan)])
+def test_a_room_or_a_distance_that_is_not_a_number_is_refused(ambient_c: float, distance_m: float | None) -> None:
     with pytest.raises(ValueError, match="finite"):
-        estimate_core(WELL, math.inf)
+        estimate_core(WELL, ambient_c, distance_m)
 
 
 def test_the_fit_says_where_it_comes_from() -> None:

@@ -4,9 +4,11 @@ import asyncio
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from config.settings import ArrivalSettings, ThermometerSettings
-from drivers.contract import CameraFrame, SpotReading, ThermalFrame
+from drivers.contract import CameraFrame, DistanceReading, RangeState, SpotReading, ThermalFrame
 from edge_agent.domain.passage import Credential, CredentialKind, CredentialProblem
 from edge_agent.measurement.face_detection import Detections
 from edge_agent.passage.person_tracker import PersonTracker
@@ -37,6 +39,9 @@ class Gate:
     def feel(self, skin_c: float = 35.5) -> None:
         self.now_s += PERIOD_S
         self.presence.add_reading(ThermalFrame(np.full((24, 32), skin_c, np.float32), 23.0, self.now_s))
+
+    def measure(self, distance_mm: int | None, state: RangeState = RangeState.MEASURED, ago_s: float = 0.0) -> None:
+        self.presence.add_distance(DistanceReading(distance_mm, state, self.now_s - ago_s))
 
     def show(self, key: str = "key", problem: CredentialProblem | None = None) -> None:
         self.presence.add_credential(Credential(CredentialKind.CODE, self.now_s, key, problem))
@@ -188,3 +193,113 @@ async def test_a_face_identifies_nobody_who_comes_after_it(
     assert gate.presence.credential is not None
     gate.see(*(() if gone else ((0.0, 120.0, 180.0, 220.0),)), times=8 if gone else 1)
     assert (gate.presence.credential is not None) is held
+
+
+@pytest.mark.parametrize(
+    ("distance_mm", "near"), [(300, True), (700, True), (1000, True), (1001, False), (2500, False)]
+)
+async def test_the_distance_decides_who_is_to_come_closer(gate: Gate, distance_mm: int, near: bool) -> None:
+    for _ in range(3):
+        gate.measure(distance_mm)
+        gate.see(NEAR)
+    assert gate.presence.person is not None
+    assert (gate.presence.person.near, gate.presence.steady) == (near, near)
+
+
+async def test_whoever_comes_closer_is_steady_from_there(gate: Gate) -> None:
+    gate.measure(1400)
+    gate.see(NEAR, times=3)
+    gate.measure(800)
+    gate.see(NEAR, times=2)
+    assert not gate.presence.steady
+    gate.see(NEAR)
+    assert gate.presence.steady
+
+
+async def test_a_hand_that_is_held_out_makes_no_far_face_near(gate: Gate) -> None:
+    gate.measure(600)
+    gate.see(FAR, times=5)
+    gate.feel()
+    assert not gate.presence.steady
+    assert gate.presence.temperature().samples == 0
+
+
+@pytest.mark.parametrize(
+    ("distance_mm", "state", "ago_s"),
+    [
+        (None, RangeState.TOO_FAR, 0.0),
+        (None, RangeState.TOO_NEAR, 0.0),
+        (None, RangeState.NO_MEASURE, 0.0),
+        (1600, RangeState.MEASURED, 2.0),
+    ],
+)
+@pytest.mark.parametrize(("box", "near"), [(NEAR, True), (FAR, False)])
+async def test_without_a_distance_the_camera_s_rule_holds(
+    gate: Gate,
+    distance_mm: int | None,
+    state: RangeState,
+    ago_s: float,
+    box: tuple[float, float, float, float],
+    near: bool,
+) -> None:
+    gate.measure(1600)
+    gate.measure(distance_mm, state, ago_s)
+    gate.see(box, times=3)
+    assert gate.presence.steady is near
+    gate.feel()
+    assert gate.presence.temperature().distance_m is None
+
+
+async def test_a_distance_counts_for_two_seconds(gate: Gate) -> None:
+    gate.measure(1600)
+    gate.see(NEAR, times=19)
+    assert gate.presence.person is not None
+    assert not gate.presence.person.near
+    gate.see(NEAR, times=2)
+    assert gate.presence.person.near
+
+
+async def test_each_sample_carries_the_distance_at_which_it_was_taken(gate: Gate) -> None:
+    gate.measure(700)
+    gate.see(NEAR, times=3)
+    for distance_mm in (800, 820, 860):
+        gate.measure(distance_mm)
+        gate.feel()
+    reading = gate.presence.temperature()
+    assert (reading.distance_m, reading.outside) == (0.82, ())
+
+
+async def test_nearer_than_the_fit_holds_is_near_and_outside(gate: Gate) -> None:
+    gate.measure(300)
+    gate.see(NEAR, times=3)
+    gate.feel()
+    assert gate.presence.steady
+    assert gate.presence.temperature().outside == ("distance",)
+
+
+DISTANCES = st.one_of(
+    st.none(),
+    st.builds(lambda distance_mm: (distance_mm, RangeState.MEASURED), st.integers(1, 5000)),
+    st.sampled_from([(None, state) for state in RangeState if state is not RangeState.MEASURED]),
+)
+
+
+@given(steps=st.lists(st.tuples(st.sampled_from([NEAR, FAR, None]), DISTANCES), min_size=1, max_size=30))
+def test_no_distance_lets_anyone_be_served_who_would_not_be_without_it(
+    steps: list[tuple[tuple[float, float, float, float] | None, tuple[int | None, RangeState] | None]],
+) -> None:
+    """Whatever a distance sensor says and when: it only ever takes away."""
+    without, ranged = Gate(), Gate()
+    for box, distance in steps:
+        if distance is not None:
+            ranged.measure(*distance)
+        for gate in (without, ranged):
+            gate.see(*(() if box is None else (box,)))
+            gate.feel()
+        assert without.presence.steady or not ranged.presence.steady
+        told, usual = ranged.presence.temperature(), without.presence.temperature()
+        if told.uncertainty_c is not None and usual.uncertainty_c is not None:
+            assert told.estimate_c == usual.estimate_c
+            assert told.uncertainty_c >= usual.uncertainty_c
+            assert set(told.outside) >= set(usual.outside)
+        assert told.samples <= usual.samples

@@ -134,19 +134,20 @@ async def test_the_same_answers_twice_change_nothing(box: Box, tmp_path: Path) -
     assert said["thermometer"]["driver"] == Settings().thermometer.driver
 
 
-async def test_what_is_plugged_in_is_found_and_set(box: Box, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("section", "driver"), [("thermometer", "gy-mcu90614"), ("ranger", "evo-mini")])
+async def test_what_is_plugged_in_is_found_and_set(box: Box, tmp_path: Path, section: str, driver: str) -> None:
     with FaultyWire(tmp_path / "wires", seed=1) as wire:
         wire.plug()
 
         async def find_devices() -> str:
             return proposed_settings(await probe_all([str(wire.by_id)]))
 
-        sensor = asyncio.create_task(simulate_device("gy-mcu90614", wire, 1))
+        sensor = asyncio.create_task(simulate_device(driver, wire, 1))
         done = await box.provision(box.answers(), find_devices)
         sensor.cancel()
         await asyncio.gather(sensor, return_exceptions=True)
-    assert done.found["thermometer"]["driver"] == "gy-mcu90614"
-    assert load_settings(box.config).thermometer.driver == "gy-mcu90614"
+    assert done.found[section]["driver"] == driver
+    assert getattr(load_settings(box.config), section).driver == driver
 
 
 async def test_an_answer_goes_before_what_was_found(box: Box) -> None:
