@@ -21,7 +21,7 @@ from edge_agent.kiosk.assembly import make_kiosk
 from edge_agent.measurement.assembly import make_face_detection
 from edge_agent.passage.actuator import Actuator
 from edge_agent.passage.assembly import CredentialReaders
-from edge_agent.passage.credentials import feed_detections, feed_distances, feed_readings
+from edge_agent.passage.feeds import feed_detections, feed_distances, feed_readings
 from edge_agent.passage.passage_loop import PassageLoop
 from edge_agent.passage.person_tracker import PersonTracker
 from edge_agent.platform_link.assembly import accept_orders, make_link

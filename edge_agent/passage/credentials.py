@@ -1,14 +1,13 @@
-"""Passes what the devices deliver to the tracker: one small loop for each device."""
+"""Turns scanned codes and identity cards into credentials and passes them to the tracker."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 
-from drivers.contract import CardRead, CardReader, CardUnreadable, CodeRead, CodeReader, Ranger, Thermometer
+from drivers.contract import CardRead, CardReader, CardUnreadable, CodeRead, CodeReader
 from drivers.readers.errors import CodeError, CodeUnknown
 from drivers.readers.health_code import Provider
 from edge_agent.domain.passage import AgeGroup, Credential, CredentialKind, CredentialProblem
-from edge_agent.measurement.face_detection import FaceDetectionLoop
 from edge_agent.passage.person_tracker import PersonTracker
 from sync.contract.identity import person_key
 
@@ -36,30 +35,6 @@ class CredentialDeduplicator:
             return
         self._reader, self._last = reader, credential
         self._tracker.add_credential(credential)
-
-
-async def feed_detections(face_detection: FaceDetectionLoop, tracker: PersonTracker) -> None:
-    """Pass the faces of every picture to the tracker until cancelled."""
-    sequence = 0
-    while True:
-        sequence, seen = await face_detection.detections.after(sequence)
-        tracker.add_detections(seen)
-
-
-async def feed_readings(thermometer: Thermometer, tracker: PersonTracker) -> None:
-    """Pass every thermometer reading to the tracker until cancelled."""
-    sequence = 0
-    while True:
-        sequence, reading = await thermometer.readings.after(sequence)
-        tracker.add_reading(reading)
-
-
-async def feed_distances(ranger: Ranger, tracker: PersonTracker) -> None:
-    """Pass every reading of the distance sensor to the tracker until cancelled."""
-    sequence = 0
-    while True:
-        sequence, reading = await ranger.readings.after(sequence)
-        tracker.add_distance(reading)
 
 
 async def feed_codes(
