@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -114,8 +115,9 @@ def district() -> Fleet:
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
-@pytest.mark.parametrize("fleet", [Fleet(), district()], ids=["empty", "five boxes"])
-async def test_the_fleet_page(tmp_path: Path, colours: str, fleet: Fleet) -> None:
+@pytest.mark.parametrize("make_fleet", [Fleet, district], ids=["empty", "five boxes"])
+async def test_the_fleet_page(tmp_path: Path, colours: str, make_fleet: Callable[[], Fleet]) -> None:
+    fleet = make_fleet()
     async with open_store(str(tmp_path / "records.db")) as store, chromium() as browser:
         server = FleetPage(store, fleet)
         if fleet.names():

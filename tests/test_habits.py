@@ -143,6 +143,7 @@ ASSERTING = {
     "check_routes": "asserts that document and application have the same routes",
     "check_body": "asserts that document and type are the same",
     "expect": "Playwright's assertion",
+    "shake_hands": "asserts that each end of a handshake verified the other",
 }
 
 

@@ -120,8 +120,8 @@ async def test_boxes_that_the_broker_refuses_end_the_simulation(tmp_path: Path) 
             replace(settings, folder=tmp_path / "again", files=replace(ours.certificate("box"), ca=theirs.ca))
         )
     assert "2 of 2 boxes did not connect" in untrusted
-    assert "not signed by the authority that we trust" in untrusted
-    assert "It does not know the authority that signed our certificate" in refused
+    assert "not signed by a trusted authority" in untrusted
+    assert "The peer does not know the authority that signed our certificate" in refused
 
 
 async def test_a_platform_that_is_not_there_ends_the_simulation(tmp_path: Path) -> None:
