@@ -9,7 +9,7 @@ RELEASE ?= trixie
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: help demo test check lint types judges unit debian fuzz faults wheel wheelhouse deb lock clean system-run system-test
+.PHONY: help demo test check lint types judges unit debian fuzz faults pictures docs figures wheel wheelhouse deb lock clean system-run system-test
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## /  \1\t/p' Makefile | expand -t 14
@@ -43,6 +43,15 @@ fuzz: $(VENV)/.dev ## a million damaged inputs for every parser of the drivers, 
 
 faults: system-test $(VENV)/.dev ## the fault suite in its long form, an hour or two
 	FAULT_ROUNDS=100 DIRECTORY_HISTORIES=10000 $(BIN)/pytest -q --timeout 14400 --hypothesis-seed=$$(date +%s) tests/faults tests/sync/edge/test_directory.py
+
+pictures: system-test $(VENV)/.dev ## docs/pictures/ from the running demo, two minutes
+	$(BIN)/python -m bench.pictures
+
+docs: $(VENV)/.run ## docs/cli.md from the commands
+	$(BIN)/python -m bench.cli_reference
+
+figures: ## the figures of docs/architecture.md: files a folder, longest file and function, circles
+	$(BIN)/python -m tests.figures
 
 wheel: $(VENV)/.dev ## the package, in dist/
 	$(BIN)/python -m build
