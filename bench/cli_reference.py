@@ -22,7 +22,8 @@ from typer.models import ArgumentInfo, OptionInfo
 from edge_agent.commands.cli import app as agent
 from sync.platform.commands.cli import app as platform
 
-PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
+_ROOT = Path(__file__).parents[1]
+PAGE = _ROOT / "docs" / "cli.md"
 COMMANDS = {"edge-agent": agent, "edge-platform": platform}
 _HEAD = """# Commands
 
@@ -60,15 +61,18 @@ class Parameter:
         self._default = default
         self.is_argument = isinstance(self._info, ArgumentInfo)
 
+    def names(self) -> list[str]:
+        """The names of an option as they are typed."""
+        plain = self._name.replace("_", "-")
+        return self._names or [f"--{plain}", *([f"--no-{plain}"] if self._kind is bool else [])]
+
     def shown(self) -> str:
         """What is typed for it."""
         if self.is_argument:
             name = self._info.metavar or self._name.upper()
             return f"{name}..." if self._several and not name.endswith("...") else name
-        plain = self._name.replace("_", "-")
-        if self._kind is bool:
-            return ", ".join(self._names or [f"--{plain}", f"--no-{plain}"])
-        return f"{', '.join(self._names or [f'--{plain}'])} {self._value()}"
+        names = ", ".join(self.names())
+        return names if self._kind is bool else f"{names} {self._value()}"
 
     def _value(self) -> str:
         if self._info.metavar:
@@ -95,6 +99,8 @@ class Parameter:
             return "required"
         if self._default in (None, False, "") or isinstance(self._default, list):
             return ""
+        if isinstance(self._default, Path) and self._default.is_relative_to(_ROOT):
+            return f"`{self._default.relative_to(_ROOT)}`"
         return f"`{self._default.value if isinstance(self._default, Enum) else self._default}`"
 
 
