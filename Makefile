@@ -50,8 +50,8 @@ pictures: system-test $(VENV)/.dev ## docs/pictures/ from the running demo, two 
 docs: $(VENV)/.run ## docs/cli.md from the commands
 	$(BIN)/python -m bench.cli_reference
 
-figures: ## the figures of docs/architecture.md: files a folder, longest file and function, circles
-	$(BIN)/python -m tests.figures
+figures: $(VENV)/.dev ## the figures of docs/architecture.md: files a folder, longest file and function, circles
+	$(BIN)/python -m tests.test_layering
 
 wheel: $(VENV)/.dev ## the package, in dist/
 	$(BIN)/python -m build
