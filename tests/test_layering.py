@@ -231,6 +231,31 @@ def test_no_circle_of_folders() -> None:
     assert circle(folders()) == []
 
 
+def rooms_in_the_document() -> dict[str, list[str]]:
+    """What each folder may import by docs/architecture.md; a name that ends with `/` includes the folders below."""
+    text = ARCHITECTURE.read_text(encoding="utf-8").partition("## Rooms")[2].partition("\n## ")[0]
+    rooms = {}
+    for row in re.findall(r"^\| (`.*) \|$", text, flags=re.M):
+        names, _, allowed = row.split("|")
+        for room in re.findall(r"`([\w/]+)`", names):
+            listed = re.findall(r"`([\w/]+)`", allowed)
+            rooms[room] = [f"edge_agent/{each}" if (ROOT / "edge_agent" / each).is_dir() else each for each in listed]
+    return rooms
+
+
+def test_the_rooms_of_the_document_are_those_of_the_code() -> None:
+    rooms = rooms_in_the_document()
+    for folder, seen in folders().items():
+        room = max((each for each in rooms if f"{folder}/".startswith(each)), key=len)
+        allowed = [room, *rooms[room]]
+        strange = {
+            each
+            for each in seen
+            if not any(each == name or (name.endswith("/") and f"{each}/".startswith(name)) for name in allowed)
+        }
+        assert strange == set(), f"{folder} imports what the table of docs/architecture.md does not have"
+
+
 def test_rooms_can_be_overseen() -> None:
     files = Counter(name_of(path.parent) for path in sources().values())
     assert {folder: count for folder, count in files.items() if count > MOST_FILES} == {}

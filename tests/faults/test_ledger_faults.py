@@ -100,7 +100,7 @@ def check_the_chain(rows: list[Row]) -> None:
 
 
 @pytest.mark.parametrize("budget_bytes", [BUDGET_BYTES, SMALL])
-async def test_killed_before_any_statement_the_ledger_keeps_its_promises(
+async def test_a_kill_before_any_statement_loses_no_committed_record(
     tmp_path: Path, forks: ForkServerContext, budget_bytes: int
 ) -> None:
     assert run(forks, tmp_path, NEVER, budget_bytes) == 0
@@ -115,7 +115,7 @@ async def test_killed_before_any_statement_the_ledger_keeps_its_promises(
         await check_the_ledger(folder)
 
 
-async def test_killed_at_any_moment_the_ledger_keeps_its_promises(tmp_path: Path, forks: ForkServerContext) -> None:
+async def test_a_kill_at_any_time_loses_no_committed_record(tmp_path: Path, forks: ForkServerContext) -> None:
     dice = random.Random(5)
     promises = tmp_path / "promises"
     for _ in range(10 * ROUNDS):
@@ -138,7 +138,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(home)], check=True)
 
 
-async def test_a_disk_that_fills_at_any_page_breaks_no_promise(small_disk: Path) -> None:
+async def test_a_disk_that_fills_at_any_page_loses_no_committed_record(small_disk: Path) -> None:
     """Others leave n pages free; what was stored before and whatever an append promised is there afterwards."""
     whole = 130
     given_up = []
@@ -241,7 +241,7 @@ def mount(image: Path, there: Path) -> bool:
     return subprocess.run(["mount", "-o", "loop", str(image), str(there)], check=False).returncode == 0
 
 
-async def test_when_power_goes_what_was_promised_is_on_the_disk(image: Path, forks: ForkServerContext) -> None:
+async def test_a_power_cut_loses_no_committed_record(image: Path, forks: ForkServerContext) -> None:
     """The writer is stopped at any moment and the image copied: pages that were never synced are not in the copy.
 
     Then it goes on, and is stopped again: a process is the dear thing here, and a cut is not.

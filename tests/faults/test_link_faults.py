@@ -33,7 +33,7 @@ async def test_one_fault_and_everything_arrives_once(tmp_path: Path, broker: Mos
             await settled(platform, box, 60)
 
 
-async def test_a_silent_wire_is_noticed_without_anything_to_send(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_a_half_open_connection_is_detected_without_traffic(tmp_path: Path, broker: Mosquitto) -> None:
     """Half-open: no FIN and no RST ever comes, only the silence tells."""
     async with FaultProxy.to(broker.port) as proxy:
         settings = link_settings(f"mqtt://127.0.0.1:{proxy.port}", health_s=60.0, **PATIENCE)
@@ -44,7 +44,7 @@ async def test_a_silent_wire_is_noticed_without_anything_to_send(tmp_path: Path,
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
-async def test_a_storm_of_faults_loses_and_doubles_nothing(tmp_path: Path, broker: Mosquitto, seed: int) -> None:
+async def test_many_faults_lose_and_duplicate_nothing(tmp_path: Path, broker: Mosquitto, seed: int) -> None:
     dice = random.Random(seed)
     async with FaultProxy.to(broker.port) as proxy, a_platform(tmp_path / "platform", broker.url) as platform:
         settings = replace(

@@ -114,7 +114,7 @@ async def pass_the_gate(box: Box, place: int, who: Credential) -> None:
     await box.outbox.append_all([record, alarm(place)] if place % 20 == 0 else [record])
 
 
-async def test_no_number_is_anywhere(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_no_personal_number_is_stored_or_sent(tmp_path: Path, broker: Mosquitto) -> None:
     dice = Random(3)
     numbers, telephones = id_numbers(PEOPLE, dice), telephone_numbers(PEOPLE, dice)
     # Half of the people are in the directory; the platform is asked for the others, and does not know them.
@@ -173,14 +173,14 @@ NUMBER = id_numbers(1, Random(1))[0]
     ],
 )
 @pytest.mark.parametrize("offset", [0, 1, 4_194_299, 4_194_304])
-def test_what_is_planted_is_found(planted: bytes, form: str, offset: int) -> None:
+def test_planted_numbers_are_found(planted: bytes, form: str, offset: int) -> None:
     needles = Needles([*id_numbers(50, Random(2)), NUMBER])
     assert f"{NUMBER} {form}" in needles.found(bytes(offset) + planted + b"behind")
     assert needles.found(bytes(offset) + planted[:-2] + b"!!") == set()
 
 
 @pytest.mark.parametrize("keep_open", [True, False])
-def test_what_was_deleted_from_a_database_is_found(tmp_path: Path, keep_open: bool) -> None:
+def test_numbers_in_deleted_rows_are_found(tmp_path: Path, keep_open: bool) -> None:
     """In a free page, or in the write-ahead log."""
     database = sqlite3.connect(tmp_path / "some.db", isolation_level=None)
     close: Callable[[], None] = database.close

@@ -21,7 +21,7 @@ def test_everything_arrives_once_and_in_order(seed: int) -> None:
     assert play(seed)[-1].endswith("repeats ignored")  # the last word, once everything was found in its place
 
 
-def test_a_seed_plays_the_same_in_every_process() -> None:
+def test_a_seed_is_reproducible_in_every_process() -> None:
     def told(hash_seed: int) -> str:
         command = [sys.executable, "-W", "ignore", "-m", "tests.faults.simulated_city", "7"]
         return subprocess.run(

@@ -123,7 +123,7 @@ async def test_records_reach_the_platform_once(tmp_path: Path, broker: Mosquitto
 
 
 @pytest.mark.parametrize("kill", [False, True])
-async def test_a_broker_that_goes_and_comes_back(
+async def test_a_broker_restart(
     tmp_path: Path, broker: Mosquitto, caplog: pytest.LogCaptureFixture, kill: bool
 ) -> None:
     caplog.set_level("INFO")
@@ -148,7 +148,7 @@ async def is_connected(box: Box, wanted: bool) -> bool:
     return box.link.status().connected is wanted
 
 
-async def test_a_platform_that_goes_and_comes_back(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_a_platform_restart(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_box(tmp_path / "box", link_settings(broker.url)) as box:
         for first in (0, 100, 200):
             async with a_platform(tmp_path / "platform", broker.url) as platform:
@@ -164,7 +164,7 @@ async def platform_is_away(box: Box) -> bool:
     return not box.link.status().platform_online
 
 
-async def test_what_waited_goes_as_backlog_and_alarms_go_first(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_pending_records_are_sent_as_backlog_after_alarms(tmp_path: Path, broker: Mosquitto) -> None:
     settings = link_settings(broker.url, pump=SENT_ONCE)
     async with eavesdropping(broker) as heard, a_box(tmp_path / "box", settings) as box:
         await box.outbox.append_all([*mixed(330), alarm(1000)])
@@ -202,7 +202,7 @@ async def has_heard(heard: list[Message], lane: Channel) -> bool:
     return lane in lanes(heard)
 
 
-async def test_old_passages_are_history(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_old_passages_are_sent_as_backlog(tmp_path: Path, broker: Mosquitto) -> None:
     settings = link_settings(broker.url, pump=SenderSettings(live_age_s=-1))
     async with (
         eavesdropping(broker) as heard,
@@ -215,7 +215,7 @@ async def test_old_passages_are_history(tmp_path: Path, broker: Mosquitto) -> No
         assert Channel.PASSAGE not in lanes(heard)
 
 
-async def test_puback_frees_nothing(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_puback_does_not_acknowledge_records(tmp_path: Path, broker: Mosquitto) -> None:
     """A platform that says it is online and takes nothing: everything stays, and is sent again."""
     settings = link_settings(broker.url, pump=SenderSettings(resend_s=0.1))
     async with eavesdropping(broker) as heard, a_box(tmp_path / "box", settings) as box:
@@ -290,7 +290,7 @@ async def test_a_record_the_broker_refuses_is_parked_with_its_reason(tmp_path: P
             assert (await box.outbox.status()).parked == 1
 
 
-async def test_a_box_speaks_for_itself_alone(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_a_box_can_only_write_its_own_records(tmp_path: Path, broker: Mosquitto) -> None:
     name = RecordId("box-2", "0123456789abcdef", 1)
     query = Event.of(Query("0" * 64), source_from("demo", "box-1"))
     async with (
@@ -314,7 +314,7 @@ async def stored(platform: PlatformService, records: int) -> bool:
     return bool((await stats(platform))["records"] == records)
 
 
-async def test_the_directory_comes_to_the_box_and_questions_are_answered(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_the_directory_is_replicated_and_queries_are_answered(tmp_path: Path, broker: Mosquitto) -> None:
     known = write_directory(tmp_path / "people.jsonl", (1, "green"), (2, "yellow"))
     async with a_box(tmp_path / "box", link_settings(broker.url)) as box:
         nobody = await box.directory.lookup(status_of(1).person_key, budget_s=0.3)
@@ -370,7 +370,7 @@ async def has_cursor(box: Box, cursor: int) -> bool:
     return box.directory.cursor == cursor
 
 
-async def test_the_city_hears_when_a_box_leaves(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_the_platform_sees_a_box_going_offline(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_platform(tmp_path / "platform", broker.url) as platform:
         async with a_box(tmp_path / "box", link_settings(broker.url)):
             await eventually(lambda: online_boxes(platform, ["box-1"]))
@@ -400,7 +400,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def test_a_box_killed_in_the_middle_loses_and_doubles_nothing(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_a_killed_box_loses_and_duplicates_nothing(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_platform(tmp_path / "platform", broker.url) as platform:
         returned: set[int] = set()
         for _ in range(2):
@@ -422,7 +422,7 @@ async def test_a_box_killed_in_the_middle_loses_and_doubles_nothing(tmp_path: Pa
             assert figures["passages"] + figures["closed"] + figures["alarms"] == box.outbox.last_seq
 
 
-async def test_two_epochs_of_one_box_are_told_apart(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_two_epochs_of_one_box_are_separate(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_platform(tmp_path / "platform", broker.url) as platform:
         for epoch in (1, 2):
             async with a_box(tmp_path / f"disk{epoch}", link_settings(broker.url)) as box:
@@ -438,7 +438,7 @@ async def test_unsafe_settings_are_refused_before_anything_runs(tmp_path: Path) 
         link_settings("mqtt://127.0.0.1", box="Box 1")
 
 
-async def test_every_message_on_the_wire_is_as_the_contract_says(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_every_message_on_the_wire_satisfies_the_contract(tmp_path: Path, broker: Mosquitto) -> None:
     known = write_directory(tmp_path / "people.jsonl", (1, "green"))
     async with eavesdropping(broker) as heard:
         async with a_box(tmp_path / "box", link_settings(broker.url), hands=OrderHandlers(not_needed)) as box:

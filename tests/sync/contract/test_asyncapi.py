@@ -25,7 +25,7 @@ def test_document_and_code_are_equal() -> None:
     assert document() == WRITTEN, "run python -m tests.sync.contract.contract_document"
 
 
-def test_all_references_lead_somewhere() -> None:
+def test_all_references_resolve() -> None:
     found = []
 
     def visit(node: Any) -> None:
@@ -77,7 +77,7 @@ def without(name: str) -> Callable[[dict[str, Any]], None]:
         ("DirectoryRequest", {"generation": "", "cursor": 0}, lambda body: body.update(cursor=-1)),
     ],
 )
-def test_spoilt_messages_are_refused(kind: str, body: dict[str, Any], spoil: Callable[[dict[str, Any]], None]) -> None:
+def test_invalid_messages_are_rejected(kind: str, body: dict[str, Any], spoil: Callable[[dict[str, Any]], None]) -> None:
     validator = payload_validator(kind)
     validator.validate(body)
     spoil(body)

@@ -48,7 +48,7 @@ def places(node: Any) -> Iterator[tuple[Any, Any]]:
 
 @THOROUGH
 @given(any_message(), st.data())
-def test_what_breaks_the_written_contract_is_refused_by_the_code(message: Any, data: st.DataObject) -> None:
+def test_the_code_rejects_what_the_document_forbids(message: Any, data: st.DataObject) -> None:
     if isinstance(message, READ_LATER):
         return
     body = plain(message)
@@ -77,7 +77,7 @@ def test_fields_of_the_next_version_are_ignored(message: Any) -> None:
     assert decoded(message, {**body, "new_in_next_version": {"x": [1]}}) == decoded(message, body)
 
 
-def test_fields_that_the_version_before_did_not_know_may_be_missing() -> None:
+def test_fields_of_newer_versions_are_optional() -> None:
     """A field with a default is one that came later; the first version of each message still decodes."""
     optional = {
         kind: [field.name for field in msgspec.structs.fields(kind) if not field.required]
@@ -97,7 +97,7 @@ def test_fields_that_the_version_before_did_not_know_may_be_missing() -> None:
     check()
 
 
-async def test_a_platform_that_says_no_hashes_frees_records_too(
+async def test_acknowledgements_without_hashes_are_accepted(
     tmp_path: Path, broker: Mosquitto, monkeypatch: Any
 ) -> None:
     """As before 0.3: an `Ack` without `heads`."""
@@ -115,7 +115,7 @@ async def test_a_platform_that_says_no_hashes_frees_records_too(
         await settled(platform, box, 20)
 
 
-async def test_a_box_without_hashes_and_a_box_with_news_are_served(
+async def test_boxes_of_older_and_newer_versions_are_served(
     tmp_path: Path, broker: Mosquitto, monkeypatch: Any
 ) -> None:
     """From before 0.2 without the chain, and from the next version with attributes nobody here knows."""

@@ -78,7 +78,7 @@ def bodies(arrivals: Sequence[ReceivedRecord]) -> set[tuple[int, bytes]]:
     return {(each.name.seq, each.body) for each in arrivals}
 
 
-async def test_what_came_first_stays_and_the_other_branch_is_kept_apart(records: str) -> None:
+async def test_the_first_branch_stays_and_the_fork_is_stored_separately(records: str) -> None:
     async with open_store(records) as store:
         assert await store.insert(COPY[:15]) == 15
         assert await store.forks() == []
@@ -97,7 +97,7 @@ async def test_what_came_first_stays_and_the_other_branch_is_kept_apart(records:
         assert any("was the card of this box copied?" in line for line in proof.lines())
 
 
-async def test_both_in_one_batch_are_told_apart(records: str) -> None:
+async def test_a_fork_within_one_batch_is_detected(records: str) -> None:
     async with open_store(records) as store:
         assert await store.insert([*COPY[:15], *ORIGINAL[:12]]) == 15
         [fork] = await store.forks()
@@ -106,7 +106,7 @@ async def test_both_in_one_batch_are_told_apart(records: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_in_whatever_order_they_come_nothing_is_lost(tmp_path: Path, seed: int) -> None:
+async def test_no_record_is_lost_in_any_order_of_arrival(tmp_path: Path, seed: int) -> None:
     dice = Random(seed)
     sent = [*ORIGINAL, *COPY, *dice.choices([*ORIGINAL, *COPY], k=10)]
     dice.shuffle(sent)
@@ -133,7 +133,7 @@ def test_a_run_is_of_one_branch(arrivals: list[ReceivedRecord]) -> None:
     assert covered == wanted
 
 
-async def test_a_copied_card_is_an_alarm_and_costs_no_record(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_a_cloned_card_raises_an_alarm_and_loses_no_record(tmp_path: Path, broker: Mosquitto) -> None:
     records = tmp_path / "platform" / "records.db"
     original, copy = tmp_path / "original", tmp_path / "copy"
     async with a_platform(tmp_path / "platform", broker.url) as platform:
@@ -159,7 +159,7 @@ async def test_a_copied_card_is_an_alarm_and_costs_no_record(tmp_path: Path, bro
         assert own <= joined | await rivals_in(str(records))
 
 
-async def test_a_box_whose_ledger_is_renewed_is_itself_again_and_loses_nothing(
+async def test_a_new_epoch_resolves_a_fork_and_loses_nothing(
     tmp_path: Path, broker: Mosquitto
 ) -> None:
     """The copy was first with the numbers after the fork, so all that the true box says goes to the rivals."""
@@ -198,7 +198,7 @@ def is_of(record: Record, kind: str) -> bool:
     return isinstance(record, AlarmRaised) and record.kind == kind
 
 
-async def test_what_the_platform_has_of_a_copy_frees_nothing_of_a_renewed_ledger(tmp_path: Path) -> None:
+async def test_acknowledgements_for_a_clone_do_not_affect_recovered_records(tmp_path: Path) -> None:
     """Both hear every acknowledgement under their name."""
     original, copy = tmp_path / "original", tmp_path / "copy"
     async with opened(original) as outbox:
@@ -223,7 +223,7 @@ def opened(home: Path) -> AbstractAsyncContextManager[Ledger]:
     return Ledger.opened(home / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES)
 
 
-async def test_a_ledger_in_use_is_not_renewed(tmp_path: Path) -> None:
+async def test_a_ledger_in_use_cannot_start_a_new_epoch(tmp_path: Path) -> None:
     async with opened(tmp_path) as outbox:
         await outbox.append_all(mixed(3))
         with pytest.raises(StoreFailed, match="locked"):
@@ -234,7 +234,7 @@ async def test_a_ledger_in_use_is_not_renewed(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.renewed-*"))
 
 
-async def test_a_ledger_renewed_twice_hands_everything_on(tmp_path: Path) -> None:
+async def test_two_new_epochs_keep_all_pending_records(tmp_path: Path) -> None:
     names = []
     for first in (0, 10):
         async with opened(tmp_path) as outbox:
@@ -246,7 +246,7 @@ async def test_a_ledger_renewed_twice_hands_everything_on(tmp_path: Path) -> Non
         assert (status.earlier, status.unacknowledged) == (len(names), len(names) + outbox.last_seq)
 
 
-def test_the_command_says_what_waits_and_where_it_lies(tmp_path: Path) -> None:
+def test_the_command_reports_pending_records_and_the_old_file(tmp_path: Path) -> None:
     (tmp_path / "sentinel.toml").write_text(f'[box]\ndata_dir = "{tmp_path}"\n')
     asked = ["ledger", "renew", "--config", str(tmp_path / "sentinel.toml"), "--json"]
     refused = CliRunner().invoke(app, asked)

@@ -54,7 +54,7 @@ async def known(directory: Directory, index: int) -> HealthStatus | None:
     return msgspec.structs.replace(found.status, version=0) if found.status else None
 
 
-async def test_a_whole_copy_then_changes_then_tombstones(tmp_path: Path) -> None:
+async def test_a_full_copy_then_changes_then_tombstones(tmp_path: Path) -> None:
     async with (
         DirectoryStore.opened(tmp_path / "source.db") as source,
         Directory.opened(tmp_path / "replica.db") as directory,
@@ -73,7 +73,7 @@ async def test_a_whole_copy_then_changes_then_tombstones(tmp_path: Path) -> None
         assert directory.cursor == source.last_op == 1202
 
 
-async def test_pages_count_only_with_their_checkpoint(tmp_path: Path) -> None:
+async def test_pages_apply_only_with_their_checkpoint(tmp_path: Path) -> None:
     async with (
         DirectoryStore.opened(tmp_path / "source.db") as source,
         Directory.opened(tmp_path / "replica.db") as directory,
@@ -93,7 +93,7 @@ async def test_pages_count_only_with_their_checkpoint(tmp_path: Path) -> None:
         assert await known(directory, 1) == status_of(1)
 
 
-async def test_a_wrong_checksum_is_fetched_again_and_the_old_rows_serve_until_then(tmp_path: Path) -> None:
+async def test_a_checksum_mismatch_requests_a_copy_and_keeps_the_old_rows(tmp_path: Path) -> None:
     async with (
         DirectoryStore.opened(tmp_path / "source.db") as source,
         Directory.opened(tmp_path / "replica.db") as directory,
@@ -112,7 +112,7 @@ async def test_a_wrong_checksum_is_fetched_again_and_the_old_rows_serve_until_th
         assert await known(directory, 1) == status_of(1, colour=Colour.RED)
 
 
-async def test_a_page_that_does_not_join_on_is_refused(tmp_path: Path) -> None:
+async def test_a_page_that_does_not_continue_the_run_is_rejected(tmp_path: Path) -> None:
     async with (
         DirectoryStore.opened(tmp_path / "source.db") as source,
         Directory.opened(tmp_path / "replica.db") as directory,
@@ -134,7 +134,7 @@ async def test_a_page_that_does_not_join_on_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reason", ["purged", "another directory", "ahead"])
-async def test_a_useless_cursor_must_start_again(tmp_path: Path, reason: str) -> None:
+async def test_an_unknown_cursor_starts_a_full_copy(tmp_path: Path, reason: str) -> None:
     async with (
         DirectoryStore.opened(tmp_path / "source.db") as source,
         DirectoryStore.opened(tmp_path / "other.db") as other,
@@ -201,7 +201,7 @@ async def test_freshness_runs_from_the_last_confirmation(tmp_path: Path) -> None
             assert 0 <= age_s < 60
 
 
-async def test_the_platform_is_asked_for_who_is_not_in_the_replica(tmp_path: Path) -> None:
+async def test_a_person_outside_the_replica_is_queried_at_the_platform(tmp_path: Path) -> None:
     asked: list[tuple[str, float]] = []
     answers: list[QueryAnswer | Exception] = [
         QueryAnswer(LookupOutcome.FOUND, status_of(5)),
@@ -244,7 +244,7 @@ def revoked(source_generation: str, *statuses: HealthStatus | str) -> Revocation
     return Revocation(source_generation, tuple(ops))
 
 
-async def test_a_revocation_counts_at_once_and_until_a_checkpoint_holds_it(tmp_path: Path) -> None:
+async def test_a_revocation_applies_until_a_checkpoint_contains_it(tmp_path: Path) -> None:
     async with DirectoryStore.opened(tmp_path / "source.db") as source:
         async with Directory.opened(tmp_path / "replica.db") as directory:
             await source.put([status_of(1), status_of(2)])
@@ -268,7 +268,7 @@ async def test_a_revocation_counts_at_once_and_until_a_checkpoint_holds_it(tmp_p
             assert await known(directory, 1) == status_of(1, colour=Colour.YELLOW)
 
 
-async def test_a_revocation_of_a_stream_that_was_replaced_is_forgotten(tmp_path: Path) -> None:
+async def test_a_revocation_of_a_replaced_generation_is_dropped(tmp_path: Path) -> None:
     async with (
         DirectoryStore.opened(tmp_path / "source.db") as source,
         DirectoryStore.opened(tmp_path / "other.db") as other,
@@ -286,7 +286,7 @@ async def test_a_revocation_of_a_stream_that_was_replaced_is_forgotten(tmp_path:
         assert await known(directory, 1) == status_of(1, colour=Colour.RED)
 
 
-async def test_too_many_revocations_unconfirm_the_replica(tmp_path: Path) -> None:
+async def test_too_many_revocations_make_the_replica_unconfirmed(tmp_path: Path) -> None:
     async with (
         DirectoryStore.opened(tmp_path / "source.db") as source,
         Directory.opened(tmp_path / "replica.db", ahead_limit=2) as directory,

@@ -118,7 +118,7 @@ async def test_the_chain_of_hashes_arrives_whole_on_every_lane(tmp_path: Path, b
         assert set(city.lanes()) == {Channel.ALARM, Channel.PASSAGE, Channel.BACKLOG}
 
 
-async def test_records_of_a_damaged_ledger_are_delivered_under_their_old_names(
+async def test_records_of_a_damaged_ledger_are_delivered_under_their_old_ids(
     tmp_path: Path, broker: Mosquitto
 ) -> None:
     path = tmp_path / "box" / "ledger.db"
@@ -137,7 +137,7 @@ async def test_records_of_a_damaged_ledger_are_delivered_under_their_old_names(
     assert {epoch for epoch, _ in city.records} == {before, box.outbox.epoch}
 
 
-async def test_backlog_goes_at_the_pace_the_platform_asks_for(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_backlog_follows_the_rate_limit_of_the_platform(tmp_path: Path, broker: Mosquitto) -> None:
     settings = link_settings(broker.url, pump=SenderSettings(resend_s=HANG_S, silent_s=HANG_S))
     async with a_box(tmp_path / "box", settings) as box:
         await box.outbox.append_all([passage(index) for index in range(500)])
@@ -155,7 +155,7 @@ async def count(city: City, records: int) -> bool:
     return len(city.records) == records
 
 
-async def test_a_platform_that_acknowledges_nothing_is_given_up(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_a_platform_that_acknowledges_nothing_counts_as_offline(tmp_path: Path, broker: Mosquitto) -> None:
     """It says that it is online, and the broker takes everything: only its silence tells."""
     settings = link_settings(broker.url, pump=SenderSettings(resend_s=0.05, silent_s=0.2, lost_s=0.5))
     async with a_city(broker) as city, a_box(tmp_path / "box", settings) as box:
@@ -182,7 +182,7 @@ async def reconnected(link: PlatformLink) -> bool:
     return link.status().reconnects >= 1
 
 
-async def test_two_boxes_of_one_name_notice_it_and_leave_each_other_alone(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_two_boxes_of_one_name_are_detected_and_one_backs_off(tmp_path: Path, broker: Mosquitto) -> None:
     settings = link_settings(broker.url, retry=Retry(cap_s=1.0, contested_s=1000))
     async with (
         a_city(broker),
@@ -205,7 +205,7 @@ async def one_gave_way(*boxes: Box) -> bool:
     return False
 
 
-async def test_a_double_that_stays_is_one_alarm_a_day(tmp_path: Path) -> None:
+async def test_a_clone_raises_one_alarm_a_day(tmp_path: Path) -> None:
     day_s, at_s = 24 * 3600, 0.0
     async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         name = CloneDetector(outbox, "ours", lambda: at_s)
@@ -221,7 +221,7 @@ async def test_a_double_that_stays_is_one_alarm_a_day(tmp_path: Path) -> None:
             assert outbox.last_seq == alarms
 
 
-async def test_a_box_that_was_started_again_is_no_double(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_a_restarted_box_is_not_a_clone(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_city(broker) as city:
         for boot_id in ("one", "two"):
             async with a_box(tmp_path / "box", link_settings(broker.url), boot_id=boot_id) as box:
@@ -235,7 +235,7 @@ async def test_a_box_that_was_started_again_is_no_double(tmp_path: Path, broker:
         assert not await is_told(city, "cloned_box")
 
 
-async def test_orders_come_in_and_answers_go_out(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_orders_are_received_and_answered(tmp_path: Path, broker: Mosquitto) -> None:
     applied: list[Desired] = []
 
     async def apply(desired: Desired) -> bool:
@@ -272,7 +272,7 @@ async def is_red(found: object) -> bool:
     return lookup.status is not None and lookup.status.colour is Colour.RED
 
 
-async def test_without_a_key_no_order_is_listened_to(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_without_a_key_signed_channels_are_not_subscribed(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_city(broker) as city, a_box(tmp_path / "box", link_settings(broker.url)) as box:
         await eventually(lambda: platform_is(box.link, online=True))
         await city.order(Topic("demo", Channel.COMMAND, "box-1", "status"), Command())

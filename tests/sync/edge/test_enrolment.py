@@ -67,7 +67,7 @@ async def test_a_box_is_enrolled(home: Path, identity: BoxIdentity) -> None:
     assert identity.offered() is None
 
 
-async def test_an_invitation_that_it_came_by_asks_nobody(home: Path, identity: BoxIdentity) -> None:
+async def test_a_used_invitation_sends_no_request(home: Path, identity: BoxIdentity) -> None:
     async with town(home) as here:
         invitation = await here.invite()
         made = await enrol(identity, invitation)
@@ -77,7 +77,7 @@ async def test_an_invitation_that_it_came_by_asks_nobody(home: Path, identity: B
         await enrol(identity, again)
 
 
-async def test_it_waits_for_the_operator_and_says_so(home: Path, identity: BoxIdentity) -> None:
+async def test_enrolment_waits_for_the_operator_and_reports_it(home: Path, identity: BoxIdentity) -> None:
     async with town(home) as here:
         invitation = await here.invite(accept=False)
         told: list[float] = []
@@ -94,7 +94,7 @@ async def test_it_waits_for_the_operator_and_says_so(home: Path, identity: BoxId
         assert (made.box, told) == ("box-1", [1.0])
 
 
-async def test_waiting_has_an_end_and_goes_on_with_the_same_key(home: Path, identity: BoxIdentity) -> None:
+async def test_waiting_is_limited_and_continues_with_the_same_key(home: Path, identity: BoxIdentity) -> None:
     async with town(home) as here:
         invitation = await here.invite(accept=False)
         with pytest.raises(EnrolmentPending):
@@ -112,7 +112,7 @@ async def test_a_server_with_another_root_never_sees_the_token(home: Path, tmp_p
         assert not (tmp_path / "identity").exists()
 
 
-async def test_a_server_that_only_repeats_the_right_root_never_sees_the_token(home: Path, tmp_path: Path) -> None:
+async def test_a_server_that_only_copies_the_root_never_sees_the_token(home: Path, tmp_path: Path) -> None:
     """The root is public: who shows it has not proven anything, and the next connection is verified against it."""
     asked: list[str] = []
     async with town(home) as here:
@@ -131,14 +131,14 @@ async def test_a_server_that_only_repeats_the_right_root_never_sees_the_token(ho
     assert asked == [f"{CACERTS} None"]
 
 
-async def test_nobody_there_is_tried_later(identity: BoxIdentity) -> None:
+async def test_an_unreachable_authority_raises_link_lost(identity: BoxIdentity) -> None:
     nowhere = Invitation(f"https://localhost:{free_port()}", "SN-1", "A" * 20, "0" * 64)
     with pytest.raises(LinkLost, match="check the cable") as told:
         await enrol(identity, nowhere)
     assert " object at " not in str(told.value)
 
 
-async def test_a_refusal_leaves_nothing_but_the_key(home: Path, identity: BoxIdentity) -> None:
+async def test_a_refusal_leaves_only_the_key(home: Path, identity: BoxIdentity) -> None:
     async with town(home) as here:
         invitation = replace(await here.invite(), token="A" * 20)
         with pytest.raises(EnrolmentRefused, match="token_unknown"):
@@ -152,7 +152,7 @@ async def test_a_refusal_leaves_nothing_but_the_key(home: Path, identity: BoxIde
     ("status", "body", "error"),
     [(200, b"!", BadMessage), (200, b"AAAA", BadMessage), (302, b"", BadMessage), (502, b"", LinkLost)],
 )
-async def test_what_is_no_authority(tmp_path: Path, status: int, body: bytes, error: type[Exception]) -> None:
+async def test_servers_that_are_not_an_authority(tmp_path: Path, status: int, body: bytes, error: type[Exception]) -> None:
     stranger = CaFiles.below(tmp_path / "stranger").create("demo")
     files = write_server(stranger, tmp_path / "stranger", "est", ["localhost"])
 
@@ -166,7 +166,7 @@ async def test_what_is_no_authority(tmp_path: Path, status: int, body: bytes, er
             await roots_by_fingerprint(url, "0" * 64)
 
 
-async def test_a_certificate_for_another_key_or_of_another_root_is_not_kept(
+async def test_a_certificate_for_another_key_or_root_is_not_stored(
     tmp_path: Path, identity: BoxIdentity
 ) -> None:
     mine, other = (CaFiles.below(tmp_path / name).create("demo") for name in ("mine", "other"))
@@ -181,7 +181,7 @@ async def test_a_certificate_for_another_key_or_of_another_root_is_not_kept(
     assert identity.offered() is None
 
 
-def test_a_root_brought_by_hand(tmp_path: Path) -> None:
+def test_the_fingerprint_of_a_local_root(tmp_path: Path) -> None:
     authority = CaFiles.below(tmp_path / "ca").create("demo")
     assert fingerprint_from(tmp_path / "ca" / "root.pem") == authority.sha256
     for path in (tmp_path / "ca" / "issuing.pem", tmp_path / "ca" / "root.key", tmp_path / "none"):
@@ -200,7 +200,7 @@ def test_renewal_is_due_between_two_thirds_and_three_quarters(begins: datetime, 
     assert renewal_due(begins, begins + life, share / 2) <= due
 
 
-def test_a_fleet_enrolled_in_one_morning_does_not_renew_in_one(tmp_path: Path) -> None:
+def test_renewals_of_a_fleet_are_spread(tmp_path: Path) -> None:
     authority, key = CaFiles.below(tmp_path / "ca").create("demo"), new_key().public_key()
     shares = sorted(share_of(authority.box(f"box-{number}", key)) for number in range(200))
     assert shares[10] < 0.2 and shares[-10] > 0.8
@@ -217,7 +217,7 @@ def secured(here: Town, folder: Path, *, trusted: Path | None = None) -> str:
     )
 
 
-async def test_renewal_makes_before_it_breaks(home: Path, identity: BoxIdentity, tmp_path: Path) -> None:
+async def test_renewal_tests_the_new_certificate_before_use(home: Path, identity: BoxIdentity, tmp_path: Path) -> None:
     async with town(home) as here:
         await enrol(identity, await here.invite())
         first = identity.certificate()
@@ -262,7 +262,7 @@ async def test_a_certificate_that_the_broker_refuses_is_never_used(
     assert identity.offered() is None
 
 
-async def test_a_certificate_that_could_not_be_tried_is_tried_again(
+async def test_an_untested_certificate_is_tested_again(
     home: Path, identity: BoxIdentity, tmp_path: Path
 ) -> None:
     async with town(home) as here:
@@ -279,7 +279,7 @@ async def test_a_certificate_that_could_not_be_tried_is_tried_again(
     assert identity.certificate() != first
 
 
-async def test_a_box_that_was_away_too_long_waits_and_is_not_lost(
+async def test_a_box_with_an_expired_certificate_waits_for_approval(
     home: Path, identity: BoxIdentity, tmp_path: Path
 ) -> None:
     async with town(home, Rules(days=30, grace=timedelta(days=365))) as here:
@@ -316,7 +316,7 @@ async def test_a_power_cut_between_the_steps_loses_nothing(home: Path, tmp_path:
         assert enrolled(BoxIdentity(folder)).box == "box-1"
 
 
-def test_days_left_follow_the_file(tmp_path: Path) -> None:
+def test_days_until_expiry_follow_the_file(tmp_path: Path) -> None:
     authority, path = CaFiles.below(tmp_path / "ca").create("demo"), tmp_path / "box.pem"
     validity = Validity(path)
     assert validity.days() is None

@@ -29,7 +29,7 @@ async def outbox(tmp_path: Path) -> AsyncIterator[Ledger]:
         yield opened
 
 
-async def test_numbers_follow_each_other(outbox: Ledger) -> None:
+async def test_numbers_are_consecutive(outbox: Ledger) -> None:
     assert await outbox.append(passage(1)) == 1
     assert await outbox.append_all([passage(2), alarm(3)]) == [2, 3]
     assert await outbox.append_all([]) == []
@@ -43,7 +43,7 @@ async def test_numbers_follow_each_other(outbox: Ledger) -> None:
     assert [row.seq for row in await outbox.recent(2)] == [3, 2]
 
 
-async def test_appends_that_come_together_are_committed_together(outbox: Ledger) -> None:
+async def test_concurrent_appends_are_committed_together(outbox: Ledger) -> None:
     numbers = await asyncio.gather(*(outbox.append(passage(index)) for index in range(50)))
     assert sorted(numbers) == list(range(1, 51))
     assert [row.record() for row in await outbox.unacknowledged(False)] == [
@@ -64,7 +64,7 @@ async def test_a_cancelled_append_does_not_disturb_the_others(outbox: Ledger) ->
     assert set(kept) <= {row.seq for row in rows}
 
 
-async def test_acknowledged_rows_no_longer_wait_and_are_kept_for_a_time(outbox: Ledger) -> None:
+async def test_acknowledged_rows_are_not_pending_and_stay_stored(outbox: Ledger) -> None:
     await outbox.append_all(mixed(10))
     assert await outbox.acknowledge(outbox.epoch, [(2, 4), (9, 9)]) == 4
     assert await outbox.acknowledge(outbox.epoch, [(1, 4), (500, 900)]) == 1
@@ -73,7 +73,7 @@ async def test_acknowledged_rows_no_longer_wait_and_are_kept_for_a_time(outbox: 
     assert (status.unacknowledged, status.last_seq, len(await outbox.recent(100))) == (5, 10, 10)
 
 
-async def test_an_acknowledgement_of_a_copied_card_frees_nothing(outbox: Ledger) -> None:
+async def test_an_acknowledgement_for_a_clone_is_ignored(outbox: Ledger) -> None:
     """The platform says by their hash which records it committed; others may be out under the same numbers."""
     await outbox.append_all(mixed(6))
     rows = (await outbox.recent(6))[::-1]
@@ -97,7 +97,7 @@ async def test_parked_rows_are_counted_and_tried_again_after_a_restart(tmp_path:
         assert (status.unacknowledged, status.parked) == (3, 0)
 
 
-async def test_every_change_wakes_who_watches(outbox: Ledger) -> None:
+async def test_every_change_notifies_subscribers(outbox: Ledger) -> None:
     changed = asyncio.Event()
     with outbox.changes.waking(changed):
         for change in (
@@ -112,7 +112,7 @@ async def test_every_change_wakes_who_watches(outbox: Ledger) -> None:
     assert not changed.is_set()
 
 
-async def test_a_full_ledger_gives_up_acknowledged_rows_then_passages_and_never_alarms(tmp_path: Path) -> None:
+async def test_a_full_ledger_evicts_acknowledged_rows_then_passages_and_never_alarms(tmp_path: Path) -> None:
     async with Ledger.opened(
         tmp_path / "ledger.db", box="box-1", budget_bytes=400_000, clock=lambda: clock(7)
     ) as outbox:
@@ -145,7 +145,7 @@ async def test_only_alarms_overrun_the_budget(tmp_path: Path) -> None:
         assert (status.unacknowledged, status.used_bytes > 60_000) == (1000, True)
 
 
-async def test_a_folder_that_cannot_be_used_is_no_damage(tmp_path: Path) -> None:
+async def test_an_unusable_path_is_not_treated_as_damage(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").mkdir()
     with pytest.raises(StoreFailed):
         async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES):

@@ -52,7 +52,7 @@ async def test_the_chain_begins_with_box_and_epoch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-async def test_a_ledger_of_an_older_version_goes_on(tmp_path: Path, times: int) -> None:
+async def test_a_ledger_of_an_older_version_is_continued(tmp_path: Path, times: int) -> None:
     path = tmp_path / "ledger.db"
     shutil.copy(OLD, path)
     for _ in range(times):
@@ -81,7 +81,7 @@ def damaged(whole: bytes, kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["header", "text", "middle", "tail", "cut"])
-async def test_a_damaged_ledger_is_set_aside_and_what_can_be_read_of_it_is_delivered(tmp_path: Path, kind: str) -> None:
+async def test_a_damaged_ledger_is_set_aside_and_its_readable_records_delivered(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         numbers = await outbox.append_all(mixed(400))
@@ -113,7 +113,7 @@ async def test_a_damaged_ledger_is_set_aside_and_what_can_be_read_of_it_is_deliv
         assert 0 < len(lost) < 250
 
 
-async def test_rows_of_an_earlier_epoch_are_freed_and_parked_by_their_old_names(tmp_path: Path) -> None:
+async def test_rows_of_an_earlier_epoch_are_acknowledged_and_parked_by_their_old_ids(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(200))
@@ -130,7 +130,7 @@ async def test_rows_of_an_earlier_epoch_are_freed_and_parked_by_their_old_names(
         assert (await outbox.status()).earlier == len(kept) - 10
 
 
-async def test_earlier_passages_are_given_up_before_those_of_this_epoch(tmp_path: Path) -> None:
+async def test_earlier_passages_are_evicted_before_those_of_this_epoch(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(400))
@@ -145,7 +145,7 @@ async def test_earlier_passages_are_given_up_before_those_of_this_epoch(tmp_path
         assert len(await outbox.unacknowledged(False)) == 40 + len(gaps)
 
 
-async def test_a_full_disk_is_an_alarm_and_the_oldest_make_room(small_disk: Path) -> None:
+async def test_a_full_disk_raises_an_alarm_and_evicts_the_oldest(small_disk: Path) -> None:
     async with Ledger.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         assert (small_disk / "ledger.ballast").stat().st_size == 300_000
         for first in range(0, 6000, 20):
@@ -172,7 +172,7 @@ def check_nothing_is_missing(rows: list[Row]) -> None:
 
 
 @pytest.mark.parametrize("records", [400, 1200])
-async def test_a_disk_full_of_others_still_opens_and_takes_records(small_disk: Path, records: int) -> None:
+async def test_a_ledger_opens_and_appends_on_a_disk_filled_by_others(small_disk: Path, records: int) -> None:
     path = small_disk / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(records))
@@ -200,7 +200,7 @@ async def alarms_until_refused(outbox: Ledger) -> int:
     raise AssertionError("a disk of 2 MB took 20,000 alarms")
 
 
-async def test_when_only_alarms_are_left_a_full_disk_refuses_and_loses_none(small_disk: Path) -> None:
+async def test_a_full_disk_with_only_alarms_left_rejects_appends_and_loses_none(small_disk: Path) -> None:
     async with Ledger.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         kept = await alarms_until_refused(outbox)
         alarms = await outbox.unacknowledged(True, limit=20_000)
@@ -211,7 +211,7 @@ async def test_when_only_alarms_are_left_a_full_disk_refuses_and_loses_none(smal
             await outbox.append(passage(index))
 
 
-async def test_a_file_that_may_not_grow_makes_room_too(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_grow_evicts_too(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox._store.run(lambda db: db.conn.execute("PRAGMA max_page_count = 100").fetchone())
@@ -223,7 +223,7 @@ async def test_a_file_that_may_not_grow_makes_room_too(tmp_path: Path) -> None:
         assert (await outbox.status()).disk_full
 
 
-def test_ballast_is_taken_where_there_is_plenty(small_disk: Path, tmp_path: Path) -> None:
+def test_the_disk_reserve_is_taken_if_plenty_is_free(small_disk: Path, tmp_path: Path) -> None:
     ballast = DiskReserve(small_disk / "x.ballast")
     assert not ballast.release()
     assert ballast.take()

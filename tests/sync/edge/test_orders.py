@@ -62,7 +62,7 @@ def check(order: Signed, topic: Topic) -> None:
     verify(order, SIGNING_KEY.public_key(), at=str(topic), now=datetime.now(UTC))
 
 
-def test_an_order_of_the_platform_is_believed() -> None:
+def test_a_valid_order_is_accepted() -> None:
     order = signed(Desired(policy={"version": 2}), DESIRED, version=7)
     again = msgspec.json.decode(msgspec.json.encode(order), type=Signed)
     inside = verify(again, SIGNING_KEY.public_key(), at=str(DESIRED), now=datetime.now(UTC))
@@ -96,7 +96,7 @@ def test_no_byte_of_an_order_may_change(change: tuple[bytes, bytes]) -> None:
         check(forged, DESIRED)
 
 
-def test_signed_nonsense_is_refused() -> None:
+def test_signed_orders_with_an_invalid_body_are_rejected() -> None:
     for text in (b"[]", b'{"kind":"sentinel.desired"}'):
         signature = SIGNING_KEY.sign(b"sentinel/v1 order\n" + text).hex()
         with pytest.raises(BadMessage):
@@ -202,7 +202,7 @@ async def test_a_command_runs_once_and_is_answered(tmp_path: Path) -> None:
     assert recorder.ran == [{"a": 1}, {"no": 1}]
 
 
-async def test_revocations_and_broadcasts_are_handed_on_once(tmp_path: Path) -> None:
+async def test_revocations_and_broadcasts_are_handled_once(tmp_path: Path) -> None:
     recorder = Recorder()
     revoked = signed(revocation(1, 5), REVOCATION)
     told = signed(broadcast("b-1"), BROADCAST)
@@ -219,7 +219,7 @@ async def test_revocations_and_broadcasts_are_handed_on_once(tmp_path: Path) -> 
         assert orders.refused == 4
 
 
-async def test_the_memory_of_orders_is_bounded_and_forgets_no_valid_one(tmp_path: Path) -> None:
+async def test_the_replay_guard_is_bounded_and_keeps_every_valid_order(tmp_path: Path) -> None:
     recorder = Recorder()
     async with SqliteThread.opened(tmp_path / "orders.db", ORDER_MIGRATIONS) as store:
         orders = OrderReceiver(ReplayGuard(store, limit=3), SIGNING_KEY.public_key(), recorder.handlers())

@@ -27,7 +27,7 @@ async def accounts(outbox: Ledger) -> list[dict[str, int]]:
     return [record.counts for record in records if isinstance(record, Deleted)]
 
 
-async def test_passages_go_and_alarms_stay_by_their_own_time(tmp_path: Path) -> None:
+async def test_passages_and_alarms_have_their_own_retention(tmp_path: Path) -> None:
     async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all([passage(1), closing(1), alarm(1), passage(2), passage(3)])
         await outbox.acknowledge(outbox.epoch, [(1, 4)])
@@ -40,7 +40,7 @@ async def test_passages_go_and_alarms_stay_by_their_own_time(tmp_path: Path) -> 
         assert await outbox.append(passage(4)) == 7
 
 
-async def test_what_was_not_acknowledged_stays_however_old(tmp_path: Path) -> None:
+async def test_unacknowledged_records_stay_at_any_age(tmp_path: Path) -> None:
     async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(10))
         await outbox.park(outbox.epoch, 3, "refused")
@@ -48,7 +48,7 @@ async def test_what_was_not_acknowledged_stays_however_old(tmp_path: Path) -> No
         assert (len(await outbox.recent(100)), await accounts(outbox)) == (10, [])
 
 
-async def test_accounts_go_unmentioned_so_that_it_ends(tmp_path: Path) -> None:
+async def test_deleting_records_of_deletions_creates_no_new_ones(tmp_path: Path) -> None:
     async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all([alarm(1), alarm(2)])
         for _ in range(4):
@@ -58,7 +58,7 @@ async def test_accounts_go_unmentioned_so_that_it_ends(tmp_path: Path) -> None:
         assert outbox.last_seq == 4
 
 
-async def test_nothing_of_what_went_is_left_on_the_disk(tmp_path: Path) -> None:
+async def test_deleted_records_leave_no_bytes_on_the_disk(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all([passage(index) for index in range(2000)])
@@ -70,7 +70,7 @@ async def test_nothing_of_what_went_is_left_on_the_disk(tmp_path: Path) -> None:
         assert sum(sum(counts.values()) for counts in await accounts(outbox)) == 1990
 
 
-async def test_room_that_is_made_of_acknowledged_rows_is_put_down_too(tmp_path: Path) -> None:
+async def test_evicting_acknowledged_rows_is_recorded_too(tmp_path: Path) -> None:
     async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=300_000) as outbox:
         for first in range(0, 2000, 50):
             await outbox.append_all(mixed(50, first))
@@ -81,7 +81,7 @@ async def test_room_that_is_made_of_acknowledged_rows_is_put_down_too(tmp_path: 
         assert {record.why for record in told} == {"room"}
 
 
-async def test_a_damaged_file_goes_when_it_was_salvaged_and_is_old(tmp_path: Path) -> None:
+async def test_a_recovered_damaged_file_is_deleted_after_its_retention(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
         await outbox.append_all(mixed(400))
@@ -95,7 +95,7 @@ async def test_a_damaged_file_goes_when_it_was_salvaged_and_is_old(tmp_path: Pat
         assert await accounts(outbox) == [{"ledger_damaged": 1}]
 
 
-async def test_a_replica_that_nobody_confirms_is_emptied(tmp_path: Path) -> None:
+async def test_an_unconfirmed_replica_is_emptied(tmp_path: Path) -> None:
     hands, path = Hands(), tmp_path / "replica.db"
     async with DirectoryStore.opened(tmp_path / "source.db") as source:
         await source.put([status_of(index) for index in range(300)])

@@ -64,7 +64,7 @@ async def test_no_answer_within_the_limit(broker: Mosquitto) -> None:
             await asker.request("nobody/hears", b"", answer_topic="answer", timeout_s=0.05)
 
 
-async def test_own_messages_stay_away_with_no_local(broker: Mosquitto) -> None:
+async def test_no_local_excludes_own_messages(broker: Mosquitto) -> None:
     async with Connection.open(options(broker, "a")) as one, Connection.open(options(broker, "b")) as other:
         await one.subscribe(Subscription("both", no_local=True))
         await one.publish("both", b"mine")
@@ -72,7 +72,7 @@ async def test_own_messages_stay_away_with_no_local(broker: Mosquitto) -> None:
         assert (await next_message(one)).body == b"theirs"
 
 
-async def test_the_broker_holds_back_what_was_not_acknowledged(broker: Mosquitto) -> None:
+async def test_the_broker_stops_at_receive_maximum(broker: Mosquitto) -> None:
     slow = options(broker, "slow", manual_ack=True, receive_maximum=5)
     async with Connection.open(slow) as receiver, Connection.open(options(broker, "a")) as sender:
         await receiver.subscribe(Subscription("flood"), Subscription("flood/end", qos=0))
@@ -120,7 +120,7 @@ async def test_a_second_reader_is_refused(broker: Mosquitto) -> None:
         first.cancel()
 
 
-async def test_the_will_is_said_for_one_who_vanished(broker: Mosquitto) -> None:
+async def test_the_will_is_published_when_a_client_disappears(broker: Mosquitto) -> None:
     will = Will("state", b"gone", 1, True, Properties("text/plain"), delay_s=0)
     async with Connection.open(options(broker, "witness")) as witness:
         await witness.subscribe(Subscription("state"))
@@ -155,7 +155,7 @@ async def outcome(work: object) -> BaseException | None:
     return None
 
 
-async def test_who_is_told_to_end_while_the_link_breaks_off_ends(broker: Mosquitto) -> None:
+async def test_a_cancellation_during_a_connection_loss_is_not_lost(broker: Mosquitto) -> None:
     serving = asyncio.Event()
 
     async def break_off() -> None:
@@ -177,13 +177,13 @@ async def test_who_is_told_to_end_while_the_link_breaks_off_ends(broker: Mosquit
             await staying
 
 
-async def test_nobody_there() -> None:
+async def test_no_broker() -> None:
     with pytest.raises(LinkLost, match="refused"):
         async with Connection.open(Options(BrokerAddress("127.0.0.1", free_port()), "a")):
             pass
 
 
-async def test_a_broker_that_says_nothing() -> None:
+async def test_a_broker_that_does_not_answer() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -219,7 +219,7 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
-async def test_a_broker_that_talks_nonsense(garbage: bytes) -> None:
+async def test_a_broker_that_sends_garbage(garbage: bytes) -> None:
     async def babble(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(garbage)
         writer.close()
@@ -242,7 +242,7 @@ def strict_broker(tmp_path: Path) -> Iterator[Mosquitto]:
         yield started
 
 
-async def test_a_refused_publish_says_why(strict_broker: Mosquitto) -> None:
+async def test_a_refused_publish_has_a_reason(strict_broker: Mosquitto) -> None:
     async with Connection.open(options(strict_broker, "a")) as connection:
         await connection.publish("open/door", b"")
         with pytest.raises(PublishRefused, match="Not authorized") as refused:
@@ -250,7 +250,7 @@ async def test_a_refused_publish_says_why(strict_broker: Mosquitto) -> None:
         assert refused.value.code == 0x87
 
 
-async def test_a_refused_connection_says_why(tmp_path: Path) -> None:
+async def test_a_refused_connection_has_a_reason(tmp_path: Path) -> None:
     with (
         mosquitto(tmp_path / "closed", extra="allow_anonymous false\n") as closed,
         pytest.raises(LinkRefused, match="Not authorized"),
@@ -280,7 +280,7 @@ async def test_tls_with_both_certificates(tls_broker: tuple[Mosquitto, Authority
         assert len((await next_message(connection)).body) == 300_000
 
 
-async def test_tls_that_cannot_be_trusted(tls_broker: tuple[Mosquitto, Authority], tmp_path: Path) -> None:
+async def test_untrusted_tls_servers_are_rejected(tls_broker: tuple[Mosquitto, Authority], tmp_path: Path) -> None:
     broker, authority = tls_broker
     mine = authority.certificate("box-1")
     stranger = Authority(tmp_path / "stranger")
@@ -295,7 +295,7 @@ async def test_tls_that_cannot_be_trusted(tls_broker: tuple[Mosquitto, Authority
 @pytest.mark.parametrize(
     ("begins_h", "ends_h", "reason"), [(-2, -1, "certificate has expired"), (1, 2, "certificate is not yet valid")]
 )
-async def test_a_broker_outside_its_time_is_not_trusted(
+async def test_a_broker_certificate_outside_its_validity_is_rejected(
     tmp_path: Path, begins_h: float, ends_h: float, reason: str
 ) -> None:
     authority = Authority(tmp_path / "authority")
@@ -308,7 +308,7 @@ async def test_a_broker_outside_its_time_is_not_trusted(
 
 
 @pytest.mark.parametrize("whose", ["nobody's", "a stranger's", "expired"])
-async def test_a_certificate_that_the_broker_refuses_is_named(
+async def test_a_rejected_client_certificate_is_explained(
     tls_broker: tuple[Mosquitto, Authority], tmp_path: Path, whose: str
 ) -> None:
     broker, authority = tls_broker
@@ -328,7 +328,7 @@ async def test_a_certificate_that_the_broker_refuses_is_named(
 @pytest.mark.parametrize(
     "url", ["mqtt://city.example:1883", "mqtt://10.0.0.1", "mqtt://0.0.0.0", "http://localhost", "x", "mqtt://"]
 )
-def test_plain_text_stays_on_this_machine(url: str) -> None:
+def test_plain_text_is_allowed_on_loopback_only(url: str) -> None:
     with pytest.raises(UnsafeLink):
         BrokerAddress.from_url(url)
 

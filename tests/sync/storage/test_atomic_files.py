@@ -52,7 +52,7 @@ class WorstDisk:
         return self._path.stat().st_ino if self._path.exists() else None
 
 
-def test_a_power_cut_leaves_the_old_one_or_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_power_cut_leaves_the_old_or_the_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "policy.json"
     path.write_bytes(OLD)
     disk = WorstDisk(path, monkeypatch)
@@ -62,7 +62,7 @@ def test_a_power_cut_leaves_the_old_one_or_the_new_one(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("write", [replace_whole, write_new])
-def test_a_power_cut_leaves_a_first_one_whole_and_for_good(
+def test_a_new_file_is_complete_and_durable_after_a_power_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, bytes], None]
 ) -> None:
     disk = WorstDisk(tmp_path / "policy.json", monkeypatch)
@@ -70,20 +70,20 @@ def test_a_power_cut_leaves_a_first_one_whole_and_for_good(
     assert disk.cut() == {NEW}
 
 
-def test_what_a_power_cut_left_beside_it_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_a_leftover_temporary_file_is_replaced(tmp_path: Path) -> None:
     (tmp_path / ".policy.json.new").write_bytes(b"half of")
     replace_whole(tmp_path / "policy.json", NEW)
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("policy.json", NEW)]
 
 
-def test_a_failure_leaves_what_was_there_and_nothing_beside_it(tmp_path: Path) -> None:
+def test_a_failure_leaves_the_old_file_and_no_temporary_file(tmp_path: Path) -> None:
     (tmp_path / "policy.json").mkdir()
     with pytest.raises(IsADirectoryError):
         replace_whole(tmp_path / "policy.json", NEW)
     assert [file.name for file in tmp_path.iterdir()] == ["policy.json"]
 
 
-def test_a_full_disk_leaves_what_was_there_and_nothing_beside_it(small_disk: Path) -> None:
+def test_a_full_disk_leaves_the_old_file_and_no_temporary_file(small_disk: Path) -> None:
     path = small_disk / "policy.json"
     replace_whole(path, OLD)
     with pytest.raises(OSError, match="No space left"):
@@ -92,7 +92,7 @@ def test_a_full_disk_leaves_what_was_there_and_nothing_beside_it(small_disk: Pat
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o664])
-def test_its_mode_is_the_one_asked_for_whatever_the_users_mask(tmp_path: Path, mode: int) -> None:
+def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path, mode: int) -> None:
     mask = os.umask(0o077)
     try:
         replace_whole(tmp_path / "certificate.pem", NEW, mode)
@@ -102,20 +102,20 @@ def test_its_mode_is_the_one_asked_for_whatever_the_users_mask(tmp_path: Path, m
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_it_belongs_to_whom_it_was_given(tmp_path: Path) -> None:
+def test_the_owner_is_set(tmp_path: Path) -> None:
     replace_whole(tmp_path / "shadow", NEW, 0o640, (65534, 65533))
     status = (tmp_path / "shadow").stat()
     assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (65534, 65533, 0o640)
 
 
-def test_a_new_one_never_takes_the_place_of_another(tmp_path: Path) -> None:
+def test_write_new_never_replaces_a_file(tmp_path: Path) -> None:
     write_new(tmp_path / "key", OLD)
     with pytest.raises(FileExistsError):
         write_new(tmp_path / "key", NEW)
     assert (tmp_path / "key").read_bytes() == OLD
 
 
-def test_a_link_is_turned_over_whatever_was_left(tmp_path: Path) -> None:
+def test_a_link_is_replaced_despite_a_leftover(tmp_path: Path) -> None:
     link = tmp_path / "current"
     for target in ("generation-1", "generation-2"):
         (tmp_path / ".current.new").symlink_to("generation-0")

@@ -30,7 +30,7 @@ ALGORITHMS = st.sampled_from(Algorithm)
 
 
 @given(st.binary(max_size=600), st.text(max_size=40), ALGORITHMS, ALGORITHMS)
-def test_what_was_closed_opens_at_its_place_under_every_algorithm(
+def test_encrypted_values_round_trip_with_every_algorithm(
     plain: bytes, place: str, before: Algorithm, now: Algorithm
 ) -> None:
     stored = KeyedCipher(KEY, before).encrypt(plain, place)
@@ -67,7 +67,7 @@ def test_equal_values_are_not_equal_on_the_disk() -> None:
     assert len({sealer.encrypt(b"same", "place") for _ in range(1000)}) == 1000
 
 
-def test_a_key_file_is_made_once_and_for_its_owner(tmp_path: Path) -> None:
+def test_a_key_file_is_created_once_and_readable_by_its_owner(tmp_path: Path) -> None:
     path = tmp_path / "at-rest.key"
     make_key(path)
     assert path.stat().st_mode & 0o777 == 0o600
@@ -95,7 +95,7 @@ async def test_no_body_of_a_record_is_on_the_disk(tmp_path: Path, algorithm: Alg
     assert all(key is None or key.encode() not in on_the_disk(path) for key in open_keys)
 
 
-async def test_a_plain_ledger_is_sealed_and_nothing_plain_is_left(tmp_path: Path) -> None:
+async def test_a_plaintext_ledger_is_encrypted_and_no_plaintext_is_left(tmp_path: Path) -> None:
     path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY)
     shutil.copy(OLD, path)
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
@@ -116,7 +116,7 @@ async def test_a_plain_ledger_is_sealed_and_nothing_plain_is_left(tmp_path: Path
 
 
 @pytest.mark.parametrize(("records", "sealed"), [(400, True), (1200, False)], ids=["rows only", "nothing"])
-async def test_what_a_full_disk_leaves_undone_is_done_at_the_next_start(
+async def test_an_encryption_that_a_full_disk_prevented_is_done_at_the_next_start(
     small_disk: Path, caplog: pytest.LogCaptureFixture, records: int, sealed: bool
 ) -> None:
     path, sealer = small_disk / "ledger.db", KeyedCipher(KEY)
@@ -137,7 +137,7 @@ async def test_what_a_full_disk_leaves_undone_is_done_at_the_next_start(
 
 
 @pytest.mark.parametrize("sealer", [None, KeyedCipher(OTHER)], ids=["no key", "another key"])
-async def test_without_its_key_a_store_is_refused_and_left_as_it_is(tmp_path: Path, sealer: KeyedCipher | None) -> None:
+async def test_a_store_without_its_key_is_rejected_and_not_changed(tmp_path: Path, sealer: KeyedCipher | None) -> None:
     ledger, replica = tmp_path / "ledger.db", tmp_path / "directory.db"
     async with Ledger.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES, sealer=KeyedCipher(KEY)) as outbox:
         await outbox.append_all(mixed(10))
@@ -157,7 +157,7 @@ async def test_without_its_key_a_store_is_refused_and_left_as_it_is(tmp_path: Pa
         assert await outbox.recent(100) == before
 
 
-async def test_a_row_that_was_changed_or_swapped_is_parked_and_the_others_go_on(tmp_path: Path) -> None:
+async def test_changed_or_swapped_rows_are_parked_and_others_are_sent(tmp_path: Path) -> None:
     path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY)
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
         await outbox.append_all([passage(index) for index in range(6)])
@@ -172,7 +172,7 @@ async def test_a_row_that_was_changed_or_swapped_is_parked_and_the_others_go_on(
         assert [row.seq for row in await outbox.recent(100)] == [6, 5, 3]
 
 
-async def test_a_ledger_of_another_box_is_not_read_as_ones_own(tmp_path: Path) -> None:
+async def test_rows_of_another_box_cannot_be_decrypted(tmp_path: Path) -> None:
     path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY)
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
         await outbox.append_all([passage(1), passage(2)])
@@ -182,7 +182,7 @@ async def test_a_ledger_of_another_box_is_not_read_as_ones_own(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["key there", "key comes back"])
-async def test_a_damaged_sealed_ledger_is_salvaged_with_its_key(tmp_path: Path, late: bool) -> None:
+async def test_a_damaged_encrypted_ledger_is_recovered_with_its_key(tmp_path: Path, late: bool) -> None:
     path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY)
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
         await outbox.append_all(mixed(400))
@@ -201,7 +201,7 @@ async def test_a_damaged_sealed_ledger_is_salvaged_with_its_key(tmp_path: Path, 
         assert b"passage-" not in on_the_disk(path)
 
 
-async def test_the_past_is_read_from_a_sealed_ledger(tmp_path: Path) -> None:
+async def test_past_passages_are_read_from_an_encrypted_ledger(tmp_path: Path) -> None:
     path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY)
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
         await outbox.append_all([passage(1), alarm(2), passage(3)])
@@ -209,7 +209,7 @@ async def test_the_past_is_read_from_a_sealed_ledger(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)
-async def test_the_replica_is_sealed_and_answers_as_before(tmp_path: Path, algorithm: Algorithm) -> None:
+async def test_an_encrypted_replica_answers_look_ups(tmp_path: Path, algorithm: Algorithm) -> None:
     path, sealer = tmp_path / "replica.db", KeyedCipher(KEY, algorithm)
     async with (
         DirectoryStore.opened(tmp_path / "source.db") as source,
@@ -224,7 +224,7 @@ async def test_the_replica_is_sealed_and_answers_as_before(tmp_path: Path, algor
         assert b"sampled_at" not in on_the_disk(path)
 
 
-async def test_a_plain_replica_is_sealed_and_serves_at_once(tmp_path: Path) -> None:
+async def test_a_plaintext_replica_is_encrypted_and_usable(tmp_path: Path) -> None:
     path = tmp_path / "replica.db"
     async with DirectoryStore.opened(tmp_path / "source.db") as source:
         await source.put([status_of(index) for index in range(700)])
@@ -238,7 +238,7 @@ async def test_a_plain_replica_is_sealed_and_serves_at_once(tmp_path: Path) -> N
             assert await known(directory, 600) == status_of(600)
 
 
-async def test_a_status_that_was_swapped_is_asked_for_and_then_fetched_anew(tmp_path: Path) -> None:
+async def test_a_swapped_status_is_queried_and_then_fetched_again(tmp_path: Path) -> None:
     path, sealer = tmp_path / "replica.db", KeyedCipher(KEY)
     async with DirectoryStore.opened(tmp_path / "source.db") as source:
         await source.put([status_of(1), status_of(2)])

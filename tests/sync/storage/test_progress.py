@@ -34,7 +34,7 @@ def works() -> tuple[threading.Event, Callable[[Database], None], Callable[[Data
     return over, moves, lambda _: over.wait() and None
 
 
-async def test_a_long_work_wakes_its_waiters_and_those_behind_it(
+async def test_long_work_wakes_its_caller_and_queued_callers(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     works: tuple[threading.Event, Callable[[Database], None], Callable[[Database], None]],
@@ -57,7 +57,7 @@ async def test_a_long_work_wakes_its_waiters_and_those_behind_it(
         await still
 
 
-async def test_who_is_cancelled_waits_no_longer_and_the_work_behind_is_not_begun(tmp_path: Path) -> None:
+async def test_a_cancelled_caller_returns_and_its_queued_work_is_not_started(tmp_path: Path) -> None:
     begun: list[str] = []
     over = threading.Event()
     async with SqliteThread.opened(tmp_path / "some.db", EMPTY) as store:
