@@ -62,7 +62,7 @@ wheelhouse: $(VENV)/.dev ## what a box installs offline, in dist/; ARCH=arm64 fo
 deb: wheelhouse ## a Debian package of it, in dist/
 	sh .ci/deb $(ARCH) dist/wheelhouse-$(ARCH) dist
 
-lock: ## resolve the lock files anew (needs uv)
+lock: ## resolve the lock files again (needs uv)
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra recognition --constraint requirements.lock --output-file requirements-recognition.lock
 	$(COMPILE) --group dev --constraint requirements-recognition.lock --output-file requirements-dev.lock
