@@ -18,6 +18,7 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -71,11 +72,21 @@ def made_from() -> dict[str, str]:
     pages = [path for path in sorted(PAGE_DIR.iterdir()) if not path.name.startswith("staff")]
     checks = [check.name for check in (*ALONE, *TOGETHER)]
     sources = {
-        "kiosk": [json.dumps(catalogue, sort_keys=True), *map(_read, pages), _read(Path(drawn.__file__))],
+        "kiosk": [json.dumps(_shown(catalogue), sort_keys=True), *map(_read, pages), _read(Path(drawn.__file__))],
         "fleet": [_read(Path(fleet_page.__file__).with_name("fleet.html"))],
         "doctor": checks,
     }
     return {name: hashlib.sha256("\0".join(texts).encode()).hexdigest() for name, texts in sources.items()}
+
+
+def _shown(catalogue: dict[str, Any]) -> dict[str, Any]:
+    """The Chinese texts on the kiosk's picture; of the many reasons and prompts only those of an admission."""
+    texts = {section: catalogue[section] for section in ("stage", "hint", "verdict", "mask", "credential", "label")}
+    texts |= {
+        "reason": {"all_clear": catalogue["reason"]["all_clear"]},
+        "prompt": {"pass": catalogue["prompt"]["pass"]},
+    }
+    return {section: {name: text["zh-CN"] for name, text in entries.items()} for section, entries in texts.items()}
 
 
 def _read(path: Path) -> str:
