@@ -1,5 +1,5 @@
 #!/bin/sh
-# 离线安装 Puts the agent on this box, offline: sh install.sh install [--with recognition] [--apply];
+# 离线安装 Installs the agent offline: sh install.sh install [--with recognition] [--apply];
 # sh install.sh uninstall [--purge] [--apply]
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

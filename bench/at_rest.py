@@ -1,4 +1,4 @@
-"""What sealing costs: look-ups and commits, plain and sealed in turn, so that the machine's moods hit all alike. JSON.
+"""Measures the cost of encryption at rest: alternating look-ups and commits, plain and encrypted. Prints JSON.
 
 PYTHONPATH=. python -m bench.at_rest --people 1000000
 """
@@ -22,56 +22,58 @@ from sync.edge.ledger.ledger import Ledger
 from sync.storage.encryption import KEY_BYTES, Algorithm, KeyedCipher
 
 KEY = bytes(KEY_BYTES)
-SEALERS = {"plain": None, "aes": KeyedCipher(KEY), "sm4": KeyedCipher(KEY, Algorithm.SM4_GCM)}
+CIPHERS = {"plain": None, "aes": KeyedCipher(KEY), "sm4": KeyedCipher(KEY, Algorithm.SM4_GCM)}
 
 
 async def replica(
     stack: AsyncExitStack, path: Path, people: int, sealer: KeyedCipher | None
 ) -> tuple[Directory, float]:
-    """A replica of `people`, and the seconds that opening and sealing it took."""
+    """A replica of `people`, and the seconds taken to open and encrypt it."""
     async with Directory.opened(path):
         pass
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute(FILL, (people,))
         database.commit()
     began_s = time.perf_counter()
-    directory = await stack.enter_async_context(Directory.opened(path, sealer=sealer))
+    directory = await stack.enter_async_context(Directory.opened(path, cipher=sealer))
     return directory, time.perf_counter() - began_s
 
 
 async def measure(folder: Path, people: int, lookups: int, commits: int) -> dict[str, object]:
-    """Everything, on files that lie beside each other."""
+    """Run all measurements, on files in one folder."""
     report: dict[str, object] = {"people": people, "fdatasync_ms": fdatasync_ms(folder)}
     async with AsyncExitStack() as stack:
-        made = {name: await replica(stack, folder / f"{name}.db", people, sealer) for name, sealer in SEALERS.items()}
-        report["opened_s"] = {name: round(took_s, 1) for name, (_, took_s) in made.items()}
-        found: dict[str, list[float]] = {name: [] for name in SEALERS}
+        replicas = {
+            name: await replica(stack, folder / f"{name}.db", people, sealer) for name, sealer in CIPHERS.items()
+        }
+        report["opened_s"] = {name: round(took_s, 1) for name, (_, took_s) in replicas.items()}
+        found: dict[str, list[float]] = {name: [] for name in CIPHERS}
         for _ in range(lookups):
             key = f"{RANDOM.randrange(people):064x}"
-            for name, (directory, _) in made.items():
+            for name, (directory, _) in replicas.items():
                 found[name].append(await looked_up(directory, key))
-        report["lookup"] = {name: percentiles(spent) for name, spent in found.items()}
-        outboxes = {
+        report["lookup"] = {name: percentiles(values_s) for name, values_s in found.items()}
+        ledgers = {
             name: await stack.enter_async_context(
-                Ledger.opened(folder / name / "ledger.db", box="bench", budget_bytes=BUDGET_BYTES, sealer=sealer)
+                Ledger.opened(folder / name / "ledger.db", box="bench", budget_bytes=BUDGET_BYTES, cipher=sealer)
             )
-            for name, sealer in SEALERS.items()
+            for name, sealer in CIPHERS.items()
         }
-        committed: dict[str, list[float]] = {name: [] for name in SEALERS}
+        committed: dict[str, list[float]] = {name: [] for name in CIPHERS}
         for record in some(commits):
-            for name, outbox in outboxes.items():
+            for name, ledger in ledgers.items():
                 began_s = time.perf_counter()
-                await outbox.append(record)
+                await ledger.append(record)
                 committed[name].append(time.perf_counter() - began_s)
-        report["commit"] = {name: percentiles(spent) for name, spent in committed.items()}
+        report["commit"] = {name: percentiles(values_s) for name, values_s in committed.items()}
     report["us_to_close_and_open_900_bytes"] = {
-        name: seal_us(sealer) for name, sealer in SEALERS.items() if sealer is not None
+        name: encryption_us(sealer) for name, sealer in CIPHERS.items() if sealer is not None
     }
     return report
 
 
-def seal_us(sealer: KeyedCipher, count: int = 5_000) -> float:
-    """Microseconds to close and open one value again."""
+def encryption_us(sealer: KeyedCipher, count: int = 5_000) -> float:
+    """Microseconds to encrypt and decrypt one value."""
     began_s = time.perf_counter()
     for _ in range(count):
         sealer.decrypt(sealer.encrypt(bytes(900), "place"), "place")

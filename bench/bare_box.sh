@@ -1,6 +1,6 @@
 #!/bin/sh
-# bare_box.sh WHEELHOUSE [DEB]: from a bare Debian 12 to the first passage of a simulated person, with the network cut
-# once Debian's own packages are there. As root; needs debootstrap, or BASE, a folder that it made before. Prints the
+# bare_box.sh WHEELHOUSE [DEB]: from a bare Debian 12 to the first passage of a simulated person, without a network after
+# the installation of the Debian packages. Runs as root; needs debootstrap, or BASE, a folder made by it. Prints the
 # seconds of each step.
 set -eu
 wheelhouse=$(cd "$1" && pwd)
@@ -10,7 +10,7 @@ box=$(mktemp -d)
 trap 'rm -rf --one-file-system "$box"' EXIT
 packages=python3,systemd,udev,libgl1,libglib2.0-0,libasound2,mosquitto
 step() { name=$1 began=$(date +%s.%N); shift; "$@"; echo "$(echo "$(date +%s.%N) - $began" | bc | cut -c1-6) s: $name"; }
-# Namespaces of its own: no interface but loopback, so nothing can be fetched; what was begun ends with the command.
+# New namespaces: loopback is the only interface, and all processes end with the command.
 inside() {
 	# shellcheck disable=SC2016 # the inner shell expands them
 	unshare --net --mount --pid --fork sh -euc '
@@ -31,7 +31,7 @@ if [ -n "$deb" ]; then
 	step "dpkg --purge" inside 'dpkg --purge edge-agent; ! ls -d /opt/edge-agent /etc/edge-agent /var/lib/edge-agent /usr/local/bin/edge-agent 2>/dev/null'
 	exit
 fi
-step "install, a rehearsal" inside 'sh /root/wheelhouse/install.sh install; ! test -e /opt/edge-agent'
+step "install, dry run" inside 'sh /root/wheelhouse/install.sh install; ! test -e /opt/edge-agent'
 step "the morning" inside 'sh /root/bare_box_morning.sh'
 step "install --apply again" inside 'sh /root/wheelhouse/install.sh install --apply | tee /root/again; grep -q "nothing to do" /root/again'
 step "uninstall --apply" inside 'sh /root/wheelhouse/install.sh uninstall --apply; test -e /etc/edge-agent/sentinel.toml; ! test -e /opt/edge-agent'

@@ -1,7 +1,7 @@
 #!/bin/sh
-# bare_box_morning.sh: what bare_box.sh does inside the box, in a namespace with loopback alone. A city with the
-# product's own commands, then the installer's morning: install, provision, the service as its unit says, one resident
-# who passes. Prints the seconds of each step; the steps of the morning are added up, those of the city are not.
+# bare_box_morning.sh: the part of bare_box.sh inside the box, in a namespace with loopback only. Sets up a platform with
+# the commands of the product, then does the work of the installer: install, provision, start the service as in its unit,
+# one resident passes. Prints the seconds of each step, and the total of the installer's steps.
 set -eu
 cd /root
 city=/srv/city answers=/root/answers.toml unit=/etc/systemd/system/edge-agent.service
@@ -10,25 +10,25 @@ morning=0
 
 now() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f", b - a }'; }
-step() { # step NAME COMMAND...: the city's
+step() { # step NAME COMMAND...
 	name=$1 began=$(now) && shift
 	"$@"
 	took=$(since "$began")
 	echo "$took s: $name"
 }
-mine() { # the same, of the installer's morning
+installer_step() { # as step, and adds the time to the total
 	step "$@"
 	morning=$(awk -v a="$morning" -v b="$took" 'BEGIN { printf "%.1f", a + b }')
 }
-listening() { # listening PORT: wait until somebody does
+listening() { # listening PORT: wait until the port accepts connections
 	for _ in $(seq 200); do
 		python3 -c "import socket; socket.create_connection(('127.0.0.1', $1)).close()" 2>/dev/null && return
 		sleep 0.1
 	done
-	echo "nobody listens on $1" >&2 && return 1
+	echo "port $1 does not accept connections" >&2 && return 1
 }
 
-# The city: another machine, played by this one, with an environment of its own.
+# The platform, which would be another machine, with its own environment.
 programs() {
 	python3 -m venv --without-pip "$city/venv"
 	"$city/venv/bin/python" "$(echo wheelhouse/pip-*.whl)/pip" --isolated install --quiet --no-index --no-deps --no-cache-dir wheelhouse/*.whl
@@ -56,7 +56,7 @@ plug_in() {
 	listening 8099
 }
 
-# The box. What the installer brings: the sheet's text and two files from the platform.
+# The box. The installer has the text of the enrolment sheet and two files from the platform.
 invited() {
 	code=$(edge-platform boxes token "$1" --name gate-1 --accept --json --data $city/data | python3 -c 'import json, sys; print(json.load(sys.stdin)["code"])')
 	cat >$answers <<-END
@@ -66,7 +66,7 @@ invited() {
 		community_key = "$city/data/keys/community.key"
 		signing_key = "$city/data/keys/orders.pub"
 		staff_pin = "918273"
-		probe = false  # a pseudo-terminal is no port that udev knows
+		probe = false  # udev does not know pseudo-terminals
 
 		[settings]
 		camera = { source = "http://127.0.0.1:8099/video.mjpg" }
@@ -79,13 +79,13 @@ provision() {
 	edge-agent provision --answers $answers
 }
 
-# Where systemd runs, it; else what it does with the unit: its secrets, its user, nothing to write on but its own folder.
-said() { sed -n "s/^$1=//p" $unit; }
+# Starts the unit with systemd, or without it emulates the unit: secrets, user, read-only file system.
+unit_value() { sed -n "s/^$1=//p" $unit; }
 as_service() {
 	if [ -d /run/systemd/system ]; then systemctl start edge-agent && return; fi
-	user=$(said User) credentials=/run/credentials/edge-agent.service
+	user=$(unit_value User) credentials=/run/credentials/edge-agent.service
 	install -d -m 0500 -o "$user" $credentials
-	said LoadCredential | while IFS=: read -r name stored; do
+	unit_value LoadCredential | while IFS=: read -r name stored; do
 		[ ! -f "/etc/credstore/$stored" ] || install -m 0400 -o "$user" "/etc/credstore/$stored" "$credentials/$name"
 	done
 	# shellcheck disable=SC2016,SC2046 # the inner shell expands them; ExecStart is a command and its arguments
@@ -96,9 +96,9 @@ as_service() {
 		mount -t tmpfs tmpfs /tmp
 		cd /
 		umask "$1" && shift
-		exec "$@"' - "$(said StateDirectory)" "$(said UMask)" \
-		setpriv --reuid="$user" --regid="$(said Group)" --init-groups --bounding-set=-all --inh-caps=-all --no-new-privs \
-		env -i PATH=/usr/local/bin:/usr/bin:/bin CREDENTIALS_DIRECTORY=$credentials $(said ExecStart) >agent.log 2>&1 &
+		exec "$@"' - "$(unit_value StateDirectory)" "$(unit_value UMask)" \
+		setpriv --reuid="$user" --regid="$(unit_value Group)" --init-groups --bounding-set=-all --inh-caps=-all --no-new-privs \
+		env -i PATH=/usr/local/bin:/usr/bin:/bin CREDENTIALS_DIRECTORY=$credentials $(unit_value ExecStart) >agent.log 2>&1 &
 }
 passage() {
 	as_service
@@ -110,16 +110,16 @@ passage() {
 }
 
 echo "127.0.0.1 localhost city.example" >/etc/hosts
-step "the city: programs" programs
-step "the city: authority, broker, keys" authority
-step "the city: running" services
+step "platform: programs" programs
+step "platform: authority, broker, keys" authority
+step "platform: running" services
 step "street: devices plugged in" plug_in
-mine "install --apply" sh wheelhouse/install.sh install --apply
+installer_step "install --apply" sh wheelhouse/install.sh install --apply
 invited "$(edge-agent provision --serial)"
-mine "provision --answers" provision
-mine "start as the service, one resident passes, the platform has it" passage
+installer_step "provision --answers" provision
+installer_step "start as the service, one resident passes, the platform has the records" passage
 echo "$morning s: from a bare box to the first passage"
-step "the platform proves it" edge-platform ledger verify gate-1 --data $city/data
+step "ledger verify" edge-platform ledger verify gate-1 --data $city/data
 step "doctor" sh -c 'edge-agent doctor --json >doctor.json || true'
 python3 -c 'import json
 for line in json.load(open("doctor.json")):

@@ -1,10 +1,10 @@
-"""The street before the box of bare_box.sh: devices at the wire, and one resident who comes, passes and goes.
+"""The simulated devices of bare_box.sh, and one resident who passes.
 
-    python bare_box_street.py people FILE       # what the platform knows of the street's people, as JSONL
-    python bare_box_street.py street FOLDER     # plug the devices in, wait for the agent, let somebody pass
+    python bare_box_street.py people FILE       # write the directory of the simulated persons, as JSONL
+    python bare_box_street.py street FOLDER     # connect the devices, wait for the agent, let one resident pass
 
-The second prints one line of JSON when the platform has the passage and the box knows it, and keeps the devices alive
-until it is stopped.
+The second prints one line of JSON when the platform has acknowledged the passage, and simulates the devices until it is
+stopped.
 """
 
 import asyncio
@@ -21,42 +21,42 @@ import aiohttp
 
 from drivers.simulated.devices.gate import SimulatedRelay
 from drivers.simulated.devices.wire import PtyWire
-from drivers.simulated.people import people
+from drivers.simulated.people.residents import people
 from drivers.simulated.people.scenes import SceneKind, scenes
 from drivers.simulated.street import Street
 
 CAMERA_PORT = 8099
 KIOSK, FLEET = "http://127.0.0.1:8080", "http://127.0.0.1:8090"
-LOOK_S = 0.05
+POLL_S = 0.05
 LIMIT_S = 300.0
 
 
 async def street(folder: Path) -> None:
-    """Be the street until cancelled."""
+    """Simulate the devices until cancelled."""
     relay = SimulatedRelay(PtyWire(folder / "gate"))
     relay.plug()
     async with Street(folder, camera_port=CAMERA_PORT) as devices, asyncio.TaskGroup() as tasks:
         for name in ("thermometer", "qr", "gate"):
-            as_udev_does(folder / name)
+            give_to_dialout(folder / name)
         tasks.create_task(devices.run())
         tasks.create_task(relay.run())
         print(json.dumps(await one_passage(devices, relay)), flush=True)
 
 
-def as_udev_does(port: Path) -> None:
-    """A serial port is for the group dialout."""
+def give_to_dialout(port: Path) -> None:
+    """Set the group of a serial port to dialout, as udev does."""
     shutil.chown(port, group="dialout")
     port.chmod(0o660)
 
 
 async def one_passage(devices: Street, relay: SimulatedRelay) -> dict[str, Any]:
-    """Let a healthy resident pass, and wait until the platform has what the box recorded."""
+    """Let a healthy resident pass, and wait until the platform has acknowledged all records of the box."""
     resident = next(scene for scene in scenes(seed=1) if scene.kind is SceneKind.HEALTHY)
     async with asyncio.timeout(LIMIT_S), aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
         over = asyncio.Event()
         await until(http, lambda status, _: status["link"]["platform_online"])
         watching = tasks.create_task(watch_screen(http, over))
-        came_s = time.monotonic()
+        arrived_s = time.monotonic()
         while not await devices.play(resident, over):
             pass
         status, stats = await until(
@@ -65,7 +65,7 @@ async def one_passage(devices: Street, relay: SimulatedRelay) -> dict[str, Any]:
         )
         watching.cancel()
     return {
-        "came_to_acknowledged_s": round(time.monotonic() - came_s, 1),
+        "came_to_acknowledged_s": round(time.monotonic() - arrived_s, 1),
         "verdicts": stats["verdicts"],
         "records_at_platform": stats["records"],
         "acknowledged": status["outbox"]["last_seq"],
@@ -73,17 +73,17 @@ async def one_passage(devices: Street, relay: SimulatedRelay) -> dict[str, Any]:
     }
 
 
-async def until(http: aiohttp.ClientSession, is_so: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the agent and the platform say of themselves, once `is_so`."""
+async def until(http: aiohttp.ClientSession, condition: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The status of the agent and the statistics of the platform, once `condition` holds for them."""
     while True:
         with contextlib.suppress(aiohttp.ClientError):
-            status, stats = await asked(http, f"{KIOSK}/api/status"), await asked(http, f"{FLEET}/api/stats")
-            if is_so(status, stats):
+            status, stats = await fetch_json(http, f"{KIOSK}/api/status"), await fetch_json(http, f"{FLEET}/api/stats")
+            if condition(status, stats):
                 return status, stats
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
 
 
-async def asked(http: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+async def fetch_json(http: aiohttp.ClientSession, url: str) -> dict[str, Any]:
     """The JSON at `url`."""
     async with http.get(url) as response:
         response.raise_for_status()
@@ -92,7 +92,7 @@ async def asked(http: aiohttp.ClientSession, url: str) -> dict[str, Any]:
 
 
 async def watch_screen(http: aiohttp.ClientSession, over: asyncio.Event) -> None:
-    """Read the screen as the resident does: a verdict that asks for nothing more ends the visit."""
+    """End the visit with a final verdict on the screen."""
     async with http.get(f"{KIOSK}/events", timeout=aiohttp.ClientTimeout(total=None)) as stream:
         async for line in stream.content:
             if line.startswith(b"data: {"):

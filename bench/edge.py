@@ -1,4 +1,4 @@
-"""The box's end of the directory: bytes on the wire, time to take a copy, look-ups in it, revocation. Prints JSON.
+"""Measures the directory of a box: bytes on the wire, time to apply a copy, look-ups, revocation. Prints JSON.
 
 PYTHONPATH=. python -m bench.edge --people 1000000
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from sync.contract.checksum import EMPTY, changed
+from sync.contract.checksum import EMPTY, update_checksum
 from sync.contract.envelope import Event
 from sync.contract.health import Colour, HealthStatus
 from sync.contract.messages import PAGE_LIMIT, DirectoryCheckpoint, DirectoryOp, DirectoryPage
@@ -48,7 +48,7 @@ REVOKED = Topic("demo", Channel.REVOCATION)
 
 
 def percentiles(values_s: list[float]) -> dict[str, float]:
-    """p50, p99 and the greatest in ms."""
+    """p50, p99 and maximum in milliseconds."""
     ordered = sorted(values_s)
     places = {"p50_ms": len(ordered) // 2, "p99_ms": len(ordered) * 99 // 100, "max_ms": len(ordered) - 1}
     return {name: round(1000 * ordered[place], 3) for name, place in places.items()}
@@ -61,7 +61,7 @@ async def timed(work: Callable[[], Awaitable[object]]) -> float:
 
 
 def person(index: int) -> HealthStatus:
-    """Times differ from person to person, as in a real community."""
+    """The status of one person; times differ between persons, as in a real community."""
     dice = random.Random(index)
     sampled_at = WHEN - timedelta(seconds=dice.randrange(0, 200_000))
     reported_at = sampled_at + timedelta(seconds=dice.randrange(10_000, 40_000))
@@ -72,12 +72,12 @@ def person(index: int) -> HealthStatus:
 
 
 def pages(people: int) -> Iterator[DirectoryPage]:
-    """A whole copy of `people` statuses as the platform sends it."""
+    """A complete copy of `people` statuses as the platform sends it."""
     checksum, ops = EMPTY, []
     for index in range(1, people + 1):
         status = person(index)
         body = msgspec.json.encode(status)
-        checksum = changed(checksum, None, body)
+        checksum = update_checksum(checksum, None, body)
         ops.append(DirectoryOp(index, status.person_key, msgspec.Raw(body)))
         if len(ops) == PAGE_LIMIT or index == people:
             last = DirectoryCheckpoint(people, people, checksum) if index == people else None
@@ -85,7 +85,7 @@ def pages(people: int) -> Iterator[DirectoryPage]:
             ops = []
 
 
-async def take(directory: Directory, copy: list[DirectoryPage]) -> None:
+async def apply(directory: Directory, copy: list[DirectoryPage]) -> None:
     for page in copy:
         assert await directory.take(page)
 
@@ -98,10 +98,10 @@ def on_the_wire(page: DirectoryPage, *, packed: bool) -> int:
 
 
 async def wire(folder: Path) -> dict[str, object]:
-    """5,000 people as a whole copy, and one change."""
+    """Size of a complete copy of 5,000 persons and of one change."""
     copy = list(pages(COMMUNITY))
     async with Directory.opened(folder / "snapshot.db") as directory:
-        seconds = await timed(lambda: take(directory, copy))
+        seconds = await timed(lambda: apply(directory, copy))
     change = person(77)
     body = msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(change, version=COMMUNITY + 1)))
     one = DirectoryPage("g", COMMUNITY, (DirectoryOp(COMMUNITY + 1, change.person_key, body),), copy[-1].checkpoint)
@@ -114,10 +114,10 @@ async def wire(folder: Path) -> dict[str, object]:
 
 
 async def lookups(folder: Path, people: int) -> dict[str, object]:
-    """Random people in a replica that came in pages, at rest and while the ledger commits without pause."""
+    """Look-ups of random persons in a replica, idle and while the ledger commits without pause."""
     async with (
         Directory.opened(folder / "directory.db") as directory,
-        Ledger.opened(folder / "busy.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox,
+        Ledger.opened(folder / "busy.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger,
     ):
         started_s = time.perf_counter()
         for page in pages(people):
@@ -127,7 +127,7 @@ async def lookups(folder: Path, people: int) -> dict[str, object]:
         keys = [status_of(dice.randint(1, people)).person_key for _ in range(3_000)]
         at_rest = [await look_up(directory, key) for key in keys]
         async with asyncio.TaskGroup() as group:
-            writer = group.create_task(write_for_ever(outbox))
+            writer = group.create_task(write_continuously(ledger))
             busy = [await look_up(directory, key) for key in keys]
             writer.cancel()
     return {
@@ -142,29 +142,29 @@ async def look_up(directory: Directory, key: str) -> float:
     return await timed(lambda: directory.lookup(key, budget_s=1))
 
 
-async def write_for_ever(outbox: Ledger) -> None:
+async def write_continuously(ledger: Ledger) -> None:
     index = 0
     while True:
-        await outbox.append(passage(index := index + 1))
+        await ledger.append(passage(index := index + 1))
 
 
 async def revocations(folder: Path, count: int) -> dict[str, object]:
-    """From the signature at the platform until the box refuses the person, one box on this machine."""
+    """Time from the signature at the platform until one box on this machine has applied the revocation."""
     with mosquitto(folder / "mosquitto") as broker:
         async with (
-            a_box(folder / "box", link_settings(broker.url), hands=OrderHandlers(not_used)) as box,
-            Connection.open(Options(BrokerAddress.from_url(broker.url), "city")) as city,
+            a_box(folder / "box", link_settings(broker.url), handlers=OrderHandlers(not_used)) as box,
+            Connection.open(Options(BrokerAddress.from_url(broker.url), "platform")) as platform,
         ):
             await eventually(lambda: is_connected(box))
-            taken = [await revoke(city, box, index) for index in range(1, count + 1)]
+            taken = [await revoke(platform, box, index) for index in range(1, count + 1)]
     return {"revocations": count, **percentiles(taken)}
 
 
-async def revoke(city: Connection, box: Box, index: int) -> float:
+async def revoke(platform: Connection, box: Box, index: int) -> float:
     red = status_of(index, colour=Colour.RED, version=index)
     ops = (DirectoryOp(index, red.person_key, msgspec.Raw(msgspec.json.encode(red))),)
     started_s = time.perf_counter()
-    await publish_event(city, REVOKED, Event.of(signed(Revocation("g", ops), REVOKED), source_from("demo", None)))
+    await publish_event(platform, REVOKED, Event.of(signed(Revocation("g", ops), REVOKED), source_from("demo", None)))
     while (await box.directory.lookup(red.person_key, budget_s=0.001)).status is None:
         await asyncio.sleep(0.001)
     return time.perf_counter() - started_s

@@ -1,4 +1,4 @@
-"""Measures the residents' screen and voice on this machine; prints JSON. Needs Chromium."""
+"""Measures the latency of the residents' screen and of announcements; prints JSON. Needs Chromium."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PAINTED = """() => new Promise((resolve) => {
 })"""
 
 
-def figures(values_ms: list[float]) -> dict[str, float]:
+def statistics_ms(values_ms: list[float]) -> dict[str, float]:
     """Median, 95th percentile and maximum."""
     values_ms.sort()
     return {
@@ -51,7 +51,7 @@ def figures(values_ms: list[float]) -> dict[str, float]:
 
 
 async def on_screen(browser: Browser, stand: Stand, times: int) -> dict[str, float]:
-    """From a verdict on the board to the frame that draws it, with the live picture running before it."""
+    """Time from a verdict to the frame that draws it, while the live picture runs."""
     page = await browser.new_page(viewport={"width": 1280, "height": 800})
     await page.goto(stand.url)
     await page.evaluate(WATCH)
@@ -66,32 +66,32 @@ async def on_screen(browser: Browser, stand: Stand, times: int) -> dict[str, flo
         drawn = await page.wait_for_function(f"() => window.drawn[{serial}]")
         taken_ms.append(await drawn.json_value() - put_ms)
     await page.close()
-    return figures(taken_ms)
+    return statistics_ms(taken_ms)
 
 
-async def in_the_ear(times: int) -> dict[str, float]:
-    """From the call for a prompt to its first sample, on the paced null output."""
+async def first_sample(times: int) -> dict[str, float]:
+    """Time from the request of a prompt to its first sample, on the paced null output."""
     speaker = make_speaker(output="null")
     running = asyncio.create_task(speaker.run())
     while speaker.health.state is not PartState.OK:
         await asyncio.sleep(0.01)
     settings = AnnouncerSettings(repeat_s=0)
-    board = ViewState(LanguageSelector("zh-CN"))
-    announcer = Announcer(speaker, load_catalogue(), board, settings, now=lambda: datetime.now().astimezone())
+    view_state = ViewState(LanguageSelector("zh-CN"))
+    announcer = Announcer(speaker, load_catalogue(), view_state, settings, now=lambda: datetime.now().astimezone())
     taken_ms = []
     for _ in range(times):
-        asked_s = time.monotonic()
+        requested_s = time.monotonic()
         started_s = await announcer.say("pass")
         assert started_s is not None
-        taken_ms.append((started_s - asked_s) * 1000)
+        taken_ms.append((started_s - requested_s) * 1000)
         await asyncio.sleep(0.05)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    return figures(taken_ms)
+    return statistics_ms(taken_ms)
 
 
 async def main() -> None:
-    """Print the figures."""
+    """Print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=100)
     options = parser.parse_args()
@@ -112,8 +112,8 @@ async def main() -> None:
     await stand.stop()
     result = {
         "verdict_to_screen": screen,
-        "verdict_to_first_sample": await in_the_ear(options.times),
-        "fresh_chromium_to_first_picture": figures(fresh_ms),
+        "verdict_to_first_sample": await first_sample(options.times),
+        "fresh_chromium_to_first_picture": statistics_ms(fresh_ms),
         "page_bytes": sum(path.stat().st_size for path in PAGE_DIR.iterdir()),
     }
     print(json.dumps(result, indent=2))

@@ -1,6 +1,6 @@
-"""Measures the city link on this machine: ledger, acknowledgement, drain, look-up, intake, storm; prints JSON.
+"""Measures the platform link: ledger, acknowledgement, backlog, look-up, ingest, reconnection; prints JSON.
 
-`--quick` (the default) takes small samples in about a minute; `--full` takes the sizes of the district, 948 boxes.
+`--quick` (the default) measures small samples in about a minute; `--full` measures a district of 948 boxes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.link_intake import intake
+from bench.link_intake import measure_ingest
 from bench.link_ledger import BUDGET_BYTES, commits, fdatasync_ms, lookups, some
 from bench.path import machine
 from sync.contract.health import LookupOutcome
@@ -33,12 +33,12 @@ from sync.platform.simulation.broker import PrivateBroker
 from sync.platform.simulation.report import percentiles
 from tests.sync.postgresql import cluster
 
-NO_PACE = 1e6  # the most that the platform takes
+UNLIMITED_PER_S = 1e6  # maximum of the setting
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured."""
+    """Sample sizes."""
 
     commits: int
     records: int
@@ -55,13 +55,15 @@ FULL = Sizes(3_000, 2_000, 50_000, (100_000, 1_000_000), 20_000, 200_000, 948, 3
 
 
 @asynccontextmanager
-async def city(folder: Path) -> AsyncIterator[str]:
-    """A broker and a platform in this process; yields the broker's address."""
+async def platform_and_broker(folder: Path) -> AsyncIterator[str]:
+    """Run a broker, and a platform in this process; yields the URL of the broker."""
     broker = PrivateBroker(folder / "broker", None)
     await broker.start()
     url = f"mqtt://localhost:{broker.port}"
     platform = PlatformService(
-        ServiceSettings(broker=url, district="bench", data=folder / "platform", http_port=0, backlog_per_s=NO_PACE)
+        ServiceSettings(
+            broker=url, district="bench", data=folder / "platform", http_port=0, backlog_per_s=UNLIMITED_PER_S
+        )
     )
     running = asyncio.create_task(platform.run())
     try:
@@ -75,27 +77,27 @@ async def city(folder: Path) -> AsyncIterator[str]:
 
 
 async def link(folder: Path, sizes: Sizes) -> dict[str, Any]:
-    """One box at one platform: a backlog drained, then commit to acknowledgement, then questions."""
+    """One box and one platform: draining a backlog, commit to acknowledgement, queries."""
     async with (
-        city(folder) as url,
-        Ledger.opened(folder / "box" / "ledger.db", box="box", budget_bytes=BUDGET_BYTES) as outbox,
+        platform_and_broker(folder) as url,
+        Ledger.opened(folder / "box" / "ledger.db", box="box", budget_bytes=BUDGET_BYTES) as ledger,
         Directory.opened(folder / "box" / "directory.db") as directory,
     ):
         for _ in range(sizes.backlog // 500):
-            await outbox.append_all(some(500))
+            await ledger.append_all(some(500))
         settings = LinkSettings(url, "bench", "box")
-        city_link = PlatformLink(settings, outbox, directory, versions={}, boot_id="bench")
-        running = asyncio.create_task(city_link.run())
-        began_s = await until(lambda: city_link.status().platform_online)
-        drained_s = await drained(outbox) - began_s
+        platform_link = PlatformLink(settings, ledger, directory, versions={}, boot_id="bench")
+        running = asyncio.create_task(platform_link.run())
+        began_s = await until(lambda: platform_link.status().platform_online)
+        drained_s = await drained(ledger) - began_s
         acknowledged = []
         for record in some(sizes.records):
-            committed_s = await appended(outbox, record)
-            acknowledged.append(await drained(outbox) - committed_s)
+            committed_s = await appended(ledger, record)
+            acknowledged.append(await drained(ledger) - committed_s)
         answers = []
         for number in range(sizes.records):
             began_s = time.perf_counter()
-            answer: QueryAnswer = await city_link.query(f"{number:064x}", 5.0)
+            answer: QueryAnswer = await platform_link.query(f"{number:064x}", 5.0)
             answers.append(time.perf_counter() - began_s)
             assert answer.outcome is LookupOutcome.NOT_FOUND
         running.cancel()
@@ -108,24 +110,24 @@ async def link(folder: Path, sizes: Sizes) -> dict[str, Any]:
         }
 
 
-async def until(holds: Any) -> float:
-    """When `holds` became true."""
-    while not holds():
+async def until(condition: Any) -> float:
+    """Wait until `condition` is true; returns the time."""
+    while not condition():
         await asyncio.sleep(0.001)
     return time.perf_counter()
 
 
-async def appended(outbox: Ledger, record: Record) -> float:
-    """When `record` was committed."""
-    await outbox.append(record)
+async def appended(ledger: Ledger, record: Record) -> float:
+    """Append `record`; returns the time of the commit."""
+    await ledger.append(record)
     return time.perf_counter()
 
 
-async def drained(outbox: Ledger) -> float:
-    """When nothing waited any more."""
+async def drained(ledger: Ledger) -> float:
+    """Wait until all records are acknowledged; returns the time."""
     changed = asyncio.Event()
-    with outbox.changes.waking(changed):
-        while (await outbox.status()).unacknowledged:
+    with ledger.changes.subscribe(changed):
+        while (await ledger.status()).unacknowledged:
             changed.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), 0.5)
@@ -133,7 +135,7 @@ async def drained(outbox: Ledger) -> float:
 
 
 def storm(sizes: Sizes) -> dict[str, Any]:
-    """A fleet that loses its broker, with a front door of 50 connects a second."""
+    """A fleet that loses its broker, with a limit of 50 connections per second."""
     command = [sys.executable, "-m", "sync.platform.commands.cli", "simulate", "--json", "--admit-per-s", "50"]
     command += [
         "--boxes",
@@ -149,26 +151,26 @@ def storm(sizes: Sizes) -> dict[str, Any]:
 
 
 async def measure(folder: Path, sizes: Sizes) -> dict[str, Any]:
-    """Everything that runs in this process."""
+    """All measurements that run in this process."""
     found: dict[str, Any] = {"fdatasync_ms": fdatasync_ms(folder), "commits": await commits(folder, sizes.commits)}
     found.update(await link(folder, sizes))
     found["lookups"] = [await lookups(folder, people, sizes.lookups) for people in sizes.people]
-    found["intake"] = [await intake("sqlite", str(folder / "intake.db"), folder, sizes.intake)]
+    found["intake"] = [await measure_ingest("sqlite", str(folder / "intake.db"), folder, sizes.intake)]
     with cluster() as server:
-        found["intake"].append(await intake("postgresql", server.new_database(), folder, sizes.intake))
+        found["intake"].append(await measure_ingest("postgresql", server.new_database(), folder, sizes.intake))
     found["fdatasync_after_ms"] = fdatasync_ms(folder)
     return found
 
 
 def main() -> None:
-    """Print the figures."""
+    """Print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full", action="store_true", help="the sizes of the district; about ten minutes")
+    parser.add_argument("--full", action="store_true", help="the sizes of a district; about ten minutes")
     parser.add_argument("--quick", action="store_true", help="small samples; the default")
     sizes = FULL if parser.parse_args().full else QUICK
     with tempfile.TemporaryDirectory() as folder:
-        figures = {"machine": machine(), **asyncio.run(measure(Path(folder), sizes)), "storm": storm(sizes)}
-    print(json.dumps(figures, indent=2))
+        report = {"machine": machine(), **asyncio.run(measure(Path(folder), sizes)), "storm": storm(sizes)}
+    print(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":

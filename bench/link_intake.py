@@ -1,4 +1,4 @@
-"""How many records a second the platform takes: into its store alone, and from the broker with everything between."""
+"""Measures the ingest rate of the platform: inserts into its store, and from the broker to the store."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ BATCH = 2_000
 EPOCH = "0123456789abcdef"
 
 
-async def intake(name: str, where: str, folder: Path, count: int) -> dict[str, Any]:
-    """Records a second of one process on the store at `where`."""
+async def measure_ingest(name: str, where: str, folder: Path, count: int) -> dict[str, Any]:
+    """Records per second of one process with the store at `where`."""
     messages = backlog(count)
     return {
         "store": name,
@@ -60,24 +60,24 @@ def backlog(count: int) -> list[tuple[str, Backlog]]:
 
 
 async def inserted(where: str, messages: list[tuple[str, Backlog]], count: int) -> float:
-    """Committed in batches of 2,000, read from their messages before."""
+    """Records per second inserted in batches of 2,000, without the time to decode them."""
     now = datetime.now(UTC)
-    arrivals = [
+    received = [
         ReceivedRecord.read(RecordId(f"direct-{box}", EPOCH, entry.seq), entry.type, entry.time, now, bytes(entry.data))
         for box, each in messages
         for entry in each.records
     ]
     async with open_store(where) as store:
         began_s = time.perf_counter()
-        for first in range(0, len(arrivals), BATCH):
-            await store.insert(arrivals[first : first + BATCH])
+        for first in range(0, len(received), BATCH):
+            await store.insert(received[first : first + BATCH])
         return count / (time.perf_counter() - began_s)
 
 
 async def from_broker(where: str, messages: list[tuple[str, Backlog]], folder: Path, count: int) -> float:
-    """From the first message at the broker to the last record in the store, by one ingest process.
+    """Records per second from the first message at the broker to the last record in the store, by one ingest process.
 
-    Sender and broker share this machine with it: it is a floor.
+    Sender and broker share this machine with it, so the result is a lower bound.
     """
     broker = PrivateBroker(folder, None)
     await broker.start()
@@ -98,7 +98,7 @@ async def from_broker(where: str, messages: list[tuple[str, Backlog]], folder: P
 
             before = await stored(store)
             [_, first], *_ = messages
-            while await stored(store) < before + len(first.records):  # the process subscribes some time
+            while await stored(store) < before + len(first.records):  # until the process has subscribed
                 await send("probe", first)
                 await asyncio.sleep(0.2)
             before = await stored(store)

@@ -1,4 +1,4 @@
-"""The box's own disk: commits of the ledger and look-ups in the replica, with the floor under them."""
+"""Measures the disk of a box: commits of the ledger, look-ups in the replica, and the lower bound of a commit."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ FILL = (
 
 
 def fdatasync_ms(folder: Path) -> float:
-    """Median of 200 times 4 KiB written and synced: the floor under every commit."""
-    spent_s = []
+    """Median time to write and sync 4 KiB, of 200: the lower bound of every commit."""
+    times_s = []
     with (folder / "floor").open("wb") as file:
         for _ in range(200):
             began_s = time.perf_counter()
             file.write(bytes(4096))
             file.flush()
             os.fdatasync(file.fileno())
-            spent_s.append(time.perf_counter() - began_s)
-    return round(1000 * statistics.median(spent_s), 3)
+            times_s.append(time.perf_counter() - began_s)
+    return round(1000 * statistics.median(times_s), 3)
 
 
 def some(count: int) -> list[Record]:
-    """Records of passages."""
+    """`count` passage records."""
     return [passage(RANDOM)[0][0] for _ in range(count)]
 
 
 async def commits(folder: Path, count: int) -> dict[str, Any]:
-    """Commits of the ledger: one record each, 50 each, and 20 writers at once whose commits are grouped."""
-    async with Ledger.opened(folder / "commits" / "ledger.db", box="bench", budget_bytes=BUDGET_BYTES) as outbox:
+    """Commits of the ledger: of one record, of 50 records, and by 20 concurrent writers."""
+    async with Ledger.opened(folder / "commits" / "ledger.db", box="bench", budget_bytes=BUDGET_BYTES) as ledger:
 
         async def timed(records: list[Record]) -> float:
             began_s = time.perf_counter()
-            await outbox.append_all(records)
+            await ledger.append_all(records)
             return time.perf_counter() - began_s
 
         async def writer(records: list[Record]) -> list[float]:
@@ -76,7 +76,7 @@ async def commits(folder: Path, count: int) -> dict[str, Any]:
 
 
 async def lookups(folder: Path, people: int, count: int) -> dict[str, Any]:
-    """Look-ups of known people in a replica of `people`, alone and while the ledger is being written."""
+    """Look-ups of known persons in a replica of `people`, idle and while the ledger is written."""
     path = folder / f"people-{people}" / "directory.db"
     async with Directory.opened(path):
         pass
@@ -85,11 +85,11 @@ async def lookups(folder: Path, people: int, count: int) -> dict[str, Any]:
         database.commit()
     async with (
         Directory.opened(path) as directory,
-        Ledger.opened(folder / f"people-{people}" / "ledger.db", box="bench", budget_bytes=BUDGET_BYTES) as outbox,
+        Ledger.opened(folder / f"people-{people}" / "ledger.db", box="bench", budget_bytes=BUDGET_BYTES) as ledger,
     ):
         keys = [f"{RANDOM.randrange(people):064x}" for _ in range(count)]
         alone = [await looked_up(directory, key) for key in keys]
-        writing = asyncio.create_task(write_for_ever(outbox))
+        writing = asyncio.create_task(write_continuously(ledger))
         beside = [await looked_up(directory, key) for key in keys]
         writing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -98,13 +98,13 @@ async def lookups(folder: Path, people: int, count: int) -> dict[str, Any]:
 
 
 async def looked_up(directory: Directory, key: str) -> float:
-    """Seconds of one look-up."""
+    """Seconds taken by one look-up."""
     began_s = time.perf_counter()
     found = await directory.lookup(key, budget_s=1)
     assert found.outcome is LookupOutcome.FOUND
     return time.perf_counter() - began_s
 
 
-async def write_for_ever(outbox: Ledger) -> None:
+async def write_continuously(ledger: Ledger) -> None:
     while True:
-        await outbox.append_all(some(1))
+        await ledger.append_all(some(1))

@@ -1,7 +1,7 @@
-"""Measures the live picture in a real browser: pictures a second, and what they cost the agent and Chromium.
+"""Measures the live picture in a real browser: pictures per second, and CPU use of the agent and Chromium.
 
-The page's motion JPEG beside the other way, JPEG by WebSocket drawn on a canvas, in one run; prints JSON. Pictures are
-counted where they are made, one after the other was taken; processor time is that of all of Chromium. Needs Chromium.
+Compares the motion JPEG of the page with JPEG over a WebSocket, drawn on a canvas; prints JSON. Pictures are counted
+when they are encoded, one after the other; CPU time includes all processes of Chromium. Needs Chromium.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from edge_agent.kiosk.picture import PERIOD_S
 from edge_agent.screen.camera_jpeg import JPEG_OPTIONS
 from edge_agent.screen.view_state import ScreenStage
 from tests.drawn import bare_face
-from tests.edge_agent.kiosk.stand import Stand, changed, free_port
+from tests.edge_agent.kiosk.stand import Stand, changed
+from tests.ports import free_port
 
 CHROMIUM = "/usr/bin/chromium"
 VIEWPORT = {"width": 800, "height": 480}
@@ -44,7 +45,7 @@ socket.onmessage = async (message) => {
 
 
 class Film:
-    """A picture of somebody that moves a little from picture to picture, compressed as the agent compresses."""
+    """A picture of a person that moves slightly from frame to frame, encoded as by the agent."""
 
     def __init__(self) -> None:
         self.made = 0
@@ -67,7 +68,7 @@ async def socket_pictures(film: Film, request: web.Request) -> web.WebSocketResp
 
 
 def chromium_s(root: psutil.Process) -> float:
-    """Processor seconds of the browser so far, all its processes."""
+    """CPU seconds used by all processes of the browser."""
     total = 0.0
     for process in [root, *root.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -77,13 +78,13 @@ def chromium_s(root: psutil.Process) -> float:
 
 
 def browser_process() -> psutil.Process:
-    """The browser that this process's driver started."""
+    """The browser process started by playwright."""
     found = [each for each in psutil.Process().children(recursive=True) if "chrom" in each.name()]
     return min(found, key=lambda each: each.create_time())
 
 
 async def shares(film: Film, root: psutil.Process, seconds: float) -> dict[str, float]:
-    """Pictures a second, and shares of one core in percent, over `seconds`."""
+    """Pictures per second, and CPU use in percent of one core, over `seconds`."""
     made, began_s, chromium, own = film.made, time.perf_counter(), chromium_s(root), time.process_time()
     await asyncio.sleep(seconds)
     took_s = time.perf_counter() - began_s
@@ -95,7 +96,7 @@ async def shares(film: Film, root: psutil.Process, seconds: float) -> dict[str, 
 
 
 async def measured(prepare: Callable[[Page], Awaitable[Any]], film: Film, seconds: float) -> dict[str, float]:
-    """`shares` of a page in a browser of its own, after `prepare` opened it."""
+    """`shares` of a page in a new browser, after `prepare` opened it."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = await browser.new_page(viewport=VIEWPORT)
@@ -107,7 +108,7 @@ async def measured(prepare: Callable[[Page], Awaitable[Any]], film: Film, second
 
 
 async def main() -> None:
-    """Print the figures."""
+    """Print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=15.0)
     seconds = parser.parse_args().seconds

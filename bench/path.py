@@ -1,4 +1,4 @@
-"""Measures the whole path on this machine: the demo's latencies, idle load, memory and cold start; prints JSON."""
+"""Measures the complete agent: latencies of the demo, idle CPU use, memory and cold start; prints JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from drivers.simulated.people import people
+from drivers.simulated.people import residents
 from drivers.simulated.people.drawn import PEOPLE
 from drivers.simulated.people.masks import MaskWear
 from drivers.simulated.people.person_image import Pose, draw_portrait
@@ -32,7 +32,7 @@ RUNS = 5
 
 
 def machine() -> dict[str, object]:
-    """What this was measured on."""
+    """Properties of this machine."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = re.search(r"^model name\s*: (.*)$", info, flags=re.M)
     return {
@@ -44,7 +44,7 @@ def machine() -> dict[str, object]:
 
 
 def demo(passages: int) -> dict[str, Any]:
-    """One demo run's report."""
+    """The report of one run of the demo."""
     command = [*AGENT, "demo", "--passages", str(passages), "--json"]
     run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True)
     report: dict[str, Any] = json.loads(run.stdout)
@@ -52,9 +52,9 @@ def demo(passages: int) -> dict[str, Any]:
 
 
 async def idle(folder: Path) -> dict[str, float]:
-    """Share of one core and memory of an agent in front of an empty street, without network."""
+    """CPU use and memory of an agent without people or network."""
     async with Street(folder / "wires") as street:
-        living = asyncio.create_task(street.run())
+        simulating = asyncio.create_task(street.run())
         agent = start_agent(folder, street)
         try:
             await asyncio.sleep(6)
@@ -68,13 +68,13 @@ async def idle(folder: Path) -> dict[str, float]:
             }
         finally:
             await stop(agent)
-            living.cancel()
+            simulating.cancel()
 
 
 async def first_verdict(folder: Path) -> float:
-    """Seconds from the start of the process to its first verdict on somebody who stands there already."""
+    """Seconds from the start of the process to its first verdict on a person who is already present."""
     async with Street(folder / "wires") as street:
-        living = asyncio.create_task(street.run())
+        simulating = asyncio.create_task(street.run())
         scene = next(scene for scene in scenes(1) if scene.kind is SceneKind.HEALTHY)
         portrait = draw_portrait(PEOPLE[0], MaskWear.CORRECT)
         pose = Pose(centre_x=0.5, centre_y=0.45, face_height=0.42)
@@ -90,27 +90,27 @@ async def first_verdict(folder: Path) -> float:
         finally:
             showing.cancel()
             await stop(agent)
-            living.cancel()
+            simulating.cancel()
 
 
 async def show_codes(street: Street) -> None:
-    """Hold up one code after the other."""
+    """Show one code after the other."""
     number = 0
     while True:
         number += 1
-        street.reader.show(health_code(people.HEALTHY[0].number, int(time.time()) + 600 + number))
+        street.reader.show(health_code(residents.HEALTHY[0].number, int(time.time()) + 600 + number))
         await asyncio.sleep(0.2)
 
 
 def start_agent(folder: Path, street: Street, log: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    """An agent on the street's wires, with nobody at the platform's address."""
+    """An agent with the simulated devices of `street` and an unreachable platform."""
     config = folder / "sentinel.toml"
     config.write_text(settings_text(folder, street.camera.url), encoding="utf-8")
     return subprocess.Popen([*AGENT, "run", "--config", str(config)], stderr=log)
 
 
 async def stop(agent: subprocess.Popen[bytes]) -> None:
-    """End the agent while the street lives on."""
+    """Stop the agent without blocking the simulation."""
     agent.terminate()
     await asyncio.to_thread(agent.wait)
 
@@ -122,18 +122,18 @@ def in_new_folder(work: Any) -> Any:
 
 
 def main() -> None:
-    """Print the figures."""
+    """Print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--passages", type=int, default=40)
     options = parser.parse_args()
     starts_s = [in_new_folder(first_verdict) for _ in range(RUNS)]
-    figures = {
+    report = {
         "machine": machine(),
         "first_verdict_s": {"median": round(statistics.median(starts_s), 2), "max": round(max(starts_s), 2)},
         **in_new_folder(idle),
         "demo": demo(options.passages),
     }
-    print(json.dumps(figures, indent=2))
+    print(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from config.catalogue import PROMPTS_DIR
 from drivers.simulated.people import drawn
 from edge_agent.demo.processes import free_port
 from edge_agent.demo.supervisor import Demo, DemoOptions
-from edge_agent.doctor.examination import ALONE, TOGETHER
+from edge_agent.doctor.run_checks import CONCURRENT, SEQUENTIAL
 from edge_agent.kiosk.server import PAGE_DIR
 from sync.platform.fleet import page as fleet_page
 
@@ -70,7 +70,7 @@ def made_from() -> dict[str, str]:
     """A checksum for each picture over the sources of what it shows; the same on every machine."""
     catalogue = tomllib.loads((PROMPTS_DIR / "catalogue.toml").read_text(encoding="utf-8"))
     pages = [path for path in sorted(PAGE_DIR.iterdir()) if not path.name.startswith("staff")]
-    checks = [check.name for check in (*ALONE, *TOGETHER)]
+    checks = [check.name for check in (*SEQUENTIAL, *CONCURRENT)]
     sources = {
         "kiosk": [json.dumps(_shown(catalogue), sort_keys=True), *map(_read, pages), _read(Path(drawn.__file__))],
         "fleet": [_read(Path(fleet_page.__file__).with_name("fleet.html"))],
@@ -129,11 +129,11 @@ async def kiosk(browser: Browser, url: str) -> None:
 
 async def fleet(browser: Browser, url: str) -> None:
     """The platform's page, once it has some passages."""
-    page = await _page(browser, 1240, 440)
+    page = await _page(browser, 1240, 300)
     await page.goto(url)
     await page.wait_for_function(f"() => stats !== null && stats.passages >= {_PASSAGES}")
     await page.wait_for_function("() => document.querySelectorAll('#boxes tr').length > 0")
-    _save("fleet", await _shot(page), _TEXT)
+    _save("fleet", await _shot(page, whole=True), _TEXT)
 
 
 async def doctor(browser: Browser, config: Path) -> None:

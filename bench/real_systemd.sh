@@ -1,7 +1,7 @@
 #!/bin/sh
-# real_systemd.sh TREE WHEELHOUSE: our units under a real systemd as process 1 of a container, with loopback alone.
-# TREE is a Debian 12 that debootstrap made with what bare_box.sh asks of it; it is copied and left as it is. As root;
-# needs systemd-container. Prints one JSON of figures; nothing of it stays.
+# real_systemd.sh TREE WHEELHOUSE: the units under a real systemd as process 1 of a container, with loopback only.
+# TREE is a Debian 12 made by debootstrap with the packages of bare_box.sh; it is copied and not changed. Runs as root;
+# needs systemd-container. Prints the measurements as JSON and removes the container.
 set -eu
 tree=$1 wheelhouse=$2
 here=$(cd "$(dirname "$0")" && pwd)
@@ -11,7 +11,7 @@ cp -a --reflink=auto "$tree/." "$box"
 cp -r "$wheelhouse" "$box/root/wheelhouse"
 cp "$here/bare_box_morning.sh" "$here/bare_box_street.py" "$box/root"
 install -m 644 "$here/real_systemd_box.py" "$box/srv"
-ln -sf /dev/null "$box/etc/systemd/system/mosquitto.service" # the city starts its own
+ln -sf /dev/null "$box/etc/systemd/system/mosquitto.service" # bare_box_morning.sh starts it
 cat >"$box/etc/systemd/system/bench.service" <<'END'
 [Unit]
 SuccessAction=exit
@@ -24,7 +24,7 @@ ExecStart=/bin/sh -euc 'sh bare_box_morning.sh >morning.log 2>&1; /srv/city/venv
 END
 install -d "$box/etc/systemd/system/multi-user.target.wants"
 ln -sf ../bench.service "$box/etc/systemd/system/multi-user.target.wants/bench.service"
-# Every capability and system call, as process 1 of a box has: what the agent may not do then, its unit forbids.
+# All capabilities and system calls, as for process 1 of a box, so that only the unit restricts the agent.
 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --directory="$box" --machine="sentinel-$$" --private-network \
 	--register=no --keep-unit --capability=all --system-call-filter=@known --console=pipe --boot >"$box/console.log" 2>&1 </dev/null || true
 cat "$box/root/figures.json" 2>/dev/null && [ -s "$box/root/figures.json" ] && exit

@@ -1,7 +1,7 @@
-"""What real_systemd.sh measures inside of its container, after the installer's morning. Prints one JSON.
+"""The measurements of real_systemd.sh inside the container, after bare_box_morning.sh. Prints JSON.
 
-python real_systemd_box.py MORNING.log     # as root, by the city's environment
-python real_systemd_box.py probe FILE      # as the agent, in its sandbox: what it may do there, into FILE
+python real_systemd_box.py MORNING.log     # as root, in the environment of the platform
+python real_systemd_box.py probe FILE      # as the agent, in its sandbox: write permitted actions to FILE
 """
 
 import ctypes
@@ -30,47 +30,47 @@ KILLS, BAD_STARTS = 10, 10
 LOOK_S, LIMIT_S = 0.02, 120.0
 
 
-def told(*command: str | Path) -> str:
-    """What a command prints, whatever its exit code."""
+def output_of(*command: str | Path) -> str:
+    """The output of a command, regardless of its exit code."""
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def shown(key: str) -> str:
+def unit_property(key: str) -> str:
     """A property of the unit."""
-    return told("systemctl", "show", f"--property={key}", "--value", UNIT)
+    return output_of("systemctl", "show", f"--property={key}", "--value", UNIT)
 
 
-def until(is_so: Callable[[], bool]) -> float:
-    """Seconds until it is so."""
+def until(condition: Callable[[], bool]) -> float:
+    """Wait until `condition` is true; returns the seconds."""
     began_s = time.monotonic()
-    while not is_so():
+    while not condition():
         if time.monotonic() - began_s > LIMIT_S:
-            raise TimeoutError(f"not within {LIMIT_S} s: {told('journalctl', '--unit', UNIT, '--lines=20')}")
+            raise TimeoutError(f"not within {LIMIT_S} s: {output_of('journalctl', '--unit', UNIT, '--lines=20')}")
         time.sleep(LOOK_S)
     return round(time.monotonic() - began_s, 2)
 
 
 def status() -> dict[str, Any]:
-    """What the agent says of itself; empty while it says nothing."""
+    """The status of the agent; empty while it does not respond."""
     try:
         with socket.create_connection(KIOSK, timeout=5) as link:
             link.sendall(b"GET /api/status HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
             answer = link.makefile("rb").read()
-        said: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
+        report: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
     except (OSError, ValueError):
         return {}
-    return said
+    return report
 
 
 def serves() -> bool:
-    """Whether every part is well and the next person can be served."""
+    """Whether every part is working and the next person can be served."""
     view = status().get("view", {})
     parts = view.get("parts", [])
     return view.get("stage") == "idle" and bool(parts) and all(part["state"] == "ok" for part in parts)
 
 
 def restarted() -> float:
-    """Start the agent anew, which forgives the starts before; seconds until READY."""
+    """Restart the agent, which resets the crash counter; returns the seconds until READY."""
     began_s = time.monotonic()
     subprocess.run(["systemctl", "restart", UNIT], check=True)
     took_s = time.monotonic() - began_s
@@ -79,17 +79,17 @@ def restarted() -> float:
 
 
 def killed(how: signal.Signals) -> tuple[float, float]:
-    """Seconds until systemd has another process, and until that one serves."""
-    pid = shown("MainPID")
+    """Send a signal; returns the seconds until systemd starts another process, and until that process serves."""
+    pid = unit_property("MainPID")
     began_s = time.monotonic()
     os.kill(int(pid), how)
-    gone_s = until(lambda: shown("MainPID") != pid)
-    until(lambda: shown("MainPID") not in (pid, "0") and serves())
+    gone_s = until(lambda: unit_property("MainPID") != pid)
+    until(lambda: unit_property("MainPID") not in (pid, "0") and serves())
     return gone_s, round(time.monotonic() - began_s, 2)
 
 
 def kills() -> dict[str, Any]:
-    """kill -9, again and again; half way the starts are forgiven, or the last would be one in safe mode."""
+    """Repeated kill -9. The crash counter is reset half way; otherwise the last start is in safe mode."""
     taken = []
     for nth in range(KILLS):
         if nth % (BAD_STARTS // 2) == 0:
@@ -99,45 +99,45 @@ def kills() -> dict[str, Any]:
 
 
 def stopped() -> dict[str, Any]:
-    """kill -STOP: the watchdog bites."""
+    """kill -STOP: the watchdog ends the process."""
     restarted()
     time.sleep(3)
     gone_s, serving_s = killed(signal.SIGSTOP)
-    journal = told("journalctl", "--unit", UNIT, "--output=cat", "--lines=500")
+    journal = output_of("journalctl", "--unit", UNIT, "--output=cat", "--lines=500")
     return {"ended_after_s": gone_s, "serving_after_s": serving_s, "by_watchdog": "result 'watchdog'" in journal}
 
 
 def safe_mode() -> dict[str, Any]:
-    """Ten starts that end at once lead to safe mode, a restart by hand out of it."""
+    """Ten starts that end immediately lead to safe mode; a manual restart ends it."""
     restarted()
     for _ in range(BAD_STARTS):
-        pid = shown("MainPID")
+        pid = unit_property("MainPID")
         os.kill(int(pid), signal.SIGKILL)
-        until(lambda pid=pid: shown("MainPID") not in (pid, "0"))
-        until(lambda: shown("ActiveState") == "active")
+        until(lambda pid=pid: unit_property("MainPID") not in (pid, "0"))
+        until(lambda: unit_property("ActiveState") == "active")
     until(lambda: bool(status()))
-    return {"safe_mode": status().get("safe_mode"), "active": shown("ActiveState"), "restart_s": restarted()}
+    return {"safe_mode": status().get("safe_mode"), "active": unit_property("ActiveState"), "restart_s": restarted()}
 
 
 def secrets() -> dict[str, Any]:
-    """Whose the secrets are, and who else can read them or the records."""
-    user = shown("User")
-    nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "cat"]
+    """Owner and mode of secrets and records, and which of them another user can read."""
+    user = unit_property("User")
+    as_other_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "cat"]
     files = [*SECRETS.iterdir(), *Path("/etc/credstore").glob("edge-agent.*"), STATE / "ledger.db"]
     mode = {str(file): f"{file.owner()} {file.stat().st_mode & 0o7777:o}" for file in files}
-    read = [str(file) for file in files if not subprocess.run([*nobody, file], capture_output=True).returncode]
+    read = [str(file) for file in files if not subprocess.run([*as_other_user, file], capture_output=True).returncode]
     return {"user": user, "files": mode, "read_by_nobody": read}
 
 
 def memory() -> dict[str, int]:
-    """Resident memory in MB: the agent's own, and pages of files that lie in the cache anyway."""
-    lines = Path(f"/proc/{shown('MainPID')}/status").read_text().splitlines()
+    """Resident memory in MB: total, anonymous pages, and pages of files in the page cache."""
+    lines = Path(f"/proc/{unit_property('MainPID')}/status").read_text().splitlines()
     rows = dict(line.split(":", 1) for line in lines)
     return {key: int(rows[key].split()[0]) // 1000 for key in ("VmRSS", "RssAnon", "RssFile")}
 
 
 def forget_files() -> None:
-    """Drop the program's files from the cache, as a box that was switched off has."""
+    """Drop the files of the program from the page cache, as after a reboot."""
     os.sync()
     for file in (each for folder in ("/opt/edge-agent", "/usr/lib") for each in Path(folder).rglob("*")):
         if file.is_file() and not file.is_symlink():
@@ -147,7 +147,7 @@ def forget_files() -> None:
 
 
 def memories() -> dict[str, Any]:
-    """The same agent twice: its files fresh from the installation, and read from the disk as it needs them."""
+    """Memory with the files of the program in the page cache, and after they were dropped from it."""
     restarted()
     fresh = memory()
     subprocess.run(["systemctl", "stop", UNIT], check=True)
@@ -157,7 +157,7 @@ def memories() -> dict[str, Any]:
 
 
 def sandbox() -> dict[str, str]:
-    """The unit as it is, with a probe in the agent's place."""
+    """Run the probe with the settings of the unit."""
     for name, major, minor in (("ttyS9", 4, 73), ("sentinel-mem", 1, 1), ("sentinel-input", 13, 64)):
         os.mknod(f"/dev/{name}", stat.S_IFCHR, os.makedev(major, minor))
         Path("/dev", name).chmod(0o666)
@@ -176,7 +176,7 @@ def sandbox() -> dict[str, str]:
 
 
 def tried(action: Callable[[], object]) -> str:
-    """What came of it: done, or the name of the error."""
+    """The result of `action`: done, or the name of the error."""
     try:
         action()
     except OSError as exc:
@@ -201,15 +201,15 @@ def camera_file() -> None:
 
 
 def sound() -> None:
-    """Play into a card that is none: the library's thread calls back into Python."""
+    """Play to a null device, whose thread calls back into Python."""
     import miniaudio
 
-    asked = []
+    requested = []
 
     def silence() -> Any:
         wanted = yield b""
         while True:
-            asked.append(wanted)
+            requested.append(wanted)
             wanted = yield bytes(2 * wanted)
 
     with miniaudio.PlaybackDevice(nchannels=1, backends=[miniaudio.Backend.NULL]) as card:
@@ -217,12 +217,12 @@ def sound() -> None:
         next(pull)
         card.start(pull)
         time.sleep(0.5)
-    if not asked:
+    if not requested:
         raise OSError(errno.EIO, "no callback")
 
 
 def probe() -> dict[str, str]:
-    """What the agent may do where it runs. A device that is allowed and not there answers EIO or ENXIO, never EPERM."""
+    """What the agent can do in its sandbox. An allowed device that is absent returns EIO or ENXIO, never EPERM."""
     libc = ctypes.CDLL(None, use_errno=True)
 
     def call(name: str, *arguments: int) -> None:
@@ -260,53 +260,55 @@ def probe() -> dict[str, str]:
 
 
 def doctor() -> dict[str, str]:
-    """What doctor says of the checks that have to do with systemd."""
-    sheet = json.loads(told("edge-agent", "doctor", "--json"))
-    mine = ("rights", "permissions", "units", "watchdog", "thermometer", "camera", "speaker")
-    return {line["check"]: f"{line['status']}: {line['found']}" for line in sheet if line["check"] in mine}
+    """The results of doctor for checks related to systemd."""
+    sheet = json.loads(output_of("edge-agent", "doctor", "--json"))
+    related = ("rights", "permissions", "units", "watchdog", "thermometer", "camera", "speaker")
+    return {line["check"]: f"{line['status']}: {line['found']}" for line in sheet if line["check"] in related}
 
 
 def exposure(*options: str) -> str:
     """The last line of systemd-analyze security."""
     return re.sub(
-        r".*: ([0-9.]+) .*", r"\1", told("systemd-analyze", "security", "--no-pager", *options).splitlines()[-1]
+        r".*: ([0-9.]+) .*", r"\1", output_of("systemd-analyze", "security", "--no-pager", *options).splitlines()[-1]
     )
 
 
 def left() -> dict[str, Any]:
-    """What still runs or lies there once the agent was taken off."""
+    """Remaining processes and files after the removal of the agent."""
     return {
-        "load_state": shown("LoadState"),
-        "processes": told("find", "/proc", "-maxdepth", "1", "-user", "edge-agent", "-name", "[0-9]*").splitlines(),
+        "load_state": unit_property("LoadState"),
+        "processes": output_of(
+            "find", "/proc", "-maxdepth", "1", "-user", "edge-agent", "-name", "[0-9]*"
+        ).splitlines(),
         "program": Path("/opt/edge-agent").exists(),
         "kept": [path for path in KEPT if Path(path).exists()],
     }
 
 
 def uninstalled() -> dict[str, Any]:
-    """Taken off while it runs; and again, from a box whose agent falls at every start."""
+    """Uninstall a running agent, and an agent that fails at every start."""
     install = ("sh", "/root/wheelhouse/install.sh")
     subprocess.run([*install, "uninstall", "--apply"], check=True, stdout=sys.stderr)
     running = left()
     subprocess.run([*install, "install", "--apply"], check=True, stdout=sys.stderr)
     Path("/etc/credstore/edge-agent.at-rest.key").rename("/root/at-rest.key")
     subprocess.run(["systemctl", "start", "--no-block", UNIT], check=True)
-    until(lambda: int(shown("NRestarts") or 0) >= 2)
-    state = shown("ActiveState")
+    until(lambda: int(unit_property("NRestarts") or 0) >= 2)
+    state = unit_property("ActiveState")
     subprocess.run([*install, "uninstall", "--apply"], check=True, stdout=sys.stderr)
     return {"running": running, state: left()}
 
 
 def measured(morning: str) -> dict[str, Any]:
-    """All figures, in an order in which none spoils another."""
+    """All measurements, in an order in which none affects another."""
     until(serves)
-    journal = told("journalctl", "--boot", "--unit=systemd-journald", "--output=cat")
+    journal = output_of("journalctl", "--boot", "--unit=systemd-journald", "--output=cat")
     return {
         "load": [round(load, 1) for load in os.getloadavg()],
-        "systemd": told("systemctl", "--version").split()[1],
+        "systemd": output_of("systemctl", "--version").split()[1],
         "morning_s": float(re.findall(r"^([0-9.]+) s: from a bare box", Path(morning).read_text(), flags=re.M)[0]),
         "start_to_ready_s": restarted(),
-        "type": shown("Type"),
+        "type": unit_property("Type"),
         "journal_bound": re.findall(r"System Journal .* max ([0-9.]+\w)", journal)[-1],
         "exposure_running": exposure(UNIT),
         "exposure_offline": exposure("--offline=true", f"/etc/systemd/system/{UNIT}"),

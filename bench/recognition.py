@@ -1,9 +1,9 @@
-"""How well registered faces are told apart: `python -m bench.recognition TRAINING WEIGHTS` prints JSON.
+"""Measures face recognition: `python -m bench.recognition TRAINING WEIGHTS` prints JSON.
 
-The photos (TRAINING/faces/news) do not say who is on them. Two networks and a look by eye found the pairs of
-`bench/same_person.txt`; hard pairs were surely missed, so that the rate of natural pairs is an upper bound. All other
-pairs are of different people. A probe "at the gate" is the photo itself turned, dimmed, blurred and made noisy: what
-that costs, and not what years, glasses and another day cost. Masks are drawn.
+The photos (TRAINING/faces/news) have no identities. The pairs in `bench/same_person.txt` were found by two networks and
+checked by eye. Difficult pairs were probably missed, so the acceptance rate of natural pairs is an upper bound. All
+other pairs show different people. A probe "at the gate" is the same photo rotated, darkened, blurred and with noise; it
+does not include the effects of age, glasses or another day. Masks are drawn.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ Vectors = NDArray[np.float32]
 Change = Callable[[Image, Face, np.random.Generator], Image]
 
 PAIRS = Path(__file__).with_name("same_person.txt")
-MIDDLE = (125, 125)  # of a news photo: whom it shows
+MIDDLE = (125, 125)  # of a news photo, where its subject is
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What looks at a photo."""
+    """The networks, and the masks to draw."""
 
     detector: FaceDetector
     embedder: Embedder
@@ -49,7 +49,7 @@ class Tools:
 
 @dataclass(frozen=True)
 class Probes:
-    """Vectors (n, d) of some photos, the places of those photos among all, and how living they look."""
+    """Vectors (n, d) of some photos, the indexes of these photos, and their liveness scores."""
 
     vectors: Vectors
     photos: NDArray[np.intp]
@@ -57,42 +57,46 @@ class Probes:
 
 
 def main() -> None:
-    """Look at every photo in every way and print one JSON object."""
+    """Evaluate every photo in every way and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("training", type=Path)
     parser.add_argument("weights", type=Path)
-    parser.add_argument("--probes", type=int, default=500, help="so many photos, beside the pairs, are probes")
-    given = parser.parse_args()
+    parser.add_argument("--probes", type=int, default=500, help="number of photos used as probes, besides the pairs")
+    arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    tools = _tools(given.training, given.weights)
-    paths = sorted((given.training / "faces" / "news").glob("*.jpg"))
-    known = looked_at(tools, paths, range(len(paths)), _as_it_is)
+    tools = _tools(arguments.training, arguments.weights)
+    paths = sorted((arguments.training / "faces" / "news").glob("*.jpg"))
+    known = embedded(tools, paths, range(len(paths)), _as_it_is)
     same, unsure = pairs(paths)
-    chosen = sorted({photo for pair in same for photo in pair} | set(range(given.probes)))
+    chosen = sorted({photo for pair in same for photo in pair} | set(range(arguments.probes)))
     masked = _masked(tools.wardrobe)
     ways = {
         "bare": known,
-        "bare, at the gate": looked_at(tools, paths, chosen, _at_the_gate),
-        "masked": looked_at(tools, paths, chosen, masked),
-        "masked, at the gate": looked_at(tools, paths, chosen, _both(masked, _at_the_gate)),
+        "bare, at the gate": embedded(tools, paths, chosen, _at_the_gate),
+        "masked": embedded(tools, paths, chosen, masked),
+        "masked, at the gate": embedded(tools, paths, chosen, _both(masked, _at_the_gate)),
     }
-    dressed = looked_at(tools, paths, chosen, _both(lambda image, _face, rng: _skipped(image, rng), masked))
+    dressed = embedded(tools, paths, chosen, _both(lambda image, _face, rng: _skipped(image, rng), masked))
     attacks = {"drawn print": _print, "drawn screen": _screen}
     report = {
         "photos": len(known.photos),
         "pairs of one person": len(same),
-        "ways": {name: told(known, probes, same, unsure) for name, probes in ways.items()}
-        | {"masked, at the gate, registered in another mask": told(dressed, ways["masked, at the gate"], same, unsure)},
+        "ways": {name: acceptance(known, probes, same, unsure) for name, probes in ways.items()}
+        | {
+            "masked, at the gate, registered in another mask": acceptance(
+                dressed, ways["masked, at the gate"], same, unsure
+            )
+        },
         "live": {name: _rates(probes.live) for name, probes in ways.items()}
-        | {name: _rates(looked_at(tools, paths, chosen[:300], attack).live) for name, attack in attacks.items()},
+        | {name: _rates(embedded(tools, paths, chosen[:300], attack).live) for name, attack in attacks.items()},
         "ms": times(tools, cv2.imread(str(paths[0]))),
     }
     print(json.dumps(report, indent=1))
 
 
-def looked_at(tools: Tools, paths: list[Path], photos: Iterable[int], change: Change) -> Probes:
-    """The middle face of each photo after `change`, found anew; photos without a face are left out."""
-    vectors, kept, live = [], [], []
+def embedded(tools: Tools, paths: list[Path], photos: Iterable[int], change: Change) -> Probes:
+    """The central face of each photo after `change`; photos without a detected face are left out."""
+    vectors, used, live = [], [], []
     for photo in photos:
         image = cv2.imread(str(paths[photo]))
         if (before := _middle(tools.detector, image)) is None:
@@ -101,13 +105,15 @@ def looked_at(tools: Tools, paths: list[Path], photos: Iterable[int], change: Ch
         if (face := _middle(tools.detector, seen)) is None or face.landmarks is None:
             continue
         vectors.append(tools.embedder.embed(seen, face.landmarks))
-        live.append(tools.liveness.live(seen, face.box))
-        kept.append(photo)
-    return Probes(np.array(vectors), np.array(kept), np.array(live))
+        live.append(tools.liveness.live_probability(seen, face.box))
+        used.append(photo)
+    return Probes(np.array(vectors), np.array(used), np.array(live))
 
 
-def told(known: Probes, probes: Probes, same: set[tuple[int, int]], unsure: set[tuple[int, int]]) -> dict[str, object]:
-    """Rates of acceptance over all pairs of a probe and a known photo."""
+def acceptance(
+    known: Probes, probes: Probes, same: set[tuple[int, int]], unsure: set[tuple[int, int]]
+) -> dict[str, object]:
+    """Acceptance rates over all pairs of a probe and a known photo."""
     scores = probes.vectors @ known.vectors.T
     row_of = {photo: row for row, photo in enumerate(probes.photos)}
     column_of = {photo: column for column, photo in enumerate(known.photos)}
@@ -144,7 +150,7 @@ def told(known: Probes, probes: Probes, same: set[tuple[int, int]], unsure: set[
 
 
 def pairs(paths: list[Path]) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
-    """Pairs of photos that show one person, and pairs that may."""
+    """Pairs of photos that show the same person, and pairs that may."""
     place = {path.stem: photo for photo, path in enumerate(paths)}
     found: dict[str, set[tuple[int, int]]] = {"=": set(), "?": set()}
     for line in PAIRS.read_text(encoding="ascii").splitlines()[1:]:
@@ -154,7 +160,7 @@ def pairs(paths: list[Path]) -> tuple[set[tuple[int, int]], set[tuple[int, int]]
 
 
 def times(tools: Tools, image: Image) -> dict[str, float]:
-    """Milliseconds of processor time, one thread."""
+    """Milliseconds of CPU time, one thread."""
     face = _middle(tools.detector, image)
     assert face is not None
     assert face.landmarks is not None
@@ -163,7 +169,7 @@ def times(tools: Tools, image: Image) -> dict[str, float]:
     gallery = Gallery(tuple(map(str, range(MOST_PEOPLE))), people)
     return {
         "embedding": time_calls(lambda: tools.embedder.embed(image, landmarks)).cpu_median_ms,
-        "liveness": time_calls(lambda: tools.liveness.live(image, face.box)).cpu_median_ms,
+        "liveness": time_calls(lambda: tools.liveness.live_probability(image, face.box)).cpu_median_ms,
         f"match with {MOST_PEOPLE}": time_calls(lambda: gallery.nearest(vector)).cpu_median_ms,
     }
 
@@ -173,7 +179,7 @@ def _as_it_is(image: Image, _face: Face, _rng: np.random.Generator) -> Image:
 
 
 def _at_the_gate(image: Image, _face: Face, rng: np.random.Generator) -> Image:
-    """Turned by up to 10 degrees, scaled, dimmed, blurred, noisy and packed: another frame of the same moment."""
+    """Rotated by up to 10 degrees, scaled, darkened, blurred, with noise and JPEG compression."""
     turn = cv2.getRotationMatrix2D(MIDDLE, rng.uniform(-10, 10), rng.uniform(0.7, 1.2))
     seen = cv2.warpAffine(image, turn, (250, 250), borderMode=cv2.BORDER_REFLECT).astype(np.float32)
     seen = cv2.GaussianBlur(seen * rng.uniform(0.5, 1.25), (0, 0), rng.uniform(0.3, 1.5))
@@ -192,7 +198,7 @@ def _masked(wardrobe: Wardrobe) -> Change:
 
 
 def _skipped(image: Image, rng: np.random.Generator) -> Image:
-    """The same picture, but what is drawn at random from here on is another."""
+    """The same picture, with a different sequence of random numbers for later changes."""
     rng.bytes(64)
     return image
 
@@ -202,7 +208,7 @@ def _both(first: Change, second: Change) -> Change:
 
 
 def _print(image: Image, _face: Face, rng: np.random.Generator) -> Image:
-    """The photo on a sheet held before a plain wall: less contrast, a white border, an edge."""
+    """The photo printed on a sheet in front of a plain wall: less contrast, a white border."""
     scene = np.full((250, 250, 3), rng.uniform(90, 170), np.uint8)
     sheet = cv2.copyMakeBorder(cv2.resize(image, (150, 150)), 8, 8, 8, 8, cv2.BORDER_CONSTANT, value=(235, 235, 235))
     scene[42:208, 42:208] = np.clip(sheet.astype(np.float32) * 0.75 + 35, 0, 255).astype(np.uint8)
@@ -210,7 +216,7 @@ def _print(image: Image, _face: Face, rng: np.random.Generator) -> Image:
 
 
 def _screen(image: Image, _face: Face, rng: np.random.Generator) -> Image:
-    """The photo on a phone: black frame, blueish, lines where pixels of screen and camera beat."""
+    """The photo on a phone: black frame, blue tint, moire lines."""
     scene = np.full((250, 250, 3), rng.uniform(90, 170), np.uint8)
     cv2.rectangle(scene, (40, 10), (210, 240), (15, 15, 15), -1)
     shown = cv2.resize(image, (160, 160)).astype(np.float32) * (1.15, 1.0, 0.9)

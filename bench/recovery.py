@@ -1,11 +1,11 @@
-"""How long a box is out of service when its agent is killed, stopped, or one of its threads stands still.
+"""Measures how long a box is out of service when its agent is killed or stopped, or one of its threads stalls.
 
     python bench/recovery.py            # kill -9, the whole process stopped, each thread stopped alone
-    python bench/recovery.py soak 3600  # the demo's people for an hour: how often the watchdog would have bitten
+    python bench/recovery.py soak 3600  # run the demo for an hour and count watchdog alarms
 
-systemd does not run here: `Manager` does what systemd/edge-agent.service says (Restart, RestartSec, WatchdogSec,
-TimeoutAbortSec). A thread is stopped alone with ptrace, so this needs root or a parent's right to trace its child.
-Nobody passes meanwhile: what is noticed, is noticed before somebody needs it.
+`Manager` takes the place of systemd and implements systemd/edge-agent.service (Restart, RestartSec, WatchdogSec,
+TimeoutAbortSec). A single thread is stopped with ptrace, which requires root or the right of a parent to trace its
+child. No person passes during the measurement.
 """
 
 import asyncio
@@ -32,50 +32,50 @@ from tests.edge_agent.town import settings_text
 
 ROOT = Path(__file__).parents[1]
 UNIT = (ROOT / "systemd" / "edge-agent.service").read_text(encoding="utf-8")
-SETTLED_S = 5.0  # until the agent said that it is ready
+SETTLED_S = 5.0  # until the agent has signalled READY
 UNNOTICED_S = 45.0
 
 
 def unit(key: str) -> float:
-    """A number of seconds in the unit file."""
+    """The value in seconds of `key` in the unit file."""
     [value] = re.findall(rf"^{key}=([0-9.]+)$", UNIT, flags=re.M)
     return float(value)
 
 
 class Manager:
-    """Keeps one agent as systemd would."""
+    """Supervises one agent as systemd does."""
 
     def __init__(self, config: Path, port: int, folder: Path) -> None:
         assert "Restart=always" in UNIT
         self._command = [sys.executable, "-m", "edge_agent.commands.cli", "run", "--config", str(config)]
         self._port = port
         self._address = str(folder / "notify")
-        self._ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._ear.bind(self._address)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self._address)
         self._starts = folder / "agent" / FILE
         self._log = (folder / "agent.log").open("ab")
-        self.held: int | None = None  # a thread that stands still
-        self.bitten = 0
+        self.held: int | None = None  # the stopped thread
+        self.watchdog_kills = 0
         self.why = ""
         self.agent = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "NOTIFY_SOCKET": self._address, "PYTHONPATH": str(ROOT)}
-        self._starts.unlink(missing_ok=True)  # stands for the healthy minute between two faults: no safe mode here
+        self._starts.unlink(missing_ok=True)  # replaces the minute without a fault that resets the crash counter
         return subprocess.Popen(self._command, env=environment, stderr=self._log)
 
     def run(self, done: threading.Event) -> None:
         """Supervise until `done`."""
         fed_s = float("inf")
         while not done.is_set():
-            if select.select([self._ear], [], [], 0.05)[0]:
-                said = self._ear.recv(4096).decode()
-                if "WATCHDOG=1" in said or "READY=1" in said:
+            if select.select([self._socket], [], [], 0.05)[0]:
+                message = self._socket.recv(4096).decode()
+                if "WATCHDOG=1" in message or "READY=1" in message:
                     fed_s = time.monotonic()
-                if "WATCHDOG=trigger" in said:
-                    self.why, fed_s = said.splitlines()[0], float("-inf")
+                if "WATCHDOG=trigger" in message:
+                    self.why, fed_s = message.splitlines()[0], float("-inf")
             if time.monotonic() - fed_s > unit("WatchdogSec"):
-                self.bitten += 1
+                self.watchdog_kills += 1
                 self._abort()
             if self.agent.poll() is not None:
                 fed_s = float("inf")
@@ -96,7 +96,7 @@ class Manager:
             self.agent.wait()
 
     def trouble(self) -> str:
-        """What keeps the line from serving somebody; "" when nothing does."""
+        """Why the next person cannot be served, or an empty string."""
         try:
             view = ask_agent("127.0.0.1", self._port)["view"]
         except AgentNotResponding:
@@ -105,14 +105,14 @@ class Manager:
         return parts or ("" if view["stage"] == "idle" else view["stage"])
 
     def until_serving(self, old: int) -> float:
-        """Seconds until another process than `old` serves."""
+        """Wait until another process than `old` serves; returns the seconds."""
         began_s = time.monotonic()
         while self.agent.pid == old or self.trouble():
             time.sleep(0.05)
         return time.monotonic() - began_s
 
-    def told(self, old: int) -> str:
-        """Who notices that something of `old` stands still, and when somebody can be served again."""
+    def detection(self, old: int) -> str:
+        """How a stalled thread of `old` is detected, and when the next person can be served again."""
         began_s = time.monotonic()
         noticed = ""
         while self.agent.pid == old:
@@ -126,7 +126,7 @@ class Manager:
             if not noticed and now_s > UNNOTICED_S:
                 return "not noticed"
         self.until_serving(old)
-        return f"{noticed}serving again after {time.monotonic() - began_s:.1f} s; {self.why or 'systemd: no word'}"
+        return f"{noticed}serving again after {time.monotonic() - began_s:.1f} s; {self.why or 'no reason reported'}"
 
 
 def measure(manager: Manager) -> None:
@@ -140,7 +140,7 @@ def measure(manager: Manager) -> None:
     time.sleep(SETTLED_S)
     pid = manager.agent.pid
     os.kill(pid, signal.SIGSTOP)
-    print(f"the whole process stopped: {manager.until_serving(pid):.1f} s", flush=True)
+    print(f"whole process stopped: {manager.until_serving(pid):.1f} s", flush=True)
     time.sleep(SETTLED_S)
     done: set[str] = set()
     while left := [each for each in threads(manager.agent.pid)[1:] if each[1] not in done]:
@@ -148,8 +148,8 @@ def measure(manager: Manager) -> None:
         thread, name = left[0]
         done.add(name)
         manager.held, manager.why = thread, ""
-        hold(thread)  # by this thread of ours, to which ptrace then ties it
-        print(f"{name} stopped alone: {manager.told(pid)}", flush=True)
+        hold(thread)  # ptrace requires that the same thread traces it
+        print(f"{name} stopped alone: {manager.detection(pid)}", flush=True)
         if manager.agent.pid == pid:
             os.kill(pid, signal.SIGKILL)
             bury(thread)
@@ -182,9 +182,9 @@ async def recovery() -> None:
 
 
 def soak(seconds: float) -> None:
-    """Let people pass while listening to what the agent says to systemd."""
-    with tempfile.TemporaryDirectory() as temporary, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
-        ear.bind(f"{temporary}/notify")
+    """Run the demo and record the notifications of the agent to systemd."""
+    with tempfile.TemporaryDirectory() as temporary, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
+        notifications.bind(f"{temporary}/notify")
         command = [sys.executable, "-m", "edge_agent.commands.cli", "demo", "--json", "--data", f"{temporary}/demo"]
         environment = {**os.environ, "NOTIFY_SOCKET": f"{temporary}/notify", "PYTHONPATH": str(ROOT)}
         with Path(f"{temporary}/log").open("wb") as log:
@@ -192,16 +192,16 @@ def soak(seconds: float) -> None:
         beats, alarms, longest_s, fed_s = 0, [], 0.0, None
         until_s = time.monotonic() + seconds
         while time.monotonic() < until_s:
-            if not select.select([ear], [], [], 1)[0]:
+            if not select.select([notifications], [], [], 1)[0]:
                 continue
-            said = ear.recv(4096).decode()
-            if "WATCHDOG=1" in said:
+            message = notifications.recv(4096).decode()
+            if "WATCHDOG=1" in message:
                 beats += 1
                 now_s = time.monotonic()
                 longest_s, fed_s = max(longest_s, now_s - (fed_s or now_s)), now_s
-            if "stands still" in said:
-                alarms.append(said)
-        print(f"{seconds:.0f} s: {beats} beats, longest pause {longest_s:.1f} s, {len(alarms)} alarms {alarms}")
+            if "STATUS=stalled" in message:
+                alarms.append(message)
+        print(f"{seconds:.0f} s: {beats} notifications, longest pause {longest_s:.1f} s, {len(alarms)} alarms {alarms}")
         demo.send_signal(signal.SIGINT)
         demo.wait()
 

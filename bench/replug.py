@@ -1,7 +1,7 @@
-"""Unplugs a thermometer and plugs it in under another name, again and again; prints JSON, exits 1 on a failure.
+"""Repeatedly unplugs a thermometer and plugs it in with another port name; prints JSON, exits with 1 on a failure.
 
-The port is named by its USB identity, as in the settings; the bus is simulated, the port is a pseudo-terminal and all
-between it and the reading is the real driver.
+The port is configured by its USB identity, as in the settings. The bus is simulated and the port is a pseudo-terminal;
+the driver is the real one.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pathlib import Path
 import psutil
 
 from drivers.serial_line.ports import PortInfo, find
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 from drivers.simulated.devices.sensor_frames import gy_mcu90614
 from drivers.simulated.devices.wire import PtyWire
 from drivers.thermometers import gy_mcu90614 as module
 from drivers.thermometers.serial_thermometer import SerialThermometer
-from drivers.thermometers.table import SPOT_LIVES
+from drivers.thermometers.table import SPOT_VARIATION
 
 NAME = "usb:1a86:7523"
 BACK_LIMIT_S = 3.0
@@ -34,7 +34,7 @@ FRAME_EVERY_S = 0.02
 
 
 class Bus:
-    """One socket: what is in it, and under which name the system shows it."""
+    """One USB socket with its device and the port name of the device."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -42,21 +42,21 @@ class Bus:
         self._number = 0
 
     def find(self, name: str) -> str:
-        """The path of the port called `name` now."""
+        """The current path of the port `name`."""
         there = [PortInfo(str(self._wire.link), vendor_id=0x1A86, product_id=0x7523)] if self._wire.plugged else []
         return find(name, there)
 
     def plug(self) -> None:
-        """Make the port appear under a name it never had."""
+        """Add the port with a new name."""
         self._number += 1
         self._wire.plug(self._folder / f"ttyUSB{self._number}")
 
     def unplug(self) -> None:
-        """Pull the cable."""
+        """Remove the port."""
         self._wire.unplug()
 
     async def speak(self) -> None:
-        """Measure until cancelled."""
+        """Send readings until cancelled."""
         rng = random.Random(1)
         while True:
             self._wire.write(gy_mcu90614(36 + rng.uniform(-0.5, 0.5), 25.0))
@@ -65,14 +65,16 @@ class Bus:
 
 
 async def replug(cycles: int, folder: Path) -> dict[str, object]:
-    """Seconds from plugging in to the first reading, and open files before and after."""
+    """Seconds from plugging in to the first reading, and the number of open files."""
     bus, rng, process = Bus(folder), random.Random(1), psutil.Process()
-    line = SerialLine("thermometer", NAME, bauds=module.BAUDS, silence_s=2.0, hello=module.START_UP, find_port=bus.find)
-    thermometer = SerialThermometer(line, module.GyMcu90614(), SPOT_LIVES)
+    line = SerialLine(
+        "thermometer", NAME, bauds=module.BAUDS, silence_s=2.0, start_up=module.START_UP, find_port=bus.find
+    )
+    thermometer = SerialThermometer(line, module.GyMcu90614(), SPOT_VARIATION)
     backs_s: list[float] = []
     files: list[int] = []
     async with asyncio.TaskGroup() as tasks:
-        living = [tasks.create_task(thermometer.run()), tasks.create_task(bus.speak())]
+        running = [tasks.create_task(thermometer.run()), tasks.create_task(bus.speak())]
         for _ in range(cycles):
             plugged_s, sequence = time.monotonic(), thermometer.readings.sequence
             bus.plug()
@@ -81,7 +83,7 @@ async def replug(cycles: int, folder: Path) -> dict[str, object]:
             files.append(process.num_fds())
             bus.unplug()
             await asyncio.sleep(rng.uniform(0.05, LONGEST_AWAY_S))
-        for task in living:
+        for task in running:
             task.cancel()
     return {
         "cycles": cycles,
@@ -92,14 +94,14 @@ async def replug(cycles: int, folder: Path) -> dict[str, object]:
 
 
 def main() -> None:
-    """Print the figures."""
+    """Print the measurements."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--cycles", type=int, default=1000)
-    logging.disable(logging.ERROR)  # two lines a cycle
+    logging.disable(logging.ERROR)  # the driver logs two lines per cycle
     with tempfile.TemporaryDirectory() as folder:
-        figures = asyncio.run(replug(options.parse_args().cycles, Path(folder)))
-    print(json.dumps(figures, indent=2))
-    sys.exit(not figures["good"])
+        report = asyncio.run(replug(options.parse_args().cycles, Path(folder)))
+    print(json.dumps(report, indent=2))
+    sys.exit(not report["good"])
 
 
 if __name__ == "__main__":

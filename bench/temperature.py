@@ -1,9 +1,9 @@
-"""Fits skin to oral temperature on the clinical data, cross-validates it and, with --write, ships it; prints JSON.
+"""Fits oral temperature to skin temperature on clinical data, cross-validates the fit and prints JSON.
 
 python -m bench.temperature ../shared/training/temperature/face_oral_flir.csv --write config/temperature.default.toml
 
-Every figure comes from the shipped code, `edge_agent.measurement.core_temperature`. Seeded; splits keep all rounds of
-a person together.
+--write stores the coefficients. All figures are computed with the code of the product,
+`edge_agent.measurement.core_temperature`. Random numbers are seeded; all rounds of a person are in the same split.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from edge_agent.policy.rules import load_policy
 
 COLUMNS = {"forehead_center": "T_FHCC", "forehead_max": "T_FH_Max", "canthi_max": "canthi4Max", "face_max": "T_Max"}
 REFERENCE = "aveOralM"
-ROUNDS = ("1", "2", "3")  # in the fourth round T_Max is the open mouth: 0.65 °C above the others
+ROUNDS = ("1", "2", "3")  # in the fourth round T_Max is the open mouth, 0.65 °C above the other rounds
 FEVER_C, HIGH_FEVER_C, HIGH_FEVER_FLOOR_C = 37.5, 38.5, 37.8
-TOLD_HIGH_C = 37.3  # the default policy sends to staff from here
+TOLD_HIGH_C = 37.3  # fever threshold of the default policy
 FOLDS, SEED = 10, 20261123
-CAUTION = FeverBias(lift=2.5, sharpness=3.0)  # the mildest by which the canthi alone tell every high fever as one
-SPREAD = 1.05  # people of another study scatter a little more than those of the fit
-# First match wins. Beside canthi and face maximum the forehead gains little here and loses in warmer rooms.
+CAUTION = FeverBias(lift=2.5, sharpness=3.0)  # the smallest with which the canthi alone detect every high fever
+SPREAD = 1.05  # allows for more scatter in another population
+# First match wins. With canthi and face maximum, adding the forehead gains little here and is worse in warmer rooms.
 REGION_SETS = (("canthi_max", "face_max"), ("canthi_max",), ("face_max",), ("forehead_max",), ("forehead_center",))
 FITTED = Fitted(ambient_c=(20.0, 29.0), humidity_pct=(9.9, 61.2), distance_m=(0.5, 1.0))
 WIDENING = Widening(skin_per_c=0.5, ambient_per_c=0.15, humidity_per_pct=0.01, distance_per_m=2.0)
-LOWEST_SHARE = 0.005  # skin below this share of the study is "too low": cold or mismeasured foreheads reach 29 °C
+LOWEST_SHARE = 0.005  # quantile below which skin is "too low": cold or badly measured foreheads reach 29 °C
 SOURCE = "FDA, Facial and oral temperature data, PhysioNet v1.0.0, doi 10.13026/3bhc-9065: FLIR, rooms of 20-24 °C"
 WARM_C, MILD_C, COOL_C = 23.7, 23.5, 23.1  # warm hold-out: fitted below MILD_C, tested from WARM_C; cool: the reverse
-WARMER_ROOM_C = 2.0  # how far a room of 24-29 °C lies above the study's, about the middle
+WARMER_ROOM_C = 2.0  # a room of 24-29 °C, compared with those of the study, at the middle of both
 RESAMPLES, DRAWS = 500, 200
 
 Floats = NDArray[np.float64]
@@ -59,7 +59,7 @@ Splits = Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Study:
-    """Each person's oral reference and room, and by region the skin: (people, rounds), NaN where missing."""
+    """Oral reference and ambient temperature (people,), and skin by region (people, rounds); NaN if missing."""
 
     oral_c: Floats
     ambient_c: Floats
@@ -67,7 +67,7 @@ class Study:
 
 
 def read_study(path: Path) -> Study:
-    """The study's CSV."""
+    """Read the CSV of the study."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
 
@@ -79,7 +79,7 @@ def read_study(path: Path) -> Study:
 
 
 def samples(study: Study, regions: tuple[str, ...], people: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Skin (samples, regions) and oral reference of `people`, every round a sample of its own."""
+    """Skin (samples, regions) and oral reference of `people`, one sample per round."""
     skin = np.stack([study.skin_c[name][people].ravel() for name in regions], axis=1)
     oral = np.repeat(study.oral_c[people], len(ROUNDS))
     whole = ~np.isnan(skin).any(axis=1)
@@ -104,7 +104,7 @@ def fit(study: Study, people: NDArray[np.bool_]) -> Coefficients:
 
 
 def fit_regions(skin: Floats, oral: Floats, regions: tuple[str, ...]) -> RegionModel:
-    """One model: least squares on the healthy, least squares on the febrile, logistic regression between them."""
+    """One model: least squares for the healthy and for the febrile, and logistic regression between them."""
     mean = skin.mean(axis=1)
     centre_c = round(float(np.median(mean)), 1)
     design = np.column_stack([np.ones(len(mean)), mean - centre_c])
@@ -150,8 +150,8 @@ def folds(people: int) -> Splits:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Told:
-    """What was told of people who were not in the fit, beside the truth."""
+class Predictions:
+    """Estimates for people who were not in the fit, with their oral temperature."""
 
     oral_c: Floats
     estimates: list[CoreEstimate]
@@ -165,14 +165,14 @@ class Told:
         return np.array([estimate.uncertainty_c for estimate in self.estimates])
 
 
-def told(
+def predict(
     study: Study,
     regions: tuple[str, ...],
     which: int | None,
     splits: Splits,
     warmer_c: Mapping[str, float] | None = None,
-) -> Told:
-    """Estimates of one round, or with None of the median over the rounds, were the skin `warmer_c`."""
+) -> Predictions:
+    """Estimates from round `which`, or from the median of the rounds if None, with the skin `warmer_c` warmer."""
     oral: list[float] = []
     estimates: list[CoreEstimate] = []
     for train, test in splits:
@@ -184,11 +184,11 @@ def told(
             if not any(math.isnan(value) for value in skin.values()):
                 oral.append(float(study.oral_c[person]))
                 estimates.append(coefficients.estimate(skin, float(study.ambient_c[person])))
-    return Told(np.array(oral), estimates)
+    return Predictions(np.array(oral), estimates)
 
 
-def figures(result: Told) -> dict[str, Any]:
-    """How good the estimates are; `between` holds the 95 % bootstrap intervals."""
+def figures(result: Predictions) -> dict[str, Any]:
+    """Accuracy of the estimates; `between` contains 95 % bootstrap intervals."""
     error = result.core_c - result.oral_c
     inside = np.abs(error) <= NORMAL_95 * result.uncertainty_c
     febrile = result.oral_c >= FEVER_C
@@ -220,8 +220,8 @@ def headline(core_c: Floats, oral_c: Floats, inside: NDArray[np.bool_]) -> dict[
     }
 
 
-def between(result: Told, inside: NDArray[np.bool_]) -> dict[str, list[float]]:
-    """The headline figures' 2.5 and 97.5 % quantiles over people drawn anew."""
+def between(result: Predictions, inside: NDArray[np.bool_]) -> dict[str, list[float]]:
+    """2.5 % and 97.5 % quantiles of the headline figures, over bootstrap samples of people."""
     random = np.random.default_rng(SEED)
     drawn = (random.integers(0, len(inside), len(inside)) for _ in range(RESAMPLES))
     rows = [headline(result.core_c[people], result.oral_c[people], inside[people]) for people in drawn]
@@ -234,8 +234,8 @@ def area(score: Floats, positive: NDArray[np.bool_]) -> float:
     return float((ahead > 0).mean() + (ahead == 0).mean() / 2)
 
 
-def consequences(result: Told) -> list[dict[str, float]]:
-    """What thresholds and margins would do at the gate; the first row is the default policy."""
+def consequences(result: Predictions) -> list[dict[str, float]]:
+    """Results of thresholds and margins at the gate; the first row is the default policy."""
     rule = load_policy(None).temperature
     febrile = result.oral_c >= FEVER_C
     rows = []
@@ -259,7 +259,7 @@ def consequences(result: Told) -> list[dict[str, float]]:
 
 
 def plain_line(study: Study, regions: tuple[str, ...], which: int) -> dict[str, float]:
-    """The baseline: one straight line, cross-validated likewise."""
+    """The baseline: one straight line, with the same cross-validation."""
     oral, core = [], []
     for train, test in folds(len(study.oral_c)):
         skin, reference = samples(study, regions, train)
@@ -278,21 +278,21 @@ def plain_line(study: Study, regions: tuple[str, ...], which: int) -> dict[str, 
     }
 
 
-def considered(study: Study) -> dict[str, Any]:
-    """What was tried and not shipped, beside what was: first round, and the warm hold-out that chose."""
+def alternatives(study: Study) -> dict[str, Any]:
+    """Alternatives that were evaluated: first round, and the warm hold-out, by which the models were selected."""
     warm = (study.ambient_c < MILD_C, study.ambient_c >= WARM_C)
     shown: dict[str, Any] = {}
     for regions in (*REGION_SETS, (*COLUMNS,)):
         for for_room in (False, True):
             shown["+".join((*regions, *(["ambient"] if for_room else [])))] = {
-                "first_round": tried(study, regions, for_room, folds(len(study.oral_c))),
-                "held_out_warm_rooms": tried(study, regions, for_room, iter([warm])),
+                "first_round": evaluate(study, regions, for_room, folds(len(study.oral_c))),
+                "held_out_warm_rooms": evaluate(study, regions, for_room, iter([warm])),
             }
     return shown
 
 
-def tried(study: Study, regions: tuple[str, ...], for_room: bool, splits: Splits) -> dict[str, float]:
-    """RMSE and AUC of two lines over the mean of any regions, with or without ambient taken out of the skin."""
+def evaluate(study: Study, regions: tuple[str, ...], for_room: bool, splits: Splits) -> dict[str, float]:
+    """RMSE and AUC of two lines over the mean of `regions`, with or without correction of the skin for ambient."""
     oral, core = [], []
     for train, test in splits:
         seen = in_one_room(study, train) if for_room else study
@@ -307,7 +307,7 @@ def tried(study: Study, regions: tuple[str, ...], for_room: bool, splits: Splits
 
 
 def in_one_room(study: Study, people: NDArray[np.bool_]) -> Study:
-    """The study with everybody's skin as in a room of 23 °C, by the slopes of `people`."""
+    """The study with the skin corrected to a room of 23 °C, with the slopes of `people`."""
     slopes = by_ambient(study, people)
     warmer_c = (study.ambient_c - 23.0)[:, None]
     skin_c = {name: skin - slopes[name]["c_per_c"] * warmer_c for name, skin in study.skin_c.items()}
@@ -315,7 +315,7 @@ def in_one_room(study: Study, people: NDArray[np.bool_]) -> Study:
 
 
 def by_ambient(study: Study, people: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
-    """How much warmer the skin is in a room one degree warmer, at the same oral temperature: first round."""
+    """Change of skin temperature per degree of ambient at the same oral temperature, in the first round."""
     shown = {}
     for name, rounds in study.skin_c.items():
         seen = people & ~np.isnan(rounds[:, 0])
@@ -328,52 +328,52 @@ def by_ambient(study: Study, people: NDArray[np.bool_]) -> dict[str, dict[str, f
 
 
 def missed(study: Study, regions: tuple[str, ...], from_c: float, warmer_c: float) -> dict[str, float]:
-    """The chance that one frame of somebody of HIGH_FEVER_C or more is told under HIGH_FEVER_FLOOR_C.
+    """The probability that one frame of a person with HIGH_FEVER_C or more is estimated below HIGH_FEVER_FLOOR_C.
 
-    Nine such people are too few to count. So the skin of all from `from_c` on is a line on their oral temperature; the
-    nine's oral temperatures are set on it with the scatter of all, `warmer_c` added. People are drawn anew each time,
-    for the line and for the fit that tells them.
+    Nine such persons are too few to count. Therefore the skin of all persons from `from_c` is fitted as a line over
+    their oral temperature. The oral temperatures of the nine are placed on this line with the scatter of all persons,
+    plus `warmer_c`. Each bootstrap sample of people is used for the line and for the model.
     """
     random = np.random.default_rng(SEED)
-    everybody = np.ones(len(study.oral_c), bool)
+    all_people = np.ones(len(study.oral_c), bool)
     high_c = study.oral_c[study.oral_c >= HIGH_FEVER_C]
     shares = []
     for _ in range(RESAMPLES):
-        who = random.integers(0, len(everybody), len(everybody))
+        who = random.integers(0, len(all_people), len(all_people))
         drawn = Study(study.oral_c[who], study.ambient_c[who], {name: study.skin_c[name][who] for name in regions})
-        skin_c, oral_c = samples(drawn, regions, everybody)
+        skin_c, oral_c = samples(drawn, regions, all_people)
         model = fit_regions(skin_c, oral_c, regions)
         ill = oral_c >= from_c
         skin, above_c = skin_c[ill].mean(axis=1), oral_c[ill] - HIGH_FEVER_C
         slope, at_high_c = np.polyfit(above_c, skin, 1)
         scatter = skin - at_high_c - slope * above_c
         people = at_high_c + slope * (random.choice(high_c, DRAWS) - HIGH_FEVER_C) + random.choice(scatter, DRAWS)
-        told_c = [model.blend(value, CAUTION)[0] for value in (people + warmer_c).tolist()]
-        shares.append(np.mean(np.array(told_c) < HIGH_FEVER_FLOOR_C))
+        estimated_c = [model.blend(value, CAUTION)[0] for value in (people + warmer_c).tolist()]
+        shares.append(np.mean(np.array(estimated_c) < HIGH_FEVER_FLOOR_C))
     low, high = np.quantile(shares, (0.025, 0.975))
-    nobody = np.mean((1 - np.array(shares)) ** len(high_c))
-    shown = {"a_person": np.mean(shares), "low": low, "high": high, "any_of_nine": 1 - nobody}
+    none_missed = np.mean((1 - np.array(shares)) ** len(high_c))
+    shown = {"a_person": np.mean(shares), "low": low, "high": high, "any_of_nine": 1 - none_missed}
     return {name: round(float(value), 3) for name, value in shown.items()}
 
 
 def report(study: Study) -> dict[str, Any]:
-    """All figures."""
-    everybody = len(study.oral_c)
+    """All figures of the report."""
+    all_people = len(study.oral_c)
     warm = (study.ambient_c < MILD_C, study.ambient_c >= WARM_C)
     cool = (study.ambient_c >= MILD_C, study.ambient_c < COOL_C)
-    slopes = by_ambient(study, np.ones(everybody, bool))
+    slopes = by_ambient(study, np.ones(all_people, bool))
     warmer_c = {name: WARMER_ROOM_C * slope["c_per_c"] for name, slope in slopes.items()}
     sets: dict[str, Any] = {}
     for regions in ((*COLUMNS,), *REGION_SETS):
-        median = told(study, regions, None, folds(everybody))
+        median = predict(study, regions, None, folds(all_people))
         sets["+".join(regions)] = {
-            "first_round": figures(told(study, regions, 0, folds(everybody))),
-            "second_round": figures(told(study, regions, 1, folds(everybody))),
-            "third_round": figures(told(study, regions, 2, folds(everybody))),
+            "first_round": figures(predict(study, regions, 0, folds(all_people))),
+            "second_round": figures(predict(study, regions, 1, folds(all_people))),
+            "third_round": figures(predict(study, regions, 2, folds(all_people))),
             "median_of_rounds": figures(median),
-            "held_out_warm_rooms": figures(told(study, regions, 0, iter([warm]))),
-            "held_out_cool_rooms": figures(told(study, regions, 0, iter([cool]))),
-            "skin_as_in_a_warmer_room": figures(told(study, regions, 0, folds(everybody), warmer_c)),
+            "held_out_warm_rooms": figures(predict(study, regions, 0, iter([warm]))),
+            "held_out_cool_rooms": figures(predict(study, regions, 0, iter([cool]))),
+            "skin_as_in_a_warmer_room": figures(predict(study, regions, 0, folds(all_people), warmer_c)),
             "one_straight_line_first_round": plain_line(study, regions, 0),
             "at_the_gate": consequences(median),
         }
@@ -389,15 +389,15 @@ def report(study: Study) -> dict[str, Any]:
         "shipped": sets,
         "skin_by_ambient": slopes,
         "high_fevers_told_under_37_8": high_fevers,
-        "considered": considered(study),
+        "considered": alternatives(study),
     }
 
 
 def to_toml(coefficients: Coefficients) -> str:
-    """The data file that ships."""
+    """The data file of the product."""
     values = msgspec.to_builtins(coefficients)
     models = values.pop("models")
-    lines = ["# Skin to oral temperature: fitted by bench/temperature.py, not edited by hand. See docs/temperature.md."]
+    lines = ["# Skin to oral temperature: fitted by bench/temperature.py; do not edit. See docs/temperature.md."]
     lines += [
         f"{key} = {json.dumps(value, ensure_ascii=False)}"
         for key, value in values.items()
@@ -417,12 +417,12 @@ def to_toml(coefficients: Coefficients) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("csv", type=Path)
-    parser.add_argument("--write", type=Path, help="put the coefficients fitted on everybody here")
+    parser.add_argument("--write", type=Path, help="write the coefficients fitted on all people to this file")
     chosen = parser.parse_args()
     study = read_study(chosen.csv)
     if chosen.write:
-        everybody = np.ones(len(study.oral_c), bool)
-        chosen.write.write_text(to_toml(fit(study, everybody)), encoding="utf-8")
+        all_people = np.ones(len(study.oral_c), bool)
+        chosen.write.write_text(to_toml(fit(study, all_people)), encoding="utf-8")
     print(json.dumps(report(study), indent=2))
 
 

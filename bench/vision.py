@@ -1,7 +1,7 @@
-"""What seeing costs: `python -m bench.vision` prints JSON.
+"""Measures the cost of face detection and code reading: `python -m bench.vision` prints JSON.
 
-Every case runs in a process of its own, so that its load time and peak memory are its own. Frames show a drawn
-person of the simulated street (or --photo); nothing is stored.
+Every case runs in a new process, for separate load times and peak memory. Frames show a drawn person of the simulation,
+or the photo of --photo; nothing is stored.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Look = Callable[[Frame], int]
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to time on one frame."""
+    """One case to measure on one frame."""
 
     what: str
     width: int
@@ -53,10 +53,10 @@ class Case:
 
 
 def main() -> None:
-    """Time every case and print one JSON object."""
-    given = _arguments()
+    """Measure every case and print one JSON object."""
+    arguments = _arguments()
     cases = [
-        Case(what, width, height, threads, given.photo, given.sentinel, given.weights, given.runs)
+        Case(what, width, height, threads, arguments.photo, arguments.sentinel, arguments.weights, arguments.runs)
         for width, height in FRAMES
         for threads in THREADS
         for what in LOOKS
@@ -66,13 +66,14 @@ def main() -> None:
         rows = list(pool.map(run, cases))
     print(
         json.dumps(
-            {"machine": machine(), "photo": given.photo.name if given.photo else "drawn", "cases": rows}, indent=1
+            {"machine": machine(), "photo": arguments.photo.name if arguments.photo else "drawn", "cases": rows},
+            indent=1,
         )
     )
 
 
 def run(case: Case) -> dict[str, object]:
-    """Load, time and weigh one case; meant for a fresh process."""
+    """Measure load time, run time and memory of one case, in a new process."""
     cv2.setNumThreads(case.threads)
     frame = cover(read_picture(case.photo) if case.photo else bare_face(), case.width, case.height)
     bare_mib = _rss_mib()
@@ -106,7 +107,7 @@ def _yunet(case: Case) -> Look:
 
 
 def _opencv_yunet(case: Case) -> Look:
-    """FaceDetectorYN on the frame scaled to a long side of 320, as it would be used."""
+    """FaceDetectorYN on the frame scaled to a long side of 320."""
     width, height = 320, round(320 * case.height / case.width)
     detector = cv2.FaceDetectorYN.create(str(case.weights_dir / YUNET), "", (width, height), 0.6, 0.3)
 
@@ -118,8 +119,8 @@ def _opencv_yunet(case: Case) -> Look:
 
 
 def _qr(_case: Case) -> Look:
-    wanted = zxingcpp.barcode_formats_from_str("QRCode")
-    return lambda frame: len(zxingcpp.read_barcodes(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), formats=wanted))
+    formats = zxingcpp.barcode_formats_from_str("QRCode")
+    return lambda frame: len(zxingcpp.read_barcodes(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), formats=formats))
 
 
 def _whole(case: Case) -> Look:
@@ -145,7 +146,7 @@ def cover(photo: Frame, width: int, height: int) -> Frame:
 
 
 def machine() -> dict[str, object]:
-    """What it ran on."""
+    """Properties of this machine."""
     model = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown")
     return {
         "cpu": model,
@@ -168,8 +169,8 @@ def _rss_mib() -> float:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photo", type=Path, help="a photo to cut frames from in place of a drawn person")
-    parser.add_argument("--sentinel", type=Path, help="weights in place of the built-in ones")
+    parser.add_argument("--photo", type=Path, help="photo to cut frames from instead of a drawn person")
+    parser.add_argument("--sentinel", type=Path, help="weights instead of the built-in ones")
     parser.add_argument("--weights", type=Path, default=Path("../shared/models"), help=f"folder with {YUNET}")
     parser.add_argument("--runs", type=int, default=200)
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""The one catalogue of every string that people at the gate see or hear, in each language."""
+"""The catalogue of every text that people at the gate see or hear, in each language."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Tables = dict[str, dict[str, dict[str, str | bool]]]
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """One string: `texts` by language and `say`, the prompt that is spoken with it. Private ones have neither."""
+    """One text: `texts` by language and `say`, the prompt spoken with it. A private entry has neither."""
 
     texts: Mapping[str, str]
     say: str | None = None
@@ -35,36 +35,36 @@ class CatalogueEntry:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All strings by section and key; complete in every language or it does not exist."""
+    """All entries by section and key; each is complete in every language."""
 
     languages: Mapping[str, str]
     sections: Mapping[str, Mapping[str, CatalogueEntry]]
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """Names of everything that can be spoken."""
+        """Names of all prompts."""
         return tuple(self.sections["prompt"])
 
     def text(self, section: str, key: str, language: str) -> str:
-        """The string as people may see it."""
+        """The text to show, which is that of `private` for a private key."""
         return self.sections[section][self.shown(section, key)].texts[language]
 
     def spoken(self, section: str, key: str) -> str | None:
-        """The prompt to speak with a string, None where it is only shown."""
+        """The prompt to speak with a text, None if it is only shown."""
         return self.sections[section][self.shown(section, key)].say
 
     def shown(self, section: str, key: str) -> str:
-        """`key`, or `private` where the key itself would tell bystanders what is nobody's business."""
+        """`key`, or `private` if the key would reveal personal data to bystanders."""
         return PRIVATE if self.sections[section][key].private else key
 
 
 def prompt_file(prompt: str, language: str, folder: Path = PROMPTS_DIR) -> Path:
-    """Where the sound of a prompt lies (Ogg Vorbis, mono)."""
+    """Path of the sound of a prompt (Ogg Vorbis, mono)."""
     return folder / language / f"{prompt}.ogg"
 
 
 def load_catalogue(path: Path = PROMPTS_DIR / "catalogue.toml") -> Catalogue:
-    """The catalogue in the TOML file at `path`. Raises SettingsError naming the place of every fault."""
+    """The catalogue in the TOML file at `path`. Raises SettingsError, which lists every fault with its place."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         languages = msgspec.convert(raw.pop("languages", None), dict[str, str])
@@ -80,7 +80,7 @@ def load_catalogue(path: Path = PROMPTS_DIR / "catalogue.toml") -> Catalogue:
 
 
 def columns(text: str) -> int:
-    """Width of `text` on a screen: a Chinese character takes two columns, a Latin one takes one."""
+    """Width of `text` on a screen: two columns for a Chinese character, one for a Latin character."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 

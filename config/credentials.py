@@ -1,4 +1,4 @@
-"""Where a secret lies: at a path, or with systemd under a name."""
+"""Locates a secret: a file path, or a systemd credential."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ STORE = Path("/etc/credstore")
 
 
 def secret_path(value: str) -> Path:
-    """The file of a secret that the settings name: a path, or `credential:NAME`.
+    """The file of a secret in the settings: a path, or `credential:NAME`.
 
-    The service sees its own copy, which systemd makes at the start (LoadCredential=). Whoever is not started by systemd
-    sees what that copy is made from, and only root may.
+    The service reads the copy that systemd makes at its start (LoadCredential=). A process that systemd did not start
+    reads the source of that copy, which requires root.
     """
     if not value.startswith(PREFIX):
         return Path(value)

@@ -1,10 +1,10 @@
-"""What can be wrong with what people wrote."""
+"""Errors in files that people edit."""
 
 
 class SettingsError(Exception):
-    """A file of settings, policy or prompts cannot be used; the message names the place and what is accepted.
+    """A file of settings, policy or prompts is invalid; the message names the place and what is accepted.
 
-    `line` is that of its first fault, counted from 1, where it is known.
+    `line` is the line of its first fault, counted from 1, if known.
     """
 
     def __init__(self, message: str, line: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The settings of one box: one TOML file, one frozen value, checked whole before anything starts."""
+"""The settings of one box: one TOML file, one frozen value, validated completely before the agent starts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TimeOfDay = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", desc
 
 
 class BoxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who and where this box is."""
+    """Identity and location of this box."""
 
     district: Name = "demo"
     name: Name = "box-1"
@@ -44,7 +44,7 @@ class BoxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where pictures come from: a V4L2 device, an rtsp:// or http:// address, or a file."""
+    """Source of the pictures: a V4L2 device, an rtsp:// or http:// address, or a file."""
 
     source: Annotated[str, Meta(min_length=1)] = "/dev/video0"
     width: Annotated[int, Meta(ge=160, le=4096)] = 640
@@ -53,7 +53,7 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class VisionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which model looks, at what size and how often."""
+    """Face detector, its input size and its rate."""
 
     detector: Literal["sentinel", "yunet", "scrfd"] = "sentinel"
     size: Annotated[int, Meta(ge=160, le=1280, multiple_of=32)] = 320
@@ -65,7 +65,7 @@ class VisionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ThermometerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which thermometer, where, and how it is aligned with the camera."""
+    """Thermometer, its port, and its alignment with the camera."""
 
     driver: ThermometerDriver = "gy-mcu90640"
     port: str = "/dev/sentinel-thermometer"
@@ -79,7 +79,7 @@ class ThermometerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 
 class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which code reader, where, and who understands its codes, asked in turn; the camera may read codes as well."""
+    """Code reader, its port, and the providers that decode codes, tried in order; the camera can also read codes."""
 
     driver: ReaderDriver = "qr-line"
     port: str = "/dev/sentinel-reader"
@@ -89,14 +89,14 @@ class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CardReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which reader of identity cards, and where."""
+    """Identity card reader and its port."""
 
     driver: CardReaderDriver = "none"
     port: str = "/dev/sentinel-card-reader"
 
 
 class GateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which relay opens the gate and for how long, and what else is wired to its board; 0 is nothing."""
+    """Relay of the gate, its pulse, and other connections of its board; channel or input 0: not connected."""
 
     driver: GateDriver = "none"
     port: str = "/dev/sentinel-gate"
@@ -107,17 +107,17 @@ class GateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SpeakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where sound goes: the card (default), a WAV file, nothing, or the card where there is one (auto)."""
+    """Sound output: the sound card (default), a WAV file, nothing (null), or the card if there is one (auto)."""
 
     output: Output = "auto"
     language: Language = "zh-CN"
 
 
 class AnnouncerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How loud, when and in which languages people are spoken to; a volume is a share of the full amplitude.
+    """Volume, hours and languages of announcements; a volume is a share of the full amplitude.
 
-    A span of hours runs from its first to its second time, over midnight where that comes earlier; equal times mean
-    never. The night volume is 10 dB under the day's, as GB 3096 class 1 (homes) has 55 dB by day and 45 dB by night.
+    A time span runs from its first to its second time, across midnight if the second is earlier; equal times mean
+    never. The night volume is 10 dB below that of the day: GB 3096 class 1 (homes) allows 55 dB by day, 45 dB by night.
     """
 
     day_volume: Fraction = 0.8
@@ -133,9 +133,9 @@ class AnnouncerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class RecognitionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether registered faces count as a credential, and how alike and how living a face must be, in how many looks.
+    """Face recognition as a credential: required similarity, liveness and number of consecutive frames.
 
-    `threshold` 0 is the pack's own; `margin` is how much less alike the second of the register must be.
+    `threshold` 0 selects the threshold of the pack; `margin` is the required distance to the second best match.
     """
 
     enabled: bool = False
@@ -149,7 +149,7 @@ class RecognitionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 
 class ArrivalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When a face counts as an arrival, and how long each step may take."""
+    """When a face counts as an arrival, and the time limit of each step."""
 
     near_height: Fraction = 0.2
     steady_frames: Annotated[int, Meta(ge=2, le=30)] = 3
@@ -164,16 +164,16 @@ class ArrivalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DirectorySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How people are looked up."""
+    """Look-up of persons."""
 
     community_key_file: str = "credential:community.key"
     query_budget_ms: Annotated[int, Meta(ge=50, le=3000)] = 300
 
 
 class PlatformSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The way to the city platform; plaintext mqtt:// is accepted on loopback only.
+    """Connection to the platform; unencrypted mqtt:// is accepted on loopback only.
 
-    Orders of the platform are heard only where `signing_key_file` names its Ed25519 public key.
+    Orders of the platform are accepted only if `signing_key_file` names its Ed25519 public key.
     """
 
     url: Annotated[str, Meta(pattern=r"^mqtts?://[^\s/]+$", description="mqtt://HOST:PORT or mqtts://HOST:PORT")] = (
@@ -186,20 +186,20 @@ class PlatformSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LedgerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How much the ledger may hold."""
+    """Size limit of the ledger."""
 
     budget_mb: Annotated[int, Meta(ge=4, le=65536)] = 512
 
 
 class PrivacySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How personal data are sealed on the disk; the key file is made once and must not lie with the data."""
+    """Encryption of personal data on the disk; the key file is created once and must not be stored with the data."""
 
     key_file: Annotated[str, Meta(min_length=1)] = "credential:at-rest.key"
     algorithm: Literal["aes-256-gcm", "sm4-gcm"] = "aes-256-gcm"
 
 
 class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long this box keeps what it holds of people; of records only its copy of what the platform has goes."""
+    """Retention of personal data on this box; only records that the platform has acknowledged are deleted."""
 
     passages_days: Days = 30
     alarms_days: Days = 180
@@ -207,26 +207,26 @@ class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class KioskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the resident's page is served."""
+    """Address of the residents' page."""
 
     host: str = "127.0.0.1"
     port: Port = 8080
 
 
 class StaffSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who may use the staff view: `edge-agent staff set-pin` writes the file; without it nobody may."""
+    """Access to the staff view: `edge-agent staff set-pin` writes the file; without it the staff view is disabled."""
 
     pin_hash_file: str = "credential:staff.pin"
 
 
 class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which admission policy applies; empty means the one that ships with the agent."""
+    """Admission policy; empty: the policy that is shipped with the agent."""
 
     file: str = ""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Every setting of one box."""
+    """All settings of one box."""
 
     box: BoxSettings = BoxSettings()
     camera: CameraSettings = CameraSettings()
@@ -250,7 +250,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_settings(path: Path) -> Settings:
-    """The settings in the TOML file at `path`. Raises SettingsError naming every section's first fault."""
+    """The settings in the TOML file at `path`. Raises SettingsError, which lists the first fault of each section."""
     text = read_text(path)
     try:
         return parse_settings(text)
@@ -259,7 +259,7 @@ def load_settings(path: Path) -> Settings:
 
 
 def parse_settings(text: str) -> Settings:
-    """The settings in TOML `text`. Raises SettingsError, one line a fault."""
+    """The settings in TOML `text`. Raises SettingsError, one line per fault."""
     raw = parse_toml(text)
     sections = get_type_hints(Settings)
     faults: list[tuple[int | None, str]] = []
@@ -277,13 +277,13 @@ def parse_settings(text: str) -> Settings:
                 key, sentence = _fault(name, value, sections[name], str(exc))
                 faults.append((_line_of(text, name, key), sentence))
     if faults:
-        told = [sentence if line is None else f"line {line}: {sentence}" for line, sentence in faults]
-        raise SettingsError("\n".join(told), faults[0][0])
+        messages = [sentence if line is None else f"line {line}: {sentence}" for line, sentence in faults]
+        raise SettingsError("\n".join(messages), faults[0][0])
     return Settings(**parsed)
 
 
 def _fault(section: str, value: dict[str, Any], kind: type, message: str) -> tuple[str, str]:
-    """The key, and one sentence on what is wrong: the key, its value and what is accepted."""
+    """The key, and a message with the key, its value and what is accepted."""
     unknown = re.search(r"unknown field `(.+?)`", message)
     if unknown:
         meant = _did_you_mean(unknown[1], kind.__struct_fields__)  # type: ignore[attr-defined]
@@ -296,7 +296,7 @@ def _fault(section: str, value: dict[str, Any], kind: type, message: str) -> tup
 
 
 def _line_of(text: str, section: str, key: str = "") -> int | None:
-    """The line of `key` in [section], or without one of the section's head; None where it is written another way."""
+    """The line of `key` in [section], or of the section header if `key` is empty; None if not found."""
     current = ""
     for number, line in enumerate(text.splitlines(), 1):
         if head := re.match(r"\s*\[\s*([\w-]+)\s*\]", line):
@@ -308,7 +308,7 @@ def _line_of(text: str, section: str, key: str = "") -> int | None:
 
 
 def _accepted(kind: type, key: str) -> str:
-    """What `key` takes, where the bare message of the type does not say it."""
+    """The accepted values of `key`, if the message of the type does not name them."""
     hint = get_type_hints(kind, include_extras=True)[key]
     if choices := _choices(hint):
         return f"; accepted: {', '.join(map(str, choices))}"

@@ -1,4 +1,4 @@
-"""TOML as somebody wrote it, with every fault told in a sentence."""
+"""Reads TOML files; an error message names the file and the fault."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from config.errors import SettingsError
 
 MOST_BYTES = 1024 * 1024
+_TOO_LARGE = f"larger than {MOST_BYTES // 1024} KiB, the limit for a settings file"
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -22,20 +23,24 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """What stands in the file at `path`. Raises SettingsError, which names the file."""
+    """The text of the file at `path`, at most MOST_BYTES. Raises SettingsError, which names the file."""
     try:
         with path.open("rb") as file:
-            return file.read(MOST_BYTES + 1).decode()
+            content = file.read(MOST_BYTES + 1)
     except OSError as exc:
         raise SettingsError(f"{path}: 无法读取 cannot be read: {exc.strerror}") from exc
+    if len(content) > MOST_BYTES:
+        raise SettingsError(f"{path}: {_TOO_LARGE}")
+    try:
+        return content.decode()
     except UnicodeDecodeError as exc:
         raise SettingsError(f"{path}: is not UTF-8 text (byte {exc.start})") from exc
 
 
 def parse_toml(text: str) -> dict[str, Any]:
     """The table in `text`. Raises SettingsError."""
-    if len(text) > MOST_BYTES:
-        raise SettingsError(f"larger than {MOST_BYTES // 1024} KiB, which no settings are")
+    if len(text.encode(errors="replace")) > MOST_BYTES:
+        raise SettingsError(_TOO_LARGE)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:

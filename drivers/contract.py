@@ -1,4 +1,4 @@
-"""What every device gives to the agent: frozen readings, part health and the protocols of the parts.
+"""Contract between the device drivers and the agent: frozen readings, part health and one protocol per kind of part.
 
 Times named `taken_at_s` are `time.monotonic()` seconds at which the measurement was complete on this machine.
 """
@@ -18,7 +18,7 @@ from drivers.latest import Latest
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ThermalFrame:
-    """One picture of a thermal array: `pixels_c` is (rows, cols) float32 in °C, row 0 on top, as the sensor sees it."""
+    """One frame of a thermal array: `pixels_c` is (rows, cols) float32 in °C, row 0 on top, as the sensor sees it."""
 
     pixels_c: NDArray[np.float32]
     ambient_c: float
@@ -27,7 +27,7 @@ class ThermalFrame:
 
 @dataclass(frozen=True, slots=True)
 class SpotReading:
-    """One reading of a spot thermometer, in °C; `ambient_c` None where the sensor does not tell."""
+    """One reading of a spot thermometer, in °C; `ambient_c` is None where the sensor does not report it."""
 
     object_c: float
     ambient_c: float | None
@@ -45,14 +45,14 @@ class CameraFrame:
 
 @dataclass(frozen=True, slots=True)
 class CodeRead:
-    """Text of one scanned code. Untrusted, and about a person: never shown by `repr`."""
+    """Text of one scanned code. Untrusted personal data: `repr` does not show it."""
 
     text: str = field(repr=False)
     taken_at_s: float
 
 
 class CardKind(StrEnum):
-    """Which document a card is."""
+    """Kind of identity document."""
 
     CITIZEN = "citizen"
     PERMIT = "permit"  # residence permit of people from Hong Kong, Macau and Taiwan
@@ -61,10 +61,10 @@ class CardKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CardRead:
-    """What an identity card says, checked; about a person: `repr` shows none of it, and no photo is ever in it.
+    """The checked fields of an identity card, without its photo. Personal data: `repr` shows only the kind.
 
     `nation` is the two-digit code of the ethnic group, `nationality` the three letters of the country; "" where the
-    kind has none. `valid_until` None means without end. The number is a valid one and in upper case.
+    kind has none. `valid_until` is None for a card without expiry. `number` is valid and in upper case.
     """
 
     kind: CardKind
@@ -88,14 +88,14 @@ class CardRead:
 
 @dataclass(frozen=True, slots=True)
 class CardUnreadable:
-    """A card was held up, but what it says cannot be right."""
+    """A card was presented but could not be read, or its content is not valid."""
 
     taken_at_s: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """Sound to play: mono int16 samples at `rate_hz`; `name` says which prompt it is."""
+    """Sound to play: mono int16 samples at `rate_hz`; `name` identifies the prompt."""
 
     name: str
     samples: NDArray[np.int16]
@@ -103,17 +103,17 @@ class Clip:
 
 
 class PartState(StrEnum):
-    """Life of one part."""
+    """State of one part."""
 
-    STARTING = "starting"  # never gave anything since the agent started
-    OK = "ok"  # gives readings
-    LOST = "lost"  # gone or silent; being reopened
-    BROKEN = "broken"  # present, but what it gives cannot be trusted (frozen, black, too even)
+    STARTING = "starting"  # no reading since the agent started
+    OK = "ok"  # delivers readings
+    LOST = "lost"  # disconnected or silent; being reopened
+    BROKEN = "broken"  # connected, but its data cannot be trusted (frozen, black, constant)
 
 
 @dataclass(frozen=True, slots=True)
 class PartHealth:
-    """State of one part since `since_s` (monotonic); `detail` is a sentence for staff, free of personal data."""
+    """State of one part since `since_s` (monotonic); `detail` is a sentence for staff without personal data."""
 
     state: PartState
     since_s: float
@@ -121,7 +121,7 @@ class PartHealth:
 
 
 class Part(Protocol):
-    """A device that lives as one task: `run` opens it, reads it and reopens it until cancelled."""
+    """A device driven by one task: `run` opens, reads and reopens it until cancelled."""
 
     @property
     def name(self) -> str: ...
@@ -138,39 +138,39 @@ class Part(Protocol):
 
 
 class Thermometer(Part, Protocol):
-    """Gives thermal frames or spot readings, newest wins."""
+    """Delivers thermal frames or spot readings; only the newest is stored."""
 
     @property
     def readings(self) -> Latest[ThermalFrame | SpotReading]: ...
 
 
 class Camera(Part, Protocol):
-    """Gives pictures, newest wins; a frozen or black picture is a broken part, not a frame."""
+    """Delivers pictures; only the newest is stored. A frozen or black one sets BROKEN and is dropped."""
 
     @property
     def frames(self) -> Latest[CameraFrame]: ...
 
     def limit_rate(self, fps: float) -> None:
-        """Hand on `fps` pictures a second at most, from the next one on; what is not handed on costs little."""
+        """Deliver at most `fps` pictures a second, from the next one on. A skipped picture is not decoded."""
         ...
 
 
 class CodeReader(Part, Protocol):
-    """Gives scanned codes, newest wins; repeats within a few seconds are dropped."""
+    """Delivers scanned codes; only the newest is stored. Repeats within a few seconds are dropped."""
 
     @property
     def codes(self) -> Latest[CodeRead]: ...
 
 
 class CardReader(Part, Protocol):
-    """Gives identity cards, newest wins; one that is left lying is given once."""
+    """Delivers identity cards; only the newest is stored. A card left on the reader is delivered once."""
 
     @property
     def cards(self) -> Latest[CardRead | CardUnreadable]: ...
 
 
 class Speaker(Part, Protocol):
-    """Plays one prompt at a time, and one broadcast that goes on more quietly below it."""
+    """Plays one prompt at a time; one broadcast continues below it at a lower level."""
 
     @property
     def volume(self) -> float:
@@ -178,15 +178,15 @@ class Speaker(Part, Protocol):
         ...
 
     def set_volume(self, share: float) -> None:
-        """Play at `share` of the full amplitude from now on."""
+        """Set the volume to `share` (0 to 1) of the full amplitude."""
         ...
 
     async def play(self, clip: Clip) -> float:
-        """Start the prompt `clip`, cutting short the prompt that plays; returns the monotonic second it began."""
+        """Start the prompt `clip`, stopping the current prompt; returns its start in monotonic seconds."""
         ...
 
     async def broadcast(self, clip: Clip) -> float:
-        """Start `clip` for everybody, in the place of another broadcast; returns the monotonic second it began."""
+        """Start the broadcast `clip`, replacing the current one; returns its start in monotonic seconds."""
         ...
 
     async def drained(self) -> None:
@@ -195,19 +195,19 @@ class Speaker(Part, Protocol):
 
 
 class Gate(Part, Protocol):
-    """Opens the gate for one pulse; it falls back by itself. Lamp and passage sensor are there where they are wired."""
+    """Opens the gate for one pulse, after which it closes by itself. Lamp and passage sensor are optional."""
 
     async def pulse(self, duration_ms: int) -> None:
-        """Hold the gate open for `duration_ms`. Raises `drivers.errors.DeviceLost` when it cannot."""
+        """Hold the gate open for `duration_ms`. Raises `drivers.errors.DeviceLost` on failure."""
         ...
 
     async def light(self, *, on: bool) -> None:
-        """Switch the lamp that calls staff; does nothing where none is wired. Raises DeviceLost, DeviceRefused."""
+        """Switch the staff-call lamp; no effect where none is wired. Raises DeviceLost, DeviceRefused."""
         ...
 
     async def passed(self, limit_s: float) -> bool:
-        """Whether somebody walked through since the last pulse, for which it waits `limit_s` at most.
+        """Whether a person passed since the last pulse; waits at most `limit_s`.
 
-        Without a sensor nobody knows: False at once.
+        Returns False immediately where no sensor is wired.
         """
         ...

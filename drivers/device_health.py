@@ -1,4 +1,4 @@
-"""Health and counters of one part, kept the same way by every driver."""
+"""Health and counters of one part, shared by every driver."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class DeviceHealth:
-    """State of the part called `name`; a log line when it leaves OK and one when it is back, never one a try."""
+    """State of the part `name`. Logs one line when the part leaves OK and one when it returns, none per retry."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -21,27 +21,27 @@ class DeviceHealth:
 
     @property
     def health(self) -> PartHealth:
-        """State now, and since when."""
+        """Current state and its start."""
         return self._health
 
     def ok(self, detail: str = "") -> None:
-        """The part gives what it should."""
+        """Record that the part delivers valid data."""
         before = self._health.state
         if self._move(PartState.OK, detail) and before is not PartState.STARTING:
             log.warning("%s is back", self.name)
 
     def lost(self, detail: str) -> None:
-        """The part is gone or silent."""
+        """Record that the part is disconnected or silent."""
         if self._move(PartState.LOST, detail):
             log.error("%s is lost: %s", self.name, detail)
 
     def broken(self, detail: str) -> None:
-        """The part is there, but what it gives cannot be trusted."""
+        """Record that the part is connected but its data cannot be trusted."""
         if self._move(PartState.BROKEN, detail):
             log.error("%s is broken: %s", self.name, detail)
 
     def _move(self, state: PartState, detail: str) -> bool:
-        """Take the new state; True when it is another than before. `since_s` stays with an unchanged state."""
+        """Set the state; returns whether it changed. `since_s` changes only with the state, not with `detail`."""
         before = self._health
         if (state, detail) == (before.state, before.detail):
             return False
@@ -51,22 +51,22 @@ class DeviceHealth:
 
 
 class MonitoredDevice:
-    """The common face of every part: name, health and counters out of its vitals."""
+    """Base of the drivers: name, health and counters of a `Part`, taken from its DeviceHealth."""
 
-    def __init__(self, vitals: DeviceHealth) -> None:
-        self.vitals = vitals
+    def __init__(self, device_health: DeviceHealth) -> None:
+        self.device_health = device_health
 
     @property
     def name(self) -> str:
         """Name of the part."""
-        return self.vitals.name
+        return self.device_health.name
 
     @property
     def health(self) -> PartHealth:
-        """State now, and since when."""
-        return self.vitals.health
+        """Current state and its start."""
+        return self.device_health.health
 
     @property
     def counters(self) -> dict[str, int]:
         """Counts since start."""
-        return dict(self.vitals.counters)
+        return dict(self.device_health.counters)

@@ -1,17 +1,17 @@
-"""What can go wrong with a device, by what the caller may do about it."""
+"""Errors of devices, classified by what the caller can do."""
 
 
 class DriverError(Exception):
-    """Base of every error of a device."""
+    """Base of all device errors."""
 
 
 class DeviceLost(DriverError):
-    """The device is gone or does not answer; it is being reopened: try later."""
+    """The device is disconnected or does not answer; the driver is reopening it. Try later."""
 
 
 class DeviceRefused(DriverError):
-    """The device answered that it will not; trying again changes nothing."""
+    """The device rejected the command; a retry cannot help."""
 
 
 class BadSetting(DriverError):
-    """The setting cannot be used (no such port, driver or format); somebody must change it."""
+    """The setting cannot be used (no such port, driver or format); the configuration must change."""

@@ -7,13 +7,13 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-AWAKE_S = 3.0  # a reader that waits wakes so often: one that takes no step at all is stuck
+WAKE_EVERY_S = 3.0  # a waiting reader wakes this often, so that the watchdog can tell it from a stuck task
 
 
 class Latest(Generic[T]):
-    """A slot where the newest value wins; a value that nobody read before the next one came counts as replaced.
+    """A slot that stores only the newest value; a value replaced before it was read is counted.
 
-    Used on the event loop only: a thread hands over with `loop.call_soon_threadsafe(latest.put, value)`.
+    Use it on the event loop only; a thread passes a value with `loop.call_soon_threadsafe(latest.put, value)`.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Latest(Generic[T]):
 
     @property
     def replaced(self) -> int:
-        """Number of values that were replaced unread."""
+        """Number of values replaced before they were read."""
         return self._replaced
 
     def put(self, value: T) -> None:
@@ -55,9 +55,11 @@ class Latest(Generic[T]):
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
             self._waiters.add(waiter)
-            timer = loop.call_later(AWAKE_S, _wake, waiter)
+            timer = loop.call_later(WAKE_EVERY_S, _wake, waiter)
             try:
-                await waiter  # alone: whoever waits must see a value before the next turn of the loop replaces it
+                await (
+                    waiter
+                )  # no task switch here: the reader must see a value before the next iteration of the loop replaces it
             finally:
                 timer.cancel()
                 self._waiters.discard(waiter)

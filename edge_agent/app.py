@@ -94,13 +94,13 @@ class Sentinel:
             credential_hint=Hint.SHOW_CODE if self.face_identifier is None else Hint.LOOK_OR_SHOW,
         )
         status = StatusReport(
-            board=self.view_state,
-            figures=self.metrics,
+            view_state=self.view_state,
+            metrics=self.metrics,
             parts=(*self.devices.parts, *self.readers.parts),
             outbox=stores.ledger.status,
             link=self.link.status,
             versions=versions(),
-            voice=self.speech.announcer.status,
+            speech=self.speech.announcer.status,
             broadcasts=self.speech.broadcasts.status,
         )
         accept_orders(

@@ -37,11 +37,11 @@ async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
             data_dir / "ledger.db",
             box=settings.box.name,
             budget_bytes=settings.ledger.budget_mb * 1_000_000,
-            sealer=sealer,
+            cipher=sealer,
         )
         yield Stores(
             await stack.enter_async_context(ledger),
-            await stack.enter_async_context(Directory.opened(data_dir / "directory.db", sealer=sealer)),
+            await stack.enter_async_context(Directory.opened(data_dir / "directory.db", cipher=sealer)),
             await stack.enter_async_context(ReplayGuard.opened(data_dir / "orders.db")),
             await stack.enter_async_context(FaceRegister.opened(data_dir / FACES_FILE, sealer))
             if settings.recognition.enabled

@@ -1,6 +1,6 @@
-"""Pictures in, faces and mask states out."""
+"""Vision models: pictures in, faces and mask states out."""
 
 import os
 
-# onnxruntime 1.32 keeps a device id in the home folder and is built to report, unless told not to before its import.
+# Before its import: onnxruntime 1.32 otherwise stores a device id in the home folder and enables telemetry.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

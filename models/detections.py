@@ -1,4 +1,4 @@
-"""What the vision models hand out."""
+"""Results of the vision models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class MaskState(StrEnum):
     """How a mask is worn."""
 
     CORRECT = "correct"  # nose and mouth covered
-    INCORRECT = "incorrect"  # nose or mouth out, or chin only
+    INCORRECT = "incorrect"  # nose or mouth visible, or only the chin covered
     NONE = "none"  # no mask
 
 
@@ -28,17 +28,17 @@ class MaskScores:
 
     @property
     def best(self) -> MaskState:
-        """The likeliest state."""
+        """The most probable state."""
         scores = {MaskState.CORRECT: self.correct, MaskState.INCORRECT: self.incorrect, MaskState.NONE: self.none}
         return max(scores, key=scores.__getitem__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """One face in pixels of the picture given: box (x, y, w, h), landmarks (5, 2) float32.
+    """One face, in pixels of the input picture: box (x, y, w, h), landmarks (5, 2) float32.
 
     Landmark order: right eye, left eye, nose, right and left mouth corner (the person's right).
-    `mask` is None where the detector cannot tell.
+    `mask` is None for a detector without mask states.
     """
 
     box: tuple[float, float, float, float]
@@ -48,7 +48,7 @@ class Face:
 
 
 class FaceDetector(Protocol):
-    """Finds faces in one picture; blocks, so it is called from one worker thread."""
+    """Finds faces in one picture. Blocks: call it from one worker thread."""
 
     @property
     def name(self) -> str: ...

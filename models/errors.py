@@ -1,28 +1,28 @@
-"""What can go wrong with a model, by what the caller may do about it."""
+"""Errors of models, classified by what the caller can do."""
 
 
 class ModelError(Exception):
-    """Base of every error of a model."""
+    """Base of all model errors."""
 
 
 class ModelMissing(ModelError):
-    """The weights are not on this box; `edge-agent models add` or `pull` brings them."""
+    """The weights are not on this box; install them with `edge-agent models add` or `pull`."""
 
 
 class ModelDamaged(ModelError):
-    """The weights are there but their checksum or format is wrong; they must be replaced."""
+    """The weights have a wrong checksum or format; they must be replaced."""
 
 
 class PictureUnreadable(ModelError):
-    """The file is no picture that can be decoded."""
+    """The file cannot be decoded as a picture."""
 
 
 class ModelUnknown(ModelError):
-    """No detector or pack has that name, or no pinned pack has that checksum; the choice must change."""
+    """Unknown name of a detector or pack, or a file whose checksum is not pinned; the choice must change."""
 
 
 class PackRefused(ModelError):
-    """The pack may not be used as asked: its licence needs an explicit yes."""
+    """The licence of the pack must be accepted explicitly."""
 
 
 class ExtraMissing(ModelError):
@@ -30,4 +30,4 @@ class ExtraMissing(ModelError):
 
 
 class PackUnavailable(ModelError):
-    """The pack could not be fetched or stored now; trying again may help."""
+    """The pack could not be downloaded or stored; a retry may help."""

@@ -1,16 +1,16 @@
-"""The size that a picture file states in its head, read before anything is decoded."""
+"""Reads the size stated in the header of a picture file, without decoding the picture."""
 
 from __future__ import annotations
 
 import struct
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-#: JPEG start-of-frame markers; C4, C8 and CC in their midst are something else
+#: JPEG start-of-frame markers; C4, C8 and CC in this range are other markers
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def stated_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height stated by a PNG, JPEG, WebP, BMP or GIF; None for others and for a head cut short."""
+    """Width and height stated by a PNG, JPEG, WebP, BMP or GIF; None for other formats and for a truncated header."""
     try:
         if data.startswith(_PNG):
             return struct.unpack_from(">II", data, 16)

@@ -1,4 +1,4 @@
-"""A network on disk, loaded into onnxruntime and run; the only file that knows onnxruntime."""
+"""Loads and runs ONNX networks: outside `training`, the only module that imports onnxruntime."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from models.errors import ModelDamaged, ModelMissing
 
-#: what onnxruntime raises for a file that is no network, is cut short or uses operators it does not have
+#: errors of onnxruntime for a file that is not a network, is truncated or uses unsupported operators
 _UNLOADABLE = (
     ort_errors.Fail,
     ort_errors.InvalidArgument,
@@ -27,17 +27,17 @@ _UNLOADABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One input or output of a network; a dimension that may vary is None."""
+    """One input or output of a network; a dynamic dimension is None."""
 
     name: str
     shape: tuple[int | None, ...]
-    kind: str  # as onnxruntime writes it: "tensor(float)", "tensor(uint8)"
+    kind: str  # in the notation of onnxruntime: "tensor(float)", "tensor(uint8)"
 
 
 class OnnxSession:
-    """One loaded network on the CPU; blocks while it runs, so call it from one worker thread.
+    """One loaded network on the CPU. `run` blocks: call it from one worker thread.
 
-    Raises ModelMissing when there is no such file, ModelDamaged when it cannot be loaded.
+    Raises ModelMissing when the file does not exist, ModelDamaged when it cannot be loaded.
     """
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
@@ -46,13 +46,13 @@ class OnnxSession:
         try:
             self.raw: Any = ort.InferenceSession(str(path), _options(threads), providers=["CPUExecutionProvider"])
         except _UNLOADABLE as exc:
-            raise ModelDamaged(f"{path} is no model that can be run: {exc}") from exc
+            raise ModelDamaged(f"{path} is not a usable model: {exc}") from exc
         self.inputs = tuple(_port(node) for node in self.raw.get_inputs())
         self.outputs = tuple(_port(node) for node in self.raw.get_outputs())
         self._names = [port.name for port in self.outputs]
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-        """Every output by its name for these inputs by theirs."""
+        """All outputs by name, for `inputs` by name."""
         return dict(zip(self._names, self.raw.run(self._names, dict(inputs)), strict=True))
 
 
@@ -61,10 +61,10 @@ def _options(threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    # a waiting pool that spins burns a core of a two-core box between frames
+    # a spinning thread pool would occupy a core of a two-core box between frames
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    # measured on YuNet-s at 640 px: arena without patterns +27 MiB, with +43, no arena +51 to +116; same speed
+    # measured on YuNet-s at 640 px: arena without patterns +27 MiB, with patterns +43, no arena +51 to +116; same speed
     options.enable_cpu_mem_arena = True
     options.enable_mem_pattern = False
     options.log_severity_level = 3

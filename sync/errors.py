@@ -1,38 +1,43 @@
-"""What can go wrong between a box and the city, by what the caller may do about it."""
+"""Exceptions of the link between a box and the platform. Each class says what the caller may do."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TypeVar, overload
+
+E = TypeVar("E", bound=BaseException)
+
 
 class SyncError(Exception):
-    """Base of every error of the city link."""
+    """Base class of every exception of this package."""
 
 
 class LinkError(SyncError):
-    """The city cannot be reached over this connection; a later one may do."""
+    """This connection cannot be used; retry with a new connection."""
 
 
 class LinkLost(LinkError):
-    """The connection ended, fell silent or never came to be: try later."""
+    """The connection failed, timed out or was closed; retry later."""
 
 
 class LinkRefused(LinkError):
-    """The broker answered that it will not have us; somebody must change something, so try slowly."""
+    """The broker rejected the connection or a request; retry at a low rate until its configuration is changed."""
 
 
 class DuplicateDevice(LinkError):
-    """Another device speaks under our name, as a copied card does; taking the line from it at once helps nobody."""
+    """Another device is connected under the name of this box (a cloned SD card); wait several minutes, then retry."""
 
 
 class BrokerUntrusted(LinkError):
-    """The broker's certificate is not one we trust; there is no fallback, so try slowly."""
+    """The certificate of the broker is not trusted; retry at a low rate, never without verification."""
 
 
 class AuthorityUntrusted(LinkError):
-    """The server of the authority is not the one the sheet names, or we are not the box it knows; nothing was sent."""
+    """The enrolment server and this box do not accept each other's certificates; nothing was sent. Do not retry."""
 
 
 class EnrolmentRefused(SyncError):
-    """The authority gives no certificate, and will not as things are; `reason` says what must change."""
+    """The authority refuses a certificate permanently; do not retry until `reason` has been resolved."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(f"{reason}: {remedy}")
@@ -40,7 +45,7 @@ class EnrolmentRefused(SyncError):
 
 
 class EnrolmentPending(SyncError):
-    """No certificate yet, an operator or a limit is in between: ask again `retry_after_s` later, with the same key."""
+    """An operator must approve the request, or a rate limit applies; retry after `retry_after_s` with the same key."""
 
     def __init__(self, message: str, retry_after_s: float = 30.0) -> None:
         super().__init__(message)
@@ -48,11 +53,11 @@ class EnrolmentPending(SyncError):
 
 
 class NoAnswer(SyncError):
-    """The question went out and no answer came within its limit."""
+    """A request was sent and its answer timed out; the caller may ask again."""
 
 
 class PublishRefused(SyncError):
-    """The broker refused one message; `code` is the MQTT 5 reason code (>= 128)."""
+    """The broker refused one message; retry only for QUOTA_EXCEEDED. `code` is the MQTT 5 reason code (>= 128)."""
 
     QUOTA_EXCEEDED = 0x97
 
@@ -63,15 +68,15 @@ class PublishRefused(SyncError):
 
 
 class UnsafeLink(SyncError):
-    """These settings would talk without protection, or cannot be used at all; never tried."""
+    """The settings are unprotected or invalid; no connection was attempted. Do not retry until they are changed."""
 
 
 class BadMessage(SyncError):
-    """What came over the wire is no message of the contract: count it and go on, trying again changes nothing."""
+    """A received message violates the contract; count it, drop it and continue. Retrying does not help."""
 
 
 class OrderRefused(SyncError):
-    """An order that will not be carried out, and never will be as it is; `version` None: it proved nothing."""
+    """The order is rejected; drop it. `version` is the version of the order, None if its signature is invalid."""
 
     def __init__(self, reason: str, version: int | None = None) -> None:
         super().__init__(reason)
@@ -80,48 +85,65 @@ class OrderRefused(SyncError):
 
 
 class BadSignature(OrderRefused):
-    """It is not the platform's: nothing in it is believed."""
+    """The signature is not from the platform; ignore the content."""
 
 
 class OrderForAnother(OrderRefused):
-    """It was signed for another box, district or lane."""
+    """The order was signed for another box, district or channel; drop it."""
 
 
 class OrderEarly(OrderRefused):
-    """Its time has not come, by this clock."""
+    """The order is not valid yet according to the local clock; drop it."""
 
 
 class OrderExpired(OrderRefused):
-    """Its time is over, by this clock."""
+    """The order has expired according to the local clock; drop it."""
 
 
 class OrderTooLong(OrderRefused):
-    """It would stay valid for longer than its kind may."""
+    """The order is valid for longer than its kind allows; drop it."""
 
 
 class OrderReplayed(OrderRefused):
-    """It was carried out before."""
+    """The order was carried out before; do not carry it out again."""
 
 
 class OrderOlder(OrderRefused):
-    """A newer one of its kind was taken before."""
+    """A newer order of this kind was accepted before; keep the newer one."""
 
 
 class OrderUnfit(OrderRefused):
-    """It is the platform's and in time, but what it says does not fit this box."""
+    """The order is authentic and in time, but this box cannot carry it out; report the reason to the platform."""
 
 
 class StoreFailed(SyncError):
-    """The disk did not take or give it; nothing of this call is stored."""
+    """Reading or writing the disk failed; nothing of this call was stored. The caller may retry."""
 
 
 class StoreFull(StoreFailed):
-    """There is no room on the disk; room must be made, then it may be tried again."""
+    """The disk is full; free some space, then retry."""
 
 
 class WrongKey(StoreFailed):
-    """The file is sealed with another key. It was not changed: bring the key back, or set the file aside."""
+    """The file is encrypted with another key and was not changed; restore the key or set the file aside."""
 
 
 class DecryptionFailed(StoreFailed):
-    """One stored value is not what was sealed there: it is not believed, and the others are as good as before."""
+    """One stored value was changed, moved or encrypted with another key; skip it. Other values are not affected."""
+
+
+@overload
+def leaf_exceptions(exc: BaseExceptionGroup[E]) -> Iterator[E]: ...
+
+
+@overload
+def leaf_exceptions(exc: BaseException) -> Iterator[BaseException]: ...
+
+
+def leaf_exceptions(exc: BaseException) -> Iterator[BaseException]:
+    """`exc` itself, or every exception inside a group, however deeply groups are nested."""
+    if isinstance(exc, BaseExceptionGroup):
+        for inner in exc.exceptions:
+            yield from leaf_exceptions(inner)
+    else:
+        yield exc

@@ -16,8 +16,8 @@ from bench.cli_reference import PAGE, parameters, reference, verbs
 from config.catalogue import load_catalogue
 from edge_agent.commands.cli import app as agent
 from edge_agent.installer.__main__ import command_line
-from edge_agent.provision.answers import read_answers
-from edge_agent.provision.settings_file import checked
+from edge_agent.provision.answers import answers_from
+from edge_agent.provision.settings_file import checked_settings
 from sync.platform.commands.cli import app as platform
 
 ROOT = Path(__file__).parents[1]
@@ -87,8 +87,8 @@ def test_other_commands_are_not(line: str) -> None:
 
 def test_the_installer_s_answers_are_taken() -> None:
     [example] = blocks(ROOT / "docs" / "install.md", "toml")
-    answers = read_answers(tomllib.loads(example))
-    checked(answers.settings)
+    answers = answers_from(tomllib.loads(example))
+    checked_settings(answers.settings)
     assert set(answers.__struct_fields__) == set(tomllib.loads(example))  # all are shown
 
 

@@ -293,6 +293,16 @@ def test_the_figures_in_the_document_are_those_of_the_code() -> None:
     assert figures() in ARCHITECTURE.read_text(encoding="utf-8"), "run make figures"
 
 
+def test_one_name_is_one_class() -> None:
+    classes = Counter(
+        node.name
+        for path in sources().values()
+        for node in tree(path).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in classes.items() if count > 1] == []
+
+
 @pytest.mark.parametrize("path", FILES)
 def test_cancellation_is_not_swallowed(path: Path) -> None:
     """Until Python 3.12 `asyncio.wait_for` forgets a cancellation when what it waits for comes at the same time."""

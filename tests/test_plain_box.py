@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import parse_settings
-from edge_agent.provision.settings_file import checked
+from edge_agent.provision.settings_file import checked_settings
 from models.packs.extra import RECOGNITION, has_extra
 from tests.edge_agent.process import started
 from tests.edge_agent.town import settings_text
@@ -122,5 +122,5 @@ async def test_a_detector_named_on_the_command_line_is_refused_in_a_sentence(pla
 
 
 def test_with_the_extra_the_settings_stand() -> None:
-    assert checked({"vision": {"detector": "scrfd"}}).vision.detector == "scrfd"
+    assert checked_settings({"vision": {"detector": "scrfd"}}).vision.detector == "scrfd"
     assert parse_settings('[recognition]\npack = "arcface-mbf"\n').recognition.pack == "arcface-mbf"

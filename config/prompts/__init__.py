@@ -1,1 +1,1 @@
-"""What the gate says: the catalogue of strings and the sound files made from it."""
+"""The catalogue of texts, and the sound files made from it."""

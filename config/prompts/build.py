@@ -1,6 +1,6 @@
-"""Makes the sound of every prompt with espeak-ng and oggenc (`edge-agent prompts build`), and checks it.
+"""Builds the sound file of every prompt with espeak-ng and oggenc (`edge-agent prompts build`), and validates it.
 
-Until a person has recorded them. The same input gives the same bytes, so that a rebuild shows what changed.
+The same input gives the same bytes, so that a rebuild shows what changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from config.prompts.speech import PROGRAM, RATE_HZ, Samples, run_program, speak
 
 SHORTEST_S = 0.4
 LONGEST_S = 8.0
-PEAK = 0.7  # Vorbis overshoots what it was given by some 10 %
+PEAK = 0.7  # Vorbis overshoots its input by some 10 %
 SILENCE = 0.02  # of the peak
 TAIL_S = 0.12
 FADE_S = 0.005
@@ -27,7 +27,7 @@ TOOLS = {PROGRAM: PROGRAM, "oggenc": "vorbis-tools"}
 
 
 def build(folder: Path) -> list[Path]:
-    """Write every prompt in every language under `folder`. Raises SettingsError where a tool or a voice fails."""
+    """Write every prompt in every language under `folder`. Raises SettingsError if a tool or a voice fails."""
     for tool, package in TOOLS.items():
         if shutil.which(tool) is None:
             raise SettingsError(f"{tool} is not installed; it comes with: apt-get install {package}")
@@ -43,10 +43,10 @@ def build(folder: Path) -> list[Path]:
 
 
 def tidy(samples: Samples) -> Samples:
-    """`samples` without the silence around them, at PEAK, with soft ends."""
+    """`samples` trimmed, normalised to PEAK, with a fade at both ends."""
     loud = np.flatnonzero(np.abs(samples) > SILENCE * np.abs(samples).max(initial=0))
     if not loud.size:
-        raise SettingsError(f"{PROGRAM} gave silence")
+        raise SettingsError(f"{PROGRAM} produced silence")
     fade = int(FADE_S * RATE_HZ)
     cut = samples[max(0, loud[0] - fade) : loud[-1] + int(TAIL_S * RATE_HZ)].copy()
     cut *= PEAK / np.abs(cut).max()
@@ -56,7 +56,7 @@ def tidy(samples: Samples) -> Samples:
 
 
 def encode(samples: Samples, path: Path) -> None:
-    """Write `samples` to `path` as Ogg Vorbis; a fixed stream serial keeps the bytes the same."""
+    """Write `samples` to `path` as Ogg Vorbis; a fixed stream serial makes the output reproducible."""
     sound = io.BytesIO()
     with wave.open(sound, "wb") as file:
         file.setnchannels(1)
@@ -67,15 +67,15 @@ def encode(samples: Samples, path: Path) -> None:
 
 
 def faults_in(folder: Path = PROMPTS_DIR) -> list[str]:
-    """What is wrong with the prompts in `folder`: missing, unheard, or not of the catalogue. Raises SettingsError."""
+    """Faults of the prompts in `folder`: missing, invalid or not in the catalogue. Raises SettingsError."""
     wanted = [prompt_file(name, language, folder) for language in LANGUAGES for name in load_catalogue().prompts]
     found = [fault for path in wanted for fault in (faults(path) if path.exists() else [f"{path}: is missing"])]
     strays = sorted(set(folder.rglob("*.ogg")) - {*wanted})
-    return found + [f"{path}: is no prompt of the catalogue" for path in strays]
+    return found + [f"{path}: is not a prompt of the catalogue" for path in strays]
 
 
 def faults(path: Path) -> list[str]:
-    """What is wrong with the sound file at `path`; an empty list when it can be played."""
+    """Faults of the sound file at `path`; an empty list if it is valid."""
     try:
         sound = miniaudio.decode_file(str(path), miniaudio.SampleFormat.SIGNED16, 1, RATE_HZ)
     except miniaudio.DecodeError as exc:

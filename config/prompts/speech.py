@@ -1,7 +1,7 @@
-"""Speech by espeak-ng: the prompts of the catalogue when they are built, the text of broadcasts on the box.
+"""Speech synthesis by espeak-ng, for the prompts of the catalogue and for the text of broadcasts.
 
-The text goes in through a pipe and never on a command line, in plain words: espeak-ng reads `[[…]]` as phonemes, and
-markup only where it is told to, which it is not.
+The text is passed through a pipe, never on a command line, and without special characters: espeak-ng interprets `[[…]]`
+as phonemes. Markup is not enabled.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from config.errors import SettingsError
 
 RATE_HZ = 22_050
-# The voice `cmn` of espeak-ng 1.51 (Debian 12) spells Hanzi out as English; its pinyin sister reads them.
-VOICES = {"zh-CN": ("cmn-latn-pinyin", 200), "yue": ("yue", 180), "en": ("en-gb", 165)}  # voice, words a minute
+# The voice `cmn` of espeak-ng 1.51 (Debian 12) spells Chinese characters in English; `cmn-latn-pinyin` reads them.
+VOICES = {"zh-CN": ("cmn-latn-pinyin", 200), "yue": ("yue", 180), "en": ("en-gb", 165)}  # voice, words per minute
 PROGRAM = "espeak-ng"
 LIMIT_S = 30
 _UNSPEAKABLE = str.maketrans(dict.fromkeys("<>[]{}|\\^`~#*_=&@", " "))
@@ -34,7 +34,7 @@ def can_speak() -> bool:
 
 
 def plain(text: str) -> str:
-    """`text` on one line, composed, without characters that control anything: a marked-up text stays a text."""
+    """`text` on one line, in Unicode form NFC, without control and format characters."""
     printable = (
         " " if unicodedata.category(character) in ("Zl", "Zp", "Zs", "Cc") else character
         for character in unicodedata.normalize("NFC", text)
@@ -44,33 +44,33 @@ def plain(text: str) -> str:
 
 
 def speak(text: str, language: str) -> Samples:
-    """`text` as espeak-ng says it, mono at RATE_HZ. Blocks. Raises SettingsError where the program or voice fails."""
+    """`text` as speech, mono at RATE_HZ. Blocks. Raises SettingsError if the program or the voice fails."""
     if not can_speak():
         raise SettingsError(f"{PROGRAM} is not installed; it comes with: apt-get install {PROGRAM}")
-    voice, words_a_minute = VOICES[language]
+    voice, words_per_min = VOICES[language]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
-        command = [PROGRAM, "-v", voice, "-s", str(words_a_minute), "-b", "1", "-w", str(path), "--stdin"]
+        command = [PROGRAM, "-v", voice, "-s", str(words_per_min), "-b", "1", "-w", str(path), "--stdin"]
         run_program(command, plain(text).translate(_UNSPEAKABLE).encode())
         try:
             with wave.open(str(path)) as file:
                 rate_hz, channels = file.getframerate(), file.getnchannels()
                 samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").astype(np.float32)
         except (OSError, EOFError, wave.Error) as exc:
-            raise SettingsError(f"{PROGRAM} gave no sound") from exc
+            raise SettingsError(f"{PROGRAM} produced no sound") from exc
     if (rate_hz, channels) != (RATE_HZ, 1):
-        raise SettingsError(f"{PROGRAM} gave {rate_hz} Hz, expected {RATE_HZ} Hz mono")
+        raise SettingsError(f"{PROGRAM} produced {rate_hz} Hz, expected {RATE_HZ} Hz mono")
     return samples / np.float32(32768)
 
 
-def run_program(command: list[str], given: bytes = b"") -> None:
-    """Run `command` on `given`. Raises SettingsError with what it said where it fails or takes too long."""
+def run_program(command: list[str], stdin: bytes = b"") -> None:
+    """Run `command` with input `stdin`. Raises SettingsError with its error output if it fails or times out."""
     try:
-        subprocess.run(command, input=given, capture_output=True, check=True, timeout=LIMIT_S)
+        subprocess.run(command, input=stdin, capture_output=True, check=True, timeout=LIMIT_S)
     except OSError as exc:
         raise SettingsError(f"{command[0]} cannot be run: {exc.strerror}") from exc
     except subprocess.CalledProcessError as exc:
-        said = exc.stderr.decode(errors="replace").strip()
-        raise SettingsError(f"{command[0]} failed with status {exc.returncode}: {said}") from exc
+        stderr = exc.stderr.decode(errors="replace").strip()
+        raise SettingsError(f"{command[0]} failed with status {exc.returncode}: {stderr}") from exc
     except subprocess.TimeoutExpired as exc:
         raise SettingsError(f"{command[0]} did not finish within {LIMIT_S} s") from exc

@@ -1,4 +1,4 @@
-"""Sound files and the sound card: the only file that knows miniaudio."""
+"""Sound files, the sound card and the microphone: the only module that imports miniaudio."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from drivers.audio.opus import is_opus, read_opus
 from drivers.contract import Clip
 from drivers.errors import BadSetting, DeviceLost
 
-RATE_HZ = 22050  # what spoken prompts are made at
+RATE_HZ = 22050  # rate of the synthesised prompts
 CARD_PERIOD_MS = 40
 CARDS = [miniaudio.Backend.PULSEAUDIO, miniaudio.Backend.ALSA, miniaudio.Backend.JACK]
 
@@ -26,16 +26,19 @@ def load_clip(path: Path, rate_hz: int = RATE_HZ) -> Clip:
     try:
         sound = miniaudio.decode_file(str(path), nchannels=1, sample_rate=rate_hz)
     except (miniaudio.MiniaudioError, OSError) as exc:
-        raise BadSetting(f"{path} is no sound that can be read; accepted: WAV, Ogg Vorbis, FLAC, MP3") from exc
+        raise BadSetting(f"{path} cannot be decoded; accepted: WAV, Ogg Vorbis, FLAC, MP3") from exc
     return Clip(path.stem, np.array(sound.samples, np.int16), rate_hz)
 
 
-def load_foreign_clip(path: Path, longest_s: float) -> Clip:
-    """As `load_clip` at RATE_HZ, and Opus; only the first `longest_s`: a small file can unpack to hours of silence."""
+def load_untrusted_clip(path: Path, longest_s: float) -> Clip:
+    """As `load_clip` at RATE_HZ, also for Opus.
+
+    Decodes at most `longest_s`, because a small file can expand to hours of silence.
+    """
     try:
         samples = _opus(path, longest_s) if is_opus(path) else _streamed(path, longest_s)
     except (miniaudio.MiniaudioError, OSError) as exc:
-        raise BadSetting(f"{path} is no sound that can be read; accepted: WAV, Ogg Vorbis, Opus, FLAC, MP3") from exc
+        raise BadSetting(f"{path} cannot be decoded; accepted: WAV, Ogg Vorbis, Opus, FLAC, MP3") from exc
     return Clip(path.stem, samples[: int(longest_s * RATE_HZ)], RATE_HZ)
 
 
@@ -59,15 +62,15 @@ def _opus(path: Path, longest_s: float) -> Samples:
     return np.frombuffer(mixed, np.int16)
 
 
-def open_card(playhead: Mixer) -> Sink:
-    """Let the default sound card pull until closed; blocks for a while. Raises DeviceLost where there is no card."""
-    if not _may_have_a_card():
+def open_card(mixer: Mixer) -> Sink:
+    """Start the default sound card, which pulls from `mixer` until closed. Blocks; raises DeviceLost without a card."""
+    if not _may_have_sound_card():
         raise DeviceLost("there is no sound card")
     try:
         card = miniaudio.PlaybackDevice(
             nchannels=1, sample_rate=RATE_HZ, buffersize_msec=CARD_PERIOD_MS, backends=CARDS, app_name="sentinel"
         )
-        card.start(_pulling(playhead))
+        card.start(_block_generator(mixer))
     except miniaudio.MiniaudioError as exc:
         raise DeviceLost("no sound card can be opened") from exc
     sink: Sink = card
@@ -75,8 +78,8 @@ def open_card(playhead: Mixer) -> Sink:
 
 
 def listen(seconds: float) -> Samples:
-    """What the default microphone hears from now on, mono at RATE_HZ; blocks. Raises DeviceLost where there is none."""
-    if not _may_have_a_card():
+    """Record `seconds` from the default microphone, mono at RATE_HZ. Blocks; raises DeviceLost without a microphone."""
+    if not _may_have_sound_card():
         raise DeviceLost("there is no microphone")
     heard: list[Samples] = []
     try:
@@ -84,17 +87,17 @@ def listen(seconds: float) -> Samples:
             nchannels=1, sample_rate=RATE_HZ, buffersize_msec=CARD_PERIOD_MS, backends=CARDS, app_name="sentinel"
         )
         with closing(microphone):
-            microphone.start(_keeping(heard))
+            microphone.start(_collector(heard))
             time.sleep(seconds)
     except miniaudio.MiniaudioError as exc:
-        raise DeviceLost("there is no microphone that can be opened") from exc
+        raise DeviceLost("no microphone can be opened") from exc
     if not heard:
-        raise DeviceLost("the microphone gives nothing")
+        raise DeviceLost("the microphone delivers no data")
     return np.concatenate(heard)
 
 
-def _keeping(heard: list[Samples]) -> Generator[None, bytes, None]:
-    """The generator that miniaudio sends sound to, waiting for the first."""
+def _collector(heard: list[Samples]) -> Generator[None, bytes, None]:
+    """A started generator to which miniaudio sends recorded blocks."""
 
     def keeping() -> Generator[None, bytes, None]:
         while True:
@@ -105,21 +108,21 @@ def _keeping(heard: list[Samples]) -> Generator[None, bytes, None]:
     return generator
 
 
-def _may_have_a_card() -> bool:
-    """Whether looking for a card makes sense: without one, ALSA's library complains on the terminal at length."""
+def _may_have_sound_card() -> bool:
+    """Whether a sound card can exist; without one, the ALSA library prints many errors to the terminal."""
     if Path("/dev/snd").exists() or "PULSE_SERVER" in os.environ:
         return True
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     return runtime is not None and os.access(Path(runtime, "pulse", "native"), os.W_OK)
 
 
-def _pulling(playhead: Mixer) -> Generator[Samples, int, None]:
-    """The generator that miniaudio sends frame counts to, waiting for the first."""
+def _block_generator(mixer: Mixer) -> Generator[Samples, int, None]:
+    """A started generator to which miniaudio sends frame counts and which yields samples."""
 
     def pulling() -> Generator[Samples, int, None]:
         count = yield np.empty(0, np.int16)
         while True:
-            count = yield playhead.pull(count).reshape(-1, 1)
+            count = yield mixer.pull(count).reshape(-1, 1)
 
     generator = pulling()
     next(generator)

@@ -1,4 +1,4 @@
-"""The speaker as a part: a sound card, a WAV file in its place, or nothing that sounds."""
+"""The speaker part: plays on a sound card, into a WAV file, or into nothing."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from drivers.device_health import DeviceHealth, MonitoredDevice
 from drivers.errors import BadSetting, DeviceLost
 
 BLOCK_SAMPLES = RATE_HZ // 50
-HEARTBEAT_S = 0.25
-STALL_LIMIT_S = 1.0  # a sink that has not asked for so long is gone
+POLL_S = 0.25
+STALL_LIMIT_S = 1.0  # a sink that has not pulled for this long is lost
 RETRY_S = 1.0
 
 OpenSink = Callable[[Mixer], Sink]
 
 
 class PacedSink(threading.Thread):
-    """Pulls in real time like a sound card, into a file or into nothing; the silence between clips is not written."""
+    """Pulls in real time like a sound card, into a file or into nothing. Silence between clips is not written."""
 
-    def __init__(self, playhead: Mixer, file: WavFile | None) -> None:
+    def __init__(self, mixer: Mixer, file: WavFile | None) -> None:
         super().__init__(name="speaker", daemon=True)
-        self._playhead = playhead
+        self._mixer = mixer
         self._file = file
         self._closing = threading.Event()
         self.start()
 
     def run(self) -> None:
-        """Pull until closed; a file that takes no more ends it, which the speaker notices."""
+        """Pull until closed. A write error ends the thread; the speaker detects that by the missing pulls."""
         try:
             while not self._closing.is_set():
-                if self._playhead.wait_for_clip(HEARTBEAT_S):
+                if self._mixer.wait_for_clip(POLL_S):
                     self._play_out()
         except OSError:
             self._closing.set()
@@ -46,14 +46,14 @@ class PacedSink(threading.Thread):
                 self._file.close()
 
     def close(self) -> None:
-        """Stop and wait for the thread, a heartbeat at most."""
+        """Stop the thread and wait for it, at most POLL_S."""
         self._closing.set()
         self.join()
 
     def _play_out(self) -> None:
         due_s = time.monotonic()
-        while self._playhead.sounding is not None and not self._closing.is_set():
-            block = self._playhead.pull(BLOCK_SAMPLES)
+        while self._mixer.any_playing is not None and not self._closing.is_set():
+            block = self._mixer.pull(BLOCK_SAMPLES)
             if self._file is not None:
                 self._file.append(block.astype("<i2").tobytes())
             due_s += BLOCK_SAMPLES / RATE_HZ
@@ -61,26 +61,26 @@ class PacedSink(threading.Thread):
 
 
 class ClipSpeaker(MonitoredDevice):
-    """Plays prompts and broadcasts on the sink that `open_sink` opens; nothing here blocks the loop."""
+    """Plays prompts and broadcasts on the sink that `open_sink` opens; does not block the event loop."""
 
     def __init__(self, open_sink: OpenSink, volume: float = 1.0) -> None:
         super().__init__(DeviceHealth("speaker"))
-        self.vitals.counters.update(clips=0, cut_short=0)
+        self.device_health.counters.update(clips=0, cut_short=0)
         self._open_sink = open_sink
-        self._playhead = Mixer()
+        self._mixer = Mixer()
         self._is_open = False
         self.set_volume(volume)
 
     @property
     def volume(self) -> float:
         """Share of the full amplitude, 0 to 1."""
-        return self._playhead.volume
+        return self._mixer.volume
 
     def set_volume(self, share: float) -> None:
-        """Play at `share` of the full amplitude from the next block of samples on."""
+        """Set the volume to `share` (0 to 1) from the next block of samples on. Raises BadSetting."""
         if not 0 <= share <= 1:
             raise BadSetting(f"volume {share} is not possible; accepted: 0 to 1")
-        self._playhead.volume = share
+        self._mixer.volume = share
 
     async def run(self) -> None:
         """Keep a sink open until cancelled."""
@@ -88,77 +88,83 @@ class ClipSpeaker(MonitoredDevice):
             try:
                 await self._serve()
             except DeviceLost as exc:
-                self.vitals.lost(str(exc))
+                self.device_health.lost(str(exc))
             await asyncio.sleep(RETRY_S)
 
     async def play(self, clip: Clip) -> float:
-        """Start the prompt `clip`, cutting short the prompt that plays.
+        """Start the prompt `clip`, stopping the current prompt.
 
-        Returns the monotonic second its first sample left for the device. Raises DeviceLost while there is no device,
-        BadSetting for a clip of another rate than RATE_HZ.
+        Returns the monotonic second at which the device pulled its first sample. Raises DeviceLost while no device is
+        open, BadSetting for a clip whose rate is not RATE_HZ.
         """
-        return await self._start(clip, SoundSource.PROMPT)
+        return await self._play(clip, SoundSource.PROMPT)
 
     async def broadcast(self, clip: Clip) -> float:
-        """Start `clip` in the place of another broadcast; below a prompt it goes on more quietly. Else as `play`."""
-        return await self._start(clip, SoundSource.BROADCAST)
+        """Start the broadcast `clip`, replacing the current one; it continues at a lower level below a prompt.
+
+        Returns and raises as `play`.
+        """
+        return await self._play(clip, SoundSource.BROADCAST)
 
     async def drained(self) -> None:
-        """Wait until nothing plays: a device that stops asking counts as such."""
-        while (playing := self._playhead.sounding) is not None:
+        """Wait until nothing plays; a lost device also ends the wait."""
+        while (playing := self._mixer.any_playing) is not None:
             await playing.ended.wait()
 
-    async def _start(self, clip: Clip, voice: SoundSource) -> float:
+    async def _play(self, clip: Clip, source: SoundSource) -> float:
         if clip.rate_hz != RATE_HZ:
             raise BadSetting(f"clip {clip.name} has {clip.rate_hz} Hz; accepted: {RATE_HZ}")
         if not self._is_open:
             raise DeviceLost("the speaker is not open")
-        self.vitals.counters["clips"] += 1
-        self.vitals.counters["cut_short"] += self._playhead.playing(voice) is not None
-        return await self._playhead.play(clip, voice).started
+        self.device_health.counters["clips"] += 1
+        self.device_health.counters["cut_short"] += self._mixer.playing(source) is not None
+        return await self._mixer.play(clip, source).started
 
     async def _serve(self) -> None:
-        sink = await asyncio.to_thread(self._open_sink, self._playhead)
+        sink = await asyncio.to_thread(self._open_sink, self._mixer)
         self._is_open = True
-        self.vitals.counters["opened"] += 1
-        self.vitals.ok()
+        self.device_health.counters["opened"] += 1
+        self.device_health.ok()
         try:
             while True:
-                await asyncio.sleep(HEARTBEAT_S)
-                if self._playhead.idle_s > STALL_LIMIT_S:
-                    raise DeviceLost("the sound device takes no more sound")
+                await asyncio.sleep(POLL_S)
+                if self._mixer.idle_s > STALL_LIMIT_S:
+                    raise DeviceLost("the sound device no longer pulls samples")
         finally:
             self._is_open = False
-            self._playhead.stop()
+            self._mixer.stop()
             await asyncio.to_thread(sink.close)
 
 
 class CardIfAny:
-    """The card; `instead` on a machine that never had one. A card that worked is not replaced by silence when lost."""
+    """Opens the sound card, or `fallback` on a machine without one.
 
-    def __init__(self, instead: OpenSink) -> None:
-        self._instead = instead
+    After a card was opened once, its loss raises DeviceLost instead of switching to the fallback.
+    """
+
+    def __init__(self, fallback: OpenSink) -> None:
+        self._fallback = fallback
         self._had_card = False
 
-    def __call__(self, playhead: Mixer) -> Sink:
+    def __call__(self, mixer: Mixer) -> Sink:
         try:
-            card = open_card(playhead)
+            card = open_card(mixer)
         except DeviceLost:
             if self._had_card:
                 raise
-            return self._instead(playhead)
+            return self._fallback(mixer)
         self._had_card = True
         return card
 
 
-def _open_null(playhead: Mixer) -> Sink:
-    return PacedSink(playhead, None)
+def _open_null(mixer: Mixer) -> Sink:
+    return PacedSink(mixer, None)
 
 
 def _wav_opener(path: str) -> OpenSink:
     if not path:
-        raise BadSetting("the speaker output wav: needs a path; accepted: wav:PATH")
-    return lambda playhead: PacedSink(playhead, WavFile(Path(path), RATE_HZ))
+        raise BadSetting("the speaker output wav needs a path; accepted: wav:PATH")
+    return lambda mixer: PacedSink(mixer, WavFile(Path(path), RATE_HZ))
 
 
 OUTPUTS: dict[str, Callable[[str], OpenSink]] = {

@@ -1,4 +1,4 @@
-"""A WAV file that grows and is a whole, valid file after every write."""
+"""A WAV file that can be appended to and is valid after every write."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from drivers.errors import BadSetting, DeviceLost
 
 HEADER = struct.Struct("<4sI8sIHHIIHH4sI")
-CAP_BYTES = 256 * 1024 * 1024  # some 100 minutes of speech; then it starts anew
+CAP_BYTES = 256 * 1024 * 1024  # some 100 minutes of speech; then the file is overwritten from the start
 
 
 class WavFile:
-    """Mono 16-bit WAV at `path`, continued if it is one of the same rate already.
+    """Mono 16-bit WAV at `path`; an existing file of the same rate is continued.
 
-    Raises BadSetting for another kind of file, DeviceLost where it cannot be written.
+    Raises BadSetting for any other existing file, DeviceLost when the file cannot be written.
     """
 
     def __init__(self, path: Path, rate_hz: int) -> None:
@@ -31,10 +31,10 @@ class WavFile:
             raise DeviceLost(f"cannot write {path}: {exc.strerror}") from exc
         if start and start != self._header():
             self._file.close()
-            raise BadSetting(f"{path} is another kind of file; accepted: none, or mono 16-bit WAV at {rate_hz} Hz")
+            raise BadSetting(f"{path} is not such a WAV file; accepted: a new file, or mono 16-bit WAV at {rate_hz} Hz")
 
     def append(self, samples: bytes) -> None:
-        """Add little-endian 16-bit samples. The data goes first: a header never promises what is not there."""
+        """Append little-endian 16-bit samples. The header is written last and never states more than the data."""
         if self._data_bytes + len(samples) > CAP_BYTES:
             self._data_bytes = 0
             self._write_header()
@@ -54,5 +54,5 @@ class WavFile:
 
     def _header(self) -> bytes:
         size, rate_hz = self._data_bytes, self._rate_hz
-        sound = 16, 1, 1, rate_hz, 2 * rate_hz, 2, 16  # chunk length, PCM, channels, rates, bytes a sample, bits
+        sound = 16, 1, 1, rate_hz, 2 * rate_hz, 2, 16  # chunk length, PCM, channels, rates, bytes per sample, bits
         return HEADER.pack(b"RIFF", HEADER.size - 8 + size, b"WAVEfmt ", *sound, b"data", size)

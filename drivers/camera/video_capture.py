@@ -1,4 +1,4 @@
-"""Pictures out of OpenCV, on a thread that may block for ever: the only driver file that knows cv2."""
+"""Reads pictures with OpenCV on a thread that may block without limit: the only driver module that imports cv2."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from drivers.errors import BadSetting
 
 Image = NDArray[np.uint8]
 
-OPEN_LIMIT_MS = 3000  # FFmpeg's own limits; they let an abandoned thread end
+OPEN_LIMIT_MS = 3000  # time limits of FFmpeg; they end an abandoned thread
 READ_LIMIT_MS = 2500
 RATE_WINDOW_S = 1.0
 DEFAULT_FILE_FPS = 25.0
 HIGHEST_FPS = 120.0
-V4L2_LIMIT_S = 3  # OpenCV's own is ten
+V4L2_LIMIT_S = 3  # the default of OpenCV is 10
 V4L2_LIMIT = "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"
 FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 FFMPEG_LOG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
-AT_ONCE = "fflags;nobuffer|probesize;32|analyzeduration;0|flags;low_delay"
+NO_BUFFERING = "fflags;nobuffer|probesize;32|analyzeduration;0|flags;low_delay"
 LOW_LATENCY = {  # measured, MJPEG over HTTP on loopback: opens in 28 ms, frames 3 to 10 ms old
-    "http": AT_ONCE,
-    "https": AT_ONCE,
+    "http": NO_BUFFERING,
+    "https": NO_BUFFERING,
     "rtsp": "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay",
 }
 environment_lock = threading.Lock()
@@ -36,7 +36,7 @@ environment_lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where pictures come from: a V4L2 `device` (index or path), a `url`, or a looped `file`; one is not empty."""
+    """Source of pictures: a V4L2 `device` (index or path), a `url`, or a looped `file`; exactly one is not empty."""
 
     device: str = ""
     url: str = ""
@@ -44,7 +44,7 @@ class Source:
 
     @classmethod
     def parse(cls, text: str) -> Source:
-        """The source that one setting names; raises BadSetting. The text may hold a password and is not repeated."""
+        """Parse the `source` setting; raises BadSetting. The message omits the text, which may contain a password."""
         scheme, separator, _rest = text.partition("://")
         if separator and scheme in LOW_LATENCY:
             return cls(url=text)
@@ -53,12 +53,12 @@ class Source:
         if text and not separator:
             return cls(file=text)
         accepted = "a number, /dev/..., rtsp://..., http://..., https://..., or the path of a video file"
-        raise BadSetting(f"the camera source cannot be {scheme or 'empty'}; accepted: {accepted}")
+        raise BadSetting(f"camera source {scheme or '(empty)'} is not supported; accepted: {accepted}")
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedFormat:
-    """Size and rate to ask a V4L2 camera for; it may give others. `fps` also limits what any source hands on."""
+    """Size and rate requested from a V4L2 camera, which may use others. `fps` also limits the other sources."""
 
     width: int
     height: int
@@ -67,7 +67,7 @@ class RequestedFormat:
 
 @dataclass(frozen=True, slots=True)
 class PictureFormat:
-    """What the source really gives; `fps` is counted, as cameras' claims are often wrong; 0 in the first second."""
+    """Actual format of a source; `fps` is measured, because cameras often report it wrongly; 0 in the first second."""
 
     width: int
     height: int
@@ -79,46 +79,46 @@ class PictureFormat:
 
 
 class Capture(threading.Thread):
-    """Reads `source` from opening to its end, or until abandoned; an abandoned one calls nobody any more.
+    """Reads `source` until it ends or the capture is abandoned; makes no more calls once abandoned.
 
-    `on_image(image, at_s)` and `on_end(reason)` are called on this thread. Beyond `wish.fps` pictures are dropped.
+    `on_image(image, at_s)` and `on_end(reason)` are called on this thread. Pictures above `requested.fps` are dropped.
     """
 
     def __init__(
         self,
         source: Source,
-        wish: RequestedFormat,
+        requested: RequestedFormat,
         on_image: Callable[[Image, float], None],
         on_end: Callable[[str], None],
     ) -> None:
         super().__init__(name="camera", daemon=True)
         self.format: PictureFormat | None = None
         self._source = source
-        self._wish = wish
+        self._requested = requested
         self._on_image = on_image
         self._on_end = on_end
         self._abandoned = threading.Event()
         self._calling = threading.Lock()
-        self._limit = FrameRateLimiter(wish.fps)
+        self._limit = FrameRateLimiter(requested.fps)
 
     def limit_rate(self, fps: float) -> None:
-        """From now on hand on `fps` pictures a second at most."""
+        """Deliver at most `fps` pictures a second from now on."""
         self._limit = FrameRateLimiter(fps)
 
     def abandon(self) -> None:
-        """From the return of this on nobody is called; the thread ends as soon as OpenCV gives it back."""
+        """Make no more calls after this returns; the thread ends as soon as OpenCV returns."""
         with self._calling:
             self._abandoned.set()
 
     def run(self) -> None:
         """Open, read, release."""
         try:
-            capture = _opened(self._source, self._wish)
+            capture = _open(self._source, self._requested)
             try:
                 self._read(capture)
             finally:
                 capture.release()
-            reason = "no more pictures come" if self.format else "cannot be opened"
+            reason = "the source ended" if self.format else "cannot be opened"
         except cv2.error as exc:
             reason = f"cannot be read: {exc.err}"
         with self._calling:
@@ -128,43 +128,43 @@ class Capture(threading.Thread):
     def _read(self, capture: cv2.VideoCapture) -> None:
         rate = _Rate()
         file = FrameRateLimiter(capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FILE_FPS) if self._source.file else None
-        # A file waits for its time, as it was taken; a camera sets the pace itself.
+        # A file is paced at its own rate; a camera blocks until its next frame.
         while not self._abandoned.wait(file.wait_s(time.monotonic()) if file else 0):
-            if not (capture.grab() or (file and _rewound(capture))):
+            if not (capture.grab() or (file and _rewind(capture))):
                 return
             now_s = time.monotonic()
-            fps = rate.counted(now_s)
+            fps = rate.add_frame(now_s)
             if file:
-                file.takes(now_s)
-            if not self._limit.takes(now_s):
+                file.allows(now_s)
+            if not self._limit.allows(now_s):
                 continue
             good, picture = capture.retrieve()
             if good:
                 image = np.asarray(picture, np.uint8)
                 pixel_format = self.format.pixel_format if self.format else _pixel_format(capture)
                 self.format = PictureFormat(image.shape[1], image.shape[0], pixel_format, fps)
-                self._hand_over(image, now_s)
+                self._deliver(image, now_s)
 
-    def _hand_over(self, image: Image, at_s: float) -> None:
+    def _deliver(self, image: Image, at_s: float) -> None:
         with self._calling:
             if not self._abandoned.is_set():
                 self._on_image(image, at_s)
 
 
 class FrameRateLimiter:
-    """Lets through so many a second on average; a quarter of the interval early is in time, for cameras jitter."""
+    """Limits the average rate; a frame up to a quarter interval early passes, because cameras jitter."""
 
     def __init__(self, rate_hz: float) -> None:
-        """At most `rate_hz`, which is itself held to HIGHEST_FPS."""
+        """`rate_hz` is capped at HIGHEST_FPS."""
         self._interval_s = 1 / min(rate_hz, HIGHEST_FPS)
         self._due_s = 0.0
 
     def wait_s(self, now_s: float) -> float:
-        """Seconds until the next one is due."""
+        """Seconds until the next frame is due."""
         return max(0.0, self._due_s - now_s)
 
-    def takes(self, now_s: float) -> bool:
-        """Whether one at `now_s` is let through."""
+    def allows(self, now_s: float) -> bool:
+        """Whether a frame at `now_s` passes; if so, schedule the next."""
         if now_s < self._due_s - self._interval_s / 4:
             return False
         self._due_s = max(self._due_s + self._interval_s, now_s)
@@ -172,15 +172,15 @@ class FrameRateLimiter:
 
 
 class _Rate:
-    """Counts what comes."""
+    """Measures the frame rate."""
 
     def __init__(self) -> None:
         self._count = 0
         self._since_s = 0.0
         self._fps = 0.0
 
-    def counted(self, now_s: float) -> float:
-        """Frames a second in the last whole window; 0 before there was one."""
+    def add_frame(self, now_s: float) -> float:
+        """Count one frame; returns frames a second in the last full window, 0 before the first is full."""
         if not self._since_s:
             self._since_s = now_s
             return 0.0
@@ -191,9 +191,9 @@ class _Rate:
         return self._fps
 
 
-def _opened(source: Source, wish: RequestedFormat) -> cv2.VideoCapture:
-    """The opened capture; one that could not be opened grabs nothing."""
-    # The part logs once that it is lost; these two would write lines at every try, with address and password in them.
+def _open(source: Source, requested: RequestedFormat) -> cv2.VideoCapture:
+    """Open `source`; a capture that could not be opened fails on `grab`."""
+    # The driver logs a loss once; OpenCV and FFmpeg would log every retry, with address and password.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     os.environ.setdefault(FFMPEG_LOG_LEVEL, "-8")
     os.environ.setdefault(V4L2_LIMIT, str(V4L2_LIMIT_S))
@@ -202,15 +202,15 @@ def _opened(source: Source, wish: RequestedFormat) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(name, cv2.CAP_V4L2)
         # MJPEG first: uncompressed VGA at 30 fps does not fit the USB 2 share of many hubs.
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, wish.width)
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, wish.height)
-        capture.set(cv2.CAP_PROP_FPS, wish.fps)
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, requested.width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, requested.height)
+        capture.set(cv2.CAP_PROP_FPS, requested.fps)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         return capture
     if source.file:
         return cv2.VideoCapture(source.file, cv2.CAP_FFMPEG)
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_LIMIT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_LIMIT_MS]
-    with environment_lock:  # FFmpeg takes these options from the environment only
+    with environment_lock:  # FFmpeg reads these options from the environment only
         os.environ[FFMPEG_OPTIONS] = LOW_LATENCY[source.url.partition("://")[0]]
         try:
             return cv2.VideoCapture(source.url, cv2.CAP_FFMPEG, limits)
@@ -218,8 +218,8 @@ def _opened(source: Source, wish: RequestedFormat) -> cv2.VideoCapture:
             del os.environ[FFMPEG_OPTIONS]
 
 
-def _rewound(capture: cv2.VideoCapture) -> bool:
-    """Grab the first picture of a file again."""
+def _rewind(capture: cv2.VideoCapture) -> bool:
+    """Rewind a file and grab its first picture; returns whether that succeeded."""
     return bool(capture.set(cv2.CAP_PROP_POS_FRAMES, 0) and capture.grab())
 
 

@@ -1,4 +1,4 @@
-"""What a distance sensor says."""
+"""Readings of the distance sensors."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from enum import StrEnum
 
 
 class RangeState(StrEnum):
-    """Why there is a distance, or none."""
+    """Result of a measurement."""
 
     MEASURED = "measured"
     TOO_FAR = "too_far"
     TOO_NEAR = "too_near"
-    NO_MEASURE = "no_measure"  # the sensor could not tell
+    NO_MEASURE = "no_measure"  # the sensor reports no measurement
 
 
 @dataclass(frozen=True, slots=True)
 class DistanceReading:
-    """Distance to what is in front of the sensor; `distance_mm` is None unless it was measured."""
+    """Distance to the object in front of the sensor; `distance_mm` is None unless `state` is MEASURED."""
 
     distance_mm: int | None
     state: RangeState
@@ -25,5 +25,5 @@ class DistanceReading:
 
 
 def measured(distance_mm: int, at_s: float) -> DistanceReading:
-    """A distance that was measured."""
+    """A reading with a measured distance."""
     return DistanceReading(distance_mm, RangeState.MEASURED, at_s)

@@ -1,4 +1,4 @@
-"""The distance sensors that can be read: one row each."""
+"""The supported distance sensors, one row each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import Parser
 
 DISTANCE_SENSORS: dict[str, DeviceProtocol[Parser[DistanceReading]]] = {
-    "tof10120": DeviceProtocol(tof10120.Tof10120, tof10120.BAUDS, proof=3),
-    "evo-mini": DeviceProtocol(evo_mini.EvoMini, evo_mini.BAUDS, evo_mini.START_UP, probe=evo_mini.AS_BYTES, proof=3),
-    "tofsense": DeviceProtocol(tofsense.TofSense, tofsense.BAUDS, probe=tofsense.QUERY, proof=2),
+    "tof10120": DeviceProtocol(tof10120.Tof10120, tof10120.BAUDS, proof_frames=3),
+    "evo-mini": DeviceProtocol(
+        evo_mini.EvoMini, evo_mini.BAUDS, evo_mini.START_UP, probe=evo_mini.AS_BYTES, proof_frames=3
+    ),
+    "tofsense": DeviceProtocol(tofsense.TofSense, tofsense.BAUDS, probe=tofsense.QUERY, proof_frames=2),
 }

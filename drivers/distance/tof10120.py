@@ -1,7 +1,7 @@
 """TOF10120: a laser distance sensor that sends lines of text.
 
-Confidence V2: two and more public sources; no hardware was at hand. A line has no checksum: a digit that turned into
-another digit cannot be seen. A cut or a damaged line can, mostly, and gives no number.
+Confidence V2: two and more public sources; not tested on hardware. A line has no checksum: a digit changed into
+another digit is not detected. Most truncated or damaged lines are detected and give no reading.
 """
 
 from __future__ import annotations
@@ -12,20 +12,13 @@ from collections import Counter
 from drivers.distance.reading import DistanceReading, measured
 
 BAUDS = (9600,)
-MAX_MM = 2000  # sold as 100 to 1800 mm
-CAP_BYTES = 16  # of a line that does not end; more than the longest good one with some noise before it
+MAX_MM = 2000  # specified 100 to 1800 mm
+CAP_BYTES = 16  # limit of an unterminated line; longer than the longest valid line with some noise before it
 
 WHOLE = re.compile(rb"(\d{1,4})mm\r\n")
-# Noise runs into the line. Up to four characters may be one number with a damaged digit: its rest is not believed.
+# Noise before the number. Up to four characters may be one number with a damaged digit, whose rest must not be used.
 AFTER_NOISE = re.compile(rb"(?s:.+)(?<=[^\d])(\d{3,4})mm\r\n")
 SHORTEST_AFTER_NOISE = 5 + len(b"mm\r\n")
-
-
-def set_interval(interval_ms: int) -> bytes:
-    """Time between two lines."""
-    if interval_ms <= 0:
-        raise ValueError(f"an interval is above 0 ms, not {interval_ms}")
-    return b"s2-%d#" % interval_ms
 
 
 class Tof10120:
@@ -36,12 +29,12 @@ class Tof10120:
         self._line = bytearray()
 
     def feed(self, data: bytes, at_s: float) -> list[DistanceReading]:
-        """Distances completed by `data`; empty `data` gives up a line that did not end."""
+        """Distances completed by `data`; empty `data` discards an unterminated line."""
         *lines, rest = (bytes(self._line) + data).split(b"\n")
         self._line = bytearray(rest)
-        kept = CAP_BYTES if data else 0
-        self._lose(len(rest) - kept)
-        del self._line[: -kept or None]
+        retained = CAP_BYTES if data else 0
+        self._count_lost(len(rest) - retained)
+        del self._line[: -retained or None]
         return [reading for line in lines if (reading := self._read(line + b"\n", at_s))]
 
     def _read(self, line: bytes, at_s: float) -> DistanceReading | None:
@@ -50,16 +43,16 @@ class Tof10120:
         if not found and len(line) >= SHORTEST_AFTER_NOISE:
             found = AFTER_NOISE.fullmatch(line)
         if not found:
-            self._lose(len(line))
+            self._count_lost(len(line))
             return None
         distance_mm = int(found[1])
         if not 0 < distance_mm <= MAX_MM:
             self.counters["refused"] += 1
-            self._lose(len(line))
+            self._count_lost(len(line))
             return None
         self.counters["frames"] += 1
-        self._lose(found.start(1))
+        self._count_lost(found.start(1))
         return measured(distance_mm, at_s)
 
-    def _lose(self, count: int) -> None:
+    def _count_lost(self, count: int) -> None:
         self.counters["resync_bytes"] += max(0, count)

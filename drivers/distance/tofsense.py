@@ -1,7 +1,7 @@
 """Nooploop TOFSense: a laser distance sensor on a UART.
 
-Confidence S1: DFRobot's pages; sums recomputed, no hardware was at hand. The frame has a status byte whose meaning
-differs by model and is not read: a number outside what any model reaches is refused instead.
+Confidence S1: DFRobot's pages; checksums recomputed, not tested on hardware. The status byte of a frame differs by
+model and is ignored; a distance outside the range of all models is refused instead.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from drivers.serial_line.framing import FrameParser, NoReading
 
 HEADER = b"\x57\x00\xff"
 FRAME_BYTES = 16
-BAUDS = (921600, 115200)  # both are sold
+BAUDS = (921600, 115200)  # both variants are sold
 MAX_MM = 30_000
 
-QUERY = bytes.fromhex("5710ffff00ffff63")  # of the sensor with ID 0; it also measures by itself, as sold
+QUERY = bytes.fromhex("5710ffff00ffff63")  # for sensor ID 0; the factory setting also sends continuously
 
 
 class TofSense(FrameParser[DistanceReading]):
-    """Frames of the sensor: distance as signed 24 bits little-endian, in millimetres; byte sum."""
+    """Frames of the sensor: distance as signed 24 bits little-endian, in millimetres; 8-bit sum of all bytes."""
 
     def __init__(self) -> None:
         super().__init__(HEADER, FRAME_BYTES)

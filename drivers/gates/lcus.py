@@ -1,6 +1,6 @@
-"""LCUS relay boards: one command a relay, no answer and no inputs.
+"""LCUS relay boards: one command per relay, no reply and no inputs.
 
-Confidence V2: layout from several public sources, sums recomputed.
+Confidence V2: layout from several public sources, checksums recomputed.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from contextlib import suppress
 from drivers.device_health import MonitoredDevice
 from drivers.errors import BadSetting, DeviceLost
 from drivers.gates.wiring import BAUD, Wiring, check_duration
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 
 
 def lcus_command(channel: int, on: bool) -> bytes:
-    """Switch relay `channel` (from 1) of an LCUS board, which never answers."""
+    """Command: switch relay `channel` (from 1)."""
     start = bytes((0xA0, channel, on))
     return start + bytes((sum(start) & 0xFF,))
 
 
 class LcusGate(MonitoredDevice):
-    """Relay that we switch on and off: off whenever the port opens or closes, but a killed agent leaves it as it was.
+    """Gate on a relay that the host switches on and off.
 
-    The board never answers, so health says only that the port is open. It has no inputs.
+    The relay is switched off whenever the port opens or closes; a killed agent leaves it in its last state. The board
+    never replies, so OK means only that the port is open. It has no inputs.
     """
 
     def __init__(self, port: str, wiring: Wiring) -> None:
@@ -32,9 +33,11 @@ class LcusGate(MonitoredDevice):
         self._on, self._off = lcus_command(wiring.gate, on=True), lcus_command(wiring.gate, on=False)
         self._lamp = wiring.lamp
         all_off = (self._off, *([lcus_command(wiring.lamp, on=False)] if wiring.lamp else []))
-        self._line = SerialLine("gate", port, bauds=(BAUD,), silence_s=None, hello=all_off, farewell=b"".join(all_off))
-        super().__init__(self._line.vitals)
-        self.vitals.counters["pulses"] = 0
+        self._line = SerialLine(
+            "gate", port, bauds=(BAUD,), silence_s=None, start_up=all_off, shut_down=b"".join(all_off)
+        )
+        super().__init__(self._line.device_health)
+        self.device_health.counters["pulses"] = 0
         self._holders = 0
 
     async def run(self) -> None:
@@ -45,14 +48,14 @@ class LcusGate(MonitoredDevice):
         """Hold the gate open for `duration_ms`; pulses that overlap hold it until the last ends."""
         check_duration(duration_ms)
         await self._line.write(self._on)
-        self.vitals.counters["pulses"] += 1
+        self.device_health.counters["pulses"] += 1
         self._holders += 1
         try:
             await asyncio.sleep(duration_ms / 1000)
         finally:
             self._holders -= 1
             if not self._holders:
-                with suppress(DeviceLost):  # known to the line, which switches off first thing when it is back
+                with suppress(DeviceLost):  # the line detects this itself and switches off when it reopens
                     await self._line.write(self._off)
 
     async def light(self, *, on: bool) -> None:
@@ -61,5 +64,5 @@ class LcusGate(MonitoredDevice):
             await self._line.write(lcus_command(self._lamp, on=on))
 
     async def passed(self, _limit_s: float) -> bool:
-        """Nobody knows."""
+        """False: the board has no inputs."""
         return False

@@ -1,4 +1,4 @@
-"""The gates to choose from: one row each."""
+"""The supported gates, one row each."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ IDLE_S = 1.0
 
 
 class NoGate(MonitoredDevice):
-    """No gate is wired: a pulse takes its time and is counted, no more."""
+    """Used where no gate is wired: a pulse waits for its duration and is counted."""
 
     def __init__(self) -> None:
         super().__init__(DeviceHealth("gate"))
-        self.vitals.counters["pulses"] = 0
+        self.device_health.counters["pulses"] = 0
 
     async def run(self) -> None:
-        """Nothing to do until cancelled."""
-        self.vitals.ok("no gate is wired")
+        """Wait until cancelled."""
+        self.device_health.ok("no gate is wired")
         while True:
             await asyncio.sleep(IDLE_S)
 
     async def pulse(self, duration_ms: int) -> None:
-        """Wait as long as a gate would stand open."""
+        """Count the pulse and wait for its duration."""
         check_duration(duration_ms)
-        self.vitals.counters["pulses"] += 1
+        self.device_health.counters["pulses"] += 1
         await asyncio.sleep(duration_ms / 1000)
 
     async def light(self, *, on: bool) -> None:
-        """No lamp is wired."""
+        """Do nothing: no lamp is wired."""
 
     async def passed(self, _limit_s: float) -> bool:
-        """Nobody knows."""
+        """False: no sensor is wired."""
         return False
 
 
@@ -50,10 +50,10 @@ GATES: dict[str, Callable[[str, Wiring], Gate]] = {
 
 
 def make_gate(*, driver: str, port: str = "", channel: int = 1, lamp_channel: int = 0, passage_input: int = 0) -> Gate:
-    """The gate `driver` on `port`, relay `channel` from 1; `modbus-relay` is the safe one: its board ends the pulse.
+    """The gate `driver` on `port`, relay `channel` from 1; with `modbus-relay` the board itself ends the pulse.
 
-    `lamp_channel` is the relay of the lamp that calls staff, `passage_input` the input of the sensor behind the gate; 0
-    where there is none.
+    `lamp_channel` is the relay of the staff-call lamp, `passage_input` the input of the sensor behind the gate; 0 for
+    none. Raises BadSetting.
     """
     make = GATES.get(driver)
     if make is None:

@@ -1,4 +1,4 @@
-"""What is wired to the relay board at the gate, and what a pulse may be."""
+"""Wiring of the relay board at the gate, and the limits of a pulse."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_PULSE_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What is wired where, from 1: the gate and the lamp to relays, the passage sensor to an input; 0 is nowhere."""
+    """Channel numbers from 1: relays of the gate and the lamp, input of the passage sensor; 0 is not wired."""
 
     gate: int = 1
     lamp: int = 0
@@ -28,6 +28,6 @@ class Wiring:
 
 
 def check_duration(duration_ms: int) -> None:
-    """Raise BadSetting for a pulse that no board is asked for."""
+    """Raise BadSetting for a pulse duration that is out of range."""
     if not 0 < duration_ms <= MAX_PULSE_MS:
-        raise BadSetting(f"a pulse of {duration_ms} ms is not possible; accepted: 1 to {MAX_PULSE_MS}")
+        raise BadSetting(f"a pulse of {duration_ms} ms is out of range; accepted: 1 to {MAX_PULSE_MS}")

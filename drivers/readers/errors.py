@@ -1,15 +1,15 @@
-"""What can be wrong with the text of a code. Messages never contain the text."""
+"""Errors of parsing codes and cards. Messages never contain the text."""
 
 from __future__ import annotations
 
 
 class CodeError(Exception):
-    """Base: the code gives no credential."""
+    """Base: the text is not a valid credential."""
 
 
 class CodeUnknown(CodeError):
-    """Not a code of any provider in use: somebody held up something else."""
+    """Not a code of any configured provider."""
 
 
 class CodeMalformed(CodeError):
-    """A provider's code, but damaged or made up: try again, then staff."""
+    """A code of a configured provider, but damaged or forged; retry, then call staff."""

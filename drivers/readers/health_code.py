@@ -1,6 +1,6 @@
-"""What the text of a scanned code says: one provider a kind of code, chosen by name.
+"""Parses the text of a scanned code: one provider per kind of code, chosen by name.
 
-The live health-code services are gone, so none is built in: a city's own is added as a row of `PROVIDERS`.
+The public health-code services no longer exist, so none is built in; add a city's own as a row of `PROVIDERS`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from enum import StrEnum
 
 from drivers.errors import BadSetting
 from drivers.readers.errors import CodeMalformed, CodeUnknown
-from drivers.readers.id_number import born_on, looks_like_id_number, normalised_id_number
+from drivers.readers.id_number import birth_date, looks_like_id_number, normalised_id_number
 
 SIMULATED_PREFIX = "SHC1:"
 MAX_TIME_DIGITS = 11
 
 
 class CodeKind(StrEnum):
-    """How the person was identified."""
+    """Kind of credential."""
 
     CODE = "code"  # a health code
     CARD = "card"  # a document, or its number
@@ -27,7 +27,7 @@ class CodeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ParsedCode:
-    """Who a code says the person is; times are Unix seconds, None where the code does not tell."""
+    """Content of a code; times are Unix seconds, None where the code does not contain them."""
 
     kind: CodeKind
     number: str = field(repr=False)
@@ -37,14 +37,14 @@ class ParsedCode:
 
 
 Provider = Callable[[str], ParsedCode]
-"""Reads the text of a code. Raises CodeUnknown for one that is not its own, CodeMalformed for a bad one of its own."""
+"""Parses the text of a code. Raises CodeUnknown for a code of another kind, CodeMalformed for an invalid one."""
 
 
 def document_number(text: str) -> ParsedCode:
     """A bare ID number."""
     if not looks_like_id_number(text):
         raise CodeUnknown("not an ID number")
-    return _credential(CodeKind.CARD, text)
+    return _parsed_code(CodeKind.CARD, text)
 
 
 def simulated(text: str) -> ParsedCode:
@@ -53,20 +53,20 @@ def simulated(text: str) -> ParsedCode:
         raise CodeUnknown("not a simulated health code")
     number, separator, expiry = text.removeprefix(SIMULATED_PREFIX).partition(":")
     if not separator or not (expiry.isascii() and expiry.isdecimal()) or len(expiry) > MAX_TIME_DIGITS:
-        raise CodeMalformed("a simulated code ends in its expiry time")
-    return _credential(CodeKind.CODE, number, expires_at_s=int(expiry))
+        raise CodeMalformed("a simulated code must end with its expiry time")
+    return _parsed_code(CodeKind.CODE, number, expires_at_s=int(expiry))
 
 
-def _credential(kind: CodeKind, text: str, expires_at_s: int | None = None) -> ParsedCode:
+def _parsed_code(kind: CodeKind, text: str, expires_at_s: int | None = None) -> ParsedCode:
     number = normalised_id_number(text)
-    return ParsedCode(kind, number, expires_at_s=expires_at_s, born=born_on(number))
+    return ParsedCode(kind, number, expires_at_s=expires_at_s, born=birth_date(number))
 
 
 PROVIDERS: dict[str, Provider] = {"document-number": document_number, "simulated": simulated}
 
 
 def make_code_provider(names: Iterable[str]) -> Provider:
-    """One provider that asks the named ones in order; raises BadSetting for a name that is not known."""
+    """A provider that tries the named providers in order. Raises BadSetting for an unknown name."""
     chosen = list(names)
     unknown = [name for name in chosen if name not in PROVIDERS]
     if unknown or not chosen:
@@ -79,6 +79,6 @@ def make_code_provider(names: Iterable[str]) -> Provider:
                 return provider(text.strip())
             except CodeUnknown:
                 continue
-        raise CodeUnknown("no provider in use knows this kind of code")
+        raise CodeUnknown("no configured provider supports this kind of code")
 
     return parse

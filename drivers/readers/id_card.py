@@ -1,7 +1,7 @@
 """The text of a second-generation identity card: 256 bytes of UTF-16LE in fields of fixed width, padded with spaces.
 
-Layouts: citizen V2; residence permit 'J' and permanent residence 'I' (2017) and 'Y' (2023) S1, told apart by the letter
-at byte 248. Messages of errors never contain what a card says.
+Layouts: citizen V2; residence permit 'J' and permanent residence 'I' (2017) and 'Y' (2023) S1, distinguished by the
+letter at byte 248. Error messages never contain data of a card.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import date
 
 from drivers.contract import CardKind, CardRead
 from drivers.readers.errors import CodeMalformed
-from drivers.readers.id_number import normalised_id_number
+from drivers.readers.id_number import date_from_digits, normalised_id_number
 
 TEXT_BYTES = 256
 TYPE_LETTER = slice(248, 250)
@@ -74,11 +74,11 @@ FOREIGNER_2023: Widths = (
 
 
 def _foreigner_number(shape: str) -> Callable[[str], str]:
-    """No source for the check digit of these numbers was found, so only their shape is asked for."""
+    """Validator of a foreigner's number. Checks its pattern only; no source for its check digit was found."""
 
     def checked(text: str) -> str:
         if not re.fullmatch(shape, text.upper()):
-            raise CodeMalformed("the number has another shape than a foreigner's")
+            raise CodeMalformed("the number is not a valid foreigner's number")
         return text.upper()
 
     return checked
@@ -93,14 +93,14 @@ LAYOUTS: dict[str, tuple[CardKind, Widths, Callable[[str], str]]] = {
 
 
 def read_card(text: bytes, at_s: float) -> CardRead:
-    """What the text says; raises CodeMalformed for an unknown layout, a date that is none or a wrong number."""
+    """Parse the text of a card. Raises CodeMalformed for an unknown layout or an invalid field."""
     if len(text) != TEXT_BYTES:
-        raise CodeMalformed(f"the text of a card has {TEXT_BYTES} bytes")
+        raise CodeMalformed(f"the text of a card must have {TEXT_BYTES} bytes")
     kind, widths, number = _layout(_decoded(text[TYPE_LETTER]))
-    padded = _cut(text, widths)
+    padded = _split_fields(text, widths)
     fields = {name: value.strip(PADDING) for name, value in padded.items()}
     if fields["sex"] not in SEXES:
-        raise CodeMalformed("the sex has no meaning")
+        raise CodeMalformed("unknown sex code")
     return CardRead(
         kind=kind,
         name=fields["name"],
@@ -120,15 +120,15 @@ def read_card(text: bytes, at_s: float) -> CardRead:
 
 
 def _layout(letter: str) -> tuple[CardKind, Widths, Callable[[str], str]]:
-    """The layout that `letter` names; a citizen's card has none there."""
+    """The layout for `letter`; a citizen's card has no letter there."""
     if not (letter.isascii() and letter.isalpha()):
         return LAYOUTS[""]
     if letter not in LAYOUTS:
-        raise CodeMalformed("no layout is known for this kind of card")
+        raise CodeMalformed("unknown kind of card")
     return LAYOUTS[letter]
 
 
-def _cut(text: bytes, widths: Widths) -> dict[str, str]:
+def _split_fields(text: bytes, widths: Widths) -> dict[str, str]:
     fields: dict[str, str] = {}
     start = 0
     for name, width in widths:
@@ -141,13 +141,13 @@ def _decoded(field: bytes) -> str:
     try:
         return field.decode("utf-16le")
     except UnicodeDecodeError:
-        raise CodeMalformed("a field is no text") from None
+        raise CodeMalformed("a field is not valid text") from None
 
 
 def _day(text: str) -> date:
     if not (len(text) == 8 and text.isascii() and text.isdecimal()):
-        raise CodeMalformed("a date has eight digits")
+        raise CodeMalformed("a date must have eight digits")
     try:
-        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+        return date_from_digits(text)
     except ValueError:
         raise CodeMalformed("a date does not exist") from None

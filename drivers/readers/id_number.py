@@ -14,7 +14,7 @@ FIRST_YEAR = 1800  # the standard's own example was born in 1880
 
 
 def looks_like_id_number(text: str) -> bool:
-    """Whether `text` has the shape of an ID number, right or wrong."""
+    """Whether `text` has the pattern of an ID number; date and check digit are not checked."""
     return SHAPE.fullmatch(text) is not None
 
 
@@ -23,18 +23,23 @@ def check_digit(digits: str) -> str:
     return CHECK_DIGITS[sum(int(digit) * weight for digit, weight in zip(digits, WEIGHTS, strict=True)) % 11]
 
 
-def born_on(number: str) -> date:
-    """The date of birth in a normalised number."""
-    return date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
+def date_from_digits(digits: str) -> date:
+    """The date in eight digits, YYYYMMDD. Raises ValueError."""
+    return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+
+
+def birth_date(number: str) -> date:
+    """The date of birth in an ID number. Raises ValueError."""
+    return date_from_digits(number[6:14])
 
 
 def normalised_id_number(text: str) -> str:
-    """The number with its `X` in upper case; raises CodeMalformed for a wrong shape, date of birth or check digit."""
+    """The number with `X` in upper case. Raises CodeMalformed for a wrong pattern, date of birth or check digit."""
     if not looks_like_id_number(text):
-        raise CodeMalformed("an ID number has 17 digits and a check digit")
+        raise CodeMalformed("an ID number must have 17 digits and a check digit")
     number = text.upper()
     try:
-        born = born_on(number)
+        born = birth_date(number)
     except ValueError:
         raise CodeMalformed("the date of birth does not exist") from None
     if born.year < FIRST_YEAR:

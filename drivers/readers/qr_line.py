@@ -1,7 +1,7 @@
-"""Codes as lines of text on a serial port: what nearly every QR reader sends in its CDC or UART mode.
+"""QR readers that send codes as lines of text on a serial port (CDC or UART mode), as nearly all do.
 
-Confidence V2: a code ends with CR, LF, CRLF or nothing but silence, by interface and setting, so all are taken.
-The text is untrusted and about a person: it is bounded here and never logged.
+Confidence V2: a code ends with CR, LF, CRLF or silence, depending on interface and setting; all are accepted.
+The text is untrusted personal data: its length is limited here, and it is never logged.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from drivers.contract import CodeRead
 from drivers.device_health import MonitoredDevice
 from drivers.latest import Latest
 from drivers.readers.repeats import RepeatFilter
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 
-BAUDS = (115200, 9600)  # recent readers, older ones
-GAP_S = 0.08  # silence that ends a code; within one code bytes follow each other at once
+BAUDS = (115200, 9600)  # recent readers, older readers
+GAP_S = 0.08  # silence that ends a code; the bytes of one code follow without a gap
 CAP_BYTES = 512
 REPEAT_S = 3.0
 LINE_END = re.compile(rb"[\r\n]")
 
 
 class QrLineParser:
-    """Codes from bytes; empty bytes mean that the line was silent for `GAP_S`, which ends a code."""
+    """Extracts codes from bytes; empty bytes mean silence for `GAP_S`, which ends a code."""
 
     def __init__(self, *, cap_bytes: int = CAP_BYTES, repeat_s: float = REPEAT_S) -> None:
         self.counters: Counter[str] = Counter(
@@ -47,7 +47,7 @@ class QrLineParser:
         return codes
 
     def _add(self, part: bytes) -> None:
-        """Collect; a line over the cap is dropped up to its end."""
+        """Append to the line; a line over the limit is dropped up to its end."""
         if not self._overflown and len(self._line) + len(part) <= self._cap_bytes:
             self._line += part
             return
@@ -56,7 +56,7 @@ class QrLineParser:
         self._overflown = True
 
     def _end(self, at_s: float) -> list[CodeRead]:
-        """The code that ends here: none or one."""
+        """End the line; returns its code, or nothing."""
         line, self._line = bytes(self._line), bytearray()
         self.counters["too_long"] += self._overflown
         self._overflown = False
@@ -76,10 +76,10 @@ class QrLineParser:
 
 
 class QrLineReader(MonitoredDevice):
-    """The newest code scanned on `line`; well while its port is open, for nobody may have a code to show."""
+    """The newest code scanned on `line`. OK while its port is open: a reader without codes is silent."""
 
     def __init__(self, line: SerialLine, parser: QrLineParser) -> None:
-        super().__init__(line.vitals)
+        super().__init__(line.device_health)
         self._line = line
         self._parser = parser
         self._codes: Latest[CodeRead] = Latest()
@@ -87,7 +87,7 @@ class QrLineReader(MonitoredDevice):
     @property
     def counters(self) -> dict[str, int]:
         """Counts of the line and of the parser."""
-        return {**self.vitals.counters, **self._parser.counters, "replaced": self._codes.replaced}
+        return {**self.device_health.counters, **self._parser.counters, "replaced": self._codes.replaced}
 
     @property
     def codes(self) -> Latest[CodeRead]:

@@ -1,10 +1,10 @@
-"""Drops a code that a reader sends again and again while it is held up."""
+"""Drops repeats of a code or card that is still being presented."""
 
 from __future__ import annotations
 
 
 class RepeatFilter:
-    """Lets the same text pass once in `repeat_s`; another text passes at once."""
+    """Passes the same text once per `repeat_s`; a different text passes immediately."""
 
     def __init__(self, repeat_s: float) -> None:
         self._repeat_s = repeat_s
@@ -12,7 +12,7 @@ class RepeatFilter:
         self._passed_s = float("-inf")
 
     def passes(self, text: str, at_s: float) -> bool:
-        """Whether `text` is news at `at_s` (monotonic seconds)."""
+        """Whether `text` at `at_s` (monotonic seconds) is not a repeat."""
         if text == self._text and at_s - self._passed_s < self._repeat_s:
             return False
         self._text, self._passed_s = text, at_s
@@ -20,10 +20,10 @@ class RepeatFilter:
 
 
 class InView:
-    """Lets a text pass when it comes into view: again only after it was out of view for `gone_s`.
+    """Passes a text when it comes into view, and again only after it was out of view for `gone_s`.
 
-    For an eye that sees what hangs on the wall as well as what is held up, several at a time. Remembers `most` texts,
-    by a hash that ends with the process.
+    For a camera with several codes in view, including codes on a wall. Stores the hashes of the last `most` texts; the
+    hash is salted per process.
     """
 
     def __init__(self, gone_s: float, most: int = 16) -> None:

@@ -1,9 +1,9 @@
-"""Identity cards over a SAM-V reader: find, select, read, each a question of ours and an answer of the reader.
+"""Protocol of the SAM-V identity card readers: the queries find, select and read, each answered by the reader.
 
-Confidence V2 (eight and more public sources; GA 450 and GA 467 themselves were not read): frames, status codes and the
-order of the questions; checksums recomputed. The time between two questions is a recalled one.
-A reply to `read` holds the text of the card and its photo. The photo is summed for the checksum and nothing else: it is
-in no value, no log and no file.
+Confidence V2 (eight and more public sources, without the standards GA 450 and GA 467 themselves): frames, status codes
+and the order of the queries; checksums recomputed. The time between two queries is not from a source.
+The reply to READ contains the text of the card and its photo. The photo is used for the checksum only and is never
+stored, logged or returned.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ BAUD = 115200
 R = TypeVar("R")
 
 PREAMBLE = b"\xaa\xaa\xaa\x96\x69"
-HEAD_BYTES = len(PREAMBLE) + 2  # and the length, which counts what follows itself
-STATUS_AND_SUM_BYTES = 4
+HEAD_BYTES = len(PREAMBLE) + 2  # preamble and length; the length counts the bytes after it
+STATUS_AND_CHECKSUM_BYTES = 4
 LONGEST_BYTES = 2321  # text, photo and two fingerprints
 LENGTHS_AT = 10
 
 
 def command(code: int, parameter: int) -> bytes:
-    """One question to the reader."""
+    """One query to the reader."""
     counted = bytes((0, 3, code, parameter))
     return PREAMBLE + counted + bytes((reduce(xor, counted),))
 
@@ -38,14 +38,12 @@ FIND = command(0x20, 0x01)
 SELECT = command(0x20, 0x02)
 READ = command(0x30, 0x01)
 STATUS = command(0x11, 0xFF)
-SAM_ID = command(0x12, 0xFF)
 
 OK = 0x90
 FOUND = 0x9F
-NOT_FOUND = 0x80
-FAULTS = {  # of the reader itself: showing the card again changes nothing
-    0x21: "the reader does not know the question",
-    0x23: "the reader has no right to read cards",
+FAULTS = {  # of the reader itself: presenting the card again cannot help
+    0x21: "reader: unknown command",
+    0x23: "the reader is not authorised to read cards",
     0x60: "the reader's self-test failed",
     0x66: "the reader's security module is not authorised",
 }
@@ -53,39 +51,39 @@ FAULTS = {  # of the reader itself: showing the card again changes nothing
 
 @dataclass(frozen=True, slots=True)
 class SamVReply:
-    """One answer: its status (third byte) and, for a card that was read, the 256 bytes of its text."""
+    """One reply: its status (third byte) and, if a card was read, the 256 bytes of its text."""
 
     status: int
     text: bytes | None = field(repr=False, default=None)
 
 
 class SamVParser(FrameParser[R]):
-    """Finds whole answers among bytes."""
+    """Extracts replies from bytes."""
 
     def __init__(self) -> None:
         super().__init__(PREAMBLE, HEAD_BYTES, mark=PREAMBLE)
 
     def needed(self, start: bytearray) -> int:
-        """What the length says, where it can be so."""
+        """Length from the header, 0 where it is out of range."""
         if len(start) < HEAD_BYTES:
             return HEAD_BYTES
         size = HEAD_BYTES + int.from_bytes(start[HEAD_BYTES - 2 : HEAD_BYTES], "big")
-        return size if HEAD_BYTES + STATUS_AND_SUM_BYTES <= size <= LONGEST_BYTES else 0
+        return size if HEAD_BYTES + STATUS_AND_CHECKSUM_BYTES <= size <= LONGEST_BYTES else 0
 
 
 class SamVReplies(SamVParser[SamVReply]):
-    """Every answer: for whoever asks."""
+    """All replies: for the driver."""
 
     def decode(self, frame: bytes, _at_s: float) -> SamVReply | None:
-        """The answer in one frame."""
+        """The reply in one frame."""
         return reply_in(frame)
 
 
 class SamVCards(SamVParser[CardRead]):
-    """The cards among the answers: for whoever decodes a recording."""
+    """Only the replies with a card: for decoding a recording."""
 
     def decode(self, frame: bytes, at_s: float) -> CardRead | NoReading | None:
-        """The card in one frame; one that says what cannot be right is refused."""
+        """The card in one frame; an invalid card is refused."""
         reply = reply_in(frame)
         if reply is None:
             return None
@@ -98,15 +96,15 @@ class SamVCards(SamVParser[CardRead]):
 
 
 def reply_in(frame: bytes) -> SamVReply | None:
-    """The answer in a whole frame; None when its checksum is wrong."""
-    if reduce(xor, frame[len(PREAMBLE) :]):  # the sum is among what is summed
+    """The reply in a complete frame; None for a wrong checksum."""
+    if reduce(xor, frame[len(PREAMBLE) :]):  # includes the checksum byte, so a valid frame gives 0
         return None
     status = frame[HEAD_BYTES + 2]
     return SamVReply(status, _text_in(frame) if status == OK else None)
 
 
 def _text_in(frame: bytes) -> bytes | None:
-    """The text where the frame's parts add up: text and photo, and fingerprints where they were asked for."""
+    """The text, if the stated lengths of text and photo (and fingerprints) match the frame; else None."""
     for parts in (2, 3):
         start = LENGTHS_AT + 2 * parts
         lengths = [int.from_bytes(frame[at : at + 2], "big") for at in range(LENGTHS_AT, start, 2)]

@@ -1,4 +1,4 @@
-"""The readers to choose from: one row each."""
+"""The supported readers, one row each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from drivers.contract import CardReader, CodeReader
 from drivers.errors import BadSetting
 from drivers.readers import qr_line, sam_v, sam_v_reader
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 
 
 def _qr_line(port: str, baud: int | None) -> CodeReader:
@@ -19,7 +19,7 @@ READERS: dict[str, Callable[[str, int | None], CodeReader]] = {"qr-line": _qr_li
 
 
 def make_reader(*, driver: str, port: str, baud: int | None = None) -> CodeReader:
-    """The reader `driver` on `port`; `baud` None takes what recent models are sold with."""
+    """The reader `driver` on `port`; `baud` None uses the rate of recent models. Raises BadSetting."""
     make = READERS.get(driver)
     if make is None:
         raise BadSetting(f"reader driver {driver!r} is not known; accepted: {', '.join(sorted(READERS))}")
@@ -36,7 +36,7 @@ CARD_READERS: dict[str, Callable[[str], CardReader]] = {"sam-v": _sam_v}
 
 
 def make_card_reader(*, driver: str, port: str) -> CardReader:
-    """The reader of identity cards `driver` on `port`."""
+    """The identity card reader `driver` on `port`. Raises BadSetting."""
     make = CARD_READERS.get(driver)
     if make is None:
         raise BadSetting(f"card reader {driver!r} is not known; accepted: {', '.join(sorted(CARD_READERS))}")

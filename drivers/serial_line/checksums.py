@@ -1,4 +1,4 @@
-"""Checksums that several devices share."""
+"""Checksums used by several devices."""
 
 from __future__ import annotations
 

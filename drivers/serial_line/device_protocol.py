@@ -1,4 +1,4 @@
-"""How one kind of device talks: all that is needed to listen to it, decode it, or find out whether it is there."""
+"""Description of the protocol of one kind of device: what listening, decoding and probing need."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ P_co = TypeVar("P_co", bound=Parser[object], covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class DeviceProtocol(Generic[P_co]):
-    """One row: its parser and its line.
+    """One row of a device table: the parser and the serial parameters.
 
-    `bauds` are tried in order. `hello` is written when the port opens. `questions` are asked in turn of a device that
-    speaks only when asked; the `unrecorded` ones are not asked while recording, for their answers hold somebody's
-    picture, or could not be told from the others once nobody knows what was asked.
-    `probe` is a question that changes nothing for good, to find out whether it is there, and `proof` how many intact
-    frames it takes to believe that: more where chance could make one. Silence for `quiet_s` ends a frame; for
-    `silence_s` it is a lost device, None for one that may rightly be silent.
+    `bauds` are tried in order. `start_up` is written when the port opens. `queries` are sent in turn to a device that
+    sends only on request; `unrecorded_queries` are not sent while recording, because their replies contain a photo of a
+    person or cannot be decoded without the query.
+    `probe` is a query without permanent effect that detects the device; `proof_frames` intact frames confirm it, more
+    for a protocol that noise can imitate. Silence for `quiet_s` ends a frame; silence for `silence_s` means a lost
+    device, None for a device that may be silent.
     """
 
     parser: Callable[..., P_co]
     bauds: tuple[int, ...]
-    hello: tuple[bytes, ...] = ()
-    questions: tuple[bytes, ...] = ()
-    unrecorded: tuple[bytes, ...] = ()
+    start_up: tuple[bytes, ...] = ()
+    queries: tuple[bytes, ...] = ()
+    unrecorded_queries: tuple[bytes, ...] = ()
     probe: bytes = b""
-    proof: int = 1
+    proof_frames: int = 1
     quiet_s: float = 0.25
-    silence_s: float | None = 2.0  # eight frames at 4 Hz; a silent sensor is known within 3 s
+    silence_s: float | None = 2.0  # eight frames at 4 Hz; a silent sensor is detected within 3 s

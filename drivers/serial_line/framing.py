@@ -1,8 +1,8 @@
-"""Bytes in, readings out, no I/O: what every wire protocol of the sensors shares.
+"""Common parser of the sensor protocols: bytes in, readings out, no I/O.
 
-The counters of every parser: `frames` are the good ones, each of which gave one reading. `bad_checksum` are frames with
-their head and their whole length whose sum is wrong; one into which a good frame begins was cut short and is none of
-them. `resync_bytes` are all bytes that belong to no intact frame: noise, and frames that were damaged, cut or refused.
+Counters of every parser: `frames` are valid frames, each of which gave one reading. `bad_checksum` are frames of full
+length with a wrong checksum; a frame interrupted by the start of a valid one is truncated and not counted there.
+`resync_bytes` are all bytes outside intact frames: noise, and damaged, truncated or refused frames.
 """
 
 from __future__ import annotations
@@ -19,44 +19,44 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class NoReading(StrEnum):
-    """What an intact frame that gives no reading is counted as."""
+    """Counter of an intact frame that gives no reading."""
 
-    REFUSED = "refused"  # says what its sensor cannot have measured, or that the sensor has failed
-    OTHER = "other_frames"  # is about something else: an acknowledgement, the answer to a setting
+    REFUSED = "refused"  # a value outside the range of the sensor, or a reported fault
+    OTHER = "other_frames"  # a frame of another kind: an acknowledgement, the reply to a setting
 
 
 class Parser(Protocol[R_co]):
-    """Turns the bytes of one wire into readings, whatever way the bytes are cut.
+    """Turns the bytes of one line into readings; the result does not depend on how the bytes are split.
 
-    `counters` has at least `frames`, `bad_checksum` and `resync_bytes`, which the head of this file explains.
+    `counters` has at least `frames`, `bad_checksum` and `resync_bytes`; see the docstring of this module.
     """
 
     counters: Counter[str]
 
     def feed(self, data: bytes, at_s: float) -> Sequence[R_co]:
-        """Readings completed by `data`, which came at `at_s`.
+        """Readings completed by `data`, which was received at `at_s`.
 
-        Empty `data` says that the wire has been quiet: what was begun before will not be completed.
+        Empty `data` means that the line was silent: an incomplete frame is discarded.
         """
         ...
 
 
 class AnswerParser(Parser[R_co], Protocol[R_co]):
-    """A parser of answers: one to a question that was just asked, if any was."""
+    """A parser of replies to queries."""
 
-    def asked(self, question: bytes) -> None:
-        """Hear that `question` was written; for a protocol whose answers do not say what they answer."""
+    def query_sent(self, query: bytes) -> None:
+        """Record that `query` was sent; needed where a reply does not identify its query."""
         ...
 
 
 class FrameParser(ABC, Generic[R]):
-    """Cuts frames out of a stream: finds a head, waits for the whole frame, decodes; resynchronises where that fails.
+    """Extracts frames from a stream: finds a header, waits for the frame, decodes it, and resynchronises on errors.
 
-    A frame begins with `header` or one of `others`. After a bad frame the search goes on one byte further, so a good
-    frame that begins inside a bad one is found. Never holds more than one frame between two feeds.
+    A frame begins with `header` or one of `others`. After a bad frame the search continues one byte further, so that a
+    valid frame that begins inside a bad one is found. At most one frame is buffered between two calls of `feed`.
 
-    `mark` begins a frame and can be nowhere else in a good one: a frame into which it begins was cut short, even where
-    its sum is right by chance, which would be a number never sent and the loss of the good frame behind it.
+    `mark` occurs only at the start of a valid frame: a frame that contains it later was truncated. Without `mark`, a
+    truncated frame with an accidentally correct checksum would give a false reading and consume the next frame.
     """
 
     def __init__(self, header: bytes, frame_bytes: int, *, others: Sequence[bytes] = (), mark: bytes = b"") -> None:
@@ -66,41 +66,41 @@ class FrameParser(ABC, Generic[R]):
         self._frame_bytes = frame_bytes
         self._mark = mark
         self._buffer = bytearray()
-        self._suspect_bytes = 0  # of a frame with a wrong sum that are still to be passed before it counts as bad
+        self._suspect_bytes = 0  # of a frame with a wrong checksum, to be consumed before the frame counts as bad
 
     @property
-    def held_bytes(self) -> int:
-        """Bytes that are kept for the next feed."""
+    def buffered_bytes(self) -> int:
+        """Bytes buffered for the next feed."""
         return len(self._buffer)
 
     @abstractmethod
     def decode(self, frame: bytes, at_s: float) -> R | NoReading | None:
-        """The reading in one whole frame; None when its checksum is wrong."""
+        """The reading in one complete frame; None for a wrong checksum."""
 
     def needed(self, _start: bytearray) -> int:
-        """Bytes that the frame which leads `_start` needs, 0 for no frame after all.
+        """Length of the frame at the beginning of `_start`, 0 where none begins there.
 
-        A protocol with frames of several lengths overrides this, and caps a length that it takes from the wire.
+        A protocol with several frame lengths overrides this, and must limit a length that it reads from the line.
         """
         return self._frame_bytes
 
-    def asked(self, question: bytes) -> None:
-        """Hear that `question` was written: no news for most protocols."""
+    def query_sent(self, query: bytes) -> None:
+        """Record that `query` was sent; most protocols do not need it."""
 
     def feed(self, data: bytes, at_s: float) -> list[R]:
         """Readings completed by `data`."""
         self._buffer += data
-        readings = list(self._cut(at_s))
+        readings = list(self._extract_frames(at_s))
         while not data and self._buffer:
             self._skip(1)
-            readings += self._cut(at_s)
+            readings += self._extract_frames(at_s)
         return readings
 
-    def _cut(self, at_s: float) -> Iterator[R]:
-        """Take every whole frame off the buffer; what remains is shorter than the frame that it may begin."""
+    def _extract_frames(self, at_s: float) -> Iterator[R]:
+        """Consume the complete frames in the buffer; an incomplete frame remains."""
         while self._seek_head():
             size = self.needed(self._buffer)
-            if not size or self._is_cut(size):
+            if not size or self._is_truncated(size):
                 self._skip(1)
                 continue
             if len(self._buffer) < size:
@@ -114,19 +114,19 @@ class FrameParser(ABC, Generic[R]):
                 self._skip(1)
             elif outcome is NoReading.OTHER:
                 self.counters[outcome] += 1
-                self._pass(size)
+                self._discard(size)
             else:
                 self.counters["frames"] += 1
                 self._suspect_bytes = 0
-                self._pass(size)
+                self._discard(size)
                 yield outcome
 
-    def _is_cut(self, size: int) -> bool:
-        """Whether another frame begins before the one of `size` bytes that leads the buffer ends."""
+    def _is_truncated(self, size: int) -> bool:
+        """Whether another frame begins within the first `size` bytes of the buffer."""
         return bool(self._mark) and self._buffer.find(self._mark, 1, size + len(self._mark) - 1) >= 0
 
     def _seek_head(self) -> bool:
-        """Drop what comes before the next head; True when a whole head leads the buffer."""
+        """Drop the bytes before the next header; returns whether the buffer now begins with a complete header."""
         found = self._any_head.search(self._buffer)
         if found and self._buffer:
             self._skip(found.start())
@@ -139,11 +139,11 @@ class FrameParser(ABC, Generic[R]):
         return self._buffer.endswith(start)
 
     def _skip(self, count: int) -> None:
-        """Pass over bytes that belong to no frame."""
+        """Drop bytes that belong to no frame, and count them."""
         self.counters["resync_bytes"] += count
-        self._pass(count)
+        self._discard(count)
 
-    def _pass(self, count: int) -> None:
+    def _discard(self, count: int) -> None:
         del self._buffer[:count]
         if self._suspect_bytes:
             self._suspect_bytes = max(0, self._suspect_bytes - count)

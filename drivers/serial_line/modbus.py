@@ -1,4 +1,4 @@
-"""Modbus RTU frames of the few functions that relay boards need, without I/O."""
+"""Modbus RTU frames of the functions that relay boards use, without I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COIL_ON, COIL_OFF = 0xFF00, 0x0000
 
 
 def crc16(data: bytes) -> bytes:
-    """CRC-16/MODBUS of `data` as it is sent, low byte first."""
+    """CRC-16/MODBUS of `data`, low byte first as transmitted."""
     crc = 0xFFFF
     for byte in data:
         crc ^= byte
@@ -22,22 +22,26 @@ def crc16(data: bytes) -> bytes:
 
 
 def request(unit: int, function: int, address: int, value: int) -> bytes:
-    """A request with two 16-bit fields, which all functions used here have."""
+    """A request with two 16-bit fields, the form of all functions used here."""
     body = bytes((unit, function)) + address.to_bytes(2, "big") + value.to_bytes(2, "big")
     return body + crc16(body)
 
 
-def answer(asked: bytes, received: bytes, reply_bytes: int) -> int | None:
-    """How `received` answers the request `asked`: 0 for the expected reply, n for exception n, None for not (yet).
+def answer(request_frame: bytes, received: bytes, reply_bytes: int) -> int | None:
+    """Match `received` with `request_frame`: 0 for the expected reply, n for exception n, None for no (complete) reply.
 
-    A write is answered by repeating it, so the late answer to another one is none.
+    The reply to a write repeats it, so a late reply to another write does not match.
     """
-    head = asked[0], asked[1] | EXCEPTION_FLAG
+    head = request_frame[0], request_frame[1] | EXCEPTION_FLAG
     if len(received) >= EXCEPTION_BYTES and tuple(received[:2]) == head and _is_intact(received[:EXCEPTION_BYTES]):
         return received[2]
     reply = received[:reply_bytes]
-    head_bytes = len(asked) if asked[1] == WRITE_COIL else 2
-    return 0 if len(reply) == reply_bytes and reply[:head_bytes] == asked[:head_bytes] and _is_intact(reply) else None
+    head_bytes = len(request_frame) if request_frame[1] == WRITE_COIL else 2
+    return (
+        0
+        if len(reply) == reply_bytes and reply[:head_bytes] == request_frame[:head_bytes] and _is_intact(reply)
+        else None
+    )
 
 
 def _is_intact(reply: bytes) -> bool:

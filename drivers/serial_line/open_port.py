@@ -1,4 +1,4 @@
-"""One opened serial port, read on the event loop without a thread. pyserial opens and configures it, no more."""
+"""One open serial port, read on the event loop without a thread. pyserial is used only to open and configure it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BAUDS: frozenset[int] = frozenset(serial.Serial.BAUDRATES)
 
 
 class OpenPort:
-    """A port that is open 8N1 and exclusive; every fault of it is DeviceLost."""
+    """A port opened 8N1 with an exclusive lock. Every failure raises DeviceLost."""
 
     def __init__(self, port: serial.Serial) -> None:
         self._port = port
@@ -28,45 +28,45 @@ class OpenPort:
         self.baud = int(port.baudrate)
 
     async def readable(self, limit_s: float) -> None:
-        """Wait until there are bytes (or the end of the port), for `limit_s` at most."""
+        """Wait at most `limit_s` until there is data or the port is closed."""
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(self._fd, ready.cancel)  # done is done, and cancelling twice is harmless
+        loop.add_reader(self._fd, ready.cancel)  # only completes the future; cancelling twice is harmless
         try:
             await asyncio.wait({ready}, timeout=limit_s)
         finally:
             loop.remove_reader(self._fd)
 
     def read(self) -> bytes:
-        """What is there now. Ask after a quiet wait too: a loop that was held up must not take bytes for silence."""
+        """The data available now. Call it also after a wait without data: the event loop may have been delayed."""
         try:
             return bytes(self._port.read(CHUNK_BYTES))
-        except OSError as exc:  # SerialException is one; an unplugged port also gives bare OSError(EIO)
+        except OSError as exc:  # includes SerialException; an unplugged port also raises a plain OSError(EIO)
             raise DeviceLost(f"{self.path} was unplugged") from exc
 
     def write(self, data: bytes) -> None:
-        """Write `data` (a command, well below the 4 KiB the kernel takes at once) whole."""
+        """Write all of `data`, which must be well below the 4 KiB that the kernel buffers."""
         try:
-            # Not pyserial's write: with no timeout it spins on a full buffer, with one it blocks the loop.
+            # Not pyserial's write: without a timeout it busy-waits on a full buffer, with one it blocks the loop.
             taken = os.write(self._fd, data)
         except OSError as exc:
-            raise DeviceLost(f"{self.path} takes no bytes: {os.strerror(exc.errno or 0)}") from exc
+            raise DeviceLost(f"{self.path} cannot be written: {os.strerror(exc.errno or 0)}") from exc
         if taken < len(data):
-            raise DeviceLost(f"{self.path} took {taken} of {len(data)} bytes")
+            raise DeviceLost(f"{self.path} accepted only {taken} of {len(data)} bytes")
 
     def check_path(self) -> None:
-        """A path that is gone or now leads to another device means that ours was unplugged."""
+        """Raise DeviceLost when the path no longer leads to the open device, which means that it was unplugged."""
         try:
             same = os.path.samestat(Path(self.path).stat(), os.fstat(self._fd))
         except OSError as exc:
             raise DeviceLost(f"{self.path} is gone") from exc
         if not same:
-            raise DeviceLost(f"{self.path} is another device now")
+            raise DeviceLost(f"{self.path} now leads to another device")
 
 
 @contextmanager
 def open_port(path: str, baud: int) -> Iterator[OpenPort]:
-    """The port at `path`, open while the block lasts. Raises DeviceLost when it cannot be had."""
+    """The port at `path`, open for the duration of the block. Raises DeviceLost when it cannot be opened."""
     try:
         port = serial.Serial(path, baud, timeout=0, exclusive=True)
     except (OSError, termios.error) as exc:
@@ -78,11 +78,13 @@ def open_port(path: str, baud: int) -> Iterator[OpenPort]:
 
 
 def _reason(exc: BaseException) -> str:
-    """Why a port did not open, without the words pyserial wraps around it."""
-    told = next((each for each in (exc, exc.__context__) if each and each.args and isinstance(each.args[0], int)), None)
-    number = told.args[0] if told else None
+    """Reason of a failed open, from the error number that pyserial wraps."""
+    cause = next(
+        (each for each in (exc, exc.__context__) if each and each.args and isinstance(each.args[0], int)), None
+    )
+    number = cause.args[0] if cause else None
     if number == errno.EAGAIN:
         return "another program has it open"
     if number == errno.ENOTTY:
-        return "it is no serial port"
+        return "not a serial port"
     return os.strerror(number) if number else str(exc)

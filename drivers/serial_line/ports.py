@@ -1,6 +1,6 @@
-"""Serial ports by names that stay: the links that udev makes, USB identity, or the socket of the hub.
+"""Persistent names of serial ports: udev links, USB identity, or USB location.
 
-/dev/ttyUSB0 is whatever was plugged in first; after a fault it is another device, or another number.
+A name such as /dev/ttyUSB0 is not persistent: it is assigned in plug-in order and can change after a reconnect.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from drivers.errors import BadSetting, DeviceLost
 
 BY_ID = Path("/dev/serial/by-id")
 IDENTITY = re.compile(r"usb:(?P<vendor>[0-9a-fA-F]{4}):(?P<product>[0-9a-fA-F]{4})(:(?P<serial>.+))?")
-PLACE = re.compile(r"usb@(?P<location>[0-9]+-[0-9.]+(:[0-9.]+)?)")
+LOCATION = re.compile(r"usb@(?P<location>[0-9]+-[0-9.]+(:[0-9.]+)?)")
 ACCEPTED = "a path, usb:VID:PID, usb:VID:PID:SERIAL, usb@LOCATION"
 
 
 @dataclass(frozen=True, slots=True)
 class PortInfo:
-    """One serial port: its path now, and what tells it from others; empty or None where it is not on USB."""
+    """One serial port: its current path and identifying fields, which are empty or None for a port not on USB."""
 
     device: str
     by_id: str = ""
@@ -38,7 +38,7 @@ class PortInfo:
 
 
 def list_serial_ports() -> list[PortInfo]:
-    """The serial ports that are there now."""
+    """The serial ports present now."""
     links = {link.resolve(): str(link) for link in sorted(BY_ID.glob("*"))}
     return [
         PortInfo(
@@ -55,41 +55,41 @@ def list_serial_ports() -> list[PortInfo]:
 
 
 def check_name(name: str) -> None:
-    """Raise BadSetting where `name` cannot name a port."""
-    if not name or (name.startswith("usb") and not (IDENTITY.fullmatch(name) or PLACE.fullmatch(name))):
-        raise BadSetting(f"{name!r} names no port; accepted: {ACCEPTED}")
+    """Raise BadSetting for an invalid port name."""
+    if not name or (name.startswith("usb") and not (IDENTITY.fullmatch(name) or LOCATION.fullmatch(name))):
+        raise BadSetting(f"invalid port name {name!r}; accepted: {ACCEPTED}")
 
 
 def resolve(name: str) -> str:
-    """The path of the port called `name` now. Raises DeviceLost while there is none, or more than one."""
+    """Current path of the port `name`. Raises DeviceLost while none, or more than one, matches; BadSetting."""
     return find(name, list_serial_ports()) if name.startswith("usb") else name
 
 
 def find(name: str, ports: Sequence[PortInfo]) -> str:
-    """The path of the port among `ports` that `name` means."""
+    """As `resolve`, among `ports`."""
     check_name(name)
     if not name.startswith("usb"):
         return name
-    fitting = [port.device for port in ports if _fits(name, port)]
-    if not fitting:
-        raise DeviceLost(f"no port is {name}")
-    if len(fitting) > 1:
-        raise DeviceLost(f"{name} fits {' and '.join(fitting)}; name one by usb@LOCATION")
-    return fitting[0]
+    matching = [port.device for port in ports if _matches(name, port)]
+    if not matching:
+        raise DeviceLost(f"no port matches {name}")
+    if len(matching) > 1:
+        raise DeviceLost(f"{name} matches {' and '.join(matching)}; name one by usb@LOCATION")
+    return matching[0]
 
 
-def _fits(name: str, port: PortInfo) -> bool:
+def _matches(name: str, port: PortInfo) -> bool:
     if identity := IDENTITY.fullmatch(name):
         same_kind = (int(identity["vendor"], 16), int(identity["product"], 16)) == (port.vendor_id, port.product_id)
         return same_kind and identity["serial"] in (None, port.serial)
-    place = PLACE.fullmatch(name)
-    # A device with one port is named by its socket alone; the part after the colon is the interface.
-    return place is not None and place["location"] in (port.location, port.location.partition(":")[0])
+    location = LOCATION.fullmatch(name)
+    # The part after the colon is the USB interface; a device with one port may omit it.
+    return location is not None and location["location"] in (port.location, port.location.partition(":")[0])
 
 
 def stable_name(port: PortInfo, ports: Sequence[PortInfo]) -> str:
-    """The name of `port` for the settings: its own serial number if it has one that none of `ports` shares."""
-    twins = [other for other in ports if (other.vendor_id, other.serial) == (port.vendor_id, port.serial)]
-    if port.serial and len(twins) == 1:
+    """Persistent name of `port` for the settings: by serial number if it is unique among `ports`, else by location."""
+    same_serial = [other for other in ports if (other.vendor_id, other.serial) == (port.vendor_id, port.serial)]
+    if port.serial and len(same_serial) == 1:
         return port.by_id or f"usb:{port.vendor_id:04x}:{port.product_id:04x}:{port.serial}"
     return f"usb@{port.location}" if port.location else port.device

@@ -1,8 +1,8 @@
-"""Raw bytes of a device with their times, in a file.
+"""Recordings: the raw bytes of a device with their times, in a file.
 
-The file: `SENTINEL-RECORDING 1`, a space, one JSON object (driver, port, baud) and a newline; then for every piece that
-was read its second since the start (float64, little-endian), its length (uint32, little-endian) and its bytes.
-A file without that head is taken for bare bytes.
+Format: `SENTINEL-RECORDING 1`, a space, one JSON object (driver, port) and a newline; then per piece read: seconds
+since the start (float64, little-endian), length (uint32, little-endian) and the bytes.
+A file without this header is read as raw bytes without times.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ BARE_PIECE_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes that came together, `at_s` after the start; 0 throughout a file of bare bytes."""
+    """Bytes read together, `at_s` seconds after the start; `at_s` is 0 for raw bytes without times."""
 
     at_s: float
     data: bytes
 
 
 class Recorder:
-    """Writes a new recording that only its owner can read, for a reader's bytes are about people.
+    """Writes a new recording, readable by its owner only, because the bytes of a reader are personal data.
 
-    A recording of nothing leaves no file.
+    An empty recording leaves no file. Raises BadSetting.
     """
 
     def __init__(self, path: Path, *, driver: str, port: str) -> None:
@@ -49,14 +49,14 @@ class Recorder:
             self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
             self._file.write(MAGIC + json.dumps(head).encode() + b"\n")
         except FileExistsError as exc:
-            raise BadSetting(f"{path} is there already; accepted: a new file") from exc
+            raise BadSetting(f"{path} already exists; accepted: a new file") from exc
         except OSError as exc:
             raise BadSetting(f"cannot write {path}: {exc.strerror}") from exc
 
     def write(self, data: bytes, at_s: float) -> None:
-        """Add a piece. Raises BadSetting when the file is full or the disk is."""
+        """Append a piece. Raises BadSetting when the file reaches its limit or cannot be written."""
         if self.recorded_bytes + len(data) > CAP_BYTES:
-            raise BadSetting(f"the recording has its full size of {CAP_BYTES // 1024**2} MiB")
+            raise BadSetting(f"the recording has reached its limit of {CAP_BYTES // 1024**2} MiB")
         try:
             self._file.write(PIECE.pack(at_s, len(data)) + data)
         except OSError as exc:
@@ -72,14 +72,14 @@ class Recorder:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file to be replayed; `driver` is "" for bare bytes."""
+    """A recording to replay; `driver` is "" for raw bytes."""
 
     path: Path
     driver: str
     is_bare: bool
 
     def pieces(self) -> Iterator[Piece]:
-        """Its bytes in order; a last piece that was not written whole is left out."""
+        """The pieces in order; an incomplete last piece is omitted. Raises BadSetting for a damaged file."""
         with _opened(self.path) as file:
             if self.is_bare:
                 while data := file.read(BARE_PIECE_BYTES):
@@ -101,7 +101,7 @@ class Recording:
 
 
 def open_recording(path: Path) -> Recording:
-    """The recording in `path`, or its bare bytes. Raises BadSetting where it cannot be read."""
+    """The recording at `path`, or its raw bytes. Raises BadSetting when it cannot be read."""
     with _opened(path) as file:
         head = file.readline(HEAD_CAP_BYTES)
     if not head.startswith(MAGIC):
@@ -109,12 +109,12 @@ def open_recording(path: Path) -> Recording:
     try:
         return Recording(path, str(json.loads(head.removeprefix(MAGIC))["driver"]), is_bare=False)
     except (ValueError, KeyError, TypeError, RecursionError) as exc:
-        raise BadSetting(f"{path} is damaged: its head cannot be read") from exc
+        raise BadSetting(f"{path} is damaged: its header cannot be read") from exc
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, for reading; raises BadSetting when it cannot be opened or read."""
+    """The file opened for reading. Raises BadSetting when it cannot be opened or read."""
     try:
         with path.open("rb") as file:
             yield file

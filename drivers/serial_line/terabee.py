@@ -1,6 +1,6 @@
-"""What the Terabee sensors share: commands that end in a CRC-8, and acknowledgements that may stand between frames.
+"""Common parts of the Terabee sensors: commands with a CRC-8, and acknowledgements that may occur between frames.
 
-Confidence V2: the maker's sample code and its forks; bytes recomputed.
+Confidence V2: the maker's sample code and its forks; checksums recomputed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ def command(*content: int) -> bytes:
 
 
 def ack_bytes(start: bytearray, frame_head: int) -> int:
-    """Bytes of the acknowledgement that leads `start`, as far as it is known, or 0 where there is none.
+    """Length of the acknowledgement at the beginning of `start`, 0 where there is none.
 
-    Its second byte names the command, and none is called like `frame_head`: a frame begins there.
+    Its second byte is the command code; no command has the code `frame_head`, which means the start of a frame.
     """
     if len(start) < ACK_BYTES:
         return ACK_BYTES

@@ -1,1 +1,1 @@
-"""The world outside the box, at the wire: what a bench without hardware plugs into the real drivers."""
+"""Simulated devices, people and street: the real drivers connect to them over ptys and loopback, without hardware."""

@@ -1,4 +1,4 @@
-"""The street before the box: owns the wires and lets one visitor after the other come up, stand, show a code and go."""
+"""Simulated street: connects thermometer, QR reader and camera, and plays visitors who come, show a code and leave."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 
 from drivers.simulated.devices.camera import SimulatedCamera
 from drivers.simulated.devices.qr import SimulatedQrReader, code_picture
-from drivers.simulated.devices.thermal import SimulatedThermometer, WarmFace
+from drivers.simulated.devices.thermal_scene import SimulatedThermometer, WarmFace
 from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.people.masks import MaskWear
 from drivers.simulated.people.person_image import HEIGHT, WIDTH, Entrance, Portrait, Pose, draw_portrait, face_box
 from drivers.simulated.people.scenes import Scene
 
 WALK_S = 0.6
-FAR_SHARE = 0.45  # size of a face when it comes into view, of its size when standing
-FAR_DROP = 0.12  # and how much lower it is
+FAR_SHARE = 0.45  # size of a face on entering, as a share of its size when standing
+FAR_DROP = 0.12  # how much lower it is then, as a share of the picture height
 SWAY_PX = ((0, 0), (1, 0), (1, 1), (0, 1), (-1, 0), (0, -1))
 SWAY_HZ = 4.0
 
 
 @dataclass(slots=True, eq=False)
 class Visit:
-    """One visitor in the street; times are monotonic."""
+    """One visitor; times are monotonic seconds."""
 
     scene: Scene
     portraits: dict[MaskWear, Portrait]
@@ -39,19 +39,19 @@ class Visit:
     leaves_s: float | None = None
 
     def nearness(self, now_s: float) -> float:
-        """0 far away, 1 standing."""
+        """0 out of view to 1 standing."""
         come = (now_s - self.came_s) / WALK_S
         gone = 0.0 if self.leaves_s is None else (now_s - self.leaves_s) / WALK_S
         return min(1.0, max(0.0, come)) * min(1.0, max(0.0, 1.0 - gone))
 
     def portrait(self, now_s: float) -> Portrait:
-        """The visitor with the mask as worn now."""
+        """The portrait with the mask as worn at `now_s`."""
         stood_s = now_s - self.came_s - WALK_S
         worn = [step.wear for step in self.scene.masks if step.from_s <= stood_s] or [self.scene.masks[0].wear]
         return self.portraits[worn[-1]]
 
     def pose(self, now_s: float) -> Pose | None:
-        """Where the visitor is now; None when out of sight."""
+        """Pose at `now_s`; None when out of view."""
         near = self.nearness(now_s)
         if near <= 0:
             return None
@@ -65,18 +65,18 @@ class Visit:
 
 
 class Street:
-    """Thermometer, QR reader and camera with a shared scene, open while the `async with` lasts.
+    """Thermometer, QR reader and camera with a shared scene, open for the duration of the `async with`.
 
-    `folder` gets the links `thermometer` and `qr`; the camera is at `camera.url`. `run` must run for the thermometer to
-    measure. For faults: `thermometer.unplug()`/`plug()`, `reader.unplug()`/`plug()`, `camera.set_mode(...)`.
+    Creates the links `thermometer` and `qr` in `folder`; the camera is at `camera.url`. The thermometer measures only
+    while `run` runs. Faults: `thermometer.unplug()`/`plug()`, `reader.unplug()`/`plug()`, `camera.set_mode(...)`.
     """
 
     def __init__(self, folder: Path, seed: int = 1, camera_port: int = 0) -> None:
         self._random = Random(seed)  # noqa: S311 - a repeatable street, not a secret
-        self._stage = Entrance(seed)
+        self._entrance = Entrance(seed)
         self._visit: Visit | None = None
         self._busy = False
-        self._held_up: NDArray[np.uint8] | None = None
+        self._code_picture: NDArray[np.uint8] | None = None
         self._closing = AsyncExitStack()
         self.thermometer = SimulatedThermometer(PtyWire(folder / "thermometer"), self._warm_face, seed)
         self.reader = SimulatedQrReader(PtyWire(folder / "qr"))
@@ -97,7 +97,7 @@ class Street:
         await self._closing.aclose()
 
     async def run(self) -> None:
-        """Let the devices measure until cancelled."""
+        """Run the devices until cancelled."""
         await self.thermometer.run()
 
     async def play(self, scene: Scene, over: asyncio.Event, patience_s: float = 15.0) -> bool:
@@ -106,7 +106,7 @@ class Street:
         One visitor at a time.
         """
         if self._busy:
-            raise RuntimeError("somebody is before the box already")
+            raise RuntimeError("another visitor is already present")
         self._busy = True
         try:
             portraits = await asyncio.to_thread(_portraits, scene)
@@ -120,12 +120,12 @@ class Street:
         return served
 
     def stand(self, visit: Visit) -> None:
-        """Put somebody before the box who stays there."""
+        """Place a visitor who stays."""
         self._visit = visit
 
-    def hold_up(self, code: str | None) -> None:
-        """Let a code be held before the camera, in its lower corner; None takes it away."""
-        self._held_up = None if code is None else code_picture(code)
+    def show_to_camera(self, code: str | None) -> None:
+        """Show a code in the lower corner of the camera's picture; None removes it."""
+        self._code_picture = None if code is None else code_picture(code)
 
     async def _stand(self, scene: Scene, over: asyncio.Event, patience_s: float) -> bool:
         stands_s = time.monotonic()
@@ -147,23 +147,23 @@ class Street:
 
     @property
     def face_box_px(self) -> tuple[float, float, float, float] | None:
-        """Where the visitor's face is in the camera's picture now (x, y, width, height), for tests."""
+        """Current box of the visitor's face in the camera's picture (x, y, width, height), None for none."""
         now_s = time.monotonic()
         pose = self._visit.pose(now_s) if self._visit else None
         return face_box(self._visit.portrait(now_s), pose) if self._visit and pose else None
 
     def _view(self) -> NDArray[np.uint8]:
         now_s, visit = time.monotonic(), self._visit
-        scene = self._stage.view(*((visit.portrait(now_s), visit.pose(now_s)) if visit else (None, None)))
-        if self._held_up is None:
+        scene = self._entrance.view(*((visit.portrait(now_s), visit.pose(now_s)) if visit else (None, None)))
+        if self._code_picture is None:
             return scene
         scene = scene.copy()
-        height, width = self._held_up.shape[:2]
-        scene[-height:, :width] = self._held_up
+        height, width = self._code_picture.shape[:2]
+        scene[-height:, :width] = self._code_picture
         return scene
 
     def _warm_face(self) -> WarmFace | None:
-        """The visitor's face for the thermal array, which looks the same way as the camera."""
+        """The visitor's face for the thermal array, which has the same view as the camera."""
         box = self.face_box_px
         if box is None or self._visit is None:
             return None
@@ -182,7 +182,7 @@ def _portraits(scene: Scene) -> dict[MaskWear, Portrait]:
 
 
 async def _set_by(event: asyncio.Event, until_s: float) -> bool:
-    """Wait for `event` until a monotonic time; returns whether it is set."""
+    """Wait for `event` until `until_s` (monotonic); returns whether it is set."""
     try:
         async with asyncio.timeout(max(0.0, until_s - time.monotonic())):
             await event.wait()

@@ -1,7 +1,7 @@
-"""CJMCU-90614: an MLX90614 behind a small controller on a UART.
+"""CJMCU-90614: an MLX90614 spot thermometer behind a microcontroller on a UART.
 
-Confidence V2: two vendors' texts and a driver; the frame in the tests is a real one. Its sum covers the four data bytes
-only, so a zeroed frame passes it; that the object comes before the sensor itself is the order of all sister boards.
+Confidence V2: two vendors' documents and a driver; the frame in the tests is from a real device. The checksum covers
+only the four data bytes, so a zeroed frame is valid. The order object, ambient is taken from the related boards.
 """
 
 from __future__ import annotations
@@ -11,20 +11,19 @@ from drivers.serial_line.checksums import sum8
 from drivers.serial_line.framing import FrameParser, NoReading
 from drivers.thermometers import mlx90614
 
-HEADER = b"\x66\x66\x01\x04"  # measured by itself, 4 data bytes
-ANSWER_HEADER = b"\x66\x66\x02\x04"  # measured when asked
+HEADER = b"\x66\x66\x01\x04"  # continuous measurement, 4 data bytes
+ANSWER_HEADER = b"\x66\x66\x02\x04"  # reply to a query
 FRAME_BYTES = 9
 BAUDS = (115200, 9600, 57600)
 
 
 def command(code: int) -> bytes:
-    """One of the commands, which carry no sum."""
+    """A command; commands have no checksum."""
     return bytes((0x66, 0x66, code, 0x56))
 
 
 CONTINUOUS = command(0x01)
 QUERY = command(0x02)
-SET_BAUD = {9600: command(0x11), 57600: command(0x12), 115200: command(0x13)}
 
 START_UP = (CONTINUOUS,)
 

@@ -1,8 +1,8 @@
-"""GY-614V and GY-614V3: a forehead thermometer with registers of one byte on a UART.
+"""GY-614V and GY-614V3: a forehead thermometer with one-byte registers on a UART.
 
-Confidence V2: one vendor's text and a public driver; sums recomputed, no hardware was at hand. The module also converts
-a forehead to a "body" temperature; nothing is published about how good that is, so it is not read. What it sends by
-itself has no known layout: it is asked.
+Confidence V2: one vendor's document and a public driver; checksums recomputed, not tested on hardware. The module also
+converts a forehead to a "body" temperature of unpublished accuracy, which is not used. Its continuous output has no
+known layout, so the module is queried.
 """
 
 from __future__ import annotations
@@ -13,51 +13,38 @@ from drivers.serial_line.framing import FrameParser, NoReading
 from drivers.thermometers import mlx90614
 
 ADDRESS, READ, WRITE = 0xA4, 0x03, 0x06
-OBJECT_REGISTER = 0x08  # and the ambient after it, two registers each
+OBJECT_REGISTER = 0x08  # followed by the ambient temperature, two registers each
 REGISTERS = 16
 BAUDS = (9600, 115200)
-BAUD_CODES = {2400: 0, 4800: 1, 9600: 2, 19200: 3, 38400: 4, 57600: 5, 115200: 6, 230400: 7}
-RATE_CODES = {1: 0, 2: 1, 5: 2, 10: 3}
 
 
 def command(function: int, register: int, value: int) -> bytes:
-    """Read `value` registers from `register`, or write `value` into it."""
+    """A command: read `value` registers from `register`, or write `value` to it."""
     start = bytes((ADDRESS, function, register, value))
     return start + bytes((sum8(start),))
 
 
-def set_baud(baud: int) -> bytes:
-    """Speed of the line."""
-    return command(WRITE, 0x01, BAUD_CODES[baud])
-
-
-def set_rate(rate_hz: int) -> bytes:
-    """Measurements a second: 1, 2, 5 or 10."""
-    return command(WRITE, 0x02, RATE_CODES[rate_hz])
-
-
 ONLY_WHEN_ASKED = command(WRITE, 0x03, 1)
 AS_BYTES = command(WRITE, 0x04, 0)  # not as text
-SAVE = command(WRITE, 0x05, 0x55)
 QUERY = command(READ, 0x07, 7)  # emissivity, object, ambient, body
 
-START_UP = (ONLY_WHEN_ASKED, AS_BYTES)  # not saved: the module stays as the installer left it
+START_UP = (ONLY_WHEN_ASKED, AS_BYTES)  # not saved: the stored settings of the module do not change
 
 
 class Gy614v(FrameParser[SpotReading]):
-    """Answers of the module: address, function, first register, count, registers, byte sum."""
+    """Replies of the module: address, function, first register, count, registers, 8-bit sum of all bytes."""
 
     def __init__(self) -> None:
         super().__init__(bytes((ADDRESS, READ)), 5, others=(bytes((ADDRESS, WRITE)),))
 
     def needed(self, start: bytearray) -> int:
-        """A read has as many bytes as it counts; a write repeats the command."""
+        """Length of a reply: of a read from its count; of a write that of the command."""
         if start[1] == WRITE or len(start) < 4:
             return 5
         return 5 + start[3] if 0 < start[3] <= REGISTERS - start[2] else 0
 
     def decode(self, frame: bytes, at_s: float) -> SpotReading | NoReading | None:
-        """The reading of one answer, if it holds the temperatures."""
+        """The reading of one reply, if it contains the temperatures."""
         if sum8(frame[:-1]) != frame[-1]:
             return None
         place = OBJECT_REGISTER - frame[2]

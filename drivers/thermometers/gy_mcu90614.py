@@ -1,7 +1,8 @@
-"""GY-MCU90614 (also "GY-906 UART"): a spot thermometer (MLX90614) behind a small controller on a UART.
+"""GY-MCU90614 (also "GY-906 UART"): a spot thermometer (MLX90614) behind a microcontroller on a UART.
 
-Confidence V2: several vendors' texts and two public drivers; no hardware was at hand. Without compensation the vendors
-allow 3 to 15 cm of distance, by lens. A newer firmware sends 10 bytes; its layout is not public, its frames not read.
+Confidence V2: several vendors' documents and two public drivers; not tested on hardware. Without compensation the
+vendors specify a distance of 3 to 15 cm, depending on the lens. The 10-byte frames of a newer firmware have no public
+layout and are not supported.
 """
 
 from __future__ import annotations
@@ -13,21 +14,19 @@ from drivers.thermometers import mlx90614
 
 HEADER = b"\x5a\x5a\x45\x04"  # data type 0x45, 4 data bytes
 FRAME_BYTES = 9
-BAUDS = (9600, 115200)  # the 90615 variant has 115200
+BAUDS = (9600, 115200)  # the 90615 variant uses 115200
 
 CONTINUOUS = b"\xa5\x45\xea"
 QUERY = b"\xa5\x15\xba"
-SET_BAUD = {9600: b"\xa5\xae\x53", 115200: b"\xa5\xaf\x54"}  # in force after a power cycle, as the next one
-SET_AUTOMATIC = {True: b"\xa5\x51\xf6", False: b"\xa5\x52\xf7"}  # measures by itself from power-up
 
 START_UP = (CONTINUOUS,)
 
 
 class GyMcu90614(FrameParser[SpotReading]):
-    """Frames of the module: object and ambient, big-endian (unlike the array's), °C times 100, and the byte sum."""
+    """Frames of the module: object and ambient as °C times 100, big-endian (unlike the array), and the 8-bit sum."""
 
     def __init__(self) -> None:
-        super().__init__(HEADER, FRAME_BYTES, mark=HEADER)  # as values they are refused
+        super().__init__(HEADER, FRAME_BYTES, mark=HEADER)  # as temperatures these bytes are out of range
 
     def decode(self, frame: bytes, at_s: float) -> SpotReading | NoReading | None:
         """The reading of one frame."""

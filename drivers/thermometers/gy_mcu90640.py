@@ -1,7 +1,8 @@
-"""GY-MCU90640: a 32x24 thermal array (MLX90640) behind a small controller on a UART.
+"""GY-MCU90640: a 32x24 thermal array (MLX90640) behind a microcontroller on a UART.
 
-Confidence V2: the maker's "GYMCU90640 User Manual V1.0" and several independent readers; no hardware was at hand.
-Signed values (below 0 °C) are recalled, not found. The maker states ±2 °C: not enough alone for a verdict about fever.
+Confidence V2: the maker's "GYMCU90640 User Manual V1.0" and several independent drivers; not tested on hardware. No
+source documents values below 0 °C; they are decoded as signed. The maker states ±2 °C, which alone is not enough for a
+decision about fever.
 """
 
 from __future__ import annotations
@@ -14,62 +15,56 @@ from drivers.serial_line.framing import FrameParser, NoReading
 
 ROWS, COLS = 24, 32
 HEADER = b"\x5a\x5a"
-LENGTH = b"\x02\x06"  # 0x0602 is checked with the mark: other lengths have no known layout
+LENGTH = b"\x02\x06"  # 0x0602, part of the mark: other lengths have no known layout
 FRAME_BYTES = 1544
 REPLY_BYTES = 4
 PIXELS_C = (-40.0, 300.0)  # the maker's manual
 AMBIENT_C = (-40.0, 125.0)
-BAUDS = (115200, 460800)  # 9600 is left out: it carries half a frame a second
+BAUDS = (115200, 460800)  # 9600 is omitted: it transmits half a frame a second
 
-BAUD_CODES = {9600: 1, 115200: 2, 460800: 3}
 RATE_CODES = {0.5: 0, 1.0: 1, 2.0: 2, 4.0: 3, 8.0: 4}
 MAX_EMISSIVITY = 1.0
 
 
 def command(code: int, value: int) -> bytes:
-    """A command: its sum is of bytes, while a frame's is of 16-bit words."""
+    """A command with the 8-bit sum of its bytes; a frame has the sum of its 16-bit words instead."""
     start = bytes((0xA5, code, value))
     return start + bytes((sum8(start),))
 
 
-def set_baud(baud: int) -> bytes:
-    """Speed of the line: 9600, 115200 or 460800; in force at once, kept only after `SAVE`."""
-    return command(0x15, BAUD_CODES[baud])
-
-
 def set_rate(rate_hz: float) -> bytes:
-    """Frames a second: 0.5, 1, 2, 4 or 8; 8 Hz is 12.4 kB/s and needs 460800 baud."""
+    """Command: set the frames per second to 0.5, 1, 2, 4 or 8; 8 Hz is 12.4 kB/s and needs 460800 baud."""
     return command(0x25, RATE_CODES[rate_hz])
 
 
 def set_emissivity(emissivity: float) -> bytes:
-    """Emissivity above 0, up to 1, in hundredths; skin is 0.98."""
+    """Command: set the emissivity, above 0 and at most 1, in hundredths; skin has 0.98."""
     if not 0 < emissivity <= MAX_EMISSIVITY:
-        raise ValueError(f"emissivity is above 0 and at most 1, not {emissivity}")
+        raise ValueError(f"emissivity must be above 0 and at most 1, not {emissivity}")
     return command(0x45, round(emissivity * 100))
 
 
-QUERY = command(0x35, 0x01)  # one frame, and no more by itself
 AUTOMATIC = command(0x35, 0x02)
-READ_EMISSIVITY = command(0x55, 0x01)  # answered by 5A 5A, percent, byte sum
-SAVE = command(0x65, 0x01)  # into flash; in force after a restart
+READ_EMISSIVITY = command(0x55, 0x01)  # reply: 5A 5A, percent, 8-bit sum
 
-START_UP = (set_rate(4.0), set_emissivity(0.98), AUTOMATIC)  # not saved: the flash stays as the installer left it
+START_UP = (set_rate(4.0), set_emissivity(0.98), AUTOMATIC)  # not saved: the flash does not change
 
 
 class GyMcu90640(FrameParser[ThermalFrame]):
     """Frames of the module.
 
     The module sends row by row from the top, each row beginning at the viewer's right (the maker's figure).
-    `mirror` turns the rows round, so that column 0 is at the viewer's left, as in a camera's picture.
+    `mirror` reverses the rows, so that column 0 is at the viewer's left, as in a camera's picture.
     """
 
     def __init__(self, mirror: bool = False) -> None:
-        super().__init__(HEADER, FRAME_BYTES, mark=HEADER + LENGTH)  # 231 °C beside 15 °C: not in one picture
+        super().__init__(
+            HEADER, FRAME_BYTES, mark=HEADER + LENGTH
+        )  # as pixels 231 °C beside 15 °C, which does not occur
         self._step = -1 if mirror else 1
 
     def needed(self, start: bytearray) -> int:
-        """A frame by its length, or the answer to `READ_EMISSIVITY` by its sum, for it has no other mark."""
+        """Length of a frame, or of the reply to `READ_EMISSIVITY`, which is recognised by its checksum."""
         if len(start) < REPLY_BYTES:
             return REPLY_BYTES
         if start.startswith(LENGTH, len(HEADER)):
@@ -77,7 +72,7 @@ class GyMcu90640(FrameParser[ThermalFrame]):
         return REPLY_BYTES if 0 < start[2] <= 100 * MAX_EMISSIVITY and sum8(start[:3]) == start[3] else 0
 
     def decode(self, frame: bytes, at_s: float) -> ThermalFrame | NoReading | None:
-        """768 pixels, the sensor's own temperature, the sum of all words before: little-endian, °C times 100."""
+        """768 pixels and the sensor temperature as °C times 100, then the sum of all words; all little-endian."""
         if len(frame) < FRAME_BYTES:
             return NoReading.OTHER
         words = np.frombuffer(frame, "<u2")

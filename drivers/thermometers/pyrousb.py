@@ -1,8 +1,8 @@
-"""Calex PyroUSB: an industrial spot thermometer that speaks Modbus RTU.
+"""Calex PyroUSB: an industrial spot thermometer with Modbus RTU.
 
-Confidence V2: two copies of the maker's manual; CRCs recomputed, no hardware was at hand. An answer does not say which
-registers it holds: one to four are taken for those that `QUERY` asks for, the filtered temperature first. The
-PyroMiniBus has other addresses and is another device.
+Confidence V2: two copies of the maker's manual; CRCs recomputed, not tested on hardware. A reply does not identify its
+registers: one to four registers are read as those of `QUERY`, the filtered temperature first. The PyroMiniBus has
+other addresses and is not supported.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from drivers.serial_line import modbus
 from drivers.serial_line.framing import FrameParser, NoReading
 
 UNIT = 1
-ANY_UNIT = 255  # the sensor answers to this as well
+ANY_UNIT = 255  # the sensor also replies to this address
 READ_HOLDING, READ_INPUT = 0x03, 0x04
-FILTERED_REGISTER = 0x12  # then unfiltered, the sensor's own temperature and the status bits
+FILTERED_REGISTER = 0x12  # followed by unfiltered, sensor temperature and status bits
 REGISTER_BYTES = 2
 OVERHEAD_BYTES = 5  # unit, function, count, CRC
 MOST_REGISTERS = 4
@@ -36,17 +36,17 @@ _HEADS = [
 
 
 class PyroUsb(FrameParser[SpotReading]):
-    """Answers of the sensor: tenths of a degree, big-endian; refused while it reports a fault."""
+    """Replies of the sensor: big-endian tenths of a degree; refused while the sensor reports a fault."""
 
     def __init__(self) -> None:
         super().__init__(_HEADS[0], OVERHEAD_BYTES, others=_HEADS[1:])
 
     def needed(self, start: bytearray) -> int:
-        """The third byte counts the bytes of the registers."""
+        """Length from the third byte, the number of register bytes."""
         return OVERHEAD_BYTES + start[2]
 
     def decode(self, frame: bytes, at_s: float) -> SpotReading | NoReading | None:
-        """The reading of one answer; without an ambient temperature when it does not hold the sensor's own."""
+        """The reading of one reply; `ambient_c` is None where the reply lacks the sensor temperature."""
         if modbus.crc16(frame[: -modbus.CRC_BYTES]) != frame[-modbus.CRC_BYTES :]:
             return None
         registers = [value for (value,) in struct.iter_unpack(">h", frame[3 : -modbus.CRC_BYTES])]

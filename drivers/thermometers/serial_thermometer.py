@@ -1,4 +1,4 @@
-"""A thermometer on a serial line: joins the line and a parser into readings."""
+"""The thermometer part: reads a serial line with the parser of one model."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from drivers.contract import SpotReading, ThermalFrame
 from drivers.device_health import MonitoredDevice
 from drivers.latest import Latest
 from drivers.serial_line.framing import AnswerParser
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 from drivers.thermometers.stuck_sensor import MinimumVariation, StuckSensorDetector
 
 Reading = ThermalFrame | SpotReading
-ASK_S = 0.25
+QUERY_INTERVAL_S = 0.25
 
 
 class SerialThermometer(MonitoredDevice):
-    """Newest reading of the sensor on `line`; readings that are too even make it broken and are kept back.
+    """Newest reading of the sensor on `line`. Readings that vary too little set the state to BROKEN and are dropped.
 
-    `questions` are written in turn, one each `ask_s`, for a sensor that speaks only when asked.
+    `queries` are sent in turn, one every `query_interval_s`, for a sensor that sends only on request.
     """
 
     def __init__(
         self,
         line: SerialLine,
         parser: AnswerParser[Reading],
-        least: MinimumVariation,
+        minimum: MinimumVariation,
         *,
-        questions: Sequence[bytes] = (),
-        ask_s: float = ASK_S,
+        queries: Sequence[bytes] = (),
+        query_interval_s: float = QUERY_INTERVAL_S,
     ) -> None:
-        super().__init__(line.vitals)
+        super().__init__(line.device_health)
         self._line = line
         self._parser = parser
-        self._watch = StuckSensorDetector(least)
-        self._least = least
-        self._questions = questions
-        self._ask_s = ask_s
+        self._stuck_detector = StuckSensorDetector(minimum)
+        self._minimum = minimum
+        self._queries = queries
+        self._query_interval_s = query_interval_s
         self._readings: Latest[Reading] = Latest()
 
     @property
     def counters(self) -> dict[str, int]:
         """Counts of the line and of the parser."""
-        return {**self.vitals.counters, **self._parser.counters, "replaced": self._readings.replaced}
+        return {**self.device_health.counters, **self._parser.counters, "replaced": self._readings.replaced}
 
     @property
     def readings(self) -> Latest[Reading]:
@@ -54,15 +54,15 @@ class SerialThermometer(MonitoredDevice):
         """Read until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._line.run(self._take), name=f"{self.name} line")
-            asking = self._line.ask(self._questions, self._ask_s, self._parser.asked)
-            tasks.create_task(asking, name=f"{self.name} questions")
+            asking = self._line.ask(self._queries, self._query_interval_s, self._parser.query_sent)
+            tasks.create_task(asking, name=f"{self.name} queries")
 
     def _take(self, data: bytes, at_s: float) -> bool:
         readings = self._parser.feed(data, at_s)
         for reading in readings:
-            if self._watch.alive(reading):
-                self.vitals.ok()
+            if self._stuck_detector.is_varying(reading):
+                self.device_health.ok()
                 self._readings.put(reading)
             else:
-                self.vitals.broken(f"readings have not moved for {self._least.window_s:g} s")
+                self.device_health.broken(f"readings have not changed for {self._minimum.window_s:g} s")
         return bool(readings)

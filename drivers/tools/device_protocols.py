@@ -1,4 +1,4 @@
-"""Every device that can be heard, decoded or looked for on a serial line, by its driver's name."""
+"""The protocols of all serial devices, by driver name: for watching, recording, replaying and probing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from drivers.distance.table import DISTANCE_SENSORS
 from drivers.gates import modbus_relay, wiring
-from drivers.gates.commands import LcusCommands, ModbusRelayCommands
+from drivers.gates.relay_commands import LcusCommands, ModbusRelayCommands
 from drivers.readers import qr_line, sam_v, sam_v_reader
 from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import Parser
@@ -16,8 +16,8 @@ READERS: dict[str, DeviceProtocol[Parser[Any]]] = {
     "sam-v": DeviceProtocol(
         sam_v.SamVCards,
         (sam_v.BAUD,),
-        questions=(sam_v.FIND, sam_v.SELECT, sam_v.READ),
-        unrecorded=(sam_v.READ,),
+        queries=(sam_v.FIND, sam_v.SELECT, sam_v.READ),
+        unrecorded_queries=(sam_v.READ,),
         probe=sam_v.STATUS,
         silence_s=sam_v_reader.SILENCE_S,
     ),
@@ -28,8 +28,8 @@ RELAYS: dict[str, DeviceProtocol[Parser[Any]]] = {
     "modbus-relay": DeviceProtocol(ModbusRelayCommands, (wiring.BAUD,), probe=modbus_relay.MODBUS_READ_RELAYS),
 }
 
-THERMOMETERS: dict[str, DeviceProtocol[Parser[Any]]] = {name: model.dialect for name, model in MODELS.items()}
-DIALECTS: dict[str, DeviceProtocol[Parser[Any]]] = {**THERMOMETERS, **DISTANCE_SENSORS, **READERS, **RELAYS}
+THERMOMETERS: dict[str, DeviceProtocol[Parser[Any]]] = {name: model.protocol for name, model in MODELS.items()}
+PROTOCOLS: dict[str, DeviceProtocol[Parser[Any]]] = {**THERMOMETERS, **DISTANCE_SENSORS, **READERS, **RELAYS}
 
 _SECTIONS = {
     "thermometer": THERMOMETERS,
@@ -40,5 +40,5 @@ _SECTIONS = {
 
 
 def settings_section(driver: str) -> str:
-    """The section of the settings that `driver` belongs in, "" where there is none."""
+    """The section of the settings for `driver`, "" for none."""
     return next((section for section, drivers in _SECTIONS.items() if driver in drivers), "")

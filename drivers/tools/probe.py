@@ -1,7 +1,7 @@
-"""Finds out what is plugged into a port: listens first, then asks politely, and never takes longer than it says.
+"""Identifies the device on a serial port: listens first, then sends queries, within a fixed time limit.
 
-Nothing that is written here switches a relay, or changes a setting that outlives a power cycle. An LCUS relay never
-answers and a code reader speaks only when somebody shows a code: both look like silence.
+No query switches a relay or changes a setting permanently. An LCUS relay never replies and a code reader sends only
+when a code is shown: both appear as silence.
 """
 
 from __future__ import annotations
@@ -17,146 +17,155 @@ from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import FrameParser, Parser
 from drivers.serial_line.open_port import OpenPort, open_port
 from drivers.serial_line.ports import list_serial_ports, resolve, stable_name
-from drivers.tools.device_protocols import DIALECTS, RELAYS, settings_section
-from drivers.tools.reading_output import Plain, to_dict, to_line
+from drivers.tools.device_protocols import PROTOCOLS, RELAYS, settings_section
+from drivers.tools.reading_output import PlainValues, to_dict, to_line
 
-BAUDS = (115200, 9600, 460800, 57600, 921600)  # the likeliest first
-LONGEST_S = 25.0  # for all rates and questions with a device that babbles at each
-CLEAN_PROOF = 3  # from so many frames on, all bytes of an answer must fit: alone they prove nothing
+BAUDS = (115200, 9600, 460800, 57600, 921600)  # most likely first
+LONGEST_S = 25.0  # for all rates and queries with a device that sends at each rate
+CLEAN_PROOF = 3  # protocols that need this many frames also require that no other bytes occur
 CODE_READER = "qr-line"
-UNKNOWN = "speaks, but nothing that is known"
+UNKNOWN = "sends data in an unknown format"
 WITH_BAUD = ("thermometer", "reader")  # sections that have the key
 
-SPEAK_UNASKED = {
-    name: dialect
-    for name, dialect in DIALECTS.items()
-    if not dialect.questions and name not in RELAYS and name != CODE_READER
+UNSOLICITED = {
+    name: protocol
+    for name, protocol in PROTOCOLS.items()
+    if not protocol.queries and name not in RELAYS and name != CODE_READER
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeTimeouts:
-    """How long a device may take to speak by itself, and to answer."""
+    """Time limits for unsolicited data and for a reply."""
 
     listen_s: float
     answer_s: float
 
 
-PATIENT = ProbeTimeouts(listen_s=1.2, answer_s=0.3)
+DEFAULT_TIMEOUTS = ProbeTimeouts(listen_s=1.2, answer_s=0.3)
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What a port turned out to be: `driver` "" for none that is known, then `told` says what was seen instead."""
+    """Result for one port; if the device was not identified, `driver` is "" and `note` describes what was received.
+
+    The field names are keys of the JSON output.
+    """
 
     driver: str
     baud: int | None
-    told: Plain | None
+    told: PlainValues | None
     note: str = ""
 
 
-async def probe(path: str, waits: ProbeTimeouts = PATIENT) -> Guess:
-    """What is on the port at `path`, within LONGEST_S."""
+async def probe(path: str, timeouts: ProbeTimeouts = DEFAULT_TIMEOUTS) -> Guess:
+    """Identify the device on the port at `path`, within LONGEST_S."""
     try:
         async with asyncio.timeout(LONGEST_S):
-            return await _probe(path, waits)
+            return await _probe(path, timeouts)
     except DeviceLost as exc:
         return Guess("", None, None, str(exc))
     except TimeoutError:
         return Guess("", None, None, UNKNOWN)
 
 
-async def _probe(path: str, waits: ProbeTimeouts) -> Guess:
+async def _probe(path: str, timeouts: ProbeTimeouts) -> Guess:
     heard, text = False, None
     for baud in BAUDS:
         with open_port(path, baud) as port:
-            hearing = _Hearing(port, waits)
-            # A device that speaks unasked is heard at every rate, as noise; silence need not be waited for twice.
-            guess = await hearing.listen() if heard or baud == BAUDS[0] else None
-            guess = guess or await hearing.ask()
+            attempt = _BaudProbe(port, timeouts)
+            # Unsolicited data appears at every rate, at a wrong rate as noise; a silent port needs no second wait.
+            guess = await attempt.listen() if heard or baud == BAUDS[0] else None
+            guess = guess or await attempt.ask()
             if guess:
                 return guess
-            heard, text = heard or hearing.heard, text or hearing.text
+            heard, text = heard or attempt.heard, text or attempt.text
     return text or Guess("", None, None, UNKNOWN if heard else "silent")
 
 
-class _Ear:
-    """Listens for one kind of device."""
+class _Candidate:
+    """One device protocol tested against the received bytes."""
 
-    def __init__(self, dialect: DeviceProtocol[Parser[Any]]) -> None:
-        self.dialect = dialect
-        self.parser = dialect.parser()
+    def __init__(self, protocol: DeviceProtocol[Parser[Any]]) -> None:
+        self.protocol = protocol
+        self.parser = protocol.parser()
         self.last: Any = None
 
     @property
     def intact(self) -> int:
-        """Frames that came whole, readings or not."""
+        """Number of intact frames, with or without a reading."""
         return self.parser.counters["frames"] + self.parser.counters["other_frames"]
 
     @property
-    def convinced(self) -> bool:
-        """Whether it must be this kind of device."""
-        return self.intact >= self.dialect.proof
+    def is_proven(self) -> bool:
+        """Whether enough intact frames were received."""
+        return self.intact >= self.protocol.proof_frames
 
     def feed(self, data: bytes) -> None:
-        """Take what came."""
+        """Parse received bytes."""
         self.last = next(reversed(self.parser.feed(data, 0.0)), self.last)
 
-    def asked(self) -> None:
-        """Know that the question of its kind was put."""
+    def query_sent(self) -> None:
+        """Record that the probe query of this protocol was sent."""
         if isinstance(self.parser, FrameParser):
-            self.parser.asked(self.dialect.probe)
+            self.parser.query_sent(self.protocol.probe)
 
 
-class _Hearing:
-    """One port at one rate."""
+class _BaudProbe:
+    """Probes one port at one baud rate."""
 
-    def __init__(self, port: OpenPort, waits: ProbeTimeouts) -> None:
+    def __init__(self, port: OpenPort, timeouts: ProbeTimeouts) -> None:
         self._port = port
-        self._waits = waits
+        self._timeouts = timeouts
         self.heard = False
-        self.text: Guess | None = None  # lines that could be anybody's: the last guess of all
+        self.text: Guess | None = (
+            None  # a line of text, which many devices could send: used only if nothing else matches
+        )
 
     async def listen(self) -> Guess | None:
-        """What speaks by itself."""
-        ears = {name: _Ear(it) for name, it in SPEAK_UNASKED.items() if self._port.baud in it.bauds}
-        codes = DIALECTS[CODE_READER].parser()
+        """Identify a device that sends unsolicited data."""
+        candidates = {name: _Candidate(it) for name, it in UNSOLICITED.items() if self._port.baud in it.bauds}
+        codes = PROTOCOLS[CODE_READER].parser()
         texts: list[Any] = []
-        end_s = time.monotonic() + self._waits.listen_s
-        while data := await self._piece(end_s):
-            for name, ear in ears.items():
-                ear.feed(data)
-                if ear.convinced:
-                    return self._guess(name, ear)
+        end_s = time.monotonic() + self._timeouts.listen_s
+        while data := await self._next_bytes(end_s):
+            for name, candidate in candidates.items():
+                candidate.feed(data)
+                if candidate.is_proven:
+                    return self._guess(name, candidate)
             texts += codes.feed(data, 0.0)
         texts += codes.feed(b"", 0.0)
         if texts and not codes.counters["resync_bytes"] and all(code.text.isprintable() for code in texts):
-            self.text = Guess(CODE_READER, self._port.baud, None, "a line of text came; what it said is not shown")
+            self.text = Guess(CODE_READER, self._port.baud, None, "received a line of text; its content is not shown")
         return None
 
     async def ask(self) -> Guess | None:
-        """What answers."""
-        for name, dialect in DIALECTS.items():
-            if dialect.probe and self._port.baud in dialect.bauds and (guess := await self._ask(name, _Ear(dialect))):
+        """Identify a device by its reply to a probe query."""
+        for name, protocol in PROTOCOLS.items():
+            if (
+                protocol.probe
+                and self._port.baud in protocol.bauds
+                and (guess := await self._ask(name, _Candidate(protocol)))
+            ):
                 return guess
         return None
 
-    async def _ask(self, name: str, ear: _Ear) -> Guess | None:
-        """Ask as often as the proof demands, but no further once an answer stays out."""
+    async def _ask(self, name: str, candidate: _Candidate) -> Guess | None:
+        """Send the probe query until enough frames were received or a reply is missing."""
         self._port.read()
-        while not ear.convinced:
-            intact, end_s = ear.intact, time.monotonic() + self._waits.answer_s
-            ear.asked()
-            self._port.write(ear.dialect.probe)
-            while ear.intact == intact and (data := await self._piece(end_s)):
-                ear.feed(data)
-            if ear.intact == intact:
+        while not candidate.is_proven:
+            intact, end_s = candidate.intact, time.monotonic() + self._timeouts.answer_s
+            candidate.query_sent()
+            self._port.write(candidate.protocol.probe)
+            while candidate.intact == intact and (data := await self._next_bytes(end_s)):
+                candidate.feed(data)
+            if candidate.intact == intact:
                 return None
-        out_of_place = ear.parser.counters["resync_bytes"]
-        return None if ear.dialect.proof >= CLEAN_PROOF and out_of_place else self._guess(name, ear)
+        out_of_place = candidate.parser.counters["resync_bytes"]
+        return None if candidate.protocol.proof_frames >= CLEAN_PROOF and out_of_place else self._guess(name, candidate)
 
-    async def _piece(self, end_s: float) -> bytes:
-        """What came next; nothing at `end_s`."""
+    async def _next_bytes(self, end_s: float) -> bytes:
+        """The next bytes received; b"" at `end_s`."""
         while (left_s := end_s - time.monotonic()) > 0:
             await self._port.readable(left_s)
             if data := self._port.read():
@@ -164,43 +173,43 @@ class _Hearing:
                 return data
         return b""
 
-    def _guess(self, driver: str, ear: _Ear) -> Guess:
-        return Guess(driver, self._port.baud, None if ear.last is None else to_dict(ear.last))
+    def _guess(self, driver: str, candidate: _Candidate) -> Guess:
+        return Guess(driver, self._port.baud, None if candidate.last is None else to_dict(candidate.last))
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """A port by the name it keeps, and what is on it."""
+    """A port by its persistent name, and the device on it."""
 
     name: str
     device: str
     guess: Guess
 
     def to_dict(self) -> dict[str, object]:
-        """The finding for JSON."""
+        """The result for JSON."""
         return {"name": self.name, "device": self.device, **asdict(self.guess)}
 
     def line(self) -> str:
-        """The finding for people."""
+        """The result as a line of text."""
         guess = self.guess
-        what = f"{guess.driver} at {guess.baud} baud" if guess.driver else "未识别 nothing known"
-        told = to_line(guess.told) if guess.told else guess.note
-        return f"{'✓' if guess.driver else '✗'} {self.device}  {what}" + (f": {told}" if told else "")
+        what = f"{guess.driver} at {guess.baud} baud" if guess.driver else "未识别 not identified"
+        detail = to_line(guess.told) if guess.told else guess.note
+        return f"{'✓' if guess.driver else '✗'} {self.device}  {what}" + (f": {detail}" if detail else "")
 
 
-async def probe_all(paths: Sequence[str] = (), waits: ProbeTimeouts = PATIENT) -> list[ProbeResult]:
-    """What is on each port that is there, or on those at `paths`; all are tried at once."""
+async def probe_all(paths: Sequence[str] = (), timeouts: ProbeTimeouts = DEFAULT_TIMEOUTS) -> list[ProbeResult]:
+    """Probe the ports at `paths`, or all ports, concurrently."""
     ports = list_serial_ports()
     names = {port.device: stable_name(port, ports) for port in ports}
     devices = list(paths or names)
-    guesses = await asyncio.gather(*(probe(resolve(device), waits) for device in devices))
+    guesses = await asyncio.gather(*(probe(resolve(device), timeouts) for device in devices))
     return [
         ProbeResult(names.get(device, device), device, guess) for device, guess in zip(devices, guesses, strict=True)
     ]
 
 
 def proposed_settings(findings: Sequence[ProbeResult]) -> str:
-    """The sections of the settings (TOML) for what was found; a second one of the same name is a comment."""
+    """The sections of the settings (TOML) for the identified devices; a duplicate section is written as a comment."""
     lines: list[str] = []
     taken: set[str] = set()
     for found in findings:
@@ -212,7 +221,7 @@ def proposed_settings(findings: Sequence[ProbeResult]) -> str:
         if section in WITH_BAUD:
             own.append(f"baud = {found.guess.baud}")
         if not section:
-            own = [f"{driver} on {found.name}: the agent has no section for it"]
+            own = [f"{driver} on {found.name}: the settings have no section for it"]
         comment = "# " if section in taken or not section else ""
         lines += [comment + line for line in own] + [""]
         taken.add(section)

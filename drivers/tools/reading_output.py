@@ -1,4 +1,4 @@
-"""Readings in engineering units as plain values, for JSON and for people."""
+"""Formats readings: as plain values for JSON, and as a line of text."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 from drivers.contract import CardRead, CodeRead, SpotReading, ThermalFrame
 from drivers.distance.reading import DistanceReading
-from drivers.gates.commands import ALL, RelayCommand
+from drivers.gates.relay_commands import ALL, RelayCommand
 
-Plain = dict[str, Any]
+PlainValues = dict[str, Any]
 
 
-def to_dict(reading: object, *, pixels: bool = False) -> Plain:
-    """What `reading` says, without when; `pixels` adds every value of a thermal frame, row by row.
+def to_dict(reading: object, *, pixels: bool = False) -> PlainValues:
+    """The fields of `reading` without its time; `pixels` adds every pixel of a thermal frame, row by row.
 
-    About a person where it comes from a code or a card: for whoever asked for it, never for a log.
+    The result of a code or a card is personal data and must not be logged. Raises TypeError for other objects.
     """
     match reading:
         case ThermalFrame():
-            return _of_frame(reading, pixels)
+            return _frame_to_dict(reading, pixels)
         case SpotReading(object_c, ambient_c):
             return {"object_c": object_c, "ambient_c": ambient_c}
         case DistanceReading(distance_mm, state):
@@ -31,14 +31,14 @@ def to_dict(reading: object, *, pixels: bool = False) -> Plain:
             fields = {name: value for name, value in asdict(reading).items() if name != "taken_at_s"}
             return {name: value if value is None else str(value) for name, value in fields.items()}
         case RelayCommand():
-            return _of_command(reading)
+            return _command_to_dict(reading)
         case _:
-            raise TypeError(f"{type(reading).__name__} is no reading")
+            raise TypeError(f"{type(reading).__name__} is not a reading")
 
 
-def _of_frame(frame: ThermalFrame, pixels: bool) -> Plain:
+def _frame_to_dict(frame: ThermalFrame, pixels: bool) -> PlainValues:
     rows, cols = frame.pixels_c.shape
-    told: Plain = {
+    values: PlainValues = {
         "rows": rows,
         "cols": cols,
         "ambient_c": round(frame.ambient_c, 2),
@@ -47,23 +47,23 @@ def _of_frame(frame: ThermalFrame, pixels: bool) -> Plain:
         "mean_c": round(float(frame.pixels_c.mean(dtype=float)), 3),
     }
     if pixels:
-        told["pixels_c"] = [[round(value, 2) for value in row] for row in frame.pixels_c.tolist()]
-    return told
+        values["pixels_c"] = [[round(value, 2) for value in row] for row in frame.pixels_c.tolist()]
+    return values
 
 
-def _of_command(command: RelayCommand) -> Plain:
-    told: Plain = {"channel": "all" if command.channel == ALL else command.channel}
+def _command_to_dict(command: RelayCommand) -> PlainValues:
+    values: PlainValues = {"channel": "all" if command.channel == ALL else command.channel}
     if command.pulse_ms is not None:
-        return told | {"pulse_ms": command.pulse_ms}
-    return told | ({"toggle": True} if command.on is None else {"on": command.on})
+        return values | {"pulse_ms": command.pulse_ms}
+    return values | ({"toggle": True} if command.on is None else {"on": command.on})
 
 
-def to_line(told: Plain) -> str:
-    """Plain values in one line of a terminal; text from outside cannot move its cursor."""
-    return "  ".join(f"{name} {_word(value)}" for name, value in told.items())
+def to_line(values: PlainValues) -> str:
+    """The values as one line for a terminal; control characters in text are escaped."""
+    return "  ".join(f"{name} {_format_value(value)}" for name, value in values.items())
 
 
-def _word(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, str):
         return value if value.isprintable() else json.dumps(value)
     return "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Decodes recorded bytes as the driver would have, without the device."""
+"""Decodes recorded bytes with the parser of the driver, without the device."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from drivers.serial_line.recording import Piece
 
 
 class Replay:
-    """One pass over a recording: first the readings, then the counts."""
+    """One pass over a recording: read `readings` to the end, then `counts`."""
 
-    def __init__(self, dialect: DeviceProtocol[Parser[Any]]) -> None:
-        self._parser = dialect.parser()
-        self._quiet_s = dialect.quiet_s
+    def __init__(self, protocol: DeviceProtocol[Parser[Any]]) -> None:
+        self._parser = protocol.parser()
+        self._quiet_s = protocol.quiet_s
         self.fed_bytes = 0
 
     def readings(self, pieces: Iterable[Piece]) -> Iterator[tuple[float, Any]]:
-        """Each reading with the second at which its last byte came; a pause between two pieces ends a frame."""
+        """Each reading with the second of its last byte; a pause above `quiet_s` between two pieces ends a frame."""
         at_s = 0.0
         for piece in pieces:
             if piece.at_s - at_s > self._quiet_s:
@@ -31,7 +31,7 @@ class Replay:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Counters of the parser; `drivers/serial_line/framing.py` says what they count."""
+        """Counters of the parser; see `drivers/serial_line/framing.py`."""
         return dict(self._parser.counters)
 
     def _feed(self, data: bytes, at_s: float) -> Iterator[tuple[float, Any]]:

@@ -1,4 +1,4 @@
-"""Watches the parts and the link: shows their state, and alarms once when a part goes and once when it is back."""
+"""Monitors devices and link: shows their state, raises one alarm when a device is lost and one when it is back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNUSABLE = {PartState.LOST, PartState.BROKEN}
 
 
 class DeviceMonitor:
-    """Knows at any moment which parts can be relied on."""
+    """Tells which devices are usable now."""
 
     def __init__(
         self,
@@ -38,21 +38,21 @@ class DeviceMonitor:
 
     @property
     def thermometer_lost(self) -> bool:
-        """Whether temperatures cannot be had now."""
+        """Whether the thermometer is lost or broken."""
         return self._thermometer.health.state in _UNUSABLE
 
     @property
     def camera_lost(self) -> bool:
-        """Whether pictures cannot be had now."""
+        """Whether the camera is lost or broken."""
         return self._camera.health.state in _UNUSABLE
 
     def parts(self) -> tuple[PartView, ...]:
-        """The state of every part; the disk is one while it takes nothing."""
+        """The state of every device; the disk is one of them while it is full."""
         disk = (PartView("disk", PartState.BROKEN.value, "full"),) if self._recorder.is_full else ()
         return (*(PartView(part.name, part.health.state.value, part.health.detail) for part in self._parts), *disk)
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Monitor until cancelled."""
         for look in count():
             self._view_state.show_parts(self.parts(), self._link())
             for part in self._parts:

@@ -1,4 +1,4 @@
-"""The devices of one box, made from its settings: where a name in the TOML becomes a real part."""
+"""The devices of one box, made from its settings: each name in the TOML selects a driver."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from drivers.thermometers.table import make_thermometer
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """All that is plugged in; `card_reader` is None where none is wired."""
+    """All devices; `card_reader` is None where none is connected."""
 
     camera: Camera
     thermometer: Thermometer
@@ -40,7 +40,7 @@ class Devices:
 
     @property
     def others(self) -> tuple[Part, ...]:
-        """All but the camera and the thermometer, which have rules of their own."""
+        """All but the camera and the thermometer, for which the policy has rules."""
         cards = () if self.card_reader is None else (self.card_reader,)
         return (self.reader, *cards, self.gate, self.speaker)
 
@@ -63,13 +63,13 @@ def thermometer_from(settings: Settings) -> Thermometer:
 
 
 def reader_from(settings: Settings) -> CodeReader:
-    """The reader of codes."""
+    """The code reader."""
     wired = settings.reader
     return make_reader(driver=wired.driver, port=wired.port, baud=wired.baud)
 
 
 def card_reader_from(settings: Settings) -> CardReader | None:
-    """The reader of identity cards, None where none is wired."""
+    """The card reader, None where none is connected."""
     wired = settings.card_reader
     return None if wired.driver == "none" else make_card_reader(driver=wired.driver, port=wired.port)
 

@@ -6,7 +6,7 @@ from config.errors import SettingsError
 from config.settings import Settings
 from models.detectors.face import DETECTORS
 from models.errors import ExtraMissing
-from models.packs.packs import PackShelf
+from models.packs.packs import PackStore
 
 
 def check_extras(settings: Settings) -> None:
@@ -14,9 +14,9 @@ def check_extras(settings: Settings) -> None:
     chosen = {f'[vision] detector = "{settings.vision.detector}"': DETECTORS[settings.vision.detector].pack}
     if settings.recognition.enabled:
         chosen[f'[recognition] pack = "{settings.recognition.pack}"'] = settings.recognition.pack
-    shelf = PackShelf()
+    store = PackStore()
     for place, pack in chosen.items():
         try:
-            shelf.check_extra(pack)
+            store.check_extra(pack)
         except ExtraMissing as exc:
             raise SettingsError(f"{place}: {exc}") from exc

@@ -1,4 +1,4 @@
-"""What the settings of a box name on its disk: folders are made, keys are read, and what is wrong is said."""
+"""Files and folders that the settings name: creates the data folder, reads keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sync.contract.signed import OrderKey, read_public_key
 
 
 def make_data_dir(path: Path) -> Path:
-    """The folder of the stores, made if it is not there. Raises SettingsError."""
+    """The data folder, created if missing. Raises SettingsError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
@@ -34,7 +34,7 @@ def read_community_key(path: Path) -> bytes:
 
 
 def signing_key(settings: Settings) -> OrderKey | None:
-    """The key that the platform's orders are checked with; None where none is set. Raises SettingsError."""
+    """The key that verifies the platform's orders, None where none is set. Raises SettingsError."""
     path = settings.platform.signing_key_file
     try:
         return read_public_key(Path(path)) if path else None

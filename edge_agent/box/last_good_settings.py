@@ -1,4 +1,4 @@
-"""The settings of the last start that went well, and what is known of a file that cannot be used in their place."""
+"""The settings of the last successful start, used while the settings file is invalid."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class InvalidSettings:
-    """A file of settings that cannot be used, why, and the last good settings if there are any."""
+    """A settings file that cannot be used, the reason, and the last good settings if there are any."""
 
     path: Path
     fault: SettingsError
@@ -36,7 +36,7 @@ class InvalidSettings:
         return "; ".join(str(self.fault).splitlines())
 
     def notice(self) -> Notice:
-        """For the installer, on the screen: which file and line; no value, for it may be a password."""
+        """Message for the screen: file and line, without the value, which may be a password."""
         place = self.path.name if self.fault.line is None else f"{self.path.name}:{self.fault.line}"
         texts = load_catalogue().sections["label"]["settings_unusable"].texts
         return Notice({language: text.format(place=place) for language, text in texts.items()})
@@ -51,7 +51,7 @@ class InvalidSettings:
 
 
 def usable_settings(path: Path) -> Settings:
-    """The settings at `path`, with the folder that they name for what the box keeps. Raises SettingsError."""
+    """The settings at `path`, after creating their data folder. Raises SettingsError."""
     settings = load_settings(path)
     check_extras(settings)
     make_data_dir(Path(settings.box.data_dir))
@@ -59,22 +59,22 @@ def usable_settings(path: Path) -> Settings:
 
 
 def is_service() -> bool:
-    """Whether systemd started us: nobody reads a terminal then, and there is a folder for what outlives us."""
+    """Whether systemd started the agent: then there is no terminal, and there is a state folder."""
     return _state_dir() is not None
 
 
-def keep_good(settings: Settings) -> None:
-    """Keep `settings` for a day on which their file cannot be used; only for a service."""
+def save_good(settings: Settings) -> None:
+    """Save `settings` for starts at which their file cannot be used; only in a service."""
     folder = _state_dir()
     if folder is not None:
         try:
             replace_whole(folder / FILE, msgspec.json.encode(settings))
         except OSError as exc:
-            _LOG.warning("%s: not kept: %s", folder / FILE, exc.strerror)
+            _LOG.warning("%s: not saved: %s", folder / FILE, exc.strerror)
 
 
 def last_good() -> Settings | None:
-    """The settings that were kept; None where there are none, or none that this edition takes."""
+    """The saved settings; None where there are none, or none that this version accepts."""
     folder = _state_dir()
     try:
         return None if folder is None else msgspec.json.decode((folder / FILE).read_bytes(), type=Settings)

@@ -1,7 +1,7 @@
-"""A thermometer's correction against a black body: computed, refused where it makes no sense, kept with its past.
+"""The calibration of a thermometer against black bodies: computed, validated and saved with its predecessor.
 
-Only an offset is fitted: over the few degrees that matter a wrong slope shows as residual, and a residual is a reason
-to refuse the sensor, not to bend its readings.
+Only an offset is fitted: over the few degrees that matter a wrong slope appears as a residual, and a sensor with a
+large residual is rejected rather than corrected.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ BLACK_BODY_C = (30.0, 45.0)
 LEAST_APART_C = 2.0
 MOST_SCATTER_C = 0.5
 MOST_OFFSET_C = 5.0
-MOST_RESIDUAL_C = 0.3  # what China allows a forehead thermometer as its whole error
+MOST_RESIDUAL_C = 0.3  # the maximum permissible error of a forehead thermometer in China
 EXPIRED_FACTOR = 2.0
 
 _LOG = logging.getLogger(__name__)
 
 
 class CalibrationPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the sensor said of a black body at `reference_c`: median and standard deviation of `readings` values."""
+    """Median and standard deviation of `readings` values at a black body of `reference_c`."""
 
     reference_c: float
     read_c: float
@@ -41,9 +41,9 @@ class CalibrationPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`offset_c` is to be added to every reading; `uncertainty_c` what is left (standard, with the black body's).
+    """`offset_c` is added to every reading; `uncertainty_c` is the standard uncertainty after that.
 
-    `residual_c` is the greatest error of a point after the correction.
+    The uncertainty includes the black body's; `residual_c` is the largest error of a point after the correction.
     """
 
     driver: str
@@ -59,13 +59,13 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check_references(references_c: Sequence[float]) -> None:
-    """Raises BadCalibration where black bodies of these temperatures cannot show what skin needs."""
+    """Raises BadCalibration if black bodies of these temperatures do not cover skin temperatures."""
     low, high = BLACK_BODY_C
     for reference_c in references_c:
         if not low <= reference_c <= high:
             raise BadCalibration(
                 f"{reference_c:g} °C 的黑体与皮肤温度无关，请选 {low:g} 至 {high:g} °C。",
-                f"A black body of {reference_c:g} °C says nothing of skin: choose {low:g} to {high:g} °C.",
+                f"A black body of {reference_c:g} °C is outside the range of skin: choose {low:g} to {high:g} °C.",
             )
     if len(references_c) < 2 or max(references_c) - min(references_c) < LEAST_APART_C:
         raise BadCalibration(
@@ -75,7 +75,7 @@ def check_references(references_c: Sequence[float]) -> None:
 
 
 def point_from(reference_c: float, read_c: Sequence[float]) -> CalibrationPoint:
-    """The point that readings of one black body make. Raises BadCalibration."""
+    """The point from readings of one black body. Raises BadCalibration."""
     if len(read_c) < LEAST_READINGS:
         raise BadCalibration(
             f"{reference_c:g} °C 时只有 {len(read_c)} 个读数，需要 {LEAST_READINGS} 个。",
@@ -85,7 +85,7 @@ def point_from(reference_c: float, read_c: Sequence[float]) -> CalibrationPoint:
     if point.scatter_c > MOST_SCATTER_C:
         raise BadCalibration(
             f"{reference_c:g} °C 时读数波动 {point.scatter_c} °C：请等温度稳定，不要晃动。",
-            f"Readings at {reference_c:g} °C scatter by {point.scatter_c} °C: let it settle, hold still.",
+            f"Readings at {reference_c:g} °C scatter by {point.scatter_c} °C: wait until it settles, hold it still.",
         )
     return point
 
@@ -101,7 +101,7 @@ def calibration_from(
     expires_at: datetime,
     ambient_c: float | None,
 ) -> Calibration:
-    """The calibration that `points` make. Raises BadCalibration."""
+    """The calibration from `points`. Raises BadCalibration."""
     check_references([point.reference_c for point in points])
     errors = [point.reference_c - point.read_c for point in points]
     offset_c = fmean(errors)
@@ -109,12 +109,12 @@ def calibration_from(
     if abs(offset_c) > MOST_OFFSET_C:
         raise BadCalibration(
             f"传感器相差 {-offset_c:+.1f} °C：它对准的是黑体吗？",
-            f"The sensor is {-offset_c:+.1f} °C off: was it the black body that it saw?",
+            f"The sensor is {-offset_c:+.1f} °C off: did it view the black body?",
         )
     if residual_c > MOST_RESIDUAL_C:
         raise BadCalibration(
             f"修正后仍有一点相差 {residual_c:.2f} °C：这个传感器不能用偏移量校正。",
-            f"{residual_c:.2f} °C are left at one point: an offset does not mend this sensor.",
+            f"{residual_c:.2f} °C of error remain at one point: an offset cannot correct this sensor.",
         )
     noise_c = max(point.scatter_c for point in points)
     return Calibration(
@@ -132,17 +132,17 @@ def calibration_from(
 
 
 def save_calibration(calibration: Calibration, data_dir: Path) -> Path:
-    """Put it in `data_dir`; the one before stays beside it. Raises OSError."""
+    """Save it in `data_dir`; the previous one is kept beside it. Raises OSError."""
     return keep_value(data_dir / FILE_NAME, calibration)
 
 
 def load_calibration(data_dir: Path) -> Calibration | None:
-    """The calibration in `data_dir`, None where there is none. Raises SettingsError."""
+    """The calibration in `data_dir`, None if there is none. Raises SettingsError."""
     return kept_value(data_dir / FILE_NAME, Calibration, "calibrate again or remove it")
 
 
 def calibrated(thermometer: ThermometerSettings, data_dir: Path, now: datetime) -> ThermometerSettings:
-    """The settings with the calibration of `data_dir` in the place of theirs; an expired one counts with more doubt.
+    """The settings with the calibration saved in `data_dir`; an expired one has EXPIRED_FACTOR times the uncertainty.
 
     Raises SettingsError.
     """
@@ -150,7 +150,7 @@ def calibrated(thermometer: ThermometerSettings, data_dir: Path, now: datetime) 
     if found is None:
         return thermometer
     if found.driver != thermometer.driver:
-        _LOG.warning("the calibration is of a %s, not of this %s: not used", found.driver, thermometer.driver)
+        _LOG.warning("the calibration is for a %s, not for this %s: not used", found.driver, thermometer.driver)
         return thermometer
     expired = now >= found.expires_at
     if expired:

@@ -1,8 +1,8 @@
-"""What can be wrong with a calibration."""
+"""Errors of a calibration."""
 
 
 class BadCalibration(Exception):
-    """What was measured, seen or touched cannot be right; says why and what to do, in Chinese and English."""
+    """A measurement, picture or touch is unusable; the message says why and what to do, in Chinese and English."""
 
     def __init__(self, zh: str, en: str) -> None:
         super().__init__(f"{zh} {en}")

@@ -1,4 +1,4 @@
-"""`edge-agent`: one verb each. What a verb needs is imported when it is called, so that `--help` is quick."""
+"""The command line `edge-agent`. Each verb imports what it needs when it is called, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from config.settings import Settings, load_settings
 from edge_agent.commands import calibrate, devices, faces, ledger, models, policy, privacy, prompts, staff
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, report_errors
 from edge_agent.commands.provision import provision
-from edge_agent.runtime.signals import leave
+from edge_agent.runtime.process_exit import leave
 from edge_agent.runtime.standard_streams import give_up_output, make_usable
 
 app = typer.Typer(
     name="edge-agent",
-    help="电子哨兵 The agent on one sentinel: measures, looks, identifies, decides, opens the gate and reports.",
+    help="电子哨兵 The agent of one sentinel: measures, identifies, decides, opens the gate and reports.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,35 +41,35 @@ FAULTS = ("camera-loss", "thermometer-loss", "platform-loss", "clock-jump", "dis
 
 @app.command()
 def run(config: Config = DEFAULT_CONFIG) -> None:
-    """Run this sentinel until it is stopped."""
+    """Run the agent until it is stopped."""
     from edge_agent.runtime.threads import without_pools
 
     without_pools()
-    from edge_agent.main import MENDABLE, run_sentinel
-    from edge_agent.runtime.signals import until_signalled
+    from edge_agent.main import USER_ERRORS, run_sentinel
+    from sync.signals import until_signalled
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    faulthandler.enable()  # where every thread stands when the watchdog ends it
-    with report_errors(unusable=MENDABLE):
+    faulthandler.enable()  # prints the stack of every thread when the watchdog aborts the process
+    with report_errors(unusable=USER_ERRORS):
         asyncio.run(until_signalled(run_sentinel(config)))
 
 
 @app.command()
 def demo(
     passages: Annotated[
-        int | None, typer.Option(help="Stop after so many passages were committed and acknowledged.", min=1)
+        int | None, typer.Option(help="Stop after N passages were committed and acknowledged.", metavar="N", min=1)
     ] = None,
     as_json: AsJson = False,
-    kiosk_port: Annotated[int | None, typer.Option(help="Port of the kiosk page [8080]; 0 takes a free one.")] = None,
-    fleet_port: Annotated[int | None, typer.Option(help="Port of the fleet page [8090]; 0 takes a free one.")] = None,
+    kiosk_port: Annotated[int | None, typer.Option(help="Port of the kiosk page [8080]; 0: any free port.")] = None,
+    fleet_port: Annotated[int | None, typer.Option(help="Port of the fleet page [8090]; 0: any free port.")] = None,
     detector: Annotated[str, typer.Option(help="Face detector: sentinel, yunet.")] = "sentinel",
-    seed: Annotated[int, typer.Option(help="Another seed, other people.")] = 1,
-    data: Annotated[Path | None, typer.Option(help="Keep everything in this folder [a temporary one].")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed; changes the simulated people.")] = 1,
+    data: Annotated[Path | None, typer.Option(help="Folder for all files [a temporary one].")] = None,
 ) -> None:
-    """Run the whole path on this machine: broker, platform, one sentinel and people who come and go."""
+    """Run the whole system on this machine: broker, platform, one sentinel and simulated people."""
     from edge_agent.demo.errors import DemoError
     from edge_agent.demo.supervisor import Demo, DemoOptions
-    from edge_agent.runtime.signals import until_signalled
+    from sync.signals import until_signalled
 
     def say(line: str) -> None:
         typer.echo(line, err=as_json)
@@ -102,25 +102,25 @@ def inspect(
     detector: Annotated[str, typer.Option(help="Face detector: sentinel, yunet, scrfd.")] = "sentinel",
     size: Annotated[int, typer.Option(help="Long side of the model's input.", min=160, max=1280)] = 320,
     min_score: Annotated[
-        float | None, typer.Option(help="Leave out faces under this score [0.45; with --json 0.05].", min=0, max=1)
+        float | None, typer.Option(help="Omit faces below this score [0.45; with --json 0.05].", min=0, max=1)
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Model file to use in place of the pinned one.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Model file to use instead of the bundled one.")] = None,
     accept_non_commercial: Annotated[bool, typer.Option(help="Allow weights not licensed for commercial use.")] = False,
 ) -> None:
-    """Find faces and judge masks in photos; prints one line a photo."""
+    """Detect faces and masks in photos; prints one line per photo."""
     from models.detectors.face import make_detector
-    from models.detectors.inspect import INSPECT_SCORE, inspect_picture
+    from models.detectors.inspect_picture import INSPECT_SCORE, inspect_picture
     from models.errors import ModelError, PictureUnreadable
 
     score = INSPECT_SCORE if as_json and min_score is None else min_score
     with report_errors(unusable=(ModelError,)):
-        eye = make_detector(
+        face_detector = make_detector(
             detector, size=size, score=score, weights=weights, accept_non_commercial=accept_non_commercial
         )
     unreadable = 0
     for photo in photos:
         try:
-            found = inspect_picture(eye, photo)
+            found = inspect_picture(face_detector, photo)
         except PictureUnreadable as exc:
             unreadable += 1
             typer.echo(f"edge-agent: {exc}", err=True)
@@ -132,11 +132,12 @@ def inspect(
 
 def _readable(found: dict[str, Any]) -> str:
     faces = found["faces"]
-    told = ", ".join(
+    descriptions = ", ".join(
         f"{face['mask'] or 'mask not judged'} at {[round(edge) for edge in face['box']]} ({face['score']:.2f})"
         for face in faces
     )
-    return f"{found['image']}: {len(faces)} face{'' if len(faces) == 1 else 's'}{': ' + told if told else ''}"
+    count = f"{len(faces)} face{'' if len(faces) == 1 else 's'}"
+    return f"{found['image']}: {count}{': ' + descriptions if descriptions else ''}"
 
 
 @app.command()
@@ -145,45 +146,43 @@ def doctor(
     as_json: AsJson = False,
     gate: Annotated[bool, typer.Option("--gate", help="Open the gate once, after asking.")] = False,
 ) -> None:
-    """Check this box and say what to do about every fault; exit 1 when one keeps it from working."""
-    from edge_agent.doctor.examination import examine
+    """Check this box and show a remedy for every fault; exit 1 if a check failed."""
     from edge_agent.doctor.report import summary
+    from edge_agent.doctor.run_checks import run_checks
 
     if gate and sys.stdin.isatty():
-        gate = typer.confirm("闸机将打开一次，通道内无人吗？ The gate will open once. Is nobody in it?", err=True)
-    logging.basicConfig(handlers=[logging.NullHandler()])  # the sheet says what is lost
-    sheet = asyncio.run(examine(config, open_gate=gate))
+        gate = typer.confirm("闸机将打开一次，通道内无人吗？ The gate will open once. Is the lane clear?", err=True)
+    logging.basicConfig(handlers=[logging.NullHandler()])  # the report shows the lost devices
+    report = asyncio.run(run_checks(config, open_gate=gate))
     if as_json:
-        typer.echo(json.dumps([finding.to_dict() for finding in sheet], ensure_ascii=False))
+        typer.echo(json.dumps([line.to_dict() for line in report], ensure_ascii=False))
     else:
-        for finding in sheet:
-            typer.echo(finding.line())
-        typer.echo(summary(sheet))
-    if not all(finding.passed for finding in sheet):
+        for line in report:
+            typer.echo(line.text())
+        typer.echo(summary(report))
+    if not all(line.passed for line in report):
         raise typer.Exit(1)
 
 
-RootOption = Annotated[Path, typer.Option(help="File system of the box.")]
-ApplyOption = Annotated[bool, typer.Option("--apply", help="Do it; else only say what would be done.")]
+RootOption = Annotated[Path, typer.Option(help="Root of the box's file system.")]
+ApplyOption = Annotated[bool, typer.Option("--apply", help="Apply the changes; without it, only show them (dry run).")]
 
 
 @app.command()
 def install(
-    wheelhouse: Annotated[Path, typer.Option(help="Folder made by make wheelhouse.")] = Path(
+    wheelhouse: Annotated[Path, typer.Option(help="Folder created by make wheelhouse.")] = Path(
         "/usr/share/edge-agent/wheelhouse"
     ),
     extras: Annotated[
-        list[str] | None, typer.Option("--with", help="An extra beside the agent: recognition.", metavar="EXTRA")
+        list[str] | None, typer.Option("--with", help="Extra to install: recognition.", metavar="EXTRA")
     ] = None,
-    without: Annotated[
-        list[str] | None, typer.Option("--without", help="An extra to leave out from now on.", metavar="EXTRA")
-    ] = None,
+    without: Annotated[list[str] | None, typer.Option("--without", help="Extra to remove.", metavar="EXTRA")] = None,
     root: RootOption = Path("/"),
     for_real: ApplyOption = False,
 ) -> None:
-    """Make this box a sentinel: user, environment, settings, units; a rehearsal without --apply.
+    """Install the agent on this box: users, environment, settings, units; a dry run without --apply.
 
-    An update keeps the extras that the box has.
+    An update keeps the extras of the box.
     """
     from edge_agent.installer import __main__ as installer
 
@@ -192,11 +191,11 @@ def install(
 
 @app.command()
 def uninstall(
-    purge: Annotated[bool, typer.Option("--purge", help="Settings, secrets and records too.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Also delete settings, secrets and records.")] = False,
     root: RootOption = Path("/"),
     for_real: ApplyOption = False,
 ) -> None:
-    """Take the agent off this box; a rehearsal without --apply."""
+    """Remove the agent from this box; a dry run without --apply."""
     from edge_agent.installer import __main__ as installer
 
     raise typer.Exit(installer.uninstall(root, purge=purge, for_real=for_real))
@@ -208,17 +207,17 @@ def drill(
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Play a fault before a private sentinel with this box's policy, and show whether the declared rule holds.
+    """Inject a fault into an isolated copy of the agent with this box's policy, and verify the fallback rule.
 
-    The agent in service, its data and the gate are never touched.
+    Does not affect the running agent, its data or the gate.
     """
     from edge_agent.drill.errors import DrillImpossible
     from edge_agent.drill.faults import play
-    from edge_agent.runtime.signals import until_signalled
+    from sync.signals import until_signalled
 
     if fault not in FAULTS:
-        raise ended(f"{fault!r} is no fault that can be played; accepted: {', '.join(FAULTS)}", 2)
-    logging.basicConfig(handlers=[logging.NullHandler()])  # the parts that are pulled out say so
+        raise ended(f"unknown fault {fault!r}; accepted: {', '.join(FAULTS)}", 2)
+    logging.basicConfig(handlers=[logging.NullHandler()])  # the drivers would log the injected faults
     with report_errors(unusable=(SettingsError, DrillImpossible)):
         report = asyncio.run(until_signalled(play(fault, load_settings(config))))
     if report is None:
@@ -230,7 +229,7 @@ def drill(
 
 @app.command()
 def status(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Ask the running agent how it is."""
+    """Show the status of the running agent."""
     from edge_agent.diagnostics.status_client import AgentNotResponding, ask_agent, status_lines
 
     with report_errors(AgentNotResponding):
@@ -242,25 +241,25 @@ def status(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
 @app.command()
 def bundle(
     config: Config = DEFAULT_CONFIG,
-    out: Annotated[Path | None, typer.Option(help="Where it goes [edge-agent-bundle-TIME.tar.gz here].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output file [./edge-agent-bundle-TIME.tar.gz].")] = None,
 ) -> None:
-    """Pack what helpers need of this box, without secrets and without anything of people."""
+    """Pack a support bundle of this box, without secrets and without personal data."""
     from edge_agent.diagnostics.bundle import Bundle, secrets_from
     from edge_agent.diagnostics.bundle_contents import collect
-    from edge_agent.doctor.examination import examine
+    from edge_agent.doctor.run_checks import run_checks
     from edge_agent.platform_link.link_settings import versions
-    from edge_agent.privacy.faces import face_finder
-    from edge_agent.privacy.scan import found_in
+    from edge_agent.privacy.face_finder import make_face_finder
+    from edge_agent.privacy.scanner import kinds_in
 
     fault, settings = "", Settings()
     try:
         settings = load_settings(config)
     except SettingsError as exc:
         fault = str(exc)
-    shows_face = face_finder()
-    packed = Bundle(secrets_from(settings), lambda data: found_in(data, shows_face))
-    sheet = [finding.to_dict() for finding in asyncio.run(examine(config))]
-    collect(packed, settings, fault, config, sheet, versions())
+    shows_face = make_face_finder()
+    packed = Bundle(secrets_from(settings), lambda data: kinds_in(data, shows_face))
+    checks = [line.to_dict() for line in asyncio.run(run_checks(config))]
+    collect(packed, settings, fault, config, checks, versions())
     path = out or Path(f"edge-agent-bundle-{time.strftime('%Y%m%dT%H%M%S')}.tar.gz")
     try:
         packed.write(path)
@@ -268,7 +267,7 @@ def bundle(
         raise ended(f"{path}: 无法写入。 Cannot be written: {exc.strerror}") from exc
     for name, why in packed.left_out.items():
         typer.echo(f"- {name}: 未收入。 Left out: {why}")
-    typer.echo(f"{path}: 已打包，不含密钥和个人信息。 Packed, without secrets and without anything of people.")
+    typer.echo(f"{path}: 已打包，不含密钥和个人信息。 Packed, without secrets and without personal data.")
 
 
 @app.command()
@@ -290,9 +289,9 @@ def main() -> None:
         if exc.errno != errno.ENOSPC:
             raise
         give_up_output()
-        where = exc.filename or "what it was to be written to"
+        where = exc.filename or "the output file"
         typer.echo(
-            f"edge-agent: 空间已满，请清理后重试。 No room is left on {where}: free some and try again.", err=True
+            f"edge-agent: 空间已满，请清理后重试。 No space left on {where}: free some space and try again.", err=True
         )
         leave(1)
         raise SystemExit(1) from exc

@@ -1,4 +1,4 @@
-"""`edge-agent devices`: what an installer does with a cable in one hand."""
+"""`edge-agent devices`: find, watch, record and simulate the devices of a box."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from config.errors import SettingsError
 from config.settings import load_settings
 from drivers.errors import BadSetting, DriverError
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, report_errors
-from edge_agent.runtime.signals import until_signalled
+from sync.signals import until_signalled
 
 app = typer.Typer(
     no_args_is_help=True, help="设备 The devices on this box: list, probe, watch, record, replay, simulate."
 )
 SHOW_EVERY_S = 0.25
-NEWS_LIMIT_S = 2.0
+READING_LIMIT_S = 2.0
 FAULT_S = 5.0
 
 NameArgument = Annotated[str, typer.Argument(help="A section of the settings (thermometer, reader), or a driver.")]
 PortOption = Annotated[
     str, typer.Option("--port", help="Port of the driver NAME: a path, usb:VID:PID[:SERIAL] or usb@LOCATION.")
 ]
-BaudOption = Annotated[int | None, typer.Option("--baud", help="Rate of the line [tries those of the driver].")]
+BaudOption = Annotated[int | None, typer.Option("--baud", help="Baud rate [tries those of the driver].")]
 
 
-def describe() -> AbstractContextManager[None]:
-    """What is wrong with a device or a setting."""
+def report_device_errors() -> AbstractContextManager[None]:
+    """Report errors of a device or a setting."""
     return report_errors(DriverError, unusable=(SettingsError, BadSetting))
 
 
 @app.command("list")
 def list_ports(as_json: AsJson = False) -> None:
-    """List the serial ports with the names that they keep."""
+    """List the serial ports with their stable names."""
     from drivers.serial_line.ports import list_serial_ports, stable_name
 
     ports = list_serial_ports()
@@ -54,7 +54,7 @@ def list_ports(as_json: AsJson = False) -> None:
         typer.echo(f"{port.device}  {usb}  {port.serial or '-'}  {port.location or '-'}  {port.product or '-'}")
         typer.echo(f'    port = "{stable_name(port, ports)}"')
     if not ports:
-        typer.echo("没有串口，请检查接线。 No serial port is there: check the cables.")
+        typer.echo("没有串口，请检查接线。 No serial port found: check the cables.")
 
 
 @app.command()
@@ -62,15 +62,15 @@ def probe(
     ports: Annotated[list[str] | None, typer.Argument(help="Ports to try [all].", metavar="[PORT...]")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find out what is plugged in, and propose the settings for it; takes up to half a minute."""
+    """Identify the connected devices and propose settings for them; takes up to half a minute."""
     from drivers.tools.probe import probe_all, proposed_settings
 
-    with describe():
+    with report_device_errors():
         findings = asyncio.run(until_signalled(probe_all(ports or ())))
     if findings is None:
         raise typer.Exit(130)
     if not findings:
-        raise ended("没有串口，请检查接线。 No serial port is there: check the cables.", 1)
+        raise ended("没有串口，请检查接线。 No serial port found: check the cables.", 1)
     proposal = proposed_settings(findings)
     if as_json:
         found = {"ports": [finding.to_dict() for finding in findings], "toml": proposal}
@@ -89,30 +89,30 @@ def watch(
     baud: BaudOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the readings of one device with their age, until Ctrl-C; the agent must not be running."""
+    """Show the readings of one device with their age until Ctrl-C; the agent must not be running."""
     from drivers.tools.device_reader import DeviceReader
 
     _log_to_terminal()
-    with describe():
+    with report_device_errors():
         driver, where, rate = _device(name, config, port, baud)
-        asyncio.run(until_signalled(_watch(DeviceReader(name, _dialect(driver), where, rate), as_json)))
+        asyncio.run(until_signalled(_watch(DeviceReader(name, _protocol(driver), where, rate), as_json)))
 
 
-async def _watch(tap: Any, as_json: bool) -> None:
+async def _watch(reader: Any, as_json: bool) -> None:
     from drivers.tools.reading_output import to_dict, to_line
 
     sequence = 0
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(tap.run(), name="tap")
+        tasks.create_task(reader.run(), name="reader")
         while True:
             try:
-                async with asyncio.timeout(NEWS_LIMIT_S):
-                    sequence, (at_s, reading) = await tap.readings.after(sequence)
+                async with asyncio.timeout(READING_LIMIT_S):
+                    sequence, (at_s, reading) = await reader.readings.after(sequence)
             except TimeoutError:
-                news = {"state": tap.health.state.value, "detail": tap.health.detail or "no reading"}
+                shown = {"state": reader.health.state.value, "detail": reader.health.detail or "no reading"}
             else:
-                news = {**to_dict(reading), "age_s": round(time.monotonic() - at_s, 3)}
-            typer.echo(json.dumps(news, ensure_ascii=False) if as_json else to_line(news))
+                shown = {**to_dict(reading), "age_s": round(time.monotonic() - at_s, 3)}
+            typer.echo(json.dumps(shown, ensure_ascii=False) if as_json else to_line(shown))
             await asyncio.sleep(SHOW_EVERY_S)
 
 
@@ -123,91 +123,94 @@ def record(
     config: Config = DEFAULT_CONFIG,
     port: PortOption = "",
     baud: BaudOption = None,
-    seconds: Annotated[float | None, typer.Option(help="Stop after so long [at Ctrl-C].", min=0.1)] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Stop after N seconds [until Ctrl-C].", metavar="N", min=0.1)
+    ] = None,
 ) -> None:
-    """Record the raw bytes of one device; a reader's are about people, so only the file's owner can read it."""
+    """Record the raw bytes of one device. Only the owner can read the file: readers send personal data."""
     from drivers.serial_line.recording import Recorder
     from drivers.tools.device_reader import DeviceReader
 
     _log_to_terminal()
-    with describe():
+    with report_device_errors():
         driver, where, rate = _device(name, config, port, baud)
         started_s = time.monotonic()
         with closing(Recorder(file, driver=driver, port=where)) as recorder:
-            dialect = _dialect(driver)
-            asked = tuple(question for question in dialect.questions if question not in dialect.unrecorded)
-            tap = DeviceReader(
+            protocol = _protocol(driver)
+            queries = tuple(each for each in protocol.queries if each not in protocol.unrecorded_queries)
+            reader = DeviceReader(
                 name,
-                replace(dialect, questions=asked),
+                replace(protocol, queries=queries),
                 where,
                 rate,
                 lambda data, at_s: recorder.write(data, at_s - started_s),
             )
-            asyncio.run(until_signalled(_run_for(tap, seconds)))
+            asyncio.run(until_signalled(_run_for(reader, seconds)))
     if not recorder.recorded_bytes:
         raise ended(
-            f"没有收到数据，请检查接线和供电。 Nothing came from {where}, no file was made: check cable and power", 1
+            f"没有收到数据，请检查接线和供电。 No data from {where}, no file created: check cable and power",
+            1,
         )
-    counts = tap.counters
+    counts = reader.counters
     typer.echo(
         f"{file}: {recorder.recorded_bytes} bytes in {time.monotonic() - started_s:.1f} s; {counts['frames']} frames, "
-        f"{counts['bad_checksum']} with a wrong sum, {counts['resync_bytes']} bytes of none"
+        f"{counts['bad_checksum']} checksum errors, {counts['resync_bytes']} unparsed bytes"
     )
 
 
-async def _run_for(tap: Any, limit_s: float | None) -> None:
+async def _run_for(reader: Any, limit_s: float | None) -> None:
     try:
         async with asyncio.timeout(limit_s):
-            await tap.run()
+            await reader.run()
     except TimeoutError:
         return
 
 
 @app.command()
 def replay(
-    file: Annotated[Path, typer.Argument(help="A recording, or a file of bare bytes.")],
-    driver: Annotated[str, typer.Option(help="Driver that decodes it [the one that was recorded].")] = "",
+    file: Annotated[Path, typer.Argument(help="A recording, or a file of raw bytes.")],
+    driver: Annotated[str, typer.Option(help="Driver that decodes it [the recorded one].")] = "",
     as_json: AsJson = False,
-    pixels: Annotated[bool, typer.Option(help="With every pixel of a thermal frame.")] = False,
+    pixels: Annotated[bool, typer.Option(help="Show every pixel of a thermal frame.")] = False,
 ) -> None:
-    """Decode recorded bytes without the device: a line a reading, then the counts; JSON unless for a terminal."""
+    """Decode recorded bytes: one line per reading, then the counters; JSON unless written to a terminal."""
     from drivers.serial_line.recording import open_recording
-    from drivers.tools.device_protocols import DIALECTS
+    from drivers.tools.device_protocols import PROTOCOLS
     from drivers.tools.reading_output import to_dict, to_line
     from drivers.tools.replay import Replay
 
     show = json.dumps if as_json or not sys.stdout.isatty() else to_line
-    with describe():
+    with report_device_errors():
         recording = open_recording(file)
         if not (driver or recording.driver):
-            raise BadSetting(f"{file} does not say whose bytes it holds; say it with --driver: {', '.join(DIALECTS)}")
-        replayed = Replay(_dialect(driver or recording.driver))
+            raise BadSetting(f"{file} does not name its driver; give it with --driver: {', '.join(PROTOCOLS)}")
+        replayed = Replay(_protocol(driver or recording.driver))
         for at_s, reading in replayed.readings(recording.pieces()):
             when = {} if recording.is_bare else {"at_s": round(at_s, 3)}
             typer.echo(show({**when, **to_dict(reading, pixels=pixels)}))
     typer.echo(show(replayed.counts))
     if not replayed.fed_bytes:
-        raise ended(f"{file} 里没有数据。 {file} holds no bytes of a device", 1)
+        raise ended(f"{file} 里没有数据。 {file} contains no data", 1)
 
 
 @app.command()
 def simulate(
     driver: Annotated[str, typer.Argument(help="Driver whose device is simulated.")],
     folder: Annotated[Path, typer.Argument(help="Folder for the port and the link to it.")],
-    fault: Annotated[str, typer.Option(help="Fault that comes and goes, five seconds at a time [none].")] = "",
+    fault: Annotated[str, typer.Option(help="Fault that alternates, five seconds on and off [none].")] = "",
     seed: Annotated[int, typer.Option(help="The same seed gives the same readings and faults.")] = 1,
 ) -> None:
-    """Simulate a device on a pseudo-terminal, sound or with a fault, until Ctrl-C."""
-    from drivers.simulated.devices.bench import DRIVERS, live, suffer
+    """Simulate a device on a pseudo-terminal, without or with a fault, until Ctrl-C."""
+    from drivers.simulated.devices.device_simulator import DRIVERS, simulate_device, toggle_fault
     from drivers.simulated.devices.faults import FAULTS, FaultyWire
 
     async def both(wire: FaultyWire) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(live(driver, wire, seed), name=driver)
+            tasks.create_task(simulate_device(driver, wire, seed), name=driver)
             if fault:
-                tasks.create_task(suffer(wire, FAULTS[fault](), FAULT_S), name=fault)
+                tasks.create_task(toggle_fault(wire, FAULTS[fault](), FAULT_S), name=fault)
 
-    with describe():
+    with report_device_errors():
         if driver not in DRIVERS:
             raise BadSetting(f"driver {driver!r} is not simulated; accepted: {', '.join(DRIVERS)}")
         if fault and fault not in FAULTS:
@@ -216,37 +219,37 @@ def simulate(
             wire = FaultyWire(folder, seed)
             wire.plug()
         except OSError as exc:
-            raise BadSetting(f"no port can be made in {folder}: {exc.strerror}") from exc
+            raise BadSetting(f"cannot create a port in {folder}: {exc.strerror}") from exc
         with wire:
             typer.echo(f'port = "{wire.by_id}"')
             asyncio.run(until_signalled(both(wire)))
 
 
 def _device(name: str, config: Path, port: str, baud: int | None) -> tuple[str, str, int | None]:
-    """Driver, port and rate of the device that was named."""
-    from drivers.tools.device_protocols import DIALECTS, RELAYS
+    """Driver, port and baud rate of the named device."""
+    from drivers.tools.device_protocols import PROTOCOLS, RELAYS
 
-    if name in DIALECTS and port:
+    if name in PROTOCOLS and port:
         driver, where, rate = name, port, baud
-    elif name in DIALECTS:
-        raise BadSetting(f"{name} 是驱动名，请用 --port 指明端口。 {name} is a driver: say where it is with --port")
+    elif name in PROTOCOLS:
+        raise BadSetting(f"{name} 是驱动名，请用 --port 指明端口。 {name} is a driver: give the port with --port")
     else:
         section: Any = getattr(load_settings(config), name, None)
         if not hasattr(section, "driver"):
-            raise BadSetting(f"{name!r} is no device; accepted: thermometer, reader, {', '.join(DIALECTS)}")
+            raise BadSetting(f"{name!r} is not a device; accepted: thermometer, reader, {', '.join(PROTOCOLS)}")
         driver, where = section.driver, port or section.port
         rate = baud or getattr(section, "baud", None)
     if driver in RELAYS:
-        raise BadSetting(f"{driver}: a relay says nothing by itself; watch its state with edge-agent doctor")
+        raise BadSetting(f"{driver}: a relay sends no data by itself; check it with edge-agent doctor")
     return driver, where, rate
 
 
-def _dialect(driver: str) -> Any:
-    from drivers.tools.device_protocols import DIALECTS
+def _protocol(driver: str) -> Any:
+    from drivers.tools.device_protocols import PROTOCOLS
 
-    if driver not in DIALECTS:
-        raise BadSetting(f"driver {driver!r} is not known here; accepted: {', '.join(DIALECTS)}")
-    return DIALECTS[driver]
+    if driver not in PROTOCOLS:
+        raise BadSetting(f"driver {driver!r} is unknown here; accepted: {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[driver]
 
 
 def _log_to_terminal() -> None:

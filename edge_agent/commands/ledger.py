@@ -25,25 +25,25 @@ def renew(
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Begin the ledger anew after the card was copied; what waits in the old one is still delivered."""
-    from sync.edge.ledger.history import read_waiting
-    from sync.edge.ledger.recovery import start_new_epoch as set_aside
+    """Start a new ledger epoch after the SD card was cloned; pending records are still delivered."""
+    from sync.edge.ledger.history import read_outbox
+    from sync.edge.ledger.recovery import start_new_epoch
     from sync.errors import StoreFailed
 
     try:
         path = Path(load_settings(config).box.data_dir) / "ledger.db"
-        found = asyncio.run(read_waiting(path))
-        aside = set_aside(path)
+        pending = asyncio.run(read_outbox(path))
+        old_path = start_new_epoch(path)
     except SettingsError as exc:
         raise ended(str(exc), 2) from exc
     except StoreFailed as exc:
         raise ended(f"{exc}\n请先停止服务，并以管理员身份运行。 Stop the service first, and run as root.") from exc
-    waiting = found.count + found.parked
+    count = pending.count + pending.parked
     if as_json:
-        typer.echo(json.dumps({"set_aside": str(aside), "waiting": waiting}))
+        typer.echo(json.dumps({"set_aside": str(old_path), "waiting": count}))
         return
     typer.echo(
-        f"旧账本保留为 {aside}；其中 {waiting} 条未送达的记录，服务启动后仍以原编号送出。\n"
-        f"The old ledger is kept as {aside}; the {waiting} records that wait in it go out under their own numbers"
-        " once the service runs."
+        f"旧账本保留为 {old_path}；其中 {count} 条未送达的记录，服务启动后仍以原编号送出。\n"
+        f"The old ledger is kept as {old_path}; its {count} pending records are sent with their original numbers"
+        " when the service runs."
     )

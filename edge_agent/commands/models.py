@@ -1,4 +1,4 @@
-"""`edge-agent models`: the packs of weights on this box."""
+"""`edge-agent models`: the model packs on this box."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColu
 from edge_agent.commands.options import AsJson, ended
 from models.errors import ModelError
 from models.packs.extra import has_extra
-from models.packs.packs import PackShelf, PackState, PackStatus
+from models.packs.packs import PackState, PackStatus, PackStore
 
-app = typer.Typer(no_args_is_help=True, help="模型 The packs of weights on this box: list, verify, add, pull, bench.")
+app = typer.Typer(no_args_is_help=True, help="模型 The model packs on this box: list, verify, add, pull, bench.")
 
-DataOption = Annotated[Path, typer.Option("--data", help="Folder of packs that did not come with the package.")]
+DataOption = Annotated[Path, typer.Option("--data", help="Folder of the packs that are not part of the package.")]
 YesOption = Annotated[
-    bool, typer.Option("--accept-non-commercial", help="Say yes to a licence that forbids commercial use.")
+    bool, typer.Option("--accept-non-commercial", help="Accept a licence that forbids commercial use.")
 ]
 DEFAULT_DATA = Path("/var/lib/edge-agent/models")
 
 
 @contextmanager
-def describe() -> Iterator[None]:
-    """Turn an error of the models, or of a file, into one sentence and exit 1."""
+def report_model_errors() -> Iterator[None]:
+    """Report an error of a model or a file in one sentence and exit with 1."""
     try:
         yield
     except ModelError as exc:
@@ -41,16 +41,16 @@ def describe() -> Iterator[None]:
 
 @app.command("list")
 def list_packs(data: DataOption = DEFAULT_DATA, as_json: AsJson = False) -> None:
-    """List the known packs and which are here, judged by their size."""
-    with describe():
-        _show(PackShelf(data).list(), as_json)
+    """List the known packs and whether each is present, judged by its size."""
+    with report_model_errors():
+        _show(PackStore(data).list(), as_json)
 
 
 @app.command()
 def verify(data: DataOption = DEFAULT_DATA, as_json: AsJson = False) -> None:
-    """Check the sum of every pack that is here; exit 1 when one is damaged."""
-    with describe():
-        found = PackShelf(data).verify()
+    """Verify the checksum of every present pack; exit 1 if one is damaged."""
+    with report_model_errors():
+        found = PackStore(data).verify()
     _show(found, as_json)
     if any(status.state is PackState.DAMAGED for status in found):
         raise typer.Exit(1)
@@ -58,27 +58,27 @@ def verify(data: DataOption = DEFAULT_DATA, as_json: AsJson = False) -> None:
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="A pack brought by hand; its sum says which it is.")],
+    file: Annotated[Path, typer.Argument(help="A file of a pack; the checksum identifies the pack.")],
     data: DataOption = DEFAULT_DATA,
     accept_non_commercial: YesOption = False,
 ) -> None:
     """Add a pack from a file."""
-    with describe():
-        status = PackShelf(data).add(file, accept_non_commercial=accept_non_commercial)
+    with report_model_errors():
+        status = PackStore(data).add(file, accept_non_commercial=accept_non_commercial)
     typer.echo(f"{status.pack.name} is in {status.path}")
 
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(help="Name of the pack, as in the list.")],
+    name: Annotated[str, typer.Argument(help="Name of the pack, as shown by list.")],
     data: DataOption = DEFAULT_DATA,
     accept_non_commercial: YesOption = False,
 ) -> None:
-    """Fetch a pack from its address; goes on where an earlier pull was cut."""
+    """Download a pack; an interrupted download is resumed."""
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with describe(), Progress(*columns, transient=True) as bar:
+    with report_model_errors(), Progress(*columns, transient=True) as bar:
         task = bar.add_task(name)
-        status = PackShelf(data).pull(
+        status = PackStore(data).pull(
             name,
             progress=lambda done, size: bar.update(task, completed=done, total=size),
             accept_non_commercial=accept_non_commercial,
@@ -95,15 +95,15 @@ def bench(
     accept_non_commercial: YesOption = False,
     as_json: AsJson = False,
 ) -> None:
-    """Time a detector on this machine, on a plain 640x480 frame."""
+    """Measure the speed of a detector on this machine, on a plain 640x480 frame."""
     from models.detectors.face import make_detector
     from models.detectors.timing import plain_frame, time_detector
 
-    with describe():
-        eye = make_detector(
+    with report_model_errors():
+        face_detector = make_detector(
             detector, size=size, threads=threads, data_dir=data, accept_non_commercial=accept_non_commercial
         )
-    timing = time_detector(eye, plain_frame())
+    timing = time_detector(face_detector, plain_frame())
     if as_json:
         typer.echo(json.dumps({"detector": detector, "size": size, "threads": threads, **asdict(timing)}))
     else:

@@ -1,4 +1,4 @@
-"""What the commands of `edge-agent` share: options, and how what a person can put right ends them."""
+"""Shared by the commands of `edge-agent`: options, and the reporting of errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from config.errors import SettingsError
-from edge_agent.runtime.exceptions import leaf_exceptions
+from sync.errors import leaf_exceptions
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/sentinel.toml")
 
@@ -21,25 +21,27 @@ Errors = type[Exception]
 
 
 def ended(message: str, code: int = 1) -> typer.Exit:
-    """Say what is wrong and how to go on; returns the exit to raise."""
+    """Print an error message; returns the exit to raise."""
     for line in message.splitlines():
         typer.echo(f"edge-agent: {line}", err=True)
     return typer.Exit(code)
 
 
 @contextmanager
-def report_errors(*mendable: Errors, unusable: tuple[Errors, ...] = (SettingsError,)) -> Iterator[None]:
-    """What a person can put right ends the command with a sentence; a bug is not caught.
+def report_errors(*failures: Errors, unusable: tuple[Errors, ...] = (SettingsError,)) -> Iterator[None]:
+    """Report expected errors in one sentence and exit; other exceptions are bugs and are not caught.
 
-    The status is 2 where what was asked for cannot be meant (`unusable`), and 1 where it failed (`mendable`).
+    The exit status is 2 for invalid input (`unusable`) and 1 for a failed operation (`failures`).
     """
     try:
         yield
-    except (*unusable, *mendable) as exc:
+    except (*unusable, *failures) as exc:
         raise ended(str(exc), 2 if isinstance(exc, unusable) else 1) from exc
     except ExceptionGroup as group:
-        known, bugs = group.split((*unusable, *mendable))
+        known, bugs = group.split((*unusable, *failures))
         if known is None or bugs is not None:
             raise
-        told = list(leaf_exceptions(known))
-        raise ended("\n".join(map(str, told)), 2 if any(isinstance(each, unusable) for each in told) else 1) from group
+        errors = list(leaf_exceptions(known))
+        raise ended(
+            "\n".join(map(str, errors)), 2 if any(isinstance(each, unusable) for each in errors) else 1
+        ) from group

@@ -1,4 +1,4 @@
-"""`edge-agent policy`: what a rule would do, before it does it."""
+"""`edge-agent policy`: tries an admission policy on recorded passages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def try_file(
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Say what another policy would have decided on the passages that this box remembers, and why."""
+    """Show what another policy would have decided on the passages in the ledger, and why."""
     from edge_agent.policy.rules import load_policy
     from edge_agent.policy.what_if import compare_policy
     from edge_agent.privacy.key_file import load_cipher_if_present
@@ -37,16 +37,16 @@ def try_file(
     from sync.errors import StoreFailed
 
     with report_errors(unusable=(SettingsError, StoreFailed, ValueError)):
-        wanted = load_policy(file)
+        candidate = load_policy(file)
         settings = load_settings(config)
         begin, ledger = parse_since(since, datetime.now().astimezone()), Path(settings.box.data_dir) / "ledger.db"
         decided = decided_since(ledger, begin, settings.box.name, load_cipher_if_present(settings))
-        trial = asyncio.run(compare_policy(wanted, decided))
-    typer.echo(json.dumps(trial.to_dict()) if as_json else "\n".join(lines(trial.to_dict())))
+        comparison = asyncio.run(compare_policy(candidate, decided))
+    typer.echo(json.dumps(comparison.to_dict()) if as_json else "\n".join(lines(comparison.to_dict())))
 
 
 def parse_since(since: str, now: datetime) -> datetime:
-    """The instant that `since` names, seen from `now`. Raises ValueError."""
+    """The time that `since` means at `now`. Raises ValueError."""
     if since in ("today", "yesterday"):
         day = now.date() - timedelta(days=since == "yesterday")
         return datetime.combine(day, time(), now.tzinfo)
@@ -57,20 +57,20 @@ def parse_since(since: str, now: datetime) -> datetime:
     return begin if begin.tzinfo else begin.replace(tzinfo=now.tzinfo)
 
 
-def lines(trial: dict[str, object]) -> list[str]:
-    """The trial for people."""
-    told = [f"policy {trial['policy_version']}: {trial['changed']} of {trial['passages']} passages would differ"]
-    if trial["too_old"]:
-        told.append(f"{trial['too_old']} more were recorded by an older version and cannot be tried")
+def lines(result: dict[str, object]) -> list[str]:
+    """The comparison as lines of text."""
+    text = [f"policy {result['policy_version']}: {result['changed']} of {result['passages']} passages would differ"]
+    if result["too_old"]:
+        text.append(f"{result['too_old']} more were recorded by an older version and cannot be tried")
     for title in ("changes", "why"):
-        counts = trial[title]
+        counts = result[title]
         if isinstance(counts, dict):
-            told += [f"  {count:6d}  {name}" for name, count in counts.items()]
-    examples = trial["examples"]
+            text += [f"  {count:6d}  {name}" for name, count in counts.items()]
+    examples = result["examples"]
     if isinstance(examples, list):
-        told += [
+        text += [
             f"{each['decided']}  {each['then']} ({', '.join(each['reasons_then'])})"
             f" > {each['now']} ({', '.join(each['reasons_now'])})"
             for each in examples
         ]
-    return told
+    return text

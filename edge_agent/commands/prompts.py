@@ -1,4 +1,4 @@
-"""`edge-agent prompts`: the spoken sentences on this box."""
+"""`edge-agent prompts`: the recorded prompts."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import typer
 from config.catalogue import LANGUAGES, PROMPTS_DIR, Catalogue, load_catalogue, prompt_file
 from config.errors import SettingsError
 from edge_agent.commands.options import report_errors
+from edge_agent.runtime.background import background
 
-app = typer.Typer(no_args_is_help=True, help="提示音 The spoken sentences: build, play, check.")
+app = typer.Typer(no_args_is_help=True, help="提示音 The spoken prompts: build, play, check.")
 
 LanguageOption = Annotated[str | None, typer.Option("--language", "-l", help="zh-CN, yue or en [all].")]
 _START_LIMIT_S = 3.0
 
 
 def languages_from(language: str | None) -> tuple[str, ...]:
-    """The languages that are meant. Raises SettingsError."""
+    """The given language, or all. Raises SettingsError if it is unknown."""
     if language is not None and language not in LANGUAGES:
         raise SettingsError(f"language {language!r} is not known; accepted: {', '.join(LANGUAGES)}")
     return LANGUAGES if language is None else (language,)
@@ -27,9 +28,9 @@ def languages_from(language: str | None) -> tuple[str, ...]:
 
 @app.command()
 def build(
-    folder: Annotated[Path, typer.Option(help="Where to write LANGUAGE/PROMPT.ogg.")] = PROMPTS_DIR,
+    folder: Annotated[Path, typer.Option(help="Output folder for LANGUAGE/PROMPT.ogg.")] = PROMPTS_DIR,
 ) -> None:
-    """Speak every prompt with espeak-ng; overwrites recorded ones."""
+    """Synthesise every prompt with espeak-ng; overwrites existing recordings."""
     from config.prompts.build import build as build_prompts
     from config.prompts.build import faults
 
@@ -44,12 +45,12 @@ def build(
 
 @app.command()
 def check() -> None:
-    """Say which prompts are missing, cannot be decoded, are silent, clipped or too long; exit 1 when any is."""
+    """List prompts that are missing, undecodable, silent, clipped or too long; exit 1 if there are any."""
     from config.prompts.build import faults_in
 
     with report_errors():
         found = faults_in()
-    typer.echo("\n".join(found) if found else f"every prompt is well in {', '.join(LANGUAGES)}")
+    typer.echo("\n".join(found) if found else f"all prompts in {', '.join(LANGUAGES)} are valid")
     if found:
         raise typer.Exit(1)
 
@@ -60,7 +61,7 @@ def play(
     language: LanguageOption = None,
     output: Annotated[str, typer.Option(help="As in the settings: auto, default, null or wav:FILE.")] = "auto",
 ) -> None:
-    """Play prompts on this machine's speaker, one after the other, with their text."""
+    """Play prompts on this machine's speaker, one after another, and show their text."""
     from drivers.errors import DriverError
 
     with report_errors(DriverError):
@@ -78,18 +79,15 @@ async def _play(catalogue: Catalogue, names: tuple[str, ...], languages: tuple[s
     from drivers.errors import DeviceLost
 
     speaker = make_speaker(output=output)
-    running = asyncio.create_task(speaker.run())
-    try:
-        async with asyncio.timeout(_START_LIMIT_S):
-            while speaker.health.state is not PartState.OK:
-                await asyncio.sleep(0.02)
+    async with background(speaker.run()):
+        try:
+            async with asyncio.timeout(_START_LIMIT_S):
+                while speaker.health.state is not PartState.OK:
+                    await asyncio.sleep(0.02)
+        except TimeoutError as exc:
+            raise DeviceLost(f"the speaker does not open: {speaker.health.detail or 'no sound card'}") from exc
         for language in languages:
             for name in names:
                 typer.echo(f"{language:<6} {name:<18} {catalogue.text('prompt', name, language)}")
                 await speaker.play(load_clip(prompt_file(name, language)))
                 await speaker.drained()
-    except TimeoutError as exc:
-        raise DeviceLost(f"the speaker does not open: {speaker.health.detail or 'no sound card'}") from exc
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""`edge-agent provision`: makes an installed box one of the district's, asking or from a file of answers."""
+"""`edge-agent provision`: sets up an installed box, interactively or from a file of answers."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ import typer
 
 from config.errors import SettingsError
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, report_errors
-from edge_agent.provision.answers import Answers, load_answers, read_answers
-
-UNIT = "edge-agent.service"
+from edge_agent.provision.answers import Answers, answers_from, load_answers
+from edge_agent.runtime.service_unit import AGENT_UNIT
 
 
 def provision(
     answers_file: Annotated[
-        Path | None, typer.Option("--answers", help="TOML file with the answers; else they are asked.")
+        Path | None, typer.Option("--answers", help="TOML file with the answers [prompts for them].")
     ] = None,
     config: Annotated[Path, typer.Option("--config", "-c", help="Settings to write (TOML).")] = DEFAULT_CONFIG,
-    show_serial: Annotated[bool, typer.Option("--serial", help="Only print the serial of this box.")] = False,
-    wait_min: Annotated[float, typer.Option(help="How long to wait for an operator to accept.", min=0)] = 15.0,
+    show_serial: Annotated[bool, typer.Option("--serial", help="Only print the serial number of this box.")] = False,
+    wait_min: Annotated[float, typer.Option(help="Minutes to wait for an operator to accept.", min=0)] = 15.0,
     as_json: AsJson = False,
 ) -> None:
-    """Set this box up: place, devices, certificate, keys; asks, or takes --answers."""
+    """Set up this box: place, devices, certificate, keys; prompts, or reads --answers."""
     from edge_agent.provision.provisioning import provision as set_up
     from edge_agent.provision.provisioning import summary
     from edge_agent.provision.serial import box_serial
-    from edge_agent.runtime.signals import until_signalled
     from sync.errors import SyncError
+    from sync.signals import until_signalled
 
     serial = box_serial()
     devices: list[str] = []
@@ -45,12 +44,12 @@ def provision(
         typer.echo("正在查找设备（最多半分钟）… Looking for devices, up to half a minute …", err=True)
         findings = await probe_all()
         devices.extend(finding.line() for finding in findings)
-        for line in devices or ["没有发现串口设备 no serial device was found"]:
+        for line in devices or ["没有发现串口设备 no serial device found"]:
             typer.echo(f"  {line}", err=True)
         return proposed_settings(findings)
 
     with report_errors(unusable=(SettingsError, SyncError)):
-        answers = load_answers(answers_file) if answers_file else _asked(serial)
+        answers = load_answers(answers_file) if answers_file else _prompt_answers(serial)
         work = set_up(
             answers,
             config,
@@ -71,33 +70,35 @@ def provision(
     box = done.settings.box
     typer.echo(f"✓ {box.district}/{box.name}  {box.checkpoint} {box.lane} ({box.direction})")
     if done.until is not None:
-        typer.echo(f"✓ 证书有效至 certificate until {done.until.astimezone():%Y-%m-%d}，自动续期 renewed by itself")
+        typer.echo(f"✓ 证书有效至 certificate until {done.until.astimezone():%Y-%m-%d}，自动续期 renewed automatically")
     typer.echo(f"✓ 设置已写入 settings written: {config}")
     if started:
-        typer.echo(f"✓ 服务已启动 started: {UNIT}")
+        typer.echo(f"✓ 服务已启动 started: {AGENT_UNIT}")
     typer.echo("下一步 next: edge-agent doctor")
 
 
-def _asked(serial: str) -> Answers:
-    """The answers, question by question."""
+def _prompt_answers(serial: str) -> Answers:
+    """Prompt for each answer. Raises SettingsError."""
     typer.echo(f"本机序列号 serial of this box: {serial or '无 none'}")
     checkpoint = typer.prompt("卡口名称 Name of the checkpoint")
     lane = typer.prompt("通道 Lane", default="1")
     direction = typer.prompt("方向 Direction (in/out)", default="in")
     language = typer.prompt("语言 Language (zh-CN/yue/en)", default="zh-CN")
-    url = typer.prompt("平台地址 Platform, mqtts://HOST:PORT（空=不变 empty keeps it）", default="", show_default=False)
+    url = typer.prompt(
+        "平台地址 Platform, mqtts://HOST:PORT（空=不变 empty: unchanged）", default="", show_default=False
+    )
     typer.echo("登记单：扫描二维码，或在此粘贴其内容；空=保留现有证书。")
     invitation = typer.prompt(
-        "Sheet: scan its code or paste its text; empty keeps the certificate", default="", show_default=False
+        "Enrolment sheet: scan its code or paste its text; empty: keep the certificate", default="", show_default=False
     )
     label = ""
     if invitation and not serial:
-        label = typer.prompt("机身标签上的序列号 Serial on the label")
+        label = typer.prompt("机身标签上的序列号 Serial number on the label")
     community = typer.prompt("社区密钥文件 File of the community key（空=不变）", default="", show_default=False)
     signing = typer.prompt("平台签名公钥文件 File of the signing key（空=不变）", default="", show_default=False)
     pin = typer.prompt("工作人员 PIN，6-12 位（空=不变） Staff PIN", default="", show_default=False, hide_input=True)
     probe = typer.confirm("查找串口设备？Look for serial devices?", default=True)
-    return read_answers(
+    return answers_from(
         {
             "checkpoint": checkpoint,
             "lane": lane,
@@ -115,10 +116,11 @@ def _asked(serial: str) -> Answers:
 
 
 def _start_service() -> bool:
-    """Start the agent anew where systemd runs and the unit is installed; False elsewhere."""
+    """Restart the agent's service; returns False without systemd or on failure."""
     if not Path("/run/systemd/system").is_dir():
         return False
-    asked = subprocess.run(["systemctl", "restart", UNIT], capture_output=True, text=True, timeout=150, check=False)
-    if asked.returncode:
-        typer.echo(f"服务未启动 not started: {asked.stderr.strip()}; journalctl -u edge-agent", err=True)
-    return asked.returncode == 0
+    command = ["systemctl", "restart", AGENT_UNIT]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    if ended.returncode:
+        typer.echo(f"服务未启动 not started: {ended.stderr.strip()}; journalctl -u edge-agent", err=True)
+    return ended.returncode == 0

@@ -1,4 +1,4 @@
-"""A mosquitto of our own on loopback, with its own configuration and data."""
+"""Runs mosquitto on loopback with its own configuration and data folder."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ log_dest stderr
 log_type error
 log_type warning
 """
-# Started by root it would become the user mosquitto, who may not see our folder.
+# Started as root it would switch to the user mosquitto, who cannot read the folder.
 _STAY_ROOT = "user root\n"
 
 
 class DemoBroker:
-    """The city's broker of the demo; `stop` and `start` cut and mend the way to the platform."""
+    """The broker of the demo; `stop` and `start` cut and restore the connection to the platform."""
 
     def __init__(self, folder: Path, port: int, log: Path, say: Callable[[str], None]) -> None:
         program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -45,8 +45,8 @@ class DemoBroker:
         """Start it and wait until it listens. Raises DemoError."""
         await self.child.start()
         if not await answers(self.port, _START_LIMIT_S):
-            raise DemoError(f"the broker does not listen on port {self.port}; its configuration is {self.config}")
+            raise DemoError(f"the broker does not listen on port {self.port}; see its configuration {self.config}")
 
     async def stop(self) -> None:
-        """Stop it; what it holds for sessions goes to its data folder."""
+        """Stop it; it saves its sessions in its data folder."""
         await self.child.stop()

@@ -1,5 +1,5 @@
-"""What can keep the demo from running."""
+"""Errors of the demo."""
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message says why and what to do."""
+    """The demo cannot continue; the message says why and what to do."""

@@ -1,4 +1,4 @@
-"""Child processes of the demo, each in a session of its own, so that Ctrl-C is ours to pass on."""
+"""Child processes of the demo, each in its own session, so that the demo handles Ctrl-C for all of them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _POLL_S = 0.05
 
 
 def free_port(wanted: int = 0) -> int:
-    """`wanted` if it is free on loopback, any free port for 0. Raises DemoError when it is taken."""
+    """`wanted`, or any free port for 0. Raises DemoError if it is in use on loopback."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", wanted))
         except OSError as exc:
-            raise DemoError(f"port {wanted} is taken by another program: stop that one or choose another port") from exc
+            raise DemoError(f"port {wanted} is used by another program: stop that one or choose another port") from exc
         return int(probe.getsockname()[1])
 
 
@@ -41,7 +41,7 @@ async def answers(port: int, limit_s: float) -> bool:
 
 
 class Child:
-    """One program; `log` takes what it prints, None lets it through to the terminal."""
+    """One program; its output goes to the file `log`, or to the terminal if `log` is None."""
 
     def __init__(self, name: str, command: Sequence[str | Path], log: Path | None, say: Callable[[str], None]) -> None:
         self.name = name
@@ -53,22 +53,22 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """Process id while it runs."""
+        """The process id, None if it does not run."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
     @property
     def crashed(self) -> bool:
-        """Whether it ended without being asked to."""
+        """Whether it ended without `stop`."""
         return self._process is not None and self._process.returncode is not None and not self._stopping
 
-    def last_words(self) -> str:
-        """The last lines it wrote into its log."""
+    def last_output(self) -> str:
+        """The last lines of its log."""
         if self._log is None or not self._log.exists():
             return "see above"
         return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:])
 
     async def start(self) -> None:
-        """Start the program. Raises DemoError when there is no such program."""
+        """Start the program. Raises DemoError if it is not installed."""
         try:
             if self._log is None:
                 self._process = await asyncio.create_subprocess_exec(*self._command, start_new_session=True)
@@ -82,19 +82,19 @@ class Child:
         self._stopping = False
 
     async def wait(self) -> int:
-        """Wait until it ends by itself."""
+        """Wait until it ends; returns its exit status."""
         return 0 if self._process is None else await self._process.wait()
 
-    async def keep(self) -> None:
-        """Start it again whenever it dies, as systemd does on a box; until cancelled."""
+    async def keep_running(self) -> None:
+        """Restart it whenever it ends, as systemd does on a box, until cancelled."""
         while True:
             code = await self.wait()
-            self._say(f"{self.name} ended with {code}: started again")
+            self._say(f"{self.name} ended with {code}: restarting")
             await asyncio.sleep(_RESTART_PAUSE_S)
             await self.start()
 
     async def stop(self) -> None:
-        """Ask it to end, and make it end when it does not."""
+        """Send SIGTERM, and SIGKILL if it does not end in time."""
         self._stopping = True
         if self._process is None or self._process.returncode is not None:
             return

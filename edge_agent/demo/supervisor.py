@@ -1,4 +1,4 @@
-"""The demo: a broker, the platform end, one sentinel and a street full of people, all on loopback."""
+"""The demo: broker, platform, one sentinel and simulated people, all on loopback."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import aiohttp
 
 from drivers.simulated.devices.gate import SimulatedRelay
 from drivers.simulated.devices.wire import PtyWire
-from drivers.simulated.people.people import people
+from drivers.simulated.people.residents import people
 from drivers.simulated.people.scenes import Scene, scenes
 from drivers.simulated.street import Street
 from edge_agent.demo.broker import DemoBroker
@@ -32,12 +32,12 @@ _START_LIMIT_S = 20.0
 _DRAIN_LIMIT_S = 120.0
 _POLL_S = 0.25
 _PATIENCE_S = 20.0
-_STALL_LIMIT_S = 300.0  # without a new passage at the platform; a scene takes some seconds, an agent restarts in one
+_STALL_LIMIT_S = 300.0  # without a new passage at the platform; a scene takes seconds, a restart of the agent one
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """`passages` None goes on until interrupted; port 0 takes any free one."""
+    """`passages` None runs until interrupted; port 0 uses any free port."""
 
     folder: Path
     passages: int | None
@@ -50,7 +50,7 @@ class DemoOptions:
 
 
 class Demo:
-    """Starts everything, lets people come, and tells what happened."""
+    """Starts all processes, plays the scenes, and returns a report."""
 
     def __init__(self, options: DemoOptions, say: Callable[[str], None]) -> None:
         self._options = options
@@ -59,9 +59,9 @@ class Demo:
         self._kiosk_port = free_port(options.kiosk_port)
         self._fleet_port = free_port(options.fleet_port)
         self._http: aiohttp.ClientSession
-        self._over = asyncio.Event()
+        self._served = asyncio.Event()
         self._seen_passages = 0
-        self._met: dict[str, int] = {}
+        self._played: dict[str, int] = {}
 
     async def run(self) -> dict[str, Any]:
         """Run the demo; returns its report once `passages` are committed and acknowledged. Raises DemoError."""
@@ -76,32 +76,32 @@ class Demo:
             relay.plug()
             stack.callback(relay.unplug)
             agent = await self._start_agent(stack, street, broker)
-            self._tell(broker, agent)
-            return await self._with_everybody(street, relay, broker, platform, agent)
+            self._show_addresses(broker, agent)
+            return await self._serve_people(street, relay, broker, platform, agent)
 
-    async def _with_everybody(
+    async def _serve_people(
         self, street: Street, relay: SimulatedRelay, broker: DemoBroker, platform: Child, agent: Child
     ) -> dict[str, Any]:
-        """Keep the world turning while people pass."""
+        """Keep all processes and devices running while the scenes are played."""
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(street.run(), name="street"),
                 tasks.create_task(relay.run(), name="relay"),
-                tasks.create_task(agent.keep(), name="agent"),
-                tasks.create_task(platform.keep(), name="platform"),
+                tasks.create_task(agent.keep_running(), name="agent"),
+                tasks.create_task(platform.keep_running(), name="platform"),
                 tasks.create_task(self._watch_broker(broker), name="broker"),
                 tasks.create_task(self._watch_screen(), name="screen"),
             ]
             try:
-                await self._let_people_come(street, broker)
+                await self._play_scenes(street, broker)
                 report = await self._report(relay)
             finally:
                 for task in background:
                     task.cancel()
         return report
 
-    async def _let_people_come(self, street: Street, broker: DemoBroker) -> None:
-        """Play scenes until `passages` are at the platform. Raises DemoError when none arrives there any more."""
+    async def _play_scenes(self, street: Street, broker: DemoBroker) -> None:
+        """Play scenes until `passages` are at the platform. Raises DemoError if no more arrive there."""
         most, risen_s = 0, time.monotonic()
         for scene in scenes(self._options.seed):
             if self._options.passages is not None:
@@ -117,45 +117,45 @@ class Demo:
     async def _play(self, scene: Scene, street: Street, broker: DemoBroker) -> None:
         cut = scene.needs == "platform_down" and broker.child.pid is not None
         if cut:
-            self._say("-- the way to the platform is cut")
+            self._say("-- connection to the platform cut")
             await broker.stop()
-        self._over.clear()
+        self._served.clear()
         try:
-            await street.play(scene, self._over, patience_s=_PATIENCE_S)
+            await street.play(scene, self._served, patience_s=_PATIENCE_S)
         finally:
             if cut:
                 await broker.start()
-                self._say("-- the way to the platform is there again")
-        self._met[scene.kind.value] = self._met.get(scene.kind.value, 0) + 1
+                self._say("-- connection to the platform restored")
+        self._played[scene.kind.value] = self._played.get(scene.kind.value, 0) + 1
 
     async def _watch_screen(self) -> None:
-        """Read the kiosk's stream as a person reads the screen: a verdict that is no recheck sends the person away."""
+        """Follow the kiosk's event stream: a verdict other than recheck ends the scene."""
         while True:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 async with self._http.get(
                     self._kiosk("/events"), timeout=aiohttp.ClientTimeout(total=None, sock_read=10)
                 ) as stream:
                     async for line in stream.content:
-                        self._look(line)
+                        self._on_event(line)
             await asyncio.sleep(_POLL_S)
 
-    def _look(self, line: bytes) -> None:
+    def _on_event(self, line: bytes) -> None:
         if not line.startswith(b"data: {"):
             return
         view = json.loads(line.removeprefix(b"data: "))
-        news, self._seen_passages = view["passages"] != self._seen_passages, view["passages"]
-        if news and view["stage"] == "result" and view["verdict"] != "recheck":
-            self._over.set()
+        is_new, self._seen_passages = view["passages"] != self._seen_passages, view["passages"]
+        if is_new and view["stage"] == "result" and view["verdict"] != "recheck":
+            self._served.set()
 
     async def _watch_broker(self, broker: DemoBroker) -> None:
-        """Say once when somebody else stopped the broker, and how to start it."""
-        stopped_by_us = False
+        """Report once that the broker was stopped from outside, and how to start it."""
+        was_gone = False
         while True:
             await asyncio.sleep(_POLL_S)
             gone = not await answers(broker.port, 0.2)
-            if gone and broker.child.crashed and not stopped_by_us:
+            if gone and broker.child.crashed and not was_gone:
                 self._say(f"-- the broker was stopped; start it again with: mosquitto -c {broker.config}")
-            stopped_by_us = gone
+            was_gone = gone
 
     async def _start_broker(self, stack: AsyncExitStack) -> DemoBroker:
         broker = DemoBroker(self._folder / "broker", free_port(), self._folder / "broker.log", self._say)
@@ -201,18 +201,18 @@ class Demo:
         return agent
 
     async def _ready(self, child: Child, url: str) -> None:
-        """Wait until a child answers; a child that ends instead is told with what it said."""
+        """Wait until `child` answers at `url`. Raises DemoError with its last output if it ends or stays silent."""
         until_s = time.monotonic() + _START_LIMIT_S
         while time.monotonic() < until_s:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 await self._json(url)
                 return
             if child.pid is None:
-                raise DemoError(f"the {child.name} ended at its start with {await child.wait()}: {child.last_words()}")
+                raise DemoError(f"the {child.name} ended at startup with {await child.wait()}: {child.last_output()}")
             await asyncio.sleep(0.05)
-        raise DemoError(f"the {child.name} does not answer: {child.last_words()}")
+        raise DemoError(f"the {child.name} does not answer: {child.last_output()}")
 
-    def _tell(self, broker: DemoBroker, agent: Child) -> None:
+    def _show_addresses(self, broker: DemoBroker, agent: Child) -> None:
         self._say(f"kiosk    http://127.0.0.1:{self._kiosk_port}")
         self._say(f"fleet    http://127.0.0.1:{self._fleet_port}")
         self._say(f"broker   mosquitto -c {broker.config} (pid {broker.child.pid})")
@@ -236,7 +236,7 @@ class Demo:
         )
 
     async def _report(self, relay: SimulatedRelay) -> dict[str, Any]:
-        """Wait until everything is acknowledged, then tell."""
+        """Wait until every record is acknowledged; returns the report. Raises DemoError."""
         until_s = time.monotonic() + _DRAIN_LIMIT_S
         left = "the agent or the platform does not answer"
         while time.monotonic() < until_s:
@@ -245,16 +245,16 @@ class Demo:
                 stats = await self._json(self._fleet("/api/stats"))
                 drained = status["outbox"]["unacknowledged"] == 0
                 if drained and status["view"]["stage"] == "idle" and stats["passages"] == stats["closed"]:
-                    return self._figures(status, stats, relay)
+                    return self._summary(status, stats, relay)
                 left = f"{status['outbox']['unacknowledged']} records are not acknowledged"
             await asyncio.sleep(_POLL_S)
         raise DemoError(f"{left} after {_DRAIN_LIMIT_S:g} s. --data FOLDER keeps the logs")
 
-    def _figures(self, status: dict[str, Any], stats: dict[str, Any], relay: SimulatedRelay) -> dict[str, Any]:
+    def _summary(self, status: dict[str, Any], stats: dict[str, Any], relay: SimulatedRelay) -> dict[str, Any]:
         return {
             "passages": stats["passages"],
             "verdicts": stats["verdicts"],
-            "scenes": self._met,
+            "scenes": self._played,
             "committed_at_platform": stats["records"],
             "acknowledged": status["outbox"]["last_seq"] - status["outbox"]["unacknowledged"],
             "outbox_left": status["outbox"]["unacknowledged"],

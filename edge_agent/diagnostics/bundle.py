@@ -1,4 +1,4 @@
-"""A support bundle that may leave the box: no secret and nothing of people gets into it, and that is checked."""
+"""A support bundle that may leave the box: every part is checked for secrets and personal data."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ from urllib.parse import urlsplit
 
 from config.credentials import secret_path
 from config.settings import Settings
-from edge_agent.privacy.numbers import NumberKind
+from edge_agent.privacy.findings import PersonalDataKind
 from sync.storage.atomic_files import replace_whole
 
-Look = Callable[[bytes], set[NumberKind]]  # what of people is in there
+FindPersonalData = Callable[[bytes], set[PersonalDataKind]]
 
 _USER_INFO = re.compile(r"(?<=://)[^/\s\"']+@")
 _QUERY = re.compile(r"(://[^\s?\"']+)\?[^\s\"']+")
 _SHORTEST_SECRET = 8
-_SECRET = "secret"  # noqa: S105 - the word in the list of what was left out
+_SECRET = "secret"  # noqa: S105 - the reason given in the list of omitted parts
 
 
 class Bundle:
-    """Parts by name. What holds a secret, a number or a face is left out: a line of a log, or the whole part."""
+    """Parts by name. A log line, or any other whole part, with a secret, a number or a face is left out."""
 
-    def __init__(self, secrets: Iterable[bytes], look: Look) -> None:
-        """`secrets` are values that must not get out."""
+    def __init__(self, secrets: Iterable[bytes], find_personal_data: FindPersonalData) -> None:
+        """`secrets` are values that must not get into the bundle."""
         self.left_out: dict[str, str] = {}
         self._parts: dict[str, bytes] = {}
         self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
-        self._look = look
+        self._find_personal_data = find_personal_data
 
     def add_json(self, name: str, value: object) -> None:
-        """A part as JSON."""
+        """Add a part as JSON."""
         self._add(name, json.dumps(value, ensure_ascii=False, indent=1, default=str))
 
     def add_log(self, name: str, text: str) -> None:
-        """A part of which single lines can be left out."""
-        kept, lost = [], 0
+        """Add a text part of which single lines can be left out."""
+        lines, omitted = [], 0
         for line in text.splitlines():
-            if self._why_not(redacted(line).encode()):
-                lost += 1
+            if self._reason_to_omit(redacted(line).encode()):
+                omitted += 1
             else:
-                kept.append(line)
-        if lost:
-            self.left_out[f"{name}: {lost} lines"] = "personal or secret"
-        self._add(name, "\n".join(kept) + "\n")
+                lines.append(line)
+        if omitted:
+            self.left_out[f"{name}: {omitted} lines"] = "personal or secret"
+        self._add(name, "\n".join(lines) + "\n")
 
     def add_absence(self, name: str, why: str) -> None:
-        """Say why a part is not there."""
+        """Record why a part is missing."""
         self.left_out[name] = why
 
     def write(self, path: Path) -> None:
-        """Put everything into a .tar.gz at `path` for its owner alone, whole. Raises OSError.
+        """Write all parts to a .tar.gz at `path`, readable by its owner only. Raises OSError.
 
-        What is there and no file (a device, a pipe, a folder) stays what it is.
+        The file is replaced atomically; a folder, device or pipe at `path` is not replaced.
         """
         if path.exists() and not path.is_file():
-            raise FileExistsError(errno.EEXIST, "it is there already, and no file", str(path))
+            raise FileExistsError(errno.EEXIST, "exists and is not a file", str(path))
         manifest = {"made": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "parts": [*self._parts], "left_out": self.left_out}
         parts = self._parts | {"manifest.json": json.dumps(manifest, ensure_ascii=False, indent=1).encode()}
         packed = io.BytesIO()
@@ -75,24 +75,24 @@ class Bundle:
 
     def _add(self, name: str, text: str) -> None:
         data = redacted(text).encode()
-        if why := self._why_not(data):
-            self.left_out[name] = why
+        if reason := self._reason_to_omit(data):
+            self.left_out[name] = reason
         else:
             self._parts[name] = data
 
-    def _why_not(self, data: bytes) -> str:
+    def _reason_to_omit(self, data: bytes) -> str:
         if any(secret in data for secret in self._secrets):
             return _SECRET
-        return ", ".join(sorted(kind.value for kind in self._look(data)))
+        return ", ".join(sorted(kind.value for kind in self._find_personal_data(data)))
 
 
 def redacted(text: str) -> str:
-    """`text` without what addresses carry besides the place: user, password and query."""
+    """`text` with user, password and query of every URL replaced by asterisks."""
     return _QUERY.sub(r"\1?***", _USER_INFO.sub("***@", text))
 
 
 def secrets_from(settings: Settings) -> Iterator[bytes]:
-    """Every value on this box that must not get out: the lines of its key files, and passwords in addresses."""
+    """Every secret of this box: the lines of its key files, and passwords in URLs."""
     files = (
         settings.directory.community_key_file,
         settings.platform.key_file,
@@ -100,7 +100,7 @@ def secrets_from(settings: Settings) -> Iterator[bytes]:
         settings.staff.pin_hash_file,
     )
     for path in files:
-        with contextlib.suppress(OSError):  # what we may not read we cannot tell
+        with contextlib.suppress(OSError):  # its content is unknown to this user
             yield from (line.strip() for line in secret_path(path).read_bytes().splitlines() if b"-----" not in line)
     for url in (settings.camera.source, settings.platform.url):
         with contextlib.suppress(ValueError):

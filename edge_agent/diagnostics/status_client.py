@@ -1,4 +1,4 @@
-"""Asks the agent that runs on this box."""
+"""Reads the status of the agent that runs on this box."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from urllib.request import urlopen
 
 _LIMIT_S = 5.0
 _MOST_BYTES = 1024 * 1024
-_OF_AN_AGENT = {"view", "safe_mode"}
+_AGENT_KEYS = {"view", "safe_mode"}
 
 
 class AgentNotResponding(Exception):
-    """The agent does not answer; the message says where it was asked."""
+    """The agent does not answer; the message contains the URL."""
 
 
 class AgentAlreadyRunning(Exception):
-    """The agent runs and holds the devices; the message says how to stop it."""
+    """The agent runs and uses the devices; the message says how to stop it."""
 
 
 def check_stopped(host: str, port: int) -> None:
-    """Raises AgentRuns where an agent's kiosk listens there."""
+    """Raises AgentAlreadyRunning if an agent answers there."""
     try:
         ask_agent(host, port)
     except AgentNotResponding:
         return
     raise AgentAlreadyRunning(
         "agent 正在运行，占用着设备：请先停止它，完成后再启动。"
-        "The agent runs and holds the devices: stop it (sudo systemctl stop edge-agent), and start it again afterwards."
+        "The agent is running and uses the devices: stop it (sudo systemctl stop edge-agent), restart it afterwards."
     )
 
 
 def ask_agent(host: str, port: int) -> dict[str, Any]:
-    """The status report of the agent whose kiosk listens there. Raises AgentSilent."""
+    """The status report of the agent whose kiosk listens there. Raises AgentNotResponding."""
     url = f"http://{host}:{port}/api/status"
     try:
         with urlopen(url, timeout=_LIMIT_S) as answer:
@@ -43,15 +43,15 @@ def ask_agent(host: str, port: int) -> dict[str, Any]:
             f"{url}: 没有 agent 应答，请检查是否在运行。 "
             "No agent answers there: is it running? (systemctl status edge-agent)"
         ) from exc
-    if not isinstance(report, dict) or not _OF_AN_AGENT.intersection(report):
+    if not isinstance(report, dict) or not _AGENT_KEYS.intersection(report):
         raise AgentNotResponding(
-            f"{url}: 应答的不是 agent，请检查 [kiosk] port。 What answers there is no agent: check [kiosk] port"
+            f"{url}: 应答的不是 agent，请检查 [kiosk] port。 The answer is not from an agent: check [kiosk] port"
         )
     return report
 
 
 def status_lines(report: dict[str, Any]) -> list[str]:
-    """The report as lines for people."""
+    """The report as lines of text."""
     if why := report.get("safe_mode"):
         connected = report["link"] is not None and report["link"]["connected"]
         return [

@@ -1,4 +1,4 @@
-"""What a person or a script may ask of a running agent: one plain dictionary, free of personal data."""
+"""The status of the running agent as one dictionary, free of personal data."""
 
 from __future__ import annotations
 
@@ -16,54 +16,54 @@ from sync.edge.link.link import LinkStatus
 
 
 class StatusReport:
-    """Puts together the state of the agent from its parts."""
+    """Collects the status from the parts of the agent."""
 
     def __init__(
         self,
         *,
-        board: ViewState,
-        figures: Metrics,
+        view_state: ViewState,
+        metrics: Metrics,
         parts: Sequence[Part],
         outbox: Callable[[], Awaitable[LedgerStatus]],
         link: Callable[[], LinkStatus],
         versions: dict[str, str],
-        voice: Callable[[], dict[str, object]],
+        speech: Callable[[], dict[str, object]],
         broadcasts: Callable[[], dict[str, object]],
     ) -> None:
-        self._board = board
-        self._figures = figures
+        self._view_state = view_state
+        self._metrics = metrics
         self._parts = parts
         self._outbox = outbox
         self._link = link
         self._versions = versions
-        self._voice = voice
+        self._speech = speech
         self._broadcasts = broadcasts
         self._process = psutil.Process()
 
     async def report(self) -> dict[str, object]:
-        """Everything, ready for JSON."""
-        figures = self._figures
+        """The status, ready for JSON."""
+        metrics = self._metrics
         return {
             "versions": self._versions,
             "up_s": round(age_s(), 1),
             "rss_mb": round(self._process.memory_info().rss / 1e6, 1),
             "cpu_s": round(sum(self._process.cpu_times()[:2]), 2),
-            "cold_start_s": figures.last("cold_start_s"),
-            "view": to_plain(self._board.view),
+            "cold_start_s": metrics.last("cold_start_s"),
+            "view": to_plain(self._view_state.view),
             "counters": {part.name: part.counters for part in self._parts},
             "outbox": to_plain(await self._outbox()),
             "link": to_plain(self._link()),
-            "verdicts": figures.counts(),
-            "voice": self._voice(),
+            "verdicts": metrics.counts(),
+            "voice": self._speech(),
             "broadcasts": self._broadcasts(),
-            "arrival_to_prompt_ms": figures.percentiles("arrival_to_prompt_ms", 50, 95, 99),
-            "commit_to_prompt_ms": figures.percentiles("commit_to_prompt_ms", 50, 95, 99),
-            "vision_ms": figures.percentiles("vision_ms", 50, 95),
-            "face_ms": figures.percentiles("face_ms", 50, 95),
-            "lookup_ms": figures.percentiles("lookup_ms", 50, 99),
+            "arrival_to_prompt_ms": metrics.percentiles("arrival_to_prompt_ms", 50, 95, 99),
+            "commit_to_prompt_ms": metrics.percentiles("commit_to_prompt_ms", 50, 95, 99),
+            "vision_ms": metrics.percentiles("vision_ms", 50, 95),
+            "face_ms": metrics.percentiles("face_ms", 50, 95),
+            "lookup_ms": metrics.percentiles("lookup_ms", 50, 99),
         }
 
 
 def to_plain(value: object) -> object:
-    """A frozen value as dictionaries and lists; a path becomes text."""
+    """A struct as dictionaries and lists; a path becomes text."""
     return msgspec.to_builtins(value, enc_hook=str)

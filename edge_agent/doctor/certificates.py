@@ -1,4 +1,4 @@
-"""What the certificates of this box say of themselves."""
+"""Reads validity dates and key of this box's certificates."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 
 @dataclass(frozen=True, slots=True)
-class Dates:
-    """From when until when a certificate is valid."""
+class Validity:
+    """The validity period of a certificate."""
 
     begins: datetime
     ends: datetime
@@ -21,45 +21,45 @@ class Dates:
     def __str__(self) -> str:
         return f"from {self.begins:%Y-%m-%d} to {self.ends:%Y-%m-%d}"
 
-    def holds(self, now: datetime) -> bool:
-        """Whether it is valid now."""
+    def includes(self, now: datetime) -> bool:
+        """Whether `now` is within the period."""
         return self.begins <= now <= self.ends
 
-    def left_share(self, now: datetime) -> float:
-        """How much of its life is left, 0 to 1."""
+    def remaining_share(self, now: datetime) -> float:
+        """The remaining share of the period, 0 to 1."""
         return (self.ends - now) / (self.ends - self.begins)
 
 
-class Read(NamedTuple):
-    """What the files say: dates of the box's certificate and of the CA's, whether the key belongs to the first."""
+class CertificateFiles(NamedTuple):
+    """Validity of the box's certificate and of the CA's, and whether the key belongs to the box's certificate."""
 
-    own: Dates
-    authority: Dates
-    key_fits: bool
-    ca_lacks: tuple[str, ...]  # what RFC 5280 requires of a CA and this one does not have
+    own: Validity
+    authority: Validity
+    key_matches: bool
+    ca_lacks: tuple[str, ...]  # extensions that RFC 5280 requires of a CA and that are missing
 
 
-def read_certificates(certificate: Path, key: Path, ca: Path) -> Read:
-    """Read PEM files. Raises OSError or ValueError naming the file that cannot be used."""
+def read_certificates(certificate: Path, key: Path, ca: Path) -> CertificateFiles:
+    """Read PEM files. Raises OSError, or ValueError that names the unusable file."""
     own, authority = _certificate(certificate), _certificate(ca)
     try:
         private = load_pem_private_key(key.read_bytes(), password=None)
     except (TypeError, ValueError) as exc:
-        raise ValueError(f"{key}: no PEM key without a password") from exc
+        raise ValueError(f"{key}: not a PEM key without a password") from exc
     form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    fits = private.public_key().public_bytes(*form) == own.public_key().public_bytes(*form)
-    return Read(_dates(own), _dates(authority), fits, _lacks(authority, ca))
+    matches = private.public_key().public_bytes(*form) == own.public_key().public_bytes(*form)
+    return CertificateFiles(_validity(own), _validity(authority), matches, _missing_extensions(authority, ca))
 
 
 def _certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError as exc:
-        raise ValueError(f"{path}: no PEM certificate") from exc
+        raise ValueError(f"{path}: not a PEM certificate") from exc
 
 
-def _lacks(authority: x509.Certificate, path: Path) -> tuple[str, ...]:
-    """What RFC 5280 (4.2.1.2, 4.2.1.3, 4.2.1.9) requires of a CA's certificate and `authority` does not have."""
+def _missing_extensions(authority: x509.Certificate, path: Path) -> tuple[str, ...]:
+    """The missing extensions that RFC 5280 (4.2.1.2, 4.2.1.3, 4.2.1.9) requires of a CA's certificate."""
     try:
         extensions = authority.extensions
     except (ValueError, x509.DuplicateExtension) as exc:
@@ -70,8 +70,8 @@ def _lacks(authority: x509.Certificate, path: Path) -> tuple[str, ...]:
         "key usage": x509.KeyUsage in found,
         "subject key identifier": x509.SubjectKeyIdentifier in found,
     }
-    return tuple(name for name, is_there in required.items() if not is_there)
+    return tuple(name for name, is_present in required.items() if not is_present)
 
 
-def _dates(certificate: x509.Certificate) -> Dates:
-    return Dates(certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+def _validity(certificate: x509.Certificate) -> Validity:
+    return Validity(certificate.not_valid_before_utc, certificate.not_valid_after_utc)

@@ -1,4 +1,4 @@
-"""Code reader, card reader, gate and speaker."""
+"""Checks of code reader, card reader, gate and speaker."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from drivers.contract import Gate, Part, Speaker
 from drivers.errors import DeviceLost, DriverError
 from drivers.readers.table import make_card_reader
 from edge_agent.box.devices import gate_from, reader_from, speaker_from
-from edge_agent.doctor.device_check import result_from, running, seen_by_agent, unusable
+from edge_agent.doctor.device_check import result_from, result_from_agent, running, unusable
 from edge_agent.doctor.report import Check, CheckResult, Site, failed, not_checked, ok
 from edge_agent.doctor.sound_check import LEAST_DB, hear
 
 
 async def reader(site: Site) -> CheckResult:
-    """The port of the code reader opens; it speaks only when somebody shows a code."""
-    return seen_by_agent(site, "reader") or await _opened("reader", lambda: reader_from(site.settings))
+    """The port of the code reader opens; the reader sends data only when a code is scanned."""
+    return result_from_agent(site, "reader") or await _opened("reader", lambda: reader_from(site.settings))
 
 
 async def card_reader(site: Site) -> CheckResult:
     """The reader of identity cards answers."""
-    chosen = site.settings.card_reader
-    if chosen.driver == "none":
-        return not_checked("none is wired")
-    return seen_by_agent(site, "card_reader") or await _opened(
-        "card_reader", lambda: make_card_reader(driver=chosen.driver, port=chosen.port)
+    wired = site.settings.card_reader
+    if wired.driver == "none":
+        return not_checked("not configured")
+    return result_from_agent(site, "card_reader") or await _opened(
+        "card_reader", lambda: make_card_reader(driver=wired.driver, port=wired.port)
     )
 
 
 async def gate(site: Site) -> CheckResult:
-    """The relay's port opens. It is pulsed only where a person said yes."""
-    if seen := seen_by_agent(site, "gate"):
-        return seen
+    """The relay's port opens; with `open_gate` the gate is opened once."""
+    if reported := result_from_agent(site, "gate"):
+        return reported
     try:
         part = gate_from(site.settings)
     except DriverError as exc:
         return unusable("gate", "broken", str(exc))
-    async with running(part) as well:
-        return await _pulsed(part, site) if well and site.open_gate else result_from(part)
+    async with running(part) as ready:
+        return await _pulsed(part, site) if ready and site.open_gate else result_from(part)
 
 
 async def _pulsed(part: Gate, site: Site) -> CheckResult:
@@ -45,32 +45,32 @@ async def _pulsed(part: Gate, site: Site) -> CheckResult:
         await part.pulse(site.settings.gate.pulse_ms)
     except DeviceLost as exc:
         return unusable("gate", "lost", str(exc))
-    return ok(f"was told to open for {site.settings.gate.pulse_ms} ms: did it?")
+    return ok(f"open command sent ({site.settings.gate.pulse_ms} ms): confirm that the gate opened")
 
 
 async def speaker(site: Site) -> CheckResult:
-    """The sound device takes sound, and a microphone, where there is one, hears it."""
-    if seen := seen_by_agent(site, "speaker"):
-        return seen
+    """The sound device plays; a microphone, if there is one, records the test tone."""
+    if reported := result_from_agent(site, "speaker"):
+        return reported
     try:
         part = speaker_from(site.settings)
     except DriverError as exc:
         return unusable("speaker", "broken", str(exc))
-    async with running(part) as well:
-        return await _heard(part) if well else result_from(part)
+    async with running(part) as ready:
+        return await _heard(part) if ready else result_from(part)
 
 
 async def _heard(part: Speaker) -> CheckResult:
     try:
         over_room_db = await hear(part)
     except DeviceLost as exc:
-        return ok(f"{part.health.detail or 'ok'}; not checked by ear: {exc}")
+        return ok(f"{part.health.detail or 'ok'}; not verified with a microphone: {exc}")
     if over_room_db >= LEAST_DB:
-        return ok(f"heard by the microphone, {over_room_db:.0f} dB over the room")
+        return ok(f"test tone recorded {over_room_db:.0f} dB above the room")
     return failed(
-        f"the microphone does not hear it ({over_room_db:.0f} dB over the room)",
+        f"the microphone does not record the test tone ({over_room_db:.0f} dB above the room)",
         "请检查音箱的接线、电源和音量（alsamixer）。",
-        "Check the speaker's cable, its power and its volume (alsamixer).",
+        "Check the speaker's cable, power supply and volume (alsamixer).",
     )
 
 

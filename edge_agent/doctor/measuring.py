@@ -1,4 +1,4 @@
-"""Camera and thermometer: not only there, but alive."""
+"""Checks of camera and thermometer: that they deliver data, and that the data changes."""
 
 from __future__ import annotations
 
@@ -9,55 +9,55 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drivers.camera.camera import make_camera
 from drivers.contract import Camera, PartState, SpotReading, ThermalFrame, Thermometer
 from drivers.errors import DriverError
 from drivers.thermometers.stuck_sensor import MinimumVariation, StuckSensorDetector
-from drivers.thermometers.table import MODELS, make_thermometer
-from edge_agent.doctor.device_check import result_from, running, seen_by_agent, unusable
+from drivers.thermometers.table import MODELS
+from edge_agent.box.devices import camera_from, thermometer_from
+from edge_agent.doctor.device_check import result_from, result_from_agent, running, unusable
 from edge_agent.doctor.report import Check, CheckResult, Site, ok, warning
 
-_WATCH_CAMERA_S = 2.6  # a frozen picture is called so after 2 s
-_WATCH_THERMOMETER_S = 12.0  # an array is called dead after 10 s
-_LEAST_RATE = 0.5  # of what was asked for
+_WATCH_CAMERA_S = 2.6  # the driver reports a frozen picture after 2 s
+_WATCH_THERMOMETER_S = 12.0  # the driver reports a stuck array after 10 s
+_LEAST_RATE = 0.5  # of the configured frame rate
 
 
 async def camera(site: Site) -> CheckResult:
-    """Pictures come, differ, and are of the size and rate that was asked for."""
-    if told := seen_by_agent(site, "camera"):
-        return told
-    wish = site.settings.camera
+    """Pictures arrive, change, and have the configured size and rate."""
+    if reported := result_from_agent(site, "camera"):
+        return reported
+    wanted = site.settings.camera
     try:
-        part = make_camera(source=wish.source, width=wish.width, height=wish.height, fps=wish.fps)
+        part = camera_from(site.settings)
     except DriverError as exc:
         return unusable("camera", "", str(exc))
-    async with running(part) as well:
-        if not well:
+    async with running(part) as ready:
+        if not ready:
             return result_from(part)
         seen = await _watched(part)
         if part.health.state is not PartState.OK:
             return result_from(part)
-    words = f"{part.health.detail}, {seen.changed} of {seen.count} pictures differ"
-    if wish.source.startswith("/dev/") and (seen.width, seen.height) != (wish.width, wish.height):
+    found = f"{part.health.detail}, {seen.changed} of {seen.count} pictures differ"
+    if wanted.source.startswith("/dev/") and (seen.width, seen.height) != (wanted.width, wanted.height):
         return warning(
-            f"{words}; asked for {wish.width}x{wish.height}",
+            f"{found}; configured {wanted.width}x{wanted.height}",
             "摄像头不支持该分辨率：请改 [camera] width、height。",
-            "It cannot give that size: change [camera] width and height.",
+            "The camera does not support this size: change [camera] width and height.",
         )
     if seen.count and not seen.changed:
-        return unusable(part.name, PartState.BROKEN, words)
-    if seen.changed < _LEAST_RATE * wish.fps * seen.seconds:
+        return unusable(part.name, PartState.BROKEN, found)
+    if seen.changed < _LEAST_RATE * wanted.fps * seen.seconds:
         return warning(
-            f"{words} within {seen.seconds:.1f} s; asked for {wish.fps:g} a second",
+            f"{found} within {seen.seconds:.1f} s; configured {wanted.fps:g} a second",
             "帧率过低：请改善照明，或将摄像头接到单独的 USB 口。",
-            "Too few: give it more light, or a USB socket of its own.",
+            "The frame rate is too low: improve the light, or use a separate USB port.",
         )
-    return ok(words)
+    return ok(found)
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What came within some seconds; `changed` pictures were another than the one before."""
+    """The pictures of some seconds; `changed` of them differ from the one before."""
 
     width: int
     height: int
@@ -83,44 +83,43 @@ async def _watched(part: Camera) -> _Seen:
 
 
 async def thermometer(site: Site) -> CheckResult:
-    """Readings come and live: every real sensor has noise."""
-    if told := seen_by_agent(site, "thermometer"):
-        return told
-    chosen = site.settings.thermometer
+    """Readings arrive and change: every real sensor has noise."""
+    if reported := result_from_agent(site, "thermometer"):
+        return reported
     try:
-        part = make_thermometer(driver=chosen.driver, port=chosen.port, baud=chosen.baud, mirror=chosen.mirror)
+        part = thermometer_from(site.settings)
     except DriverError as exc:
         return unusable("thermometer", "", str(exc))
-    least = MODELS[chosen.driver].lives
-    async with running(part) as well:
-        if not well:
+    least = MODELS[site.settings.thermometer.driver].minimum_variation
+    async with running(part) as ready:
+        if not ready:
             return result_from(part)
-        moved_c, reading = await _moved(part, least)
+        spread_c, reading = await _spread(part, least)
         if part.health.state is not PartState.OK:
             return result_from(part)
-    words = f"{_warmest_c(reading):.1f} °C, moved by {moved_c:.2f} °C"
-    if moved_c >= least.spread_c:
-        return ok(words)
+    found = f"{_warmest_c(reading):.1f} °C, changed by {spread_c:.2f} °C"
+    if spread_c >= least.spread_c:
+        return ok(found)
     return warning(
-        f"{words} within {_WATCH_THERMOMETER_S:g} s",
+        f"{found} within {_WATCH_THERMOMETER_S:g} s",
         "请用手靠近再检查一次：数值必须变化。",
-        "Hold a hand before it and run this again: the value must move.",
+        "Hold a hand in front of the sensor and run this again: the value must change.",
     )
 
 
-async def _moved(part: Thermometer, least: MinimumVariation) -> tuple[float, ThermalFrame | SpotReading]:
-    """How far the readings moved, and the last one; ends as soon as that proves life."""
-    watch = StuckSensorDetector(MinimumVariation(math.inf, math.inf))
+async def _spread(part: Thermometer, least: MinimumVariation) -> tuple[float, ThermalFrame | SpotReading]:
+    """How far the readings changed in °C, and the last one; ends as soon as `least` is reached."""
+    detector = StuckSensorDetector(MinimumVariation(math.inf, math.inf))
     sequence, reading = await part.readings.after(0)
-    watch.alive(reading)
+    detector.is_varying(reading)
     try:
         async with asyncio.timeout(_WATCH_THERMOMETER_S):
-            while watch.moved_c < least.spread_c:
+            while detector.variation_c < least.spread_c:
                 sequence, reading = await part.readings.after(sequence)
-                watch.alive(reading)
+                detector.is_varying(reading)
     except TimeoutError:
         pass  # the time is over
-    return watch.moved_c, reading
+    return detector.variation_c, reading
 
 
 def _warmest_c(reading: ThermalFrame | SpotReading) -> float:

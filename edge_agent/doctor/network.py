@@ -1,4 +1,4 @@
-"""The way to the platform, and the port that the resident's page is served on."""
+"""Checks of the connection to the platform and of the kiosk's port."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from edge_agent.kiosk.guard import is_loopback_host
 from edge_agent.platform_link.link_settings import link_settings
 from sync.errors import UnsafeLink
 from sync.mqtt.broker_address import BrokerAddress
-from sync.mqtt.tls_probe import Handshake, shake_hands
+from sync.mqtt.tls_probe import Handshake, try_handshake
 
 _STEP_LIMIT_S = 4.0
-_RENEW_SHARE = 1 / 3  # of a certificate's life left: it should have been renewed by now
+_RENEW_SHARE = 1 / 3  # of the validity period remaining: automatic renewal should have happened
 
-_OFFLINE = "断网时哨兵按离线规则工作。", "Until then the offline rule holds."
+_OFFLINE = "断网时哨兵按离线规则工作。", "Until then the offline rule applies."
 _REMEDIES = {
     Handshake.REFUSED: Remedy(
         f"平台地址上没有服务：请检查 [platform] url 的端口，或通知平台。{_OFFLINE[0]}",
-        f"Nothing listens there: check the port in [platform] url, or tell the platform's staff. {_OFFLINE[1]}",
+        f"Nothing listens there: check the port in [platform] url, or inform the platform's operators. {_OFFLINE[1]}",
     ),
     Handshake.SILENT: Remedy(
         f"没有应答：请检查网线、网关和防火墙（出站 TCP 8883）。{_OFFLINE[0]}",
-        f"No answer: check the cable, the router and the firewall (TCP 8883 out). {_OFFLINE[1]}",
+        f"No answer: check the cable, the router and the firewall (outgoing TCP 8883). {_OFFLINE[1]}",
     ),
     Handshake.NOT_TLS: Remedy(
         "对方不是加密的 MQTT 服务：请检查 [platform] url 的端口。",
-        "What answers is no MQTT over TLS: check the port in [platform] url.",
+        "The server does not speak MQTT over TLS: check the port in [platform] url.",
     ),
     Handshake.WRONG_CA: Remedy(
         "平台证书不是由 [platform] ca_file 签发：请向平台索取正确的 CA 文件；切勿绕过。",
-        "Not signed by [platform] ca_file: get the right CA file from the platform, and connect to nothing else.",
+        "Not signed by [platform] ca_file: get the right CA file from the platform; do not bypass this check.",
     ),
     Handshake.WRONG_NAME: Remedy(
         "平台证书的名称与 [platform] url 不符：请使用证书中的主机名。",
-        "The broker's certificate is for another name: write the name that it is for into [platform] url.",
+        "The broker's certificate is for another name: use its host name in [platform] url.",
     ),
     Handshake.WRONG_DATE: Remedy(
         "平台证书已过期或尚未生效：请先核对本机时间，再请平台更换证书。",
-        "The broker's certificate is out of date: check this clock first, then have the platform renew it.",
+        "The broker's certificate is out of date: check this box's clock first, then ask the platform to renew it.",
     ),
     Handshake.CLIENT_REFUSED: Remedy(
         "平台拒绝本机证书：请重新签发（edge-agent provision），并确认该设备未被吊销。",
-        "The broker refuses this box's certificate: enrol anew (edge-agent provision), and ask whether it was revoked.",
+        "The broker refuses this box's certificate: enrol again (edge-agent provision), ask whether it was revoked.",
     ),
 }
 _OLD_CA = (
@@ -61,7 +61,7 @@ _OLD_CA = (
 
 
 def dns(site: Site) -> CheckResult:
-    """The platform's name leads to an address."""
+    """The platform's host name resolves to an address."""
     host = urlsplit(site.settings.platform.url).hostname or ""
     try:
         found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
@@ -75,69 +75,73 @@ def dns(site: Site) -> CheckResult:
 
 
 def certificate(site: Site) -> CheckResult:
-    """This box's certificate and the CA's are in date, and the key is the certificate's."""
+    """The certificates of box and CA are valid now, and the key belongs to the certificate."""
     platform = site.settings.platform
     if not platform.url.startswith("mqtts://"):
-        return not_checked("the link is plain, on this machine")
-    remedy = "请重新签发本机证书：edge-agent provision。", "Enrol this box anew: edge-agent provision"
+        return not_checked("the link is not encrypted (loopback)")
+    remedy = "请重新签发本机证书：edge-agent provision。", "Enrol this box again: edge-agent provision"
     try:
-        own, authority, fits, ca_lacks = read_certificates(
+        own, authority, matches, ca_lacks = read_certificates(
             Path(platform.cert_file), secret_path(platform.key_file), Path(platform.ca_file)
         )
     except OSError as exc:
         return failed(f"{exc.filename}: {exc.strerror}", *remedy)
     except ValueError as exc:
         return failed(str(exc), *remedy)
-    if not fits:
+    if not matches:
         return failed(f"{platform.key_file} is not the key of {platform.cert_file}", *remedy)
     if not is_plausible(site):
-        return not_checked("dates cannot be judged by this clock: see date")
-    if not authority.holds(site.now.wall):
-        return failed(f"the CA's is valid {authority}", "请向平台索取新的 CA 文件。", "Get the platform's new CA file.")
-    if not own.holds(site.now.wall):
+        return not_checked("the clock is wrong, so the dates cannot be checked: see date")
+    if not authority.includes(site.now.wall):
+        return failed(
+            f"the CA certificate is valid {authority}",
+            "请向平台索取新的 CA 文件。",
+            "Get the new CA file from the platform.",
+        )
+    if not own.includes(site.now.wall):
         return failed(f"valid {own}", *remedy)
-    left = own.left_share(site.now.wall)
-    if left < _RENEW_SHARE:
-        return warning(f"valid {own}: {left:.0%} of its life are left", *remedy)
+    remaining = own.remaining_share(site.now.wall)
+    if remaining < _RENEW_SHARE:
+        return warning(f"valid {own}: {remaining:.0%} of the period remaining", *remedy)
     if ca_lacks:
         return warning(f"valid {own}; the CA's certificate is old: no {', no '.join(ca_lacks)}", *_OLD_CA)
     return ok(f"valid {own}")
 
 
 def platform(site: Site) -> CheckResult:
-    """The broker is the one we trust, and accepts us."""
+    """The broker's certificate is trusted, and the broker accepts this box."""
     if site.agent is not None and site.agent["link"]["connected"]:
         return ok(f"{site.settings.platform.url}: connected (by the running agent)")
-    chosen = link_settings(site.settings)
+    link = link_settings(site.settings)
     try:
-        broker = BrokerAddress.from_url(chosen.url, chosen.tls)
+        broker = BrokerAddress.from_url(link.url, link.tls)
     except UnsafeLink as exc:
         if certificate(site).status is CheckStatus.FAILED:
-            return not_checked("the certificates cannot be used: see certificate")
+            return not_checked("the certificates are unusable: see certificate")
         return failed(
             str(exc),
             "请改正 [platform] url：mqtts://主机:端口；明文只允许在本机。",
-            "Correct [platform] url: mqtts://HOST:PORT; plain text stays on this machine.",
+            "Correct [platform] url: mqtts://HOST:PORT; unencrypted links are allowed on loopback only.",
         )
-    result, words = shake_hands(broker, _STEP_LIMIT_S)
-    if result in (Handshake.VERIFIED, Handshake.PLAIN):
-        return ok(f"{broker}: {words}")
-    if result is Handshake.UNKNOWN_NAME:
-        return not_checked("its name is not known: see dns")
-    return failed(f"{broker}: {words}", _REMEDIES[result].zh, _REMEDIES[result].en)
+    handshake, detail = try_handshake(broker, _STEP_LIMIT_S)
+    if handshake in (Handshake.VERIFIED, Handshake.PLAIN):
+        return ok(f"{broker}: {detail}")
+    if handshake is Handshake.UNKNOWN_NAME:
+        return not_checked("the host name does not resolve: see dns")
+    return failed(f"{broker}: {detail}", _REMEDIES[handshake].zh, _REMEDIES[handshake].en)
 
 
 def kiosk_port(site: Site) -> CheckResult:
-    """The port of the resident's page is ours, or free."""
+    """The kiosk's port is free, or the agent listens on it."""
     kiosk = site.settings.kiosk
     address = f"{kiosk.host}:{kiosk.port}"
     if site.agent is not None:
         return ok(f"{address}: the agent answers")
     if not is_loopback_host(kiosk.host):
         return failed(
-            f"{address} would be seen by the network",
+            f"{address} is reachable from the network",
             "请将 [kiosk] host 改为 127.0.0.1。",
-            "Set [kiosk] host to 127.0.0.1: the page is not encrypted and stays on this machine.",
+            "Set [kiosk] host to 127.0.0.1: the page is not encrypted and must stay on this machine.",
         )
     family = socket.AF_INET6 if ":" in kiosk.host else socket.AF_INET
     with socket.socket(family) as probe:
@@ -147,9 +151,9 @@ def kiosk_port(site: Site) -> CheckResult:
         except OSError as exc:
             if exc.errno == errno.EADDRINUSE:
                 return failed(
-                    f"{address} is taken by another program",
+                    f"{address} is used by another program",
                     f"请停用占用该端口的程序（ss -ltnp 'sport = :{kiosk.port}'），或修改 [kiosk] port。",
-                    f"Stop that program (ss -ltnp 'sport = :{kiosk.port}' names it), or set another [kiosk] port.",
+                    f"Stop that program (ss -ltnp 'sport = :{kiosk.port}' shows it), or set another [kiosk] port.",
                 )
             return failed(f"{address}: {exc.strerror}", "请检查 [kiosk] host 和 port。", "Check [kiosk] host and port.")
     return ok(f"{address} is free")

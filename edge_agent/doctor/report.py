@@ -1,4 +1,4 @@
-"""The sheet an installer reads before leaving: what each check found and, where something is wrong, what to do."""
+"""The report of `edge-agent doctor`: the result of each check and, for a fault, its remedy."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from edge_agent.domain.passage import Moment
 
 
 class CheckStatus(StrEnum):
-    """What came of one check."""
+    """The status of one check."""
 
     OK = "ok"
-    WARNING = "warning"  # it works today; somebody should act before it does not
+    WARNING = "warning"  # it works now; act before it fails
     FAILED = "failed"
-    NOT_CHECKED = "not_checked"  # nothing to check here, or what it needs has failed already
+    NOT_CHECKED = "not_checked"  # not applicable, or something it depends on has failed
 
 
 _MARKS = {CheckStatus.OK: "✓", CheckStatus.WARNING: "!", CheckStatus.FAILED: "✗", CheckStatus.NOT_CHECKED: "–"}
@@ -33,30 +33,30 @@ class Remedy:
     en: str
 
 
-NOTHING_TO_DO = Remedy("", "")
+NO_REMEDY = Remedy("", "")
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one look gave."""
+    """What one check found, and the remedy where there is a fault."""
 
     status: CheckStatus
     found: str
-    remedy: Remedy = NOTHING_TO_DO
+    remedy: Remedy = NO_REMEDY
 
 
 def ok(found: str) -> CheckResult:
-    """All is well."""
+    """No fault."""
     return CheckResult(CheckStatus.OK, found)
 
 
 def not_checked(why: str) -> CheckResult:
-    """There is nothing to check here, or it cannot be checked now."""
+    """Not applicable, or it cannot be checked now; `why` is shown as found."""
     return CheckResult(CheckStatus.NOT_CHECKED, why)
 
 
 def warning(found: str, zh: str, en: str) -> CheckResult:
-    """It works, but somebody should act."""
+    """It works, but the remedy should be applied."""
     return CheckResult(CheckStatus.WARNING, found, Remedy(zh, en))
 
 
@@ -67,9 +67,9 @@ def failed(found: str, zh: str, en: str) -> CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The box that is looked at: its settings, the clock, and what its running agent says (None: none runs).
+    """The box under check: its settings, its clock, and the status of its running agent (None if none runs).
 
-    `root` is where the files of the system lie; `open_gate` is a person's yes to one pulse of the gate.
+    `root` is the root of the system's files; `open_gate` permits one pulse of the gate.
     """
 
     settings: Settings
@@ -82,53 +82,53 @@ class Site:
 
     @property
     def data_dir(self) -> Path:
-        """Where the agent keeps its stores."""
+        """The folder of the agent's databases."""
         return Path(self.settings.box.data_dir)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the sheet. `look` may block, or be a coroutine function; it is given up after `limit_s`."""
+    """One check. `run` may block, or be a coroutine function; it is abandoned after `limit_s`."""
 
     name: str
-    look: Callable[[Site], CheckResult | Awaitable[CheckResult]]
+    run: Callable[[Site], CheckResult | Awaitable[CheckResult]]
     limit_s: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class CheckFinding:
-    """One check's line of the sheet."""
+class ReportLine:
+    """The result of the check named `check`."""
 
     check: str
-    answer: CheckResult
+    result: CheckResult
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is broken: a warning, or what could not be checked, stops nobody."""
-        return self.answer.status is not CheckStatus.FAILED
+        """Whether the check did not fail; warnings and checks that were not run count as passed."""
+        return self.result.status is not CheckStatus.FAILED
 
     def to_dict(self) -> dict[str, object]:
-        """The finding for JSON."""
+        """The line for JSON."""
         return {
             "check": self.check,
             "passed": self.passed,
-            "status": self.answer.status.value,
-            "found": self.answer.found,
-            "remedy_zh": self.answer.remedy.zh,
-            "remedy": self.answer.remedy.en,
+            "status": self.result.status.value,
+            "found": self.result.found,
+            "remedy_zh": self.result.remedy.zh,
+            "remedy": self.result.remedy.en,
         }
 
-    def line(self) -> str:
-        """The finding for people; what is to be done stands below it."""
-        answer = self.answer
-        line = f"{_MARKS[answer.status]} {self.check:<14}{answer.found}"
-        if answer.remedy == NOTHING_TO_DO:
+    def text(self) -> str:
+        """The result, with the remedy below it."""
+        result = self.result
+        line = f"{_MARKS[result.status]} {self.check:<14}{result.found}"
+        if result.remedy == NO_REMEDY:
             return line
-        return f"{line}\n    → {answer.remedy.zh}\n      {answer.remedy.en}"
+        return f"{line}\n    → {result.remedy.zh}\n      {result.remedy.en}"
 
 
-def summary(sheet: Sequence[CheckFinding]) -> str:
-    """The whole sheet in one line."""
-    count = Counter(finding.answer.status for finding in sheet)
+def summary(report: Sequence[ReportLine]) -> str:
+    """The number of checks, failures and warnings in one line."""
+    count = Counter(line.result.status for line in report)
     failures, warnings = count[CheckStatus.FAILED], count[CheckStatus.WARNING]
-    return f"{len(sheet)} 项检查，{failures} 项故障，{warnings} 项提醒 · {failures} failed, {warnings} warnings"
+    return f"{len(report)} 项检查，{failures} 项故障，{warnings} 项提醒 · {failures} failed, {warnings} warnings"

@@ -1,4 +1,4 @@
-"""What lies on the disk: policy, weights, prompts, calibration and the stores."""
+"""Checks of what is stored on the disk: policy, model files, prompts, calibration and the databases."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from models.detectors.face import make_detector
 from models.errors import ExtraMissing, ModelDamaged, ModelError, PackRefused
 from models.recognition.embedding import make_embedder
 from models.recognition.liveness import make_liveness
-from sync.edge.ledger.history import read_waiting
+from sync.edge.ledger.history import read_outbox
 from sync.errors import StoreFailed
 from sync.storage.sqlite_thread import aside_files, check_file
 
@@ -39,29 +39,29 @@ _CALIBRATION_NOTICE = timedelta(days=30)
 
 
 def rights(site: Site) -> CheckResult:
-    """Whoever runs this may see what is to be checked."""
-    shut = next(filter(_is_shut, (site.data_dir, *secrets(site))), None)
-    if os.geteuid() == 0 or shut is None:
-        return ok("enough to look at everything")
+    """This user can read everything that is checked."""
+    unreadable = next(filter(_is_unreadable, (site.data_dir, *secrets(site))), None)
+    if os.geteuid() == 0 or unreadable is None:
+        return ok("sufficient for every check")
     return warning(
-        f"{shut} is another user's: some of this sheet says less than it could",
+        f"{unreadable} is owned by another user: some checks are incomplete",
         "请用 sudo edge-agent doctor 重新检查。",
-        "Run it again with sudo: sudo edge-agent doctor",
+        "Run again with sudo: sudo edge-agent doctor",
     )
 
 
-def _is_shut(path: Path) -> bool:
+def _is_unreadable(path: Path) -> bool:
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except PermissionError:
         return True
     except OSError:
-        return False  # it is not there
+        return False  # it does not exist
     return not os.access(path, os.R_OK | os.W_OK | os.X_OK if is_folder else os.R_OK)
 
 
 def policy(site: Site) -> CheckResult:
-    """The rules of admission can be read."""
+    """The admission policy can be read."""
     path = Path(site.settings.policy.file) if site.settings.policy.file else None
     try:
         return ok(f"version {load_policy(path).version}")
@@ -70,7 +70,7 @@ def policy(site: Site) -> CheckResult:
 
 
 def model(site: Site) -> CheckResult:
-    """The weights have the pinned sums and load."""
+    """The detector's model file has the pinned checksum and loads."""
     vision, started_s = site.settings.vision, time.perf_counter()
     try:
         make_detector(
@@ -85,26 +85,26 @@ def model(site: Site) -> CheckResult:
         return failed(
             str(exc),
             "模型文件已损坏：请删除该文件，再用 edge-agent models pull 或 add 重新放入。",
-            "The weights are damaged: delete that file and bring it anew with edge-agent models pull or add.",
+            "The model file is damaged: delete it and add it again with edge-agent models pull or add.",
         )
     except PackRefused as exc:
         return failed(
             str(exc),
             "请确认许可（[vision] accept_non_commercial）或改用其他模型。",
-            "Say yes to its licence ([vision] accept_non_commercial) or choose another detector.",
+            "Accept its licence ([vision] accept_non_commercial) or choose another detector.",
         )
     except ModelError as exc:
         return failed(
-            str(exc), "请用 edge-agent models pull 或 add 放入模型。", "Bring it: edge-agent models pull or add."
+            str(exc), "请用 edge-agent models pull 或 add 放入模型。", "Add it: edge-agent models pull or add."
         )
-    return ok(f"{vision.detector}, sums good, loaded in {(time.perf_counter() - started_s) * 1000:.0f} ms")
+    return ok(f"{vision.detector}, checksum correct, loaded in {(time.perf_counter() - started_s) * 1000:.0f} ms")
 
 
 def recognition(site: Site) -> CheckResult:
-    """What tells registered faces and live ones is there, where it is used."""
+    """The models of face recognition and liveness load, if recognition is enabled."""
     wanted = site.settings.recognition
     if not wanted.enabled:
-        return ok("not used")
+        return ok("disabled")
     packs = site.data_dir / "models"
     try:
         make_liveness(data_dir=packs)
@@ -116,21 +116,21 @@ def recognition(site: Site) -> CheckResult:
         return failed(
             str(exc),
             "请确认许可（[recognition] accept_non_commercial）或改用其他模型。",
-            "Say yes to its licence ([recognition] accept_non_commercial) or choose another pack.",
+            "Accept its licence ([recognition] accept_non_commercial) or choose another pack.",
         )
     except ModelError as exc:
         return failed(
             str(exc),
             "请放入人脸识别模型文件：edge-agent models list 列出所需文件。",
-            "Add the packs: edge-agent models list names them.",
+            "Add the model packs: edge-agent models list shows them.",
         )
 
 
 def prompts(site: Site) -> CheckResult:
-    """Everything that can be said can be heard."""
+    """Every prompt has an audible recording."""
     remedy = (
         "请重装软件包，或运行 edge-agent prompts build。",
-        "Install the package again, or edge-agent prompts build.",
+        "Reinstall the package, or run edge-agent prompts build.",
     )
     try:
         faults = faults_in(site.prompts)
@@ -138,11 +138,11 @@ def prompts(site: Site) -> CheckResult:
         return failed(str(exc), *remedy)
     if faults:
         return failed(f"{faults[0]}" + (f" and {len(faults) - 1} more" if len(faults) > 1 else ""), *remedy)
-    return ok("all there, all audible")
+    return ok("complete and audible")
 
 
 def calibration(site: Site) -> CheckResult:
-    """The thermometer's correction is of this kind of sensor and not too old."""
+    """The thermometer's calibration is for this sensor model and has not expired."""
     remedy = "请用黑体重新校准测温仪。", "Calibrate against a black body: edge-agent calibrate thermometer --help"
     chosen = site.settings.thermometer
     try:
@@ -150,30 +150,30 @@ def calibration(site: Site) -> CheckResult:
     except SettingsError as exc:
         return failed(str(exc), *remedy)
     if found is None:
-        return ok(f"none; the settings say {chosen.offset_c:+g} °C")
-    told = f"offset {found.offset_c:+.2f} °C, until {found.expires_at:%Y-%m-%d}"
+        return ok(f"none; the settings have {chosen.offset_c:+g} °C")
+    summary = f"offset {found.offset_c:+.2f} °C, until {found.expires_at:%Y-%m-%d}"
     if found.driver != chosen.driver:
-        return warning(f"{told}, but of a {found.driver}: not used", *remedy)
+        return warning(f"{summary}, for a {found.driver}: not used", *remedy)
     if site.now.wall >= found.expires_at:
-        return failed(f"{told}: expired", *remedy)
-    return warning(told, *remedy) if found.expires_at - site.now.wall < _CALIBRATION_NOTICE else ok(told)
+        return failed(f"{summary}: expired", *remedy)
+    return warning(summary, *remedy) if found.expires_at - site.now.wall < _CALIBRATION_NOTICE else ok(summary)
 
 
 def alignment(site: Site) -> CheckResult:
-    """The two cameras were aligned as they are mounted now."""
-    remedy = "请重新对准：edge-agent calibrate view --help", "Align them anew: edge-agent calibrate view --help"
+    """The alignment of camera and thermometer matches the settings."""
+    remedy = "请重新对准：edge-agent calibrate view --help", "Align them again: edge-agent calibrate view --help"
     try:
         found = load_view(site.data_dir)
     except SettingsError as exc:
         return failed(str(exc), *remedy)
     if found is None:
-        return ok("none; [thermometer] covers holds")
+        return ok("none; [thermometer] covers is used")
     misfit = found.misfit(site.settings)
     return warning(f"{found.summary}, not used: {misfit}", *remedy) if misfit else ok(found.summary)
 
 
 def store(site: Site) -> CheckResult:
-    """The data folder takes what is written."""
+    """The data folder is writable."""
     folder = site.data_dir
     remedy = (
         f"请检查数据目录的属主和挂载：install -d -m 0700 -o edge-agent {folder}。",
@@ -181,75 +181,75 @@ def store(site: Site) -> CheckResult:
     )
     try:
         if folder.stat().st_mode & stat.S_IRWXU != stat.S_IRWXU:
-            return failed(f"{folder}: its owner may not write into it", *remedy)
+            return failed(f"{folder}: no write permission for its owner", *remedy)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"x")
     except OSError as exc:
         if exc.errno == errno.ENOSPC:
             return not_checked("the disk is full: see disk")
-        return failed(f"{folder} cannot be written: {exc.strerror}", *remedy)
+        return failed(f"{folder} is not writable: {exc.strerror}", *remedy)
     return ok(str(folder))
 
 
 def sqlite(_site: Site) -> CheckResult:
-    """SQLite is new enough; each file has one writer, which every version stands."""
+    """SQLite is new enough."""
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         return failed(f"{sqlite3.sqlite_version} is too old", "请升级系统的 SQLite。", "Upgrade the system's SQLite.")
-    return ok(f"{sqlite3.sqlite_version}, one writer a file")
+    return ok(sqlite3.sqlite_version)
 
 
 def databases(site: Site) -> CheckResult:
-    """The stores are whole, and no damaged one waits to be looked at."""
+    """The databases are intact, and no damaged one was set aside."""
     until_s = time.monotonic() + _CHECK_LIMIT_S
-    there = [path for path in (site.data_dir / name for name in _DATABASES) if path.is_file()]
-    for path in there:
+    present = [path for path in (site.data_dir / name for name in _DATABASES) if path.is_file()]
+    for path in present:
         try:
             fault = check_file(path, limit_s=max(0.1, until_s - time.monotonic()))
         except TimeoutError:
-            return not_checked(f"{path.name} is too large to be read within {_CHECK_LIMIT_S:g} s")
+            return not_checked(f"{path.name} is too large to be checked within {_CHECK_LIMIT_S:g} s")
         if fault:
             return failed(
                 f"{path.name}: {fault}",
                 "请重启 edge-agent：损坏的文件会被保留，未送达的记录会被抢救；若反复出现请更换存储卡。",
-                "Restart edge-agent: it keeps that file and salvages what waited; if it recurs, replace the disk.",
+                "Restart edge-agent: it keeps the file and recovers pending records; if it recurs, replace the disk.",
             )
-    asides = [each.name for path in there for each in aside_files(path)]
+    asides = [each.name for path in present for each in aside_files(path)]
     if asides:
         return warning(
             f"{len(asides)} damaged files were set aside: {asides[0]}",
             "请取走该文件备查；若反复出现请更换存储卡。",
-            "Take it away for inspection; if it recurs, replace the disk.",
+            "Move the file away for inspection; if it recurs, replace the disk.",
         )
-    return ok(f"{', '.join(path.name for path in there)} whole" if there else "none yet")
+    return ok(f"{', '.join(path.name for path in present)} intact" if present else "none yet")
 
 
 async def outbox(site: Site) -> CheckResult:
-    """What waits for the platform."""
+    """The records that the platform has not acknowledged."""
     path = site.data_dir / "ledger.db"
     if not path.is_file():
-        return ok("nothing was recorded yet")
+        return ok("no records yet")
     try:
-        waiting = await read_waiting(path)
+        pending = await read_outbox(path)
     except StoreFailed:
         return not_checked("the ledger cannot be read: see databases")
-    told = f"{waiting.count} records wait, {waiting.parked} were refused"
-    if waiting.parked:
+    found = f"{pending.count} records pending, {pending.parked} rejected"
+    if pending.parked:
         return warning(
-            told, "请在平台查看拒收原因。", "Ask the platform why it refused them: edge-platform ledger verify"
+            found, "请在平台查看拒收原因。", "Ask the platform why it rejected them: edge-platform ledger verify"
         )
-    if waiting.count and waiting.oldest_age_s > _LONG_OFFLINE.total_seconds():
+    if pending.count and pending.oldest_age_s > _LONG_OFFLINE.total_seconds():
         return warning(
-            f"{told}, the oldest for {waiting.oldest_age_s / 86400:.1f} days",
+            f"{found}, the oldest for {pending.oldest_age_s / 86400:.1f} days",
             "请检查网络；断网期间记录保存在本机。",
-            "Check the network; until then they are kept here.",
+            "Check the network; until then the records are stored here.",
         )
-    if waiting.used_bytes > _FULL_SHARE * site.settings.ledger.budget_mb * 1_000_000:
+    if pending.used_bytes > _FULL_SHARE * site.settings.ledger.budget_mb * 1_000_000:
         return warning(
-            f"{told}, {waiting.used_bytes / 1e6:.0f} of {site.settings.ledger.budget_mb} MB used",
+            f"{found}, {pending.used_bytes / 1e6:.0f} of {site.settings.ledger.budget_mb} MB used",
             "请尽快恢复网络，或调大 [ledger] budget_mb。",
-            "Mend the network soon, or raise [ledger] budget_mb.",
+            "Restore the network soon, or raise [ledger] budget_mb.",
         )
-    return ok(told)
+    return ok(found)
 
 
 CHECKS = (

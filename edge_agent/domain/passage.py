@@ -1,4 +1,4 @@
-"""The words of the gate as values: what was measured, what was decided and what came of it."""
+"""The values of the gate: what was measured, what was decided and how it ended."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Verdict(StrEnum):
     """What the box decides about one passage."""
 
     ADMIT = "admit"  # the gate opens
-    RECHECK = "recheck"  # something can be put right here and now: mask on, measure again
-    REFUSE = "refuse"  # the rules say no
-    ASSIST = "assist"  # staff come; the box does not judge alone
+    RECHECK = "recheck"  # the person can correct it at once: put the mask on, be measured again
+    REFUSE = "refuse"  # the rules reject the person
+    ASSIST = "assist"  # staff decide
 
     @property
     def gravity(self) -> int:
@@ -68,12 +68,12 @@ _EXPIRED = {Reason.CODE_EXPIRED, Reason.CARD_EXPIRED}
 class Outcome(StrEnum):
     """How a passage ended."""
 
-    OPENED = "opened"  # the gate was opened; nobody was seen to walk through, or nobody measures it
-    PASSED = "passed"  # the gate was opened and its sensor saw somebody walk through
-    GATE_FAILED = "gate_failed"  # admitted, but the gate did not take the pulse
+    OPENED = "opened"  # the gate was opened; no sensor saw a person walk through
+    PASSED = "passed"  # the gate was opened and its sensor saw a person walk through
+    GATE_FAILED = "gate_failed"  # admitted, but the gate did not accept the pulse
     LEFT = "left"  # the person went away
     RETRIED = "retried"  # the person stayed and the next passage rechecks this one
-    INTERRUPTED = "interrupted"  # the agent died before it saw the end
+    INTERRUPTED = "interrupted"  # the agent ended before the passage was closed
     STAYED = "stayed"  # the person still stood there when the limit was over
 
 
@@ -86,14 +86,14 @@ class CredentialKind(StrEnum):
 
 
 class CredentialProblem(StrEnum):
-    """Why a presented credential identifies nobody."""
+    """Why a presented credential does not identify a person."""
 
     EXPIRED = "expired"  # outside its period of validity, by a clock in sync
     UNREADABLE = "unreadable"
 
 
 class AgeGroup(StrEnum):
-    """How old the holder of a document is, as far as a rule may ask; the date of birth itself is not kept."""
+    """The age of a document's holder as far as rules need it; the date of birth is not stored."""
 
     CHILD = "child"  # under 18
     ADULT = "adult"
@@ -101,16 +101,16 @@ class AgeGroup(StrEnum):
 
     @classmethod
     def from_birth_date(cls, born: date, today: date) -> AgeGroup:
-        """The group of somebody `born` then."""
+        """The group of a person born on `born`, by the date `today`."""
         years = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
         return cls.CHILD if years < CHILD_UNDER_YEARS else cls.ELDER if years >= ELDER_FROM_YEARS else cls.ADULT
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A presented credential; the number behind it is already hashed away and the key is never shown.
+    """A presented credential; its number is hashed already, and the key is never in `repr`.
 
-    `valid_from` and `valid_until` are what a card or a code states of itself, None where it states nothing. They are
+    `valid_from` and `valid_until` are the period that a card or a code states, None where it states none. They are
     not judged here: only `policy.decide` knows how far the clock can be trusted.
     """
 
@@ -128,15 +128,15 @@ class TemperatureClass(StrEnum):
 
     NORMAL = "normal"
     HIGH = "high"  # at or above the fever threshold
-    LOW = "low"  # colder than a face can be: measure again
-    NOT_MEASURED = "not_measured"  # nothing measured, or under circumstances for which no fit holds
+    LOW = "low"  # colder than a face: measure again
+    NOT_MEASURED = "not_measured"  # no samples, or conditions for which no fit is valid
 
 
 @dataclass(frozen=True, slots=True)
 class TemperatureReading:
     """A screening temperature in °C with how it was obtained; `estimate_c` None means not measured.
 
-    `skin_c` is the raw skin of the region that told most, `regions` of all; `correction_c` was added to them.
+    `skin_c` is the raw skin of the region with the most weight, `regions` of all; `correction_c` was added to them.
     `uncertainty_c` is one standard uncertainty; `outside` names what lay outside the fitted range.
     """
 
@@ -164,7 +164,7 @@ class MaskReading:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """All that was measured of one person; a lost part is named, never papered over."""
+    """All that was measured of one person, and which parts were lost."""
 
     temperature: TemperatureReading
     mask: MaskReading
@@ -174,7 +174,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One instant on both clocks; `error_s` is how far the wall clock may be off, None when nobody knows."""
+    """One instant on both clocks; `error_s` is the maximum error of the wall clock, None when it is not known."""
 
     wall: datetime
     monotonic_s: float

@@ -1,7 +1,7 @@
-"""A private sentinel for a drill: the real agent with this box's policy and settings, on simulated wires.
+"""An isolated sentinel for a drill: the real agent with this box's policy and settings, on simulated devices.
 
-It lives in a folder of its own, speaks to nobody and shares nothing with the agent in service: not its data, not its
-ports, not its gate. The platform's answers are given here, in this process.
+It has its own data folder, ports and gate and connects to no broker, so it does not affect the running agent. This
+process answers the queries to the platform.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from config.settings import (
 )
 from drivers.simulated.devices.gate import SimulatedRelay
 from drivers.simulated.devices.wire import PtyWire
-from drivers.simulated.people import people
+from drivers.simulated.people import residents
 from drivers.simulated.people.scenes import CODE_LIFE_S, Scene, SceneKind, health_code, scenes
 from drivers.simulated.street import Street
 from edge_agent.app import Sentinel
@@ -39,7 +39,7 @@ from edge_agent.domain.passage import Moment
 from edge_agent.policy.rules import Policy
 from edge_agent.screen.view_state import ScreenStage, ScreenView
 from edge_agent.stores import Stores
-from sync.contract.checksum import EMPTY, changed
+from sync.contract.checksum import EMPTY, update_checksum
 from sync.contract.health import Colour, HealthStatus, LookupOutcome, TestResult
 from sync.contract.identity import person_key
 from sync.contract.messages import DirectoryCheckpoint, DirectoryOp, DirectoryPage, QueryAnswer
@@ -53,35 +53,35 @@ VISIT_LIMIT_S = 15.0
 PART_LIMIT_S = 8.0
 _SEED = 3
 _RESULT_HOLD_S = 1.0
-_PAST = 300
-_TESTED = timedelta(hours=1)
-_NOBODY = "mqtt://127.0.0.1:9"  # the discard port: no broker of the box's is ever asked
-KNOWN = people.HEALTHY[0].number  # in the replica
-_STRANGERS = tuple(resident.number for resident in people.HEALTHY[1:])  # known to the platform alone
+_HISTORY_PASSAGES = 300
+_TEST_AGE = timedelta(hours=1)
+_NO_BROKER = "mqtt://127.0.0.1:9"  # the discard port: the drill never connects to a broker
+KNOWN = residents.HEALTHY[0].number  # in the replica
+_NOT_IN_REPLICA = tuple(resident.number for resident in residents.HEALTHY[1:])  # known to the platform only
 
 
 class DrillClock(WallClock):
-    """This machine's clock, confirmed, until it is made to jump."""
+    """This machine's clock, reported as synchronised, with an adjustable offset."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.off = timedelta()
+        self.offset = timedelta()
         self.in_sync = True
         self.slept_s = 0.0
 
     def monotonic_s(self) -> float:
-        """The clock that the age of the replica goes by."""
+        """The clock for the age of the replica, in seconds."""
         return time.monotonic() + self.slept_s
 
     def now(self) -> Moment:
-        """This instant, as the drill has it."""
+        """The current time of the drill."""
         now = super().now()
-        return replace(now, wall=now.wall + self.off, in_sync=self.in_sync, error_s=0.01 if self.in_sync else None)
+        return replace(now, wall=now.wall + self.offset, in_sync=self.in_sync, error_s=0.01 if self.in_sync else None)
 
 
 @dataclass(slots=True)
 class DrillSentinel:
-    """What a drill plays on."""
+    """The isolated sentinel with its simulated street, for one drill."""
 
     street: Street
     sentinel: Sentinel
@@ -90,107 +90,110 @@ class DrillSentinel:
     policy: Policy
     data_dir: Path
     platform_answers: bool = True
-    strangers: Iterator[str] = field(default_factory=lambda: cycle(_STRANGERS))
+    not_in_replica: Iterator[str] = field(default_factory=lambda: cycle(_NOT_IN_REPLICA))
 
-    async def seen(self, wanted: Callable[[ScreenView], bool], limit_s: float) -> ScreenView:
-        """The first view from now on that is as wanted. Raises TimeoutError."""
+    async def view_where(self, condition: Callable[[ScreenView], bool], limit_s: float) -> ScreenView:
+        """Wait for the next view that meets `condition`. Raises TimeoutError."""
         sequence = 0
         async with asyncio.timeout(limit_s):
             while True:
                 sequence, view = await self.sentinel.view_state.views.after(sequence)
-                if wanted(view):
+                if condition(view):
                     return view
 
-    async def at_rest(self) -> ScreenView:
-        """Wait until nobody is there and every part is well. Raises TimeoutError."""
-        return await self.seen(
+    async def idle(self) -> ScreenView:
+        """Wait until no person is present and every device works. Raises TimeoutError."""
+        return await self.view_where(
             lambda view: view.stage is ScreenStage.IDLE and all(part.state == "ok" for part in view.parts),
             VISIT_LIMIT_S,
         )
 
     async def part_is(self, name: str, state: str) -> float:
-        """Wait until the screen shows the part so; returns how long that took. Raises TimeoutError."""
+        """Wait until the screen shows `state` for the device; returns the seconds it took. Raises TimeoutError."""
         started_s = time.monotonic()
-        await self.seen(lambda view: (name, state) in {(part.name, part.state) for part in view.parts}, PART_LIMIT_S)
+        await self.view_where(
+            lambda view: (name, state) in {(part.name, part.state) for part in view.parts}, PART_LIMIT_S
+        )
         return time.monotonic() - started_s
 
     async def visit(self, number: str = "", reason: str = "") -> ScreenView:
-        """Let a healthy, masked, tested resident come with a code and go with the verdict; returns the view of it.
+        """Let a healthy, masked, tested resident show a code and leave after the verdict; returns the view with it.
 
-        Without a `number` it is somebody whom only the platform knows, another one each time. Whoever is asked to put
-        something right stays for the next verdict, unless it is for `reason`. Raises TimeoutError.
+        Without `number` a new resident comes each time who is not in the replica. After a recheck the resident stays
+        for the next verdict, except when the recheck is for `reason`. Raises TimeoutError.
         """
-        before, over = self.sentinel.view_state.view.passages, asyncio.Event()
+        before, leave = self.sentinel.view_state.view.passages, asyncio.Event()
 
-        def told(view: ScreenView) -> bool:
-            said = view.passages > before and view.verdict is not None
-            return said and (view.verdict != "recheck" or reason in view.reasons)
+        def is_final(view: ScreenView) -> bool:
+            decided = view.passages > before and view.verdict is not None
+            return decided and (view.verdict != "recheck" or reason in view.reasons)
 
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.street.play(_resident(number or next(self.strangers)), over, VISIT_LIMIT_S))
+            tasks.create_task(self.street.play(_resident(number or next(self.not_in_replica)), leave, VISIT_LIMIT_S))
             try:
-                view = await self.seen(told, VISIT_LIMIT_S)
+                view = await self.view_where(is_final, VISIT_LIMIT_S)
             finally:
-                over.set()
-        await self.seen(lambda view: view.stage is ScreenStage.IDLE, VISIT_LIMIT_S)
+                leave.set()
+        await self.view_where(lambda view: view.stage is ScreenStage.IDLE, VISIT_LIMIT_S)
         return view
 
-    async def have_a_past(self) -> None:
-        """Let the ledger hold what one in service holds: the newest passage, as if it had happened many times."""
+    async def add_history(self) -> None:
+        """Append _HISTORY_PASSAGES copies of the newest passage to the ledger."""
         records = [row.record() for row in reversed(await self.outbox.recent(1000))]
         decided = next(record for record in records if isinstance(record, PassageDecided))
         closed = next(record for record in records if isinstance(record, PassageClosed))
-        for index in range(_PAST):
+        for index in range(_HISTORY_PASSAGES):
             name = f"{decided.passage_id}-{index}"
-            past = msgspec.structs.replace(decided, passage_id=name), msgspec.structs.replace(closed, passage_id=name)
-            await self.outbox.append_all(past)
+            copy = msgspec.structs.replace(decided, passage_id=name), msgspec.structs.replace(closed, passage_id=name)
+            await self.outbox.append_all(copy)
 
     async def alarms(self) -> set[tuple[str, str]]:
         """Kind and subject of every alarm in the ledger."""
         records = [row.record() for row in await self.outbox.recent(1000)]
         return {(record.kind, record.subject) for record in records if isinstance(record, AlarmRaised)}
 
-    async def answer(self, person_key: str, _budget_s: float) -> QueryAnswer:
-        """The platform, to which everybody is green and tested an hour ago."""
+    async def answer_query(self, person_key: str, _budget_s: float) -> QueryAnswer:
+        """Answer as the platform: each person is green and tested an hour ago. Raises LinkLost while it is offline."""
         if not self.platform_answers:
-            raise LinkLost("the platform is away, for the drill")
+            raise LinkLost("the platform is offline (drill)")
         return QueryAnswer(LookupOutcome.FOUND, _green(person_key))
 
 
 @asynccontextmanager
-async def staged(settings: Settings, folder: Path) -> AsyncIterator[DrillSentinel]:
-    """The private sentinel in `folder`, at rest, while the block lasts."""
+async def drill_sentinel(settings: Settings, folder: Path) -> AsyncIterator[DrillSentinel]:
+    """The isolated sentinel in `folder`, idle, during the block."""
     wires, data_dir = folder / "wires", folder / "data"
     data_dir.mkdir(exist_ok=True)
     async with AsyncExitStack() as stack:
         street = await stack.enter_async_context(Street(wires, _SEED))
         relay = SimulatedRelay(stack.enter_context(PtyWire(wires / "gate")))
-        private = _private(settings, folder, data_dir, street.camera.url)
+        isolated = _isolated_settings(settings, folder, data_dir, street.camera.url)
         clock = DrillClock()
         outbox = await stack.enter_async_context(
-            Ledger.opened(data_dir / "ledger.db", box=private.box.name, budget_bytes=10_000_000)
+            Ledger.opened(data_dir / "ledger.db", box=isolated.box.name, budget_bytes=10_000_000)
         )
         directory = await stack.enter_async_context(
             Directory.opened(data_dir / "directory.db", now_s=clock.monotonic_s)
         )
         memory = await stack.enter_async_context(ReplayGuard.opened(data_dir / "orders.db"))
-        sentinel = Sentinel(private, Stores(outbox, directory, memory), clock)
+        sentinel = Sentinel(isolated, Stores(outbox, directory, memory), clock)
         policy = sentinel.policy.at(clock.now().wall)
-        place = DrillSentinel(street, sentinel, outbox, clock, policy, data_dir)
-        directory.ask = place.answer
-        await directory.take(_page(person_key(read_community_key(Path(private.directory.community_key_file)), KNOWN)))
+        drill = DrillSentinel(street, sentinel, outbox, clock, policy, data_dir)
+        directory.ask = drill.answer_query
+        community_key = read_community_key(Path(isolated.directory.community_key_file))
+        await directory.take(_page(person_key(community_key, KNOWN)))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         running = [tasks.create_task(each.run()) for each in (street, relay, sentinel)]
         try:
-            await place.at_rest()
-            yield place
+            await drill.idle()
+            yield drill
         finally:
             for task in running:
                 task.cancel()
 
 
-def _private(settings: Settings, folder: Path, data_dir: Path, camera_url: str) -> Settings:
-    """The box's settings on other wires, other data and another port, and without a way out."""
+def _isolated_settings(settings: Settings, folder: Path, data_dir: Path, camera_url: str) -> Settings:
+    """The box's settings with simulated devices, another data folder and port, and no platform."""
     key = folder / "community.key"
     key.write_text(secrets.token_hex(32), encoding="ascii")
     own = Path(settings.box.data_dir)
@@ -211,7 +214,7 @@ def _private(settings: Settings, folder: Path, data_dir: Path, camera_url: str) 
         speaker=SpeakerSettings(output="null", language=settings.speaker.language),
         arrival=put(settings.arrival, result_hold_s=_RESULT_HOLD_S),
         directory=put(settings.directory, community_key_file=str(key)),
-        platform=put(settings.platform, url=_NOBODY, signing_key_file=""),
+        platform=put(settings.platform, url=_NO_BROKER, signing_key_file=""),
         kiosk=put(settings.kiosk, host="127.0.0.1", port=0),
         staff=put(settings.staff, pin_hash_file=str(folder / "staff.pin")),
     )
@@ -228,14 +231,14 @@ def _green(key: str) -> HealthStatus:
         person_key=key,
         colour=Colour.GREEN,
         as_of=now,
-        sampled_at=now - _TESTED,
-        reported_at=now - _TESTED / 2,
+        sampled_at=now - _TEST_AGE,
+        reported_at=now - _TEST_AGE / 2,
         result=TestResult.NEGATIVE,
     )
 
 
 def _page(key: str) -> DirectoryPage:
-    """A whole replica of one person."""
+    """A complete replica with one person."""
     body = msgspec.json.encode(_green(key))
-    checkpoint = DirectoryCheckpoint(op=1, rows=1, checksum=changed(EMPTY, None, body))
+    checkpoint = DirectoryCheckpoint(op=1, rows=1, checksum=update_checksum(EMPTY, None, body))
     return DirectoryPage("drill", 0, (DirectoryOp(1, key, msgspec.Raw(body)),), checkpoint)

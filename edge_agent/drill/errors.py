@@ -1,5 +1,5 @@
-"""What can keep a drill from being played."""
+"""Errors of a drill."""
 
 
 class DrillImpossible(Exception):
-    """This fault cannot be played on this machine; the message says why and what would help."""
+    """This fault cannot be injected on this machine; the message says why and what to do."""

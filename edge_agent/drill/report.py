@@ -1,4 +1,4 @@
-"""What a drill showed: step by step what the rules declare and what the line did."""
+"""The report of a drill: for each step what the policy declares and what the agent did."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class DrillStep:
-    """One step; `declared` is what the policy says, `seen` what came, each a verdict with its reason or a state."""
+    """One step; `declared` is expected by the policy and `seen` observed, each a verdict with its reason or a state."""
 
     zh: str
     en: str
@@ -18,15 +18,15 @@ class DrillStep:
 
 @dataclass(slots=True)
 class DrillReport:
-    """The steps of one drill in their order."""
+    """The steps of one drill, in order."""
 
     fault: str
-    policy_version: int = 0  # until the stage is up
+    policy_version: int = 0  # until the sentinel runs
     steps: list[DrillStep] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
-        """Whether the line did what is declared at every step, and healed."""
+        """Whether every step went as declared."""
         return bool(self.steps) and all(step.passed for step in self.steps)
 
     def note(self, zh: str, en: str, *, declared: str, seen: str, passed: bool) -> None:
@@ -43,15 +43,15 @@ class DrillReport:
         }
 
     def lines(self) -> list[str]:
-        """The report for people."""
-        told = [f"演练 drill: {self.fault}  准入规则 policy version {self.policy_version}"]
+        """The report as lines of text."""
+        lines = [f"演练 drill: {self.fault}  准入规则 policy version {self.policy_version}"]
         for step in self.steps:
-            told += [
+            lines += [
                 f"{'✓' if step.passed else '✗'} {step.zh}  {step.en}",
                 f"    规则 declared  {step.declared}",
                 f"    实际 seen      {step.seen}",
             ]
-        told.append(
+        lines.append(
             "通过：规则成立 passed: the rule holds" if self.passed else "未通过：规则不成立 failed: it does not hold"
         )
-        return told
+        return lines

@@ -1,4 +1,4 @@
-"""What looks for registered faces, made from the settings of a box."""
+"""Creates the identification by face from the settings of a box."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from models.recognition.liveness import make_liveness
 def make_face_identifier(
     settings: Settings,
     register: FaceRegister | None,
-    sight: FaceDetectionLoop,
-    presence: PersonTracker,
+    detection_loop: FaceDetectionLoop,
+    tracker: PersonTracker,
     recorder: PassageRecorder,
     clock: WallClock,
-    figures: Metrics,
+    metrics: Metrics,
 ) -> FaceIdentifier | None:
-    """The identifier of the faces in `register`, None without one. Raises ModelError where a pack is missing."""
+    """The identifier of the faces in `register`, None without one. Raises ModelError if a model pack is missing."""
     if register is None:
         return None
-    wanted, packs = settings.recognition, Path(settings.box.data_dir) / "models"
-    embedder = make_embedder(wanted.pack, data_dir=packs, accept_non_commercial=wanted.accept_non_commercial)
-    recogniser = Recogniser(embedder, make_liveness(data_dir=packs), wanted)
+    recognition, packs = settings.recognition, Path(settings.box.data_dir) / "models"
+    embedder = make_embedder(recognition.pack, data_dir=packs, accept_non_commercial=recognition.accept_non_commercial)
+    recogniser = Recogniser(embedder, make_liveness(data_dir=packs), recognition)
     return FaceIdentifier(
-        sight=sight,
-        presence=presence,
-        faces=CurrentFaces(register, wanted.pack, recorder, clock),
+        detection_loop=detection_loop,
+        tracker=tracker,
+        faces=CurrentFaces(register, recognition.pack, recorder, clock),
         recogniser=recogniser,
-        frames=wanted.frames,
-        looks_per_s=wanted.looks_per_s,
-        figures=figures,
+        frames=recognition.frames,
+        looks_per_s=recognition.looks_per_s,
+        metrics=metrics,
     )

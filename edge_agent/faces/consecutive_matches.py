@@ -1,29 +1,29 @@
-"""Several looks at one arrival must name the same person, one after the other."""
+"""Requires several consecutive looks at one arrival to match the same person."""
 
 from __future__ import annotations
 
-_MOST_LOOKS = 12  # at one arrival: who was not known by then is left alone
+_MOST_LOOKS = 12  # per arrival: then the person is no longer examined
 
 
 class ConsecutiveMatches:
-    """What the looks at one arrival said so far; `needed` in a row are believed."""
+    """Counts matches in a row for one arrival; `needed` of them identify the person."""
 
     def __init__(self, needed: int) -> None:
         self._needed = needed
         self._arrival: object = None
-        self._said: str | None = None
-        self._times = 0
+        self._last_key: str | None = None
+        self._matches = 0
         self._looks = 0
 
     def wants(self, arrival: object) -> bool:
-        """Whether another look at `arrival` may still tell something; another arrival begins anew."""
+        """Whether `arrival` should be looked at again; a new arrival resets the count."""
         if arrival is not self._arrival:
-            self._arrival, self._said, self._times, self._looks = arrival, None, 0, 0
+            self._arrival, self._last_key, self._matches, self._looks = arrival, None, 0, 0
         return self._looks < _MOST_LOOKS
 
     def note(self, person_key: str | None) -> str | None:
-        """Take in what a look said (None: nobody); returns the person once enough looks agree."""
+        """Add the result of a look (None: no match); returns the person key after `needed` equal ones in a row."""
         self._looks += 1
-        self._times = self._times + 1 if person_key is not None and person_key == self._said else 1
-        self._said = person_key
-        return person_key if person_key is not None and self._times >= self._needed else None
+        self._matches = self._matches + 1 if person_key is not None and person_key == self._last_key else 1
+        self._last_key = person_key
+        return person_key if person_key is not None and self._matches >= self._needed else None

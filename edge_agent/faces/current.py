@@ -1,4 +1,4 @@
-"""The register as it is now: what the command line changes counts within a second, and the ledger hears of it."""
+"""The current gallery: changes made by the command line apply within a second and are recorded in the ledger."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sync.errors import StoreFailed
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 1.0  # between two looks at the register
+_RELOAD_S = 1.0  # between two checks of the register
 _EXPIRE_S = 60.0
-_UNREAD, _LOST = -1, -2  # versions that no register has
+_NOT_READ, _UNREADABLE = -1, -2  # not valid versions of a register
 
 
 class CurrentFaces:
-    """Keeps the gallery of one pack."""
+    """The gallery of one model pack, reloaded when the register changes."""
 
     def __init__(
         self,
@@ -36,27 +36,27 @@ class CurrentFaces:
         self._clock = clock
         self._monotonic = monotonic
         self._gallery = EMPTY
-        self._version = _UNREAD
-        self._look_at_s = self._expire_at_s = float("-inf")
+        self._version = _NOT_READ
+        self._reload_at_s = self._expire_at_s = float("-inf")
 
     async def gallery(self) -> Gallery:
-        """Everybody who may be known now, at most a second old; nobody while the register cannot be read or cleared."""
+        """The gallery, at most one second old; empty while the register cannot be read or expired rows not removed."""
         now_s = self._monotonic()
-        if now_s >= self._look_at_s:
-            self._look_at_s = now_s + _LOOK_S
+        if now_s >= self._reload_at_s:
+            self._reload_at_s = now_s + _RELOAD_S
             try:
-                await self._look(now_s)
+                await self._reload(now_s)
             except StoreFailed as exc:
-                self._lose(exc)
+                self._clear(exc)
         return self._gallery
 
-    def _lose(self, exc: StoreFailed) -> None:
-        """Nobody is known by a register in which a withdrawal could be missed."""
-        if self._version != _LOST:
-            log.warning("registered faces do not count for now: %s", exc)
-        self._gallery, self._version = EMPTY, _LOST
+    def _clear(self, exc: StoreFailed) -> None:
+        """Use an empty gallery: an outdated one could contain a withdrawn face."""
+        if self._version != _UNREADABLE:
+            log.warning("face recognition is suspended: %s", exc)
+        self._gallery, self._version = EMPTY, _UNREADABLE
 
-    async def _look(self, now_s: float) -> None:
+    async def _reload(self, now_s: float) -> None:
         expired = 0
         if now_s >= self._expire_at_s:
             self._expire_at_s = now_s + _EXPIRE_S
@@ -68,4 +68,4 @@ class CurrentFaces:
         self._version = version
         for event in await self._register.events():
             await self._recorder.alarm(f"face_{event.what}", "faces")
-            await self._register.told(event)
+            await self._register.delete_event(event)

@@ -1,4 +1,4 @@
-"""The number of a document as somebody types it; it is never shown, and hashed away as soon as it was read."""
+"""A typed document number; it is never displayed, and only its hash is stored."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _OTHER = re.compile(r"[A-Z][A-Z0-9]{5,17}")  # permits and passports begin with 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A number, and the day of birth where it is in it."""
+    """A document number, and the date of birth if the number contains it."""
 
     number: str = field(repr=False)
     born: date | None = field(repr=False)
 
 
 def read_document(text: str) -> Document:
-    """The document whose number was typed. Raises NumberUnread, which does not repeat it."""
+    """The document with the typed number. Raises NumberUnread, without the number in the message."""
     number = "".join(text.split()).upper()
     if _OTHER.fullmatch(number):
         return Document(number, None)
     try:
-        number = document_number(number).number
+        parsed = document_number(number)
     except CodeError as exc:
         raise NumberUnread(
             f"证件号有误，请核对后重新输入。Not a document number ({exc}): check it and type it again."
         ) from None
-    return Document(number, date(int(number[6:10]), int(number[10:12]), int(number[12:14])))
+    return Document(parsed.number, parsed.born)

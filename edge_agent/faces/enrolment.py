@@ -1,11 +1,10 @@
-"""From pictures of one person to the vector that is registered; the pictures are gone when it returns."""
+"""Computes the feature vector to register from pictures of one person; no picture is stored."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,36 +12,38 @@ from drivers.contract import Camera
 from drivers.errors import DeviceLost
 from edge_agent.faces.errors import FaceUnfit
 from edge_agent.faces.quality import REGISTER_EYES_PX, Flaw, find_flaw, is_unmasked, only_face
+from edge_agent.runtime.background import background
 from models.detections import Face, FaceDetector
+from models.picture import shrink
 from models.recognition.embedding import FaceEmbedder
 from models.recognition.liveness import Liveness
 
-_PICTURES = 5  # that agree, from the camera
-_PACE_FPS = 5.0
+_PICTURES = 5  # from the camera, which must match each other
+_RATE_FPS = 5.0
 _LIMIT_S = 40.0
-_LONG_SIDE_PX = 1280  # a photo is made no larger than this: landmarks are found on 320 px of it
+_LONG_SIDE_PX = 1280  # larger photos are scaled down; the detector scales them to 320 px
 
 Vector = NDArray[np.float32]
 Image = NDArray[np.uint8]
 
 
 class Enrolment:
-    """Takes the face of a picture where it is fit for registering."""
+    """Extracts a face and its feature vector from a picture, if its quality is sufficient."""
 
     def __init__(self, detector: FaceDetector, embedder: FaceEmbedder) -> None:
         self._detector = detector
         self._embedder = embedder
 
-    def of_photo(self, photo: Image) -> Vector:
-        """The unit vector of the one face of a photo; whether it lives is for the staff to see. Raises FaceUnfit."""
-        image = _reduced(photo)
-        face = self.face_of(image)
+    def vector_from_photo(self, photo: Image) -> Vector:
+        """The unit vector of the only face in a photo, without a liveness check. Raises FaceUnfit."""
+        image = shrink(photo, _LONG_SIDE_PX)
+        face = self.find_face(image)
         if isinstance(face, Flaw):
             raise FaceUnfit(face.sentence)
-        return self.vector_of(image, face)
+        return self.embed(image, face)
 
-    def face_of(self, image: Image) -> Face | Flaw:
-        """The one face of a picture, fit for registering, or what is wrong."""
+    def find_face(self, image: Image) -> Face | Flaw:
+        """The only face in a picture, or the flaw that prevents registration."""
         face = only_face(self._detector.detect(image))
         if isinstance(face, Flaw):
             return face
@@ -50,14 +51,14 @@ class Enrolment:
             return Flaw.MASKED
         return find_flaw(face, image, least_eyes_px=REGISTER_EYES_PX) or face
 
-    def vector_of(self, image: Image, face: Face) -> Vector:
-        """The unit vector of a face that `face_of` found fit."""
-        assert face.landmarks is not None  # noqa: S101 - without them it has a flaw
+    def embed(self, image: Image, face: Face) -> Vector:
+        """The unit vector of a face returned by `find_face`."""
+        assert face.landmarks is not None  # noqa: S101 - a face without landmarks has a flaw
         return self._embedder.embed(image, face.landmarks)
 
 
 class EnrolmentSession:
-    """One living person before the camera, until enough pictures agree on the face."""
+    """Collects vectors of one live person at the camera until enough pictures match each other."""
 
     def __init__(self, enrolment: Enrolment, liveness: Liveness, *, live: float, alike: float) -> None:
         self._enrolment = enrolment
@@ -68,57 +69,51 @@ class EnrolmentSession:
 
     @property
     def vector(self) -> Vector | None:
-        """The unit vector of the person, None before enough pictures were good."""
+        """The mean unit vector, None until there are enough pictures."""
         if len(self._vectors) < _PICTURES:
             return None
         mean = np.mean(self._vectors, axis=0)
         return np.asarray(mean / np.linalg.norm(mean), np.float32)
 
-    def see(self, image: Image) -> Flaw | None:
-        """Take in one picture; returns what is wrong with it. Another face than before begins the sitting anew."""
-        face = self._enrolment.face_of(image)
+    def add_picture(self, image: Image) -> Flaw | None:
+        """Add one picture; returns its flaw, if any. A face that differs from the earlier ones restarts the session."""
+        face = self._enrolment.find_face(image)
         if isinstance(face, Flaw):
             return face
-        if self._liveness.live(image, face.box) < self._live:
+        if self._liveness.live_probability(image, face.box) < self._live:
             return Flaw.NOT_LIVE
-        vector = self._enrolment.vector_of(image, face)
+        vector = self._enrolment.embed(image, face)
         if any(float(vector @ earlier) < self._alike for earlier in self._vectors):
             self._vectors.clear()
         self._vectors.append(vector)
         return None
 
 
-async def sit(camera: Camera, sitting: EnrolmentSession, tell: Callable[[Flaw], None]) -> Vector:
-    """The vector of whoever sits before the camera; `tell` hears each new flaw. Raises FaceUnfit, DeviceLost."""
-    running = asyncio.create_task(camera.run())
-    try:
-        async with asyncio.timeout(_LIMIT_S):
-            return await _sat(camera, sitting, tell)
-    except TimeoutError:
-        if camera.frames.value is None:
-            raise DeviceLost(
-                f"摄像头没有图像。The camera gives no picture: {camera.health.detail or camera.health.state.value}"
+async def capture(camera: Camera, session: EnrolmentSession, on_flaw: Callable[[Flaw], None]) -> Vector:
+    """Run the session with the camera; returns the vector. Calls `on_flaw` when the flaw changes.
+
+    Raises FaceUnfit, DeviceLost.
+    """
+    async with background(camera.run()):
+        try:
+            async with asyncio.timeout(_LIMIT_S):
+                return await _add_pictures(camera, session, on_flaw)
+        except TimeoutError:
+            if camera.frames.value is None:
+                detail = camera.health.detail or camera.health.state.value
+                raise DeviceLost(f"摄像头没有图像。No picture from the camera: {detail}") from None
+            raise FaceUnfit(
+                "未能登记，请改善光线后再试。No suitable pictures in time: improve the light and try again."
             ) from None
-        raise FaceUnfit("未能登记，请改善光线后再试。No good pictures in time: better light, and again.") from None
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
 
 
-async def _sat(camera: Camera, sitting: EnrolmentSession, tell: Callable[[Flaw], None]) -> Vector:
-    camera.limit_rate(_PACE_FPS)
-    sequence, told = 0, None
-    while (vector := sitting.vector) is None:
+async def _add_pictures(camera: Camera, session: EnrolmentSession, on_flaw: Callable[[Flaw], None]) -> Vector:
+    camera.limit_rate(_RATE_FPS)
+    sequence, reported = 0, None
+    while (vector := session.vector) is None:
         sequence, frame = await camera.frames.after(sequence)
-        flaw = await asyncio.to_thread(sitting.see, frame.image)
-        if flaw is not None and flaw is not told:
-            tell(flaw)
-        told = flaw
+        flaw = await asyncio.to_thread(session.add_picture, frame.image)
+        if flaw is not None and flaw is not reported:
+            on_flaw(flaw)
+        reported = flaw
     return vector
-
-
-def _reduced(photo: Image) -> Image:
-    scale = _LONG_SIDE_PX / max(photo.shape[:2])
-    if scale >= 1:
-        return photo
-    return np.asarray(cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,25 +1,25 @@
-"""What can go wrong with registered faces, by what the caller may do about it."""
+"""Errors of the register of faces."""
 
 
 class FaceError(Exception):
-    """Base of every error of registered faces."""
+    """Base class of the errors of registered faces."""
 
 
 class FaceUnfit(FaceError):
-    """The picture does not show a face that could be known again; a better one is wanted."""
+    """The quality of the picture is insufficient for recognition; a better one is needed."""
 
 
 class FaceTaken(FaceError):
-    """The face is registered for another person already; staff must find out who is who."""
+    """The face is already registered for another person; staff must verify the identities."""
 
 
 class RegisterFull(FaceError):
-    """No more faces are taken before others are removed."""
+    """The register is full; faces must be removed first."""
 
 
 class ConsentMissing(FaceError):
-    """What was agreed to does not cover this registration."""
+    """The consent does not cover this registration."""
 
 
 class NumberUnread(FaceError):
-    """What was typed is no number of a document."""
+    """The typed text is not a document number."""

@@ -1,4 +1,4 @@
-"""Knows registered faces at the gate. Who is not known for sure is asked for a code or card like everybody."""
+"""Identifies registered faces at the gate; a person who is not identified is asked for a code or card."""
 
 from __future__ import annotations
 
@@ -19,56 +19,56 @@ NAME = "face"
 
 
 class FaceIdentifier:
-    """Looks at whoever stands at the gate and showed nothing.
+    """Looks at the person at the gate who has not shown a credential.
 
-    Looks in a thread of its own, `looks_per_s` times a second at most, and only so often at one arrival; nobody waits
-    for it.
+    Runs in its own thread, at most `looks_per_s` times a second and with a limit per arrival; no other task waits for
+    it.
     """
 
     def __init__(
         self,
         *,
-        sight: FaceDetectionLoop,
-        presence: PersonTracker,
+        detection_loop: FaceDetectionLoop,
+        tracker: PersonTracker,
         faces: CurrentFaces,
         recogniser: Recogniser,
         frames: int,
         looks_per_s: float,
-        figures: Metrics,
+        metrics: Metrics,
     ) -> None:
-        self._sight = sight
-        self._presence = presence
+        self._detection_loop = detection_loop
+        self._tracker = tracker
         self._faces = faces
         self._recogniser = recogniser
-        self._agreement = ConsecutiveMatches(frames)
+        self._matches = ConsecutiveMatches(frames)
         self._pause_s = 1 / looks_per_s
-        self._figures = figures
+        self._metrics = metrics
 
-    async def run(self, take: Callable[[Credential, str], None]) -> None:
-        """Look until cancelled; `take` is given the credential that a face is, and the name of this reader."""
+    async def run(self, on_credential: Callable[[Credential, str], None]) -> None:
+        """Look until cancelled; calls `on_credential` with the credential of an identified face and NAME."""
         sequence = 0
         with ThreadPoolExecutor(1, thread_name_prefix=NAME) as worker:
             while True:
-                sequence, sighting = await self._sight.detections.after(sequence)
-                begun_s = time.monotonic()
-                # Whoever is registered may come hours from now: if the thread stands still, it shows before.
+                sequence, detections = await self._detection_loop.detections.after(sequence)
+                started_s = time.monotonic()
+                # Probe the thread also while no registered person comes, so that the watchdog detects a stuck one.
                 await asyncio.get_running_loop().run_in_executor(worker, lambda: None)
-                if (credential := await self._look(sighting, worker)) is not None:
-                    take(credential, NAME)
-                await asyncio.sleep(max(0.0, self._pause_s - (time.monotonic() - begun_s)))
+                if (credential := await self._look(detections, worker)) is not None:
+                    on_credential(credential, NAME)
+                await asyncio.sleep(max(0.0, self._pause_s - (time.monotonic() - started_s)))
 
-    async def _look(self, sighting: Detections, worker: ThreadPoolExecutor) -> Credential | None:
+    async def _look(self, detections: Detections, worker: ThreadPoolExecutor) -> Credential | None:
         gallery = await self._faces.gallery()
-        person, face = self._presence.unidentified, sighting.nearest
-        if not gallery.person_keys or person is None or face is None or not self._agreement.wants(person):
+        person, face = self._tracker.unidentified, detections.nearest
+        if not gallery.person_keys or person is None or face is None or not self._matches.wants(person):
             return None
-        begun_s = time.perf_counter()
-        said = await asyncio.get_running_loop().run_in_executor(
-            worker, self._recogniser.look, sighting.frame.image, face, gallery
+        started_s = time.perf_counter()
+        person_key = await asyncio.get_running_loop().run_in_executor(
+            worker, self._recogniser.look, detections.frame.image, face, gallery
         )
-        self._figures.note("face_ms", (time.perf_counter() - begun_s) * 1000)
-        if self._presence.unidentified is not person:
-            return None  # somebody else stands there by now, or another credential was shown
-        if (person_key := self._agreement.note(said)) is None:
+        self._metrics.note("face_ms", (time.perf_counter() - started_s) * 1000)
+        if self._tracker.unidentified is not person:
+            return None  # meanwhile another person came, or a credential was shown
+        if (identified := self._matches.note(person_key)) is None:
             return None
-        return Credential(CredentialKind.FACE, sighting.frame.taken_at_s, person_key)
+        return Credential(CredentialKind.FACE, detections.frame.taken_at_s, identified)

@@ -1,4 +1,4 @@
-"""Every registered face as one matrix: to find the nearest is one product."""
+"""All registered faces as one matrix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The person most like a face: by which cosine, and how much less alike the second is. The key is never shown."""
+    """The most similar person, the cosine, and its margin over the second; the key is not shown by repr."""
 
     person_key: str = field(repr=False)
     cosine: float
@@ -19,16 +19,16 @@ class Match:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gallery:
-    """Person keys and their unit vectors (n, d) float32, one row a person."""
+    """Person keys and their unit vectors (n, d) float32, one row per person."""
 
     person_keys: tuple[str, ...] = field(repr=False)
     vectors: NDArray[np.float32] = field(repr=False)
 
     def nearest(self, vector: NDArray[np.float32]) -> Match | None:
-        """The person most like the unit `vector` (d,); None where nobody is registered."""
+        """The person most similar to the unit `vector` (d,); None if the gallery is empty."""
         if not self.person_keys:
             return None
-        cosines = np.einsum("nd,d->n", self.vectors, vector)  # `@` would wake a thread on every core for it
+        cosines = np.einsum("nd,d->n", self.vectors, vector)  # `@` would use a thread per core
         best = int(cosines.argmax())
         second = float(np.delete(cosines, best).max(initial=-1.0))
         return Match(self.person_keys[best], float(cosines[best]), float(cosines[best]) - second)

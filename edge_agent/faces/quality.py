@@ -1,4 +1,4 @@
-"""Whether a face shows enough to be known again; every flaw says what to do about it."""
+"""Checks whether the quality of a face is sufficient for recognition; each flaw says what to do."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detections import Face, MaskState
-from models.recognition.alignment import upright
+from models.recognition.alignment import align_face
 
-#: least pixels between the eyes; the crop that is looked at has 35
+#: minimum distance of the eyes in pixels; it is 35 in the aligned crop
 GATE_EYES_PX = 24.0
 REGISTER_EYES_PX = 35.0
 
-_TURNED = 0.28  # the nose so far beside the middle of the eyes, in eye distances
-_NODDED = (0.4, 0.8)  # the nose below the eyes, as a share of the way to the mouth
+_TURNED = 0.28  # horizontal offset of the nose from the middle of the eyes, in eye distances
+_NODDED = (0.4, 0.8)  # height of the nose below the eyes, as a share of the distance to the mouth
 _TILTED = 0.5  # radians
 _DARK, _BRIGHT, _FLAT = 45.0, 215.0, 18.0  # mean and spread of the crop's grey levels
 _SOFT = 12.0  # variance of the crop's Laplacian
 
 
 class Flaw(Enum):
-    """What is wrong with a picture of a face: in Chinese, in English."""
+    """A flaw of a picture of a face, in Chinese and English."""
 
-    NOBODY = ("没有看到人脸，请正对镜头", "no face is seen: face the camera")
-    SEVERAL = ("画面里不止一张脸，请一个人站到镜头前", "more than one face is seen: one person alone")
+    NO_FACE = ("没有看到人脸，请正对镜头", "no face found: face the camera")
+    SEVERAL = (
+        "画面里不止一张脸，请一个人站到镜头前",
+        "more than one face found: only one person may be in the picture",
+    )
     SMALL = ("脸太小，请走近一点", "the face is too small: come closer")
     TURNED = ("请正对镜头，头不要歪", "the face is turned away: look straight into the camera")
-    DARK = ("太暗，请到亮处", "it is too dark: more light on the face")
-    BRIGHT = ("太亮，请避开强光", "it is too bright: away from the glare")
-    FLAT = ("画面发灰，请擦净镜头、避开逆光", "it is washed out: clean the lens, no light from behind")
-    SOFT = ("画面模糊，请站稳", "it is blurred: hold still")
-    MASKED = ("请摘下口罩再登记", "a mask is worn: take it off to register")
-    NOT_LIVE = ("不像真人，请本人站到镜头前", "it does not look like a living face: the person must stand here")
+    DARK = ("太暗，请到亮处", "the picture is too dark: more light on the face")
+    BRIGHT = ("太亮，请避开强光", "the picture is too bright: avoid glare")
+    FLAT = ("画面发灰，请擦净镜头、避开逆光", "the picture is washed out: clean the lens, avoid light from behind")
+    SOFT = ("画面模糊，请站稳", "the picture is blurred: hold still")
+    MASKED = ("请摘下口罩再登记", "the face is masked: take the mask off to register")
+    NOT_LIVE = ("不像真人，请本人站到镜头前", "not recognised as a live face: the person must be present")
 
     @property
     def sentence(self) -> str:
@@ -45,16 +48,16 @@ class Flaw(Enum):
 
 
 def only_face(faces: Sequence[Face]) -> Face | Flaw:
-    """The one face of a picture in which nobody else may be."""
+    """The only face of a picture, or the flaw that there is none or more than one."""
     if not faces:
-        return Flaw.NOBODY
+        return Flaw.NO_FACE
     return faces[0] if len(faces) == 1 else Flaw.SEVERAL
 
 
 def find_flaw(face: Face, image: NDArray[np.uint8], *, least_eyes_px: float) -> Flaw | None:
-    """The first thing wrong with `face` of `image` ((h, w, 3) uint8 BGR), None where it is good enough."""
+    """The first flaw of `face` in `image` ((h, w, 3) uint8 BGR), None if the quality is sufficient."""
     if face.landmarks is None:
-        return Flaw.NOBODY
+        return Flaw.NO_FACE
     points = face.landmarks.astype(np.float64)
     across = points[1] - points[0]
     eyes_px = float(np.hypot(*across))
@@ -62,11 +65,11 @@ def find_flaw(face: Face, image: NDArray[np.uint8], *, least_eyes_px: float) -> 
         return Flaw.SMALL
     if not _is_front_view(points, across / eyes_px, eyes_px):
         return Flaw.TURNED
-    return _light_flaw(np.asarray(cv2.cvtColor(upright(image, face.landmarks), cv2.COLOR_BGR2GRAY), np.uint8))
+    return _light_flaw(np.asarray(cv2.cvtColor(align_face(image, face.landmarks), cv2.COLOR_BGR2GRAY), np.uint8))
 
 
 def is_unmasked(face: Face) -> bool:
-    """Whether the detector sees no mask on it; one that cannot tell sees none."""
+    """Whether the detector found no mask; also true for a detector that does not judge masks."""
     return face.mask is None or face.mask.best is MaskState.NONE
 
 

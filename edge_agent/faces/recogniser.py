@@ -1,4 +1,4 @@
-"""One look at one face: whose it is, if that can be said. Blocks, so it runs in a worker thread."""
+"""Identifies one face in one picture. Blocks, so it runs in a worker thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.recognition.liveness import Liveness
 
 
 class Recogniser:
-    """Holds a face against the register. Bare, sharp, living, alike and unlike the next: else it is nobody's."""
+    """Compares a face with the gallery; accepts an unmasked, sharp, live face with a clear match."""
 
     def __init__(self, embedder: FaceEmbedder, liveness: Liveness, settings: RecognitionSettings) -> None:
         self._embedder = embedder
@@ -23,16 +23,11 @@ class Recogniser:
         self._margin = settings.margin
         self._threshold = settings.threshold or embedder.threshold
 
-    @property
-    def pack(self) -> str:
-        """The pack whose vectors can be compared."""
-        return self._embedder.name
-
     def look(self, image: NDArray[np.uint8], face: Face, gallery: Gallery) -> str | None:
-        """The person key behind `face` of `image` ((h, w, 3) uint8 BGR), None where it is not known for sure."""
+        """The person key for `face` in `image` ((h, w, 3) uint8 BGR), None without a clear match."""
         if face.landmarks is None or not is_unmasked(face) or find_flaw(face, image, least_eyes_px=GATE_EYES_PX):
             return None
-        like = gallery.nearest(self._embedder.embed(image, face.landmarks))
-        if like is None or like.cosine < self._threshold or like.margin < self._margin:
+        match = gallery.nearest(self._embedder.embed(image, face.landmarks))
+        if match is None or match.cosine < self._threshold or match.margin < self._margin:
             return None
-        return like.person_key if self._liveness.live(image, face.box) >= self._live else None
+        return match.person_key if self._liveness.live_probability(image, face.box) >= self._live else None

@@ -1,6 +1,6 @@
-"""`faces.db`: who may be known by the face. No picture and no name; person key and vector lie sealed, with the consent.
+"""`faces.db`, the register of faces: encrypted person keys and vectors with the consent; no pictures and no names.
 
-The agent and the command line open it side by side; each sees what the other changed.
+The agent and the command line open it at the same time; each sees the changes of the other.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ FACE_MIGRATIONS = Migrations("faces")
 
 _KEY_BYTES = 32
 _COLUMNS = "id, pack, giver, purpose, given_ms, until_ms"
-_SEAL_ROWS = (f"UPDATE face SET body = sealed(body, {_COLUMNS})",)  # noqa: S608 - names of columns
+_ENCRYPT_ROWS = (f"UPDATE face SET body = encrypted(body, {_COLUMNS})",)  # noqa: S608 - names of columns
 
 
 @FACE_MIGRATIONS()
 def create(db: Database) -> None:
-    """Faces with their consent, and what happened to the register since it was last told."""
+    """Create the tables of faces with their consent, and of events that are not yet in the ledger."""
     db.conn.execute(
         "CREATE TABLE face (id INTEGER PRIMARY KEY AUTOINCREMENT, pack TEXT NOT NULL, giver TEXT NOT NULL,"
         " purpose TEXT NOT NULL, given_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, body BLOB NOT NULL)"
@@ -47,7 +47,7 @@ def create(db: Database) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """One row as it may be shown: it tells nobody who it is."""
+    """One row without the identity."""
 
     row: int
     pack: str
@@ -56,41 +56,42 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class RegisterEvent:
-    """`what` (registered, withdrawn, expired) happened to one row; which one is nobody's business."""
+    """An event `what` (registered, withdrawn, expired), without the row that it concerns."""
 
     number: int
     what: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Opened:
+class _Face:
     row: int
     person_key: str
     vector: NDArray[np.float32]
 
 
 class FaceRegister:
-    """The register; at most `limit` people, one face each."""
+    """The register: at most `limit` people, one face each."""
 
-    def __init__(self, store: SqliteThread, seal: Cipher, limit: int) -> None:
+    def __init__(self, store: SqliteThread, cipher: Cipher, limit: int) -> None:
         self._store = store
-        self._seal = seal
+        self._cipher = cipher
         self._limit = limit
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, path: Path, sealer: KeyedCipher | None, *, limit: int = MOST_PEOPLE) -> AsyncIterator[Self]:
-        """The register at `path`, made where there is none. Raises StoreFailed, WrongKey."""
+    async def opened(cls, path: Path, cipher: KeyedCipher | None, *, limit: int = MOST_PEOPLE) -> AsyncIterator[Self]:
+        """Open the register at `path`, creating it if needed. Raises StoreFailed, WrongKey."""
         async with SqliteThread.opened(path, FACE_MIGRATIONS) as store:
-            seal = await store.run(lambda db: encrypt_file(db.conn, sealer, _SEAL_ROWS, _place))
-            yield cls(store, seal, limit)
+            file_cipher = await store.run(lambda db: encrypt_file(db.conn, cipher, _ENCRYPT_ROWS, _row_context))
+            yield cls(store, file_cipher, limit)
 
     async def add(
         self, person_key: str, vector: NDArray[np.float32], pack: str, consent: Consent, *, alike: float
     ) -> int:
-        """Register a face in place of what that person had; returns the row.
+        """Register a face, replacing an earlier one of that person; returns the row.
 
-        Raises FaceTaken where another person's is `alike` (cosine) or more, RegisterFull; then nothing is changed.
+        Raises FaceTaken if the cosine with another person's face is at least `alike`, RegisterFull; nothing is changed
+        then.
         """
         return await self._store.write(lambda db: self._add(db, person_key, vector, pack, consent, alike))
 
@@ -101,44 +102,44 @@ class FaceRegister:
         )
 
     async def remove(self, row: int) -> bool:
-        """Forget the face of a row; False where there is none."""
-        return await self._forget("withdrawn", "id = ?", row) > 0
+        """Delete a row; returns False if there is none."""
+        return await self._delete("withdrawn", "id = ?", row) > 0
 
     async def remove_person(self, person_key: str) -> bool:
-        """Forget the face of a person; False where there is none."""
+        """Delete the face of a person; returns False if there is none."""
         faces = await self._store.run(lambda db: list(self._faces(db)))
         rows = [face.row for face in faces if face.person_key == person_key]
         return any([await self.remove(row) for row in rows])
 
     async def expire(self, now: datetime) -> int:
-        """Forget every face whose consent is over; returns how many."""
-        return await self._forget("expired", "until_ms <= ?", _ms(now))
+        """Delete every face whose consent has expired; returns how many."""
+        return await self._delete("expired", "until_ms <= ?", _ms(now))
 
     async def gallery(self, pack: str, now: datetime) -> Gallery:
-        """The faces of `pack` whose consent holds, for what is the purpose today."""
-        asked = ("pack = ? AND purpose = ? AND until_ms > ?", pack, PURPOSE, _ms(now))
-        faces = await self._store.run(lambda db: list(self._faces(db, *asked)))
+        """The faces of `pack` with a valid consent to the current purpose."""
+        condition = ("pack = ? AND purpose = ? AND until_ms > ?", pack, PURPOSE, _ms(now))
+        faces = await self._store.run(lambda db: list(self._faces(db, *condition)))
         vectors = np.array([face.vector for face in faces], np.float32)
         return Gallery(tuple(face.person_key for face in faces), vectors)
 
     async def version(self) -> int:
-        """Another number once another connection changed the register."""
+        """A number that changes when another connection changes the register."""
         return await self._store.run(lambda db: int(db.conn.execute("PRAGMA data_version").fetchone()[0]))
 
     async def events(self) -> list[RegisterEvent]:
-        """What happened and was not told yet, oldest first."""
+        """The events that are not yet in the ledger, oldest first."""
         return await self._store.run(
             lambda db: [RegisterEvent(*row) for row in db.conn.execute("SELECT id, what FROM event ORDER BY id")]
         )
 
-    async def told(self, event: RegisterEvent) -> None:
-        """The ledger has it: forget it."""
+    async def delete_event(self, event: RegisterEvent) -> None:
+        """Delete an event that is in the ledger."""
         await self._store.write(lambda db: db.conn.execute("DELETE FROM event WHERE id = ?", (event.number,)))
 
     def _add(
         self, db: Database, person_key: str, vector: NDArray[np.float32], pack: str, consent: Consent, alike: float
     ) -> int:
-        # the insert comes first: from here on nobody else can write
+        # The insert comes first: it takes the write lock before the comparison.
         shown = (pack, consent.giver.value, consent.purpose, _ms(consent.given), _ms(consent.until))
         new = "INSERT INTO face (pack, giver, purpose, given_ms, until_ms, body) VALUES (?, ?, ?, ?, ?, x'')"
         row = int(db.conn.execute(new, shown).lastrowid or 0)
@@ -148,39 +149,41 @@ class FaceRegister:
             elif len(face.vector) == len(vector) and float(face.vector @ vector) >= alike:
                 raise FaceTaken(
                     "该人脸已登记在另一个证件号下，未登记。"
-                    "This face is registered under another number; nothing was changed."
+                    "This face is registered under another document number; nothing was changed."
                 )
-        [held] = db.conn.execute("SELECT count(*) FROM face").fetchone()
-        if held > self._limit:
+        [count] = db.conn.execute("SELECT count(*) FROM face").fetchone()
+        if count > self._limit:
             raise RegisterFull(
-                f"已登记 {self._limit} 人，已满。{self._limit} people are registered; no more are taken."
+                f"已登记 {self._limit} 人，已满。The register is full: {self._limit} people are registered."
             )
         body = bytes.fromhex(person_key) + vector.astype("<f4").tobytes()
-        db.conn.execute("UPDATE face SET body = ? WHERE id = ?", (self._seal.encrypt(body, _place(row, *shown)), row))
+        db.conn.execute(
+            "UPDATE face SET body = ? WHERE id = ?", (self._cipher.encrypt(body, _row_context(row, *shown)), row)
+        )
         db.conn.execute("INSERT INTO event (what) VALUES ('registered')")
         return row
 
-    def _faces(self, db: Database, condition: str = "1", *values: object) -> Iterator[_Opened]:
-        """Rows as they were sealed; one that was changed is nobody's."""
+    def _faces(self, db: Database, condition: str = "1", *values: object) -> Iterator[_Face]:
+        """Decrypted rows; a row that was modified outside is skipped."""
         rows = db.conn.execute(f"SELECT body, {_COLUMNS} FROM face WHERE {condition} ORDER BY id", values)  # noqa: S608
         for stored, *shown in rows:
             try:
-                body = self._seal.decrypt(stored, _place(*shown))
+                body = self._cipher.decrypt(stored, _row_context(*shown))
             except DecryptionFailed as exc:
-                log.warning("row %s of the registered faces is passed over: %s", shown[0], exc)
+                log.warning("row %s of the registered faces is skipped: %s", shown[0], exc)
                 continue
-            yield _Opened(shown[0], body[:_KEY_BYTES].hex(), np.frombuffer(body[_KEY_BYTES:], "<f4"))
+            yield _Face(shown[0], body[:_KEY_BYTES].hex(), np.frombuffer(body[_KEY_BYTES:], "<f4"))
 
-    async def _forget(self, what: str, condition: str, value: int) -> int:
-        def forget(db: Database) -> int:
-            gone = int(db.conn.execute(f"DELETE FROM face WHERE {condition}", (value,)).rowcount)  # noqa: S608
-            db.conn.executemany("INSERT INTO event (what) VALUES (?)", [(what,)] * gone)
-            return gone
+    async def _delete(self, what: str, condition: str, value: int) -> int:
+        def delete(db: Database) -> int:
+            deleted = int(db.conn.execute(f"DELETE FROM face WHERE {condition}", (value,)).rowcount)  # noqa: S608
+            db.conn.executemany("INSERT INTO event (what) VALUES (?)", [(what,)] * deleted)
+            return deleted
 
-        gone = await self._store.write(forget)
-        if gone:  # deleted bytes are overwritten in the file; this empties the log that still holds them
+        deleted = await self._store.write(delete)
+        if deleted:  # deleted bytes are overwritten in the file; this truncates the WAL, which still contains them
             await self._store.run(lambda db: db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
-        return gone
+        return deleted
 
 
 def _registered(row: tuple[int, str, str, str, int, int]) -> Registered:
@@ -188,8 +191,8 @@ def _registered(row: tuple[int, str, str, str, int, int]) -> Registered:
     return Registered(number, pack, Consent(Giver(giver), _at(given_ms), _at(until_ms), purpose))
 
 
-def _place(*shown: object) -> str:
-    """What a body is sealed to: its row and every word of the consent, so that neither can be changed."""
+def _row_context(*shown: object) -> str:
+    """The associated data of the encrypted body: row and consent, so that neither can be changed."""
     return "/".join(map(str, shown))
 
 

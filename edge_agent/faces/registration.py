@@ -1,4 +1,4 @@
-"""What staff do at the register from the command line."""
+"""The operations of the command line on the register of faces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_agent.box.devices import camera_from
 from edge_agent.box.key_files import make_data_dir, read_community_key
 from edge_agent.faces.consent import Consent
 from edge_agent.faces.document import Document
-from edge_agent.faces.enrolment import Enrolment, EnrolmentSession, Vector, sit
+from edge_agent.faces.enrolment import Enrolment, EnrolmentSession, Vector, capture
 from edge_agent.faces.register import FILE, FaceRegister, Registered
 from edge_agent.privacy.key_file import load_or_make_cipher
 from models.detectors.face import make_detector
@@ -31,7 +31,7 @@ async def _register(settings: Settings) -> AsyncIterator[FaceRegister]:
 
 
 class FaceRegistration:
-    """Registers faces on one box. Raises ModelError where a pack is missing, SettingsError where a key is."""
+    """Registers faces on one box. Raises ModelError for a missing model pack, SettingsError for a missing key."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -52,31 +52,34 @@ class FaceRegistration:
         self._enrolment = Enrolment(detector, self._embedder)
         self._alike = settings.recognition.threshold or self._embedder.threshold
 
-    def of_photo(self, path: Path) -> Vector:
-        """The face of a photo. Raises PictureUnreadable, FaceUnfit."""
-        return self._enrolment.of_photo(read_picture(path))
+    def vector_from_photo(self, path: Path) -> Vector:
+        """The vector of the face in a photo. Raises PictureUnreadable, FaceUnfit."""
+        return self._enrolment.vector_from_photo(read_picture(path))
 
-    async def of_camera(self, tell: Callable[[str], None]) -> Vector:
-        """The face of whoever sits before the box's camera. Raises ModelMissing, FaceUnfit, DriverError."""
+    async def vector_from_camera(self, on_flaw: Callable[[str], None]) -> Vector:
+        """The vector of the person at the box's camera; `on_flaw` gets a sentence for each new flaw.
+
+        Raises ModelMissing, FaceUnfit, DriverError.
+        """
         liveness = make_liveness(data_dir=self._packs)
-        sitting = EnrolmentSession(self._enrolment, liveness, live=self._settings.recognition.live, alike=self._alike)
-        return await sit(camera_from(self._settings), sitting, lambda flaw: tell(flaw.sentence))
+        session = EnrolmentSession(self._enrolment, liveness, live=self._settings.recognition.live, alike=self._alike)
+        return await capture(camera_from(self._settings), session, lambda flaw: on_flaw(flaw.sentence))
 
     async def register(self, document: Document, vector: Vector, consent: Consent) -> int:
-        """The row under which the face is registered now. Raises FaceTaken, RegisterFull, StoreFailed."""
+        """Register the face; returns its row. Raises FaceTaken, RegisterFull, StoreFailed."""
         key = person_key(self._key, document.number)
         async with _register(self._settings) as register:
             return await register.add(key, vector, self._embedder.name, consent, alike=self._alike)
 
 
 async def rows(settings: Settings) -> list[Registered]:
-    """What is registered."""
+    """The registered rows."""
     async with _register(settings) as register:
         return await register.rows()
 
 
 async def withdraw(settings: Settings, whose: Document | int) -> bool:
-    """Forget the face of a document's owner, or of a row; False where there is none."""
+    """Delete the face of a document's owner, or of a row; returns False if there is none."""
     async with _register(settings) as register:
         if isinstance(whose, int):
             return await register.remove(whose)
@@ -84,7 +87,7 @@ async def withdraw(settings: Settings, whose: Document | int) -> bool:
         return await register.remove_person(key)
 
 
-async def expired(settings: Settings) -> int:
-    """How many faces were forgotten because their consent is over."""
+async def remove_expired(settings: Settings) -> int:
+    """Delete every face whose consent has expired; returns how many."""
     async with _register(settings) as register:
         return await register.expire(datetime.now(UTC))

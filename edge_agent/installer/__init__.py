@@ -1,1 +1,1 @@
-"""Puts the agent on a box and takes it off again. Standard library only: it runs straight out of our own wheel."""
+"""Installs the agent on a box and removes it. Standard library only: it runs directly from the wheel."""

@@ -1,4 +1,4 @@
-"""Steps about the service users and what is theirs: declared in systemd/*.conf, made by systemd's own tools."""
+"""Steps for service users, folders and permissions, declared in systemd/*.conf and applied by systemd's tools."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Accounts(InstallStep):
         self._before: dict[Path, tuple[bytes, os.stat_result] | None] = {}
 
     def is_done(self) -> bool:
-        """Whether every user is there and in its groups."""
+        """Whether every user exists and is in its groups."""
         if not self._declared.exists():
             return False
         users, groups = ids(self._root, "passwd"), members(self._root)
@@ -32,14 +32,14 @@ class Accounts(InstallStep):
         )
 
     def do(self) -> None:
-        """Have systemd-sysusers make what is missing."""
+        """Create the missing users with systemd-sysusers."""
         for name in _TOUCHED:
             path = self._root / "etc" / name
             self._before[path] = (path.read_bytes(), path.stat()) if path.exists() else None
         run("systemd-sysusers", f"--root={self._root}", self._declared)
 
     def undo(self) -> None:
-        """Put the databases back as they were."""
+        """Restore the user databases."""
         for path, before in self._before.items():
             if before is None:
                 path.unlink(missing_ok=True)
@@ -48,7 +48,7 @@ class Accounts(InstallStep):
 
 
 class Folders(InstallStep):
-    """Folders and files with owners and modes, of a tmpfiles.d file."""
+    """The folders, owners and modes of a tmpfiles.d file."""
 
     def __init__(self, zh: str, en: str, declared: Path, root: Path) -> None:
         super().__init__(zh, en)
@@ -58,7 +58,7 @@ class Folders(InstallStep):
         self._made: list[Path] = []
 
     def is_done(self) -> bool:
-        """Whether everything has the right owner and mode."""
+        """Whether every path has the declared owner and mode."""
         if not self._declared.exists():
             return False
         users, groups = ids(self._root, "passwd"), ids(self._root, "group")
@@ -73,14 +73,14 @@ class Folders(InstallStep):
         return True
 
     def do(self) -> None:
-        """Have systemd-tmpfiles make them."""
+        """Create them with systemd-tmpfiles."""
         self._before = [(path, path.stat() if path.exists() else None) for _, path, *_ in self._lines()]
         for path, _ in self._before:
             self._made += made_folders(path.parent)
         run("systemd-tmpfiles", f"--root={self._root}", "--create", self._declared)
 
     def undo(self) -> None:
-        """Remove what was not there, and give back owners and modes."""
+        """Remove new folders, and restore owners and modes."""
         for path, before in reversed(self._before):
             if before is None:
                 remove_folders([path])
@@ -104,10 +104,10 @@ def _entries(root: Path, name: str) -> list[list[str]]:
 
 
 def ids(root: Path, name: str) -> dict[str, int]:
-    """Number of every user (`passwd`) or group (`group`) of a system."""
+    """The id of every user (`passwd`) or group (`group`)."""
     return {entry[0]: int(entry[2]) for entry in _entries(root, name) if len(entry) > 2}
 
 
 def members(root: Path) -> dict[str, list[str]]:
-    """Members of every group of a system."""
+    """The members of every group."""
     return {entry[0]: entry[3].split(",") for entry in _entries(root, "group") if len(entry) > 3}

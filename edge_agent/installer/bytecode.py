@@ -1,7 +1,7 @@
-"""`python -m edge_agent.installer.bytecode`: compiles what the agent imports, and nothing else.
+"""`python -m edge_agent.installer.bytecode`: compiles only the modules that the agent imports.
 
-pip would compile every module of every package, some 35 MB that no box uses; without any, a service that may not
-write there would compile at every start.
+pip would compile every module of every package, about 35 MB that no box uses. Without compiled files the service, which
+cannot write there, would compile at every start.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ OURS = ("config", "drivers", "edge_agent", "models", "sync")
 
 
 def import_ours() -> int:
-    """Import every module of ours that can be, and so all that they use: Python compiles it. Returns how many."""
+    """Import every importable module of ours, so that Python compiles it and its imports; returns how many."""
     names = [name for package in OURS for name in _modules(package)]
     return sum(_can_import(name) for name in names)
 
@@ -29,7 +29,7 @@ def _modules(package: str) -> list[str]:
 
 
 def _can_import(name: str) -> bool:
-    """False where it needs what is optional."""
+    """Import `name`; returns False if it needs an optional package that is not installed."""
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as exc:
@@ -40,7 +40,7 @@ def _can_import(name: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.dont_write_bytecode = False  # whatever the environment of the installer says
+    sys.dont_write_bytecode = False  # overrides PYTHONDONTWRITEBYTECODE of the installer
     try:
         import_ours()
     except ImportError as exc:

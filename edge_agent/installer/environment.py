@@ -1,6 +1,6 @@
-"""The agent's own environment, made from a wheelhouse: a folder of wheels with their sums. No network is asked.
+"""The agent's virtual environment, installed offline from a wheelhouse: a folder of wheels with their checksums.
 
-What an extra needs beyond the rest lies in a folder of its name inside of the wheelhouse, with sums of its own.
+The additional wheels of an extra are in a folder of its name inside the wheelhouse, with their own checksums.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from edge_agent.installer.files import made_folders, remove_folders
 from edge_agent.installer.step import InstallStep, run
 from sync.storage.atomic_files import replace_link
 
-SUMS = "SHA256SUMS"
+CHECKSUMS = "SHA256SUMS"
 EXTRAS = ("recognition",)
-_COMPLETE = "complete"  # in an environment that was filled; says which extras are in it
+_COMPLETE = "complete"  # marks a complete environment; contains the names of its extras
 
-#: of the packages, what no box runs: 12 MB
+#: parts of the packages that no box runs: 12 MB
 _LEFT_OUT = ("**/tests", "onnxruntime/quantization", "onnxruntime/tools", "onnxruntime/transformers")
 
 
 class Wheelhouse:
-    """A folder made by `make wheelhouse`, with what `extras` need. Raises InstallError if it is none or lacks one."""
+    """A folder created by `make wheelhouse`, with the wheels of `extras`. Raises InstallError if one is missing."""
 
     def __init__(self, folder: Path, extras: Sequence[str] = ()) -> None:
         self.folder = folder.resolve()
         self.extras = tuple(sorted(extras))
-        listed = {"": _listed(self.folder, f"{folder}: 不是离线安装包文件夹 is no wheelhouse")}
+        listed = {"": _listed(self.folder, f"{folder}: 不是离线安装包文件夹 is not a wheelhouse")}
         for extra in self.extras:
-            lacks = (
+            missing = (
                 f"{folder}: 不含选装组件 {extra}，请用含有它的安装包，或加 --without {extra}"
-                f" has no extra {extra}: bring the wheelhouse that has it, or add --without {extra}"
+                f" has no extra {extra}: use a wheelhouse with it, or add --without {extra}"
             )
-            listed[extra] = _listed(self.folder / extra, lacks)
+            listed[extra] = _listed(self.folder / extra, missing)
         self.edition = hashlib.sha256("".join(listed.values()).encode()).hexdigest()[:12]
-        self._sums = {
+        self._checksums = {
             str(Path(place) / name): digest
             for place, lines in listed.items()
             for digest, name in (line.split() for line in lines.splitlines())
@@ -45,18 +45,18 @@ class Wheelhouse:
 
     @property
     def wheels(self) -> list[Path]:
-        """Every wheel."""
-        return [self.folder / name for name in sorted(self._sums) if name.endswith(".whl")]
+        """The wheels, by name."""
+        return [self.folder / name for name in sorted(self._checksums) if name.endswith(".whl")]
 
     @property
     def pip(self) -> Path:
-        """The wheel of pip, which is run out of it and not installed."""
+        """The wheel of pip, which is run from its wheel and not installed."""
         [pip] = [wheel for wheel in self.wheels if wheel.name.startswith("pip-")]
         return pip
 
     def check(self) -> None:
-        """Raises InstallError for the first file that is missing or damaged."""
-        for name, digest in self._sums.items():
+        """Verify every checksum. Raises InstallError for the first missing or damaged file."""
+        for name, digest in self._checksums.items():
             try:
                 found = hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
             except OSError as exc:
@@ -66,15 +66,15 @@ class Wheelhouse:
 
 
 def _listed(folder: Path, lacks: str) -> str:
-    """The sums of a folder of wheels, as they stand there. Raises InstallError."""
+    """The list of checksums in a folder of wheels. Raises InstallError."""
     try:
-        return (folder / SUMS).read_text(encoding="ascii")
+        return (folder / CHECKSUMS).read_text(encoding="ascii")
     except OSError as exc:
-        raise InstallError(f"{lacks} ({SUMS}: {exc.strerror})") from exc
+        raise InstallError(f"{lacks} ({CHECKSUMS}: {exc.strerror})") from exc
 
 
 def extras_in_use(home: Path) -> tuple[str, ...]:
-    """The extras of the environment in use, of which `home` is the folder as seen from here; none without one."""
+    """The extras of the environment in use below `home`; none without an environment."""
     try:
         return tuple((home / "venv" / _COMPLETE).read_text(encoding="ascii").split())
     except OSError:
@@ -82,13 +82,13 @@ def extras_in_use(home: Path) -> tuple[str, ...]:
 
 
 class Environment(InstallStep):
-    """A virtual environment of its own for every edition, and a link to the one in use.
+    """One virtual environment per edition, and a symbolic link to the one in use.
 
-    An update is a turn of the link; the edition before it is kept until the update is through.
+    An update replaces the link; the previous edition is kept until all steps have succeeded.
     """
 
     def __init__(self, zh: str, en: str, wheelhouse: Wheelhouse, home: Path, root: Path) -> None:
-        """`home` is where environments lie, as the box sees it; `root` is where the box's file system lies."""
+        """`home` is the folder of the environments as a path on the box; `root` is the root of its file system."""
         super().__init__(zh, en)
         self._wheelhouse = wheelhouse
         self._root = root
@@ -100,21 +100,21 @@ class Environment(InstallStep):
         self._made: list[Path] = []
 
     def is_done(self) -> bool:
-        """Whether this edition is complete and in use."""
+        """Whether this edition is complete and the link points to it."""
         return self._complete.exists() and self._link.is_symlink() and str(self._link.readlink()) == self._folder.name
 
     def do(self) -> None:
-        """Make the environment, fill it, turn the link."""
+        """Create the environment, install the wheels, replace the link."""
         self._before = str(self._link.readlink()) if self._link.is_symlink() else None
         self._wheelhouse.check()
         self._made = made_folders(self._link.parent)
         if not self._complete.exists():
             shutil.rmtree(self._folder, ignore_errors=True)
-            self._fill()
+            self._install()
         replace_link(self._link, self._folder.name)
 
     def undo(self) -> None:
-        """Turn the link back and remove the edition."""
+        """Restore the link and remove this edition."""
         if self._before is not None:
             replace_link(self._link, self._before)
         else:
@@ -124,29 +124,29 @@ class Environment(InstallStep):
         remove_folders(self._made)
 
     def settle(self) -> None:
-        """Remove the editions before this one."""
+        """Remove the other editions."""
         for other in self._link.parent.glob("venv-*"):
             if other != self._folder:
                 shutil.rmtree(other)
 
-    def _fill(self) -> None:
+    def _install(self) -> None:
         inside = self._home / self._folder.name
         pip = self._wheelhouse.pip
         wheels = [wheel.relative_to(self._wheelhouse.folder) for wheel in self._wheelhouse.wheels if wheel != pip]
         self._run("python3", "-m", "venv", "--without-pip", inside)
-        with_wheels = self._seen_from_inside()
+        folder = self._wheels_on_box()
         try:
             self._run(
-                *(inside / "bin" / "python", with_wheels / pip.name / "pip", "--isolated", "install", "--quiet"),
+                *(inside / "bin" / "python", folder / pip.name / "pip", "--isolated", "install", "--quiet"),
                 *("--no-index", "--no-deps", "--no-cache-dir", "--no-compile", "--disable-pip-version-check"),
-                *(with_wheels / wheel for wheel in wheels),
+                *(folder / wheel for wheel in wheels),
             )
             self._leave_out()
             self._run(inside / "bin" / "edge-agent", "version")
             self._run(inside / "bin" / "python", "-m", "edge_agent.installer.bytecode")
         finally:
             if self._root != Path("/"):
-                shutil.rmtree(self._here(with_wheels), ignore_errors=True)
+                shutil.rmtree(self._here(folder), ignore_errors=True)
         self._complete.write_text(" ".join(self._wheelhouse.extras), encoding="ascii")
 
     def _leave_out(self) -> None:
@@ -155,8 +155,8 @@ class Environment(InstallStep):
                 for folder in sorted(packages.glob(pattern), reverse=True):
                     shutil.rmtree(folder)
 
-    def _seen_from_inside(self) -> Path:
-        """Where the wheels lie for a command that runs on the box's file system; a copy where that is not ours."""
+    def _wheels_on_box(self) -> Path:
+        """The folder of the wheels as a path on the box; a copy if the box has another root."""
         if self._root == Path("/"):
             return self._wheelhouse.folder
         copy = self._home / "wheelhouse"

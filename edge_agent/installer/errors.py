@@ -1,7 +1,7 @@
-"""What can go wrong while installing; each message says what to do."""
+"""Errors of the installer; each message says what to do."""
 
 from __future__ import annotations
 
 
 class InstallError(Exception):
-    """The box cannot be changed as asked; everything is as it was before."""
+    """The box cannot be changed as requested; all changes were undone."""

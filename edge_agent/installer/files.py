@@ -1,4 +1,4 @@
-"""Steps about files: copied, linked, removed."""
+"""Steps that copy, link and remove files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sync.storage.atomic_files import replace_link, replace_whole
 
 
 class CopyFile(InstallStep):
-    """Puts `content` at `target`; `keep` leaves one alone that is there already, whatever it says."""
+    """Writes `content` to `target`; with `keep` an existing file is not changed."""
 
     def __init__(self, zh: str, en: str, content: bytes, target: Path, *, keep: bool = False) -> None:
         super().__init__(zh, en)
@@ -23,17 +23,17 @@ class CopyFile(InstallStep):
         self._made: list[Path] = []
 
     def is_done(self) -> bool:
-        """Whether it is there, and the same where that matters."""
+        """Whether the file exists and, without `keep`, has this content."""
         return self._target.exists() and (self._keep or self._target.read_bytes() == self._content)
 
     def do(self) -> None:
-        """Write it beside its place and move it there: nobody sees half a file."""
+        """Replace the file atomically."""
         self._before = self._target.read_bytes() if self._target.exists() else None
         self._made = made_folders(self._target.parent)
         write(self._target, self._content)
 
     def undo(self) -> None:
-        """Put back what was there."""
+        """Restore the previous file, or remove the new one."""
         if self._before is not None:
             write(self._target, self._before)
             return
@@ -42,7 +42,7 @@ class CopyFile(InstallStep):
 
 
 class SymbolicLink(InstallStep):
-    """A symbolic link at `target` that says `points_to`."""
+    """A symbolic link at `target` to `points_to`."""
 
     def __init__(self, zh: str, en: str, target: Path, points_to: str) -> None:
         super().__init__(zh, en)
@@ -52,17 +52,17 @@ class SymbolicLink(InstallStep):
         self._made: list[Path] = []
 
     def is_done(self) -> bool:
-        """Whether it says that."""
+        """Whether the link exists and points there."""
         return self._target.is_symlink() and str(self._target.readlink()) == self._points_to
 
     def do(self) -> None:
-        """Make it, in the place of another link."""
+        """Create the link, replacing another one."""
         self._before = str(self._target.readlink()) if self._target.is_symlink() else None
         self._made = made_folders(self._target.parent)
         replace_link(self._target, self._points_to)
 
     def undo(self) -> None:
-        """Put back the link that was there."""
+        """Restore the previous link, or remove the new one."""
         if self._before is not None:
             replace_link(self._target, self._before)
             return
@@ -72,7 +72,7 @@ class SymbolicLink(InstallStep):
 
 
 class Remove(InstallStep):
-    """Takes a file, a link or a folder with all in it away."""
+    """Removes a file, a link, or a folder with its content."""
 
     def __init__(self, zh: str, en: str, target: Path) -> None:
         super().__init__(zh, en)
@@ -80,20 +80,20 @@ class Remove(InstallStep):
         self._aside = target.with_name(f".{target.name}.removed")
 
     def is_done(self) -> bool:
-        """Whether it is gone."""
+        """Whether it does not exist."""
         return not os.path.lexists(self._target)
 
     def do(self) -> None:
-        """Put it aside under another name."""
+        """Rename it, so that it can be restored."""
         self._target.rename(self._aside)
 
     def undo(self) -> None:
-        """Give it its name back."""
+        """Restore its name."""
         if os.path.lexists(self._aside):
             self._aside.rename(self._target)
 
     def settle(self) -> None:
-        """Remove it for good."""
+        """Delete it."""
         if self._aside.is_dir() and not self._aside.is_symlink():
             shutil.rmtree(self._aside)
         else:
@@ -101,7 +101,7 @@ class Remove(InstallStep):
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file whole; one that replaces another keeps its owner and mode, a new one is readable by all."""
+    """Write a file atomically; a replaced file keeps its owner and mode, a new one has mode 0644."""
     if path.exists():
         write_as(path, content, path.stat())
     else:
@@ -109,19 +109,19 @@ def write(path: Path, content: bytes) -> None:
 
 
 def write_as(path: Path, content: bytes, was: os.stat_result) -> None:
-    """Write a file whole, with the mode and the owner that it had."""
+    """Write a file atomically with the mode and owner of `was`."""
     replace_whole(path, content, stat.S_IMODE(was.st_mode), (was.st_uid, was.st_gid))
 
 
 def made_folders(folder: Path) -> list[Path]:
-    """Make `folder`; returns those that were not there, the outermost first."""
+    """Create `folder` and its parents; returns the new folders, outermost first."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()][::-1]
     folder.mkdir(parents=True, exist_ok=True)
     return missing
 
 
 def remove_folders(folders: list[Path]) -> None:
-    """Remove folders that were made, as far as nothing else came into them."""
+    """Remove those of the created folders that are empty."""
     for folder in reversed(folders):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

@@ -1,4 +1,4 @@
-"""Steps about a systemd that runs; on another root, or where there is none, they have nothing to do."""
+"""Steps that control the running systemd; without it, or on another root, they have nothing to do."""
 
 from __future__ import annotations
 
@@ -7,62 +7,62 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge_agent.installer.step import InstallStep, run
+from edge_agent.runtime.service_unit import AGENT_UNIT, KIOSK_UNIT
 
-AGENT = "edge-agent.service"
-UNITS = (AGENT, "sentinel-kiosk.service")
-_RUNS = "active,activating,deactivating,reloading"  # one that falls again and again is activating most of the time
+UNITS = (AGENT_UNIT, KIOSK_UNIT)
+_RUNNING_STATES = "active,activating,deactivating,reloading"  # a unit that keeps crashing is mostly activating
 
 
 def is_running(root: Path) -> bool:
-    """Whether systemd runs on the box whose file system is at `root`."""
+    """Whether systemd runs on this machine and `root` is its root."""
     return root == Path("/") and Path("/run/systemd/system").is_dir()
 
 
-def tell() -> None:
-    """Have systemd, its journal and udev read their files anew, udev also for what is plugged in already."""
+def reload_all() -> None:
+    """Reload systemd, journald and udev, and apply the udev rules to connected devices."""
     run("systemctl", "daemon-reload")
     run("systemctl", "try-restart", "systemd-journald.service")
-    if Path("/run/udev/control").exists():  # a container has no udev of its own
+    if Path("/run/udev/control").exists():  # a container has no udev
         run("udevadm", "control", "--reload")
         run("udevadm", "trigger", "--subsystem-match=usb", "--subsystem-match=tty")
 
 
 @contextmanager
-def reread_if_undone(root: Path) -> Iterator[None]:
-    """Where the block fails, and took its files back, systemd reads those that are there again."""
+def reload_on_failure(root: Path) -> Iterator[None]:
+    """Reload the restored files if the block fails and undoes its steps."""
     try:
         yield
     except BaseException:
         if is_running(root):
-            tell()
+            reload_all()
         raise
 
 
 class Reload(InstallStep):
-    """Files changed: systemd and udev read them, and an agent that runs begins anew."""
+    """Reloads systemd and udev after their files changed, and restarts a running agent."""
 
     def __init__(self, zh: str, en: str, root: Path, files: list[Path]) -> None:
-        """`files` are those that systemd and udev read."""
+        """`files` are the files that systemd and udev read."""
         super().__init__(zh, en)
         self._root = root
         self._files = files
-        self._stamps = self._look()
+        self._mtimes_ns = self._current_mtimes_ns()
 
     def is_done(self) -> bool:
-        """Whether nothing changed since this plan was made, or there is nobody to tell."""
-        return not is_running(self._root) or (self._look() == self._stamps and not self._needs_reload())
+        """Whether no file changed since this step was created, or systemd does not run."""
+        return not is_running(self._root) or (self._current_mtimes_ns() == self._mtimes_ns and not self._needs_reload())
 
     def do(self) -> None:
-        """Tell them."""
-        tell()
-        if any(path.exists() for path in self._files):  # else it was taken off, and nobody knows its name any more
-            run("systemctl", "try-restart", AGENT)
+        """Reload, and restart the agent."""
+        reload_all()
+        if any(path.exists() for path in self._files):  # otherwise the unit was removed and its name is unknown
+            run("systemctl", "try-restart", AGENT_UNIT)
 
     def undo(self) -> None:
-        """Nothing: the files are not back yet (`reread_if_undone`)."""
+        """Do nothing: the files are not restored yet (`reload_on_failure`)."""
         return
 
-    def _look(self) -> list[int | None]:
+    def _current_mtimes_ns(self) -> list[int | None]:
         return [path.stat().st_mtime_ns if path.exists() else None for path in self._files]
 
     def _needs_reload(self) -> bool:
@@ -78,16 +78,16 @@ class Stop(InstallStep):
         self._stopped: list[str] = []
 
     def is_done(self) -> bool:
-        """Whether none of them runs or is about to."""
+        """Whether no service is running or starting."""
         return not self._active()
 
     def do(self) -> None:
-        """Stop those that run."""
+        """Stop the running services."""
         self._stopped = self._active()
         run("systemctl", "stop", *self._stopped)
 
     def undo(self) -> None:
-        """Start them again, as the files say that are back."""
+        """Start the stopped services again from the restored files."""
         if self._stopped:
             run("systemctl", "daemon-reload")
             run("systemctl", "start", *self._stopped)
@@ -95,5 +95,5 @@ class Stop(InstallStep):
     def _active(self) -> list[str]:
         if not is_running(self._root):
             return []
-        told = run("systemctl", "list-units", "--plain", "--no-legend", f"--state={_RUNS}", *UNITS)
-        return [line.split()[0] for line in told.splitlines() if line.strip()]
+        listed = run("systemctl", "list-units", "--plain", "--no-legend", f"--state={_RUNNING_STATES}", *UNITS)
+        return [line.split()[0] for line in listed.splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""One change of the box that can be looked at, made and taken back."""
+"""One change of the box that can be previewed, applied and undone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COMMAND_LIMIT_S = 600.0
 
 
 class InstallStep(ABC):
-    """`zh` and `en` say what it does."""
+    """One change; `zh` and `en` describe it."""
 
     def __init__(self, zh: str, en: str) -> None:
         self.zh = zh
@@ -22,28 +22,28 @@ class InstallStep(ABC):
 
     @abstractmethod
     def is_done(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether the change is already in effect."""
 
     @abstractmethod
     def do(self) -> None:
-        """Make the change. Raises InstallError, OSError."""
+        """Apply the change. Raises InstallError, OSError."""
 
     @abstractmethod
     def undo(self) -> None:
-        """Take back what `do` did, even where it got only half way."""
+        """Undo `do`, even if it was interrupted."""
 
     def settle(self) -> None:
-        """All steps are made: let go of what `undo` would have needed."""
+        """Delete what `undo` needed: every step has succeeded."""
         return
 
 
 def apply(steps: Sequence[InstallStep], say: Callable[[str], None]) -> bool:
-    """Make the steps that are not done; returns whether there were any. Whatever ends it, the box is as before then."""
+    """Apply the steps that are not done; returns whether there were any. On an error all applied steps are undone."""
     begun: list[InstallStep] = []
     try:
         for step in steps:
             if step.is_done():
-                say(f"= {step.zh}：已就绪 / {step.en}: as it should be")
+                say(f"= {step.zh}：已就绪 / {step.en}: already done")
                 continue
             begun.append(step)
             step.do()
@@ -59,26 +59,26 @@ def apply(steps: Sequence[InstallStep], say: Callable[[str], None]) -> bool:
 
 
 def preview(steps: Sequence[InstallStep], say: Callable[[str], None]) -> bool:
-    """Say what `apply` would do; returns whether it would do anything."""
-    ahead = [step for step in steps if not step.is_done()]
+    """Print what `apply` would do; returns whether there is anything to do."""
+    pending = [step for step in steps if not step.is_done()]
     for step in steps:
-        if step in ahead:
+        if step in pending:
             say(f"→ 将执行：{step.zh} / would do: {step.en}")
         else:
-            say(f"= {step.zh}：已就绪 / {step.en}: as it should be")
-    return bool(ahead)
+            say(f"= {step.zh}：已就绪 / {step.en}: already done")
+    return bool(pending)
 
 
 def run(*command: str | Path) -> str:
-    """What a command prints. Raises InstallError with its last words."""
+    """Standard output of a command. Raises InstallError with its last lines."""
     words = [str(word) for word in command]
     try:
-        shown = subprocess.run(words, capture_output=True, text=True, timeout=_COMMAND_LIMIT_S, check=False)
+        ended = subprocess.run(words, capture_output=True, text=True, timeout=_COMMAND_LIMIT_S, check=False)
     except FileNotFoundError as exc:
         raise InstallError(f"缺少程序 {words[0]} is missing: apt-get install it, then try again") from exc
     except subprocess.TimeoutExpired as exc:
-        raise InstallError(f"{shlex.join(words)}: not over after {_COMMAND_LIMIT_S:.0f} s") from exc
-    if shown.returncode:
-        last = "\n".join((shown.stdout + shown.stderr).strip().splitlines()[-5:])
+        raise InstallError(f"{shlex.join(words)}: not finished after {_COMMAND_LIMIT_S:.0f} s") from exc
+    if ended.returncode:
+        last = "\n".join((ended.stdout + ended.stderr).strip().splitlines()[-5:])
         raise InstallError(f"{shlex.join(words)}: {last}")
-    return shown.stdout
+    return ended.stdout

@@ -1,4 +1,4 @@
-"""Makes the kiosk: the resident's page, what a touch does, and the staff view."""
+"""Creates the kiosk: the residents' page with its actions, and the staff view."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What can go wrong with the resident's page."""
+"""Errors of the kiosk's HTTP server."""
 
 
 class KioskError(Exception):
-    """The page cannot be served; the message names the address and what to change."""
+    """The page cannot be served; the message has the address and what to change."""

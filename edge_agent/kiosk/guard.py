@@ -1,4 +1,4 @@
-"""Who may ask the kiosk, and what a browser may do with the answers."""
+"""Access control of the kiosk's HTTP server, and its security headers."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
-    "Server": "sentinel",  # whoever asks need not know which library in which version
+    "Server": "sentinel",  # hides library and version
 }
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Signal handler: every answer carries HEADERS."""
+    """Signal handler that adds HEADERS to every response."""
     response.headers.update(HEADERS)
 
 
 def host_check(own_host: str) -> Middleware:
-    """Middleware that refuses a request made under a foreign name.
+    """Middleware that refuses requests with an unknown host name.
 
-    A page of another site can make its name point at this machine (DNS rebinding) and read the answers; it cannot do
-    so under an IP address, `localhost` or the name this box listens on.
+    It prevents DNS rebinding: another site can make its own name resolve to this machine, but not an IP address,
+    `localhost` or the name this box listens on.
     """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         name = _host_name(request.headers.get("Host", ""))
         if name is None or not (_is_address(name) or name in ("localhost", own_host)):
-            raise web.HTTPMisdirectedRequest(text="This machine does not go by that name.\n")
+            raise web.HTTPMisdirectedRequest(text="Unknown host name.\n")
         return await handler(request)
 
     return check
@@ -48,32 +48,32 @@ def host_check(own_host: str) -> Middleware:
 
 @web.middleware
 async def acts_from_own_screen(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Middleware: whatever changes something comes from this machine's own screen, on our own page."""
+    """Middleware: state-changing requests must come from this machine and from its own page."""
     if request.method not in _SAFE_METHODS:
         own_screen_only(request)
     return await handler(request)
 
 
 def own_screen_only(request: web.Request) -> None:
-    """Refuse whatever is not this machine's own screen, on our own page."""
+    """Raises HTTPForbidden unless the request comes from this machine and from its own page."""
     if not is_loopback(request) or not is_own_page(request):
-        raise web.HTTPForbidden(text="Only this machine's own screen may do that.\n")
+        raise web.HTTPForbidden(text="Allowed on this machine's own screen only.\n")
 
 
 def is_loopback_host(host: str) -> bool:
-    """Whether a server that listens on `host` is reached from this very machine alone."""
+    """Whether a server that listens on `host` can be reached from this machine only."""
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def is_loopback(request: web.Request) -> bool:
-    """Whether the request comes from this very machine."""
+    """Whether the request comes from this machine."""
     return request.remote is not None and ipaddress.ip_address(request.remote).is_loopback
 
 
 def is_own_page(request: web.Request) -> bool:
-    """Whether a browser sent the request from a page of this very server.
+    """Whether a browser sent the request from a page of this server.
 
-    Every browser names the origin of a POST; where it does not, the request came from no page.
+    Browsers send the origin with every POST; a request without it does not come from a page.
     """
     origin = request.headers.get("Origin")
     if origin is None:
@@ -82,7 +82,7 @@ def is_own_page(request: web.Request) -> bool:
 
 
 def _host_name(host: str) -> str | None:
-    """Name in a Host header without its port, None where it is malformed."""
+    """The name in a Host header without the port, None if malformed."""
     try:
         return urlsplit(f"//{host}").hostname
     except ValueError:

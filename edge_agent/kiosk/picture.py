@@ -1,6 +1,6 @@
-"""The live picture as motion JPEG: for this machine's own screen, and only while somebody stands there.
+"""The live picture as motion JPEG, for this machine's own screen and only while a person is present.
 
-Single pictures fetched and drawn on a canvas by the page cost the browser twice the time (23 % against 13 % of a core).
+Fetching single pictures and drawing them on a canvas costs the browser twice the time (23 % versus 13 % of a core).
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from edge_agent.screen.view_state import ScreenStage, ScreenView
 
 Frames = Callable[[], bytes | None]
 
-PERIOD_S = 1 / 16  # the timer is late by a little each time: 15 and more are shown
-# One transparent pixel, so that nobody's face stays on screen when the pictures end.
-_NOTHING = base64.b64decode(
+PERIOD_S = 1 / 16  # timers are slightly late: at least 15 pictures a second are shown
+# One transparent pixel, so that no face stays on screen when the pictures end.
+_TRANSPARENT_PNG = base64.b64decode(
     b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAAC0lEQVR42mNgAAIAAAUAAen63NgAAAAASUVORK5CYII="
 )
 
 
 async def stream_pictures(request: web.Request, views: Latest[ScreenView], frames: Frames | None) -> web.StreamResponse:
-    """Answer `request` with pictures, newest wins, until nobody is there; 204 where that is so already."""
+    """Stream the newest pictures until no person is present; 204 if there is none at the start."""
     if not is_loopback(request):
-        raise web.HTTPForbidden(text="The picture does not leave this machine.\n")
-    if frames is None or not _somebody_is_there(views):
+        raise web.HTTPForbidden(text="Available on this machine only.\n")
+    if frames is None or not _person_is_present(views):
         return web.Response(status=204)
     response = web.StreamResponse(headers={"Content-Type": "multipart/x-mixed-replace; boundary=frame"})
     await response.prepare(request)
-    with contextlib.suppress(ConnectionResetError, TimeoutError):  # the page left, or takes nothing any more
+    with contextlib.suppress(ConnectionResetError, TimeoutError):  # the page was closed, or stopped reading
         await _send_pictures(request, response, views, frames)
         await send(request, response, _part(None))
     return response
@@ -44,17 +44,17 @@ async def _send_pictures(
     request: web.Request, response: web.StreamResponse, views: Latest[ScreenView], frames: Frames
 ) -> None:
     clock = asyncio.get_running_loop().time
-    while _somebody_is_there(views):
+    while _person_is_present(views):
         due_s = clock() + PERIOD_S
         await send(request, response, _part(frames()))
         await asyncio.sleep(due_s - clock())
 
 
-def _somebody_is_there(views: Latest[ScreenView]) -> bool:
+def _person_is_present(views: Latest[ScreenView]) -> bool:
     return views.value is not None and views.value.stage is not ScreenStage.IDLE
 
 
 def _part(jpeg: bytes | None) -> bytes:
-    """One picture of the stream; Chromium shows it when the next one begins, 66 ms later."""
-    kind, data = (b"image/jpeg", jpeg) if jpeg is not None else (b"image/png", _NOTHING)
+    """One picture of the stream; Chromium displays it when the next one starts, 66 ms later."""
+    kind, data = (b"image/jpeg", jpeg) if jpeg is not None else (b"image/png", _TRANSPARENT_PNG)
     return b"--frame\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b\r\n" % (kind, len(data), data)

@@ -1,4 +1,4 @@
-"""Sending to one page without ever queueing for it."""
+"""Sends to one page without queueing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ BUFFER_POLL_S = 0.02
 
 
 async def send(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
-    """Write `data` and wait until the kernel took it: a page that falls behind skips news and piles up none.
+    """Write `data` and wait until the kernel has taken it, so that a slow page skips data instead of queueing it.
 
-    Raises ConnectionResetError when the page is gone and TimeoutError when it takes nothing for SLOW_CLIENT_S.
+    Raises ConnectionResetError if the page was closed, TimeoutError if it reads nothing for SLOW_CLIENT_S.
     """
     await response.write(data)
     async with asyncio.timeout(SLOW_CLIENT_S):

@@ -1,4 +1,4 @@
-"""The resident's page and what it feeds on, served on this machine only."""
+"""Serves the residents' page and its data on this machine only."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from aiohttp import web
 from config.catalogue import load_catalogue
 from drivers.latest import Latest
 from edge_agent.kiosk.picture import stream_pictures
-from edge_agent.kiosk.serving import guarded, serve
+from edge_agent.kiosk.serving import file_response, guarded, json_response, read_page, serve
 from edge_agent.kiosk.stream import stream_views
 from edge_agent.screen.view_state import ScreenView
 
 PAGE_DIR = Path(__file__).parent / "page"
-KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class Routes(Protocol):
-    """Some more of what the server answers."""
+    """Additional routes of the server."""
 
     def add_to(self, router: web.UrlDispatcher) -> None: ...
 
 
 class Kiosk:
-    """Serves the page, the stream of `views`, the live picture and the status; one task, `run`."""
+    """Serves the page, the stream of `views`, the live picture and the status."""
 
     def __init__(
         self,
@@ -41,7 +40,7 @@ class Kiosk:
         status: Callable[[], Awaitable[dict[str, object]]],
         more: Iterable[Routes] = (),
     ) -> None:
-        """`frames` gives the newest camera picture as JPEG and is called only while somebody watches."""
+        """`frames` returns the newest camera picture as JPEG; it is called only while a page shows the picture."""
         self._host = host
         self._port = port
         self._views = views
@@ -49,7 +48,7 @@ class Kiosk:
         self._status = status
         self._more = tuple(more)
         self._catalogue = load_catalogue()
-        self._page = {path.name: path.read_bytes() for path in sorted(PAGE_DIR.iterdir())}
+        self._page = read_page(PAGE_DIR)
         self._strings = msgspec.json.encode(
             {
                 "languages": dict(self._catalogue.languages),
@@ -62,13 +61,13 @@ class Kiosk:
         self._edition = hashlib.sha256(b"".join([*self._page.values(), self._strings])).hexdigest()[:16]
 
     async def run(self) -> None:
-        """Serve until cancelled. Raises KioskError when the address cannot be had."""
+        """Serve until cancelled. Raises KioskError if the address cannot be used."""
         await serve(self.application(), self._host, self._port)
 
     async def touch(self) -> None:
-        """Return as soon as the screen's stream begins, asked for as the screen asks.
+        """Request the event stream as the screen does, and return when it starts.
 
-        Before and after the time of `run` nobody listens: that is no sign of a stuck page, and returns as well.
+        Also returns if the connection is refused: the server does not listen before and after `run`.
         """
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             reader, writer = await asyncio.open_connection(self._host, self._port)
@@ -79,7 +78,7 @@ class Kiosk:
                 writer.close()
 
     def application(self) -> web.Application:
-        """The routes with their guards, without a socket."""
+        """The application with its routes and guards, without a socket."""
         application = guarded(self._host)
         router = application.router
         router.add_get("/events", self._events, allow_head=False)
@@ -94,10 +93,7 @@ class Kiosk:
 
     async def _file(self, request: web.Request) -> web.Response:
         name = request.match_info.get("name", "index.html")
-        name = "staff.html" if name == "staff" else name
-        if name not in self._page:
-            raise web.HTTPNotFound(text="There is no such page.\n")
-        return web.Response(body=self._page[name], content_type=KINDS[Path(name).suffix], charset="utf-8")
+        return file_response(self._page, "staff.html" if name == "staff" else name)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         return await stream_views(request, self._views, self._catalogue, self._edition)
@@ -106,7 +102,7 @@ class Kiosk:
         return await stream_pictures(request, self._views, self._frames)
 
     async def _api_status(self, _request: web.Request) -> web.Response:
-        return web.Response(body=msgspec.json.encode(await self._status()), content_type="application/json")
+        return json_response(await self._status())
 
     async def _api_strings(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._strings, content_type="application/json")

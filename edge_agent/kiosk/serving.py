@@ -1,22 +1,43 @@
-"""A guarded web application on this machine's own address."""
+"""Serves a guarded web application on a loopback address; responses with the files of a page and with JSON."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+from collections.abc import Mapping
+from pathlib import Path
 
+import msgspec
 from aiohttp import web
 
 from edge_agent.kiosk.errors import KioskError
 from edge_agent.kiosk.guard import acts_from_own_screen, add_headers, host_check, is_loopback_host
 from edge_agent.kiosk.touch import BODY_CAP_BYTES
 
+CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 CLOSE_S = 0.2
-IDLE_S = 1.0  # the event loop gives the answers; the task only holds the address
+IDLE_S = 1.0  # aiohttp handles requests in its own tasks; this task only keeps the server open
+
+
+def read_page(folder: Path) -> dict[str, bytes]:
+    """The files of a page by name."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def file_response(page: Mapping[str, bytes], name: str) -> web.Response:
+    """The file `name` of `page`. Raises HTTPNotFound."""
+    if name not in page:
+        raise web.HTTPNotFound(text="Page not found.\n")
+    return web.Response(body=page[name], content_type=CONTENT_TYPES[Path(name).suffix], charset="utf-8")
+
+
+def json_response(body: object, status: int = 200) -> web.Response:
+    """`body` as JSON."""
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
 
 
 def guarded(host: str) -> web.Application:
-    """An application without routes that answers to its own names only, and acts for its own page only."""
+    """An application without routes that checks the host name and the origin of every request."""
     guards = [host_check(host), acts_from_own_screen]
     application = web.Application(middlewares=guards, client_max_size=BODY_CAP_BYTES)
     application.on_response_prepare.append(add_headers)
@@ -24,7 +45,7 @@ def guarded(host: str) -> web.Application:
 
 
 async def serve(application: web.Application, host: str, port: int) -> None:
-    """Serve until cancelled. Raises KioskError when the address cannot be had."""
+    """Serve until cancelled. Raises KioskError if the address cannot be used."""
     runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=CLOSE_S)
     await runner.setup()
     try:
@@ -38,13 +59,13 @@ async def serve(application: web.Application, host: str, port: int) -> None:
 async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
     if not is_loopback_host(host):
         raise KioskError(
-            f"kiosk.host = {host!r}: the page is not encrypted and stays on this machine: "
-            f"set it to 127.0.0.1; from elsewhere it is seen through ssh -L {port}:127.0.0.1:{port}"
+            f"kiosk.host = {host!r}: the page is not encrypted and must stay on this machine: "
+            f"set it to 127.0.0.1; from another machine use ssh -L {port}:127.0.0.1:{port}"
         )
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as exc:
         address = f"{host}:{port}"
         if exc.errno == errno.EADDRINUSE:
-            raise KioskError(f"{address} is taken by another program: stop that one or set another kiosk.port") from exc
+            raise KioskError(f"{address} is used by another program: stop it or set another kiosk.port") from exc
         raise KioskError(f"{address} cannot be served: {exc.strerror}; check kiosk.host and kiosk.port") from exc

@@ -1,4 +1,4 @@
-"""The staff view's routes: a PIN opens a short session; every act needs it, on this machine's own screen."""
+"""The routes of the staff view: a PIN opens a session, which every action requires, on this machine's own screen."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from config.settings import Fraction, Language
 from edge_agent.kiosk.guard import own_screen_only
+from edge_agent.kiosk.serving import json_response
 from edge_agent.kiosk.touch import read_body
 from edge_agent.staff.actions import OverrideReason, StaffActions, UnknownPassage
 from edge_agent.staff.pin import PinLock, PinResult
@@ -40,15 +41,15 @@ class _Volume(msgspec.Struct, forbid_unknown_fields=True):
     share: Fraction
 
 
-class _House(msgspec.Struct, forbid_unknown_fields=True):
+class _DefaultLanguage(msgspec.Struct, forbid_unknown_fields=True):
     language: Language
 
 
 class StaffRoutes:
-    """One session at a time: a new one ends the old."""
+    """The routes; one session at a time, a new one ends the old one."""
 
-    def __init__(self, desk: StaffActions, lock: PinLock, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._desk = desk
+    def __init__(self, actions: StaffActions, lock: PinLock, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._actions = actions
         self._lock = lock
         self._monotonic = monotonic
         self._token: str | None = None
@@ -66,20 +67,20 @@ class StaffRoutes:
         router.add_post("/staff/language", self._language)
 
     async def _door(self, request: web.Request) -> web.Response:
-        """Whether a PIN is set, how long it is locked, and whether this screen is in already."""
+        """Whether a PIN is set, for how long it is locked, and whether this screen has a session."""
         own_screen_only(request)
-        door = {"set": self._lock.is_set, "locked_s": round(self._lock.locked_s), "inside": self._inside(request)}
-        return _json(door)
+        state = {"set": self._lock.is_set, "locked_s": round(self._lock.locked_s), "inside": self._has_session(request)}
+        return json_response(state)
 
     async def _enter(self, request: web.Request) -> web.Response:
-        door = await self._lock.try_pin((await read_body(request, _Pin)).pin)
-        if door is not PinResult.OPEN:
-            if door is PinResult.WRONG and self._lock.locked_s:
-                await self._desk.note_lock()
-            return _json({"door": door, "locked_s": round(self._lock.locked_s)}, _STATUS[door])
+        result = await self._lock.try_pin((await read_body(request, _Pin)).pin)
+        if result is not PinResult.OPEN:
+            if result is PinResult.WRONG and self._lock.locked_s:
+                await self._actions.note_lock()
+            return json_response({"door": result, "locked_s": round(self._lock.locked_s)}, _STATUS[result])
         self._token, self._until_s = secrets.token_urlsafe(32), self._monotonic() + SESSION_S
-        await self._desk.note_entry()
-        response = _json({"door": door, "locked_s": 0})
+        await self._actions.note_entry()
+        response = json_response({"door": result, "locked_s": 0})
         response.set_cookie(COOKIE, self._token, path="/staff", httponly=True, samesite="Strict")
         return response
 
@@ -92,44 +93,40 @@ class StaffRoutes:
 
     async def _overview(self, request: web.Request) -> web.Response:
         self._check(request, touch=False)
-        return _json(await self._desk.overview())
+        return json_response(await self._actions.overview())
 
     async def _override(self, request: web.Request) -> web.Response:
         self._check(request)
-        wanted = await read_body(request, _Override)
+        requested = await read_body(request, _Override)
         try:
-            opened = await self._desk.override(wanted.passage_id, wanted.why)
+            opened = await self._actions.override(requested.passage_id, requested.why)
         except UnknownPassage as exc:
-            raise web.HTTPNotFound(text="There is no such passage among the last ones.\n") from exc
-        return _json({"opened": opened})
+            raise web.HTTPNotFound(text="Not among the last passages.\n") from exc
+        return json_response({"opened": opened})
 
     async def _gate(self, request: web.Request) -> web.Response:
         self._check(request)
-        return _json({"opened": await self._desk.release_gate((await read_body(request, _Release)).why)})
+        return json_response({"opened": await self._actions.release_gate((await read_body(request, _Release)).why)})
 
     async def _volume(self, request: web.Request) -> web.Response:
         self._check(request)
-        self._desk.set_volume((await read_body(request, _Volume)).share)
+        self._actions.set_volume((await read_body(request, _Volume)).share)
         return web.Response(status=204)
 
     async def _language(self, request: web.Request) -> web.Response:
         self._check(request)
-        self._desk.speak((await read_body(request, _House)).language)
+        self._actions.speak((await read_body(request, _DefaultLanguage)).language)
         return web.Response(status=204)
 
     def _check(self, request: web.Request, *, touch: bool = True) -> None:
-        """Let in whom the PIN let in; a touch makes the session last longer, a page that only looks does not."""
+        """Raises HTTPForbidden or HTTPUnauthorized without a session; with `touch` the session is extended."""
         own_screen_only(request)
-        if not self._inside(request):
-            raise web.HTTPUnauthorized(text="The PIN is asked for.\n")
+        if not self._has_session(request):
+            raise web.HTTPUnauthorized(text="PIN required.\n")
         if touch:
             self._until_s = self._monotonic() + SESSION_S
 
-    def _inside(self, request: web.Request) -> bool:
-        given = request.cookies.get(COOKIE, "")
-        known = self._token is not None and secrets.compare_digest(given.encode(), self._token.encode())
-        return known and self._monotonic() < self._until_s
-
-
-def _json(body: object, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
+    def _has_session(self, request: web.Request) -> bool:
+        token = request.cookies.get(COOKIE, "")
+        valid = self._token is not None and secrets.compare_digest(token.encode(), self._token.encode())
+        return valid and self._monotonic() < self._until_s

@@ -1,6 +1,6 @@
-"""The views as server-sent events: one stream a page, newest wins, nothing queues.
+"""The views as server-sent events: one stream per page; a slow page skips views.
 
-Server-sent events and not a WebSocket: the news go one way, and the browser needs no library for either.
+Server-sent events suffice because the data goes one way only; the browser needs no library for them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KERNEL_BUFFER_BYTES = 16_384
 
 
 def on_screen(view: ScreenView, catalogue: Catalogue) -> ScreenView:
-    """`view` with private reasons replaced by the one they share, each reason once."""
+    """`view` with private reasons replaced by their public one, without duplicates."""
     shown = dict.fromkeys(catalogue.shown("reason", reason) for reason in view.reasons)
     return msgspec.structs.replace(view, reasons=tuple(shown))
 
@@ -30,11 +30,11 @@ def on_screen(view: ScreenView, catalogue: Catalogue) -> ScreenView:
 async def stream_views(
     request: web.Request, views: Latest[ScreenView], catalogue: Catalogue, edition: str
 ) -> web.StreamResponse:
-    """Answer `request` with the edition of the page, the newest view and every later one the page can keep up with."""
+    """Stream the edition of the page, the newest view, and later views as fast as the page reads."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     _shrink_kernel_buffer(request)
-    with contextlib.suppress(ConnectionResetError, TimeoutError):  # the page left, or takes nothing any more
+    with contextlib.suppress(ConnectionResetError, TimeoutError):  # the page was closed, or stopped reading
         await send(request, response, _event("edition", edition))
         sequence = 0
         while True:
@@ -50,7 +50,7 @@ async def stream_views(
 
 
 def _shrink_kernel_buffer(request: web.Request) -> None:
-    """Keep the kernel from piling up what the page should skip."""
+    """Use a small kernel buffer, so that a slow page skips views instead of receiving old ones."""
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)

@@ -1,4 +1,4 @@
-"""What a touch on the resident's page may do: choose the language, call staff."""
+"""The actions of the residents' page: choose the language, call staff."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ T = TypeVar("T")
 
 
 class LanguageTouch(msgspec.Struct, forbid_unknown_fields=True):
-    """A language was touched."""
+    """The body of a choice of language."""
 
     language: Language
 
 
 async def read_body(request: web.Request, kind: type[T]) -> T:
-    """The small JSON body; a form that another site could send without asking is none.
+    """The JSON body as `kind`; other content types are refused, because another site could send them as a form.
 
-    The application's `client_max_size` refuses a body of more than BODY_CAP_BYTES.
+    The application's `client_max_size` limits the body to BODY_CAP_BYTES.
     """
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType(text="Expected JSON.\n")
@@ -33,7 +33,7 @@ async def read_body(request: web.Request, kind: type[T]) -> T:
         async with asyncio.timeout(BODY_LIMIT_S):
             data = await request.read()
     except TimeoutError as exc:
-        raise web.HTTPRequestTimeout(text="The body did not come in time.\n") from exc
+        raise web.HTTPRequestTimeout(text="Request body timed out.\n") from exc
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.DecodeError as exc:

@@ -52,7 +52,7 @@ class CoreEstimate:
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Core temperature at the centre, its change a degree of skin, and the scatter of people about it."""
+    """Core temperature at the centre, its change for each degree of skin, and the scatter of people about it."""
 
     at_centre_c: float
     slope: float
@@ -63,24 +63,24 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Odds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Natural log of the odds of fever at the centre, and its change a degree of skin."""
+    """Natural log of the odds of fever at the centre, and its change for each degree of skin."""
 
     at_centre: float
     slope: float
 
 
 class FeverBias(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the estimate leans to fever: a missed one costs more than a second look.
+    """Bias of the estimate towards fever: a missed fever costs more than a second measurement.
 
-    The odds count `lift` times, and raised to the power `sharpness`: sharper, fewer healthy people are told too high
-    for the same lowest reading of a high fever.
+    The odds count `lift` times, and raised to the power `sharpness`: the sharper, the fewer healthy
+    people are estimated too high for the same lowest estimate of a high fever.
     """
 
     lift: Annotated[float, msgspec.Meta(gt=0)]
     sharpness: Annotated[float, msgspec.Meta(gt=0)]
 
     def weight(self, log_odds: float) -> float:
-        """The share of the febrile line in what is told."""
+        """The share of the febrile line in the estimate."""
         return _probability(self.sharpness * (log_odds + math.log(self.lift)))
 
 
@@ -99,7 +99,7 @@ class RegionModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("a model needs a region or more, and a range of fitted skin for each")
 
     def blend(self, skin_c: float, caution: FeverBias) -> tuple[float, float, float]:
-        """The value told in °C, how far from it people are (root mean square, °C), and the probability of fever."""
+        """The estimate in °C, the root-mean-square distance of people from it (°C), and the probability of fever."""
         offset_c = skin_c - self.centre_c
         log_odds = self.odds.at_centre + self.odds.slope * offset_c
         healthy_c, febrile_c = self.healthy.at(offset_c), self.febrile.at(offset_c)
@@ -111,7 +111,7 @@ class RegionModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Circumstances under which the fit holds."""
+    """Conditions under which the fit is valid."""
 
     ambient_c: Range
     humidity_pct: Range
@@ -177,7 +177,7 @@ class Coefficients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     def leading(self, regions: Mapping[str, float]) -> str:
-        """The one of `regions` that tells most of the core: what is shown where one skin value is shown."""
+        """The one of `regions` with the most weight: it is shown where one skin value is shown."""
         return self._model(regions).regions[0]
 
     def usual_skin_c(self, region: str) -> float:
@@ -187,8 +187,8 @@ class Coefficients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def _model(self, regions: Mapping[str, float]) -> RegionModel:
         """The first model whose regions are all given and uncovered.
 
-        Colder than faces are is a hat, hair or glasses while another region is as warm as a face; where none is, the
-        face itself is cold, and that is told.
+        A region colder than faces is covered by a hat, hair or glasses while another region is as warm as a face;
+        where none is, the face itself is cold, and the estimate is marked `skin_low`.
         """
         bare = {name for name, skin_c in regions.items() if skin_c >= self._alone(name).fitted_skin_c[0][0]}
         return next(model for model in self.models if (bare or set(regions)).issuperset(model.regions))
@@ -206,7 +206,7 @@ def estimate_core(
     """The oral-equivalent temperature of a person whose skin is `regions` (°C; any of REGIONS, at least one).
 
     `ambient_c` is the room's, not the sensor's. Raises ValueError for an unknown or missing region and for a value that
-    is no finite number.
+    is not finite.
     """
     return shipped().estimate(regions, ambient_c, humidity_pct, distance_m)
 
@@ -232,7 +232,7 @@ def _check(regions: Mapping[str, float], ambient_c: float, *others: float | None
         raise ValueError(f"regions: expected at least one of {', '.join(REGIONS)}; got {', '.join(unknown) or 'none'}")
     given = [*regions.values(), ambient_c, *(value for value in others if value is not None)]
     if not all(math.isfinite(value) for value in given):
-        raise ValueError("a temperature, humidity or distance is no finite number")
+        raise ValueError("a temperature, humidity or distance is not a finite number")
 
 
 def _probability(log_odds: float) -> float:

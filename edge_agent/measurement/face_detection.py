@@ -1,4 +1,4 @@
-"""From camera pictures to detections: one worker thread looks, no oftener than somebody needs it."""
+"""Detects faces in camera pictures on one worker thread, no more often than needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.detections import Face, FaceDetector
 
 _THUMB = 40  # the motion test looks at every n-th pixel
 _MOTION_LEVELS = 24.0  # grey-level change of the most changed pixel that counts as motion; sensor noise is less
-_UNSEEN_LIMIT_S = 1.0  # look this often even when nothing moves
+_UNSEEN_LIMIT_S = 1.0  # search at least this often without motion
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +59,7 @@ class FaceDetectionLoop:
         self._looked_at_s = float("-inf")
 
     async def run(self) -> None:
-        """Look until cancelled; the camera hands on no more pictures than are looked at."""
+        """Detect until cancelled; the camera delivers no more pictures than are examined."""
         sequence, somebody = 0, True
         with ThreadPoolExecutor(1, thread_name_prefix="vision") as worker:
             while True:
@@ -73,7 +73,7 @@ class FaceDetectionLoop:
         return bool(faces)
 
     def _faces(self, frame: CameraFrame) -> list[Face]:
-        """The faces; an empty scene in which nothing moves is not searched every time."""
+        """The faces in `frame`; an empty scene without motion is not searched every time."""
         thumb = frame.image[::_THUMB, ::_THUMB].astype(np.float32).mean(axis=2)
         still = self._thumb is not None and self._thumb.shape == thumb.shape and not _moved(self._thumb, thumb)
         if still and frame.taken_at_s - self._looked_at_s < _UNSEEN_LIMIT_S:

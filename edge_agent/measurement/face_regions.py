@@ -1,6 +1,6 @@
 """Which parts of a face a thermal array shows, and the warmest skin of each.
 
-Honest about size: a 32x24 array at arm's length gives the whole-face maximum and a coarse forehead; the inner corners
+A 32x24 array at arm's length gives the whole-face maximum and a coarse forehead; the inner corners
 of the eyes are 5 mm wide and count only where several pixels lie on them.
 """
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_agent.measurement.camera_to_thermal import Box, CameraToThermal, Point
 
-_LEAST_SKIN_C = 30.0  # colder than any face in a room: a wall, a hand-held cup, nobody
+_LEAST_SKIN_C = 30.0  # colder than any face in a room: a wall, a hand-held cup
 _FOREHEAD_SHARE = 1 / 3  # the upper third of the face's box
 _FOREHEAD_INSET = 0.2  # left off at either side: hair and temples
 _LEAST_FOREHEAD_ROWS = 3
@@ -24,7 +24,7 @@ _CANTHUS_SHARE = 0.25  # half the side of the square about an inner corner, of h
 def face_regions(
     pixels_c: NDArray[np.float32], face: Box, view: CameraToThermal, eyes: tuple[Point, Point] | None
 ) -> dict[str, float]:
-    """The warmest skin in °C of each region that the array really shows; empty where it sees no skin.
+    """The warmest skin in °C of each region that the array resolves; empty where it sees no skin.
 
     `face` (x, y, w, h) and `eyes` (right, left) are fractions of the camera's picture, which `view` maps to the
     array. Names are those of `edge_agent.measurement.core_temperature.REGIONS`.

@@ -1,4 +1,4 @@
-"""The screening temperature of one arrival: samples of skin joined, corrected for this sensor, and estimated."""
+"""The screening temperature of one arrival: combines skin samples, corrects them for this sensor, and estimates."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from edge_agent.domain.passage import TemperatureReading
 from edge_agent.measurement.core_temperature import REGIONS, CoreEstimate, estimate_core, shipped
 
 AMBIENT_UNKNOWN = "ambient_unknown"
-_ROOM_C = 23.0  # an ordinary room: only to have an estimate to record where the sensor tells no ambient
+_ROOM_C = 23.0  # an ordinary room: for an estimate to record where the sensor reports no ambient temperature
 
 
 @dataclass(frozen=True, slots=True)
 class SkinSample:
-    """One reading of one face in °C: the skin of each region seen, what the sensor calls ambient, and the distance."""
+    """One reading of one face in °C: the skin of each visible region, the sensor's ambient, and the distance."""
 
     skin_c: Mapping[str, float]
     ambient_c: float | None
@@ -28,8 +28,8 @@ class SkinSample:
 class SkinSensor:
     """What is known of this thermometer.
 
-    `offset_c` is its correction against a black body and `uncertainty_c` what is left of its error (one standard
-    uncertainty); `ambient_offset_c` goes from what it calls ambient to the room.
+    `offset_c` is its correction from a black body, `uncertainty_c` its remaining error (one standard uncertainty);
+    `ambient_offset_c` is added to its ambient temperature to give that of the room.
     """
 
     offset_c: float = 0.0
@@ -70,7 +70,7 @@ def screen(samples: Sequence[SkinSample], sensor: SkinSensor) -> TemperatureRead
 
 
 def joined(samples: Sequence[SkinSample]) -> dict[str, float]:
-    """The median of each region over the samples in which it was seen, so that one bad frame moves nothing."""
+    """The median of each region over the samples in which it was seen, so that one bad frame has no effect."""
     seen = {name: [sample.skin_c[name] for sample in samples if name in sample.skin_c] for name in REGIONS}
     return {name: median(values) for name, values in seen.items() if values}
 

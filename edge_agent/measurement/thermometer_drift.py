@@ -1,7 +1,7 @@
-"""Whether the thermometer still measures this crowd as it did: people are, taken together, a steady reference.
+"""Detects drift of the thermometer: the people it measures are, taken together, a steady reference.
 
-Alarms when the crowd's middle leaves what the clinical study leads one to expect or what this box saw at the same hour
-of earlier days, and when people differ too little: a sensor that "normalises" makes everybody well.
+Alarms when their median leaves the range of the clinical study, or differs from the same hour of earlier days, and when
+people differ too little: a sensor that "normalises" its output hides fevers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from statistics import median, quantiles
 from edge_agent.domain.passage import TemperatureReading
 from edge_agent.measurement.core_temperature import shipped
 
-PEOPLE = 30  # the middle of so many is sure to 0.1 °C: they scatter by 0.4 °C
+PEOPLE = 30  # the median of so many is exact to 0.1 °C: they scatter by 0.4 °C
 PAST_DAYS = 14
 _LEAST_DAYS = 3
 _LEAST_AN_HOUR = 10
@@ -25,7 +25,7 @@ _WATCHED = ("face_max", "canthi_max", "forehead_max", "forehead_center")  # the 
 
 
 class ThermometerDriftDetector:
-    """Keeps the skin of the last people and the middle of each hour of the last days; names nobody."""
+    """Stores the skin of the last people and the median of each hour of the last days, without identities."""
 
     def __init__(self) -> None:
         self._region: str | None = None
@@ -36,7 +36,7 @@ class ThermometerDriftDetector:
         self._alarmed = False
 
     def note(self, reading: TemperatureReading, hour: int) -> str | None:
-        """Take in one person, once; returns what is wrong when it begins to be wrong, for staff, else None."""
+        """Add one person, once; returns a message for staff when a fault begins, else None."""
         if self._region is None:
             self._region = next((name for name in _WATCHED if name in reading.regions), None)
         if self._region is None or self._region not in reading.regions:
@@ -51,7 +51,7 @@ class ThermometerDriftDetector:
         return began
 
     def _turn_to(self, hour: int) -> None:
-        """Put the hour that is over to the past."""
+        """Move the hour that has ended to the history."""
         if hour == self._hour:
             return
         if self._hour is not None and len(self._this_hour) >= _LEAST_AN_HOUR:

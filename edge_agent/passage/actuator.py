@@ -38,7 +38,7 @@ class Actuator:
 
     async def carry_out(self, passage: Passage) -> ActionResult:
         """Show, speak and open at once; returns as soon as the voice has begun and the gate took the pulse."""
-        prompt = self._announcer.prompt_of(passage.decision)
+        prompt = self._announcer.prompt_for(passage.decision)
         self._show(passage, prompt)
         lit = self._light(passage, on=True)
         started_s, opened, _ = await asyncio.gather(self._announcer.say(prompt), self._open(passage), lit)

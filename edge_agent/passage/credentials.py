@@ -64,7 +64,7 @@ async def feed_codes(
 ) -> None:
     """Turn every scanned code into a credential until cancelled; the number is hashed away at once.
 
-    `held_up`: a code that no provider knows was held up by mistake. Else it may be a poster, and is nobody's.
+    `held_up`: an unknown code was presented on purpose and is unreadable. Else it may be on a poster and is ignored.
     """
     sequence = 0
     while True:

@@ -1,4 +1,4 @@
-"""Who stands at the gate: follows the nearest face and gathers what is measured of that person.
+"""Follows the nearest face at the gate and collects the measurements of that person.
 
 Detections, thermometer readings and credentials are added on the event loop. Every time in here is the monotonic second
 at which the evidence was taken, so that the same evidence always gives the same answer.
@@ -82,11 +82,11 @@ class PersonTracker:
         return self._credential
 
     async def change(self) -> None:
-        """Wait until new evidence came in."""
+        """Wait for new evidence."""
         await self._changed.wait()
 
     def add_detections(self, seen: Detections) -> None:
-        """Take in the faces of one picture."""
+        """Add the faces of one picture."""
         at_s = seen.frame.taken_at_s
         self._expire_credential(at_s)
         nearest = seen.nearest
@@ -99,7 +99,7 @@ class PersonTracker:
         self._notify()
 
     def add_reading(self, reading: ThermalFrame | SpotReading) -> None:
-        """Take in one thermometer reading of the person who stands there."""
+        """Add one thermometer reading of the present person."""
         person = self._person
         if person is None or not person.near or reading.taken_at_s <= person.steady_since_s:
             return
@@ -113,7 +113,7 @@ class PersonTracker:
         self._notify()
 
     def add_credential(self, credential: Credential) -> None:
-        """Take in a credential that somebody presented; the newest one counts."""
+        """Add a presented credential; it replaces the one before."""
         self._credential = credential
         if self._person and self._person.served:
             self._restart(self._person, credential.presented_at_s)
@@ -150,7 +150,7 @@ class PersonTracker:
         self._credential = None
 
     def _notify(self) -> None:
-        """Wake everybody who waits for a change; the next wait is for the next change."""
+        """Wake all waiters; the next wait is for the next change."""
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -178,7 +178,7 @@ class PersonTracker:
             person.votes.append((at_s, face.mask, face.score))
 
     def _forget_face(self) -> None:
-        """A code may be shown before its owner stands there; a face is nobody else's."""
+        """Drop a credential of kind `face`: unlike a code, it belongs to the person who left."""
         if self._credential and self._credential.kind is CredentialKind.FACE:
             self._credential = None
 
@@ -208,7 +208,7 @@ def _fractions(face: Face, size: tuple[int, int]) -> FractionBox:
 
 
 def _eyes(face: Face, size: tuple[int, int]) -> tuple[Point, Point] | None:
-    """Right and left eye as fractions of the picture, where the detector tells."""
+    """Right and left eye as fractions of the picture, where the detector finds them."""
     if face.landmarks is None:
         return None
     (right_x, right_y), (left_x, left_y) = (face.landmarks[:2] / np.array(size, np.float32)).tolist()

@@ -36,6 +36,6 @@ def link_view(link: PlatformLink, directory: Directory) -> LinkView:
 
 
 def versions() -> dict[str, str]:
-    """Versions that matter to whoever looks after the box."""
+    """Versions of the agent and of the libraries that matter for support."""
     names = ("sentinel-gate", "onnxruntime", "opencv-python", "paho-mqtt")
     return {name: version(name) for name in names}

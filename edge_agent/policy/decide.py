@@ -1,6 +1,6 @@
-"""The verdict: a pure function of what was measured, what is known and what the policy says.
+"""The verdict: a pure function of the measurement, the health status, the policy and the time.
 
-Every rule gives findings, a finding is a verdict with its reason. The gravest verdict wins and all reasons are kept,
+Every rule returns findings; a finding is a verdict with its reason. The gravest verdict wins and all reasons are kept,
 those of the winning verdict first.
 """
 
@@ -41,7 +41,7 @@ _PROBLEMS = {  # of a card, else of a code
     (True, CredentialProblem.UNREADABLE): Reason.CARD_UNREADABLE,
 }
 _ON_PAPER = {Reason.TEST_EXPIRED, Reason.TEST_MISSING, Reason.TEST_PENDING}
-_PLATFORM_AHEAD = timedelta(minutes=5)  # how far the platform's clock may run before ours; more, and ours is wrong
+_PLATFORM_AHEAD = timedelta(minutes=5)  # how far the platform's clock may be ahead; beyond it the box's clock is wrong
 WATCH_LIST = "watch"
 KEY_WORKER_LIST = "key_worker"
 WHITE_LIST_PREFIX = "white"
@@ -70,7 +70,7 @@ def decide(
 
 
 def _grade_temperature(measurement: Measurement, rule: TemperatureRule) -> TemperatureClass:
-    """What the temperature says; outside the fitted range it is never normal."""
+    """The class of the temperature; outside the fitted range it is never normal."""
     reading = measurement.temperature
     if reading.estimate_c is None or measurement.thermometer_lost:
         return TemperatureClass.NOT_MEASURED
@@ -155,7 +155,7 @@ def _judge_lookup(credential: Credential, lookup: Lookup, policy: Policy, now: M
 
 
 def _staff_for_paper(findings: list[Finding]) -> list[Finding]:
-    """Staff look at a test on paper where the city knows of none that counts."""
+    """ASSIST in place of a rejection that a test result on paper could change."""
     return [(Verdict.ASSIST if reason in _ON_PAPER else verdict, reason) for verdict, reason in findings]
 
 
@@ -203,5 +203,5 @@ def _judge_test_age(counted_from: datetime, status: HealthStatus, policy: Policy
 
 
 def _clock_error(policy: Policy, now: Moment) -> timedelta:
-    """How far the wall clock may be off; an assumption of the policy where nothing confirms it."""
+    """Maximum error of the wall clock; the policy's assumption where it is not known."""
     return timedelta(seconds=policy.clock.unknown_error_s if now.error_s is None else now.error_s)

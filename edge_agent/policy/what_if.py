@@ -1,4 +1,4 @@
-"""Another policy held against what the ledger remembers: who would have fared otherwise, and why."""
+"""Compares another policy with the decisions in the ledger: which verdicts would change, and why."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class ChangedVerdict:
-    """One passage that would have gone otherwise; `now` and `then` are verdicts, the reasons those of each."""
+    """One passage whose verdict would change from `then` to `now`, with the reasons of both."""
 
     passage_id: str
     decided: datetime
@@ -31,18 +31,18 @@ class ChangedVerdict:
 
 @dataclass(slots=True)
 class PolicyComparison:
-    """What came of it. `too_old` were recorded before 0.2, without all that a verdict rests on."""
+    """Result of the comparison. `too_old` passages were recorded before 0.2, without all inputs of a decision."""
 
     version: int
     passages: int = 0
     too_old: int = 0
     changed: int = 0
     changes: Counter[str] = field(default_factory=Counter)  # by "admit > refuse"
-    why: Counter[str] = field(default_factory=Counter)  # by the first reason that was none then, or is none now
+    why: Counter[str] = field(default_factory=Counter)  # by the first reason that is new, or gone
     examples: list[ChangedVerdict] = field(default_factory=list)  # the newest 20
 
     def note(self, record: PassageDecided, decision: Decision) -> None:
-        """Hold `decision` against what was decided."""
+        """Compare `decision` with the recorded one."""
         self.passages += 1
         if decision.verdict.value == record.verdict:
             return
@@ -63,7 +63,7 @@ class PolicyComparison:
         del self.examples[:-SHOWN]
 
     def to_dict(self) -> dict[str, object]:
-        """For scripts; without a person in it."""
+        """Result as JSON, without person keys."""
         return {
             "policy_version": self.version,
             "passages": self.passages,
@@ -86,7 +86,7 @@ class PolicyComparison:
 
 
 async def compare_policy(policy: Policy, passages: AsyncIterable[PassageDecided]) -> PolicyComparison:
-    """Decide every passage again by `policy`; rechecks count one by one, as they were decided."""
+    """Decide every passage again by `policy`; each recheck counts as a passage."""
     trial = PolicyComparison(policy.version)
     async for record in passages:
         if record.health.lookup is LookupOutcome.FOUND and record.health.result is None:
@@ -97,7 +97,7 @@ async def compare_policy(policy: Policy, passages: AsyncIterable[PassageDecided]
 
 
 def replay(record: PassageDecided, policy: Policy) -> Decision:
-    """The verdict that `policy` gives on what `record` remembers."""
+    """The decision of `policy` on the inputs in `record`."""
     return decide(
         measurement_from(record),
         credential_from(record),
@@ -109,6 +109,6 @@ def replay(record: PassageDecided, policy: Policy) -> Decision:
 
 
 def _why(then: tuple[str, ...], now: tuple[str, ...]) -> str:
-    """What tips the balance: the first reason that is new, else the first that is gone."""
+    """The reason of the change: the first that is new, else the first that is gone."""
     new = next((reason for reason in now if reason not in then), None)
     return new or "no longer " + next((reason for reason in then if reason not in now), "the same")

@@ -1,4 +1,4 @@
-"""The key that personal data are sealed with on this box: a file of its own, made once and never made anew."""
+"""The key that encrypts personal data on this box: one file, created once and never replaced."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ _ALGORITHMS = {"aes-256-gcm": Algorithm.AES_256_GCM, "sm4-gcm": Algorithm.SM4_GC
 
 
 def load_or_make_cipher(settings: Settings) -> KeyedCipher:
-    """What seals the stores of this box; the first start makes its key. Raises SettingsError."""
+    """The cipher of this box's databases; creates the key where there is none. Raises SettingsError."""
     if not secret_path(settings.privacy.key_file).exists():
         make_key_file(settings)
     return _read(settings)
 
 
 def load_cipher_if_present(settings: Settings) -> KeyedCipher | None:
-    """What opens the stores of this box for reading; None where there is no key. Raises SettingsError."""
+    """The cipher of this box's databases, None without a key file. Raises SettingsError."""
     return _read(settings) if secret_path(settings.privacy.key_file).exists() else None
 
 
 def make_key_file(settings: Settings) -> None:
-    """Make the key where there is none and no store needs one that is gone. Raises SettingsError."""
+    """Create the key file; refused where a database is encrypted with a lost key. Raises SettingsError."""
     path = secret_path(settings.privacy.key_file)
     try:
-        orphans = [name for name in _STORES if is_encrypted(Path(settings.box.data_dir) / name)]
-        if orphans:
+        encrypted = [name for name in _STORES if is_encrypted(Path(settings.box.data_dir) / name)]
+        if encrypted:
             raise _fault(
                 settings,
-                f"missing, and {' and '.join(orphans)} are sealed with it. 请放回密钥文件；文件未改动。Put the key file"
-                " back. Without it nobody can read them: set them aside as NAME.damaged-lost-key, and a new ledger"
-                " begins under a new epoch",
+                f"missing, and {' and '.join(encrypted)} are encrypted with it. 请放回密钥文件；文件未改动。Restore the"
+                " key file; nothing was changed. Without it the data cannot be read: rename each file to"
+                " NAME.damaged-lost-key, and the agent starts a new ledger epoch",
             )
         make_key(path)
     except sqlite3.Error as exc:
-        raise _fault(settings, f"not made, because a store cannot be read: {exc}") from exc
+        raise _fault(settings, f"not created, because a database cannot be read: {exc}") from exc
     except OSError as exc:
         raise _fault(
             settings,
-            f"cannot be made: {exc.strerror}. 请以管理员身份运行 edge-agent privacy make-key。"
-            " Make it as root: edge-agent privacy make-key",
+            f"cannot be created: {exc.strerror}. 请以管理员身份运行 edge-agent privacy make-key。"
+            " Run as root: edge-agent privacy make-key",
         ) from exc
 
 

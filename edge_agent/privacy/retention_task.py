@@ -1,4 +1,4 @@
-"""Lets go of what the box has held of people for long enough."""
+"""Deletes personal data whose retention time is over."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _EVERY_S = 3600.0
 
 
 class RetentionTask:
-    """Deletes once an hour what is past its retention, and puts it down in the ledger.
+    """Deletes expired data once an hour and records the deletion in the ledger.
 
-    A wrong clock costs nothing that the platform has not got; the replica is emptied only by a clock that is in sync.
+    A wrong clock loses no data: only acknowledged records are deleted, and the replica only while the clock is in sync.
     """
 
     def __init__(
@@ -35,16 +35,16 @@ class RetentionTask:
         self._now = now
 
     async def run(self) -> None:
-        """Forget now and every hour, for ever."""
+        """Delete expired data now and every hour until cancelled."""
         while True:
             try:
                 await self.forget()
             except StoreFailed as exc:
-                log.warning("what is past its retention was not deleted, tried again in an hour: %s", exc)
+                log.warning("expired data was not deleted, next try in an hour: %s", exc)
             await rest(_EVERY_S)
 
     async def forget(self) -> None:
-        """Forget what is past its time now. Raises StoreFailed."""
+        """Delete the data that is expired now. Raises StoreFailed."""
         await self._outbox.forget(self._records)
         if self._now().in_sync and (statuses := await self._directory.forget(self._directory_s)):
             await self._outbox.note_deleted({"directory": statuses})

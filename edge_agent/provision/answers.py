@@ -1,4 +1,4 @@
-"""What an installer says when a box is set up: typed at the prompts, or in one TOML file."""
+"""The answers of an installer when a box is set up: typed at the prompts or read from a TOML file."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BROKER_URL = r"^mqtts?://[^\s/]+$"
 
 
 class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The answers; an empty one leaves what the box has. `settings` are sections of the settings as they stand there.
+    """The answers; an empty one keeps the current value. `settings` has sections of the settings file.
 
-    `invitation` is the text of the sheet's code, `serial` what the label says of a box that cannot tell itself.
-    `community_key` and `signing_key` are files from the platform.
+    `invitation` is the text of the code on the enrolment sheet; `serial` is the number on the label of a box whose
+    serial number cannot be read. `community_key` and `signing_key` are paths of files from the platform.
     """
 
     checkpoint: Annotated[str, Meta(min_length=1, max_length=80)]
@@ -47,21 +47,21 @@ class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
                 raise ValueError(f"staff_pin: {exc}") from exc
 
     def __repr__(self) -> str:
-        return f"Answers({self.checkpoint!r})"  # a token and a PIN are among them
+        return f"Answers({self.checkpoint!r})"  # without token and PIN
 
 
 def load_answers(path: Path) -> Answers:
     """The answers in the TOML file at `path`. Raises SettingsError."""
-    said = read_toml(path)
+    values = read_toml(path)
     try:
-        return read_answers(said)
+        return answers_from(values)
     except SettingsError as exc:
         raise SettingsError(f"{path}: {exc}") from exc
 
 
-def read_answers(said: dict[str, Any]) -> Answers:
-    """The answers that `said` holds. Raises SettingsError, which quotes no secret."""
+def answers_from(values: dict[str, Any]) -> Answers:
+    """The answers in `values`. Raises SettingsError without the text of a secret."""
     try:
-        return msgspec.convert(said, Answers, strict=True)
+        return msgspec.convert(values, Answers, strict=True)
     except msgspec.ValidationError as exc:
         raise SettingsError(f"{exc}; 可用 accepted: {', '.join(Answers.__struct_fields__)}") from exc

@@ -1,4 +1,4 @@
-"""Sets one box up: place, devices, certificate, keys. What is wrong is found before anything is written."""
+"""Sets up one box: place, devices, certificate, keys. The answers are checked before anything is written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from config.settings import Settings
 from edge_agent.box.key_files import make_data_dir, read_community_key
 from edge_agent.privacy.key_file import load_or_make_cipher
 from edge_agent.provision.answers import Answers
-from edge_agent.provision.settings_file import Sections, as_sections, checked, merged, read_sections, write_sections
+from edge_agent.provision.settings_file import (
+    Sections,
+    checked_settings,
+    merged,
+    read_sections,
+    sections_from,
+    write_sections,
+)
 from edge_agent.staff.pin import write_pin
 from sync.contract.enrolment import Invitation
 from sync.contract.signed import read_public_key
@@ -31,12 +38,12 @@ SIGNING_KEY = "platform-signing.pem"
 ENROL_LIMIT_S = 900.0
 
 FindDevices = Callable[[], Awaitable[str]]
-"""Finds what is plugged in and returns the sections of the settings for it, as TOML."""
+"""Finds the connected devices and returns their settings as TOML."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
-    """What became of it; `until` is when the certificate ends, None where none was fetched."""
+    """The result; `until` is the end of the new certificate's validity, None if none was requested."""
 
     settings: Settings
     found: Sections
@@ -52,10 +59,10 @@ async def provision(
     on_waiting: Callable[[float], None],
     limit_s: float = ENROL_LIMIT_S,
 ) -> Provisioned:
-    """Set the box up as `answers` say and write the settings at `config`; `serial` is what the box says of itself.
+    """Set up the box and write the settings to `config`; `serial` is the serial number that the box reports.
 
-    A second run changes what is answered anew and keeps the rest. Raises SettingsError and SyncError; the settings are
-    then as they were, and a token that was shown is good for this box's next try.
+    A second run changes only what is answered and keeps the rest. Raises SettingsError and SyncError; the settings are
+    unchanged then, and this box can use its token for another try.
     """
     _check_rights(config)
     invitation = Invitation.parse(answers.invitation) if answers.invitation else None
@@ -64,19 +71,19 @@ async def provision(
     community_key = _community_key(answers)
     signing_key = _signing_key(answers)
     found: Sections = tomllib.loads(await find_devices()) if answers.probe else {}
-    sections = merged(read_sections(config), found, _said(answers, config), answers.settings)
-    settings = checked(sections)
+    sections = merged(read_sections(config), found, _answered(answers, config), answers.settings)
+    settings = checked_settings(sections)
     data_dir = make_data_dir(Path(settings.box.data_dir))
     enrolled = None
     if invitation is not None:
-        with _given_away(data_dir / "identity"):
+        with _owned_by_agent(data_dir / "identity"):
             enrolled = await enrol(
                 BoxIdentity(data_dir / "identity"), invitation, limit_s=limit_s, on_waiting=on_waiting
             )
-        settings = checked(merged(sections, _named(enrolled)))
-    with _told():
+        settings = checked_settings(merged(sections, _identity(enrolled)))
+    with _os_errors_as_store_failed():
         _write_secrets(settings, answers, config, community_key, signing_key)
-    write_sections(config, as_sections(settings))
+    write_sections(config, sections_from(settings))
     return Provisioned(settings, found, enrolled.until if enrolled else None)
 
 
@@ -85,7 +92,7 @@ def _check_rights(config: Path) -> None:
         raise SettingsError(
             f"{config.parent}: 不存在或无法写入：请先安装（edge-agent install --apply），"
             "再以管理员身份运行 sudo edge-agent provision。\n"
-            f"{config.parent} is not there or not yours to write: install first (edge-agent install --apply), and run"
+            f"{config.parent} does not exist or is not writable: install first (edge-agent install --apply), then run"
             " as root: sudo edge-agent provision"
         )
 
@@ -95,12 +102,12 @@ def _check_serial(invitation: Invitation, own: str) -> None:
         raise SettingsError(
             f"登记单是给序列号 {invitation.serial} 的设备的，本机为 {own or '未知'}；"
             "若机身标签与登记单一致，请在 serial 中填写标签上的序列号。\n"
-            f"The sheet is for the box of serial {invitation.serial}, this one says {own or 'nothing'}; where the"
-            " label on the box agrees with the sheet, answer `serial` with what the label says."
+            f"The sheet is for the box with serial {invitation.serial}; this box reports {own or 'none'}. If the label"
+            " on the box agrees with the sheet, give the number on the label as `serial`."
         )
 
 
-def _said(answers: Answers, config: Path) -> Sections:
+def _answered(answers: Answers, config: Path) -> Sections:
     """The answers as sections of the settings."""
     sections: Sections = {
         "box": {"checkpoint": answers.checkpoint, "lane": answers.lane, "direction": answers.direction},
@@ -112,8 +119,8 @@ def _said(answers: Answers, config: Path) -> Sections:
     return {**sections, "platform": platform} if platform else sections
 
 
-def _named(enrolled: Enrolled) -> Sections:
-    """Who the certificate says this box is, and where its files lie."""
+def _identity(enrolled: Enrolled) -> Sections:
+    """District and name from the certificate, and the paths of its files."""
     files = enrolled.files
     paths = {"ca_file": str(files.ca), "cert_file": str(files.certificate), "key_file": str(files.key)}
     return {"box": {"district": enrolled.district, "name": enrolled.box}, "platform": paths}
@@ -124,7 +131,7 @@ def _community_key(answers: Answers) -> bytes | None:
 
 
 def _signing_key(answers: Answers) -> bytes | None:
-    """The PEM of the platform's key, read to be sure that it is one."""
+    """The PEM of the platform's public key, validated. Raises SettingsError."""
     if not answers.signing_key:
         return None
     path = Path(answers.signing_key)
@@ -156,7 +163,7 @@ def _put(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _os_errors_as_store_failed() -> Iterator[None]:
     try:
         yield
     except OSError as exc:
@@ -164,9 +171,9 @@ def _told() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _given_away(folder: Path) -> Iterator[None]:
-    """What root makes of `folder` belongs to the agent, however this ends: it renews the certificate from there."""
-    with _told():
+def _owned_by_agent(folder: Path) -> Iterator[None]:
+    """At the end give `folder` to the agent's user, even on errors: the agent renews the certificate in it."""
+    with _os_errors_as_store_failed():
         try:
             yield
         finally:
@@ -177,7 +184,7 @@ def _given_away(folder: Path) -> Iterator[None]:
 
 
 def summary(done: Provisioned, config: Path, devices: Sequence[str]) -> dict[str, object]:
-    """What was done, for scripts."""
+    """The result for JSON."""
     box = done.settings.box
     return {
         "district": box.district,

@@ -1,6 +1,6 @@
-"""Settings written as TOML: who the box is and what is plugged in, and of the rest what differs from the default.
+"""Writes settings as TOML: identity and devices of the box always, other settings only if they differ from the default.
 
-So a box follows better defaults later, and never becomes another box by them.
+A later version can change the other defaults, but never the identity of a box.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edge_agent.box.versioned_file import keep
 
 Sections = dict[str, dict[str, Any]]
 
-_OF_THIS_BOX = {
+_ALWAYS_WRITTEN = {
     "box": ("district", "name", "checkpoint", "lane", "direction"),
     "thermometer": ("driver", "port"),
     "reader": ("driver", "port"),
@@ -27,23 +27,23 @@ _OF_THIS_BOX = {
     "speaker": ("language",),
 }
 _HEAD = """# 本机设置，由 edge-agent provision 写入；未列出的设置取默认值（见 sentinel.example.toml）。
-# Written by edge-agent provision; what is left out keeps its default.
+# Written by edge-agent provision; settings not listed here have their default (see sentinel.example.toml).
 """
 
 
 def read_sections(path: Path) -> Sections:
-    """The settings at `path` as sections; those of a new box where there is no file. Raises SettingsError."""
-    return as_sections(load_settings(path) if path.exists() else Settings())
+    """The settings at `path` as sections; the defaults if there is no file. Raises SettingsError."""
+    return sections_from(load_settings(path) if path.exists() else Settings())
 
 
-def as_sections(settings: Settings) -> Sections:
-    """What of `settings` is this box's own, or not the default."""
+def sections_from(settings: Settings) -> Sections:
+    """The sections of `settings` that are written to the file."""
     whole, default = msgspec.to_builtins(settings), msgspec.to_builtins(Settings())
     changed = {
         name: {
             key: value
             for key, value in section.items()
-            if value != default[name][key] or key in _OF_THIS_BOX.get(name, ())
+            if value != default[name][key] or key in _ALWAYS_WRITTEN.get(name, ())
         }
         for name, section in whole.items()
     }
@@ -51,7 +51,7 @@ def as_sections(settings: Settings) -> Sections:
 
 
 def merged(*layers: Mapping[str, Mapping[str, Any]]) -> Sections:
-    """All `layers`, a later one before an earlier one."""
+    """The merged `layers`; a later layer overrides an earlier one."""
     result: Sections = {}
     for layer in layers:
         for name, section in layer.items():
@@ -59,7 +59,7 @@ def merged(*layers: Mapping[str, Mapping[str, Any]]) -> Sections:
     return result
 
 
-def as_toml(sections: Sections) -> str:
+def toml_from(sections: Sections) -> str:
     """`sections` as TOML."""
     blocks = [
         "\n".join([f"[{name}]", *(f"{key} = {_value(value)}" for key, value in section.items())])
@@ -68,20 +68,20 @@ def as_toml(sections: Sections) -> str:
     return "\n\n".join([_HEAD.rstrip(), *blocks]) + "\n"
 
 
-def checked(sections: Sections) -> Settings:
-    """The settings that `sections` make. Raises SettingsError, one line a fault."""
-    settings = parse_settings(as_toml(sections))
+def checked_settings(sections: Sections) -> Settings:
+    """The settings in `sections`. Raises SettingsError with one line per error."""
+    settings = parse_settings(toml_from(sections))
     check_extras(settings)
     return settings
 
 
 def write_sections(path: Path, sections: Sections) -> None:
-    """Write `sections` to `path`, whole; what was there is kept beside it. Raises SettingsError.
+    """Replace the file at `path` atomically; the previous file is kept beside it. Raises SettingsError.
 
-    The file belongs to whom its folder belongs: on an installed box to root, and to the group of the agent.
+    The file has the owner of its folder: on an installed box root, with the group of the agent.
     """
     try:
-        keep(path, as_toml(sections).encode())
+        keep(path, toml_from(sections).encode())
     except OSError as exc:
         raise SettingsError(f"{path}: 无法写入 cannot be written: {exc.strerror}") from exc
 

@@ -1,4 +1,4 @@
-"""How old this process is, by a clock that nobody sets: a box without a battery learns the date after its start."""
+"""The age of this process by the boot clock: a box without a battery sets its wall clock only after the start."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 import time
 from pathlib import Path
 
-_STARTED = 19  # the 22nd field of proc(5)'s stat, counted from behind the name: clock ticks since the boot
+_STARTED = 19  # 22nd field of /proc/PID/stat, counted after the name: clock ticks from boot to start, see proc(5)
 
 
 def age_s() -> float:
-    """Seconds since the process was made, time asleep included."""
+    """Seconds since the process was created, including suspended time."""
     fields = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[_STARTED]) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""The standard streams of a command, made fit for use whatever the caller did to them."""
+"""Makes the standard streams of a command usable when the caller closed them or chose a limited encoding."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 import sys
 from io import TextIOWrapper
 
-STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))  # by the number of their descriptor
+STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))  # in the order of their file descriptors
 
 
 def make_usable() -> None:
-    """A closed stream becomes the null device, or the next file to be opened would take its place and be written over.
+    """Open the null device for each closed stream: otherwise the next file opened gets its descriptor and its output.
 
-    What an encoding lacks is written in an escape: a plain terminal is no reason to fail.
+    Characters that the encoding of a stream lacks are written as backslash escapes.
     """
     for number, (name, mode) in enumerate(STREAMS):
         if getattr(sys, name) is None:
@@ -25,5 +25,5 @@ def make_usable() -> None:
 
 
 def give_up_output() -> None:
-    """Nothing more is written to the standard output: what waits there would fail once more at the end."""
+    """Redirect standard output to the null device, so that flushing it at exit does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

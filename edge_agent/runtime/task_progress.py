@@ -1,4 +1,4 @@
-"""Counts the steps of every task, so that one that stands still is told from one that goes on."""
+"""Counts how often every task was resumed, to distinguish a stalled task from a running one."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ class TaskProgress(Coroutine[Any, Any, Any]):
 
     @property
     def where(self) -> str:
-        """File and line at which it waits, of what is not asyncio's."""
+        """File and line where the task waits, outside asyncio; "?" where unknown."""
         inner: Any = self._work
-        place = "?"
+        location = "?"
         while isinstance(inner, CoroutineType) and (frame := inner.cr_frame) is not None:
             file = Path(frame.f_code.co_filename)
-            place = place if file.parent == _ASYNCIO else f"{file.name}:{frame.f_lineno}"
+            location = location if file.parent == _ASYNCIO else f"{file.name}:{frame.f_lineno}"
             inner = inner.cr_await
-        return place
+        return location
 
     def send(self, value: Any) -> Any:
-        """Resume the work."""
+        """Resume the coroutine."""
         self.steps += 1
         return self._work.send(value)
 
     def throw(self, *failure: Any) -> Any:
-        """Resume the work with an exception."""
+        """Resume the coroutine with an exception."""
         self.steps += 1
         return self._work.throw(*failure)
 
     def close(self) -> None:
-        """End the work."""
+        """Close the coroutine."""
         self._work.close()
 
     def __await__(self) -> Generator[Any, Any, Any]:
@@ -52,7 +52,7 @@ class TaskProgress(Coroutine[Any, Any, Any]):
 
 
 def track_progress(loop: asyncio.AbstractEventLoop) -> None:
-    """Count the steps of all tasks that `loop` creates from now on."""
+    """Count the steps of every task that `loop` creates from now on."""
     loop.set_task_factory(_counted)
 
 
@@ -60,19 +60,19 @@ def _counted(
     loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any] | Generator[Any, None, Any], **options: Any
 ) -> asyncio.Task[Any]:
     if not isinstance(work, Coroutine):
-        raise TypeError(f"a task is made of a coroutine, not of {work!r}")
+        raise TypeError(f"a task needs a coroutine, not {work!r}")
     return asyncio.Task(TaskProgress(work, asyncio.current_task(loop)), loop=loop, **options)
 
 
 def loops() -> dict[asyncio.Task[Any], TaskProgress]:
-    """The living tasks that somebody gave a name, without the one that asks and without those that hold others.
+    """The named tasks that are not done, without the calling task and without the parents of named tasks.
 
-    Whoever holds a group of named tasks waits for them and is as alive as they are.
+    A parent waits for its task group, so it makes progress only when its children end.
     """
     named = {
         task: work
         for task in asyncio.all_tasks()
         if isinstance(work := task.get_coro(), TaskProgress) and not task.get_name().startswith("Task-")
     }
-    holders = {work.parent() for work in named.values() if work.parent is not None}
-    return {task: work for task, work in named.items() if task not in holders and task is not asyncio.current_task()}
+    parents = {work.parent() for work in named.values() if work.parent is not None}
+    return {task: work for task, work in named.items() if task not in parents and task is not asyncio.current_task()}

@@ -1,13 +1,12 @@
-"""The newest camera picture as JPEG: made only when somebody asks, and once a frame."""
+"""The newest camera picture as JPEG: encoded only on request, and once for each frame."""
 
 from __future__ import annotations
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from drivers.contract import CameraFrame
 from drivers.latest import Latest
+from models.picture import shrink
 
 JPEG_OPTIONS = (cv2.IMWRITE_JPEG_QUALITY, 70)
 LONG_SIDE_PX = 640  # a larger picture would cost the browser more and show people no more of themselves
@@ -26,14 +25,6 @@ class CameraJpeg:
         if frame is None:
             return None
         if self._made is None or self._made[0] != frame.sequence:
-            _, data = cv2.imencode(".jpg", _shown(frame.image), JPEG_OPTIONS)
+            _, data = cv2.imencode(".jpg", shrink(frame.image, LONG_SIDE_PX), JPEG_OPTIONS)
             self._made = (frame.sequence, data.tobytes())
         return self._made[1]
-
-
-def _shown(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture, its long side LONG_SIDE_PX at most."""
-    scale = LONG_SIDE_PX / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,4 +1,4 @@
-"""What the people at the gate may see: one frozen view, newest wins."""
+"""What the people at the gate may see: one frozen view, replaced as a whole."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from drivers.latest import Latest
 from edge_agent.domain.passage import Decision, Verdict
 from edge_agent.screen.language_choice import LanguageSelector
 
-STAFF_CALL_S = 120.0  # how long the screen says that staff were called, unless they say earlier that they are there
+STAFF_CALL_S = 120.0  # how long the screen shows that staff were called, unless staff arrive earlier
 
 
 class ScreenStage(StrEnum):
-    """Where the line stands."""
+    """Stage of the current passage."""
 
     STARTING = "starting"  # parts are being opened
-    IDLE = "idle"  # nobody there
+    IDLE = "idle"  # no person
     ARRIVAL = "arrival"  # a face, not yet near or steady enough
     MEASURING = "measuring"  # being measured; the credential may be missing
-    RESULT = "result"  # a verdict stands
+    RESULT = "result"  # a verdict is shown
     OUT_OF_SERVICE = "out_of_service"  # safe mode: no device is open
 
 
-NOBODY = {ScreenStage.STARTING, ScreenStage.IDLE, ScreenStage.OUT_OF_SERVICE}  # stages without a person
+NO_PERSON = {ScreenStage.STARTING, ScreenStage.IDLE, ScreenStage.OUT_OF_SERVICE}  # stages without a person
 
 
 class Hint(StrEnum):
-    """What the person can do now; a key of the prompt catalogue."""
+    """What the person should do now; a key of the prompt catalogue."""
 
     COME_CLOSER = "come_closer"
     HOLD_STILL = "hold_still"
@@ -50,7 +50,7 @@ class PartView(msgspec.Struct, frozen=True):
 
 
 class LinkView(msgspec.Struct, frozen=True):
-    """The way to the platform and how old what we know is."""
+    """State of the link, and age of the directory."""
 
     connected: bool
     platform_online: bool
@@ -59,17 +59,17 @@ class LinkView(msgspec.Struct, frozen=True):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Something for everybody, in plain text by language; `at` is its time of day, "" while it is being said."""
+    """A public message in plain text by language; `at` is its time of day, "" while it is played."""
 
     texts: dict[str, str]
     at: str = ""
 
 
 class ScreenView(msgspec.Struct, frozen=True):
-    """Everything a screen needs; no name, number, colour or list membership is ever in it.
+    """Everything a screen needs; it never contains a name, number, colour or list membership.
 
     `face` is (x, y, w, h) as fractions of the picture. `credential` is none, read, unreadable or expired.
-    `serial` grows by one with every view, so that a page can tell a repeat from news; `visit` with every person.
+    `serial` grows by one with every view, so that a page can tell a repeat from a change; `visit` with every person.
     """
 
     serial: int
@@ -99,7 +99,7 @@ def make_view_state(settings: Settings) -> ViewState:
 
 
 class ViewState:
-    """Owns the view: the line shows its state, the watch shows parts and link; every change is published whole."""
+    """Owns the view: the passage loop sets its stage, the device monitor its parts and link."""
 
     def __init__(self, languages: LanguageSelector, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.views: Latest[ScreenView] = Latest()
@@ -120,7 +120,7 @@ class ViewState:
             parts=(),
             link=LinkView(connected=False, platform_online=False, freshness="expired", age_s=None),
             passages=0,
-            language=languages.house[0],
+            language=languages.default_languages[0],
         )
         self.views.put(self._view)
 
@@ -130,9 +130,9 @@ class ViewState:
         return self._view
 
     @property
-    def house(self) -> tuple[str, ...]:
-        """The languages in which everybody is addressed, the first one first."""
-        return self._languages.house
+    def default_languages(self) -> tuple[str, ...]:
+        """The languages of public messages, the default first."""
+        return self._languages.default_languages
 
     def show(
         self,
@@ -146,7 +146,7 @@ class ViewState:
         decision: Decision | None = None,
         prompt: str | None = None,
     ) -> None:
-        """Show where the line stands."""
+        """Show the stage of the passage."""
         self._publish(
             stage=stage,
             hint=hint,
@@ -162,25 +162,25 @@ class ViewState:
         )
 
     def show_parts(self, parts: tuple[PartView, ...], link: LinkView) -> None:
-        """Show the state of the devices and of the way to the platform."""
+        """Show the state of the devices and of the link."""
         self._publish(parts=parts, link=link)
 
     def show_notices(self, emergency: Notice | None, bulletin: Notice | None) -> None:
-        """Show what everybody is to know: an emergency takes the screen, a bulletin is one line of the idle screen."""
+        """Show public messages: an emergency fills the screen, a bulletin is one line of the idle screen."""
         self._publish(emergency=emergency, bulletin=bulletin)
 
     def choose_language(self, language: str) -> None:
-        """Use `language` for the person who is there."""
+        """Use `language` for the present person."""
         self._languages.choose(language, self._view.visit, self._monotonic())
         self._publish()
 
     def speak(self, language: str) -> None:
-        """Make `language` the box's own."""
+        """Make `language` the default."""
         self._languages.speak(language)
         self._publish()
 
     def call_staff(self) -> bool:
-        """Say that staff were called; False where that is said already."""
+        """Show that staff were called; False where that is shown already."""
         now_s = self._monotonic()
         news = now_s >= self._staff_called_until_s
         if news:
@@ -189,16 +189,16 @@ class ViewState:
         return news
 
     def staff_came(self) -> None:
-        """Staff are there: their call is over."""
+        """Staff have arrived: end the call."""
         self._staff_called_until_s = 0.0
         self._publish()
 
     def _is_next_person(self, stage: ScreenStage) -> bool:
-        """Whether this stage begins a new visit: somebody after nobody, or after a verdict that was the last word."""
+        """Whether this stage begins a new visit: a person after none, or after a final verdict."""
         before = self._view
-        if stage in NOBODY or stage is before.stage:
+        if stage in NO_PERSON or stage is before.stage:
             return False
-        return before.stage in NOBODY or before.verdict not in (None, Verdict.RECHECK)
+        return before.stage in NO_PERSON or before.verdict not in (None, Verdict.RECHECK)
 
     def _publish(self, **changes: object) -> None:
         now_s = self._monotonic()
@@ -208,7 +208,7 @@ class ViewState:
             staff_called=now_s < self._staff_called_until_s,
             language=self._languages.current(
                 new.visit,
-                somebody=new.stage not in NOBODY,
+                present=new.stage not in NO_PERSON,
                 settled=new.stage is ScreenStage.RESULT,
                 at_s=now_s,
             ),

@@ -1,4 +1,4 @@
-"""The one owner of the speaker. An emergency goes before a prompt, a prompt before a broadcast; nobody waits for it."""
+"""Owns the speaker: an emergency precedes a prompt, a prompt precedes a broadcast; callers never wait for sound."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from edge_agent.screen.view_state import ViewState
 from edge_agent.speech.broadcasts.broadcast import PlaybackResult
 from edge_agent.speech.volume_schedule import FULL_VOLUME, VolumeSchedule
 
-FIRST_SAMPLE_LIMIT_S = 0.5  # a device that lets nobody hear anything for so long does not hold up the line
-OVERTIME_S = 2.0  # how much longer than its sound a broadcast may take
+FIRST_SAMPLE_LIMIT_S = 0.5  # a device that has not started to play by then does not delay the passage
+OVERTIME_S = 2.0  # allowance beyond the length of a broadcast
 PLAYED_KEPT = 100
-_HUSH = Clip("hush", np.zeros(1, np.int16), RATE_HZ)  # takes the place of a broadcast that is to end
+_HUSH = Clip("hush", np.zeros(1, np.int16), RATE_HZ)  # replaces a broadcast that must end
 
 
 class Played(msgspec.Struct, frozen=True):
-    """One thing that was to be heard: `kind` is prompt, broadcast or emergency."""
+    """One sound that was to be played: `kind` is prompt, broadcast or emergency."""
 
     at: datetime
     kind: str
@@ -73,17 +73,17 @@ class Announcer:
         self._played: deque[Played] = deque(maxlen=PLAYED_KEPT)
         self._counters: Counter[str] = Counter()
 
-    def prompt_of(self, decision: Decision) -> str | None:
+    def prompt_for(self, decision: Decision) -> str | None:
         """The prompt for a decision's first reason, None where it is only shown.
 
-        The catalogue gives private reasons one prompt in common: a colour, a result or a list is never spoken.
+        The catalogue gives private reasons one common prompt: a colour, a result or a list is never spoken.
         """
         return self._catalogue.spoken("reason", decision.reasons[0].value)
 
     async def say(self, prompt: str | None) -> float | None:
         """Start a prompt; returns the monotonic second of its first sample, None where nothing is heard.
 
-        Nothing is heard while an emergency sounds, and where this very person heard it within `repeat_s`.
+        Nothing is played during an emergency, or if the same person heard the prompt within `repeat_s`.
         """
         if prompt is None:
             return None
@@ -135,7 +135,7 @@ class Announcer:
         return started_s is not None
 
     def set_volume(self, share: float) -> None:
-        """Make `share` the volume of this part of the day, until the agent starts anew."""
+        """Make `share` the volume of this part of the day, until the agent restarts."""
         self.hours.set_volume(self._time(), share)
         if not self._emergency:
             self._speaker.set_volume(share)
@@ -154,7 +154,7 @@ class Announcer:
         try:
             async with asyncio.timeout(FIRST_SAMPLE_LIMIT_S):
                 return await playing
-        except (DriverError, TimeoutError):  # the watch tells of a lost speaker, once
+        except (DriverError, TimeoutError):  # the device monitor reports a lost speaker, once
             self._counters["unheard"] += 1
             return None
 
@@ -162,7 +162,7 @@ class Announcer:
         try:
             async with asyncio.timeout(len(clip.samples) / clip.rate_hz + OVERTIME_S):
                 await self._speaker.drained()
-        except TimeoutError:  # prompts above it made it longer, or the device stands still: nobody waits
+        except TimeoutError:  # prompts above it took longer, or the device stalled: stop waiting
             self._counters["not_waited_for"] += 1
 
     def _note(self, kind: str, name: str, language: str, started_s: float | None) -> None:

@@ -1,4 +1,4 @@
-"""What people hear, whole: the announcer, the hints for whoever hesitates, and the broadcasts."""
+"""Everything that people hear: the announcer, the spoken hints and the broadcasts."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Speech:
         self._hints = HintSpeaker(view_state, self.announcer, catalogue, settings.announcer.hint_after_s)
 
     async def run(self) -> None:
-        """Say hints and broadcasts until cancelled; prompts are said when the line asks."""
+        """Speak hints and broadcasts until cancelled; prompts are spoken by the passage loop."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._hints.run(), name="hints")
             tasks.create_task(self.broadcasts.run(), name="broadcasts")
 
 
 def audio_store(settings: Settings) -> AudioStore:
-    """Where broadcast audio is kept; it comes from the platform's host and those named in the settings."""
+    """The store of broadcast audio, fetched from the platform's host and the hosts in the settings."""
     hosts = {urlsplit(settings.platform.url).hostname or "", *settings.announcer.audio_hosts}
     return AudioStore(Path(settings.box.data_dir) / "broadcasts", settings.announcer.cache_mb * 1_000_000, hosts)
 

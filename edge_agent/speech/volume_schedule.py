@@ -1,4 +1,4 @@
-"""How loud the box may be at which time of day."""
+"""Volume and quiet hours by time of day."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class VolumeSchedule:
         return self.night_volume if moment in self._night else self.day_volume
 
     def is_quiet(self, moment: time) -> bool:
-        """Whether no broadcast may be told at this time of day; an emergency may."""
+        """Whether no broadcast but an emergency may be played at this time of day."""
         return moment in self._quiet
 
     def set_volume(self, moment: time, share: float) -> None:

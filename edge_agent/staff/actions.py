@@ -1,4 +1,4 @@
-"""What staff may see and do at the box. Nobody's identity is among it, and whatever they do is in the ledger."""
+"""What staff can see and do at the box. It shows no identities, and every action is recorded in the ledger."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from sync.contract.records import PassageClosed, PassageDecided
 from sync.edge.ledger.ledger import Ledger
 
 PASSAGES = 20
-_LOOK_BACK = 120  # records; a passage is two of them, and alarms lie between
+_LOOK_BACK = 120  # records: a passage has two, with alarms between them
 
 
 class OverrideReason(StrEnum):
-    """Why staff decided otherwise than the box; fixed words, so that nothing personal gets into the ledger."""
+    """Why staff overrode the box; fixed words, so that no personal data gets into the ledger."""
 
-    CHECKED_BY_HAND = "checked_by_hand"  # document and temperature were looked at
-    NO_PHONE = "no_phone"  # a child, an elder, an empty battery
+    CHECKED_BY_HAND = "checked_by_hand"  # staff checked document and temperature
+    NO_PHONE = "no_phone"  # a child, an older person, an empty battery
     EMERGENCY = "emergency"  # ambulance, fire brigade
     BOX_FAULT = "box_fault"  # the box was wrong or broken
 
 
 class SeenPassage(msgspec.Struct, frozen=True):
-    """One passage as staff see it: `shown` are its reasons as bystanders may read them, `reasons` as they are."""
+    """One passage as staff see it: `reasons` are the recorded ones, `shown` those that bystanders may read."""
 
     passage_id: str
     at: str  # ISO 8601
@@ -43,11 +43,11 @@ class SeenPassage(msgspec.Struct, frozen=True):
 
 
 class UnknownPassage(Exception):
-    """There is no such passage among the last ones."""
+    """The passage is not among the last PASSAGES."""
 
 
 class StaffActions:
-    """The acts of staff, without a screen."""
+    """The actions of staff, without a screen."""
 
     def __init__(
         self,
@@ -71,10 +71,10 @@ class StaffActions:
         self._report = report
 
     async def overview(self) -> dict[str, object]:
-        """All that the staff view shows."""
+        """The content of the staff view."""
         return {
             "passages": [msgspec.to_builtins(passage) for passage in await self.passages()],
-            "house": self._view_state.house,
+            "house": self._view_state.default_languages,
             "report": await self._report(),
         }
 
@@ -86,9 +86,9 @@ class StaffActions:
         return [self._seen(record, outcomes.get(record.passage_id)) for record in decided[:PASSAGES]]
 
     async def override(self, passage_id: str, why: OverrideReason) -> bool:
-        """Let somebody pass whom the box did not: first the ledger, then the gate. Whether the gate took the pulse.
+        """Let a person pass whom the box did not admit: record it, then open the gate.
 
-        Raises UnknownPassage for a passage that is not among the last ones.
+        Returns whether the gate accepted the pulse. Raises UnknownPassage.
         """
         if passage_id not in {passage.passage_id for passage in await self.passages()}:
             raise UnknownPassage
@@ -96,25 +96,25 @@ class StaffActions:
         return await self._open()
 
     async def release_gate(self, why: OverrideReason) -> bool:
-        """Open the gate once. Whether it took the pulse."""
+        """Record it, then open the gate once; returns whether the gate accepted the pulse."""
         await self._recorder.alarm("staff_released_gate", "gate", why.value)
         return await self._open()
 
     async def note_entry(self) -> None:
-        """Put down that the staff view was opened, and end a call for staff: they are there."""
+        """Record that the staff view was opened, and end a pending call for staff."""
         await self._recorder.alarm("staff_entered", "kiosk")
         self._view_state.staff_came()
 
     async def note_lock(self) -> None:
-        """Put down that somebody tries PINs."""
+        """Record that wrong PINs locked the staff view."""
         await self._recorder.alarm("staff_pin_locked", "kiosk")
 
     def set_volume(self, share: float) -> None:
-        """Make `share` (0 to 1) the volume of this part of the day, until the agent starts anew."""
+        """Set the volume (0 to 1) of this part of the day until the agent restarts."""
         self._announcer.set_volume(share)
 
     def speak(self, language: str) -> None:
-        """Make `language` the box's own, until the agent starts anew."""
+        """Make `language` the default until the agent restarts."""
         self._view_state.speak(language)
 
     async def _open(self) -> bool:

@@ -1,4 +1,4 @@
-"""A person at the screen asks for a human."""
+"""A person at the screen calls staff."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge_agent.speech.announcer import Announcer
 
 
 class StaffCall:
-    """One alarm a call, and a word to the person; more touches while the call stands change nothing."""
+    """Raises one alarm per call and announces that staff will help; further touches during the call have no effect."""
 
     def __init__(self, view_state: ViewState, recorder: PassageRecorder, announcer: Announcer) -> None:
         self._view_state = view_state

@@ -1,4 +1,4 @@
-"""The PIN of the staff view: kept as a scrypt hash in a file of its own, and guessed slowly."""
+"""The PIN of the staff view: stored as a scrypt hash in its own file, with rate-limited attempts."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from sync.storage.atomic_files import replace_whole
 
 FEWEST_DIGITS, MOST_DIGITS = 6, 12
 FREE_TRIES = 5
-LOCK_S = 30.0  # after the free tries; doubles with every wrong one, up to the cap
+LOCK_S = 30.0  # after the free tries; doubles with every wrong PIN, up to the cap
 LOCK_CAP_S = 3600.0
 _SCHEME = "scrypt"
-_COST, _BLOCK, _LANES = 2**15, 8, 1  # 32 MiB and some 60 ms a try
+_COST, _BLOCK, _LANES = 2**15, 8, 1  # 32 MiB and about 60 ms a try
 _MEMORY_BYTES = 64 * 1024 * 1024
 
 
 def check_pin(pin: str) -> None:
-    """Raises SettingsError for a PIN that is too short, no number, or too easy."""
+    """Raises SettingsError for a PIN of the wrong length, with other characters than digits, or easy to guess."""
     if not (FEWEST_DIGITS <= len(pin) <= MOST_DIGITS and pin.isascii() and pin.isdecimal()):
         raise SettingsError(f"a PIN has {FEWEST_DIGITS} to {MOST_DIGITS} digits")
     steps = {(int(b) - int(a)) % 10 for a, b in pairwise(pin)}
     if len(steps) == 1 and steps <= {0, 1, 9}:
-        raise SettingsError("that PIN is the first that anybody would try")
+        raise SettingsError("this PIN is too easy to guess")
 
 
 def write_pin(path: Path, pin: str) -> None:
-    """Put the hash of `pin` into `path`, readable by its owner alone. Raises SettingsError."""
+    """Write the hash of `pin` to `path`, readable by its owner only. Raises SettingsError."""
     check_pin(pin)
     salt = secrets.token_bytes(16)
     line = f"{_SCHEME}${_COST}${_BLOCK}${_LANES}${salt.hex()}${_hash(pin, salt).hex()}\n"
@@ -45,45 +45,45 @@ def write_pin(path: Path, pin: str) -> None:
 
 
 class PinResult(StrEnum):
-    """What the staff view answers to a PIN."""
+    """The result of one attempt."""
 
     OPEN = "open"
     WRONG = "wrong"
-    LOCKED = "locked"  # too many wrong ones: wait
-    SHUT = "shut"  # no PIN was ever set, or its file cannot be used
+    LOCKED = "locked"  # too many wrong PINs: wait
+    SHUT = "shut"  # no PIN is set, or its file cannot be used
 
 
 class PinLock:
-    """Compares PINs, one at a time; wrong ones lock it for ever longer. The file is read anew each time."""
+    """Compares PINs, one at a time; each wrong one after FREE_TRIES locks it longer. Reads the file at each try."""
 
     def __init__(self, path: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._monotonic = monotonic
-        self._turn = asyncio.Lock()
+        self._one_at_a_time = asyncio.Lock()
         self._wrong = 0
         self._locked_until_s = 0.0
 
     @property
     def is_set(self) -> bool:
-        """Whether there is a PIN."""
+        """Whether a usable PIN is set."""
         return self._read() is not None
 
     @property
     def locked_s(self) -> float:
-        """Seconds until the next try."""
+        """Seconds until the next try is accepted."""
         return max(0.0, self._locked_until_s - self._monotonic())
 
     async def try_pin(self, pin: str) -> PinResult:
-        """Whether `pin` opens."""
-        async with self._turn:
+        """Compare `pin` with the stored hash."""
+        async with self._one_at_a_time:
             if self.locked_s:
                 return PinResult.LOCKED
-            kept = self._read()
-            if kept is None:
+            stored = self._read()
+            if stored is None:
                 return PinResult.SHUT
-            salt, wanted = kept
-            given = await asyncio.to_thread(_hash, pin[: MOST_DIGITS + 1], salt)
-            if hmac.compare_digest(given, wanted):
+            salt, expected = stored
+            actual = await asyncio.to_thread(_hash, pin[: MOST_DIGITS + 1], salt)
+            if hmac.compare_digest(actual, expected):
                 self._wrong = 0
                 return PinResult.OPEN
             self._wrong += 1
@@ -93,12 +93,12 @@ class PinLock:
             return PinResult.WRONG
 
     def _read(self) -> tuple[bytes, bytes] | None:
-        """Salt and hash, None where there is no usable file."""
+        """Salt and hash; None without a usable file."""
         try:
-            scheme, cost, block, lanes, salt, wanted = self._path.read_text(encoding="ascii").strip().split("$")
+            scheme, cost, block, lanes, salt, digest = self._path.read_text(encoding="ascii").strip().split("$")
             if (scheme, cost, block, lanes) != (_SCHEME, str(_COST), str(_BLOCK), str(_LANES)):
                 return None
-            return bytes.fromhex(salt), bytes.fromhex(wanted)
+            return bytes.fromhex(salt), bytes.fromhex(digest)
         except (OSError, ValueError):
             return None
 

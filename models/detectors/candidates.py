@@ -1,4 +1,4 @@
-"""What a network's output is decoded to, before overlapping boxes are merged."""
+"""Decoded output of a network, before overlapping boxes are merged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Candidates:
     """n possible faces in pixels of the network's input.
 
     `boxes` (n, 4) left, top, right, bottom; `scores` (n,) 0..1; `landmarks` (n, 5, 2); `mask` (n, 3) probabilities
-    of correct, incorrect, none, or None where the network does not tell.
+    of correct, incorrect, none, or None for a network without mask states.
     """
 
     boxes: NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""The face detectors by name; the one place where one is chosen."""
+"""The supported face detectors, one row each, and the factory that selects one by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from models.detectors import sentinel, yunet
 from models.detectors.network_detector import Merge, NetworkDetector
 from models.detectors.second_look import SecondLook
 from models.errors import ModelUnknown
-from models.packs.packs import PackShelf
+from models.packs.packs import PackStore
 from models.session import OnnxSession
 
 #: loaded network, long side of the input in pixels, lowest score -> detector
@@ -20,9 +20,9 @@ Build = Callable[[OnnxSession, int, float], FaceDetector]
 
 @dataclass(frozen=True, slots=True)
 class DetectorEntry:
-    """A detector that the configuration may name: the pack it runs, its usual lowest score, how it is made.
+    """A detector that the settings can name: its pack, default minimum score and factory.
 
-    `second_look`: the pack that judges the mask of each face again.
+    `second_look`: pack of the network that classifies the mask of each face a second time.
     """
 
     pack: str
@@ -32,19 +32,19 @@ class DetectorEntry:
 
 
 def _sentinel(session: OnnxSession, size: int, score: float) -> FaceDetector:
-    merge = Merge(overlap=0.5, average=True)  # the mean box is worth 0.9 points of AP50
+    merge = Merge(overlap=0.5, average=True)  # the mean box gains 0.9 points of AP50
     return NetworkDetector(
         "sentinel", session, sentinel.decode, merge, outputs=sentinel.OUTPUTS, size=size, score=score
     )
 
 
 def _yunet(session: OnnxSession, size: int, score: float) -> FaceDetector:
-    merge = Merge(overlap=0.3)  # as its authors run it
+    merge = Merge(overlap=0.3)  # the value of its authors
     return NetworkDetector("yunet", session, yunet.decode, merge, outputs=yunet.OUTPUTS, size=size, score=score)
 
 
 def _scrfd(session: OnnxSession, size: int, score: float) -> FaceDetector:
-    from models.detectors.scrfd import ScrfdDetector  # insightface: a box without it must not pay 1.5 s and 50 MB
+    from models.detectors.scrfd import ScrfdDetector  # insightface costs 1.5 s and 50 MB: import it only when used
 
     return ScrfdDetector(session, size=size, score=score)
 
@@ -66,19 +66,19 @@ def make_detector(
     data_dir: Path | None = None,
     accept_non_commercial: bool = False,
 ) -> FaceDetector:
-    """The detector of that name, loaded; `weights` in place of all its pinned packs where given.
+    """Load the detector `name`; `weights`, if given, replaces all its pinned packs.
 
     `size` is the long side of the network's input in pixels. Raises ModelUnknown, ModelMissing, ModelDamaged,
-    ExtraMissing or PackRefused (a non-commercial pack without an explicit yes).
+    ExtraMissing or PackRefused (a non-commercial pack that was not accepted).
     """
     if name not in DETECTORS:
         raise ModelUnknown(f"no detector '{name}'; there are {', '.join(DETECTORS)}")
-    choice = DETECTORS[name]
-    shelf = PackShelf(data_dir)
-    shelf.check_extra(choice.pack)
-    shelf.check_licence(choice.pack, accept_non_commercial=accept_non_commercial)
-    path = weights if weights is not None else shelf.find(choice.pack)
-    detector = choice.build(OnnxSession(path, threads=threads), size, choice.score if score is None else score)
-    if choice.second_look is None or weights is not None:
+    entry = DETECTORS[name]
+    store = PackStore(data_dir)
+    store.check_extra(entry.pack)
+    store.check_licence(entry.pack, accept_non_commercial=accept_non_commercial)
+    path = weights if weights is not None else store.find(entry.pack)
+    detector = entry.build(OnnxSession(path, threads=threads), size, entry.score if score is None else score)
+    if entry.second_look is None or weights is not None:
         return detector
-    return SecondLook(detector, OnnxSession(shelf.find(choice.second_look), threads=threads))
+    return SecondLook(detector, OnnxSession(store.find(entry.second_look), threads=threads))

@@ -1,4 +1,4 @@
-"""Fitting a picture into a network's input without bending it, and finding the way back."""
+"""Fits a picture into the input of a network without distortion, and maps coordinates back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-#: the deepest stride of the networks here: both sides of an input are multiples of it
+#: largest stride of the networks; both sides of an input are multiples of it
 STRIDE_PX = 32
 
 
@@ -33,7 +33,7 @@ class Letterbox:
 
     @classmethod
     def into(cls, picture_width: int, picture_height: int, width: int, height: int) -> Letterbox:
-        """The same for an input whose size is fixed."""
+        """The same for an input of fixed size."""
         scale = min(width / picture_width, height / picture_height)
         fit_width = min(width, max(1, round(picture_width * scale)))
         fit_height = min(height, max(1, round(picture_height * scale)))
@@ -42,7 +42,7 @@ class Letterbox:
     def apply(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(picture_height, picture_width, 3) to (height, width, 3), both uint8 BGR."""
         shrinks = self.fit_width < self.picture_width
-        # averaging keeps small faces whole where plain bilinear would skip pixels
+        # averaging preserves small faces; bilinear interpolation would skip pixels
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         canvas = np.zeros((self.height, self.width, 3), np.uint8)
         cv2.resize(
@@ -53,17 +53,17 @@ class Letterbox:
         )
         return canvas
 
-    def points_back(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Points (..., 2) of the input as points of the picture."""
-        return points * np.array(self._back, np.float32)
+    def points_to_picture(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Convert points (..., 2) of the input to the picture."""
+        return points * np.array(self._scale_to_picture, np.float32)
 
-    def boxes_back(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Boxes (n, 4) left, top, right, bottom of the input as boxes of the picture, cut at its edges."""
+    def boxes_to_picture(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Convert boxes (n, 4) left, top, right, bottom of the input to the picture, clipped at its edges."""
         edges = np.array((self.picture_width, self.picture_height) * 2, np.float32)
-        return np.clip(boxes * np.array(self._back * 2, np.float32), 0, edges)
+        return np.clip(boxes * np.array(self._scale_to_picture * 2, np.float32), 0, edges)
 
     @property
-    def _back(self) -> tuple[float, float]:
+    def _scale_to_picture(self) -> tuple[float, float]:
         return self.picture_width / self.fit_width, self.picture_height / self.fit_height
 
 

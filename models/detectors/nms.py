@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression: of boxes that overlap, the best stays and owns the others."""
+"""Greedy non-maximum suppression: of overlapping boxes the best is kept and owns the others."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def overlap(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.
 def greedy_nms(
     boxes: NDArray[np.float32], scores: NDArray[np.float32], overlap_limit: float
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Kept boxes, best first, and for every box the position in that list of the one that owns it.
+    """Indices of the kept boxes, best first, and for every box the position of its owner in that list.
 
     `boxes` (n, 4) left, top, right, bottom; `scores` (n,). Two kept boxes overlap by at most `overlap_limit`.
     """
     kept: list[int] = []
     owner = np.empty(len(boxes), np.intp)
-    waiting = np.argsort(-scores, kind="stable")
-    while waiting.size:
-        near = overlap(boxes[waiting[0]], boxes[waiting]) > overlap_limit
+    remaining = np.argsort(-scores, kind="stable")
+    while remaining.size:
+        near = overlap(boxes[remaining[0]], boxes[remaining]) > overlap_limit
         near[0] = True  # a box without area overlaps nothing, not even itself
-        owner[waiting[near]] = len(kept)
-        kept.append(int(waiting[0]))
-        waiting = waiting[~near]
+        owner[remaining[near]] = len(kept)
+        kept.append(int(remaining[0]))
+        remaining = remaining[~near]
     return np.array(kept, np.intp), owner

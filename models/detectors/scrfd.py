@@ -1,6 +1,6 @@
-"""SCRFD, driven by the insightface package; imported only when chosen, for it costs 1.5 s and 50 MB.
+"""The SCRFD detector of the insightface package; imported only when selected, because it costs 1.5 s and 50 MB.
 
-InsightFace's pretrained packs are for non-commercial research only.
+The pretrained packs of InsightFace are for non-commercial research only.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from models.detectors.letterbox import STRIDE_PX
 from models.errors import ModelDamaged
 from models.session import OnnxSession
 
-#: how many outputs an SCRFD network with landmarks has: scores, boxes and points at three or five strides
+#: number of outputs of an SCRFD network with landmarks: scores, boxes and points at three or five strides
 _OUTPUT_COUNTS = (9, 15)
 
 
 class ScrfdDetector:
-    """A `FaceDetector` over an SCRFD network with landmarks; it does not tell the mask state."""
+    """A `FaceDetector` over an SCRFD network with landmarks, without mask states."""
 
     def __init__(self, session: OnnxSession, *, size: int, score: float) -> None:
         if len(session.outputs) not in _OUTPUT_COUNTS:
             raise ModelDamaged(
                 "not a network for the detector 'scrfd': it has no boxes with landmarks at 3 or 5 strides"
             )
-        # our own session: insightface would take every core and let idle threads spin
+        # our own session: that of insightface would use every core and spin when idle
         self._network = SCRFD(session=session.raw, static_shape_sessions=False)
         side = size // STRIDE_PX * STRIDE_PX
         self._network.prepare(0, det_thresh=score, input_size=(side, side))

@@ -1,7 +1,7 @@
-"""A second look at each face found: a small network judges the mask on the full-resolution picture.
+"""A second look at each face: a small network classifies the mask on the full-resolution picture.
 
-The detector sees a 32 px face on 16 px of its input, this one on 45. The answers are multiplied: either alone is worse
-(models/CARD.md).
+A 32 px face has 16 px in the input of the detector and 45 px in that of this network. The probabilities of both are
+multiplied; each alone is less accurate (models/CARD.md).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from models.errors import ModelDamaged
 from models.session import OnnxSession
 
 _OUTPUT = "states"
-_LEAST = 1e-6  # a state that one network excludes is not lost for the other
-_SURE = 0.9  # the detector's own answer stands from here: 63 % of the held-out faces, no figure worse for it
+_FLOOR = 1e-6  # keeps a state possible that the detector excludes
+_SURE_FROM = 0.9  # from this probability no second look: 63 % of the held-out faces, no metric worse
 
 
 class SecondLook:
-    """`detector`, with the masks it is not sure of judged again in one run of `session`.
+    """`detector`, with its uncertain mask states classified again in one run of `session`.
 
     Input (n, 3, 80, 80) float32 BGR 0..255, output `states` (n, 3): correct, incorrect, none. Raises ModelDamaged.
     """
@@ -47,18 +47,18 @@ class SecondLook:
             blob = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
             states = self._session.run({self._input: blob})[_OUTPUT]
             for number, row in zip(unsure, states, strict=True):
-                faces[number] = replace(faces[number], mask=_joined(faces[number].mask, row))
+                faces[number] = replace(faces[number], mask=_combined(faces[number].mask, row))
         return faces
 
 
 def _is_sure(mask: MaskScores | None) -> bool:
-    return mask is not None and max(mask.correct, mask.incorrect, mask.none) >= _SURE
+    return mask is not None and max(mask.correct, mask.incorrect, mask.none) >= _SURE_FROM
 
 
-def _joined(first: MaskScores | None, second: NDArray[np.float32]) -> MaskScores:
-    """The geometric mean of both answers."""
+def _combined(first: MaskScores | None, second: NDArray[np.float32]) -> MaskScores:
+    """The geometric mean of both probabilities, normalised."""
     mixed = np.asarray(second, np.float64)
     if first is not None:
-        mixed = np.sqrt(mixed * (np.array((first.correct, first.incorrect, first.none)) + _LEAST))
+        mixed = np.sqrt(mixed * (np.array((first.correct, first.incorrect, first.none)) + _FLOOR))
     mixed = mixed / mixed.sum()
     return MaskScores(float(mixed[0]), float(mixed[1]), float(mixed[2]))

@@ -1,4 +1,4 @@
-"""Reading what our own network says: boxes, five landmarks and the mask state, already decoded in the graph.
+"""Decoder of our own network: boxes, five landmarks and the mask state; the graph itself decodes to pixels.
 
 Source: models/training/export.py.
 """
@@ -19,7 +19,7 @@ _BOX, _SCORE, _X, _Y, _MASK = slice(0, 4), 4, slice(5, 10), slice(10, 15), slice
 
 
 def decode(outputs: Mapping[str, NDArray[np.float32]], _width: int, _height: int, score_floor: float) -> Candidates:
-    """Faces scoring `score_floor` or more of one picture."""
+    """Candidates of one picture with a score of at least `score_floor`."""
     rows = outputs["faces"][0]
     found = rows[:, np.flatnonzero(rows[_SCORE] >= score_floor)].T
     return Candidates(

@@ -1,4 +1,4 @@
-"""How long a detector takes here."""
+"""Measures the time of a detector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.detections import FaceDetector
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Milliseconds of one call over `runs` calls; CPU time counts every thread of the process."""
+    """Milliseconds per call over `runs` calls; CPU time includes all threads of the process."""
 
     runs: int
     wall_median_ms: float
@@ -24,7 +24,7 @@ class Timing:
 
 
 def time_calls(call: Callable[[], object], *, runs: int = 100, warm_up: int = 10) -> Timing:
-    """Call it `warm_up` times unmeasured, then `runs` times measured."""
+    """Run `call` `warm_up` times without and `runs` times with measurement."""
     for _ in range(warm_up):
         call()
     spans = np.empty((runs, 2))
@@ -37,12 +37,12 @@ def time_calls(call: Callable[[], object], *, runs: int = 100, warm_up: int = 10
 
 
 def time_detector(detector: FaceDetector, picture: NDArray[np.uint8], *, runs: int = 100) -> Timing:
-    """Letterbox, network and decoding of one (h, w, 3) uint8 BGR picture."""
+    """Time letterbox, network and decoding of one (h, w, 3) uint8 BGR picture."""
     return time_calls(lambda: detector.detect(picture), runs=runs)
 
 
 def plain_frame(width: int = 640, height: int = 480) -> NDArray[np.uint8]:
-    """A frame of smooth colours and noise without any face, the same at every call."""
+    """A frame of smooth colours and noise without a face, the same at every call."""
     rng = np.random.default_rng(7)
     across, down = np.linspace(0, 200, width), np.linspace(0, 200, height)
     base = (across[None, :, None] + down[:, None, None]) / 2 + np.array((0, 20, 40))

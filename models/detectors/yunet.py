@@ -1,4 +1,4 @@
-"""Reading what YuNet says: boxes and five landmarks, no mask state.
+"""Decoder of YuNet: boxes and five landmarks, no mask state.
 
 Source: ShiqiYu/libfacedetection.train, mmdet/models/dense_heads/yunet_head.py; the same arithmetic as
 `cv2.FaceDetectorYN`.
@@ -17,7 +17,7 @@ OUTPUTS = frozenset(f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps")
 
 
 def decode(outputs: Mapping[str, NDArray[np.float32]], width: int, height: int, score_floor: float) -> Candidates:
-    """Faces scoring `score_floor` or more of one picture in a `width` x `height` input."""
+    """Candidates of one picture in a `width` x `height` input, with a score of at least `score_floor`."""
     likely = np.clip(_all(outputs, "cls"), 0, 1) * np.clip(_all(outputs, "obj"), 0, 1)
     scores = np.sqrt(likely[:, 0])
     chosen = np.flatnonzero(scores >= score_floor)

@@ -1,4 +1,4 @@
-"""The extra `recognition`: insightface and what it brings, which a plain box does not carry."""
+"""The optional extra `recognition`: insightface and its dependencies."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _PACKAGES = {RECOGNITION: "insightface"}
 
 
 def has_extra(extra: str) -> bool:
-    """Whether that extra is installed; nothing of it is imported."""
+    """Whether the extra is installed, without importing it."""
     return find_spec(_PACKAGES[extra]) is not None
 
 
 def check_extra(extra: str, what: str) -> None:
-    """Raises ExtraMissing where `what` needs the extra and it is not installed."""
+    """Raise ExtraMissing where `what` needs the extra and it is not installed."""
     if not has_extra(extra):
         raise ExtraMissing(
             f"{what}: 需要选装组件 {extra}，本机未安装，请运行 sudo edge-agent install --with {extra} --apply；"

@@ -1,4 +1,4 @@
-"""The manifest: which packs there are, what they must weigh and sum to, and under what licence."""
+"""The manifest: the available packs with size, checksum and licence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class PackKind(StrEnum):
-    """What a pack is for."""
+    """Purpose of a pack."""
 
     FACE_DETECTOR = "face-detector"
     MASK_JUDGE = "mask-judge"
@@ -25,19 +25,19 @@ class PackKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A zip at the pack's address that holds the pack's file as `member`."""
+    """A zip file at the pack's address that contains the pack's file as `member`."""
 
     member: str
     bytes: int
     sha256: str
 
     def __post_init__(self) -> None:
-        _check_sum(self.bytes, self.sha256)
+        _check_size_and_sha256(self.bytes, self.sha256)
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """One pinned file of weights; refuses to exist with an address, size or sum that cannot be."""
+    """One pinned file of weights. Raises ValueError for an invalid file name, address, size or checksum."""
 
     name: str
     file: str
@@ -52,7 +52,7 @@ class Pack:
     extra: str | None = None  # the optional part of our package that runs it
 
     def __post_init__(self) -> None:
-        _check_sum(self.bytes, self.sha256)
+        _check_size_and_sha256(self.bytes, self.sha256)
         if Path(self.file).name != self.file:
             raise ValueError(f"pack {self.name}: file must be a bare file name, not {self.file!r}")
         if self.address is not None:
@@ -60,14 +60,14 @@ class Pack:
 
 
 def read_manifest(path: Path = PACKAGE_DIR / "manifest.toml") -> tuple[Pack, ...]:
-    """The packs of a manifest, in its order."""
+    """The packs of the manifest at `path`, in order."""
     with path.open("rb") as file:
         rows = tomllib.load(file)["pack"]
     return tuple(_pack(row) for row in rows)
 
 
 def check_address(address: str) -> None:
-    """ValueError unless it is https, or plain http to this machine."""
+    """Raise ValueError unless `address` is https, or http on this machine."""
     parts = urlsplit(address)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         raise ValueError(f"not an https address: {address}")
@@ -79,6 +79,6 @@ def _pack(row: dict[str, object]) -> Pack:
     return Pack(**row, kind=kind, archive=Archive(**archive) if isinstance(archive, dict) else None)  # type: ignore[arg-type]
 
 
-def _check_sum(size: int, sha256: str) -> None:
+def _check_size_and_sha256(size: int, sha256: str) -> None:
     if size <= 0 or not re.fullmatch("[0-9a-f]{64}", sha256):
         raise ValueError(f"not a size and sha256 of a file: {size}, {sha256!r}")

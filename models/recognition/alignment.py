@@ -1,4 +1,4 @@
-"""A face cut out upright by its landmarks, as networks of recognition want it."""
+"""Aligns a face by its landmarks for the recognition networks."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE_PX = 112
-#: where a front view has its landmarks on such a crop, in the order of `Face.landmarks`; source: ArcFace
+#: landmarks of a frontal face in the aligned crop, in the order of `Face.landmarks`; source: ArcFace
 _TEMPLATE = np.array(
     ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
 )
 
 
-def upright(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(112, 112, 3) uint8: the face turned, scaled and moved so that its landmarks fit best; black beyond the edge."""
+def align_face(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(112, 112, 3) uint8: the face rotated, scaled and shifted to fit the template; black outside the picture."""
     return np.asarray(cv2.warpAffine(image, similarity(landmarks), (SIDE_PX, SIDE_PX)), np.uint8)
 
 
 def similarity(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The (2, 3) turn, scale and shift that brings `landmarks` nearest to the template by least squares.
+    """The (2, 3) similarity transform from `landmarks` to the template, by least squares.
 
-    Points are taken as complex numbers, of which one factor is both turn and scale.
+    With points as complex numbers, one complex factor is both rotation and scale.
     """
     here, there = _complex(landmarks), _complex(_TEMPLATE)
     centre, target = here.mean(), there.mean()

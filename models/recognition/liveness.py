@@ -1,8 +1,8 @@
-"""Whether a face is a living one before the camera, or a print or a screen held up to it.
+"""Liveness: whether a face is a live person in front of the camera, or a print or a screen.
 
-Two small networks look at the face with less and with more around it. minivision-ai trained them on prints and screens
-at arm's length: masks of silicone and good screens that fill the view are beyond them, and so is whoever reaches the
-pictures behind the camera.
+Two small networks classify the face with different amounts of surroundings. minivision-ai trained them on prints and
+screens at arm's length. They do not detect silicone masks, good screens that fill the view, or an attack on the video
+signal itself.
 """
 
 from __future__ import annotations
@@ -15,48 +15,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ModelDamaged
-from models.packs.packs import PackShelf
+from models.packs.packs import PackStore
 from models.session import OnnxSession
 
 SIDE_PX = 80
-#: the networks, and how many times the face's box each sees
+#: pack of each network, and the side of its crop in sides of the face box
 PACKS = (("minifasnet-v2", 2.7), ("minifasnet-v1se", 4.0))
-_LIVE = 1  # of three classes; the others are prints and screens
+_LIVE = 1  # index of the class; the other two are prints and screens
 
 Box = tuple[float, float, float, float]
 
 
 class Liveness:
-    """Judges faces; blocks, so it is called from one worker thread. Raises ModelDamaged for networks of another kind.
+    """Classifies faces. Blocks: call it from one worker thread. Raises ModelDamaged for networks of another kind.
 
-    `looks` are networks that take (1, 3, 80, 80) float32 BGR 0..255 and give three classes, with their reach.
+    `networks`: each takes (1, 3, 80, 80) float32 BGR 0..255 and returns three classes; with its reach as in PACKS.
     """
 
-    def __init__(self, looks: Sequence[tuple[OnnxSession, float]]) -> None:
-        for session, _ in looks:
+    def __init__(self, networks: Sequence[tuple[OnnxSession, float]]) -> None:
+        for session, _ in networks:
             if session.inputs[0].shape[1:] != (3, SIDE_PX, SIDE_PX) or session.outputs[0].shape[-1] != 3:
                 raise ModelDamaged(f"not a network for liveness: it does not make 3 classes of a {SIDE_PX} px face")
-        self._looks = tuple(looks)
+        self._networks = tuple(networks)
 
-    def live(self, image: NDArray[np.uint8], box: Box) -> float:
-        """How surely the face `box` (x, y, w, h) of `image` ((h, w, 3) uint8 BGR) is a living one, 0..1."""
-        return float(np.mean([self._judged(session, around(image, box, reach)) for session, reach in self._looks]))
+    def live_probability(self, image: NDArray[np.uint8], box: Box) -> float:
+        """Probability (0..1) that the face `box` (x, y, w, h) of `image` ((h, w, 3) uint8 BGR) is live."""
+        return float(
+            np.mean([self._judge(session, context_crop(image, box, reach)) for session, reach in self._networks])
+        )
 
-    def _judged(self, session: OnnxSession, crop: NDArray[np.uint8]) -> float:
+    def _judge(self, session: OnnxSession, crop: NDArray[np.uint8]) -> float:
         blob = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)
-        [said] = session.run({session.inputs[0].name: blob})[session.outputs[0].name]
-        raised = np.exp(said - said.max())
+        [logits] = session.run({session.inputs[0].name: blob})[session.outputs[0].name]
+        raised = np.exp(logits - logits.max())
         return float(raised[_LIVE] / raised.sum())
 
 
 def make_liveness(*, threads: int = 1, data_dir: Path | None = None) -> Liveness:
-    """Both networks, loaded. Raises ModelMissing or ModelDamaged."""
-    shelf = PackShelf(data_dir)
-    return Liveness([(OnnxSession(shelf.find(pack), threads=threads), reach) for pack, reach in PACKS])
+    """Load both networks. Raises ModelMissing or ModelDamaged."""
+    store = PackStore(data_dir)
+    return Liveness([(OnnxSession(store.find(pack), threads=threads), reach) for pack, reach in PACKS])
 
 
-def around(image: NDArray[np.uint8], box: Box, reach: float) -> NDArray[np.uint8]:
-    """(80, 80, 3) uint8: `reach` times the box, moved into the picture where it would leave it, smaller if it must."""
+def context_crop(image: NDArray[np.uint8], box: Box, reach: float) -> NDArray[np.uint8]:
+    """(80, 80, 3) uint8: crop of `reach` times the box, shifted into the picture and reduced if necessary."""
     height, width = image.shape[:2]
     x, y, w, h = box
     reach = min(reach, (width - 1) / max(w, 1), (height - 1) / max(h, 1))

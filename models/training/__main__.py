@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m models.training", description=__doc__)
     verbs = top.add_subparsers(dest="verb", required=True)
     prepare = verbs.add_parser("prepare", help="decode the pictures into a private folder and split them")
-    train = verbs.add_parser("train", help="train one network; Ctrl-C or SIGTERM stops it, --resume goes on")
+    train = verbs.add_parser("train", help="train one network; Ctrl-C or SIGTERM stops it, --resume continues")
     export = verbs.add_parser("export", help="write a checkpoint's averaged weights as ONNX")
     evaluate = verbs.add_parser("evaluate", help="measure the ONNX files on the held-out pictures")
     for verb in (prepare, train, export, evaluate):
@@ -38,20 +38,20 @@ def parser() -> argparse.ArgumentParser:
         nargs=3,
         default=[0.0, 0.0, 0.0],
         metavar=("CORRECT", "INCORRECT", "NONE"),
-        help="added to the mask logits: training shows more badly worn masks than the street does",
+        help="added to the mask logits: training data has a larger share of badly worn masks than real scenes",
     )
     evaluate.add_argument("--detector", type=Path, required=True)
     evaluate.add_argument("--classifier", type=Path, help="second stage; without it the detector's own mask rows count")
     evaluate.add_argument("--fuse", type=float, default=0.5, help="weight of the second stage's answer, 0..1")
     evaluate.add_argument("--yunet", type=Path, help="yunet_n_dynamic.onnx to compare with")
     evaluate.add_argument("--size", type=int, default=320)
-    evaluate.add_argument("--json", type=Path, help="write the figures here; the confusion table goes beside it")
+    evaluate.add_argument("--json", type=Path, help="write the metrics here; the confusion table is written beside it")
     return top
 
 
 def _train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--teacher", type=Path, help="yunet_n_dynamic.onnx, whose answers become soft targets")
-    train.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    train.add_argument("--resume", action="store_true", help="continue from the checkpoint")
     train.add_argument("--steps", type=int, help="end of the schedule")
     train.add_argument("--minutes", type=float, help="end of the schedule in minutes of work, if that is sooner")
     train.add_argument("--batch", type=int)
@@ -74,7 +74,7 @@ def run_train(args: argparse.Namespace) -> None:
     from models.training.teacher import Teacher
     from models.training.train import Settings, train
 
-    # before any use: OpenCV's thread pool does not survive the forks of the loader's workers
+    # before the first use: the thread pool of OpenCV does not survive the fork of the loader's workers
     cv2.setNumThreads(0)
     given = {k: getattr(args, k) for k in Settings.__dataclass_fields__ if getattr(args, k, None) is not None}
     settings = Settings(**given)
@@ -106,7 +106,7 @@ def run_export(args: argparse.Namespace) -> None:
 
 
 def run_evaluate(args: argparse.Namespace) -> None:
-    """Measure and print JSON; the confusion table goes to the log and beside the JSON file."""
+    """Measure and print JSON; the confusion table is logged and written beside the JSON file."""
     from models.training import evaluate
 
     album = data.Album(args.work / "album")
@@ -121,7 +121,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
 
 
 def _jsonable(value: Any) -> Any:
-    """Figures rounded to what they mean; a figure of no faces becomes null."""
+    """Rounded metrics; the metric of an empty set becomes null."""
     if isinstance(value, dict):
         return {k: _jsonable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

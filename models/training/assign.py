@@ -1,4 +1,4 @@
-"""Decode raw maps to pixels and choose which anchors answer for which face."""
+"""Decode raw maps to pixels and assign anchors to faces."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from models.training.net import BOX, MASK, POINTS, SCORE, STRIDES
 
 #: a raw size of 0 is a box of this many strides; a landmark moves by this many strides a unit
 BOX_UNIT, POINT_UNIT = 3.0, 2.0
-#: anchors a face may have at most, and the powers of score and overlap in the choice
+#: maximum number of anchors per face, and the exponents of score and overlap in the assignment
 MOST_ANCHORS, SCORE_POWER, OVERLAP_POWER = 9, 0.5, 4.0
-#: face sizes (px, longer side) each stride may answer for; they overlap so that the better one wins
+#: face sizes (px, longer side) per stride; they overlap, and the better anchor is assigned
 SIZES = ((0.0, 88.0), (28.0, 200.0), (80.0, 1e9))
 
 
@@ -61,7 +61,7 @@ def decode(raw: Tensor, cells: Anchors) -> Decoded:
     stride = cells.strides[:, None]
     box = raw[..., BOX]
     centre = cells.centres + box[..., :2] * stride
-    # a runaway exponent early in training would poison the whole batch
+    # limits the exponent: an outlier early in training would make the whole batch invalid
     half = torch.exp(box[..., 2:].clamp(-6, 6)) * (stride * (BOX_UNIT / 2))
     points = cells.centres[:, None] + raw[..., POINTS].reshape(*raw.shape[:-1], 5, 2) * (stride[:, None] * POINT_UNIT)
     return Decoded(raw[..., SCORE].squeeze(-1), torch.cat([centre - half, centre + half], -1), points, raw[..., MASK])
@@ -77,7 +77,7 @@ def overlap(a: Tensor, b: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Per anchor: the face it answers for (n, a) or -1, its target score (n, a), whether it counts at all (n, a)."""
+    """Per anchor: its face (n, a) or -1, its target score (n, a), whether it contributes to the loss (n, a)."""
 
     face: Tensor
     score: Tensor
@@ -85,7 +85,7 @@ class Assignment:
 
 
 def assign(found: Decoded, cells: Anchors, faces: Tensor, ignore: Tensor) -> Assignment:
-    """Task-aligned choice: each face takes the few anchors that already answer best for it.
+    """Task-aligned assignment: each face gets the few anchors that predict it best.
 
     `faces` (n, g, 4) and `ignore` (n, m, 4) are x0 y0 x1 y1 px, padded with zeros.
     """
@@ -102,7 +102,7 @@ def assign(found: Decoded, cells: Anchors, faces: Tensor, ignore: Tensor) -> Ass
     metric = (chance**SCORE_POWER * iou.clamp(min=0.01) ** OVERLAP_POWER) * may
     best, index = metric.topk(min(MOST_ANCHORS, metric.shape[-1]), -1)
     chosen = torch.zeros_like(may).scatter(-1, index, best > 0)
-    # an anchor wanted by several faces goes to the one it overlaps most
+    # an anchor assigned to several faces goes to the one with the largest overlap
     claim = torch.where(chosen, iou + 1e-3, torch.zeros_like(iou))
     strength, face = claim.max(1)
     taken = strength > 0

@@ -1,4 +1,4 @@
-"""Make training pictures: cut, scale, turn, mosaic, dress with masks, then spoil as a cheap camera would."""
+"""Make training pictures: crop, scale, rotate, mosaic, draw masks, then degrade like a cheap camera."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from models.training.masks import INCORRECT, NONE, Wardrobe, hide, wear
 
 #: faces smaller than this on the canvas are neither face nor background
 SMALLEST_PX = 8.0
-#: less of a face than this in view: ignored
+#: a face with a smaller visible share is ignored
 LEAST_VISIBLE = 0.4
-#: how often a bare face is dressed, and how often then low
+#: probability of drawing a mask on a bare face, and of drawing it low
 DRESS, DRESS_LOW, HIDE = 0.35, 0.6, 0.08
-#: how often a scene is shown around a random place instead of a face
+#: probability of showing a scene around a random point instead of a face
 ELSEWHERE = 0.15
 
 
@@ -45,14 +45,14 @@ class Rect:
 
 
 def turn_box(box: Floats, matrix: Floats) -> Floats:
-    """Box x y w h under an affine `matrix` (2, 3) -> x0 y0 x1 y1 of the turned ellipse; a rectangle would grow."""
+    """Box x y w h under an affine `matrix` (2, 3) -> x0 y0 x1 y1 of the rotated ellipse (a rectangle would grow)."""
     centre = matrix[:, :2] @ (box[:2] + box[2:] / 2) + matrix[:, 2]
     half = np.sqrt(((matrix[:, :2] * (box[2:] / 2)) ** 2).sum(1))
     return np.concatenate([centre - half, centre + half]).astype(np.float32)
 
 
 def similarity(anchor: Floats, scale: float, degrees: float, flip: bool, target: Floats) -> Floats:
-    """Affine (2, 3) that scales, turns and maybe mirrors about `anchor` and puts it on `target`."""
+    """Affine (2, 3) that scales, rotates and optionally mirrors about `anchor` and moves it to `target`."""
     a = np.deg2rad(degrees)
     linear = scale * np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
     if flip:
@@ -61,7 +61,7 @@ def similarity(anchor: Floats, scale: float, degrees: float, flip: bool, target:
 
 
 def flip_points(points: Floats) -> Floats:
-    """Landmarks of a mirrored face keep their meaning: the person's right stays first."""
+    """Reorder the landmarks of a mirrored face, so that the person's right is first."""
     return points[[1, 0, 2, 4, 3]]
 
 
@@ -77,14 +77,14 @@ class Painter:
             if len(album.samples[i].boxes):
                 self.folders.setdefault(album.samples[i].folder, []).append(i)
         for name, members in self.folders.items():
-            # pictures with a badly worn mask are few and matter most
+            # pictures with a badly worn mask are rare and the most important
             w = np.array([4.0 if (album.samples[i].states == INCORRECT).any() else 1.0 for i in members])
             self.weights[name] = np.cumsum(w / w.sum()).astype(np.float32)
 
     def canvas(self, side: int, rng: np.random.Generator, whole: float = 0.1) -> Canvas:
         """One training picture of `side` x `side` px: one photo, or a mosaic of 2x2 to 4x4.
 
-        `whole` is the share of photos shown whole, as the agent sees its camera's.
+        `whole` is the share of photos shown whole, like the pictures of the agent's camera.
         """
         out = Canvas(np.zeros((side, side, 3), np.uint8))
         if rng.random() < whole:
@@ -98,7 +98,7 @@ class Painter:
         return out
 
     def _show(self, out: Canvas, i: int, rng: np.random.Generator) -> None:
-        """The whole picture, more or less, somewhere near the canvas' middle."""
+        """Draw approximately the whole picture near the middle of the canvas."""
         sample, side = self.album.samples[i], len(out.image)
         scale = side / max(sample.width, sample.height) * float(np.exp(rng.uniform(-0.15, 0.25)))
         flip = bool(rng.random() < 0.5)
@@ -118,7 +118,7 @@ class Painter:
         return [Rect(xs[i], ys[j], xs[i + 1] - xs[i], ys[j + 1] - ys[j]) for j in range(n) for i in range(n)]
 
     def _pick(self, n: int, rng: np.random.Generator) -> int:
-        # whole scenes come from street/ and crowd/; portraits and news shots are tight and serve as tiles
+        # whole scenes come from street/ and crowd/; portraits and news photos are tightly cropped and used as tiles
         shares = {"street": 0.52, "crowd": 0.3, "portrait": 0.12, "news": 0.06}
         if n > 1:
             shares = {"street": 0.3, "crowd": 0.2, "portrait": 0.3, "news": 0.2}
@@ -133,7 +133,7 @@ class Painter:
         chosen = sample.boxes[int(rng.integers(len(sample.boxes)))]
         tight = sample.folder not in ANNOTATED
         if not tight and rng.random() < ELSEWHERE:
-            # look at something else at a face's scale: hands, signs and clothes are what it takes for faces
+            # show other objects at the scale of a face: hands, signs and clothes cause false detections
             place = rng.uniform(0, 1, 2) * (sample.width, sample.height)
             chosen = np.concatenate([place - chosen[2:] / 2, chosen[2:]])
         face_px = float(max(chosen[2], chosen[3]))
@@ -142,7 +142,7 @@ class Painter:
         size = float(np.exp(rng.uniform(np.log(smallest), np.log(max(0.95 * side, smallest + 1)))))
         scale = size / face_px
         if rng.random() < 0.8:
-            # mostly fill the part: empty canvas teaches nothing
+            # mostly fill the part: empty canvas has no training value
             scale = max(scale, 0.8 * max(rect.w, rect.h) / max(sample.width, sample.height))
         scale = min(scale, 3.0)
         degrees = tilt(rng, 7)
@@ -155,7 +155,7 @@ class Painter:
         annotate(out, rect, sample, matrix, flip)
 
     def _draw(self, image: Pixels, rect: Rect, i: int, scale: float, matrix: Floats, rng: np.random.Generator) -> None:
-        # strong shrinking by bilinear sampling alone would alias: start from the half-size copy
+        # strong reduction with bilinear sampling would alias: start from the half-size copy
         half = 1 if scale < 0.6 else 0
         pixels = self.album.pixels(i, half)
         m = matrix.copy()
@@ -163,7 +163,7 @@ class Painter:
             m[:, :2] *= np.array([self.album.samples[i].width, self.album.samples[i].height]) / pixels.shape[1::-1]
         fill = (0.0, 0.0, 0.0) if rng.random() < 0.6 else tuple(rng.uniform(0, 255, 3))
         if scale < 0.3:
-            # shrink by area first, for the same reason
+            # reduce by area first, for the same reason
             k = 2 * scale / 0.75
             pixels = np.asarray(cv2.resize(pixels, None, fx=k, fy=k, interpolation=cv2.INTER_AREA), np.uint8)
             m[:, :2] /= k
@@ -189,12 +189,12 @@ class Painter:
 
 
 def tilt(rng: np.random.Generator, usual: float) -> float:
-    """Degrees to turn by: mostly little, at times as far as a head tilts."""
+    """Rotation in degrees: mostly small, sometimes as far as a head tilts."""
     return float(rng.normal(0, usual) if rng.random() < 0.78 else rng.uniform(-40, 40))
 
 
 def annotate(out: Canvas, rect: Rect, sample: Sample, matrix: Floats, flip: bool) -> None:
-    """Carry the sample's faces through `matrix` into `rect` of the canvas; faces hardly seen become ignored."""
+    """Map the faces of the sample through `matrix` into `rect` of the canvas; hardly visible faces become ignored."""
     low, high = np.array([0, 0, 0, 0]), np.array([rect.w, rect.h, rect.w, rect.h])
     shift = np.array([rect.x, rect.y], np.float32)
     for box, state, points in zip(sample.boxes, sample.states, sample.landmarks, strict=True):
@@ -210,7 +210,7 @@ def annotate(out: Canvas, rect: Rect, sample: Sample, matrix: Floats, flip: bool
             continue
         moved = points @ matrix[:, :2].T + matrix[:, 2] + shift
         out.boxes.append(seen)
-        # with part of the face cut off, how the mask is worn may not show
+        # with part of the face cut off, the mask state may not be visible
         out.states.append(int(state) if part > 0.75 else UNKNOWN)
         out.points.append((flip_points(moved) if flip else moved).astype(np.float32))
     for box in sample.ignore:
@@ -220,7 +220,7 @@ def annotate(out: Canvas, rect: Rect, sample: Sample, matrix: Floats, flip: bool
 
 
 def noise(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> Floats:
-    """Gaussian noise, cheap: a random window of a fixed bank."""
+    """Gaussian noise from a random window of a precomputed bank."""
     n = int(np.prod(shape))
     start = int(rng.integers(0, len(_BANK) - n)) if n < len(_BANK) else 0
     return np.resize(_BANK[start : start + n], n).reshape(shape) * np.float32(sigma)
@@ -230,7 +230,7 @@ _BANK: Floats = np.random.default_rng(7).standard_normal(1 << 20, np.float32)
 
 
 def motion_blur(image: Pixels, length: int, degrees: float) -> Pixels:
-    """Smear over `length` px in one direction."""
+    """Motion blur over `length` px in one direction."""
     kernel = np.zeros((length, length), np.float32)
     c = (length - 1) / 2
     d = np.array([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))]) * c
@@ -246,7 +246,7 @@ def jpeg(image: Pixels, quality: int) -> Pixels:
 
 
 def tone(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Gamma, gain, contrast and colour cast by one table a channel; a fifth of the pictures are dark."""
+    """Gamma, gain, contrast and colour cast with one table per channel; a fifth of the pictures are dark."""
     x = np.arange(256, dtype=np.float32) / 255
     table = np.empty((256, 3), np.float32)
     dark = rng.random() < 0.2
@@ -262,7 +262,7 @@ def tone(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def back_light(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Light falls off across the picture, as with a window behind or beside."""
+    """Brightness gradient across the picture, as with a window behind or beside the face."""
     h, w = image.shape[:2]
     corner = rng.uniform(0.25, 1.5, (2, 2)).astype(np.float32)
     field_ = cv2.resize(corner, (w, h), interpolation=cv2.INTER_LINEAR)[:, :, None]
@@ -270,7 +270,7 @@ def back_light(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def spoil(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """What a cheap camera does: shake, low resolution, light, colour, noise, JPEG."""
+    """Degrade like a cheap camera: shake, low resolution, light, colour, noise, JPEG."""
     draw = rng.random(8)
     h, w = image.shape[:2]
     if draw[0] < 0.17:

@@ -19,7 +19,7 @@ class CropBatches:
     def __init__(self, cutter: Cutter, size: int) -> None:
         self.cutter, self.size = cutter, size
 
-    def __call__(self, seed: int, number: int, progress: float) -> Batch:  # noqa: ARG002 - one make-up for all
+    def __call__(self, seed: int, number: int, progress: float) -> Batch:  # noqa: ARG002 - the same mix throughout
         rng = generator(seed, number)
         crops, states = zip(*(self.cutter.crop(rng) for _ in range(self.size)), strict=True)
         return {"image": torch.from_numpy(np.stack(crops)), "states": torch.tensor(states)}

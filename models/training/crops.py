@@ -1,4 +1,4 @@
-"""Face crops for the mask classifier: the runtime's exact cut, and the random one it is trained with."""
+"""Face crops for the mask classifier: the exact crop of the runtime, and random crops for training."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from models.training.masks import CORRECT, INCORRECT, NONE, Wardrobe, hide, wear
 #: shares of the states among training crops, and of drawn masks within the first two
 SHARES = {CORRECT: 0.34, INCORRECT: 0.34, NONE: 0.32}
 DRAWN = {CORRECT: 0.2, INCORRECT: 0.55}
-#: smaller faces teach nothing about how a mask sits
+#: smaller faces do not show how a mask is worn
 SMALLEST_PX = 20.0
 LARGEST_RENDER_PX = 150
 
 
 def cut(image: Pixels, box: Floats) -> Pixels:
-    """The classifier's input for a face `box` x y w h in `image`: what the running agent cuts, (80, 80, 3) uint8."""
+    """The classifier's input for a face `box` x y w h in `image`: as in the agent, (80, 80, 3) uint8."""
     x, y, width, height = (float(edge) for edge in box)
     return face_crop(image, (x, y, width, height))
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One face to cut from: picture number, box x y w h, landmarks (5, 2)."""
+    """One face: picture number, box x y w h, landmarks (5, 2)."""
 
     picture: int
     box: Floats
@@ -48,7 +48,7 @@ class Cutter:
                 if state == UNKNOWN or box[2:].max() < SMALLEST_PX:
                     continue
                 self.sources[state].append(Source(i, box, points))
-                # street/ and crowd/ look like the gate; portraits and news shots are easier and many
+                # street/ and crowd/ resemble the gate; portraits and news photos are easier and more numerous
                 weights[state].append(1.0 if sample.folder in ("street", "crowd") else 0.4)
         self.chance = [np.cumsum(np.array(w) / max(sum(w), 1e-9)) for w in weights]
 
@@ -70,7 +70,7 @@ class Cutter:
         return np.asarray(cv2.resize(image, (SIDE_PX, SIDE_PX), interpolation=how), np.uint8), state
 
     def _render(self, source: Source, rng: np.random.Generator) -> tuple[Pixels, Floats]:
-        """A square around the face, moved, turned and scaled as a detector's boxes and cheap cameras would."""
+        """A square around the face, randomly shifted, rotated and scaled like detector boxes and cheap cameras."""
         box = source.box
         face = float(max(box[2], box[3]))
         reach = rng.uniform(1.18, 1.65)

@@ -1,4 +1,4 @@
-"""Read the annotated pictures, group near-duplicates, split by group, and keep the decoded pixels at hand."""
+"""Read the annotated pictures, group near-duplicates, split by group, and cache the decoded pixels."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ UNKNOWN = -1
 LONG_SIDE_PX = 640
 HELD_OUT_ONE_IN = 8
 ANNOTATED = ("street", "crowd")
-#: a teacher's box is believed from this score on; below it the region is neither face nor background
+#: minimum score of a teacher's box; below it the region is neither face nor background
 TEACHER_TRUST = 0.6
-#: a face that people left unlabelled is learnt as a face, of unknown mask state, where the teacher is this sure
+#: an unlabelled face is used as a face of unknown mask state from this score of the teacher on
 UNLABELLED_TRUST = 0.75
 #: how people drew boxes on street/ and crowd/, relative to the teacher's box (median of x, y by state, in its w and h):
-#: the teacher takes in the forehead, people stop at the brow, and take in the whole mask at the chin
+#: the teacher's boxes include the forehead; people's boxes start at the brow and include the whole mask at the chin
 HUMAN_TOP = 0.12
 HUMAN_BOTTOM = {0: 0.06, 1: 0.06, 2: -0.01, UNKNOWN: 0.03}
 
@@ -63,7 +63,7 @@ def _human_box(box: list[float], state: int) -> list[float]:
 def parse(row: dict[str, Any], learning: bool = False) -> Sample:
     """One line of faces.jsonl. Teacher-made boxes are moved to the human convention.
 
-    When `learning`, unlabelled faces of which the teacher is sure become faces; otherwise all of them are ignored.
+    When `learning`, unlabelled faces with a high score of the teacher become faces; otherwise all are ignored.
     """
     image = str(row["image"])
     human = image.split("/", 1)[0] in ANNOTATED
@@ -74,7 +74,7 @@ def parse(row: dict[str, Any], learning: bool = False) -> Sample:
         if not human and face["teacher_score"] < TEACHER_TRUST and not row["faces"]:
             ignore.append(face["box"])
             continue
-        # news/ was taken long before masks were worn in the street: what the teacher found there is bare
+        # news/ predates masks in the street: the faces found there by the teacher are bare
         state = STATES.index(face.get("mask") or "none")
         boxes.append(face["box"] if human else _human_box(face["box"], state))
         states.append(state)
@@ -146,9 +146,9 @@ def held_out(images: list[str], groups: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 class Album:
-    """Decoded pictures in memory (2 GB), with a half-size copy of each; forked workers share them.
+    """Decoded pictures in memory (2 GB), with a half-size copy of each, shared by forked workers.
 
-    Mapping the file instead was 3 times slower a batch: each crop touches pages that are not there yet.
+    A memory-mapped file was 3 times slower per batch, because each crop faults in new pages.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -169,7 +169,7 @@ class Album:
         return flat.reshape(h, w, 3)
 
     def training(self) -> list[int]:
-        """Numbers of the pictures to learn from."""
+        """Numbers of the training pictures."""
         return [i for i, out in enumerate(self.held_out) if not out]
 
     def testing(self) -> list[int]:
@@ -183,12 +183,14 @@ def _decoded(root: Path, rows: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[
         if image is None:
             raise FileNotFoundError(root / row["image"])
         if max(image.shape[:2]) > LONG_SIDE_PX or image.shape[:2] != (row["height"], row["width"]):
-            raise ValueError(f"{row['image']}: {image.shape[1]}x{image.shape[0]} px is not as listed, or over the cap")
+            raise ValueError(
+                f"{row['image']}: {image.shape[1]}x{image.shape[0]} px is not as listed, or over the limit"
+            )
         yield row, np.asarray(image, np.uint8)
 
 
 def prepare(root: Path, folder: Path) -> dict[str, int]:
-    """Decode `root` into `folder` (pixels.bin, index.json), a folder of people to keep private; returns counts."""
+    """Decode `root` into `folder` (pixels.bin, index.json), private because it shows people; returns counts."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [json.loads(line) for line in (root / "faces.jsonl").read_text(encoding="utf-8").splitlines()]
     places, prints, offset = [], [], 0

@@ -13,7 +13,7 @@ from models.training.net import COLUMNS, FaceNet
 from models.training.teacher import Teacher
 from models.training.train import Batch, Losses, generator
 
-#: canvas sides, px, and how often each; in the last part more is seen whole and large, as the agent sees it
+#: canvas sides, px, and how often each; in the last part more pictures are whole and large, as in the agent
 SIDES, SHARES = (192, 256, 320), (0.5, 0.4, 0.1)
 LATE, LATE_SHARES = 0.85, (0.35, 0.35, 0.3)
 WHOLE, LATE_WHOLE = 0.1, 0.4

@@ -28,7 +28,7 @@ from models.training.metrics import (
 from models.training.runner import LOWEST_SCORE, Finder, Found, Sentinel, YuNet, letterbox
 
 SMALLEST_PX = (32.0, 64.0)
-#: mask states are judged on faces the gate would act on: found with at least this score
+#: mask states are evaluated on faces that the gate would use: found with at least this score
 THRESHOLD = 0.45
 #: half boundaries of the size table, px in the picture capped at 640
 SIZE_BANDS = ((32.0, 48.0), (48.0, 96.0), (96.0, 1e9))
@@ -40,7 +40,7 @@ Case = tuple[Sample, Pixels]
 
 
 def turned(case: Case, degrees: float) -> Case:
-    """The picture turned about its middle, same size, and its boxes with it."""
+    """The picture rotated about its centre, same size, with its boxes."""
     sample, image = case
     h, w = image.shape[:2]
     matrix = np.asarray(cv2.getRotationMatrix2D((w / 2, h / 2), degrees, 1.0), np.float32)
@@ -51,7 +51,7 @@ def turned(case: Case, degrees: float) -> Case:
 
     middles = sample.boxes[:, :2] + sample.boxes[:, 2:] / 2
     middles = middles @ matrix[:, :2].T + matrix[:, 2]
-    # faces turned out of the picture are ignored, not missed
+    # faces rotated out of the picture are ignored, not missed
     inside = ((middles > 0) & (middles < (w, h))).all(1)
     boxes = move(sample.boxes)
     kept = replace(
@@ -65,11 +65,11 @@ def turned(case: Case, degrees: float) -> Case:
 
 
 def spoiled_by(spoil: Callable[[Pixels], Pixels]) -> Callable[[Case], Case]:
-    """A degradation that leaves boxes where they are."""
+    """A degradation that does not move boxes."""
     return lambda case: (case[0], spoil(case[1]))
 
 
-#: what a poor camera, a dark evening and a tilted head do
+#: effects of a poor camera, a dark evening and a tilted head
 DEGRADATIONS: dict[str, Callable[[Case], Case]] = {
     "clean": lambda case: case,
     "quarter_light": spoiled_by(lambda image: (image // 4).astype(np.uint8)),
@@ -86,7 +86,7 @@ def corners(xywh: Floats) -> Floats:
 
 @dataclass(eq=False)
 class Run:
-    """Everything found in the held-out pictures by one detector: one entry a picture."""
+    """Detections of one detector in the held-out pictures, one entry per picture."""
 
     pictures: list[Picture] = field(default_factory=list)
     answers: list[np.ndarray[Any, np.dtype[np.int64]]] = field(default_factory=list)
@@ -104,7 +104,7 @@ class Run:
 
 
 def judge(picture: Picture, found: Found, threshold: float) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Answered state of each true face, or -1 where it was not found with at least `threshold`."""
+    """Predicted state of each true face, -1 where it was not found with at least `threshold`."""
     answer = np.full(len(picture.found), MISSED, np.int64)
     if found.mask is None:
         return answer
@@ -121,7 +121,7 @@ def look(
     threshold: float = THRESHOLD,
     founds: list[Found] | None = None,
 ) -> Run:
-    """Match one detector's finds with the truth; faces below `smallest_px` and unlabelled ones count neither way."""
+    """Match detections with the truth; faces below `smallest_px` and unlabelled faces are ignored."""
     run = Run()
     for i, (sample, image) in enumerate(samples):
         found = founds[i] if founds else finder.find(image)
@@ -184,7 +184,7 @@ def bands(run: Run) -> dict[str, Any]:
 def time_ms(
     finders: dict[str, Sentinel | YuNet], image: Pixels, size: int, rounds: int = 60
 ) -> dict[str, dict[str, float]]:
-    """Median CPU ms of one thread for a square `size` input and for `image` letterboxed; taken in turns."""
+    """Median CPU ms of one thread for a square `size` input and for `image` letterboxed, measured alternately."""
     square = np.ascontiguousarray(np.random.default_rng(0).uniform(0, 255, (1, 3, size, size)).astype(np.float32))
     boxed, _ = letterbox(image, size)
     spent: dict[str, dict[str, list[float]]] = {
@@ -212,7 +212,7 @@ def evaluate(
     size: int = 320,
     fuse: float = 0.5,
 ) -> dict[str, Any]:
-    """All figures, ready for JSON."""
+    """All metrics, for JSON."""
     cv2.setNumThreads(0)
     ours = Sentinel(detector, size, classifier, fuse)
     samples = [(album.samples[i], np.ascontiguousarray(album.pixels(i))) for i in album.testing()]
@@ -222,7 +222,7 @@ def evaluate(
         "threshold": THRESHOLD,
         "states": STATES,
         "missed_faces": "mask figures are over faces found (IoU >= 0.5, score >= threshold; any_score: >= 0.05);"
-        " *_missed_wrong counts a face not found as answered wrongly",
+        " *_missed_wrong counts a face not found as a wrong prediction",
         "ours": {},
         "yunet_n": {},
     }
@@ -254,7 +254,7 @@ def evaluate(
 
 
 def degraded(finder: Finder, samples: list[Case]) -> dict[str, dict[str, float]]:
-    """The main figures under each degradation."""
+    """The main metrics under each degradation."""
     out = {}
     for name, spoil in DEGRADATIONS.items():
         spoiled = [spoil(case) for case in tqdm(samples, desc=name, mininterval=5)]

@@ -63,7 +63,7 @@ def fold_head(head: nn.Conv2d, stride: int) -> nn.Conv2d:
 class DeployedFaces(nn.Module):
     """Pictures (N, 3, H, W) BGR 0..255 -> faces (N, 18, anchors), see `COLUMNS_OUT`.
 
-    Scales and offsets are folded into convolutions; what is left of decoding costs a few per cent.
+    Scales and offsets are folded into convolutions; the rest of the decoding costs a few per cent.
     """
 
     offsets: Tensor
@@ -86,7 +86,7 @@ class DeployedFaces(nn.Module):
         heads = zip(STRIDES, self.face, self.net.mask, self.net.features(image), strict=True)
         for stride, face, state, (y, m) in heads:
             row = face(y)
-            # two broadcast sums move the x and the y columns to their cells
+            # two broadcast additions move the x and the y columns to their cells
             gx = torch.arange(row.shape[3]).float() * (stride * self.x_columns)
             gy = torch.arange(row.shape[2]).float()[:, None] * (stride * self.y_columns)
             levels.append(torch.cat([row + gx + gy, state(m)], 1).flatten(2))
@@ -123,7 +123,7 @@ def load_ema(net: Net, checkpoint: Path) -> Net:
 
 def export_faces(net: FaceNet, out: Path, offsets: list[float]) -> None:
     """Write the detector; input `image` with dynamic N, H, W (multiples of 32), output `faces`."""
-    # the exporter folds batch norms into the very modules it is given
+    # the exporter modifies its modules: it folds the batch norms into them
     model = DeployedFaces(copy.deepcopy(net).eval(), torch.tensor(offsets))
     axes = {"image": {0: "n", 2: "h", 3: "w"}, "faces": {0: "n", 2: "anchors"}}
     _write(model, torch.zeros(1, 3, 256, 320), out, "image", "faces", axes)
@@ -140,7 +140,7 @@ def _write(
 ) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad(), warnings.catch_warnings():
-        # the tracing exporter is called old, but writes the smaller graph: plain Range and Add for the grid
+        # the tracing exporter is deprecated, but writes a smaller graph: Range and Add for the grid
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,

@@ -1,4 +1,4 @@
-"""What the detector is trained to make small."""
+"""Loss of the detector."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.training.assign import Anchors, Decoded, assign, overlap
 
 BOX_WEIGHT, POINT_WEIGHT, MASK_WEIGHT = 3.0, 4.0, 1.0
 SMOOTHING = 0.05
-#: the teacher's part, and from which of its scores on its boxes and landmarks are worth copying
+#: weight of the teacher's part, and the score of the teacher from which its boxes and landmarks are used
 TEACHER_WEIGHT, TEACHER_SURE = 0.4, 0.3
 
 
@@ -39,9 +39,9 @@ def box_loss(a: Tensor, b: Tensor) -> Tensor:
 
 
 def detector_loss(found: Decoded, cells: Anchors, truth: Truth) -> dict[str, Tensor]:
-    """Parts of the loss, weighted; their sum is trained."""
+    """Weighted parts of the loss; training minimises their total."""
     chosen = assign(found, cells, truth.boxes, truth.ignore)
-    # plain, not focal: with focal weights the background stayed at 0.2-0.3 and drowned the faces in the ranking
+    # plain BCE, not focal: with focal weights the background scores stayed at 0.2-0.3, above many faces
     score = functional.binary_cross_entropy_with_logits(
         found.score, chosen.score, chosen.counts.to(found.score.dtype), reduction="sum"
     )
@@ -69,7 +69,7 @@ def detector_loss(found: Decoded, cells: Anchors, truth: Truth) -> dict[str, Ten
 
 
 def teacher_loss(pupil: Tensor, teacher: Tensor) -> Tensor:
-    """How far the pupil (n, a, 15) is from the teacher: its score everywhere, the rest where it is sure."""
+    """Distance of the pupil (n, a, 15) from the teacher: scores everywhere, the rest where its score is high."""
     sure = teacher[..., 0]
     norm = sure.sum().clamp(min=1.0)
     score = functional.binary_cross_entropy_with_logits(pupil[..., 0], sure, reduction="sum") / norm

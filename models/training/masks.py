@@ -1,4 +1,4 @@
-"""Put drawn masks on bare faces by their landmarks, properly or low, to make examples that photos lack."""
+"""Put drawn masks on bare faces by their landmarks, properly or low, for examples that the photos lack."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from models.training.data import STATES, Floats, Pixels
 
 CORRECT, INCORRECT, NONE = range(len(STATES))
-#: a nose this far (in eye distances) to the side of the eyes' middle means a turned head: use a side template
+#: offset of the nose from the middle of the eyes, in eye distances, from which a side template is used
 TURNED = 0.17
 SIZES_PX = (400, 200, 100, 50)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a mask's top and bottom edge sit, in eye-to-mouth lengths below the eyes, and its half width likewise."""
+    """Top and bottom edge of a mask, in eye-to-mouth lengths below the eyes, and its half width in the same unit."""
 
     top: float
     bottom: float
@@ -45,7 +45,7 @@ class Frame:
 
 
 def frame(points: Floats) -> Frame | None:
-    """Axes from five landmarks (5, 2), or None when they are missing or too far from a front view to dress."""
+    """Axes from five landmarks (5, 2), or None when they are missing or too far from a frontal view."""
     if not np.isfinite(points).all():
         return None
     eyes, mouth = points[:2].mean(0), points[3:].mean(0)
@@ -76,7 +76,7 @@ def placement(face: Frame, rng: np.random.Generator, low: bool) -> Placement:
 
 def corners(face: Frame, place: Placement) -> Floats:
     """The mask's four corners in the picture (4, 2): top left, top right, bottom right, bottom left."""
-    # the mask follows the nose half way to the side a head turns to
+    # on a turned head, the mask is shifted by half the offset of the nose
     side = 0.5 * face.nose_side * face.eye_px / face.height_px
     w = place.half_width
     return np.stack(
@@ -90,7 +90,7 @@ def corners(face: Frame, place: Placement) -> Floats:
 
 
 class Wardrobe:
-    """The mask templates (BGRA) at a few sizes, by the way the head looks: front, left or right in the picture."""
+    """The mask templates (BGRA) at several sizes, by head direction: front, left or right in the picture."""
 
     def __init__(self, folder: Path) -> None:
         self._masks: dict[str, list[list[Pixels]]] = {"front": [], "left": [], "right": []}
@@ -117,7 +117,7 @@ class Wardrobe:
 
 
 def recolour(mask: Pixels, rng: np.random.Generator) -> Pixels:
-    """The mask in another cloth: its own colours, or black, white, a random colour, at times with a pattern."""
+    """The mask in its own colours, black, white or a random colour, sometimes with a pattern."""
     draw = rng.random()
     if draw < 0.35:
         return mask
@@ -142,7 +142,7 @@ def recolour(mask: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _light(image: Pixels, quad: Floats) -> float:
-    """How bright the picture is under the mask, 0..255."""
+    """Brightness of the picture under the mask, 0..255."""
     x, y = quad.mean(0).astype(int)
     r = max(2, int(np.ptp(quad[:, 0]) / 3))
     patch = image[max(0, y - r) : y + r, max(0, x - r) : x + r]
@@ -170,7 +170,7 @@ def wear(image: Pixels, points: Floats, wardrobe: Wardrobe, rng: np.random.Gener
     source = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
     matrix = cv2.getPerspectiveTransform(source, quad - np.array([x0, y0], np.float32))
     warped = cv2.warpPerspective(mask, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
-    # templates were photographed in good light; a face in shadow wears a mask in shadow
+    # templates were photographed in good light: adapt them to the light on the face
     gain = float(np.clip(_light(image, quad) / 140, 0.25, 1.15)) * rng.uniform(0.85, 1.15)
     alpha: Floats = warped[:, :, 3:].astype(np.float32) * (1 / 255)
     if rng.random() < 0.5:
@@ -183,7 +183,7 @@ def wear(image: Pixels, points: Floats, wardrobe: Wardrobe, rng: np.random.Gener
 
 
 def _ear_loops(image: Pixels, face: Frame, place: Placement, rng: np.random.Generator, gain: float) -> None:
-    """Thin cords from the mask's upper corners to where the ears are, on most faces."""
+    """Draw thin cords from the upper corners of the mask to the ears, on most faces."""
     if rng.random() < 0.4 or abs(face.nose_side) > TURNED:
         return
     tone = rng.uniform(30, 230) * gain
@@ -197,7 +197,7 @@ def _ear_loops(image: Pixels, face: Frame, place: Placement, rng: np.random.Gene
 
 
 def hide(image: Pixels, points: Floats, rng: np.random.Generator) -> None:
-    """A skin-toned or grey blob (hand, microphone, cup) over part of the lower face: not a mask."""
+    """Draw a skin-toned or grey ellipse (hand, microphone, cup) over part of the lower face, which is not a mask."""
     face = frame(points)
     if face is None:
         return

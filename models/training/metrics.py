@@ -1,4 +1,4 @@
-"""Detection and mask-state figures from matched faces. Boxes are x0 y0 x1 y1 px throughout."""
+"""Detection and mask-state metrics from matched faces. Boxes are x0 y0 x1 y1 px throughout."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def covered(a: Floats, b: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture's result: per detection score, hit, counted (not in an ignore region), and per face which detection.
+    """Result of one picture: per detection its score, hit, counted (not in an ignore region); per face its detection.
 
     `states` (g,) are the true states; `found` (g,) the detection's number or -1.
     """
@@ -49,9 +49,9 @@ class Picture:
 
 
 def match(boxes: Floats, scores: Floats, faces: Floats, states: Ints, ignore: Floats) -> Picture:
-    """Best score first, each detection takes the free face it overlaps most (IoU >= 0.5).
+    """Match each detection, best score first, with the unmatched face of the largest IoU (at least 0.5).
 
-    What takes none, but overlaps an ignore region by half (IoU or share of its own area), counts neither way.
+    An unmatched detection that overlaps an ignore region by half (IoU or share of its own area) is not counted.
     """
     order = np.argsort(-scores, kind="stable")
     found = np.full(len(faces), MISSED, np.int64)
@@ -69,7 +69,7 @@ def match(boxes: Floats, scores: Floats, faces: Floats, states: Ints, ignore: Fl
 
 
 def _curve(pictures: list[Picture]) -> tuple[Floats, Floats, int]:
-    """Cumulative hits and false alarms down the score order, and the number of faces."""
+    """Cumulative hits and false alarms in order of score, and the number of faces."""
     scores = np.concatenate([np.zeros(0), *(p.scores[p.counted] for p in pictures)])
     hits = np.concatenate([np.zeros(0, np.int64), *(p.hit[p.counted] for p in pictures)])
     hits = hits[np.argsort(-scores, kind="stable")]
@@ -95,14 +95,14 @@ def recall_at_alarms(pictures: list[Picture], per_picture: float = 1.0) -> float
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Mask states of faces: truth (n,), answer (n,) with -1 for a face that was not found."""
+    """Mask states of faces: truth (n,), prediction (n,) with -1 for a face that was not found."""
 
     truth: Ints
     answer: Ints
 
 
 def confusion(judged: Judged) -> Ints:
-    """Rows: true state; columns: answered state, and last the faces not found. (3, 4)"""
+    """Rows: true state; columns: predicted state, and last the faces not found. (3, 4)"""
     answer = np.where(judged.answer == MISSED, len(STATES), judged.answer)
     table = np.zeros((len(STATES), len(STATES) + 1), np.int64)
     np.add.at(table, (judged.truth, answer), 1)
@@ -116,7 +116,7 @@ def _mean(values: Floats) -> float:
 
 
 def mask_figures(judged: Judged) -> dict[str, float]:
-    """Figures over found faces; `*_missed_wrong` counts a face not found as answered wrongly in its row."""
+    """Metrics over found faces; `*_missed_wrong` counts a face not found as a wrong prediction."""
     table = confusion(judged)
     seen = table[:, : len(STATES)]
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,4 +1,4 @@
-"""The two networks: the face detector and the mask-state classifier of a face crop. Random weights; nobody else's."""
+"""The two networks: face detector and mask-state classifier of a face crop. No pretrained weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIDDLE, SCALE = 127.5, 1 / 64
 
 
 def conv(inp: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1, act: bool = True) -> nn.Sequential:
-    """Convolution, batch norm and, unless told otherwise, ReLU."""
+    """Convolution, batch norm and, if `act`, ReLU."""
     layers: list[nn.Module] = [
         nn.Conv2d(inp, out, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(out),
@@ -29,7 +29,7 @@ def conv(inp: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1, 
 
 
 class Separable(nn.Module):
-    """Depthwise then pointwise convolution; the input is added where the shapes allow."""
+    """Depthwise then pointwise convolution; with a residual connection where the shapes allow."""
 
     def __init__(self, inp: int, out: int, stride: int = 1, kernel: int = 3) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def stage(inp: int, out: int, blocks: int) -> nn.Sequential:
 
 
 class FaceNet(nn.Module):
-    """Pictures (N, 3, H, W), BGR 0..255, H and W multiples of 32 -> one raw map (N, 18, h, w) a stride."""
+    """Pictures (N, 3, H, W), BGR 0..255, H and W multiples of 32 -> one raw map (N, 18, h, w) per stride."""
 
     def __init__(self, width: Width | None = None) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class FaceNet(nn.Module):
         self.mask_tower = nn.ModuleList(Separable(w.neck, w.neck) for _ in STRIDES)
         self.face = nn.ModuleList(nn.Conv2d(w.neck, MASK.start, 1) for _ in STRIDES)
         self.mask = nn.ModuleList(nn.Conv2d(w.neck, len(STATES), 1) for _ in STRIDES)
-        # learns the teacher's own dense answers, in the teacher's terms; dropped at export
+        # learns the dense outputs of the teacher, in its encoding; dropped at export
         self.pupil = nn.ModuleList(nn.Conv2d(w.neck, MASK.start, 1) for _ in STRIDES)
         self.up = nn.Upsample(scale_factor=2, mode="nearest")
         for name, value in self.face.named_parameters():
@@ -82,11 +82,11 @@ class FaceNet(nn.Module):
                 nn.init.normal_(value, std=0.01)
             else:
                 nn.init.zeros_(value)
-                # a prior of 1 % faces keeps the first steps from being spent on background
+                # a prior of 1 % faces avoids spending the first steps on background
                 nn.init.constant_(value[SCORE], -4.6)
 
     def features(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Scaled pictures -> per stride what the face head and the mask head read."""
+        """Scaled pictures -> per stride the inputs of the face head and the mask head."""
         x = self.stages[0](self.stem(x))
         levels: list[Tensor] = []
         for block, side in zip(self.stages[1:], self.lateral, strict=True):
@@ -101,7 +101,7 @@ class FaceNet(nn.Module):
         return self.answers(x, pupil=False)
 
     def answers(self, x: Tensor, pupil: bool) -> list[Tensor]:
-        """Raw maps (N, 18, h, w), with the teacher's 15 columns as the pupil sees them after, if asked for."""
+        """Raw maps (N, 18, h, w); with `pupil`, followed by its prediction of the teacher's 15 columns."""
         out = []
         for i, (y, m) in enumerate(self.features((x - MIDDLE) * SCALE)):
             columns = [self.face[i](y), self.mask[i](m)]

@@ -1,4 +1,4 @@
-"""Run exported detectors and the classifier through onnxruntime, one thread, for evaluation. No torch."""
+"""Run exported detectors and the classifier with onnxruntime on one thread, for evaluation. No torch."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def letterbox(image: Pixels, size: int) -> tuple[Floats, float]:
 
 
 def cluster(boxes: Floats, scores: Floats, points: Floats, mask: Floats | None, scale: float) -> Found:
-    """Suppress doubles; with mask states, box and state of a kept face are score-squared means over its cluster.
+    """Suppress duplicates; with mask states, box and state of a kept face are score-squared means over its cluster.
 
-    (The mean box is worth 0.9 points of AP. YuNet is left as its authors run it.)
+    The mean box gains 0.9 points of AP. YuNet is run as by its authors.
     """
     keep = scores >= LOWEST_SCORE
     boxes, scores, points = boxes[keep], scores[keep], points[keep]
@@ -79,7 +79,7 @@ def cluster(boxes: Floats, scores: Floats, points: Floats, mask: Floats | None, 
 
 
 class Sentinel:
-    """Our detector, its mask columns and, if given, the crop classifier's answer multiplied in.
+    """Our detector with its mask columns, multiplied by the output of the crop classifier if given.
 
     `fuse` is the classifier's exponent; the detector's is 1 - `fuse`.
     """
@@ -109,7 +109,7 @@ class Sentinel:
 
 
 class YuNet:
-    """The public detector to compare with: dense outputs at strides 8, 16, 32, score = sqrt(cls * obj)."""
+    """The public detector for comparison: dense outputs at strides 8, 16, 32, score = sqrt(cls * obj)."""
 
     def __init__(self, path: Path, size: int = 320) -> None:
         self.size = size

@@ -1,4 +1,4 @@
-"""YuNet-n as teacher: its dense answers on every training canvas, as soft targets. None of its weights are used."""
+"""YuNet-n as teacher: its dense outputs on every training canvas are soft targets. None of its weights are used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = 15
 
 
 class Teacher:
-    """Answers (n, anchors, 15) float32 for pictures (n, s, s, 3) uint8 BGR, finest stride first, row by row."""
+    """Outputs (n, anchors, 15) float32 for pictures (n, s, s, 3) uint8 BGR, finest stride first, row by row."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -23,7 +23,7 @@ class Teacher:
 
     def __call__(self, images: Pixels) -> Floats:
         if self._session is None:
-            # opened where it is used: a session does not survive the fork into a loader's worker
+            # opened on first use: a session does not survive the fork into a loader's worker
             options = ort.SessionOptions()
             options.intra_op_num_threads = options.inter_op_num_threads = 1
             self._session = ort.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])

@@ -24,7 +24,7 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. The schedule ends at `steps`, or after `minutes` of work if that is sooner (0: no limit)."""
+    """How to train. The schedule ends at `steps`, or after `minutes` of work if that is earlier (0: no limit)."""
 
     steps: int = 20_000
     minutes: float = 0.0
@@ -45,14 +45,14 @@ MakeBatch = Callable[[int, int, float], Batch]
 
 
 class Batches(IterableDataset[Batch]):
-    """An endless run of batches from `first` on, dealt out to the loader's workers in turn."""
+    """An endless sequence of batches from `first` on, distributed to the loader's workers in turn."""
 
     def __init__(self, make: MakeBatch, seed: int, first: int, steps: int) -> None:
         self.make, self.seed, self.first, self.steps = make, seed, first, steps
 
     def __iter__(self) -> Iterator[Batch]:
         if torch.utils.data.get_worker_info():
-            # the trainer decides when to end, and ends its workers
+            # the trainer decides when to stop, and stops its workers
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         info = torch.utils.data.get_worker_info()
@@ -63,7 +63,7 @@ class Batches(IterableDataset[Batch]):
 
 @dataclass
 class State:
-    """All that resuming needs."""
+    """The state saved in a checkpoint."""
 
     net: nn.Module
     ema: nn.Module
@@ -73,7 +73,7 @@ class State:
     log: list[dict[str, float]] = field(default_factory=list)
 
     def save(self, path: Path, settings: Settings) -> None:
-        """Write the checkpoint whole or not at all."""
+        """Write the checkpoint atomically."""
         content = {
             "net": self.net.state_dict(),
             "ema": self.ema.state_dict(),
@@ -89,7 +89,7 @@ class State:
         part.replace(path)
 
     def load(self, path: Path) -> None:
-        """Take up where the checkpoint stopped. Optimiser state and step go on; the new settings' schedule applies."""
+        """Resume from a checkpoint: with its optimiser state and step, and the schedule of the new settings."""
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         self.net.load_state_dict(content["net"])
         self.ema.load_state_dict(content["ema"])
@@ -105,7 +105,7 @@ def rate_at(progress: float, step: int, settings: Settings) -> float:
 
 
 def follow(ema: nn.Module, net: nn.Module, step: int, decay: float) -> None:
-    """Move the averaged copy towards the net; at the start it follows closely."""
+    """Update the moving average of the weights, with less averaging in the first steps."""
     keep = min(decay, (1 + step) / (10 + step))
     with torch.no_grad():
         for slow, fast in zip(ema.state_dict().values(), net.state_dict().values(), strict=True):
@@ -116,7 +116,7 @@ def follow(ema: nn.Module, net: nn.Module, step: int, decay: float) -> None:
 
 
 def make_optimiser(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """AdamW; biases and norms do not decay."""
+    """AdamW, without weight decay for biases and norms."""
     flat = [p for p in net.parameters() if p.ndim <= 1]
     full = [p for p in net.parameters() if p.ndim > 1]
     groups = [{"params": full, "weight_decay": settings.decay}, {"params": flat, "weight_decay": 0.0}]
@@ -124,7 +124,7 @@ def make_optimiser(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
 
 
 class _Stop:
-    """Remembers that the process was asked to end."""
+    """Records a request to stop the process."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -143,7 +143,7 @@ def train(
     settings: Settings,
     resume: Path | None = None,
 ) -> State:
-    """Train `net` and keep `out` (a checkpoint) up to date; returns the last state."""
+    """Train `net` and update the checkpoint `out` regularly; returns the last state."""
     torch.manual_seed(settings.seed)
     torch.set_num_threads(settings.threads)
     device = torch.device(settings.device)
@@ -194,7 +194,7 @@ def _step(
     total = torch.stack(list(losses.values())).sum()
     state.optimiser.zero_grad(set_to_none=True)
     if bool(torch.isfinite(total)):
-        # a single bad batch must not end a night's work
+        # a single bad batch must not end a long run
         total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(state.net.parameters(), 10.0)
         state.optimiser.step()
@@ -202,5 +202,5 @@ def _step(
 
 
 def generator(seed: int, number: int) -> np.random.Generator:
-    """The random generator of one batch: resuming at batch `number` goes on with the same pictures."""
+    """The random generator of one batch: resuming at batch `number` gives the same pictures."""
     return np.random.default_rng([seed, number])

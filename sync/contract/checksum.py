@@ -1,4 +1,4 @@
-"""Checksum of a directory: a sum of row hashes, so that a change costs its own rows and not the whole table."""
+"""Checksum of a directory: the sum of its row hashes modulo 2^256, so that an update reads only the changed rows."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def _row(body: bytes | None) -> int:
     return 0 if body is None else int.from_bytes(hashlib.sha256(body).digest())
 
 
-def changed(checksum: str, old: bytes | None, new: bytes | None) -> str:
-    """`checksum` (64 hex digits) after the row `old` became `new`, both as JSON bytes on the wire; None is no row.
+def update_checksum(checksum: str, old: bytes | None, new: bytes | None) -> str:
+    """`checksum` (64 hex digits) after row `old` was replaced by `new` (JSON as on the wire); None: the row is absent.
 
-    It guards against rows lost, doubled or mixed up on the way; it is no signature.
+    It detects rows that were lost, duplicated or mixed up; it does not authenticate them.
     """
     return f"{(int(checksum, 16) - _row(old) + _row(new)) % _MODULUS:064x}"

@@ -1,4 +1,4 @@
-"""JSON from the other end of the wire: whatever is wrong with it is a BadMessage that quotes nothing of it."""
+"""Decodes received JSON; every error becomes a BadMessage that does not quote the content."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sync.errors import BadMessage
 
 T = TypeVar("T")
 
-# msgspec repeats a word that it does not know, and that may be a person's number in the wrong place.
+# msgspec quotes an unknown word in its message; that word may be a person's number in the wrong field.
 _QUOTED = re.compile(" '.*'", re.DOTALL)
 
 
 def decoded(what: str, decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
-    """What `decoder` makes of `body`; raises BadMessage, which begins with `what`."""
+    """The value of `decoder` for `body`. Raises BadMessage, whose text begins with `what`."""
     try:
         return decoder.decode(body)
     except RecursionError as exc:

@@ -1,4 +1,4 @@
-"""What a box and the authority say to each other when a box is enrolled: EST (RFC 7030) and the invitation."""
+"""The protocol of enrolment between a box and the authority: EST (RFC 7030) and the invitation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SCHEME = "sentinel"
 
 
 class RejectionReason(StrEnum):
-    """Why the authority refuses; each has its own sentence in `REMEDIES`."""
+    """Why the authority refuses a request; `REMEDIES` has one message for each."""
 
     TOKEN_UNKNOWN = "token_unknown"  # noqa: S105 - a reason, not a secret
     TOKEN_USED = "token_used"  # noqa: S105
@@ -45,40 +45,41 @@ class RejectionReason(StrEnum):
 
 
 REMEDIES: dict[RejectionReason, str] = {
-    RejectionReason.TOKEN_UNKNOWN: "口令不对：请核对口令单。 The token is not one of ours: check the sheet.",
+    RejectionReason.TOKEN_UNKNOWN: "口令不对：请核对口令单。 The token is unknown: check the enrolment sheet.",
     RejectionReason.TOKEN_USED: "口令已被另一台设备用过：请让平台另发一张，并查明是谁用的。"
     " The token was used by another key: ask for a new one, and find out who used it.",
-    RejectionReason.TOKEN_EXPIRED: "口令已过期：请让平台另发一张。 The token is past its time: ask for a new one.",
+    RejectionReason.TOKEN_EXPIRED: "口令已过期：请让平台另发一张。 The token has expired: ask for a new one.",
     RejectionReason.TOKEN_OTHER_SERIAL: "口令是给另一台设备的：请用与本机序列号相符的口令单。"
-    " The token is for a box of another serial: take the sheet with this box's serial.",
+    " The token is for another serial number: use the sheet with the serial number of this box.",
     RejectionReason.BAD_REQUEST: "证书请求无效：请升级软件后重试。"
     " The certificate request is not valid: update the software.",
     RejectionReason.OTHER_NAME: "证书请求中的名称与本机不符。 The certificate request names another box.",
     RejectionReason.NO_CERTIFICATE: "没有出示证书：请用口令重新登记。"
-    " Renewal needs the box's certificate: enrol anew with a token.",
+    " Renewal needs the certificate of the box: enrol again with a token.",
     RejectionReason.CERTIFICATE_TOO_OLD: "证书过期太久：请用新口令重新登记。"
-    " The certificate expired too long ago: enrol anew with a token.",
+    " The certificate expired too long ago: enrol again with a new token.",
     RejectionReason.SAME_KEY: "换证须用新密钥：请升级软件。 A renewal needs a new key: update the software.",
-    RejectionReason.REVOKED: "本机已被平台吊销：请联系平台。 This box was revoked: ask the platform.",
+    RejectionReason.REVOKED: "本机已被平台吊销：请联系平台。 This box was revoked: contact the platform.",
     RejectionReason.TOO_MANY: "请求过多：稍后自动重试；若持续出现，请告知平台。"
-    " Too many requests from here or for this serial: it is tried again; if that goes on, tell the platform.",
+    " Too many requests from this address or for this serial number: retrying automatically; if this persists, contact"
+    " the platform.",
 }
 
 
 def refusal(reason: RejectionReason) -> EnrolmentRefused:
-    """The error that says `reason` and what to do."""
+    """The exception for `reason`, with its remedy."""
     return EnrolmentRefused(reason, REMEDIES[reason])
 
 
 def check_serial(serial: str) -> str:
-    """`serial` as it may stand in a request; ValueError when it may not."""
+    """Return `serial`; ValueError when it is not valid in a request."""
     if not _SERIAL.fullmatch(serial):
         raise ValueError(f"a serial must match {SERIAL_PATTERN}, not {serial!r}")
     return serial
 
 
 def read_token(typed: str) -> str:
-    """A token as people type it, with spaces, hyphens and in lower case; ValueError when it cannot be one."""
+    """Parse a typed token, which may contain spaces, hyphens and lower case; ValueError when it is not valid."""
     token = re.sub(r"[\s-]", "", typed).upper()
     if not _TOKEN.fullmatch(token):
         raise ValueError("口令应为 20 个字符（A-Z、2-7）。 A token has 20 characters of A-Z and 2-7")
@@ -86,24 +87,24 @@ def read_token(typed: str) -> str:
 
 
 def to_basic(serial: str, token: str) -> str:
-    """The Authorization header of a box that shows its token (RFC 7617)."""
+    """Authorization header with serial and token (HTTP Basic, RFC 7617)."""
     return "Basic " + base64.b64encode(f"{serial}:{token}".encode()).decode()
 
 
 def from_basic(header: str) -> tuple[str, str]:
-    """Serial and token in an Authorization header; ValueError when they are not in it."""
+    """Serial and token from an Authorization header; ValueError when it does not contain them."""
     scheme, _, coded = header.partition(" ")
     serial, colon, token = base64.b64decode(coded, validate=True).decode().partition(":")
     if scheme.lower() != "basic" or not colon:
-        raise ValueError("this is no Basic authentication")
+        raise ValueError("not an HTTP Basic Authorization header")
     return check_serial(serial), read_token(token)
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """What the sheet of a box says: where to enrol, as whom, with which token, and the root's SHA-256 to trust.
+    """The enrolment sheet of a box: address of the authority, serial, token, and SHA-256 of the root certificate.
 
-    `str()` and `parse()` are the text of the QR code.
+    `str()` and `parse()` convert to and from the text of the QR code.
     """
 
     url: str  # https://host:port of the authority
@@ -125,16 +126,16 @@ class Invitation:
 
     @classmethod
     def parse(cls, text: str) -> Invitation:
-        """The invitation in the text of a QR code; ValueError when there is none in it."""
+        """The invitation in the text of a QR code; ValueError when the text is not one."""
         parts = urlsplit(text.strip())
-        said = parse_qs(parts.query)
-        if parts.scheme != _SCHEME or not {"serial", "token", "ca"} <= set(said):
-            raise ValueError("这不是登记用的二维码。 This is not the code of an enrolment sheet")
-        return cls(f"https://{parts.netloc}", said["serial"][0], said["token"][0], said["ca"][0])
+        fields = parse_qs(parts.query)
+        if parts.scheme != _SCHEME or not {"serial", "token", "ca"} <= set(fields):
+            raise ValueError("这不是登记用的二维码。 This is not the QR code of an enrolment sheet")
+        return cls(f"https://{parts.netloc}", fields["serial"][0], fields["token"][0], fields["ca"][0])
 
 
 def check_est_url(url: str) -> str:
-    """`url` as https://host:port; ValueError when it is anything else."""
+    """`url` without a trailing slash; ValueError unless it is https://host or https://host:port."""
     if not _EST_URL.fullmatch(url):
-        raise ValueError("the authority must be https://host:port, with nothing before the host and nothing after it")
+        raise ValueError("the address of the authority must be https://host:port, without user name and path")
     return url.rstrip("/")

@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 on MQTT 5, binary mode: attributes are user properties, the body is JSON."""
+"""CloudEvents 1.0 over MQTT 5 in binary mode: attributes are user properties, the body is JSON."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import TypeVar, cast
 
 import msgspec
 
+from sync.contract.channels import MESSAGE_TYPES, SpokenMessage
 from sync.contract.decoding import decoded
-from sync.contract.lanes import MESSAGE_TYPES, SpokenMessage
 from sync.errors import BadMessage
 
 CONTENT_TYPE = "application/json"
 SPEC_VERSION = "1.0"
 _ATTRIBUTES = ("specversion", "id", "source", "type", "time")
-# Extension attributes: the hash of a ledger record (see `contract.chain`), and how the body is packed.
+# Extension attributes: the hash of a ledger record (see `contract.chain`), and the compression of the body.
 _EXTENSIONS = ("chain", "contentencoding")
 _CHAIN = re.compile("[0-9a-f]{64}")
 _DEFLATE = "deflate"
-_UNPACKED_LIMIT = 8_000_000  # bytes that a packed body may grow to
+_UNPACKED_LIMIT_BYTES = 8_000_000
 _DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in MESSAGE_TYPES.items()}
 
 AnyMessage = SpokenMessage
@@ -32,10 +32,10 @@ T = TypeVar("T", bound=AnyMessage)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One CloudEvent, `kind` its type; `body` is JSON and about people, so `repr` leaves it out.
+    """One CloudEvent; `kind` is its type. `body` is JSON with personal data, so `repr` omits it.
 
-    `chain` is the hash of a ledger record, 64 hex digits; older boxes send none. `packed`: the body travels deflated,
-    to those who said that they unpack it.
+    `chain` is the hash of a ledger record, 64 hex digits; boxes before 0.2 send none. `packed`: the body is deflated on
+    the wire, for receivers that announced support.
     """
 
     id: str
@@ -47,7 +47,7 @@ class Event:
     packed: bool = False
 
     def user_properties(self) -> tuple[tuple[str, str], ...]:
-        """The attributes as they travel beside the body."""
+        """The attributes as MQTT user properties."""
         attributes = (
             ("specversion", SPEC_VERSION),
             ("id", self.id),
@@ -59,12 +59,12 @@ class Event:
         return (*attributes, *chain, *((("contentencoding", _DEFLATE),) if self.packed else ()))
 
     def payload(self) -> bytes:
-        """The body as it travels."""
+        """The body as sent on the wire."""
         return zlib.compress(self.body) if self.packed else self.body
 
     @classmethod
     def from_wire(cls, content_type: str | None, user_properties: Iterable[tuple[str, str]], body: bytes) -> Event:
-        """The event in one MQTT message; unknown attributes are allowed and dropped. Raises BadMessage."""
+        """The event of one MQTT message; unknown attributes are ignored. Raises BadMessage."""
         if content_type != CONTENT_TYPE:
             raise BadMessage(f"the content type must be {CONTENT_TYPE}")
         given = [(name, value) for name, value in user_properties if name in _ATTRIBUTES or name in _EXTENSIONS]
@@ -96,7 +96,7 @@ class Event:
         time: datetime | None = None,
         packed: bool = False,
     ) -> Event:
-        """`message` as an event; without `event_id` it gets a random one, without `time` the present."""
+        """An event with `message`; `event_id` defaults to a random id, `time` to now."""
         return cls(
             id=event_id or uuid.uuid4().hex,
             source=source,
@@ -107,7 +107,7 @@ class Event:
         )
 
     def message(self, *expected: type[T]) -> T:
-        """The message inside, one of the `expected` types; raises BadMessage without quoting any of it."""
+        """The message of the event, of one of the `expected` types. Raises BadMessage, which does not quote it."""
         if self.kind not in {kind.TYPE for kind in expected}:
             raise BadMessage(f"type {self.kind[:60]!r} is not expected here")
         return cast(T, decoded(self.kind, _DECODERS[self.kind], self.body))
@@ -118,11 +118,11 @@ def _unpacked(encoding: str, body: bytes) -> bytes:
         raise BadMessage(f"the content encoding must be {_DEFLATE}")
     inflate = zlib.decompressobj()
     try:
-        plain = inflate.decompress(body, _UNPACKED_LIMIT)
+        plain = inflate.decompress(body, _UNPACKED_LIMIT_BYTES)
     except zlib.error as exc:
-        raise BadMessage("the body is not deflated as it says") from exc
+        raise BadMessage("the body is not valid deflate data") from exc
     if not inflate.eof:
-        raise BadMessage(f"a packed body must be whole and below {_UNPACKED_LIMIT} bytes")
+        raise BadMessage(f"a packed body must be complete and below {_UNPACKED_LIMIT_BYTES} bytes")
     return plain
 
 
@@ -132,5 +132,5 @@ def _instant(text: str) -> datetime:
     except ValueError as exc:
         raise BadMessage("the time of an event must be RFC 3339") from exc
     if instant.tzinfo is None:
-        raise BadMessage("the time of an event must name its offset")
+        raise BadMessage("the time of an event must include its UTC offset")
     return instant

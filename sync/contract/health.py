@@ -1,4 +1,4 @@
-"""Health statuses as the platform publishes them and the box keeps them."""
+"""Health statuses as the platform publishes them and the box stores them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Annotated
 
 import msgspec
 
-# A time without its offset is refused on the wire: it could not be compared with the clock.
+# A time without a UTC offset is rejected on the wire: it cannot be compared with the clock.
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Colour(StrEnum):
-    """Health-code colour; kept apart from how the query went, so that a failure can never look green."""
+    """Colour of a health code; separate from LookupOutcome, so that a failed look-up is never green."""
 
     GREEN = "green"
     YELLOW = "yellow"
@@ -33,7 +33,7 @@ class TestResult(StrEnum):
 
 
 class HealthStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
-    """What the city knows of one person as of `as_of`; `lists` are memberships such as `watch` or `white:medical`."""
+    """Health status of one person at `as_of`; `lists` are memberships such as `watch` or `white:medical`."""
 
     person_key: str = msgspec.field()
     colour: Colour
@@ -58,13 +58,13 @@ class LookupOutcome(StrEnum):
     """How a look-up ended."""
 
     FOUND = "found"
-    NOT_FOUND = "not_found"  # the platform itself said so
-    FAILED = "failed"  # nobody could be asked, or the answer was bad
-    TIMED_OUT = "timed_out"  # asked, no answer within the budget
+    NOT_FOUND = "not_found"  # the platform answered that it does not know the person
+    FAILED = "failed"  # the platform could not be reached, or its answer was invalid
+    TIMED_OUT = "timed_out"  # no answer within the time budget
 
 
 class Lookup(msgspec.Struct, frozen=True):
-    """Answer of one look-up: `age_s` is how old the knowledge is, `source` is `replica`, `platform` or `none`."""
+    """Result of one look-up; `age_s` is the age of the data, `source` is `replica`, `platform` or `none`."""
 
     outcome: LookupOutcome
     status: HealthStatus | None

@@ -1,4 +1,4 @@
-"""Person keys: a keyed hash in place of a document number."""
+"""Person keys: keyed hashes that replace document numbers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ COMMUNITY_KEY_BYTES = 16  # at least
 
 
 def normalise_number(number: str) -> str:
-    """A document number as it is hashed: no spaces, upper case (a check digit typed `x` is the same person as `X`)."""
+    """A document number as it is hashed: without spaces, in upper case (`x` and `X` are the same check digit)."""
     return "".join(number.split()).upper()
 
 
 def person_key(community_key: bytes, number: str) -> str:
     """HMAC-SHA256 of the normalised `number` under `community_key`, as 64 hex digits.
 
-    A plain hash of an ID number can be enumerated in hours; the community key lives outside every database.
+    An unkeyed hash of an ID number can be enumerated in hours; the community key is stored outside every database.
     """
     if len(community_key) < COMMUNITY_KEY_BYTES:
         raise ValueError(f"the community key must have at least {COMMUNITY_KEY_BYTES} bytes")

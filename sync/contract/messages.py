@@ -1,4 +1,4 @@
-"""Messages of the wire other than ledger records: frozen, checked when decoded. Their TYPE is the CloudEvents type."""
+"""Messages on the wire other than ledger records: frozen, validated when decoded. TYPE is the CloudEvents type."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ Version = Annotated[int, Meta(ge=1, le=LARGEST)]
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """One record the platform will never take, and why."""
+    """One record that the platform rejects permanently, and why."""
 
     seq: Seq
     reason: str
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """Committed at the platform: inclusive ranges of sequence numbers of one epoch.
+    """Records that the platform has committed: inclusive ranges of sequence numbers of one epoch.
 
-    `backlog_per_s` is the pace from now on, in records of backlog a second; None leaves it as it is. `missing` are
-    numbers the platform does not have though later ones came: the box owes them again, acknowledged before or not.
-    `heads` are the hashes of the last records of `ranges`, as far as these had any: with a copied card two boxes write
-    under one name, and what was committed is only the record that has this hash. Platforms before 0.3 say none.
+    `backlog_per_s` is the new rate limit in backlog records a second; None leaves it unchanged. `missing` are numbers
+    that the platform lacks although it has later ones: the box sends them again, even if they were acknowledged before.
+    `heads` are the hashes of the last records of `ranges`, where they have one: after an SD card was cloned, two boxes
+    write under one name, and only the record with this hash was committed. Platforms before 0.3 send no heads.
     """
 
     TYPE: ClassVar[str] = "sentinel.ack"
@@ -53,9 +53,9 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class BacklogEntry(msgspec.Struct, frozen=True):
-    """One record inside a backlog message; `data` is its JSON as the ledger holds it: a bad one spoils no other.
+    """One record of a backlog message; `data` is its JSON as stored in the ledger.
 
-    `chain` is its hash (see `contract.chain`); boxes before 0.2 send none.
+    Each record is decoded separately. `chain` is its hash (see `contract.chain`); boxes before 0.2 send none.
     """
 
     seq: Seq
@@ -69,12 +69,12 @@ class BacklogEntry(msgspec.Struct, frozen=True):
         return cls(seq, record.TYPE, time, msgspec.Raw(encode_record(record)), chain)
 
     def record(self) -> Record:
-        """The record itself; raises BadMessage."""
+        """The decoded record. Raises BadMessage."""
         return decode_record(self.type, bytes(self.data))
 
 
 class Backlog(msgspec.Struct, frozen=True):
-    """Up to 100 records of one epoch that waited: historical by nature."""
+    """Up to 100 delayed records of one epoch."""
 
     TYPE: ClassVar[str] = "sentinel.backlog"
 
@@ -83,7 +83,7 @@ class Backlog(msgspec.Struct, frozen=True):
 
 
 class BoxState(msgspec.Struct, frozen=True):
-    """Birth (`online`) and will (not `online`) of one box."""
+    """Birth message (`online`) or will (not `online`) of one box."""
 
     TYPE: ClassVar[str] = "sentinel.state"
 
@@ -94,11 +94,11 @@ class BoxState(msgspec.Struct, frozen=True):
 
 
 class PlatformState(msgspec.Struct, frozen=True):
-    """Whether the platform commits records now; the broker alone being up is not enough.
+    """Whether the platform commits records now; a running broker alone is not sufficient.
 
-    `backlog_per_s` is the pace at which each box begins, in records of backlog a second; None sets no limit.
-    `reconnect_spread_s`: over how long boxes spread their first try after a loss, because all lose it together.
-    `boot_id` names the process: another one may have lost what the one before had not committed.
+    `backlog_per_s` is the initial rate limit of each box in backlog records a second; None: no limit.
+    `reconnect_spread_s`: the period over which boxes spread their first reconnection, because all disconnect together.
+    `boot_id` identifies the process: a new process may have lost records that were not committed before.
     """
 
     TYPE: ClassVar[str] = "sentinel.platform"
@@ -110,7 +110,7 @@ class PlatformState(msgspec.Struct, frozen=True):
 
 
 class OutboxHealth(msgspec.Struct, frozen=True):
-    """State of the ledger's unacknowledged tail."""
+    """State of the outbox: the unacknowledged records of the ledger."""
 
     last_seq: int
     unacknowledged: int
@@ -120,7 +120,7 @@ class OutboxHealth(msgspec.Struct, frozen=True):
 
 
 class DirectoryHealth(msgspec.Struct, frozen=True):
-    """How old the box's replica is."""
+    """Age of the directory replica of the box."""
 
     freshness: Freshness
     age_s: float | None  # None: never confirmed
@@ -128,9 +128,9 @@ class DirectoryHealth(msgspec.Struct, frozen=True):
 
 
 class HealthReport(msgspec.Struct, frozen=True):
-    """How one box is, every 30 s; `parts` maps a part to its state.
+    """Health report of one box, sent every 30 s; `parts` maps a part to its state.
 
-    `certificate_days` are left of the box's certificate, negative when it has expired; None where it has none.
+    `certificate_days`: days until the certificate of the box expires, negative afterwards; None without a certificate.
     """
 
     TYPE: ClassVar[str] = "sentinel.health"
@@ -143,7 +143,7 @@ class HealthReport(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True):
-    """Question for one person who is not in the replica."""
+    """Query for the status of one person who is not in the replica."""
 
     TYPE: ClassVar[str] = "sentinel.query"
 
@@ -154,7 +154,7 @@ class Query(msgspec.Struct, frozen=True):
 
 
 class QueryAnswer(msgspec.Struct, frozen=True):
-    """What the platform knows of the person asked for; `status` stands exactly when `outcome` is found."""
+    """Answer to a Query; `status` is set exactly if `outcome` is found."""
 
     TYPE: ClassVar[str] = "sentinel.answer"
 
@@ -163,13 +163,13 @@ class QueryAnswer(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if (self.outcome is LookupOutcome.FOUND) != (self.status is not None):
-            raise ValueError("an answer carries a status exactly when the person was found")
+            raise ValueError("an answer must have a status if and only if the person was found")
 
 
 class DirectoryRequest(msgspec.Struct, frozen=True):
-    """What a box has of the directory: all operations of `generation` up to `cursor`; cursor 0 asks for everything.
+    """Requests the directory operations of `generation` after `cursor`; cursor 0 requests a full copy.
 
-    `packed`: the box unpacks deflated pages.
+    `packed`: the box accepts deflated pages.
     """
 
     TYPE: ClassVar[str] = "sentinel.directory.request"
@@ -180,7 +180,7 @@ class DirectoryRequest(msgspec.Struct, frozen=True):
 
 
 class DirectoryOp(msgspec.Struct, frozen=True):
-    """The newest change of one person: `status` is the JSON of a HealthStatus, or null when the row is gone."""
+    """The newest change of one person; `status` is the JSON of a HealthStatus, or null if the row was deleted."""
 
     op: Op
     person_key: PersonKey
@@ -191,7 +191,7 @@ class DirectoryOp(msgspec.Struct, frozen=True):
 
 
 class DirectoryCheckpoint(msgspec.Struct, frozen=True):
-    """The directory as a whole after operation `op`: number of rows and their checksum (see `contract.checksum`)."""
+    """State of the whole directory after operation `op`: number of rows and checksum (see `contract.checksum`)."""
 
     op: Op
     rows: int
@@ -199,9 +199,9 @@ class DirectoryCheckpoint(msgspec.Struct, frozen=True):
 
 
 class DirectoryPage(msgspec.Struct, frozen=True):
-    """Operations after `after`, in order; only the last page of a run carries the checkpoint that makes it count.
+    """Operations after `after`, in order; the last page of a run has the checkpoint with which the run is applied.
 
-    `after` 0 begins a whole new copy. `start_again` says the box's cursor is of no use here: ask with cursor 0.
+    `after` 0 starts a full copy. `start_again`: the cursor of the box is not valid here; request with cursor 0.
     """
 
     TYPE: ClassVar[str] = "sentinel.directory.page"
@@ -215,7 +215,7 @@ class DirectoryPage(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         numbers = [self.after, *(op.op for op in self.ops)]
         if any(later <= earlier for earlier, later in pairwise(numbers)):
-            raise ValueError("the operations of a page must follow each other")
+            raise ValueError("the operations of a page must be in ascending order")
 
 
 Message = (

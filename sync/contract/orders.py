@@ -1,4 +1,4 @@
-"""What the platform may order, each under a signature (see `contract.signed`), and what a box says to it."""
+"""Orders of the platform, each signed (see `contract.signed`), and the answers of a box."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ BroadcastId = Annotated[str, Meta(pattern="^[A-Za-z0-9-]{1,64}$")]
 
 
 class Desired(msgspec.Struct, frozen=True):
-    """How a box should be: an admission policy that applies from `effective` (None: at once), and some settings.
+    """Desired state of a box: an admission policy that applies from `effective` (None: at once), and some settings.
 
-    `settings` maps a section to its keys; what is left out stays as the box's own file says.
+    `settings` maps a section to its keys; settings that are not listed keep the value of the local file.
     """
 
     TYPE: ClassVar[str] = "sentinel.desired"
@@ -30,7 +30,7 @@ class Desired(msgspec.Struct, frozen=True):
 
 
 class Command(msgspec.Struct, frozen=True):
-    """Something to be done now, once; its name is in the topic."""
+    """A command to run once, immediately; its name is in the topic."""
 
     TYPE: ClassVar[str] = "sentinel.command"
 
@@ -38,7 +38,7 @@ class Command(msgspec.Struct, frozen=True):
 
 
 class Revocation(msgspec.Struct, frozen=True):
-    """Operations of the directory that must not wait for their page; the page repeats them."""
+    """Directory operations that apply before their page is sent; the page repeats them."""
 
     TYPE: ClassVar[str] = "sentinel.revocation"
 
@@ -47,7 +47,7 @@ class Revocation(msgspec.Struct, frozen=True):
 
 
 class Audio(msgspec.Struct, frozen=True):
-    """Sound to fetch; what comes must have this length and sum."""
+    """Sound to download; the content must have this length and SHA-256."""
 
     url: Annotated[str, Meta(max_length=500)]
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -55,17 +55,17 @@ class Audio(msgspec.Struct, frozen=True):
 
 
 class Priority(StrEnum):
-    """How much a broadcast interrupts."""
+    """Whether a broadcast interrupts others."""
 
     NORMAL = "normal"
     EMERGENCY = "emergency"
 
 
 class Broadcast(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to tell everybody while it is valid.
+    """An announcement for all people at the gate.
 
-    `texts` by language; `audio` is played in the place of a spoken text. `schedule` is a cron line of five fields in
-    the box's own time; without one it is told once, as soon as it is valid.
+    `texts` by language; `audio` is played instead of synthesized speech. `schedule` is a cron line of five fields in
+    the local time of the box; without a schedule it is played once, as soon as it is valid.
     """
 
     TYPE: ClassVar[str] = "sentinel.broadcast"
@@ -80,7 +80,7 @@ class Broadcast(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Withdrawal(msgspec.Struct, frozen=True):
-    """A broadcast that is not to be told any more."""
+    """Cancels a broadcast."""
 
     TYPE: ClassVar[str] = "sentinel.broadcast.withdrawn"
 
@@ -88,9 +88,9 @@ class Withdrawal(msgspec.Struct, frozen=True):
 
 
 class Reported(msgspec.Struct, frozen=True):
-    """What became of the desired state `version`; `in_force` is the last one accepted (None: the box's own files).
+    """Result of applying desired state `version`; `in_force` is the last accepted version (None: the local files).
 
-    `restart_needed`: its settings apply from the next start.
+    `restart_needed`: the settings apply after a restart.
     """
 
     TYPE: ClassVar[str] = "sentinel.reported"
@@ -103,7 +103,7 @@ class Reported(msgspec.Struct, frozen=True):
 
 
 class CommandDone(msgspec.Struct, frozen=True):
-    """How the command with this nonce went."""
+    """Result of the command with this nonce."""
 
     TYPE: ClassVar[str] = "sentinel.command.done"
 

@@ -1,4 +1,4 @@
-"""Records of the ledger: what a box must never lose, one message each."""
+"""Records of the ledger: the messages that a box must not lose."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sync.contract.decoding import decoded
 from sync.contract.health import Colour, Freshness, Instant, LookupOutcome, TestResult
 from sync.errors import BadMessage
 
-LARGEST = (1 << 53) - 1  # of any number that counts: beyond it readers of JSON lose digits
+LARGEST = (1 << 53) - 1  # of sequence numbers: JSON readers with 64-bit floats lose digits beyond it
 EPOCH_PATTERN = "[0-9a-f]{16}"
 _EPOCH = re.compile(EPOCH_PATTERN)
 _SEQ = re.compile("[1-9][0-9]{0,15}")
 
 
 class Clock(msgspec.Struct, frozen=True):
-    """When something happened, and how far the wall clock could be trusted then."""
+    """When something happened, and whether the wall clock was synchronised at that time."""
 
     wall: Instant
     boot_id: str
@@ -28,25 +28,25 @@ class Clock(msgspec.Struct, frozen=True):
 
 
 class Temperature(msgspec.Struct, frozen=True):
-    """A screening temperature and all it was made from, in °C; `estimate_c` None means not measured."""
+    """A screening temperature and its inputs, in °C; `estimate_c` None: not measured."""
 
     estimate_c: float | None
     uncertainty_c: float | None  # one standard deviation
-    skin_c: float | None  # raw, of the region that told most
+    skin_c: float | None  # raw, of the region with the most weight
     ambient_c: float | None
     samples: int
-    method: str  # name and version of the fit, and the regions that it used
+    method: str  # name and version of the model, and the regions that it used
     # Since 0.2.
     grade: str | None = None  # normal, high, low, not_measured
     regions: dict[str, float] = {}  # raw skin of each region seen
-    correction_c: float | None = None  # this sensor's own, added to every raw value before the fit
+    correction_c: float | None = None  # calibration of this sensor, added to every raw value before the model
     distance_m: float | None = None
-    fever_probability: float | None = None  # of oral >= 37.5 °C, where fevers are as common as in the study
-    outside: tuple[str, ...] = ()  # what lay outside the fitted range
+    fever_probability: float | None = None  # of oral >= 37.5 °C, at the prevalence of the study
+    outside: tuple[str, ...] = ()  # inputs outside the range of the model
 
 
 class Mask(msgspec.Struct, frozen=True):
-    """Mask state voted over `frames` pictures; `state` None means not judged."""
+    """Mask state voted over `frames` pictures; `state` None: not determined."""
 
     state: str | None
     share: float  # weight of the winning state, 0..1
@@ -54,7 +54,7 @@ class Mask(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What was known of the person when the verdict was taken; `result` None: a record from before 0.2."""
+    """Health status of the person at the time of the verdict; `result` None: a record from before 0.2."""
 
     lookup: LookupOutcome
     source: str
@@ -69,7 +69,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class PassageDecided(msgspec.Struct, frozen=True, kw_only=True):
-    """A verdict, committed before it is spoken."""
+    """A verdict, committed before it is announced."""
 
     TYPE: ClassVar[str] = "sentinel.passage.decided"
 
@@ -88,15 +88,15 @@ class PassageDecided(msgspec.Struct, frozen=True, kw_only=True):
     health: Health
     policy_version: int
     arrival_to_decision_ms: int
-    # Since 0.2, so that another policy can be tried on what was decided.
-    attempt: int = 1  # this passage and the ones it rechecks
+    # Since 0.2, so that another policy can be evaluated on past passages.
+    attempt: int = 1  # 1 plus the number of passages that it rechecks
     credential_problem: str | None = None  # expired, unreadable
     parts_lost: tuple[str, ...] = ()  # thermometer, camera
-    age: str | None = None  # child, adult, elder, where the credential tells
+    age: str | None = None  # child, adult, elder, where the credential contains it
 
 
 class PassageClosed(msgspec.Struct, frozen=True, kw_only=True):
-    """How a passage ended: its second row."""
+    """How a passage ended: the second record of a passage."""
 
     TYPE: ClassVar[str] = "sentinel.passage.closed"
 
@@ -104,11 +104,11 @@ class PassageClosed(msgspec.Struct, frozen=True, kw_only=True):
     closed: Clock
     outcome: str  # opened, passed, gate_failed, left, retried, stayed, interrupted
     arrival_to_prompt_ms: int | None
-    gate_opened: bool | None  # None: nobody knows, the agent died
+    gate_opened: bool | None  # None: unknown, because the agent was terminated
 
 
 class AlarmRaised(msgspec.Struct, frozen=True, kw_only=True):
-    """Something staff must hear of at once."""
+    """An event that needs immediate attention by staff."""
 
     TYPE: ClassVar[str] = "sentinel.alarm.raised"
 
@@ -120,9 +120,9 @@ class AlarmRaised(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BroadcastPlayed(msgspec.Struct, frozen=True, kw_only=True):
-    """A broadcast was said, or could only be shown. Since 0.2.
+    """A broadcast was played, or could only be shown on the screen. Since 0.2.
 
-    An emergency, which is said again and again, is put down when it begins, and when it is no longer or again heard.
+    An emergency broadcast repeats; it is recorded when it begins and whenever `heard` changes.
     """
 
     TYPE: ClassVar[str] = "sentinel.broadcast.played"
@@ -130,13 +130,13 @@ class BroadcastPlayed(msgspec.Struct, frozen=True, kw_only=True):
     broadcast_id: str
     played: Clock
     emergency: bool
-    heard: bool  # to its end; False: only the screen told it, or an emergency cut it short
+    heard: bool  # played to its end; False: only shown on the screen, or interrupted by an emergency
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
-    """Records that a store had to give up, by kind: a loss is itself delivered.
+    """Records that were lost or evicted, counted by kind, so that every loss is itself delivered.
 
-    `epoch` names an earlier epoch of the box whose file was damaged; None is the epoch of this record.
+    `epoch` names an earlier epoch of the box whose file was damaged; None: the epoch of this record.
     """
 
     TYPE: ClassVar[str] = "sentinel.ledger.gap"
@@ -149,9 +149,9 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
-    """What a box has deleted of its own copy, by kind of record or other class: nothing of it is lost to the platform.
+    """Data that a box deleted locally, counted by kind of record or other class; the platform keeps its copy.
 
-    Since 0.2. A platform of before keeps it as a record of a kind that it does not know.
+    Since 0.2. Older platforms store it as a record of unknown kind.
     """
 
     TYPE: ClassVar[str] = "sentinel.ledger.deleted"
@@ -169,20 +169,20 @@ _DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in RECORD_TYPES.ite
 
 
 def encode_record(record: Record) -> bytes:
-    """JSON body of `record`; its TYPE travels beside it."""
+    """JSON body of `record`; its TYPE is sent separately."""
     return msgspec.json.encode(record)
 
 
 def decode_record(kind: str, body: bytes) -> Record:
-    """The record of TYPE `kind` in `body`; raises BadMessage without quoting any of it."""
+    """The record of TYPE `kind` in `body`. Raises BadMessage, which does not quote it."""
     decoder = _DECODERS.get(kind)
     if decoder is None:
-        raise BadMessage(f"no record type {kind[:60]!r}")
+        raise BadMessage(f"unknown record type {kind[:60]!r}")
     return decoded(kind, decoder, body)
 
 
 class RecordId(msgspec.Struct, frozen=True):
-    """Name of one record in the whole city; `str()` and `parse()` are its wire form."""
+    """Unique name of one record in the city; `str()` and `parse()` convert to and from its wire form."""
 
     box: str
     epoch: str
@@ -193,7 +193,7 @@ class RecordId(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> RecordId:
-        """The record that `text` names; raises BadMessage."""
+        """Parse the wire form. Raises BadMessage."""
         box, _, tail = text.partition("/")
         epoch, _, seq = tail.partition("/")
         if not (box and _EPOCH.fullmatch(epoch) and _SEQ.fullmatch(seq) and int(seq) <= LARGEST):

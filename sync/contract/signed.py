@@ -1,6 +1,6 @@
-"""Orders under an Ed25519 signature: whoever holds the broker still commands nothing.
+"""Orders with an Ed25519 signature, so that an attacker who controls the broker cannot issue orders.
 
-The bytes that are signed travel as they are, so that nobody has to write the same JSON twice.
+The signed bytes are sent unchanged, so that no canonical JSON is needed.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from sync.contract.messages import Nonce, Version
 from sync.contract.orders import ORDER_TYPES, Command, OrderBody
 from sync.errors import BadMessage, BadSignature, OrderEarly, OrderExpired, OrderForAnother, OrderTooLong
 
-_DOMAIN = b"sentinel/v1 order\n"  # a signature of ours is good for nothing else
-_LEEWAY = timedelta(seconds=60)  # between the clocks of a box and the platform
+_DOMAIN = b"sentinel/v1 order\n"  # domain separation: the signature is not valid for any other purpose
+_LEEWAY = timedelta(seconds=60)  # allowed difference between the clocks of a box and the platform
 _LONGEST = {Command.TYPE: timedelta(seconds=30)}
-OrderKey = Ed25519PublicKey  # what orders are checked with
+OrderKey = Ed25519PublicKey  # verifies orders
 T = TypeVar("T", bound=OrderBody)
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What is signed: an order of `kind` for the topic `to`; `version` grows with each order of a kind to one topic."""
+    """The signed content: an order of `kind` for topic `to`; `version` grows with each order of a kind to a topic."""
 
     kind: str
     to: str
@@ -41,7 +41,7 @@ class Order(msgspec.Struct, frozen=True):
     body: msgspec.Raw
 
     def content(self, kind: type[T]) -> T:
-        """The body, which must be of `kind`; raises BadMessage without quoting any of it."""
+        """The body, which must be of `kind`. Raises BadMessage, which does not quote it."""
         if self.kind != kind.TYPE:
             raise BadMessage(f"order: {kind.TYPE} is expected here")
         return cast(T, decoded(self.kind, _BODIES[self.kind], self.body))
@@ -52,7 +52,7 @@ _BODIES = {name: msgspec.json.Decoder(kind) for name, kind in ORDER_TYPES.items(
 
 
 class Signed(msgspec.Struct, frozen=True):
-    """An order as it travels: the JSON of an Order exactly as it was signed, and the signature in hex."""
+    """An order on the wire: the JSON of an Order exactly as it was signed, and the signature in hex."""
 
     TYPE: ClassVar[str] = "sentinel.signed"
 
@@ -63,7 +63,7 @@ class Signed(msgspec.Struct, frozen=True):
 def sign(
     body: OrderBody, key: Ed25519PrivateKey, *, to: str, version: int, not_before: datetime, expires: datetime
 ) -> Signed:
-    """`body` as an order for the topic `to`, with a nonce of its own."""
+    """Sign `body` as an order for the topic `to`, with a random nonce."""
     content = msgspec.Raw(msgspec.json.encode(body))
     order = msgspec.json.encode(
         Order(body.TYPE, to, version, not_before, expires, secrets.token_hex(16), content),
@@ -72,23 +72,23 @@ def sign(
 
 
 def verify(signed: Signed, key: Ed25519PublicKey, *, at: str, now: datetime) -> Order:
-    """The order inside, good now for the topic `at` where it came.
+    """Return the order if it is valid at `now` for the topic `at` on which it was received.
 
-    Raises BadSignature, OrderForAnother, OrderEarly, OrderExpired, OrderTooLong, BadMessage; whether it is new is for
-    the caller to know.
+    Replays are not detected here. Raises BadSignature, OrderForAnother, OrderEarly, OrderExpired, OrderTooLong,
+    BadMessage.
     """
     body = bytes(signed.order)
     try:
         key.verify(bytes.fromhex(signed.signature), _DOMAIN + body)
     except InvalidSignature as exc:
-        raise BadSignature("no order of ours: the signature is wrong") from exc
+        raise BadSignature("invalid signature") from exc
     order = decoded("order", _ORDER, body)
     if order.to != at:
-        raise OrderForAnother("meant for another topic", order.version)
+        raise OrderForAnother("signed for another topic", order.version)
     if now + _LEEWAY < order.not_before:
         raise OrderEarly("not valid yet", order.version)
     if now - _LEEWAY > order.expires:
-        raise OrderExpired("no longer valid", order.version)
+        raise OrderExpired("expired", order.version)
     if order.expires - order.not_before > _LONGEST.get(order.kind, timedelta.max):
         raise OrderTooLong("valid for too long", order.version)
     return order
@@ -99,18 +99,18 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(path.read_bytes())
     except UnsupportedAlgorithm as exc:
-        raise ValueError("no Ed25519 public key") from exc
+        raise ValueError("not an Ed25519 public key") from exc
     if not isinstance(key, Ed25519PublicKey):
-        raise ValueError("no Ed25519 public key")  # noqa: TRY004 - the file's content, not a type of ours
+        raise ValueError("not an Ed25519 public key")  # noqa: TRY004 - the file's content, not a type of ours
     return key
 
 
 def read_private_key(path: Path) -> Ed25519PrivateKey:
-    """The platform's own Ed25519 key (PEM, not encrypted). Raises OSError, ValueError."""
+    """The platform's Ed25519 private key (PEM, not encrypted). Raises OSError, ValueError."""
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except (UnsupportedAlgorithm, TypeError) as exc:
-        raise ValueError("no plain Ed25519 private key") from exc
+        raise ValueError("not an unencrypted Ed25519 private key") from exc
     if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError("no plain Ed25519 private key")  # noqa: TRY004 - the file's content, not a type of ours
+        raise ValueError("not an unencrypted Ed25519 private key")  # noqa: TRY004 - the file's content, not a type of ours
     return key

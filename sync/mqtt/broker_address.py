@@ -1,4 +1,4 @@
-"""Where the broker is, and what protects the way to it."""
+"""Address of the broker and TLS context of the connection."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files: `ca` that signed the broker (None: the system's), own certificate and its key."""
+    """PEM files: CA of the broker (None: the CAs of the system), own certificate and its key."""
 
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
 
-    def stamp(self) -> tuple[int, ...]:
-        """Changes when one of the files does; a file that is not there counts as 0."""
-        return tuple(_changed_ns(path) for path in (self.ca, self.certificate, self.key) if path is not None)
+    def modified_ns(self) -> tuple[int, ...]:
+        """Modification times of the files, to detect changes; 0 for a file that does not exist."""
+        return tuple(_modified_ns(path) for path in (self.ca, self.certificate, self.key) if path is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """Address of a broker; `tls` None means plain text, which exists on loopback alone."""
+    """Address of a broker; `tls` None: plain text, allowed on loopback only."""
 
     host: str
     port: int
@@ -42,24 +42,24 @@ class BrokerAddress:
 
     @classmethod
     def from_url(cls, url: str, files: TlsFiles = TlsFiles()) -> BrokerAddress:
-        """The broker at `mqtt://host:port` or `mqtts://host:port`; raises UnsafeLink, never falls back."""
+        """Parse `mqtt://host:port` or `mqtts://host:port`. Raises UnsafeLink; never falls back to plain text."""
         try:
             parts = urlsplit(url)
             port = parts.port or _PORTS[parts.scheme]
         except (KeyError, ValueError) as exc:
             raise UnsafeLink("the broker must be mqtt://host:port or mqtts://host:port") from exc
         if parts.username is not None:
-            raise UnsafeLink("no user and no password stand in the address of a broker: certificates say who we are")
+            raise UnsafeLink("the broker address must not contain a user name or password: certificates identify us")
         if not parts.hostname:
-            raise UnsafeLink(f"{url!r} names no host")
+            raise UnsafeLink(f"{url!r} does not contain a host name")
         if parts.scheme == "mqtts":
             return cls(parts.hostname, port, _verifying(files))
         if not _is_loopback(parts.hostname):
-            raise UnsafeLink(f"plain MQTT stays on this machine; use mqtts://{parts.hostname}:8883")
+            raise UnsafeLink(f"plain MQTT is allowed on loopback only; use mqtts://{parts.hostname}:8883")
         return cls(parts.hostname, port)
 
 
-def _changed_ns(path: Path) -> int:
+def _modified_ns(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
     except OSError:
@@ -74,9 +74,9 @@ def _is_loopback(host: str) -> bool:
 
 
 class TlsSocket(ssl.SSLSocket):
-    """Closes itself when its handshake fails, and remembers why it ended; paho lets both go.
+    """Closes itself when the handshake fails and stores the TLS error that ended it; paho does neither.
 
-    In TLS 1.3 the other end judges our certificate after our handshake: what it says comes with the first read.
+    In TLS 1.3 the peer verifies our certificate after our handshake, so its alert arrives with the first read.
     """
 
     refusal: ssl.SSLError | None = None
@@ -96,7 +96,7 @@ class TlsSocket(ssl.SSLSocket):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except OSError as exc:
-            # Nobody takes it any more; what the other end said before it left is still to be read.
+            # The peer closed the connection; an alert that it sent before may still be unread.
             with contextlib.suppress(OSError):
                 self.recv(1)
             raise self.refusal or exc from None
@@ -110,7 +110,7 @@ class TlsSocket(ssl.SSLSocket):
 
 
 def _verifying(files: TlsFiles) -> ssl.SSLContext:
-    """A context that checks the broker's certificate and name; there is no other kind here."""
+    """A context that verifies the certificate and the host name of the broker."""
     with _naming(files.ca):
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=files.ca)
     if files.ca is not None:
@@ -121,15 +121,15 @@ def _verifying(files: TlsFiles) -> ssl.SSLContext:
         with _naming(files.certificate, files.key):
             context.load_cert_chain(files.certificate, files.key)
     elif files.key is not None:
-        raise UnsafeLink(f"the certificates cannot be used: {files.key} is a key without its certificate")
+        raise UnsafeLink(f"cannot use the certificates: {files.key} is a key without a certificate")
     return context
 
 
 @contextlib.contextmanager
 def _naming(*files: Path | None) -> Iterator[None]:
-    """OpenSSL does not say which file it could not use."""
+    """Add the file names to OSError, because OpenSSL does not report which file it could not read."""
     try:
         yield
     except OSError as exc:
         named = ", ".join(str(path) for path in files if path is not None)
-        raise UnsafeLink(f"the certificates cannot be used: {named}: {exc.strerror or exc}") from exc
+        raise UnsafeLink(f"cannot use the certificates: {named}: {exc.strerror or exc}") from exc

@@ -1,4 +1,4 @@
-"""An MQTT connection with `await` and `async for`, for both ends of the city link."""
+"""An MQTT connection with `await` and `async for`, used by boxes and by the platform."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sync.mqtt.paho_client import Wire
 
 
 class Connection:
-    """One connection to one broker, from CONNACK until it ends; a new one is a new object.
+    """One connection to one broker, from CONNACK until it ends; a new connection is a new object.
 
-    What the broker sends waits in one inbox. QoS 1 cannot overfill it: the broker holds back at `receive_maximum`
-    messages without PUBACK, and PUBACK goes out when a message is taken (with `manual_ack`, on `ack`). QoS 0 that
-    finds it full is dropped and counted in `dropped`.
+    Received messages are queued. QoS 1 cannot overflow the queue: the broker stops at `receive_maximum` messages
+    without PUBACK, and PUBACK is sent when a message is taken from the queue (with `manual_ack`: by `ack`). QoS 0
+    messages that find the queue full are dropped and counted in `dropped`.
     """
 
     def __init__(self, options: Options) -> None:
@@ -39,12 +39,12 @@ class Connection:
     @classmethod
     @asynccontextmanager
     async def open(cls, options: Options) -> AsyncIterator[Connection]:
-        """Connect, hold, and say goodbye on the way out; raises LinkError when there is no connection to be had."""
+        """Connect, and send DISCONNECT on exit. Raises LinkError if the connection cannot be established."""
         connection = cls(options)
         try:
-            welcome = await connection._wire.connect()
-            connection.session_present = welcome.session_present
-            connection._window = asyncio.Semaphore(welcome.window)
+            connack = await connection._wire.connect()
+            connection.session_present = connack.session_present
+            connection._window = asyncio.Semaphore(connack.window)
             yield connection
         finally:
             await connection._wire.close()
@@ -57,7 +57,7 @@ class Connection:
     async def publish(
         self, topic: str, body: bytes, *, qos: int = 1, retain: bool = False, properties: Properties = NO_PROPERTIES
     ) -> None:
-        """Send one message; with QoS 1 until the broker took it; a full window waits. Raises PublishRefused."""
+        """Send one message when the window has space; with QoS 1 wait for PUBACK. Raises PublishRefused, LinkLost."""
         async with self._window:
             self._check()
             packet_id = self._wire.publish(topic, body, qos, retain, properties)
@@ -68,7 +68,7 @@ class Connection:
             raise PublishRefused(reply.code, reply.name)
 
     async def subscribe(self, *subscriptions: Subscription) -> None:
-        """Subscribe to all of them, or raise LinkRefused naming the first that was denied."""
+        """Subscribe to all filters; raises LinkRefused with the first one that was denied."""
         self._check()
         replies = await self._reply(self._wire.subscribe(subscriptions), "SUBACK")
         for subscription, reply in zip(subscriptions, replies, strict=True):
@@ -78,7 +78,10 @@ class Connection:
     async def request(
         self, topic: str, body: bytes, *, answer_topic: str, timeout_s: float, properties: Properties = NO_PROPERTIES
     ) -> Message:
-        """Ask with QoS 0 and wait for the answer on `answer_topic`, subscribed before. Raises NoAnswer, LinkLost."""
+        """Publish with QoS 0 and wait for the answer on `answer_topic`, which must be subscribed already.
+
+        Raises NoAnswer, LinkLost.
+        """
         correlation = secrets.token_bytes(12)
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._requests[correlation] = answer
@@ -93,13 +96,13 @@ class Connection:
             del self._requests[correlation]
 
     async def messages(self) -> AsyncIterator[Message]:
-        """Messages as they come; raises LinkError when the connection is over. One reader at a time."""
+        """Iterate over received messages; raises LinkError when the connection ends. One reader at a time."""
         with self._one_reader():
             while True:
                 yield await self._take()
 
     async def batch(self, limit: int) -> list[Message]:
-        """Wait for one message and take what else is there, up to `limit`; raises LinkError when it is over."""
+        """Wait for one message and return it with all others already queued, at most `limit`; raises LinkError."""
         with self._one_reader():
             taken = [await self._take()]
             while len(taken) < limit and not self._inbox.empty() and self._over is None:
@@ -107,7 +110,7 @@ class Connection:
             return taken
 
     def ack(self, message: Message) -> None:
-        """Tell the broker that `message` is safe with us; nothing happens on a connection that is over."""
+        """Send the PUBACK of `message`; does nothing after the connection has ended."""
         if self._over is None:
             self._wire.ack(message)
 
@@ -128,7 +131,7 @@ class Connection:
             self._inbox.put_nowait(message)
 
     def on_end(self, why: LinkError) -> None:
-        """Wake everybody who waits; the first reason stands."""
+        """Store the first reason and fail every waiting call with it."""
         if self._over is not None:
             return
         self._over = why

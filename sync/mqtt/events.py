@@ -1,11 +1,11 @@
-"""The contract spoken over a connection: a lane's rule decides QoS, retention and expiry, the envelope the rest."""
+"""Sends and receives CloudEvents over a connection, with QoS, retention and expiry from the rule of the channel."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from sync.contract.channels import CHANNEL_RULES, ChannelRule
 from sync.contract.envelope import CONTENT_TYPE, Event
-from sync.contract.lanes import LANES, ChannelRule
 from sync.contract.topics import Channel, Topic
 from sync.errors import BadMessage
 from sync.mqtt.connection import Connection
@@ -15,44 +15,47 @@ from sync.mqtt.packets import Message, Properties, Will
 async def publish_event(
     connection: Connection, topic: Topic, event: Event, *, correlation: bytes | None = None
 ) -> None:
-    """Publish `event` by the rule of its lane. Raises PublishRefused, LinkLost."""
-    rule = LANES[topic.lane]
+    """Publish `event` according to the rule of its channel. Raises PublishRefused, LinkLost."""
+    rule = CHANNEL_RULES[topic.channel]
     properties = replace(_properties(event, rule), correlation=correlation)
     await connection.publish(str(topic), event.payload(), qos=rule.qos, retain=rule.retained, properties=properties)
 
 
 async def ask(connection: Connection, question: Topic, event: Event, *, budget_s: float) -> Event:
-    """The event that answers `event` on the answer lane of the same box. Raises NoAnswer, LinkLost, BadMessage."""
+    """Send `event` and return the answer from the answer channel of the same box.
+
+    Raises NoAnswer, LinkLost, BadMessage.
+    """
     answer = await connection.request(
         str(question),
         event.payload(),
-        answer_topic=str(replace(question, lane=Channel.ANSWER)),
+        answer_topic=str(replace(question, channel=Channel.ANSWER)),
         timeout_s=budget_s,
-        properties=_properties(event, LANES[question.lane]),
+        properties=_properties(event, CHANNEL_RULES[question.channel]),
     )
     return decode_event(answer)
 
 
 def decode_event(message: Message) -> Event:
-    """The CloudEvent that came as `message`; raises BadMessage."""
+    """The CloudEvent in `message`. Raises BadMessage."""
     return Event.from_wire(message.properties.content_type, message.properties.user, message.body)
 
 
 def topic_from(message: Message) -> Topic:
-    """Where `message` came from; raises BadMessage."""
+    """The topic of `message`. Raises BadMessage."""
     return Topic.parse(message.topic)
 
 
 def box_from(topic: Topic) -> str:
-    """The box that speaks on `topic`; raises BadMessage on a lane of a district."""
+    """The box of `topic`. Raises BadMessage for a channel of a district."""
     if topic.box is None:
-        raise BadMessage("topic: a lane of a district has no box")
+        raise BadMessage("topic: a district channel has no box")
     return topic.box
 
 
 def will(topic: Topic, event: Event, delay_s: int) -> Will:
-    """`event` as what the broker says on `topic` when we vanish."""
-    rule = LANES[topic.lane]
+    """An MQTT will that publishes `event` on `topic`."""
+    rule = CHANNEL_RULES[topic.channel]
     return Will(str(topic), event.payload(), rule.qos, rule.retained, _properties(event, rule), delay_s)
 
 

@@ -1,4 +1,4 @@
-"""Frozen values that go into and come out of an MQTT connection."""
+"""Parameters and results of an MQTT connection, as frozen values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sync.mqtt.broker_address import BrokerAddress
 
 @dataclass(frozen=True, slots=True)
 class Properties:
-    """MQTT 5 properties of one message that we use."""
+    """The MQTT 5 properties of one message that this product uses."""
 
     content_type: str | None = None
     user: tuple[tuple[str, str], ...] = ()
@@ -18,7 +18,7 @@ class Properties:
     expiry_s: int | None = None
 
     def replace(self, *, response_topic: str | None, correlation: bytes | None) -> Properties:
-        """The same with another way to answer."""
+        """A copy with another response topic and correlation data."""
         return replace(self, response_topic=response_topic, correlation=correlation)
 
 
@@ -27,7 +27,7 @@ NO_PROPERTIES = Properties()
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message that came in; `packet_id` is what an acknowledgement to the broker names."""
+    """One received message; `packet_id` identifies it in the PUBACK."""
 
     topic: str
     body: bytes = field(repr=False)
@@ -51,7 +51,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ConnAck:
-    """What CONNACK said: whether the broker kept our session, and how many PUBLISH may go without PUBACK."""
+    """CONNACK: whether the broker kept the session, and how many PUBLISH may be unacknowledged."""
 
     session_present: bool
     window: int
@@ -59,7 +59,7 @@ class ConnAck:
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """What the broker says for us `delay_s` after we vanish without a word."""
+    """The message that the broker publishes `delay_s` after the connection is lost without DISCONNECT."""
 
     topic: str
     body: bytes = field(repr=False)
@@ -71,7 +71,7 @@ class Will:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One filter; `no_local` spares us our own messages on a lane that goes both ways (not with `$share`)."""
+    """One topic filter; `no_local` excludes own messages on a bidirectional channel (not valid with `$share`)."""
 
     topic_filter: str
     qos: int = 1
@@ -80,7 +80,7 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to connect once. Sessions survive (`clean_start` False): mosquitto 2.0 never saves one begun clean."""
+    """Parameters of one connection. `clean_start` is False because mosquitto 2.0 does not save a clean session."""
 
     broker: BrokerAddress
     client_id: str
@@ -88,8 +88,8 @@ class Options:
     clean_start: bool = False
     session_expiry_s: int = 3600
     keepalive_s: int = 20
-    window: int = 20  # our messages without PUBACK; more wait (paho slows down above 100)
-    receive_maximum: int = 100  # the broker's messages without our PUBACK; more wait at the broker
-    manual_ack: bool = False  # the reader calls `ack` itself, after its commit
+    window: int = 20  # sent messages without PUBACK; further ones wait (paho slows down above 100)
+    receive_maximum: int = 100  # received messages without PUBACK; further ones wait at the broker
+    manual_ack: bool = False  # the reader calls `ack` after its commit
     connect_timeout_s: float = 5.0
-    reply_timeout_s: float = 10.0  # CONNACK, PUBACK, SUBACK; a silent broker is a lost one
+    reply_timeout_s: float = 10.0  # CONNACK, PUBACK, SUBACK; afterwards the connection is closed

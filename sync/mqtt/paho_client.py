@@ -1,7 +1,7 @@
-"""One MQTT 5 connection at the level of packets: the only file that knows paho. Callbacks of paho end here.
+"""One MQTT 5 connection at packet level: the only file that uses paho and its callbacks.
 
-paho runs on the event loop by its external-socket interface. Its own thread, queue and reconnect are not used: the
-thread selects below descriptor 1024 only, the queue dies with the process, and the reconnect has no jitter.
+paho runs on the event loop through its external-socket interface. Its thread, queue and reconnection are not used: the
+thread supports descriptors below 1024 only, the queue is lost with the process, and the reconnection has no jitter.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from sync.mqtt.broker_address import TlsSocket
 from sync.mqtt.packets import ConnAck, Message, Options, Properties, Reply, Subscription
 from sync.mqtt.tls_errors import describe, rejects_our_certificate
 
-_TICK_S = 1.0  # how often paho looks at its keep-alive
-_CLOSE_S = 1.0  # how long a farewell may take
+_TICK_S = 1.0  # interval of paho's keep-alive check
+_CLOSE_S = 1.0  # limit of sending DISCONNECT
 
 
 class Listener(Protocol):
-    """Who is told, on the event loop, what comes over a wire; none of these may raise."""
+    """Callbacks of a connection, called on the event loop; they must not raise."""
 
     def on_reply(self, packet_id: int, replies: list[Reply]) -> None: ...
 
@@ -39,7 +39,7 @@ class Listener(Protocol):
 
 
 class Wire:
-    """One connection: `connect` once, then send; `listener` hears the rest. It never comes back after its end."""
+    """One connection: call `connect` once, then send; `listener` receives the rest. It cannot be reused."""
 
     def __init__(self, options: Options, listener: Listener) -> None:
         self._options = options
@@ -50,7 +50,7 @@ class Wire:
         self._welcome: asyncio.Future[ConnAck] = self._loop.create_future()
         self._ended = asyncio.Event()
         self._socket: socket.socket | None = None
-        self._opened: socket.socket | None = None  # what was connected, after its end too
+        self._opened: socket.socket | None = None  # the connected socket, kept after its end
         self._timer: asyncio.TimerHandle | None = None
 
     async def connect(self) -> ConnAck:
@@ -76,27 +76,27 @@ class Wire:
             raise LinkLost(f"{self._options.broker}: no CONNACK") from None
 
     def publish(self, topic: str, body: bytes, qos: int, retain: bool, properties: Properties) -> int:
-        """Queue one message; returns its packet id. Raises LinkLost."""
+        """Send one PUBLISH; return its packet id. Raises LinkLost."""
         sent = self._client.publish(topic, body, qos, retain, _to_paho(properties, PacketTypes.PUBLISH))
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkLost(paho.error_string(sent.rc))
         return sent.mid
 
     def subscribe(self, subscriptions: tuple[Subscription, ...]) -> int:
-        """Queue one SUBSCRIBE; returns its packet id. Raises LinkLost."""
-        wanted = [(each.topic_filter, SubscribeOptions(each.qos, noLocal=each.no_local)) for each in subscriptions]
-        status, packet_id = self._client.subscribe(wanted)
+        """Send one SUBSCRIBE; return its packet id. Raises LinkLost."""
+        filters = [(each.topic_filter, SubscribeOptions(each.qos, noLocal=each.no_local)) for each in subscriptions]
+        status, packet_id = self._client.subscribe(filters)
         if packet_id is None:
             raise LinkLost(paho.error_string(status))
         return packet_id
 
     def ack(self, message: Message) -> None:
-        """Send the PUBACK of `message`; nothing happens after the end."""
+        """Send the PUBACK of `message`; does nothing after the connection has ended."""
         if message.qos:
             self._client.ack(message.packet_id, message.qos)
 
     async def close(self) -> None:
-        """Say goodbye if anybody is there, and let go of the socket."""
+        """Send DISCONNECT if connected, and close the socket."""
         if self._welcome.done() and not self._ended.is_set():
             self._client.disconnect()
             with contextlib.suppress(TimeoutError):
@@ -105,7 +105,7 @@ class Wire:
         self._let_go()
 
     def _open(self) -> None:
-        """In a thread: connect the socket and send CONNECT."""
+        """Connect the socket and send CONNECT; runs in a thread."""
         properties = PahoProperties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = self._options.session_expiry_s
         properties.ReceiveMaximum = self._options.receive_maximum
@@ -122,7 +122,7 @@ class Wire:
             self._let_go()
 
     def _attach(self) -> None:
-        """Hand the connected socket to the event loop; from here on every callback runs on it."""
+        """Attach the connected socket to the event loop, which runs every callback from now on."""
         opened = self._client.socket()
         if not isinstance(opened, socket.socket):
             raise self._broken("closed at once")
@@ -150,7 +150,7 @@ class Wire:
 
     def _readable(self) -> None:
         self._client.loop_read()
-        # TLS may hold decrypted packets back while the socket itself has nothing more to read.
+        # TLS may buffer decrypted packets when the socket itself has no more data.
         while isinstance(opened := self._client.socket(), ssl.SSLSocket) and opened.pending():
             self._client.loop_read()
 
@@ -159,10 +159,10 @@ class Wire:
         if self._socket is not None:
             self._timer = self._loop.call_later(_TICK_S, self._tick)
 
-    # What paho calls. Its arguments are (client, user data, …).
+    # Callbacks of paho; their first arguments are client and user data.
 
     def _on_open(self, _client: paho.Client, _data: Any, opened: Any) -> None:
-        """Neither paho nor mosquitto sets it: a round trip takes 88 ms with Nagle's algorithm and 0.8 ms without."""
+        """Disable Nagle's algorithm, which paho leaves on: a round trip takes 88 ms with it and 0.8 ms without."""
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._opened = opened
 
@@ -195,12 +195,10 @@ class Wire:
         self, _client: paho.Client, _data: Any, flags: paho.DisconnectFlags, code: ReasonCode, _properties: Any
     ) -> None:
         # Without a DISCONNECT from the broker paho's code is always "Unspecified error".
-        self._end(
-            self._broken(code.getName() if flags.is_disconnect_packet_from_server else "the connection broke off")
-        )
+        self._end(self._broken(code.getName() if flags.is_disconnect_packet_from_server else "the connection was lost"))
 
     def _broken(self, why: str) -> LinkError:
-        """What the end of the connection means: a refused certificate says so only then."""
+        """The exception for the end of the connection, which may be the peer's alert about our certificate."""
         refusal = self._opened.refusal if isinstance(self._opened, TlsSocket) else None
         if refusal is not None and rejects_our_certificate(refusal):
             return LinkRefused(f"{self._options.broker}: {describe(refusal)}")
@@ -233,7 +231,7 @@ def _paho_client(options: Options) -> paho.Client:
         manual_ack=True,
     )
     client.connect_timeout = options.connect_timeout_s
-    client.max_inflight_messages_set(0)  # the caller's window bounds them; paho's own queue would hide the wait
+    client.max_inflight_messages_set(0)  # no limit: the caller's window limits them, without paho's hidden queue
     if options.broker.tls is not None:
         client.tls_set_context(options.broker.tls)
     if (will := options.will) is not None:

@@ -1,4 +1,4 @@
-"""How a TLS context checks certificates when its only authority is the district's own, given to it as a file."""
+"""Certificate verification for TLS contexts that trust only the CA of the district, configured as a file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import ssl
 def accept_older_certificates(context: ssl.SSLContext) -> None:
     """Accept certificates that lack extensions of RFC 5280, as every Python before 3.13 does.
 
-    Only for a `context` that trusts the district's CA and no other: signature, dates, host name and purpose are checked
-    as before. The extensions say to strangers what a CA may sign; here the authority is known by its own key, and a
-    district whose CA is older than Python 3.13 would lose every box at an upgrade. `edge-agent doctor` reports them.
+    Use only for a `context` that trusts no CA other than the district's: signature, dates, host name and purpose are
+    still verified. The extensions restrict what an unknown CA may sign; here the CA is pinned, and a district with an
+    older CA would lose every box at an upgrade to Python 3.13. `edge-agent doctor` reports such certificates.
     """
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT

@@ -1,4 +1,4 @@
-"""The platform of one district as one process: intake, desk, directory and fleet page."""
+"""The platform of one district as one process: ingest, requests, directory and fleet page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sync.platform.records.gaps import GapRequester
 from sync.platform.records.ingest_service import IngestService
 from sync.platform.records.open_store import open_store
 from sync.platform.records.store_contract import RecordStore
-from sync.storage.atomic_files import held
+from sync.storage.atomic_files import locked
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class ServiceSettings:
     broker: str
     district: str
     data: Path
-    # postgresql://…, or the path of an SQLite file; empty: records.db in `data`. It may hold a password.
+    # postgresql://…, or the path of an SQLite file; empty: records.db in `data`. It may contain a password.
     store: str = field(default="", repr=False)
     http_host: str = "127.0.0.1"
     http_port: int = 8090
@@ -50,22 +50,21 @@ class ServiceSettings:
     directory: Path | None = None  # CSV or JSONL, imported at start
     community_key: bytes = field(default=b"", repr=False)
     backlog_per_s: float = BACKLOG_PER_S  # records of all boxes together
-    gap_look_s: float = 10.0
-    retry: Retry = field(
-        default_factory=lambda: Retry(cap_s=5.0)
-    )  # one platform is no storm, and all boxes wait for it
+    gap_interval_s: float = 10.0
+    # A short pause: there is one platform, and all boxes wait for it.
+    retry: Retry = field(default_factory=lambda: Retry(cap_s=5.0))
 
     def __post_init__(self) -> None:
         check_name(self.district)
 
     @property
     def records(self) -> str:
-        """Where the records lie."""
+        """Address of the record store."""
         return self.store or str(self.data / "records.db")
 
 
 class IngestProcess:
-    """Takes records beside a platform that serves, and shares its work. Runs until cancelled."""
+    """Receives records beside a running platform and shares its work. Runs until cancelled."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         """Raises UnsafeLink for unsafe settings."""
@@ -73,29 +72,29 @@ class IngestProcess:
         self._broker = BrokerAddress.from_url(settings.broker, settings.tls)
 
     async def run(self) -> None:
-        """Take records. Raises StoreFailed when the store cannot be used."""
+        """Receive records. Raises StoreFailed if the store cannot be used."""
         async with open_store(self._settings.records) as store:
-            await _intake(self._settings, self._broker, store).run()
+            await _ingest_service(self._settings, self._broker, store).run()
 
 
-def _intake(settings: ServiceSettings, broker: BrokerAddress, store: RecordStore) -> IngestService:
-    gaps = GapRequester(store, settings.district, settings.gap_look_s)
+def _ingest_service(settings: ServiceSettings, broker: BrokerAddress, store: RecordStore) -> IngestService:
+    gaps = GapRequester(store, settings.district, settings.gap_interval_s)
     return IngestService(store, broker, settings.district, settings.retry, settings.backlog_per_s, gaps)
 
 
 @contextmanager
-def _alone(data: Path) -> Iterator[None]:
-    """Two desks would take each other's connection for ever."""
+def _single_instance(data: Path) -> Iterator[None]:
+    """Lock `data`: two processes with the same client id would disconnect each other. Raises StoreFailed."""
     data.mkdir(parents=True, exist_ok=True)
     try:
-        with held(data / "serve.lock"):
+        with locked(data / "serve.lock"):
             yield
     except BlockingIOError as exc:
         raise StoreFailed(f"{data}: another `serve` runs here; `ingest` may run beside it") from exc
 
 
 class PlatformService:
-    """Runs until cancelled. `ready` is set when the page answers, `http_port` is then known."""
+    """Runs until cancelled. When the page is served, `http_port` is known and `ready` is set."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         """Raises UnsafeLink for unsafe settings."""
@@ -105,40 +104,44 @@ class PlatformService:
         self._broker = BrokerAddress.from_url(settings.broker, settings.tls)
 
     async def run(self) -> None:
-        """Serve. Raises OSError when the page's port or a file cannot be used, StoreFailed when a store cannot."""
+        """Serve. Raises OSError if the port or a file cannot be used, StoreFailed if a store cannot."""
         settings = self._settings
         async with AsyncExitStack() as stack:
-            stack.enter_context(_alone(settings.data))
+            stack.enter_context(_single_instance(settings.data))
             store = await stack.enter_async_context(open_store(settings.records))
-            source = await stack.enter_async_context(DirectoryStore.opened(settings.data / "directory.db"))
-            await self._import(source)
+            directory = await stack.enter_async_context(DirectoryStore.opened(settings.data / "directory.db"))
+            await self._import(directory)
             fleet = Fleet()
             page = FleetPage(store, fleet)
             self.http_port = await stack.enter_async_context(page.served(settings.http_host, settings.http_port))
             log.info("fleet page: port %d of %s; broker: %s", self.http_port, settings.http_host, self._broker)
             self.ready.set()
-            await self.talk(store, source, fleet)
+            await self.serve_boxes(store, directory, fleet)
 
-    async def talk(self, store: RecordStore, source: DirectoryStore, fleet: Fleet) -> None:
-        """Everything that goes over the broker, until cancelled."""
+    async def serve_boxes(self, store: RecordStore, directory: DirectoryStore, fleet: Fleet) -> None:
+        """Serve the boxes over the broker until cancelled."""
         settings = self._settings
-        intake = _intake(settings, self._broker, store)
-        publisher = DirectoryPublisher(source, settings.district)
-        desk = BoxRequestHandler(fleet, source, publisher, settings.district, intake.ready, settings.backlog_per_s)
+        ingest = _ingest_service(settings, self._broker, store)
+        publisher = DirectoryPublisher(directory, settings.district)
+        requests = BoxRequestHandler(
+            fleet, directory, publisher, settings.district, ingest.ready, settings.backlog_per_s
+        )
         async with asyncio.TaskGroup() as group:
-            group.create_task(intake.run(), name="intake")
-            group.create_task(source.follow(), name="directory")
-            group.create_task(stay_connected("desk", self._desk_options, desk.serve, settings.retry), name="desk")
+            group.create_task(ingest.run(), name="ingest")
+            group.create_task(directory.follow(), name="directory")
+            group.create_task(
+                stay_connected("requests", self._request_options, requests.serve, settings.retry), name="requests"
+            )
 
-    async def _import(self, source: DirectoryStore) -> None:
+    async def _import(self, directory: DirectoryStore) -> None:
         if self._settings.directory is None:
             return
-        report = await import_file(source, self._settings.directory, self._settings.community_key)
+        report = await import_file(directory, self._settings.directory, self._settings.community_key)
         log.info("directory: %d lines read, %d persons changed", report.read, report.changed)
         for line, reason in report.refused:
-            log.warning("directory: line %d refused: %s", line, reason)
+            log.warning("directory: line %d rejected: %s", line, reason)
 
-    def _desk_options(self) -> Options:
+    def _request_options(self) -> Options:
         district = self._settings.district
         away = platform_event(district, PlatformState(online=False))
         return Options(

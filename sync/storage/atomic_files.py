@@ -1,6 +1,6 @@
-"""Files that nobody sees half written, whatever happens meanwhile: a reader, a full disk, a power cut.
+"""Atomic writes: a file is complete or unchanged, even with concurrent readers, a full disk or a power cut.
 
-Standard library only: the installer uses it before anything else is there.
+Standard library only: the installer uses this module before any package is installed.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-Owner = tuple[int, int]  # numbers of user and group
+Owner = tuple[int, int]  # user id and group id
 
 
 def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """A new file, on the disk, that had this `mode` before anything stood in it.
+    """Create a file and sync it to the disk; `mode` is set before the content is written.
 
-    Raises FileExistsError, OSError; then nothing new is there.
+    Raises FileExistsError, OSError; no new file remains then.
     """
     _write(path, content, mode, None)
     sync_folder(path.parent)
 
 
 def check_absent(*paths: Path) -> None:
-    """Raise FileExistsError when one of `paths` is there: what is in use is never replaced."""
+    """Raise FileExistsError if one of `paths` exists, so that files in use are never replaced."""
     for path in paths:
         if path.exists():
-            raise FileExistsError(f"{path} is there already")
+            raise FileExistsError(f"{path} already exists")
 
 
 def write_all_new(*files: tuple[Path, bytes, int]) -> None:
-    """As `write_new` for each path, content and mode: all of them, or none. Raises FileExistsError, OSError."""
+    """`write_new` for each path, content and mode: either all files or none. Raises FileExistsError, OSError."""
     written: list[Path] = []
     try:
         for path, content, mode in files:
@@ -44,28 +44,28 @@ def write_all_new(*files: tuple[Path, bytes, int]) -> None:
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold `path` against every other process while the block lasts. Raises BlockingIOError, OSError."""
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on `path` within the block. Raises BlockingIOError if it is locked, OSError."""
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 
 
 def replace_whole(path: Path, content: bytes, mode: int = 0o600, owner: Owner | None = None) -> None:
-    """At any moment `path` holds `content` or what it held before, and `content` for good when this returns.
+    """Replace `path` atomically with `content` and sync it to the disk.
 
-    `owner` None: whoever writes. One writer a file. Raises OSError; then nothing is left beside `path`.
+    `owner` None: the current user. One writer per file. Raises OSError; no temporary file remains then.
     """
-    _replace(path, lambda beside: _write(beside, content, mode, owner))
+    _replace(path, lambda temporary: _write(temporary, content, mode, owner))
 
 
 def replace_link(path: Path, points_to: str) -> None:
-    """As `replace_whole`, for a symbolic link."""
-    _replace(path, lambda beside: beside.symlink_to(points_to))
+    """`replace_whole` for a symbolic link."""
+    _replace(path, lambda temporary: temporary.symlink_to(points_to))
 
 
 def sync_folder(folder: Path) -> None:
-    """What was made or renamed in `folder` stays so after a power cut."""
+    """Sync `folder`, so that files created or renamed in it survive a power cut. Raises OSError."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -89,13 +89,13 @@ def _write(path: Path, content: bytes, mode: int, owner: Owner | None) -> None:
 
 
 def _replace(path: Path, make: Callable[[Path], None]) -> None:
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)  # one that a power cut left
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)  # left by a power cut
     try:
-        make(beside)
-        beside.replace(path)
+        make(temporary)
+        temporary.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)

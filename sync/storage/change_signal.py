@@ -1,4 +1,4 @@
-"""Who follows a store is woken when it changes."""
+"""Notifies subscribers when a store changes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from contextlib import contextmanager
 
 
 class ChangeSignal:
-    """The followers of one store."""
+    """The subscribers of one store."""
 
     def __init__(self) -> None:
-        self._followers: set[asyncio.Event] = set()
+        self._subscribers: set[asyncio.Event] = set()
 
     @contextmanager
-    def waking(self, event: asyncio.Event) -> Iterator[None]:
-        """While the block lasts, `event` is set at every change."""
-        self._followers.add(event)
+    def subscribe(self, event: asyncio.Event) -> Iterator[None]:
+        """Within the block, set `event` at every change."""
+        self._subscribers.add(event)
         try:
             yield
         finally:
-            self._followers.discard(event)
+            self._subscribers.discard(event)
 
-    def tell(self) -> None:
-        """Something changed."""
-        for event in self._followers:
+    def notify(self) -> None:
+        """Set the event of every subscriber."""
+        for event in self._subscribers:
             event.set()

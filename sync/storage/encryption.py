@@ -1,8 +1,8 @@
-"""What is personal is sealed row by row: whoever reads the file, its free pages or a copy of it learns nothing.
+"""Encrypts personal data row by row, so that the file, its free pages and copies of it contain no plaintext.
 
-A sealed value is `algorithm (1) | key id (4) | nonce (12) | ciphertext | tag (16)`. The tag covers the head and the
-place of the row, so that a value is good in its own row alone. A file is sealed as a whole or not at all: its
-`user_version` is the id of its key, negative while plain bytes may be left in free pages.
+An encrypted value is `algorithm (1) | key id (4) | nonce (12) | ciphertext | tag (16)`, lengths in bytes. The tag
+authenticates the header and the place of the row, so that a value is valid in its own row only. A file is encrypted as
+a whole or not at all: its `user_version` is the id of its key, negative while free pages may still contain plaintext.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ _INFO = b"sentinel at rest/"
 
 
 class Algorithm(IntEnum):
-    """How a value is sealed; the number is the first byte of the value."""
+    """Encryption algorithm; the number is the first byte of an encrypted value."""
 
     AES_256_GCM = 1
-    SM4_GCM = 2  # GB/T 32907 in GCM, for houses that must use the national algorithms
+    SM4_GCM = 2  # GB/T 32907 in GCM mode, for operators that must use the national algorithms
 
 
 class Cipher(Protocol):
-    """Makes of a value what is written, and back."""
+    """Converts values to and from their stored form; `place` identifies the row and is authenticated."""
 
     def encrypt(self, plain: bytes, place: str) -> bytes:
-        """What is written for `plain` at `place`."""
+        """The stored form of `plain` at `place`."""
 
     def decrypt(self, stored: bytes, place: str) -> bytes:
-        """The value that is `stored` at `place`; raises DecryptionFailed."""
+        """The plaintext of the value `stored` at `place`. Raises DecryptionFailed."""
 
 
 class NoEncryption:
-    """Writes values as they are: for simulations and measurements, where nobody is real."""
+    """Stores values as plaintext: for simulations and benchmarks without data of real people."""
 
     def encrypt(self, plain: bytes, _place: str) -> bytes:
         return plain
@@ -64,22 +64,23 @@ class NoEncryption:
 
 
 class KeyedCipher:
-    """Seals with one algorithm and opens all of them.
+    """Encrypts with one algorithm and decrypts with all.
 
-    Each algorithm has a key of its own, derived from the box's. Nonces are random: 2^32 values are a good while.
+    Each algorithm has its own key, derived from the key of the box by HKDF-SHA256. Nonces are random, which is safe for
+    2^32 values.
     """
 
     def __init__(self, key: bytes, algorithm: Algorithm = Algorithm.AES_256_GCM) -> None:
-        """`key` has 32 bytes; raises ValueError."""
+        """`key`: 32 bytes. Raises ValueError."""
         if len(key) != KEY_BYTES:
-            raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
+            raise ValueError(f"a key must have {KEY_BYTES} bytes, not {len(key)}")
         digest = hashlib.sha256(_INFO + b"key id/" + key).digest()
-        self.key_id = int.from_bytes(digest[:_ID_BYTES]) >> 1 or 1  # fits into a signed number, and is not zero
+        self.key_id = int.from_bytes(digest[:_ID_BYTES]) >> 1 or 1  # fits into a signed 32-bit integer and is not zero
         self._algorithm = algorithm
         id_bytes = self.key_id.to_bytes(_ID_BYTES)
         self._heads = {each: bytes([each]) + id_bytes for each in Algorithm}
-        self._aes = AESGCM(_derived(key, Algorithm.AES_256_GCM, 32))
-        self._sm4 = algorithms.SM4(_derived(key, Algorithm.SM4_GCM, 16))
+        self._aes = AESGCM(_derive_key(key, Algorithm.AES_256_GCM, 32))
+        self._sm4 = algorithms.SM4(_derive_key(key, Algorithm.SM4_GCM, 16))
 
     def encrypt(self, plain: bytes, place: str) -> bytes:
         head, nonce = self._heads[self._algorithm], secrets.token_bytes(_NONCE_BYTES)
@@ -91,8 +92,8 @@ class KeyedCipher:
         return head + nonce + cipher.update(plain) + cipher.finalize() + cipher.tag
 
     def decrypt(self, stored: bytes, place: str) -> bytes:
-        if not isinstance(stored, bytes) or len(stored) < _SHORTEST:  # damage turns a value into anything
-            raise DecryptionFailed("a stored value is not sealed")
+        if not isinstance(stored, bytes) or len(stored) < _SHORTEST:  # a damaged file may return any SQLite type
+            raise DecryptionFailed("a stored value is not encrypted")
         head, rest = stored[:_HEAD_BYTES], stored[_HEAD_BYTES:]
         nonce, ciphertext = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
         covered = head + place.encode()
@@ -105,78 +106,78 @@ class KeyedCipher:
                 return cipher.update(ciphertext[:-_TAG_BYTES]) + cipher.finalize()
         except InvalidTag:
             raise DecryptionFailed("a stored value was changed or moved") from None
-        raise DecryptionFailed("a stored value is sealed with another key, or not at all")
+        raise DecryptionFailed("a stored value is encrypted with another key, or not encrypted")
 
 
-def _derived(key: bytes, algorithm: Algorithm, length: int) -> bytes:
+def _derive_key(key: bytes, algorithm: Algorithm, length: int) -> bytes:
     return HKDF(SHA256(), length, None, _INFO + algorithm.name.encode()).derive(key)
 
 
 def make_key(path: Path) -> None:
-    """Put a new key into `path`, 64 hex digits that its owner alone may read. Raises OSError, also where one is."""
+    """Write a new key to `path`: 64 hex digits, readable by the owner only. Raises FileExistsError, OSError."""
     write_new(path, f"{secrets.token_hex(KEY_BYTES)}\n".encode())
 
 
 def is_encrypted(path: Path) -> bool:
-    """Whether there is a file at `path` that needs a key. Raises sqlite3.Error."""
+    """Whether `path` exists and needs a key. Raises sqlite3.Error."""
     if not path.exists():
         return False
     with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         return _version(connection) != 0
 
 
-def load_cipher(connection: sqlite3.Connection, sealer: KeyedCipher | None) -> Cipher:
-    """What opens the rows of a file that is there; raises WrongKey and leaves the file as it is."""
+def load_cipher(connection: sqlite3.Connection, cipher: KeyedCipher | None) -> Cipher:
+    """The cipher for the rows of an existing file. Raises WrongKey; the file is not changed."""
     version = abs(_version(connection))
     if version == 0:
         return NoEncryption()
-    if sealer is not None and version == sealer.key_id:
-        return sealer
-    given = "no key is given" if sealer is None else f"the key given is {sealer.key_id:08x}"
+    if cipher is not None and version == cipher.key_id:
+        return cipher
+    given = "no key was given" if cipher is None else f"the given key is {cipher.key_id:08x}"
     [_, _, path] = connection.execute("PRAGMA database_list").fetchone()
     raise WrongKey(
-        f"{path}: sealed with key {version:08x}, and {given}. 密钥不符，文件未改动：请放回原来的密钥文件。"
-        " Put the key file back that it was sealed with; nothing was changed."
+        f"{path}: encrypted with key {version:08x}, but {given}. 密钥不符，文件未改动：请放回原来的密钥文件。"
+        " Restore the key file with which it was encrypted; the file was not changed."
     )
 
 
 def encrypt_file(
-    connection: sqlite3.Connection, sealer: KeyedCipher | None, updates: Iterable[str], place: Callable[..., str]
+    connection: sqlite3.Connection, cipher: KeyedCipher | None, updates: Iterable[str], place: Callable[..., str]
 ) -> Cipher:
-    """Seal a file that is still plain, so that no plain byte is left in it; returns what its rows are written with.
+    """Encrypt a file that is still plaintext, including its free pages; return the cipher for its rows.
 
-    Each of `updates` is an UPDATE in which `sealed(body, …)` stands for the value sealed at `place(…)`. Where the disk
-    has no room for it the file stays plain as a whole, and it is tried again at the next start. Raises WrongKey.
+    Each of `updates` is an UPDATE in which `encrypted(body, …)` is the value encrypted at `place(…)`. If the disk is
+    too full the whole file stays plaintext, and the next start tries again. Raises WrongKey.
     """
-    seal = load_cipher(connection, sealer)
-    if sealer is None:
-        return seal
+    current = load_cipher(connection, cipher)
+    if cipher is None:
+        return current
     try:
         if _version(connection) == 0:
-            _seal_rows(connection, sealer, updates, place)
-            seal = sealer
+            _encrypt_rows(connection, cipher, updates, place)
+            current = cipher
         if _version(connection) < 0:
-            _leave_nothing_plain(connection, sealer.key_id)
+            _erase_plaintext(connection, cipher.key_id)
     except sqlite3.OperationalError as exc:
         if exc.sqlite_errorcode != sqlite3.SQLITE_FULL:
             raise
-        log.warning("no room to seal all that was stored before; tried again at the next start")
+        log.warning("disk too full to encrypt the existing records; the next start tries again")
         with contextlib.suppress(sqlite3.OperationalError):
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # gives back what the attempt took
-    return seal
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # release the disk space of the attempt
+    return current
 
 
-def _seal_rows(
-    connection: sqlite3.Connection, sealer: KeyedCipher, updates: Iterable[str], place: Callable[..., str]
+def _encrypt_rows(
+    connection: sqlite3.Connection, cipher: KeyedCipher, updates: Iterable[str], place: Callable[..., str]
 ) -> None:
     connection.create_function(
-        "sealed", -1, lambda body, *names: None if body is None else sealer.encrypt(body, place(*names))
+        "encrypted", -1, lambda body, *names: None if body is None else cipher.encrypt(body, place(*names))
     )
     connection.execute("BEGIN IMMEDIATE")
     try:
         for update in updates:
             connection.execute(update)
-        connection.execute(f"PRAGMA user_version={-sealer.key_id}")
+        connection.execute(f"PRAGMA user_version={-cipher.key_id}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -184,8 +185,8 @@ def _seal_rows(
         raise
 
 
-def _leave_nothing_plain(connection: sqlite3.Connection, key_id: int) -> None:
-    """Write every page anew, and empty the write-ahead log; a reader that holds it leaves that for the next start."""
+def _erase_plaintext(connection: sqlite3.Connection, key_id: int) -> None:
+    """Rewrite every page and empty the write-ahead log; if a reader prevents that, the next start tries again."""
     connection.execute("VACUUM")
     [busy, _, _] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if not busy:

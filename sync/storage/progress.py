@@ -1,4 +1,4 @@
-"""Whether a thread gets on with a long work, told to those who wait for it: they take a step, and do not look stuck."""
+"""Reports the progress of long work on a thread to the tasks that wait for it, so that they do not appear stalled."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_TELL_EVERY_S = 1.0
+_REPORT_INTERVAL_S = 1.0
 
 
 class Progress:
-    """Belongs to one thread and to the event loop on which it was made."""
+    """Belongs to one thread and to the event loop on which it was created."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._moved = self._loop.create_future()
-        self._told_s = float("-inf")
+        self._reported_s = float("-inf")
 
-    def note(self) -> None:
-        """On the thread, however often: the work got on."""
+    def report(self) -> None:
+        """Report progress; called on the thread, at any rate."""
         now_s = time.monotonic()
-        if now_s - self._told_s >= _TELL_EVERY_S:
-            self._told_s = now_s
+        if now_s - self._reported_s >= _REPORT_INTERVAL_S:
+            self._reported_s = now_s
             self._loop.call_soon_threadsafe(self._wake)
 
     async def until(self, done: asyncio.Future[T]) -> T:
-        """The result of `done`, which is cancelled with whoever waits; wakes now and then while the thread gets on.
+        """Wait for the result of `done`, waking at intervals while the thread makes progress.
 
-        Those whose work was done first go on first.
+        `done` is cancelled with the caller. Callers resume in the order in which their work was completed.
         """
         try:
             while not done.done():
@@ -40,6 +40,6 @@ class Progress:
         return done.result()
 
     def _wake(self) -> None:
-        """Wake everybody who waits now."""
+        """Wake every waiting task."""
         moved, self._moved = self._moved, self._loop.create_future()
         moved.set_result(None)

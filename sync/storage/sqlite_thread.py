@@ -1,4 +1,4 @@
-"""One SQLite file on one thread of its own: the loop never waits for a disk, and a file has one writer."""
+"""One SQLite file on a dedicated thread: the event loop does not wait for the disk, and the file has one writer."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ log = logging.getLogger(__name__)
 
 _BUSY_S = 5.0
 _WAL_PAGES = 1000
-_STEPS_A_LOOK = 10_000  # of SQLite's machine, some tenths of a millisecond, between two looks at the clock
-_NOTED = "_sqlite_migrations"  # where sqlite-utils notes what was done
+_PROGRESS_STEPS = 10_000  # of SQLite's virtual machine (some tenths of a millisecond) between two progress reports
+_APPLIED_TABLE = "_sqlite_migrations"  # where sqlite-utils records applied migrations
 SIDE_FILES = ("", "-wal", "-shm")
 _DAMAGED = "damaged"
 
 
 class SqliteThread:
-    """Runs functions of the database on its thread, one after the other.
+    """Runs functions with the database on its thread, one at a time.
 
-    WAL and synchronous=FULL: a write that returned is on the disk (NORMAL loses everything since the last checkpoint
-    in a power cut). `set_aside` is where a damaged file went when this one was opened. Whoever waits takes a step now
-    and then while SQLite gets on, whoever's work that is, and none while the thread or the disk stands still.
+    WAL and synchronous=FULL: a write that returned is on the disk (with NORMAL a power cut loses everything since the
+    last checkpoint). `set_aside` is the new path of a damaged file that was renamed when this one was opened. Waiting
+    tasks wake at intervals while SQLite makes progress on any of the work, and do not wake while the thread or the disk
+    is stalled.
     """
 
     def __init__(
@@ -56,11 +57,11 @@ class SqliteThread:
         wal_pages: int = _WAL_PAGES,
         shared: ThreadPoolExecutor | None = None,
     ) -> AsyncIterator[SqliteThread]:
-        """The file at `path` with its schema brought up to date; a damaged one is renamed and begun anew.
+        """Open the file at `path` and apply its migrations; a damaged file is renamed and replaced by an empty one.
 
-        The write-ahead log goes into the file every `wal_pages`, and is cut to that size.
-        Raises StoreFailed when the file cannot be used for another reason than damage. `shared` is the one thread of
-        many files, for a whole fleet in one process.
+        The write-ahead log is checkpointed every `wal_pages` and truncated to that size. `shared`: a thread that
+        serves several files, for a simulated fleet in one process. Raises StoreFailed if the file cannot be used for a
+        reason other than damage.
         """
         loop, progress = asyncio.get_running_loop(), Progress()
         with _thread(shared, path.stem) as thread:
@@ -77,7 +78,7 @@ class SqliteThread:
     @classmethod
     @asynccontextmanager
     async def reading(cls, path: Path, *, shared: ThreadPoolExecutor | None = None) -> AsyncIterator[SqliteThread]:
-        """A second, read-only connection: it never waits for the writer. Raises StoreFailed when there is no file."""
+        """Open a second, read-only connection, which never waits for the writer. Raises StoreFailed without a file."""
         loop, progress = asyncio.get_running_loop(), Progress()
         with _thread(shared, f"{path.stem}-read") as thread:
             file = _OpenFile(lambda: (_connect_read_only(path, progress), None))
@@ -91,7 +92,7 @@ class SqliteThread:
                 await loop.run_in_executor(thread, file.close)
 
     async def run(self, work: Callable[[Database], T]) -> T:
-        """The result of `work(database)`; raises StoreFailed. Once begun it runs to its end, even when cancelled."""
+        """Return `work(database)`. Work that has started runs to its end even if cancelled. Raises StoreFailed."""
         try:
             return await self._progress.until(
                 asyncio.get_running_loop().run_in_executor(self._thread, work, self._database)
@@ -100,11 +101,11 @@ class SqliteThread:
             raise store_failure(exc) from exc
 
     async def touch(self) -> None:
-        """Return as soon as the thread is free."""
+        """Return when the thread is free."""
         await self.run(lambda _: None)
 
     async def write(self, work: Callable[[Database], T]) -> T:
-        """As `run`, in one transaction: all of it is on the disk, or nothing."""
+        """`run` in one transaction."""
 
         def atomically(database: Database) -> T:
             with database.atomic():
@@ -114,7 +115,7 @@ class SqliteThread:
 
 
 class _OpenFile:
-    """Both methods run in the file's thread: `close` finds what `open` opened, also for a caller that was cancelled."""
+    """Opens and closes a database on its thread; `close` also works if the caller was cancelled during `open`."""
 
     def __init__(self, opener: Callable[[], tuple[Database, Path | None]]) -> None:
         self._opener = opener
@@ -139,7 +140,7 @@ def _thread(shared: ThreadPoolExecutor | None, name: str) -> Iterator[ThreadPool
 
 
 def store_failure(exc: sqlite3.Error | OSError, where: str = "") -> StoreFailed:
-    """`exc` as ours."""
+    """Convert `exc` to StoreFull or StoreFailed."""
     full = getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
     return (StoreFull if full else StoreFailed)(f"{where}{exc}")
 
@@ -160,7 +161,7 @@ def _open_or_set_aside(
 
 def _open(path: Path, migrations: Migrations, wal_pages: int, progress: Progress) -> Database:
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
-    connection.set_progress_handler(progress.note, _STEPS_A_LOOK)
+    connection.set_progress_handler(progress.report, _PROGRESS_STEPS)
     try:
         _check_owner(connection, path, migrations)
         connection.execute("PRAGMA journal_mode=WAL")
@@ -179,18 +180,18 @@ def _open(path: Path, migrations: Migrations, wal_pages: int, progress: Progress
 
 
 def _check_owner(connection: sqlite3.Connection, path: Path, migrations: Migrations) -> None:
-    """Raise StoreFailed when the file holds something else than what `migrations` made; nothing is changed."""
+    """Raise StoreFailed if the file was created by anything other than `migrations`; the file is not changed."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
         return
-    noted = f"SELECT migration_set FROM {_NOTED}"  # noqa: S608 - a name of this file
-    if _NOTED not in tables or not {(migrations.name,)}.issuperset(connection.execute(noted)):
-        raise StoreFailed(f"{path} holds something else; it stays as it is: name another file")
+    applied = f"SELECT migration_set FROM {_APPLIED_TABLE}"  # noqa: S608 - a constant of this file
+    if _APPLIED_TABLE not in tables or not {(migrations.name,)}.issuperset(connection.execute(applied)):
+        raise StoreFailed(f"{path} contains other data and was not changed: choose another file")
 
 
 def _connect_read_only(path: Path, progress: Progress) -> Database:
     connection = _read_only(path)
-    connection.set_progress_handler(progress.note, _STEPS_A_LOOK)
+    connection.set_progress_handler(progress.report, _PROGRESS_STEPS)
     return Database(connection)
 
 
@@ -199,7 +200,7 @@ def _read_only(path: Path) -> sqlite3.Connection:
 
 
 class _Damaged(sqlite3.DatabaseError):
-    """The check at start found the file inconsistent."""
+    """The integrity check at start found the file inconsistent."""
 
 
 def _check(connection: sqlite3.Connection) -> None:
@@ -209,11 +210,11 @@ def _check(connection: sqlite3.Connection) -> None:
 
 
 def check_file(path: Path, *, limit_s: float) -> str:
-    """What is wrong inside the file, "" when nothing is; it is only read. Raises TimeoutError after `limit_s`."""
+    """Check the integrity of the file without changing it; return the problem, or "". Raises TimeoutError."""
     until_s = time.monotonic() + limit_s
     try:
         with closing(_read_only(path)) as connection:
-            connection.set_progress_handler(lambda: time.monotonic() > until_s, _STEPS_A_LOOK)
+            connection.set_progress_handler(lambda: time.monotonic() > until_s, _PROGRESS_STEPS)
             _check(connection)
     except sqlite3.OperationalError as exc:
         if exc.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
@@ -225,7 +226,7 @@ def check_file(path: Path, *, limit_s: float) -> str:
 
 
 def _is_damage(exc: sqlite3.DatabaseError) -> bool:
-    """Damage, and not a full disk, a missing right or a lock, which setting aside would not mend."""
+    """Whether the file itself is damaged; a full disk, a missing permission or a lock is not damage."""
     code = getattr(exc, "sqlite_errorcode", None)
     return isinstance(exc, _Damaged) or (
         code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -233,27 +234,27 @@ def _is_damage(exc: sqlite3.DatabaseError) -> bool:
 
 
 def aside_files(path: Path, why: str = _DAMAGED) -> list[Path]:
-    """Every file that was set aside in place of `path`, oldest first, without its side files."""
+    """Every file that was set aside for `path`, oldest first, without its side files."""
     found = path.parent.glob(f"{path.name}.{why}-*")
     return sorted(each for each in found if not each.name.endswith(tuple(filter(None, SIDE_FILES))))
 
 
 def is_older(path: Path, age_s: float) -> bool:
-    """Whether `path` is there and was last written `age_s` ago or before."""
+    """Whether `path` exists and was last written at least `age_s` ago."""
     return path.exists() and time.time() - path.stat().st_mtime >= age_s
 
 
 def drop_aside(path: Path) -> None:
-    """Delete a file that was set aside, and its side files."""
+    """Delete a file that was set aside and its side files."""
     for suffix in SIDE_FILES:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def set_aside(path: Path, why: str) -> Path:
-    """Rename a sound file that nobody has open, its log taken in; returns where it is now. Raises StoreFailed."""
+    """Rename an undamaged file that no process has open, after a checkpoint; return its path. Raises StoreFailed."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=0)) as connection:
-            connection.execute("PRAGMA journal_mode=DELETE")  # refused while anybody else has it open
+            connection.execute("PRAGMA journal_mode=DELETE")  # fails while another connection is open
         aside = _renamed(path, why)
         sync_folder(path.parent)
     except (sqlite3.Error, OSError) as exc:

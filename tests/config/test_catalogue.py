@@ -39,7 +39,7 @@ def catalogue() -> Catalogue:
         ("freshness", Freshness, set()),
     ],
 )
-def test_the_catalogue_has_exactly_the_words_of_the_agent(
+def test_the_catalogue_has_exactly_the_values_of_the_agent(
     catalogue: Catalogue, section: str, kind: type[StrEnum], more: set[str]
 ) -> None:
     assert set(catalogue.sections[section]) == {member.value for member in kind} | more
@@ -50,7 +50,7 @@ def test_every_reason_and_hint_is_spoken(catalogue: Catalogue) -> None:
         assert all(catalogue.spoken(section, member) in catalogue.prompts for member in kind)
 
 
-def test_what_is_nobodys_business_looks_and_sounds_the_same(catalogue: Catalogue) -> None:
+def test_private_reasons_look_and_sound_the_same(catalogue: Catalogue) -> None:
     private = [reason for reason in Reason if catalogue.shown("reason", reason) == PRIVATE]
     assert private == sorted(BYSTANDERS_MUST_NOT_KNOW, key=list(Reason).index)
     assert {catalogue.spoken("reason", reason) for reason in private} == {"staff_will_help"}
@@ -92,7 +92,7 @@ def test_a_private_entry_is_shown_as_its_stand_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "fault"),
     [
         (', en = "Wait" }\n[reason]', " }\n[reason]", "prompt.wait: en is missing"),
         (
@@ -110,12 +110,12 @@ def test_a_private_entry_is_shown_as_its_stand_in(tmp_path: Path) -> None:
         ("[reason]", "[reason", "line 11"),
     ],
 )
-def test_a_fault_is_refused_by_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_a_fault_is_reported_with_its_place(tmp_path: Path, old: str, new: str, fault: str) -> None:
     assert old in GOOD
     path = written(tmp_path, GOOD.replace(old, new))
     with pytest.raises(SettingsError) as refused:
         load_catalogue(path)
-    assert told in str(refused.value)
+    assert fault in str(refused.value)
     assert str(path) in str(refused.value)
 
 

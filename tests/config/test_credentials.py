@@ -1,4 +1,4 @@
-"""A secret is found by path, in what systemd hands to the service, and at its source by whoever is root."""
+"""A secret is located by path, in the credentials of the service, and at its source for root."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ def test_a_path_is_a_path() -> None:
     assert secret_path("/etc/edge-agent/box.key") == Path("/etc/edge-agent/box.key")
 
 
-def test_the_service_sees_its_own_copy_and_root_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_reads_its_copy_and_root_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/edge-agent.service")
     assert secret_path("credential:staff.pin") == Path("/run/credentials/edge-agent.service/staff.pin")
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")

@@ -19,7 +19,7 @@ def test_every_prompt_can_be_heard(prompt: str, language: str) -> None:
     assert faults(prompt_file(prompt, language)) == []
 
 
-def test_no_sound_is_without_its_prompt() -> None:
+def test_every_sound_belongs_to_a_prompt() -> None:
     wanted = {prompt_file(prompt, language) for prompt in PROMPTS for language in LANGUAGES}
     assert set(PROMPTS_DIR.rglob("*.ogg")) == wanted
     assert sum(path.stat().st_size for path in wanted) < 1_000_000
@@ -43,7 +43,7 @@ def test_silence_is_refused() -> None:
         tidy(np.zeros(RATE_HZ, dtype=np.float32))
 
 
-def test_a_file_that_is_no_sound_is_a_fault(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_sound_is_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "pass.ogg"
     path.write_bytes(b"OggS but not really")
     assert "cannot be decoded" in faults(path)[0]

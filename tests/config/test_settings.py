@@ -1,4 +1,4 @@
-"""Settings: every key has its place in the example, every fault is named with what is accepted."""
+"""Settings: the example contains every key, and every fault is reported with what is accepted."""
 
 import json
 import tomllib
@@ -54,12 +54,19 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_settings(tmp_path / "absent.toml")
 
 
-def test_a_file_without_an_end_is_refused() -> None:
+def test_an_endless_file_is_rejected() -> None:
     with pytest.raises(SettingsError, match="/dev/zero: larger than"):
         load_settings(Path("/dev/zero"))
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_a_large_file_that_is_cut_within_a_character_is_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "sentinel.toml"
+    path.write_text("#" * MOST_BYTES + "\u95e8", encoding="utf-8")
+    with pytest.raises(SettingsError, match=rf"{path}: larger than 1024 KiB"):
+        load_settings(path)
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "sentinel.toml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match="UTF-8"):

@@ -1,4 +1,4 @@
-"""What the driver tests share: a part that runs while a block lasts, and waits with a limit."""
+"""Helpers of the driver tests: a part that runs for the duration of a block, and waits with a time limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.limits import HANG_S
 
 @asynccontextmanager
 async def running(part: Part) -> AsyncIterator[None]:
-    """Run `part` as a task; what it raises comes out here."""
+    """Run `part` as a task; re-raises its exceptions."""
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(part.run())
         try:
@@ -39,7 +39,7 @@ async def state(part: Part, wanted: PartState) -> None:
 
 
 async def heard(wire: PtyWire, wanted: bytes) -> bytes:
-    """All that the host wrote, once it ends with `wanted`."""
+    """Everything the host wrote, once it ends with `wanted`."""
     data = bytearray()
 
     def complete() -> bool:
@@ -51,10 +51,10 @@ async def heard(wire: PtyWire, wanted: bytes) -> bytes:
 
 
 async def walk_through(board: SimulatedModbusBoard, sensor: int = 1) -> None:
-    """Be in the beam of the sensor on input `sensor` until the host must have seen it, and leave it."""
+    """Break the beam on input `sensor` until the host must have sampled it, then close it."""
     board.inputs[sensor - 1] = True
-    asked = len(board.requests)
-    await eventually(lambda: len(board.requests) > asked + 1)
+    answered = len(board.requests)
+    await eventually(lambda: len(board.requests) > answered + 1)
     board.inputs[sensor - 1] = False
 
 

@@ -1,4 +1,4 @@
-"""Every kind of device that can be decoded, with good frames of it: what fuzzing and properties are drawn from."""
+"""Every decodable kind of device, with valid frames: the input of fuzzing and property tests."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from drivers.gates.lcus import lcus_command
 from drivers.gates.modbus_relay import modbus_pulse, modbus_switch
 from drivers.serial_line.framing import Parser
 from drivers.simulated.devices import sensor_frames
+from drivers.simulated.devices.gy_mcu90640_module import encode_frame
 from drivers.simulated.devices.sam_v import card_answer
-from drivers.simulated.devices.thermal_module import encode_frame
 from drivers.simulated.people import id_cards
-from drivers.tools.device_protocols import DIALECTS
-from drivers.tools.reading_output import Plain, to_dict
+from drivers.tools.device_protocols import PROTOCOLS
+from drivers.tools.reading_output import PlainValues, to_dict
 
-POOL = 6  # frames a family
+POOL = 6  # frames per family
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """`frame` makes a good frame; `strong` says that its check has 16 bits and more, so chance cannot pass it."""
+    """`frame` makes a valid frame; `strong` is True for a checksum of at least 16 bits."""
 
     driver: str
     frame: Callable[[random.Random], bytes]
     strong: bool = False
 
     def parser(self) -> Parser[Any]:
-        return DIALECTS[self.driver].parser()
+        return PROTOCOLS[self.driver].parser()
 
-    def told(self, frame: bytes, *, pixels: bool = True) -> Plain:
-        """What a good frame says."""
+    def values(self, frame: bytes, *, pixels: bool = True) -> PlainValues:
+        """The values of a valid frame."""
         parser = self.parser()
         (reading,) = [*parser.feed(frame, 0.0), *parser.feed(b"", 0.0)]
         return to_dict(reading, pixels=pixels)
@@ -82,7 +82,7 @@ BY_DRIVER = {family.driver: family for family in FAMILIES}
 
 @cache
 def pool(driver: str) -> list[bytes]:
-    """Some good frames, no two alike."""
+    """Some valid frames, all different."""
     rng = random.Random(driver)
     frames: dict[bytes, None] = {}
     while len(frames) < POOL:
@@ -91,7 +91,7 @@ def pool(driver: str) -> list[bytes]:
 
 
 def mutated(frame: bytes, rng: random.Random) -> bytes:
-    """`frame` as a bad line would hand it over: bytes changed, lost, doubled or put in, cut at either end, or noise."""
+    """`frame` as damaged by a bad line: bytes changed, lost, duplicated or inserted, truncated, or noise."""
     data = bytearray(frame)
     for _ in range(rng.randint(1, 3)):
         place = rng.randrange(len(data) + 1)

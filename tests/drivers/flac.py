@@ -1,4 +1,4 @@
-"""The smallest FLAC files: samples as they are, without prediction."""
+"""Minimal FLAC files: verbatim samples without prediction."""
 
 from __future__ import annotations
 

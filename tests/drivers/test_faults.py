@@ -1,4 +1,4 @@
-"""Every protocol under every fault, real drivers on simulated devices: counted, never made up, found again, healed."""
+"""Every protocol under every fault, with real drivers on simulated devices: counted, no false reading, recovered."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from drivers.gates.table import make_gate
 from drivers.readers.id_number import check_digit
 from drivers.readers.sam_v_reader import SamVReader
 from drivers.readers.table import make_reader
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 from drivers.simulated.devices.faults import FAULTS as FAULTS_BY_NAME
 from drivers.simulated.devices.faults import Drift, Fault, FaultyWire, Late, Renumber, Stuck, Unplug
 from drivers.simulated.devices.gate import SimulatedModbusBoard, SimulatedRelay
@@ -34,7 +34,7 @@ from drivers.simulated.people import id_cards
 from drivers.thermometers.serial_thermometer import SerialThermometer
 from drivers.thermometers.stuck_sensor import MinimumVariation
 from drivers.thermometers.table import MODELS
-from drivers.tools.device_protocols import DIALECTS
+from drivers.tools.device_protocols import PROTOCOLS
 from drivers.tools.device_reader import DeviceReader
 from edge_agent.domain.passage import TemperatureReading
 from edge_agent.measurement.core_temperature import shipped
@@ -44,23 +44,26 @@ from tests.drivers.driver_bench import eventually, running, state
 SKIN_C = (31.5, 33.1, 34.4, 35.7, 36.2, 37.9)
 FAR_MM = (437, 662, 880, 1251, 1483)
 NUMBERS = [digits + check_digit(digits) for digits in (f"99999919900101{each:03}" for each in range(1, 900))]
-FAULTS = 3  # of frames, before it is judged
-FEW_FAULTS = 2  # where each answer is waited for, a second long
+FAULTS = 3  # affected frames before the check
+FEW_FAULTS = 2  # where each lost reply costs a timeout of a second
 ARRAYS = {name for name, model in MODELS.items() if model.is_array}
-UNCHECKED = {"optris", "tof10120", "qr-line"}  # no check on the wire: damage can pass for a reading
-SILENCES = {"late": 0.1, "too late": 2.5}  # of what ends a frame; a line that was held up waits for twice that
+UNCHECKED = {"optris", "tof10120", "qr-line"}  # no checksum: damage can give a reading
+SILENCES = {
+    "late": 0.1,
+    "too late": 2.5,
+}  # in units of the silence that ends a frame; a delayed line waits twice as long
 HARMLESS = {"glue", "late"}
 PORT: list[Fault] = [Unplug(0.05), Renumber(0.05)]
-Life = Callable[[], Coroutine[Any, Any, None]]
+Simulation = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(slots=True)
 class Rig:
-    """One real part, the simulated device on its wire, what was before the device, and what the part said."""
+    """One real part, the simulated device on its wire, the values the device measured, and the readings of the part."""
 
     wire: FaultyWire
     part: Any
-    lives: list[Life]
+    simulations: list[Simulation]
     sent: set[object] = field(default_factory=set)
     given: list[object] = field(default_factory=list)
 
@@ -69,13 +72,13 @@ class Rig:
         return self.part.counters  # type: ignore[no-any-return]
 
     async def news(self) -> None:
-        """Wait until the part gives something that it was told from now on."""
+        """Wait for a reading of a value measured from now on."""
         given = len(self.given)
         await eventually(lambda: len(self.given) > given + 1)
 
 
 def of(reading: object) -> object:
-    """What tells one reading from another: the value that was before the device, None for one that never was."""
+    """The measured value a reading stands for, None where no such value was measured."""
     match reading:
         case (_, it):
             return of(it)
@@ -92,34 +95,36 @@ def of(reading: object) -> object:
     raise TypeError(type(reading).__name__)
 
 
-def nearest(values: tuple[float, ...], told: float) -> float | None:
-    """The value that `told` is, to a tenth."""
-    return next((value for value in values if abs(value - told) < 0.06), None)
+def nearest(values: tuple[float, ...], expected: float) -> float | None:
+    """The one of `values` that equals `expected` to a tenth."""
+    return next((value for value in values if abs(value - expected) < 0.06), None)
 
 
-def sensor_rig(driver: str, wire: FaultyWire, lives: MinimumVariation | None = None) -> Rig:
+def sensor_rig(driver: str, wire: FaultyWire, minimum_variation: MinimumVariation | None = None) -> Rig:
     rng, before = random.Random(driver), SKIN_C if driver in MODELS else FAR_MM
-    return rig_of(driver, wire, lambda: rng.choice(before), lives)
+    return rig_of(driver, wire, lambda: rng.choice(before), minimum_variation)
 
 
-def rig_of(driver: str, wire: FaultyWire, measure: Callable[[], float], lives: MinimumVariation | None) -> Rig:
+def rig_of(
+    driver: str, wire: FaultyWire, measure: Callable[[], float], minimum_variation: MinimumVariation | None
+) -> Rig:
     device = SimulatedSensor(wire, SENSORS[driver], measure, rate_hz=40 if driver in ARRAYS else 100)
-    dialect, port = DIALECTS[driver], str(wire.by_id)
+    protocol, port = PROTOCOLS[driver], str(wire.by_id)
     if driver not in MODELS:
-        return Rig(wire, DeviceReader(driver, dialect, port), [device.run], set(FAR_MM))
+        return Rig(wire, DeviceReader(driver, protocol, port), [device.run], set(FAR_MM))
     line = SerialLine(
         "thermometer",
         port,
-        bauds=dialect.bauds,
-        silence_s=dialect.silence_s,
-        quiet_s=dialect.quiet_s,
-        hello=dialect.hello,
+        bauds=protocol.bauds,
+        silence_s=protocol.silence_s,
+        quiet_s=protocol.quiet_s,
+        start_up=protocol.start_up,
     )
-    parser, lives = MODELS[driver].dialect.parser(), lives or MODELS[driver].lives
-    questions = [question for question in dialect.questions if question not in dialect.unrecorded]
+    parser, minimum_variation = MODELS[driver].protocol.parser(), minimum_variation or MODELS[driver].minimum_variation
+    queries = [query for query in protocol.queries if query not in protocol.unrecorded_queries]
     return Rig(
         wire,
-        SerialThermometer(line, parser, lives, questions=questions, ask_s=0.005),
+        SerialThermometer(line, parser, minimum_variation, queries=queries, query_interval_s=0.005),
         [device.run],
         set(SKIN_C),
     )
@@ -131,7 +136,7 @@ def card_rig(wire: FaultyWire) -> Rig:
     part = SamVReader(line, poll_s=0.01)
 
     async def people() -> None:
-        """Hold up one card after the other, each until it was read or its holder gives up."""
+        """Present one card after the other, each until it was read or for 0.5 s."""
         for number in NUMBERS:
             reader.present(id_cards.citizen(number))
             cards = part.cards.sequence
@@ -139,9 +144,9 @@ def card_rig(wire: FaultyWire) -> Rig:
                 async with asyncio.timeout(0.5):
                     await part.cards.after(cards)
             reader.lift()
-            asked = len(reader.questions)
+            queries = len(reader.queries)
             with suppress(TimeoutError):
-                await eventually(lambda asked=asked: len(reader.questions) > asked + 1, 2.0)  # type: ignore[misc]
+                await eventually(lambda queries=queries: len(reader.queries) > queries + 1, 2.0)  # type: ignore[misc]
 
     return Rig(wire, part, [reader.run, people], set(NUMBERS))
 
@@ -150,13 +155,13 @@ def code_rig(wire: FaultyWire) -> Rig:
     reader, rig = SimulatedQrReader(wire), Rig(wire, make_reader(driver="qr-line", port=str(wire.by_id)), [])
 
     async def people() -> None:
-        """Show a new code every moment."""
+        """Show new codes continuously."""
         for number in count():
             wire.read()
             reader.show(f"SHC1:{number}")
             await asyncio.sleep(0.01)
 
-    rig.lives.append(people)
+    rig.simulations.append(people)
     return rig
 
 
@@ -165,7 +170,7 @@ def gate_rig(driver: str, wire: FaultyWire) -> Rig:
     rig = Rig(wire, make_gate(driver=driver, port=str(wire.by_id)), [board.run], {"opened"})
 
     async def people() -> None:
-        """Let one after the other in; what the gate confirms, the board has done."""
+        """Open the gate repeatedly; each confirmed pulse must have been executed by the board."""
         while True:
             pulses = board.pulses
             with suppress(DeviceLost, TimeoutError):
@@ -175,7 +180,7 @@ def gate_rig(driver: str, wire: FaultyWire) -> Rig:
                 rig.given.append("opened" if board.pulses > pulses else "made up")
             await asyncio.sleep(0.02)
 
-    rig.lives.append(people)
+    rig.simulations.append(people)
     return rig
 
 
@@ -192,7 +197,7 @@ AWAITED = {"sam-v", "modbus-relay"}
 
 @asynccontextmanager
 async def living(rig: Rig) -> AsyncIterator[Rig]:
-    """The device, what is before it, and the part, until the block ends."""
+    """Run the device, its users and the part for the duration of the block."""
     slot = getattr(rig.part, "readings", None) or getattr(rig.part, "cards", None) or getattr(rig.part, "codes", None)
 
     async def listen() -> None:
@@ -204,15 +209,15 @@ async def living(rig: Rig) -> AsyncIterator[Rig]:
 
     with rig.wire:
         async with running(rig.part), asyncio.TaskGroup() as tasks:
-            alive = [tasks.create_task(life()) for life in (*rig.lives, listen)]
+            started = [tasks.create_task(life()) for life in (*rig.simulations, listen)]
             await rig.news()
             yield rig
-            for task in alive:
+            for task in started:
                 task.cancel()
 
 
 def fault_named(name: str, driver: str) -> Fault:
-    return Late(SILENCES[name] * DIALECTS[driver].quiet_s) if name in SILENCES else FAULTS_BY_NAME[name]()
+    return Late(SILENCES[name] * PROTOCOLS[driver].quiet_s) if name in SILENCES else FAULTS_BY_NAME[name]()
 
 
 @pytest.mark.parametrize("name", ["garbage", "drop", "glue", "wrong-checksum", *SILENCES])
@@ -221,11 +226,11 @@ async def test_a_damaged_line(tmp_path: Path, driver: str, name: str) -> None:
     fault = fault_named(name, driver)
     async with living(RIGS[driver](FaultyWire(tmp_path, seed=1))) as rig:
         before = dict(rig.counts)
-        rig.wire.inflict(fault)
-        await eventually(lambda: rig.wire.befallen >= (FEW_FAULTS if driver in AWAITED else FAULTS))
+        rig.wire.set_fault(fault)
+        await eventually(lambda: rig.wire.affected >= (FEW_FAULTS if driver in AWAITED else FAULTS))
         if name not in HARMLESS and driver not in UNCHECKED and not isinstance(rig.part, ModbusGate):
             await eventually(lambda: rig.counts["resync_bytes"] > before["resync_bytes"])
-        rig.wire.inflict(None)
+        rig.wire.set_fault(None)
         await rig.news()  # resynchronised
         await state(rig.part, PartState.OK)
         after = rig.counts
@@ -245,7 +250,7 @@ async def test_a_damaged_line(tmp_path: Path, driver: str, name: str) -> None:
 @pytest.mark.parametrize("driver", RIGS)
 async def test_a_port_that_goes(tmp_path: Path, driver: str, fault: Fault) -> None:
     async with living(RIGS[driver](FaultyWire(tmp_path, seed=1))) as rig:
-        rig.wire.inflict(fault)
+        rig.wire.set_fault(fault)
         await state(rig.part, PartState.LOST)
         await state(rig.part, PartState.OK)
         await rig.news()
@@ -256,16 +261,16 @@ async def test_a_port_that_goes(tmp_path: Path, driver: str, fault: Fault) -> No
 
 
 @pytest.mark.parametrize("driver", [driver for driver in MODELS if driver in SENSORS])
-async def test_a_thermometer_that_is_stuck_is_broken_until_it_lives(tmp_path: Path, driver: str) -> None:
-    lives = MinimumVariation(window_s=0.2, spread_c=MODELS[driver].lives.spread_c)
-    async with living(sensor_rig(driver, FaultyWire(tmp_path, seed=1), lives)) as rig:
-        rig.wire.inflict(Stuck())
+async def test_a_thermometer_that_is_stuck_is_broken_until_it_varies(tmp_path: Path, driver: str) -> None:
+    minimum_variation = MinimumVariation(window_s=0.2, spread_c=MODELS[driver].minimum_variation.spread_c)
+    async with living(sensor_rig(driver, FaultyWire(tmp_path, seed=1), minimum_variation)) as rig:
+        rig.wire.set_fault(Stuck())
         await state(rig.part, PartState.BROKEN)
         given = len(rig.given)
         frames = rig.counts["frames"]
         await eventually(lambda: rig.counts["frames"] > frames + 5)
         assert len(rig.given) == given
-        rig.wire.inflict(None)
+        rig.wire.set_fault(None)
         await state(rig.part, PartState.OK)
         await rig.news()
 
@@ -277,14 +282,14 @@ async def test_a_thermometer_that_drifts_is_seen_by_its_crowd(tmp_path: Path, dr
     crowd: list[float] = []
     slot = rig.part.readings
     watch = ThermometerDriftDetector()
-    told: list[str] = []
+    expected: list[str] = []
 
     def passes(reading: Any) -> None:
         skin_c = float(reading.pixels_c.max()) if driver in ARRAYS else reading.object_c
         crowd.append(skin_c)
         person = TemperatureReading(36.8, 0.3, skin_c, 23.0, 4, "test", {"face_max": skin_c}, 0.0)
         if news := watch.note(person, 9):
-            told.append(news)
+            expected.append(news)
 
     async def people() -> None:
         sequence = 0
@@ -292,11 +297,11 @@ async def test_a_thermometer_that_drifts_is_seen_by_its_crowd(tmp_path: Path, dr
             sequence, reading = await slot.after(sequence)
             passes(reading)
 
-    rig.lives.append(people)
+    rig.simulations.append(people)
     async with living(rig):
         await eventually(lambda: len(crowd) > PEOPLE)
-        assert told == []
-        rig.wire.inflict(Drift(step=0.1))
-        await eventually(lambda: bool(told))
-        assert rig.part.health.state is PartState.OK  # a drift looks like warmer people to whoever measures
-    assert "face_max is +" in told[0]
+        assert expected == []
+        rig.wire.set_fault(Drift(step=0.1))
+        await eventually(lambda: bool(expected))
+        assert rig.part.health.state is PartState.OK  # a drift appears as warmer people
+    assert "face_max is +" in expected[0]

@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[2]
 INPUTS = 100_000
 
 
-@pytest.mark.timeout(600)  # some 5 s of one core a family
+@pytest.mark.timeout(600)  # some 5 s of one core per family
 @pytest.mark.parametrize("driver", [family.driver for family in FAMILIES])
 def test_damaged_inputs(driver: str) -> None:
-    # A process of its own: memory is that of the parser, and no coverage slows it down fivefold.
+    # A separate process: its memory is that of the parser, and coverage does not slow it down fivefold.
     command = [sys.executable, "-m", "bench.parsers", "--inputs", str(INPUTS), "--family", driver]
     fuzz = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert fuzz.returncode == 0, fuzz.stdout + fuzz.stderr

@@ -42,13 +42,13 @@ def with_crc(body: str) -> bytes:
 
 
 def test_modbus_answers() -> None:
-    asked = modbus_pulse(1, 700)
-    assert modbus.answer(asked, asked, 8) == 0
-    assert modbus.answer(asked, asked[:7], 8) is None
-    assert modbus.answer(asked, asked[:7] + b"\0", 8) is None
-    assert modbus.answer(asked, with_crc("018502"), 8) == 2
-    assert modbus.answer(asked, with_crc("028502"), 8) is None
-    assert modbus.answer(asked, modbus_switch(2, on=False), 8) is None
+    request = modbus_pulse(1, 700)
+    assert modbus.answer(request, request, 8) == 0
+    assert modbus.answer(request, request[:7], 8) is None
+    assert modbus.answer(request, request[:7] + b"\0", 8) is None
+    assert modbus.answer(request, with_crc("018502"), 8) == 2
+    assert modbus.answer(request, with_crc("028502"), 8) is None
+    assert modbus.answer(request, modbus_switch(2, on=False), 8) is None
     assert modbus.answer(MODBUS_READ_INPUTS, with_crc("01020105"), 6) == 0
 
 
@@ -117,7 +117,7 @@ async def test_modbus_gate_lets_the_board_time_the_pulse(tmp_path: Path) -> None
         await state(gate, PartState.OK)
 
 
-async def test_modbus_gate_says_that_the_board_refuses(tmp_path: Path) -> None:
+async def test_modbus_gate_reports_that_the_board_refuses(tmp_path: Path) -> None:
     gate = make_gate(driver="modbus-relay", port=str(tmp_path / "port"), channel=8)
     async with board(tmp_path, channels=4), running(gate):
         with pytest.raises(DeviceRefused, match="pulse of relay 8 with exception 2"):
@@ -131,11 +131,11 @@ async def pulsed(gate: Gate) -> None:
     await gate.pulse(100)
 
 
-async def test_somebody_who_walks_through_is_told_from_an_open_gate(tmp_path: Path) -> None:
+async def test_a_passage_is_distinguished_from_an_open_gate(tmp_path: Path) -> None:
     gate = make_gate(driver="modbus-relay", port=str(tmp_path / "port"), passage_input=3)
     async with board(tmp_path) as simulated, running(gate):
         await state(gate, PartState.OK)
-        await simulated.walk_through(0.2, sensor=3)  # nobody was let in yet
+        await simulated.walk_through(0.2, sensor=3)  # no pulse yet
         await gate.pulse(100)
         assert not await gate.passed(0.3)
         await gate.pulse(100)
@@ -146,7 +146,7 @@ async def test_somebody_who_walks_through_is_told_from_an_open_gate(tmp_path: Pa
         assert not await gate.passed(0.2)
 
 
-async def test_a_board_without_inputs_is_no_passage_sensor(tmp_path: Path) -> None:
+async def test_a_board_without_inputs_reports_broken_and_still_opens(tmp_path: Path) -> None:
     gate = make_gate(driver="modbus-relay", port=str(tmp_path / "port"), passage_input=1)
     async with board(tmp_path, channels=4), running(gate):
         await state(gate, PartState.BROKEN)
@@ -155,7 +155,7 @@ async def test_a_board_without_inputs_is_no_passage_sensor(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("driver", ["lcus", "none"])
-async def test_without_a_sensor_nobody_knows_who_passed(tmp_path: Path, driver: str) -> None:
+async def test_without_a_sensor_no_passage_is_reported(tmp_path: Path, driver: str) -> None:
     assert not await make_gate(driver=driver, port=str(tmp_path / "port")).passed(60)
 
 

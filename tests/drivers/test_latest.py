@@ -58,7 +58,7 @@ async def test_a_slow_reader_sees_only_the_newest() -> None:
     assert latest.replaced == 2 + 0 + 4
 
 
-async def test_whoever_waits_sees_each_value_that_stands_for_one_turn_of_the_loop() -> None:
+async def test_a_waiting_reader_sees_each_value_that_stands_for_one_turn_of_the_loop() -> None:
     slot: Latest[int] = Latest()
     seen = []
 

@@ -15,8 +15,8 @@ import soundfile
 from hypothesis import given
 from hypothesis.strategies import DataObject, data, integers
 
-from drivers.audio.mixer import DUCKED, FADE_SAMPLES, Mixer, SoundSource
-from drivers.audio.sound import RATE_HZ, load_clip, load_foreign_clip, open_card
+from drivers.audio.mixer import DUCKED_LEVEL, FADE_SAMPLES, Mixer, SoundSource
+from drivers.audio.sound import RATE_HZ, load_clip, load_untrusted_clip, open_card
 from drivers.audio.speaker import BLOCK_SAMPLES, make_speaker
 from drivers.audio.wav_file import WavFile
 from drivers.contract import Clip, PartState
@@ -71,29 +71,29 @@ async def test_a_second_clip_cuts_the_first_short(tmp_path: Path) -> None:
 
 
 def amplitude(heard: np.ndarray, hz: float) -> float:
-    """How loud the tone of `hz` is in `heard`."""
+    """Amplitude of the tone of `hz` in `heard`."""
     at_s = np.arange(len(heard)) / RATE_HZ
     return float(2 * np.abs(np.mean(heard * np.exp(-2j * np.pi * hz * at_s))))
 
 
 async def test_a_broadcast_goes_on_quietly_below_a_prompt_and_comes_back() -> None:
-    playhead, blocks = Mixer(), []
+    mixer, blocks = Mixer(), []
     broadcast, prompt = tone("b", 300, 1.2), tone("p", 1000, 0.4)
-    playhead.play(broadcast, SoundSource.BROADCAST)
-    blocks += [playhead.pull(BLOCK_SAMPLES) for _ in range(15)]
-    playhead.play(prompt, SoundSource.PROMPT)
-    while playhead.sounding is not None:
-        blocks.append(playhead.pull(BLOCK_SAMPLES))
+    mixer.play(broadcast, SoundSource.BROADCAST)
+    blocks += [mixer.pull(BLOCK_SAMPLES) for _ in range(15)]
+    mixer.play(prompt, SoundSource.PROMPT)
+    while mixer.any_playing is not None:
+        blocks.append(mixer.pull(BLOCK_SAMPLES))
     heard, begins = np.concatenate(blocks).astype(np.float64), 15 * BLOCK_SAMPLES
-    assert len(heard) - len(broadcast.samples) < BLOCK_SAMPLES  # it went on, it did not wait
+    assert len(heard) - len(broadcast.samples) < BLOCK_SAMPLES  # it continued, it did not wait
     ends = begins + len(prompt.samples)
     before, below, after = heard[:begins], heard[begins + 2 * FADE_SAMPLES : ends], heard[ends + 2 * FADE_SAMPLES :]
     assert [amplitude(part, 1000) for part in (before, below, after[: RATE_HZ // 10])] == pytest.approx(
         [0, 8000, 0], abs=80
     )
     levels = [amplitude(part[: len(part) // 441 * 441], 300) for part in (before, below, after)]
-    assert levels == pytest.approx([8000, 8000 * DUCKED, 8000], rel=0.03)
-    assert np.abs(np.diff(heard)).max() < 8000 * 2 * np.pi * (300 + 1000) / RATE_HZ  # and never clicks
+    assert levels == pytest.approx([8000, 8000 * DUCKED_LEVEL, 8000], rel=0.03)
+    assert np.abs(np.diff(heard)).max() < 8000 * 2 * np.pi * (300 + 1000) / RATE_HZ  # without clicks
 
 
 async def test_a_prompt_cuts_a_prompt_and_a_broadcast_a_broadcast(tmp_path: Path) -> None:
@@ -125,10 +125,10 @@ async def test_the_volume_is_set_and_changed_while_it_plays(tmp_path: Path) -> N
 
 def test_two_voices_at_full_level_are_limited_not_wrapped() -> None:
     async def mixed() -> np.ndarray:
-        playhead = Mixer()
-        for voice in SoundSource:
-            playhead.play(Clip("loud", np.full(5000, 32767, np.int16), RATE_HZ), voice)
-        return playhead.pull(5000)
+        mixer = Mixer()
+        for source in SoundSource:
+            mixer.play(Clip("loud", np.full(5000, 32767, np.int16), RATE_HZ), source)
+        return mixer.pull(5000)
 
     assert set(asyncio.run(mixed()).tolist()) == {32767}
 
@@ -139,7 +139,7 @@ def test_an_impossible_volume_is_refused(share: float) -> None:
         make_speaker(output="null", volume=share)
 
 
-async def test_a_clip_replaced_before_it_sounded_leaves_nobody_waiting() -> None:
+async def test_a_clip_replaced_before_its_start_leaves_no_caller_waiting() -> None:
     speaker = make_speaker(output="null")
     async with running(speaker):
         await state(speaker, PartState.OK)
@@ -149,7 +149,7 @@ async def test_a_clip_replaced_before_it_sounded_leaves_nobody_waiting() -> None
         await asyncio.wait_for(speaker.drained(), HANG_S)
 
 
-async def test_a_speaker_that_is_closed_says_so_and_leaves_nobody_waiting() -> None:
+async def test_a_closed_speaker_raises_and_leaves_no_caller_waiting() -> None:
     speaker = make_speaker(output="null")
     with pytest.raises(DeviceLost):
         await speaker.play(tone("a", 440, 1))
@@ -210,7 +210,7 @@ def test_a_wav_file_that_was_cut_between_data_and_header_is_continued_where_it_w
 def test_another_kind_of_file_is_not_written_over(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("dear all, this is no sound at all and must stay as it is")
-    with pytest.raises(BadSetting, match="another kind"):
+    with pytest.raises(BadSetting, match="not such a WAV file"):
         WavFile(path, RATE_HZ)
     assert path.read_text().startswith("dear all")
 
@@ -256,7 +256,7 @@ def opus(path: Path, hz: float, length_s: float, channels: int = 1) -> None:
 @pytest.mark.parametrize("channels", [1, 2])
 def test_opus_is_decoded(tmp_path: Path, channels: int) -> None:
     opus(tmp_path / "clip", 440, 1.0, channels)
-    clip = load_foreign_clip(tmp_path / "clip", longest_s=5)
+    clip = load_untrusted_clip(tmp_path / "clip", longest_s=5)
     assert len(clip.samples) / RATE_HZ == pytest.approx(1.0, abs=0.01)
     heard_hz = np.abs(np.fft.rfft(clip.samples[:RATE_HZ])).argmax() * RATE_HZ / len(clip.samples[:RATE_HZ])
     assert heard_hz == pytest.approx(440, abs=2)
@@ -265,7 +265,7 @@ def test_opus_is_decoded(tmp_path: Path, channels: int) -> None:
 
 def test_opus_is_unpacked_no_longer_than_it_may_be(tmp_path: Path) -> None:
     opus(tmp_path / "clip", 440, 2.0)
-    assert len(load_foreign_clip(tmp_path / "clip", longest_s=0.5).samples) == RATE_HZ // 2
+    assert len(load_untrusted_clip(tmp_path / "clip", longest_s=0.5).samples) == RATE_HZ // 2
 
 
 @given(data())
@@ -278,22 +278,22 @@ def test_no_damage_to_opus_escapes(draw: DataObject) -> None:
             whole[draw.draw(integers(48, len(whole) - 1))] = draw.draw(integers(0, 255))
         path.write_bytes(whole[: draw.draw(integers(48, len(whole)))])
         with suppress(BadSetting):
-            clip = load_foreign_clip(path, longest_s=1)
+            clip = load_untrusted_clip(path, longest_s=1)
             assert (clip.rate_hz, clip.samples.dtype) == (RATE_HZ, np.int16)
             assert len(clip.samples) <= RATE_HZ
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no sound", b"OggS" + bytes(24) + b"OpusHead" + bytes(40)])
-def test_what_is_no_foreign_sound_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_an_untrusted_file_without_sound_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "clip"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(BadSetting, match=r"Opus"):
-        load_foreign_clip(path, longest_s=1)
+        load_untrusted_clip(path, longest_s=1)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no sound"])
-def test_what_is_no_sound_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_without_sound_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "clip.ogg"
     if content is not None:
         path.write_bytes(content)
@@ -303,7 +303,7 @@ def test_what_is_no_sound_is_refused(tmp_path: Path, content: bytes | None) -> N
 
 @pytest.mark.skipif(Path("/dev/snd").exists(), reason="this machine has a sound card")
 def test_a_service_without_a_session_looks_for_no_sound_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """systemd sets no XDG_RUNTIME_DIR, and what lies in the working folder is nobody's sound server."""
+    """systemd does not set XDG_RUNTIME_DIR; a file in the working folder must not be used as sound server."""
     for name in ("PULSE_SERVER", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "pulse" / "native").mkdir(parents=True)

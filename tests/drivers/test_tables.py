@@ -1,4 +1,4 @@
-"""What can be set is what can be made."""
+"""The settings accept exactly the drivers of the tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from config.settings import Settings, ThermometerDriver
 from drivers.distance.table import DISTANCE_SENSORS
 from drivers.simulated.devices.table import SENSORS
-from drivers.tools.device_protocols import DIALECTS, THERMOMETERS, settings_section
+from drivers.tools.device_protocols import PROTOCOLS, THERMOMETERS, settings_section
 from tests.drivers.families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ def test_the_settings_name_the_thermometers_of_the_table() -> None:
 
 
 def test_every_device_belongs_in_a_section_that_takes_it() -> None:
-    for driver in DIALECTS.keys() - DISTANCE_SENSORS.keys():
+    for driver in PROTOCOLS.keys() - DISTANCE_SENSORS.keys():
         section = settings_section(driver)
         settings = msgspec.convert({section: {"driver": driver}}, Settings, strict=True)
         assert getattr(settings, section).driver == driver
@@ -32,10 +32,10 @@ SAME_WIRE = {"optris-hr": "optris"}  # the wire of another row with another scal
 
 def test_every_driver_is_fuzzed_simulated_and_described() -> None:
     """What is listed nowhere in the code: the families of the fuzz, the simulated sensors, two documents."""
-    wires = {SAME_WIRE.get(driver, driver) for driver in DIALECTS}
+    wires = {SAME_WIRE.get(driver, driver) for driver in PROTOCOLS}
     described = (ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
     example = (ROOT / "config" / "sentinel.example.toml").read_text(encoding="utf-8")
     assert wires <= {family.driver for family in FAMILIES}
     assert {SAME_WIRE.get(driver, driver) for driver in THERMOMETERS} | set(DISTANCE_SENSORS) == set(SENSORS)
-    assert [driver for driver in DIALECTS if f"`{driver}`" not in described] == []
+    assert [driver for driver in PROTOCOLS if f"`{driver}`" not in described] == []
     assert [driver for driver in THERMOMETERS if driver not in example] == []

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from drivers.simulated.devices.camera import CameraMode
-from drivers.simulated.people import people
+from drivers.simulated.people import residents
 from drivers.simulated.people.scenes import SceneKind
 from edge_agent.screen.view_state import ScreenStage, ScreenView
 from sync.contract.records import AlarmRaised
@@ -69,7 +69,7 @@ async def test_an_unreadable_code_is_asked_for_again_and_the_next_passage_follow
     visit = asyncio.create_task(place.street.play(scene, over, patience_s=HANG_S))
     view = await place.seen(lambda view: view.verdict is not None)
     assert (view.verdict, view.reasons) == ("recheck", ("code_unreadable",))
-    place.street.reader.show(people.HEALTHY[0].number)
+    place.street.reader.show(residents.HEALTHY[0].number)
     await place.seen(lambda view: view.verdict == "assist")
     over.set()
     await visit

@@ -14,7 +14,7 @@ from drivers.simulated.devices.gate import SimulatedModbusBoard
 from drivers.simulated.devices.sam_v import SimulatedSamV
 from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.people import id_cards
-from drivers.simulated.people.people import HEALTHY
+from drivers.simulated.people.residents import HEALTHY
 from drivers.simulated.people.scenes import Scene, SceneKind
 from drivers.simulated.street import Street
 from edge_agent.app import Sentinel
@@ -87,9 +87,9 @@ class Place:
     async def swap_card(self, text: bytes) -> None:
         """Take the card away for as long as the reader needs to see it, and lay down another."""
         self.cards.lift()
-        asked = len(self.cards.questions)
+        asked = len(self.cards.queries)
         async with asyncio.timeout(HANG_S):
-            while len(self.cards.questions) == asked:
+            while len(self.cards.queries) == asked:
                 await asyncio.sleep(0.01)
         self.cards.present(text)
 
@@ -167,7 +167,7 @@ async def test_a_code_before_the_camera_opens_the_gate_once_and_nobody_walks_thr
     over = asyncio.Event()
     visit = asyncio.create_task(place.street.play(without_code(), over, patience_s=HANG_S))
     await place.seen(lambda view: view.hint == "show_code")
-    place.street.hold_up(f"SHC1:{NUMBER}:{int(datetime.now(UTC).timestamp()) + 600}")
+    place.street.show_to_camera(f"SHC1:{NUMBER}:{int(datetime.now(UTC).timestamp()) + 600}")
     await place.seen(lambda view: view.verdict == "admit")
     await asyncio.sleep(4.0)  # the phone stays up for longer than a scanner's repeat takes
     over.set()

@@ -1,4 +1,4 @@
-"""A broker in memory, and the wires to it at the level of packets: both as bad as their dice have it."""
+"""An in-memory broker and connections to it at packet level, with random faults from a seed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHARE = "$share/"
 
 @dataclass
 class Trouble:
-    """How often each thing happens to one message, 0 to 1, and how long one is on its way at most."""
+    """Probability of each fault per message (0 to 1), and the maximum delay."""
 
     cut_before: float = 0.0  # the connection breaks, the broker never saw it
     cut_after: float = 0.0  # the broker has it, its PUBACK is lost with the connection
@@ -30,7 +30,7 @@ class Trouble:
 
 
 class _Pipe:
-    """One direction of a connection: in order, late, and over at once when it is cut."""
+    """One direction of a connection: ordered, delayed, and ended at once when it is cut."""
 
     def __init__(self, loop: VirtualLoop, dice: Random, trouble: Trouble) -> None:
         self._loop = loop
@@ -51,7 +51,7 @@ class _Pipe:
 
 
 class MemoryWire:
-    """In place of `sync.mqtt.paho_client.Wire`; belongs to the process that made it and dies with it."""
+    """Replaces `sync.mqtt.paho_client.Wire`; ends with the process that created it."""
 
     def __init__(self, broker: MemoryBroker, options: Options, listener: Listener) -> None:
         self.options = options
@@ -98,19 +98,19 @@ class MemoryWire:
         self.process.on_death.remove(self._die)
 
     def cut(self) -> None:
-        """The connection breaks off here and now; what was on its way is gone, and the broker notices."""
+        """Cut the connection; messages in transit are lost, and the broker notices."""
         self.up.cut()
         self.down.cut()
         self._broker.on_lost(self)
         if self._over is None:
-            self._over = LinkLost("the connection broke off")
+            self._over = LinkLost("the connection was lost")
             if not self._welcome.done():
                 self._welcome.set_exception(self._over)
                 self._welcome.exception()
             self.listener.on_end(self._over)
 
     def _die(self) -> None:
-        """Its process was killed: what it had handed to the system may still arrive, or not."""
+        """The process was killed; data already passed to the kernel may or may not arrive."""
         late_s = self._broker.after_death_s()
         if late_s is None:
             self.cut()
@@ -133,7 +133,7 @@ class MemoryWire:
 
 @dataclass(eq=False)
 class _Session:
-    """What the broker keeps of one client."""
+    """State of one client at the broker."""
 
     client: str
     wire: MemoryWire | None = None
@@ -156,25 +156,25 @@ class MemoryBroker:
         self._retained: dict[str, Message] = {}
 
     def wire(self, options: Options, listener: Listener) -> MemoryWire:
-        """What a Connection makes instead of a real wire."""
+        """Creates the wire of a Connection."""
         return MemoryWire(self, options, listener)
 
     def pipe(self) -> _Pipe:
         return _Pipe(self._loop, self._dice, self.trouble)
 
     def after_death_s(self) -> float | None:
-        """How long the last packets of a dead process still arrive; None: they do not."""
+        """For how long the last packets of a killed process still arrive; None: not at all."""
         return self._dice.uniform(0, 20) if self._dice.random() < 0.5 else None
 
     def calm(self) -> None:
-        """No more trouble, for the wires that there are and those to come."""
+        """Stop all faults on current and future wires."""
         self.trouble.__init__()  # type: ignore[misc]
 
     def connections(self) -> list[MemoryWire]:
         return [session.wire for session in self._sessions.values() if session.wire is not None]
 
     def go(self, *, wiped: bool) -> None:
-        """The broker dies; `wiped`: its disk with it."""
+        """Kill the broker; `wiped`: also erase its disk."""
         self._up = False
         for wire in self.connections():
             wire.cut()
@@ -185,7 +185,7 @@ class MemoryBroker:
     def come(self) -> None:
         self._up = True
 
-    # What the wires call.
+    # Called by the wires.
 
     def on_connect(self, wire: MemoryWire) -> None:
         client = wire.options.client_id
@@ -211,7 +211,7 @@ class MemoryBroker:
             self._left(session)
 
     def on_lost(self, wire: MemoryWire) -> None:
-        """The broker notices that `wire` is gone and says the will, unless its owner is back by then."""
+        """Detect the loss of `wire` and publish its will, unless the client has reconnected by then."""
         session = self._session(wire)
         if session is None:
             return

@@ -1,4 +1,4 @@
-"""Looks for personal numbers in bytes: plain, and in every plain hash that somebody could enumerate."""
+"""Searches bytes for personal numbers, as plain text and as unkeyed hashes that can be enumerated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CHUNK = 1 << 22
 
 
 class Needles:
-    """All forms of `numbers`; `found` names the number and the form."""
+    """All forms of `numbers`; `found` returns number and form."""
 
     def __init__(self, numbers: Iterable[str]) -> None:
         self._by_prefix: dict[int, list[tuple[bytes, str]]] = defaultdict(list)
@@ -34,7 +34,7 @@ class Needles:
         }
 
     def _hits(self, piece: bytes, first: int) -> Iterator[tuple[int, int]]:
-        """Places at which some form may begin."""
+        """Offsets at which a form may begin."""
         for shift in range(min(_PREFIX, max(0, len(piece) - _PREFIX + 1))):
             words = np.frombuffer(piece, dtype="<u8", count=(len(piece) - shift) // _PREFIX, offset=shift)
             places = np.searchsorted(self._prefixes, words)

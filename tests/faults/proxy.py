@@ -1,4 +1,4 @@
-"""A TCP proxy that does what bad networks do: silence, resets, half a packet, a crawl."""
+"""A TCP proxy with network faults: silence, resets, partial packets, low bandwidth."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _BYTES = 4096
 
 
 class Fault(Enum):
-    """What happens to the connections through the proxy."""
+    """The fault of all connections through the proxy."""
 
     NONE = auto()
-    SILENCE = auto()  # half-open: both ends are still connected and nothing arrives
+    SILENCE = auto()  # half-open: both ends are connected and nothing arrives
     RESET = auto()  # RST to both ends
-    CUT = auto()  # half of what comes next, then the end
+    CUT = auto()  # half of the next data, then the connection is closed
     CRAWL = auto()  # one byte at a time, slowly
-    CLOSED = auto()  # the end, in an orderly way
+    CLOSED = auto()  # the connection is closed regularly
 
 
 class FaultProxy:
-    """Between clients and one port on this machine; `fault` may change at any time and holds for all connections.
+    """Forwards clients to one port on this machine; `fault` may change at any time and applies to all connections.
 
-    `seen` has what passed, one entry for each direction of each connection.
+    `seen` contains the forwarded data, one entry for each direction of each connection.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -42,7 +42,7 @@ class FaultProxy:
     @classmethod
     @asynccontextmanager
     async def to(cls, target_port: int) -> AsyncIterator[FaultProxy]:
-        """The proxy, listening on a port of its own."""
+        """Start the proxy on a free port."""
         proxy = cls(target_port)
         server = await asyncio.start_server(proxy._accept, "127.0.0.1", 0)
         proxy.port = server.sockets[0].getsockname()[1]
@@ -54,7 +54,7 @@ class FaultProxy:
             await asyncio.gather(*proxy._served)
 
     def set(self, fault: Fault) -> None:
-        """Do this from now on."""
+        """Set the fault from now on."""
         self._fault = fault
         self._changed.set()
         self._changed = asyncio.Event()
@@ -99,7 +99,7 @@ class FaultProxy:
                 return
 
     async def _forward(self, data: bytes, writer: asyncio.StreamWriter) -> bool:
-        """Pass `data` on as the fault has it; False ends the connection."""
+        """Forward `data` according to the fault; False ends the connection."""
         match self._fault:
             case Fault.SILENCE:
                 while self._fault is Fault.SILENCE:

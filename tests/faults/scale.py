@@ -1,4 +1,4 @@
-"""How hard the faults are tried: a sample in `make test`, the whole in `make faults`."""
+"""Number of fault cases: a sample in `make test`, all in `make faults`."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))  # `make faults` says 100
 
 
 def sampled(count: int, share: int = 16) -> range:
-    """Every `share`th of `count` cases, the last among them; in the long form all."""
+    """Every `share`th of `count` cases including the last; in `make faults` all."""
     return range(count - 1, -1, -share if ROUNDS == 1 else -1)

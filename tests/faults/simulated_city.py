@@ -1,6 +1,6 @@
-"""Two boxes, a broker and a platform in one process and in no time: everything that can go wrong, chosen by a seed.
+"""Two boxes, a broker and a platform in one process with virtual time and faults that a seed selects.
 
-`python -m tests.faults.simulated_city SEED` tells what happened.
+`python -m tests.faults.simulated_city SEED` prints the events.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sync.platform.directory.store import DirectoryStore
 from sync.platform.fleet.fleet import Fleet
 from sync.platform.records.open_store import open_store
 from sync.platform.records.store_contract import RecordStore
-from sync.platform.records.verification import State, all_kept, verify
+from sync.platform.records.verification import State, all_stored, verify
 from sync.platform.service import PlatformService, ServiceSettings
 from tests.faults.memory_broker import MemoryBroker
 from tests.faults.virtual import BEGIN_S, Process, VirtualLoop, running_process, virtual_world
@@ -46,12 +46,12 @@ Rows = set[tuple[int, bytes]]
 
 
 class Unhealed(AssertionError):
-    """The promise was broken, or nothing moves any more."""
+    """A committed record was lost, or the simulation makes no progress."""
 
 
 @dataclass(eq=False)
 class Machine:
-    """One computer with its disk; `home` is what the disk holds, a new folder after every kill."""
+    """One computer with its disk; `home` is the content of the disk, a new folder after every kill."""
 
     name: str
     live: Callable[[Machine], Coroutine[Any, Any, None]]
@@ -63,7 +63,7 @@ class Machine:
 
 @dataclass(eq=False)
 class Box:
-    """What one box appended over all its lives, and what it was promised."""
+    """The records that one box appended in all its processes, and those whose append returned."""
 
     name: str
     dice: Random
@@ -73,7 +73,7 @@ class Box:
 
 
 class City:
-    """One run of one seed; `story` is what happened, the same for the same seed."""
+    """One run of one seed; `story` is the log of events, identical for the same seed."""
 
     def __init__(self, seed: int, folder: Path, loop: VirtualLoop) -> None:
         self.story: list[str] = []
@@ -93,7 +93,7 @@ class City:
         loop.before_step = self._before_step
 
     async def run(self) -> None:
-        """Trouble, then healing; raises Unhealed, or whatever failed in a process."""
+        """Inject faults, then stop them; raises Unhealed, or the exception of a process."""
         with patch("sync.mqtt.connection.Wire", self._broker.wire):
             try:
                 for machine in self._machines:
@@ -111,7 +111,7 @@ class City:
     def _say(self, text: str) -> None:
         self.story.append(f"{self._loop.time() - 1000:9.3f} s, step {self._loop.steps}: {text}")
 
-    # Lives and deaths.
+    # Starting and killing processes.
 
     def _start(self, machine: Machine) -> None:
         self._say(f"{machine.name} starts")
@@ -131,7 +131,7 @@ class City:
                 self._kill(machine)
 
     def _kill(self, machine: Machine) -> None:
-        """SIGKILL: the disk is as it is, and what the dead process still does happens to a copy nobody looks at."""
+        """Simulate SIGKILL: keep the disk as it is; later writes of the killed process go to an abandoned copy."""
         self._say(f"{machine.name} is killed")
         machine.process.die()
         self._boxes_open.pop(machine.name, None)
@@ -145,30 +145,30 @@ class City:
     def _life_of(self, box: Box) -> Callable[[Machine], Coroutine[Any, Any, None]]:
         async def live(machine: Machine) -> None:
             async with (
-                Ledger.opened(machine.home / "ledger.db", box=box.name, budget_bytes=BUDGET_BYTES) as outbox,
+                Ledger.opened(machine.home / "ledger.db", box=box.name, budget_bytes=BUDGET_BYTES) as ledger,
                 Directory.opened(machine.home / "directory.db", now_s=self._loop.time) as directory,
             ):
                 if running_process.get().alive:
-                    self._boxes_open[machine.name] = outbox, directory
+                    self._boxes_open[machine.name] = ledger, directory
                 settings = LinkSettings(URL, "demo", box.name)
-                link = PlatformLink(settings, outbox, directory, versions={}, boot_id=f"boot {machine.lives}")
+                link = PlatformLink(settings, ledger, directory, versions={}, boot_id=f"boot {machine.lives}")
                 async with asyncio.TaskGroup() as group:
                     group.create_task(link.run(), name="link")
-                    group.create_task(self._let_people_come(box, outbox), name="people")
+                    group.create_task(self._let_people_come(box, ledger), name="people")
 
         return live
 
-    async def _let_people_come(self, box: Box, outbox: Ledger) -> None:
+    async def _let_people_come(self, box: Box, ledger: Ledger) -> None:
         while box.appended < _RECORDS and self._troubled:
             await asyncio.sleep(box.dice.expovariate(_RECORDS / _TROUBLED_S) * (box.dice.random() < 0.7))
             count = box.dice.choice((1, 1, 1, 2, 30 if box.appended == 0 else 3))
             records = mixed(count, box.begin + box.appended)
             box.appended += len(records)
-            numbers = await outbox.append_all(records)
+            numbers = await ledger.append_all(records)
             if not running_process.get().alive:
                 return
             for seq, record in zip(numbers, records, strict=True):
-                box.promised[outbox.epoch, seq] = encode_record(record)
+                box.promised[ledger.epoch, seq] = encode_record(record)
 
     async def _platform(self, machine: Machine) -> None:
         async with (
@@ -179,7 +179,7 @@ class City:
                 self._source = source
             platform = PlatformService(ServiceSettings(URL, "demo", machine.home))
             async with asyncio.TaskGroup() as group:
-                group.create_task(platform.talk(store, source, Fleet()), name="platform")
+                group.create_task(platform.serve_boxes(store, source, Fleet()), name="platform")
                 group.create_task(self._change_directory(source), name="directory")
 
     async def _change_directory(self, source: DirectoryStore) -> None:
@@ -187,10 +187,10 @@ class City:
             await source.put([status_of(self._dice.randrange(10), lists=(str(self._dice.randrange(5)),))])
             await asyncio.sleep(self._dice.uniform(1, 60))
 
-    # Trouble and healing.
+    # Faults and recovery.
 
     async def _trouble(self) -> None:
-        """Some kinds of trouble, in every seed others, and single blows among them."""
+        """Inject a selection of faults that depends on the seed, with single kills among them."""
         dice, trouble = self._dice, self._broker.trouble
         for kind in ("cut_before", "cut_after", "doubled", "overtaken", "stalled"):
             setattr(trouble, kind, dice.choice((0, 0, 0.01, 0.1)))
@@ -223,7 +223,7 @@ class City:
         self._loop.call_later(self._dice.expovariate(1 / 10), self._broker.come)
 
     def _copy_card(self) -> None:
-        """A second device begins with what the first one's card holds, under its name."""
+        """Start a second device with a copy of the disk of the first one, under the same name."""
         original = self._machines[0]
         self._say(f"the card of {original.name} is copied")
         home = original.home.with_name("copy.1")
@@ -261,8 +261,8 @@ class City:
         alive = all(machine.process.alive for machine in self._machines)
         if self._kills or not alive or self._source is None or len(self._boxes_open) < len(self._boxes):
             return False
-        for outbox, directory in self._boxes_open.values():
-            if (await outbox.status()).unacknowledged or directory.cursor != self._source.last_op:
+        for ledger, directory in self._boxes_open.values():
+            if (await ledger.status()).unacknowledged or directory.cursor != self._source.last_op:
                 return False
         return True
 
@@ -270,10 +270,10 @@ class City:
         if self._failed is not None:
             raise self._failed
 
-    # The promise.
+    # The check.
 
     async def _check(self) -> None:
-        """Every record of every box is at the platform once, whole and in order, and no box waits for anything."""
+        """Check that the platform has every record once, unchanged and in order, and no box has pending records."""
         homes = {machine.name: machine.home for machine in self._machines}
         records = homes["platform"] / "records.db"
         async with open_store(str(records), reading=True) as store:
@@ -284,10 +284,10 @@ class City:
             self._say(f"{sum(totals.kinds.values())} records, {totals.redelivered} repeats ignored")
 
     async def _check_box(self, box: Box, home: Path, store: RecordStore, rivals: Rows) -> None:
-        async with Ledger.opened(home / "ledger.db", box=box.name, budget_bytes=BUDGET_BYTES) as outbox:
-            status = await outbox.status()
+        async with Ledger.opened(home / "ledger.db", box=box.name, budget_bytes=BUDGET_BYTES) as ledger:
+            status = await ledger.status()
         assert (status.unacknowledged, status.parked, status.set_aside) == (0, 0, None), status
-        stored = [each async for each in all_kept(store, box.name, status.epoch, 1, LARGEST)]
+        stored = [each async for each in all_stored(store, box.name, status.epoch, 1, LARGEST)]
         if self._copy is not None and box is self._boxes[0]:
             anywhere = rivals | {(each.seq, each.body) for each in stored}
             assert {(seq, body) for (_, seq), body in box.promised.items()} <= anywhere
@@ -302,19 +302,19 @@ class City:
 
 
 def rivals_in(records: Path) -> Rows:
-    """Numbers and bodies that the platform keeps apart, of all boxes."""
+    """Numbers and bodies of all records that the platform stores as forks."""
     with closing(sqlite3.connect(records)) as database:
         return set(database.execute("SELECT seq, body FROM rival").fetchall())
 
 
 def acknowledged_in(ledger: Path) -> Rows:
-    """Numbers and bodies that a box believes to be at the platform."""
+    """Numbers and bodies that a box has marked as acknowledged."""
     with closing(sqlite3.connect(ledger)) as database:
         return set(database.execute("SELECT seq, body FROM record WHERE acknowledged_ms IS NOT NULL").fetchall())
 
 
 def play(seed: int) -> list[str]:
-    """The story of one seed; raises what went wrong, with the story as a note."""
+    """Run one seed and return its story; an exception carries the story as a note."""
     with (
         quick_folder() as folder,
         virtual_world(seed) as loop,
@@ -329,10 +329,10 @@ def play(seed: int) -> list[str]:
 
 
 def digest(story: list[str]) -> str:
-    """A name for a story."""
+    """A short digest of a story."""
     return hashlib.sha256("\n".join(story).encode()).hexdigest()
 
 
 if __name__ == "__main__":
-    told = play(int(sys.argv[1]))
-    print("\n".join(told), digest(told), sep="\n")  # noqa: T201
+    story = play(int(sys.argv[1]))
+    print("\n".join(story), digest(story), sep="\n")  # noqa: T201

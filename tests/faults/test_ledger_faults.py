@@ -1,4 +1,4 @@
-"""The ledger against death at every statement, disks that fill at every page, clocks that jump, power that goes."""
+"""The ledger with kills at every statement, disks that fill at every page, clock jumps and power cuts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SMALL = 120_000  # bytes: the life of the writer does not fit
 
 @pytest.fixture(scope="module")
 def forks() -> ForkServerContext:
-    """Processes that have everything imported; a new one takes milliseconds."""
+    """A fork server with all modules imported, so that a new process takes milliseconds."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.faults.writer"])
     return context
@@ -77,11 +77,11 @@ def run(forks: ForkServerContext, folder: Path, kill_at: int, budget_bytes: int)
 
 
 async def check_the_ledger(folder: Path, promises: Path | None = None) -> None:
-    """Every promise is kept: a number is there or counted in a gap; the chain goes through; nothing is damaged."""
+    """Check that every committed number exists or is counted in a gap, the chain is valid and the file is undamaged."""
     promises = promises or folder / "promises"
-    async with Ledger.opened(folder / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        status = await outbox.status()
-        rows = (await outbox.recent(100_000))[::-1]
+    async with Ledger.opened(folder / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        status = await ledger.status()
+        rows = (await ledger.recent(100_000))[::-1]
     assert status.set_aside is None
     gaps = [record for row in rows if isinstance(record := row.record(), Gap)]
     given_up = {seq for gap in gaps for seq in range(gap.first_seq, gap.last_seq + 1)}
@@ -139,7 +139,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_a_disk_that_fills_at_any_page_loses_no_committed_record(small_disk: Path) -> None:
-    """Others leave n pages free; what was stored before and whatever an append promised is there afterwards."""
+    """Other files leave n pages free; records stored before and every append that returned exist afterwards."""
     whole = 130
     given_up = []
     for free_pages in sampled(whole):
@@ -151,27 +151,27 @@ async def test_a_disk_that_fills_at_any_page_loses_no_committed_record(small_dis
 
 
 async def fill_up(home: Path, free_pages: int) -> int:
-    """How many records made room with so many pages left; all others that were promised are there afterwards."""
-    ledger = home / "ledger.db"
+    """Return the number of evicted records with `free_pages` left; check that all other committed records exist."""
+    path = home / "ledger.db"
     promised: set[int] = set()
     with contextlib.suppress(StoreFailed):
-        async with Ledger.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-            promised.update(await outbox.append_all(mixed(30)))
+        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+            promised.update(await ledger.append_all(mixed(30)))
             leave_free(home, free_pages)
             for index in range(60):
-                promised.add(await outbox.append(alarm(index) if index % 3 else passage(index)))
+                promised.add(await ledger.append(alarm(index) if index % 3 else passage(index)))
                 if index == 40:
-                    await outbox.acknowledge(outbox.epoch, [(5, 30)])
+                    await ledger.acknowledge(ledger.epoch, [(5, 30)])
     (home / "others").unlink(missing_ok=True)
-    async with Ledger.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        rows = (await outbox.recent(10_000))[::-1]
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        rows = (await ledger.recent(10_000))[::-1]
         gaps = [record for row in rows if isinstance(record := row.record(), Gap)]
         given_up = {seq for gap in gaps for seq in range(gap.first_seq, gap.last_seq + 1)}
-        assert (await outbox.status()).set_aside is None
+        assert (await ledger.status()).set_aside is None
         assert promised <= {row.seq for row in rows} | given_up | set(range(5, 31))
         assert rows[-1].seq >= max(promised)
         check_the_chain(rows)
-        assert await outbox.append(passage(1)) == rows[-1].seq + 1
+        assert await ledger.append(passage(1)) == rows[-1].seq + 1
     return len(given_up)
 
 
@@ -184,21 +184,21 @@ def leave_free(home: Path, pages: int) -> None:
 async def test_a_clock_that_jumps_loses_nothing(
     tmp_path: Path, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch, jump_s: int
 ) -> None:
-    """By a day and back to 1970: records arrive once, ages are never negative, a replica never looks younger."""
+    """Jumps by a day and to 1970: records arrive once, ages are not negative, and a replica never appears newer."""
     real_ns = time.time_ns
     async with (
         a_platform(tmp_path / "platform", broker.url) as platform,
         a_box(tmp_path / "box", link_settings(broker.url)) as box,
     ):
-        await box.outbox.append_all(mixed(20))
+        await box.ledger.append_all(mixed(20))
         await eventually(box.all_acknowledged)
         monkeypatch.setattr(time, "time_ns", lambda: max(0, real_ns() + jump_s * 10**9))
         for record in mixed(20, 20):
-            await box.outbox.append(record)
-        assert (await box.outbox.status()).oldest_age_s >= 0
+            await box.ledger.append(record)
+        assert (await box.ledger.status()).oldest_age_s >= 0
         await settled(platform, box, 40)
         monkeypatch.setattr(time, "time_ns", real_ns)
-        await box.outbox.append_all(mixed(20, 40))
+        await box.ledger.append_all(mixed(20, 40))
         await settled(platform, box, 60)
 
 
@@ -222,7 +222,7 @@ async def test_after_a_restart_a_replica_is_no_younger_than_the_clock_can_tell(
 
 @pytest.fixture
 def image(tmp_path: Path) -> Iterator[Path]:
-    """An ext4 file system in a file, mounted at `there`; what the file holds is what reached the disk."""
+    """An ext4 file system in an image file; the image contains what was synced to the disk."""
     made, there = tmp_path / "disk.img", tmp_path / "there"
     made.write_bytes(bytes(24_000_000))
     there.mkdir()
@@ -242,9 +242,9 @@ def mount(image: Path, there: Path) -> bool:
 
 
 async def test_a_power_cut_loses_no_committed_record(image: Path, forks: ForkServerContext) -> None:
-    """The writer is stopped at any moment and the image copied: pages that were never synced are not in the copy.
+    """The writer is stopped at any time and the image copied: pages that were not synced are missing in the copy.
 
-    Then it goes on, and is stopped again: a process is the dear thing here, and a cut is not.
+    Then it continues and is stopped again, because starting a process costs more than a cut.
     """
     dice = random.Random(7)
     there, copy, after = image.parent / "there", image.parent / "copy.img", image.parent / "after"

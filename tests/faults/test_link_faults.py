@@ -1,4 +1,4 @@
-"""A box behind a bad network: whatever the wire does, everything arrives, once."""
+"""A box behind a faulty network: every record arrives exactly once."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ async def test_one_fault_and_everything_arrives_once(tmp_path: Path, broker: Mos
     async with FaultProxy.to(broker.port) as proxy, a_platform(tmp_path / "platform", broker.url) as platform:
         settings = link_settings(f"mqtt://127.0.0.1:{proxy.port}", **PATIENCE)
         async with a_box(tmp_path / "box", settings) as box:
-            await box.outbox.append_all(mixed(30))
+            await box.ledger.append_all(mixed(30))
             await eventually(box.all_acknowledged)
             proxy.set(fault)
-            await box.outbox.append_all(mixed(30, 30))
+            await box.ledger.append_all(mixed(30, 30))
             if fault is not Fault.CRAWL:
                 await eventually(lambda: is_connected(box, False))
             proxy.set(Fault.NONE)
@@ -34,7 +34,7 @@ async def test_one_fault_and_everything_arrives_once(tmp_path: Path, broker: Mos
 
 
 async def test_a_half_open_connection_is_detected_without_traffic(tmp_path: Path, broker: Mosquitto) -> None:
-    """Half-open: no FIN and no RST ever comes, only the silence tells."""
+    """A half-open connection receives neither FIN nor RST and is detected only by timeouts."""
     async with FaultProxy.to(broker.port) as proxy:
         settings = link_settings(f"mqtt://127.0.0.1:{proxy.port}", health_s=60.0, **PATIENCE)
         async with a_box(tmp_path / "box", settings) as box:
@@ -48,12 +48,12 @@ async def test_many_faults_lose_and_duplicate_nothing(tmp_path: Path, broker: Mo
     dice = random.Random(seed)
     async with FaultProxy.to(broker.port) as proxy, a_platform(tmp_path / "platform", broker.url) as platform:
         settings = replace(
-            link_settings(f"mqtt://127.0.0.1:{proxy.port}", **PATIENCE), pump=SenderSettings(resend_s=0.3, lost_s=3.0)
+            link_settings(f"mqtt://127.0.0.1:{proxy.port}", **PATIENCE), sender=SenderSettings(resend_s=0.3, lost_s=3.0)
         )
         async with a_box(tmp_path / "box", settings) as box:
             for first in range(0, 400, 20):
                 proxy.set(dice.choice(list(Fault)))
-                await box.outbox.append_all(mixed(20, first))
+                await box.ledger.append_all(mixed(20, first))
                 await asyncio.sleep(dice.uniform(0, 0.1))
             proxy.set(Fault.NONE)
             await settled(platform, box, 400)

@@ -1,4 +1,4 @@
-"""Thousands of people pass, and their numbers are nowhere: not in a file, a free page, a log or a packet."""
+"""After thousands of passages no personal number is in any file, free page, log or packet."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 
 def id_numbers(count: int, dice: Random) -> list[str]:
-    """Numbers of an area that was never assigned, with right check digits."""
+    """Numbers with an unassigned area code and correct check digits."""
     made = set()
     while len(made) < count:
         day = date.fromordinal(dice.randrange(date(1940, 1, 1).toordinal(), date(2015, 1, 1).toordinal()))
@@ -59,12 +59,12 @@ def id_numbers(count: int, dice: Random) -> list[str]:
 
 
 def telephone_numbers(count: int, dice: Random) -> list[str]:
-    """Eleven digits of a range that no operator has."""
+    """Eleven digits of a range that is not assigned to any operator."""
     return [f"100{number:08d}" for number in dice.sample(range(10**8), count)]
 
 
 def credential(number: str, way: int) -> Credential:
-    """What a reader makes of somebody who shows `number`: a code, a bare number or a card."""
+    """The credential that a reader reports for `number`: a code, a bare number or a card."""
     if way == 0:
         card = read_card(id_cards.citizen(number), 0.0)
         return credential_of_card(card, COMMUNITY_KEY, date(2022, 4, 1))
@@ -77,7 +77,7 @@ def credential(number: str, way: int) -> Credential:
 
 
 def write_directory(path: Path, known: list[str]) -> None:
-    """The city's file, in which some lines are spoilt: what is refused must not be quoted."""
+    """A directory file with some invalid lines, which error messages must not quote."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["number", "colour", "as_of", "lists"])
@@ -90,7 +90,7 @@ def write_directory(path: Path, known: list[str]) -> None:
 
 @contextmanager
 def everything_logged(path: Path) -> Iterator[None]:
-    """The log at its most talkative, in a file."""
+    """Log everything at DEBUG level to a file."""
     handler, root = logging.FileHandler(path), logging.getLogger()
     level = root.level
     root.addHandler(handler)
@@ -104,20 +104,20 @@ def everything_logged(path: Path) -> Iterator[None]:
 
 
 async def pass_the_gate(box: Box, place: int, who: Credential) -> None:
-    """Look up, decide, commit: as the line does, with what it knows of a person."""
+    """Look up, decide and commit, as the passage loop does."""
     log.debug("%r", who)
     assert who.person_key is not None
     found = await box.directory.lookup(who.person_key, budget_s=10)
     log.debug("%r", found)
     record = msgspec.structs.replace(passage(place), person_key=who.person_key)
     log.debug("%r", encode_record(record))
-    await box.outbox.append_all([record, alarm(place)] if place % 20 == 0 else [record])
+    await box.ledger.append_all([record, alarm(place)] if place % 20 == 0 else [record])
 
 
 async def test_no_personal_number_is_stored_or_sent(tmp_path: Path, broker: Mosquitto) -> None:
     dice = Random(3)
     numbers, telephones = id_numbers(PEOPLE, dice), telephone_numbers(PEOPLE, dice)
-    # Half of the people are in the directory; the platform is asked for the others, and does not know them.
+    # Half of the people are in the directory; the platform is queried for the others and does not know them.
     write_directory(tmp_path / "city.csv", [*numbers[::2], *telephones[::2]])
     searched = tmp_path / "searched"
     searched.mkdir()

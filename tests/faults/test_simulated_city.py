@@ -1,4 +1,4 @@
-"""Box, broker and platform under seeded trouble; `FAULT_SEED=N` plays one seed again, step by step the same."""
+"""Box, broker and platform with seeded faults; `FAULT_SEED=N` repeats one seed exactly."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def test_everything_arrives_once_and_in_order(seed: int) -> None:
 
 
 def test_a_seed_is_reproducible_in_every_process() -> None:
-    def told(hash_seed: int) -> str:
+    def story_of(hash_seed: int) -> str:
         command = [sys.executable, "-W", "ignore", "-m", "tests.faults.simulated_city", "7"]
         return subprocess.run(
             command, check=True, capture_output=True, text=True, env=os.environ | {"PYTHONHASHSEED": str(hash_seed)}
         ).stdout
 
-    story = told(1)
+    story = story_of(1)
     assert "is killed" in story
-    assert told(2) == story
+    assert story_of(2) == story

@@ -1,8 +1,8 @@
-"""An event loop whose time is virtual and whose every choice is seeded: the same seed gives the same run, always.
+"""An event loop with virtual time and seeded scheduling: the same seed always gives the same run.
 
-Nothing waits: when nobody has anything to do, the clock is put forward to the next timer. What would run in a thread
-runs on the loop, some virtual milliseconds later. Of the processes that are ready a seeded one goes next; within a
-process the order is the one that asyncio promises.
+The loop never sleeps: without a ready callback the clock advances to the next timer. Work for threads runs on the loop
+some virtual milliseconds later. The seed selects the next ready process; within a process callbacks run in the order
+that asyncio guarantees.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ASK_FOR_THE_PRESENT = (
 
 
 class Process:
-    """What dies together; `wall_offset_s` is how wrong its machine's clock is. `alive` ends with a kill."""
+    """Tasks that are killed together; `wall_offset_s` is the clock error of its machine. A kill clears `alive`."""
 
     def __init__(self, name: str, wall_offset_s: float = 0.0) -> None:
         self.name = name
@@ -45,7 +45,7 @@ class Process:
         self.on_death: list[Callable[[], None]] = []
 
     def die(self) -> None:
-        """As by SIGKILL: whatever it still does, nobody outside sees it."""
+        """Simulate SIGKILL: later actions of the process have no effect outside."""
         self.alive = False
         for each in self.on_death:
             each()
@@ -56,7 +56,7 @@ running_process: ContextVar[Process] = ContextVar("running_process", default=NOB
 
 
 class _Task(asyncio.Task[Any]):
-    """Its place in a set does not depend on its address."""
+    """A task whose hash does not depend on its address, so that sets have a deterministic order."""
 
     _numbers = count()
 
@@ -73,7 +73,7 @@ def _make_task(loop: VirtualLoop, coroutine: Coroutine[Any, Any, Any], **more: A
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """`steps` counts what ran; `before_step` may look in before each of them."""
+    """`steps` counts executed callbacks; `before_step` is called before each."""
 
     def __init__(self, dice: random.Random) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._now_s
 
     def start(self, process: Process, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run `coroutine`, and all that it starts, as `process`."""
+        """Run `coroutine` and all tasks that it starts as `process`."""
         context = copy_context()
         context.run(running_process.set, process)
         return self.create_task(coroutine, name=process.name, context=context)
@@ -148,11 +148,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return handle
 
     def _write_to_self(self) -> None:
-        """Nobody sleeps who would have to be woken."""
+        """Nothing to wake: the loop never sleeps."""
 
 
 class _Datetime:
-    """Stands in for the class where the present is asked for: a C type cannot be patched."""
+    """Replaces the `datetime` class where the current time is read, because a C type cannot be patched."""
 
     def __init__(self, wall_s: Callable[[], float]) -> None:
         self._wall_s = wall_s
@@ -166,7 +166,7 @@ class _Datetime:
 
 @contextmanager
 def virtual_world(seed: int) -> Iterator[VirtualLoop]:
-    """While the block lasts, clocks and randomness of `sync` are those of the loop and its seed."""
+    """Within the block, clocks and random numbers of `sync` come from the loop and its seed."""
     loop = VirtualLoop(random.Random(seed))
     entropy = random.Random(seed + 1)
 

@@ -1,4 +1,4 @@
-"""One life of a ledger in a process of its own, killed where a test says; what it was promised stands in a file."""
+"""A process that writes to a ledger until a test kills it; the numbers of returned appends are written to a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEVER = 1 << 60
 
 
 class Promises:
-    """Numbers whose append returned and those that the platform was told; in the page cache, which outlives a kill."""
+    """Numbers whose append returned, and acknowledged numbers; in the page cache, which survives a kill."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -25,37 +25,37 @@ class Promises:
 
 
 def read_promises(path: Path, word: str) -> set[int]:
-    """The numbers noted with `word`."""
+    """The numbers that were written with `word`."""
     lines = path.read_text().split("\n") if path.exists() else []
     return {int(line.split()[1]) for line in lines if line.startswith(word)}
 
 
-def live(ledger: Path, promises: Path, kill_at: int, budget_bytes: int = BUDGET_BYTES) -> None:
-    """Append, acknowledge, park and run out of room; SIGKILL before the `kill_at`th SQL statement."""
-    asyncio.run(_live(ledger, Promises(promises), kill_at, budget_bytes))
+def live(path: Path, promises: Path, kill_at: int, budget_bytes: int = BUDGET_BYTES) -> None:
+    """Append, acknowledge, park and exceed the budget; SIGKILL before the `kill_at`th SQL statement."""
+    asyncio.run(_live(path, Promises(promises), kill_at, budget_bytes))
 
 
-def live_for_ever(ledger: Path, promises: Path, budget_bytes: int) -> None:
-    """One life after the other, until somebody ends the process."""
+def live_for_ever(path: Path, promises: Path, budget_bytes: int) -> None:
+    """Repeat `live` until the process is killed."""
     while True:
-        live(ledger, promises, NEVER, budget_bytes)
+        live(path, promises, NEVER, budget_bytes)
 
 
-async def _live(ledger: Path, promises: Promises, kill_at: int, budget_bytes: int) -> None:
+async def _live(path: Path, promises: Promises, kill_at: int, budget_bytes: int) -> None:
     statements = count(1)
 
     def tick(_statement: str) -> None:
         if next(statements) == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    async with Ledger.opened(ledger, box="box-1", budget_bytes=budget_bytes) as outbox:
-        await outbox._store.run(lambda db: db.conn.set_trace_callback(tick))
-        first = outbox.last_seq
-        promises.note("stored", await outbox.append_all(mixed(12, first)))
-        promises.note("stored", [await outbox.append(alarm(first + 12))])
+    async with Ledger.opened(path, box="box-1", budget_bytes=budget_bytes) as ledger:
+        await ledger._store.run(lambda db: db.conn.set_trace_callback(tick))
+        first = ledger.last_seq
+        promises.note("stored", await ledger.append_all(mixed(12, first)))
+        promises.note("stored", [await ledger.append(alarm(first + 12))])
         promises.note("acknowledged", list(range(first + 1, first + 7)))  # the platform has them, whatever comes
-        await outbox.acknowledge(outbox.epoch, [(first + 1, first + 6)])
-        await outbox.park(outbox.epoch, first + 8, "refused")
+        await ledger.acknowledge(ledger.epoch, [(first + 1, first + 6)])
+        await ledger.park(ledger.epoch, first + 8, "refused")
         for start in range(first + 13, first + 100, 20):
-            promises.note("stored", await outbox.append_all(mixed(20, start)))
+            promises.note("stored", await ledger.append_all(mixed(20, start)))
         promises.note("statements", [next(statements)])

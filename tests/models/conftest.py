@@ -1,4 +1,4 @@
-"""Networks made on the spot, a loopback server of files, and the photos that installed packages bring."""
+"""Fixtures: generated networks, a file server on loopback, and photos of installed packages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.models.fakes import FileHandler, FileServer, MakeNetwork
 
 @pytest.fixture
 def make_network(tmp_path: Path) -> MakeNetwork:
-    """Writes a network that answers every picture with the same arrays."""
+    """Writes a network that returns the same arrays for every picture."""
 
     def make(outputs: dict[str, NDArray[np.float32]], name: str = "network.onnx", size: int | None = None) -> Path:
         side = (size, size) if size else ("height", "width")
@@ -41,7 +41,7 @@ def make_network(tmp_path: Path) -> MakeNetwork:
 
 @pytest.fixture(scope="session")
 def astronaut() -> Path:
-    """A portrait that scikit-image brings: one bare face."""
+    """A portrait of scikit-image: one bare face."""
     spec = importlib.util.find_spec("skimage")
     assert spec is not None
     assert spec.origin is not None

@@ -1,4 +1,4 @@
-"""What the tests of the models stand on: a loopback server of one file, and the form of the network maker."""
+"""Fakes of the model tests: a loopback server of one file, and the type of the network factory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hypothesis import settings
 
-#: property tests try the same examples every time
+#: property tests use the same examples every time
 steady = settings(derandomize=True)
 
 #: outputs by name, and the side of a fixed input -> file
@@ -18,13 +18,13 @@ MakeNetwork = Callable[..., Path]
 
 @dataclass
 class FileServer:
-    """One file over HTTP, with the faults a test asks for."""
+    """Serves one file over HTTP, with configurable faults."""
 
     content: bytes
     address: str = ""
-    cut_after: int | None = None  # close the connection after so many bytes, once
-    ranges: bool = True  # go on from the middle when asked
-    status: int | None = None  # answer this instead
+    cut_after: int | None = None  # close the connection once after this many bytes
+    ranges: bool = True  # support Range requests
+    status: int | None = None  # status to reply instead
     asked: list[str | None] = field(default_factory=list)  # the Range of each request
 
 

@@ -48,14 +48,14 @@ def test_fixed_input_holds_the_whole_picture(width: int, height: int, columns: i
 def test_a_point_finds_its_way_back(width: int, height: int, size: int, across: float, down: float) -> None:
     plan = Letterbox.fit(width, height, size)
     there = np.array([[across * plan.fit_width, down * plan.fit_height]], np.float32)
-    back = plan.points_back(there)[0]
+    back = plan.points_to_picture(there)[0]
     assert back == pytest.approx((across * width, down * height), rel=1e-5, abs=1e-2)
 
 
 @steady
 @given(sides, sides, st.tuples(*[st.floats(-500, 500)] * 4))
 def test_boxes_are_cut_at_the_edges_of_the_picture(width: int, height: int, box: tuple[float, ...]) -> None:
-    left, top, right, bottom = Letterbox.fit(width, height, 320).boxes_back(np.array([box], np.float32))[0]
+    left, top, right, bottom = Letterbox.fit(width, height, 320).boxes_to_picture(np.array([box], np.float32))[0]
     assert 0 <= min(left, right) <= max(left, right) <= width
     assert 0 <= min(top, bottom) <= max(top, bottom) <= height
 

@@ -33,9 +33,9 @@ def test_what_stays_does_not_overlap_and_owns_the_rest(boxed: Scored, limit: flo
     boxes, scores = boxed
     kept, owner = greedy_nms(boxes, scores, limit)
     assert list(scores[kept]) == sorted(scores[kept], reverse=True)
-    for place, index in enumerate(kept):
-        assert owner[index] == place
-        assert (np.delete(overlap(boxes[index], boxes[kept]), place) <= limit).all()
+    for target, index in enumerate(kept):
+        assert owner[index] == target
+        assert (np.delete(overlap(boxes[index], boxes[kept]), target) <= limit).all()
     for index in set(range(len(boxes))) - set(kept.tolist()):
         best = kept[owner[index]]
         assert scores[best] >= scores[index]

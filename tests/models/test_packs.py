@@ -11,7 +11,7 @@ import pytest
 
 from models.errors import ModelDamaged, ModelMissing, ModelUnknown, PackRefused, PackUnavailable
 from models.packs.manifest import Archive, Pack, PackKind, read_manifest
-from models.packs.packs import PackShelf, PackState
+from models.packs.packs import PackState, PackStore
 from tests.models.fakes import FileServer
 
 
@@ -35,8 +35,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shelf(file_server: FileServer, folder: Path) -> PackShelf:
-    return PackShelf(folder, packs=[pinned(file_server.content, file_server.address)])
+def store(file_server: FileServer, folder: Path) -> PackStore:
+    return PackStore(folder, packs=[pinned(file_server.content, file_server.address)])
 
 
 def test_the_manifest_pins_every_pack_once() -> None:
@@ -46,7 +46,7 @@ def test_the_manifest_pins_every_pack_once() -> None:
 
 
 def test_the_manifest_fits_the_weights_beside_the_checkout(shared_weights: Path) -> None:
-    states = {status.pack.name: status.state for status in PackShelf(shared_weights).verify()}
+    states = {status.pack.name: status.state for status in PackStore(shared_weights).verify()}
     there = {"yunet-n", "yunet-s", "mobilefacenet", "minifasnet-v2", "minifasnet-v1se"}
     assert {states[name] for name in there} == {PackState.READY}
 
@@ -55,82 +55,82 @@ def test_the_manifest_fits_the_weights_beside_the_checkout(shared_weights: Path)
     "wrong",
     [{"address": "http://example.org/x"}, {"address": "file:///x"}, {"file": "../x"}, {"sha256": "12"}, {"bytes": 0}],
 )
-def test_a_pack_that_cannot_be_does_not_exist(wrong: dict[str, object]) -> None:
+def test_an_invalid_pack_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"not|file"):
         replace(pinned(b"x"), **wrong)  # type: ignore[arg-type]
 
 
-def test_pull_brings_the_file_and_shows_progress(shelf: PackShelf, file_server: FileServer, folder: Path) -> None:
-    (before,) = shelf.list()
+def test_pull_brings_the_file_and_shows_progress(store: PackStore, file_server: FileServer, folder: Path) -> None:
+    (before,) = store.list()
     assert (before.state, before.path) == (PackState.MISSING, None)
     steps: list[tuple[int, int]] = []
-    status = shelf.pull("tiny", progress=lambda done, size: steps.append((done, size)))
+    status = store.pull("tiny", progress=lambda done, size: steps.append((done, size)))
     assert (status.state, status.path) == (PackState.READY, folder / "tiny.onnx")
-    assert shelf.find("tiny").read_bytes() == file_server.content
+    assert store.find("tiny").read_bytes() == file_server.content
     assert steps == sorted(steps)
     assert steps[-1] == (300_000, 300_000)
     assert [path.name for path in folder.iterdir()] == ["tiny.onnx"]
 
 
-def test_a_pack_that_is_there_is_not_fetched_again(shelf: PackShelf, file_server: FileServer) -> None:
-    shelf.pull("tiny")
-    shelf.pull("tiny")
+def test_a_pack_that_is_there_is_not_fetched_again(store: PackStore, file_server: FileServer) -> None:
+    store.pull("tiny")
+    store.pull("tiny")
     assert len(file_server.asked) == 1
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_cut_pull_goes_on(shelf: PackShelf, file_server: FileServer, folder: Path, ranges: bool) -> None:
+def test_an_interrupted_download_resumes(store: PackStore, file_server: FileServer, folder: Path, ranges: bool) -> None:
     file_server.cut_after, file_server.ranges = 100_000, ranges
     with pytest.raises(PackUnavailable, match="100000 of 300000"):
-        shelf.pull("tiny")
+        store.pull("tiny")
     assert not (folder / "tiny.onnx").exists()
-    assert shelf.pull("tiny").state is PackState.READY
+    assert store.pull("tiny").state is PackState.READY
     assert file_server.asked == [None, "bytes=100000-"]
 
 
 @pytest.mark.parametrize("content", [b"x" * 300_000, b"x" * 299_999, b"x" * 400_000, b""])
-def test_a_wrong_file_leaves_nothing(shelf: PackShelf, file_server: FileServer, folder: Path, content: bytes) -> None:
+def test_a_wrong_file_leaves_nothing(store: PackStore, file_server: FileServer, folder: Path, content: bytes) -> None:
     file_server.content = content
-    with pytest.raises(ModelDamaged, match="nothing was kept"):
-        shelf.pull("tiny")
+    with pytest.raises(ModelDamaged, match="discarded"):
+        store.pull("tiny")
     assert list(folder.iterdir()) == []
 
 
 def test_a_file_that_changed_between_two_tries_leaves_nothing(
-    shelf: PackShelf, file_server: FileServer, folder: Path
+    store: PackStore, file_server: FileServer, folder: Path
 ) -> None:
     file_server.cut_after = 100_000
     with pytest.raises(PackUnavailable):
-        shelf.pull("tiny")
+        store.pull("tiny")
     file_server.content = b"y" * 300_000
     with pytest.raises(ModelDamaged):
-        shelf.pull("tiny")
+        store.pull("tiny")
     assert list(folder.iterdir()) == []
 
 
-def test_a_file_that_shrank_between_two_tries_is_started_afresh(shelf: PackShelf, file_server: FileServer) -> None:
+def test_a_file_that_shrank_between_two_tries_is_started_afresh(store: PackStore, file_server: FileServer) -> None:
     whole = file_server.content
     file_server.cut_after = 100_000
     with pytest.raises(PackUnavailable):
-        shelf.pull("tiny")
+        store.pull("tiny")
     file_server.content = b"short"
     with pytest.raises(PackUnavailable, match="416"):
-        shelf.pull("tiny")
+        store.pull("tiny")
     file_server.content = whole
-    assert shelf.pull("tiny").state is PackState.READY
+    assert store.pull("tiny").state is PackState.READY
     assert file_server.asked[-1] is None
 
 
-def test_a_server_in_trouble_is_for_later(shelf: PackShelf, file_server: FileServer) -> None:
+def test_a_server_error_can_be_retried(store: PackStore, file_server: FileServer) -> None:
     file_server.status = 503
     with pytest.raises(PackUnavailable, match="503"):
-        shelf.pull("tiny")
+        store.pull("tiny")
 
 
-def test_nobody_at_the_address(folder: Path, unused_tcp_port: int) -> None:
-    shelf = PackShelf(folder, packs=[pinned(b"x", f"http://127.0.0.1:{unused_tcp_port}/x")])
+def test_an_unreachable_server_is_reported(folder: Path, unused_tcp_port: int) -> None:
+    store = PackStore(folder, packs=[pinned(b"x", f"http://127.0.0.1:{unused_tcp_port}/x")])
     with pytest.raises(PackUnavailable, match="refused"):
-        shelf.pull("tiny")
+        store.pull("tiny")
 
 
 def test_a_pack_inside_an_archive(file_server: FileServer, folder: Path) -> None:
@@ -142,58 +142,58 @@ def test_a_pack_inside_an_archive(file_server: FileServer, folder: Path) -> None
     file_server.content = packed.getvalue()
     outer = Archive("inside/model.onnx", len(file_server.content), hashlib.sha256(file_server.content).hexdigest())
     pack = replace(pinned(weights, file_server.address), archive=outer)
-    status = PackShelf(folder, packs=[pack]).pull("tiny")
+    status = PackStore(folder, packs=[pack]).pull("tiny")
     assert status.state is PackState.READY
     assert [path.name for path in folder.iterdir()] == ["tiny.onnx"]
     (folder / "tiny.onnx").unlink()
-    with pytest.raises(ModelDamaged, match="nothing was kept"):
-        PackShelf(folder, packs=[replace(pack, archive=replace(outer, member="other.onnx"))]).pull("tiny")
+    with pytest.raises(ModelDamaged, match="discarded"):
+        PackStore(folder, packs=[replace(pack, archive=replace(outer, member="other.onnx"))]).pull("tiny")
     assert list(folder.iterdir()) == []
 
 
-def test_a_licence_needs_a_yes(file_server: FileServer, folder: Path, tmp_path: Path) -> None:
-    shelf = PackShelf(folder, packs=[pinned(file_server.content, file_server.address, commercial=False)])
+def test_a_non_commercial_licence_must_be_accepted(file_server: FileServer, folder: Path, tmp_path: Path) -> None:
+    store = PackStore(folder, packs=[pinned(file_server.content, file_server.address, commercial=False)])
     by_hand = tmp_path / "by-hand"
     by_hand.write_bytes(file_server.content)
     with pytest.raises(PackRefused, match="research only"):
-        shelf.pull("tiny")
+        store.pull("tiny")
     with pytest.raises(PackRefused):
-        shelf.add(by_hand)
+        store.add(by_hand)
     assert file_server.asked == []
-    assert shelf.pull("tiny", accept_non_commercial=True).state is PackState.READY
-    assert shelf.add(by_hand, accept_non_commercial=True).state is PackState.READY
+    assert store.pull("tiny", accept_non_commercial=True).state is PackState.READY
+    assert store.add(by_hand, accept_non_commercial=True).state is PackState.READY
 
 
-def test_a_file_brought_by_hand_is_known_by_its_sum(folder: Path, tmp_path: Path) -> None:
-    shelf = PackShelf(folder, packs=[pinned(b"weights")])
+def test_a_local_file_is_identified_by_its_checksum(folder: Path, tmp_path: Path) -> None:
+    store = PackStore(folder, packs=[pinned(b"weights")])
     by_hand = tmp_path / "whatever.bin"
     by_hand.write_bytes(b"weights")
-    assert shelf.add(by_hand).path == folder / "tiny.onnx"
+    assert store.add(by_hand).path == folder / "tiny.onnx"
     by_hand.write_bytes(b"other")
     with pytest.raises(ModelUnknown, match=r"whatever\.bin"):
-        shelf.add(by_hand)
+        store.add(by_hand)
     with pytest.raises(ModelMissing):
-        shelf.add(tmp_path / "nowhere")
+        store.add(tmp_path / "nowhere")
 
 
-def test_a_damaged_pack_is_seen_and_mended(shelf: PackShelf, folder: Path) -> None:
-    shelf.pull("tiny")
-    place = folder / "tiny.onnx"
-    place.write_bytes(b"x" * 300_000)
-    assert shelf.list()[0].state is PackState.READY  # by its size
-    assert shelf.verify()[0].state is PackState.DAMAGED
+def test_a_damaged_pack_is_detected_and_replaced(store: PackStore, folder: Path) -> None:
+    store.pull("tiny")
+    target = folder / "tiny.onnx"
+    target.write_bytes(b"x" * 300_000)
+    assert store.list()[0].state is PackState.READY  # by its size
+    assert store.verify()[0].state is PackState.DAMAGED
     with pytest.raises(ModelDamaged, match=r"tiny\.onnx"):
-        shelf.find("tiny")
-    assert shelf.pull("tiny").state is PackState.READY
+        store.find("tiny")
+    assert store.pull("tiny").state is PackState.READY
 
 
-def test_what_cannot_be_had_says_so(file_server: FileServer, tmp_path: Path) -> None:
+def test_unavailable_packs_are_reported(file_server: FileServer, tmp_path: Path) -> None:
     with pytest.raises(ModelUnknown, match="tiny"):
-        PackShelf(tmp_path, packs=[pinned(b"x")]).pull("large")
-    with pytest.raises(PackUnavailable, match="by hand"):
-        PackShelf(tmp_path, packs=[pinned(b"x")]).pull("tiny")
+        PackStore(tmp_path, packs=[pinned(b"x")]).pull("large")
+    with pytest.raises(PackUnavailable, match="manually"):
+        PackStore(tmp_path, packs=[pinned(b"x")]).pull("tiny")
     with pytest.raises(PackUnavailable, match="no data folder"):
-        PackShelf(None, packs=[pinned(b"x", file_server.address)]).pull("tiny")
+        PackStore(None, packs=[pinned(b"x", file_server.address)]).pull("tiny")
     (tmp_path / "file").touch()
-    with pytest.raises(PackUnavailable, match="cannot make"):
-        PackShelf(tmp_path / "file", packs=[pinned(b"x", file_server.address)]).pull("tiny")
+    with pytest.raises(PackUnavailable, match="cannot create"):
+        PackStore(tmp_path / "file", packs=[pinned(b"x", file_server.address)]).pull("tiny")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from models.detections import Face, FaceDetector, MaskScores
 from models.detectors.face import make_detector
-from models.detectors.inspect import inspect_picture
+from models.detectors.inspect_picture import inspect_picture
 from models.errors import PictureUnreadable
 from models.picture import read_picture
 from models.picture_size import stated_size
@@ -37,7 +37,7 @@ def test_the_stated_size_is_the_decoded_one(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [".jpg", ".png", ".webp", ".bmp", ".gif"])
-def test_a_head_cut_anywhere_states_nothing(kind: str) -> None:
+def test_a_truncated_header_states_nothing(kind: str) -> None:
     data = encoded(kind)
     for length in range(10):
         assert stated_size(data[:length]) is None
@@ -61,23 +61,28 @@ def test_a_photo_taken_sideways_is_turned_upright(tmp_path: Path) -> None:
 
 
 def bomb() -> bytes:
-    """A PNG of 60,000 x 60,000 pixels by its head."""
+    """A PNG whose header states 60,000 x 60,000 pixels."""
     head = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"dear diary", "no picture"), (b"", "empty"), (bomb(), "60000 x 60000"), (encoded(".png")[:50], "no picture")],
+    [
+        (b"dear diary", "not a picture"),
+        (b"", "empty"),
+        (bomb(), "60000 x 60000"),
+        (encoded(".png")[:50], "not a picture"),
+    ],
 )
-def test_what_is_no_picture_is_named_with_the_reason(tmp_path: Path, content: bytes, why: str) -> None:
+def test_an_unreadable_picture_is_reported_with_the_reason(tmp_path: Path, content: bytes, why: str) -> None:
     path = tmp_path / "diary.txt"
     path.write_bytes(content)
     with pytest.raises(PictureUnreadable, match=rf"diary\.txt: .*{why}"):
         read_picture(path)
 
 
-def test_folders_and_missing_files_are_no_pictures(tmp_path: Path) -> None:
+def test_folders_and_missing_files_are_reported(tmp_path: Path) -> None:
     with pytest.raises(PictureUnreadable, match="not a file"):
         read_picture(tmp_path)
     with pytest.raises(PictureUnreadable, match="no such file"):
@@ -85,7 +90,7 @@ def test_folders_and_missing_files_are_no_pictures(tmp_path: Path) -> None:
 
 
 class OneFace:
-    """Sees the same face in every picture."""
+    """Detects the same face in every picture."""
 
     name = "one"
 
@@ -96,7 +101,7 @@ class OneFace:
         return [Face((1.25, 2, 3, 4), 0.98765, np.full((5, 2), 2.5, np.float32), self.mask)]
 
 
-def test_inspect_says_what_was_seen(tmp_path: Path) -> None:
+def test_inspect_lists_the_faces(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     path.write_bytes(encoded(".png"))
     detector: FaceDetector = OneFace(MaskScores(0.1, 0.7, 0.2))

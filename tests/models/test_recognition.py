@@ -1,4 +1,4 @@
-"""Faces are set upright by their landmarks and made into unit vectors; the same face stays the same."""
+"""Faces are aligned by their landmarks and mapped to unit vectors; the same face gives the same vector."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from insightface.utils import face_align
 from models.detectors.face import make_detector
 from models.errors import ModelDamaged, ModelMissing, ModelUnknown, PackRefused
 from models.packs.extra import RECOGNITION
-from models.packs.packs import PackShelf
+from models.packs.packs import PackStore
 from models.picture import read_picture
-from models.recognition.alignment import SIDE_PX, similarity, upright
+from models.recognition.alignment import SIDE_PX, align_face, similarity
 from models.recognition.arcface import ArcFaceEmbedder
 from models.recognition.embedding import ARCFACE, EMBEDDINGS, Embedder, FaceEmbedder, make_embedder
 from models.session import OnnxSession
 from tests.models.fakes import MakeNetwork, steady
 
-#: where the five landmarks come to lie on an upright crop
+#: positions of the five landmarks in an aligned crop
 PLACES = np.array(((38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2)), np.float32)
 
 
@@ -49,7 +49,7 @@ def test_the_fit_is_the_least_squares_one() -> None:
 
 def test_landmarks_in_one_point_give_a_crop_all_the_same() -> None:
     points = np.full((5, 2), 7.0, np.float32)
-    assert upright(np.zeros((20, 20, 3), np.uint8), points).shape == (SIDE_PX, SIDE_PX, 3)
+    assert align_face(np.zeros((20, 20, 3), np.uint8), points).shape == (SIDE_PX, SIDE_PX, 3)
 
 
 def test_vectors_have_length_one(make_network: MakeNetwork) -> None:
@@ -73,7 +73,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_every_embedding_that_may_not_be_used_commercially_needs_a_yes(tmp_path: Path) -> None:
-    packs = {status.pack.name: status.pack for status in PackShelf().list()}
+    packs = {status.pack.name: status.pack for status in PackStore().list()}
     assert all(packs[name].commercial and packs[name].extra is None for name in EMBEDDINGS)
     for name in ARCFACE:
         assert packs[name].extra == RECOGNITION

@@ -29,7 +29,7 @@ def test_a_face_through_insightface(make_network: MakeNetwork) -> None:
     assert face.mask is None
 
 
-def test_needs_an_explicit_yes(tmp_path: Path) -> None:
+def test_must_be_accepted_explicitly(tmp_path: Path) -> None:
     with pytest.raises(PackRefused, match="non-commercial"):
         make_detector("scrfd", weights=tmp_path / "det_500m.onnx")
 

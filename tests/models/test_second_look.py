@@ -1,4 +1,4 @@
-"""The second look: every face cut out as in training, both answers multiplied."""
+"""The second look: every face cropped as in training, both probabilities multiplied."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.models.fakes import MakeNetwork
 
 
 class Finds:
-    """A detector that finds what it is told to."""
+    """A detector that returns the given faces."""
 
-    name = "told"
+    name = "fake"
 
     def __init__(self, *faces: Face) -> None:
         self._faces = list(faces)
@@ -60,7 +60,7 @@ def test_a_sure_answer_stands(make_network: MakeNetwork) -> None:
     assert second.mask.none > 0.9
 
 
-def test_nobody_there_needs_no_look(make_network: MakeNetwork) -> None:
+def test_without_faces_the_second_network_does_not_run(make_network: MakeNetwork) -> None:
     assert look(make_network, [[1.0, 0.0, 0.0]]) == []
 
 

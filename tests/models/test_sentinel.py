@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from models.detections import MaskState
 from models.detectors.face import make_detector
 from models.packs.manifest import PACKAGE_DIR
-from models.packs.packs import PackShelf, PackState
+from models.packs.packs import PackState, PackStore
 from tests.models.fakes import MakeNetwork
 
 SIDE = 64
@@ -16,7 +16,7 @@ FACE = [8, 16, 24, 40, 0.9, *(10, 20, 15, 11, 19), *(22, 22, 28, 34, 34), 0.2, 0
 
 
 def outputs(*faces: list[float]) -> dict[str, NDArray[np.float32]]:
-    """What the network would say of a 64 x 64 picture with these faces, among its 84 anchors."""
+    """Output of the network for a 64 x 64 picture with these faces, among its 84 anchors."""
     rows = np.zeros((1, 18, 84), np.float32)
     for anchor, face in enumerate(faces, 3):
         rows[0, :, anchor] = face
@@ -48,13 +48,13 @@ def test_what_overlaps_votes_on_the_mask_by_its_squared_score(make_network: Make
     assert second.mask.none == pytest.approx(1)
 
 
-def test_nobody_there(make_network: MakeNetwork) -> None:
+def test_no_face(make_network: MakeNetwork) -> None:
     detector = make_detector("sentinel", weights=make_network(outputs(), size=SIDE))
     assert detector.detect(np.zeros((480, 640, 3), np.uint8)) == []
 
 
 def test_the_built_in_models_are_the_pinned_ones() -> None:
-    states = {status.pack.name: status.state for status in PackShelf().verify()}
+    states = {status.pack.name: status.state for status in PackStore().verify()}
     assert states["sentinel"] is PackState.READY
     assert states["sentinel-mask"] is PackState.READY
 

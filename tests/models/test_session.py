@@ -15,7 +15,7 @@ from tests.models.fakes import MakeNetwork
 ROOT = Path(__file__).parents[2]
 
 
-def test_runs_a_network_and_tells_its_ports(make_network: MakeNetwork) -> None:
+def test_runs_a_network_and_lists_its_ports(make_network: MakeNetwork) -> None:
     answer = np.arange(6, dtype=np.float32).reshape(1, 6)
     session = OnnxSession(make_network({"answer": answer}))
     assert [(port.name, port.shape, port.kind) for port in session.inputs] == [
@@ -39,7 +39,7 @@ def test_a_damaged_file_is_damaged(make_network: MakeNetwork, content: bytes | N
         OnnxSession(path)
 
 
-def test_the_runtime_keeps_no_device_id_and_reports_to_nobody(tmp_path: Path) -> None:
+def test_the_runtime_stores_no_device_id_and_sends_no_telemetry(tmp_path: Path) -> None:
     code = "from models.detectors.face import make_detector; make_detector('sentinel')"
     environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     environment.pop("ORT_DISABLE_TELEMETRY", None)

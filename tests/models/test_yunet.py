@@ -18,7 +18,7 @@ SIDE = 64
 
 @pytest.fixture
 def empty() -> dict[str, NDArray[np.float32]]:
-    """What YuNet would say of a 64 x 64 picture without faces."""
+    """Output of YuNet for a 64 x 64 picture without faces."""
     parts = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
     return {
         f"{part}_{stride}": np.zeros((1, (SIDE // stride) ** 2, columns), np.float32)

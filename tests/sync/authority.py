@@ -1,4 +1,4 @@
-"""An authority of the tests' own: register, enroller and EST on loopback, with a clock that can be set."""
+"""An authority for tests: registry, enroller and EST on loopback, with a clock that can be set."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SetClock:
 
 @dataclass
 class Town:
-    """What a test has of the platform's side."""
+    """The parts of the authority that a test uses."""
 
     home: Path
     files: CaFiles
@@ -51,7 +51,7 @@ class Town:
 async def town(
     home: Path, rules: Rules = ANY, *, retry_after_s: int = 1, now_s: Callable[[], float] = time.monotonic
 ) -> AsyncIterator[Town]:
-    """An authority that serves while the block lasts."""
+    """An authority that serves within the block."""
     clock, files = SetClock(), CaFiles.below(home / "ca")
     files.create("demo")
     authority = files.load(clock)

@@ -32,7 +32,7 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 class Authority:
-    """Signs certificates and writes them below `home` as PEM."""
+    """Signs certificates and writes them to `home` as PEM files."""
 
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ class Authority:
         return path
 
     def certificate(self, name: str, *, begins_h: float = -1, ends_h: float = 1) -> TlsFiles:
-        """Certificate and key for `name`, which is its DNS name too; valid between these hours from now."""
+        """Certificate and key for `name`, also its DNS name; valid between these hours from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
             self._builder(_name(name), key, begins_h, ends_h)

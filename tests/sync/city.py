@@ -1,4 +1,4 @@
-"""What the tests of the city link share: a real broker, a platform, boxes and records with seeded content."""
+"""Shared by the tests of the platform link: a real broker, a platform, boxes and records with fixed content."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ BUDGET_BYTES = 50_000_000
 
 
 def number(index: int) -> str:
-    """A document number of an area that was never assigned."""
+    """A document number with an unassigned area code."""
     return f"9999991990{index:08d}"
 
 
@@ -102,7 +102,7 @@ def alarm(index: int) -> AlarmRaised:
 
 
 def mixed(count: int, first: int = 0) -> list[Record]:
-    """`count` records: passages, their closings and now and then an alarm."""
+    """`count` records: passages, their closings and some alarms."""
     makers: list[Callable[[int], Record]] = [passage, closing, passage, closing, alarm]
     return [makers[index % 5](index) for index in range(first, first + count)]
 
@@ -116,14 +116,14 @@ def signed(
     lasts_s: float = 30.0,
     key: Ed25519PrivateKey = SIGNING_KEY,
 ) -> Signed:
-    """An order of the platform for `topic`, valid from `begins_s` from now on."""
+    """A signed order for `topic`, valid from `begins_s` seconds from now."""
     begins = datetime.now(UTC) + timedelta(seconds=begins_s)
     expires = begins + timedelta(seconds=lasts_s)
     return sign(body, key, to=str(topic), version=version, not_before=begins, expires=expires)
 
 
 class Mosquitto:
-    """A broker on loopback with its own data directory; may be stopped and started again."""
+    """A broker on loopback with its own data directory; it can be stopped and started again."""
 
     def __init__(self, home: Path, *, extra: str = "") -> None:
         self.port = free_port()
@@ -168,7 +168,7 @@ def mosquitto(home: Path, *, extra: str = "") -> Iterator[Mosquitto]:
 
 @asynccontextmanager
 async def running(work: Awaitable[Any]) -> AsyncIterator[asyncio.Task[Any]]:
-    """`work` as a task while the block lasts; its failure is the block's."""
+    """Run `work` as a task within the block; its failure fails the block."""
     async with asyncio.TaskGroup() as group:
         task = group.create_task(_awaited(work))
         yield task
@@ -180,46 +180,46 @@ async def _awaited(work: Awaitable[Any]) -> Any:
 
 
 async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
-    """Until `check` holds, looking every 10 ms: for states that have no event to wait for."""
+    """Poll `check` every 10 ms until it is true: for states without an event to wait for."""
     async with asyncio.timeout(HANG_S):
         while not await check():
             await asyncio.sleep(0.01)
 
 
 def link_settings(url: str, box: str = "box-1", **changes: Any) -> LinkSettings:
-    settings = LinkSettings(url=url, district="demo", box=box, pump=SenderSettings(resend_s=1.0), retry=QUICK)
+    settings = LinkSettings(url=url, district="demo", box=box, sender=SenderSettings(resend_s=1.0), retry=QUICK)
     return replace(settings, **changes)
 
 
 class Box:
-    """One box with its stores and its link, running."""
+    """One running box with its stores and its link."""
 
-    def __init__(self, outbox: Ledger, directory: Directory, link: PlatformLink) -> None:
-        self.outbox = outbox
+    def __init__(self, ledger: Ledger, directory: Directory, link: PlatformLink) -> None:
+        self.ledger = ledger
         self.directory = directory
         self.link = link
 
     async def all_acknowledged(self) -> bool:
-        return (await self.outbox.status()).unacknowledged == 0
+        return (await self.ledger.status()).unacknowledged == 0
 
 
 @asynccontextmanager
 async def a_box(
-    home: Path, settings: LinkSettings, *, hands: OrderHandlers | None = None, boot_id: str = "boot"
+    home: Path, settings: LinkSettings, *, handlers: OrderHandlers | None = None, boot_id: str = "boot"
 ) -> AsyncIterator[Box]:
-    """A box; with `hands` it takes orders signed with SIGNING_KEY."""
+    """A box; with `handlers` it accepts orders signed with SIGNING_KEY."""
     async with (
         AsyncExitStack() as stack,
-        Ledger.opened(home / "ledger.db", box=settings.box, budget_bytes=BUDGET_BYTES) as outbox,
+        Ledger.opened(home / "ledger.db", box=settings.box, budget_bytes=BUDGET_BYTES) as ledger,
         Directory.opened(home / "directory.db") as directory,
     ):
         orders = None
-        if hands is not None:
+        if handlers is not None:
             memory = await stack.enter_async_context(ReplayGuard.opened(home / "orders.db"))
-            orders = OrderReceiver(memory, SIGNING_KEY.public_key(), hands)
-        link = PlatformLink(settings, outbox, directory, versions={"agent": "0"}, boot_id=boot_id, orders=orders)
+            orders = OrderReceiver(memory, SIGNING_KEY.public_key(), handlers)
+        link = PlatformLink(settings, ledger, directory, versions={"agent": "0"}, boot_id=boot_id, orders=orders)
         async with running(link.run()):
-            yield Box(outbox, directory, link)
+            yield Box(ledger, directory, link)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Fixtures of the city link."""
+"""Fixtures for the tests of the platform link."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from tests.sync.postgresql import Cluster, cluster
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """A broker of one test's own."""
+    """A broker for one test."""
     with mosquitto(tmp_path / "mosquitto") as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Cluster]:
-    """A PostgreSQL server for all tests that ask for one."""
+    """One PostgreSQL server for all tests that need it."""
     with cluster() as started:
         yield started
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def records(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where the platform's records lie: every test that asks for it runs on both stores."""
+    """The record store of the platform: every test that uses it runs with both stores."""
     if request.param == "sqlite":
         return str(tmp_path / "records.db")
     server: Cluster = request.getfixturevalue("postgresql")

@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster of the tests' own, on a socket in a temporary folder."""
+"""A PostgreSQL cluster for tests, on a socket in a temporary folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _names = itertools.count(1)
 
 
 def programs() -> Path:
-    """Where Debian keeps the newest server's programs; FileNotFoundError when there is none."""
+    """Folder of the programs of the newest server on Debian; FileNotFoundError if there is none."""
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not versions:
         raise FileNotFoundError("PostgreSQL is not installed: apt-get install postgresql")
@@ -50,7 +50,7 @@ class Cluster:
         self._run("pg_ctl", "-D", str(self._home / "data"), "-w", *arguments)
 
     def _run(self, program: str, *arguments: str) -> None:
-        # The server refuses to run as root.
+        # The server does not run as root.
         as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
         subprocess.run(
             [*as_user, self._programs / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd=self._home
@@ -59,7 +59,7 @@ class Cluster:
 
 @contextmanager
 def cluster() -> Iterator[Cluster]:
-    """A cluster as long as the block lasts. In /tmp: the path of a socket must be short."""
+    """A cluster within the block, in /tmp because the path of a socket must be short."""
     home = Path(tempfile.mkdtemp(prefix="pg-"))
     if os.geteuid() == 0:
         owner = pwd.getpwnam("postgres")

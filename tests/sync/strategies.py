@@ -1,4 +1,4 @@
-"""Hypothesis strategies for every message of the contract, made from its types and their limits."""
+"""Hypothesis strategies for every message of the contract, generated from its types and their limits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect as types
 
+from sync.contract.channels import MESSAGE_TYPES
 from sync.contract.health import HealthStatus, LookupOutcome
-from sync.contract.lanes import MESSAGE_TYPES
 from sync.contract.messages import BacklogEntry, DirectoryCheckpoint, DirectoryOp, DirectoryPage, QueryAnswer
 from sync.contract.orders import ORDER_TYPES, Command, CommandDone, Desired
 from sync.contract.records import LARGEST, RECORD_TYPES, Record
@@ -21,7 +21,7 @@ INSTANTS: st.SearchStrategy[datetime] = st.datetimes(timezones=st.just(UTC))
 
 
 def values_of(kind: Any) -> st.SearchStrategy[Any]:
-    """Valid values of a struct, or of any type that stands in one."""
+    """Valid values of a struct or of a field type."""
     return OWN_RULES[kind]() if kind in OWN_RULES else _values(types.type_info(kind))
 
 
@@ -114,7 +114,7 @@ def _signed() -> st.SearchStrategy[Signed]:
 
 JSON = st.dictionaries(st.text(max_size=8), st.one_of(st.none(), st.booleans(), st.text(max_size=8)), max_size=3)
 
-# Types whose fields depend on each other, or hold JSON as it was written.
+# Types whose fields depend on each other or contain raw JSON.
 OWN_RULES: dict[type, Callable[[], st.SearchStrategy[Any]]] = {
     BacklogEntry: lambda: st.builds(BacklogEntry.of, st.integers(1, LARGEST), INSTANTS, any_record()),
     QueryAnswer: _answers,

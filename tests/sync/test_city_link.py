@@ -1,4 +1,4 @@
-"""Box, broker and platform together: nothing lost, nothing doubled, and everybody knows how things stand."""
+"""Box, broker and platform together: no record is lost or duplicated, and the state is visible on both sides."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import aiohttp
 import msgspec
 import pytest
 
+from sync.contract.channels import CHANNEL_RULES
 from sync.contract.envelope import Event
 from sync.contract.health import Colour, Freshness, LookupOutcome
-from sync.contract.lanes import LANES
 from sync.contract.messages import Backlog, DirectoryOp, DirectoryPage, PlatformState, Query
 from sync.contract.orders import Command, Desired, OrderBody, Revocation, Withdrawal
 from sync.contract.records import RecordId
@@ -59,7 +59,7 @@ SENT_ONCE = SenderSettings(resend_s=HANG_S, silent_s=HANG_S)
 
 
 async def stats(platform: PlatformService) -> dict[str, Any]:
-    """The platform's figures as its page gets them."""
+    """The metrics of the platform as served to its page."""
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"http://127.0.0.1:{platform.http_port}/api/stats") as answer,
@@ -69,7 +69,7 @@ async def stats(platform: PlatformService) -> dict[str, Any]:
 
 
 def write_directory(path: Path, *people: tuple[int, str]) -> dict[str, Any]:
-    """A directory file of `people`, as the platform's settings."""
+    """Write a directory file of `people`; return the settings of a platform that uses it."""
     lines = [
         {"number": number(index), "colour": colour, "as_of": "2022-04-01T08:00:00+08:00", "result": "negative"}
         for index, colour in people
@@ -80,7 +80,7 @@ def write_directory(path: Path, *people: tuple[int, str]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def eavesdropping(broker: Mosquitto) -> AsyncIterator[list[Message]]:
-    """Every message of the city, as it passes the broker."""
+    """Every message that passes the broker."""
     heard: list[Message] = []
 
     async def listen(connection: Connection) -> None:
@@ -93,12 +93,12 @@ async def eavesdropping(broker: Mosquitto) -> AsyncIterator[list[Message]]:
             yield heard
 
 
-def lanes(heard: list[Message]) -> list[Channel]:
-    return [Topic.parse(message.topic).lane for message in heard]
+def channels(heard: list[Message]) -> list[Channel]:
+    return [Topic.parse(message.topic).channel for message in heard]
 
 
 async def settled(platform: PlatformService, box: Box, records: int) -> dict[str, Any]:
-    """Figures once everything is acknowledged; checks that all of it is there, once."""
+    """Metrics after all records are acknowledged; check that each was stored once."""
     await eventually(box.all_acknowledged)
     figures = await stats(platform)
     assert (figures["records"], figures["duplicates"]) == (records, 0)
@@ -108,14 +108,14 @@ async def settled(platform: PlatformService, box: Box, records: int) -> dict[str
 async def test_records_reach_the_platform_once(tmp_path: Path, broker: Mosquitto) -> None:
     async with (
         a_platform(tmp_path / "platform", broker.url) as platform,
-        a_box(tmp_path / "box", link_settings(broker.url, pump=SENT_ONCE)) as box,
+        a_box(tmp_path / "box", link_settings(broker.url, sender=SENT_ONCE)) as box,
     ):
         for record in mixed(20):
-            await box.outbox.append(record)
+            await box.ledger.append(record)
         figures = await settled(platform, box, 20)
         assert (figures["passages"], figures["closed"], figures["alarms"], figures["redelivered"]) == (8, 8, 4, 0)
         [seen] = figures["boxes"]
-        assert (seen["box"], seen["online"], seen["records"], seen["epoch"]) == ("box-1", True, 20, box.outbox.epoch)
+        assert (seen["box"], seen["online"], seen["records"], seen["epoch"]) == ("box-1", True, 20, box.ledger.epoch)
         assert [each["subject"] for each in figures["newest_alarms"]] == [f"passage-{n}" for n in (19, 14, 9, 4)]
         status = box.link.status()
         assert (status.connected, status.platform_online, status.reconnects, status.detail) == (True, True, 0, "")
@@ -132,14 +132,14 @@ async def test_a_broker_restart(
         a_box(tmp_path / "box", link_settings(broker.url)) as box,
     ):
         for first in range(0, 300, 20):
-            await asyncio.gather(*(box.outbox.append(record) for record in mixed(20, first)))
+            await asyncio.gather(*(box.ledger.append(record) for record in mixed(20, first)))
             if first == 100:
                 await asyncio.to_thread(broker.stop, kill=kill)
         await eventually(lambda: is_connected(box, False))
         await asyncio.to_thread(broker.start)
         await settled(platform, box, 300)
         assert box.link.status().reconnects >= 1
-    link_lines = [line for line in caplog.messages if line.startswith("city link")]
+    link_lines = [line for line in caplog.messages if line.startswith("platform link")]
     assert len([line for line in link_lines if "not connected" in line]) == 1
     assert len([line for line in link_lines if "connected again" in line]) == 1
 
@@ -153,9 +153,9 @@ async def test_a_platform_restart(tmp_path: Path, broker: Mosquitto) -> None:
         for first in (0, 100, 200):
             async with a_platform(tmp_path / "platform", broker.url) as platform:
                 for record in mixed(50, first):
-                    await box.outbox.append(record)
+                    await box.ledger.append(record)
             await eventually(lambda: platform_is_away(box))
-            await box.outbox.append_all(mixed(50, first + 50))
+            await box.ledger.append_all(mixed(50, first + 50))
         async with a_platform(tmp_path / "platform", broker.url) as platform:
             await settled(platform, box, 300)
 
@@ -165,70 +165,70 @@ async def platform_is_away(box: Box) -> bool:
 
 
 async def test_pending_records_are_sent_as_backlog_after_alarms(tmp_path: Path, broker: Mosquitto) -> None:
-    settings = link_settings(broker.url, pump=SENT_ONCE)
+    settings = link_settings(broker.url, sender=SENT_ONCE)
     async with eavesdropping(broker) as heard, a_box(tmp_path / "box", settings) as box:
-        await box.outbox.append_all([*mixed(330), alarm(1000)])
+        await box.ledger.append_all([*mixed(330), alarm(1000)])
         async with a_platform(tmp_path / "platform", broker.url) as platform:
             await settled(platform, box, 331)
-            await box.outbox.append(passage(2000))
+            await box.ledger.append(passage(2000))
             figures = await settled(platform, box, 332)
             assert figures["redelivered"] == 0
         await eventually(lambda: has_heard(heard, Channel.PASSAGE))
-    up = [lane for lane in lanes(heard) if lane in (Channel.ALARM, Channel.PASSAGE, Channel.BACKLOG)]
+    up = [channel for channel in channels(heard) if channel in (Channel.ALARM, Channel.PASSAGE, Channel.BACKLOG)]
     assert up == [Channel.ALARM] * 67 + [Channel.BACKLOG] * 3 + [Channel.PASSAGE]
     backlogs = [
-        decode_event(each).message(Backlog) for each in heard if Topic.parse(each.topic).lane is Channel.BACKLOG
+        decode_event(each).message(Backlog) for each in heard if Topic.parse(each.topic).channel is Channel.BACKLOG
     ]
     assert [len(each.records) for each in backlogs] == [100, 100, 64]
 
 
-async def test_a_passage_of_this_moment_is_live_whatever_the_pump_does(tmp_path: Path, broker: Mosquitto) -> None:
-    """It may come between the pump's look for live passages and its look for backlog."""
+async def test_a_new_passage_is_always_sent_live(tmp_path: Path, broker: Mosquitto) -> None:
+    """The passage may be appended between the search for live passages and the search for backlog."""
     async with (
         eavesdropping(broker) as heard,
         a_platform(tmp_path / "platform", broker.url) as platform,
-        a_box(tmp_path / "box", link_settings(broker.url, pump=SENT_ONCE)) as box,
+        a_box(tmp_path / "box", link_settings(broker.url, sender=SENT_ONCE)) as box,
     ):
         for first in range(1, 301, 15):
             for n in range(first, first + 15):
-                await box.outbox.append(passage(n))
+                await box.ledger.append(passage(n))
             await eventually(box.all_acknowledged)
         await settled(platform, box, 300)
         await eventually(lambda: has_heard(heard, Channel.PASSAGE))
-        assert Channel.BACKLOG not in lanes(heard)
+        assert Channel.BACKLOG not in channels(heard)
 
 
-async def has_heard(heard: list[Message], lane: Channel) -> bool:
-    return lane in lanes(heard)
+async def has_heard(heard: list[Message], channel: Channel) -> bool:
+    return channel in channels(heard)
 
 
 async def test_old_passages_are_sent_as_backlog(tmp_path: Path, broker: Mosquitto) -> None:
-    settings = link_settings(broker.url, pump=SenderSettings(live_age_s=-1))
+    settings = link_settings(broker.url, sender=SenderSettings(live_age_s=-1))
     async with (
         eavesdropping(broker) as heard,
         a_platform(tmp_path / "platform", broker.url) as platform,
         a_box(tmp_path / "box", settings) as box,
     ):
-        await box.outbox.append(passage(1))
+        await box.ledger.append(passage(1))
         await settled(platform, box, 1)
         await eventually(lambda: has_heard(heard, Channel.BACKLOG))
-        assert Channel.PASSAGE not in lanes(heard)
+        assert Channel.PASSAGE not in channels(heard)
 
 
 async def test_puback_does_not_acknowledge_records(tmp_path: Path, broker: Mosquitto) -> None:
-    """A platform that says it is online and takes nothing: everything stays, and is sent again."""
-    settings = link_settings(broker.url, pump=SenderSettings(resend_s=0.1))
+    """With a platform that is online but acknowledges nothing, all records stay pending and are sent again."""
+    settings = link_settings(broker.url, sender=SenderSettings(resend_s=0.1))
     async with eavesdropping(broker) as heard, a_box(tmp_path / "box", settings) as box:
         async with Connection.open(Options(BrokerAddress.from_url(broker.url), "impostor")) as impostor:
             online = Event.of(PlatformState(online=True), source_from("demo", None))
             await publish_event(impostor, Topic("demo", Channel.PLATFORM), online)
-            await box.outbox.append_all([passage(1), alarm(2)])
+            await box.ledger.append_all([passage(1), alarm(2)])
             await eventually(lambda: sent_thrice(heard))
-        assert (await box.outbox.status()).unacknowledged == 2
+        assert (await box.ledger.status()).unacknowledged == 2
 
 
 async def sent_thrice(heard: list[Message]) -> bool:
-    return lanes(heard).count(Channel.PASSAGE) >= 3 and lanes(heard).count(Channel.ALARM) >= 3
+    return channels(heard).count(Channel.PASSAGE) >= 3 and channels(heard).count(Channel.ALARM) >= 3
 
 
 async def test_a_repeat_is_ignored_and_counted(tmp_path: Path, broker: Mosquitto) -> None:
@@ -244,7 +244,7 @@ async def test_a_repeat_is_ignored_and_counted(tmp_path: Path, broker: Mosquitto
 
 @asynccontextmanager
 async def city_speaker(broker: Mosquitto) -> AsyncIterator[Connection]:
-    """A connection that speaks once the platform is there to hear."""
+    """A connection that is opened after the platform is online."""
     async with Connection.open(Options(BrokerAddress.from_url(broker.url), "speaker")) as connection:
         await connection.subscribe(Subscription(str(Topic("demo", Channel.PLATFORM))))
         while not json.loads((await connection.batch(1))[0].body)["online"]:
@@ -262,12 +262,12 @@ async def test_a_record_the_platform_cannot_read_is_parked_with_its_reason(tmp_p
         async with (
             a_platform(tmp_path / f"platform{live_age_s}", broker.url) as platform,
             a_box(
-                tmp_path / f"box{live_age_s}", link_settings(broker.url, pump=SenderSettings(live_age_s=live_age_s))
+                tmp_path / f"box{live_age_s}", link_settings(broker.url, sender=SenderSettings(live_age_s=live_age_s))
             ) as box,
         ):
-            await box.outbox.append_all([passage(1), bad, passage(3)])
+            await box.ledger.append_all([passage(1), bad, passage(3)])
             await settled(platform, box, 2)
-            assert (await box.outbox.status()).parked == 1
+            assert (await box.ledger.status()).parked == 1
 
 
 async def test_a_record_the_broker_refuses_is_parked_with_its_reason(tmp_path: Path) -> None:
@@ -275,8 +275,8 @@ async def test_a_record_the_broker_refuses_is_parked_with_its_reason(tmp_path: P
     rules.write_text(
         "topic readwrite $share/#\ntopic read #\ntopic write sentinel/v1/demo/box-1/state\n"
         + "".join(
-            f"topic write sentinel/v1/demo/{lane}\n"
-            for lane in ("platform", "+/ack", "+/health", "+/directory", "+/alarm")
+            f"topic write sentinel/v1/demo/{channel}\n"
+            for channel in ("platform", "+/ack", "+/health", "+/directory", "+/alarm")
         )
     )
     rules.chmod(0o600)
@@ -285,9 +285,9 @@ async def test_a_record_the_broker_refuses_is_parked_with_its_reason(tmp_path: P
             a_platform(tmp_path / "platform", strict.url) as platform,
             a_box(tmp_path / "box", link_settings(strict.url)) as box,
         ):
-            await box.outbox.append_all([passage(1), alarm(2)])
+            await box.ledger.append_all([passage(1), alarm(2)])
             await settled(platform, box, 1)
-            assert (await box.outbox.status()).parked == 1
+            assert (await box.ledger.status()).parked == 1
 
 
 async def test_a_box_can_only_write_its_own_records(tmp_path: Path, broker: Mosquitto) -> None:
@@ -307,7 +307,7 @@ async def test_a_box_can_only_write_its_own_records(tmp_path: Path, broker: Mosq
         await publish_event(connection, Topic("demo", Channel.PASSAGE, "box-1"), honest)
         await eventually(lambda: stored(platform, 1))
         assert (await stats(platform))["boxes"][0]["box"] == "box-1"
-        assert Channel.ANSWER not in lanes(heard)
+        assert Channel.ANSWER not in channels(heard)
 
 
 async def stored(platform: PlatformService, records: int) -> bool:
@@ -390,10 +390,10 @@ from tests.sync.city import a_box, link_settings, mixed
 
 async def main(home: str, url: str) -> None:
     async with a_box(Path(home), link_settings(url, will_delay_s=0)) as box:
-        first = box.outbox.last_seq
+        first = box.ledger.last_seq
         while True:
             for record in mixed(5, first):
-                print(await box.outbox.append(record), flush=True)
+                print(await box.ledger.append(record), flush=True)
             first += 5
 
 asyncio.run(main(*sys.argv[1:]))
@@ -417,16 +417,16 @@ async def test_a_killed_box_loses_and_duplicates_nothing(tmp_path: Path, broker:
             await process.wait()
         await eventually(lambda: online_boxes(platform, []))  # by its will
         async with a_box(tmp_path / "box", link_settings(broker.url)) as box:
-            figures = await settled(platform, box, box.outbox.last_seq)
-            assert returned <= set(range(1, box.outbox.last_seq + 1))
-            assert figures["passages"] + figures["closed"] + figures["alarms"] == box.outbox.last_seq
+            figures = await settled(platform, box, box.ledger.last_seq)
+            assert returned <= set(range(1, box.ledger.last_seq + 1))
+            assert figures["passages"] + figures["closed"] + figures["alarms"] == box.ledger.last_seq
 
 
 async def test_two_epochs_of_one_box_are_separate(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_platform(tmp_path / "platform", broker.url) as platform:
         for epoch in (1, 2):
             async with a_box(tmp_path / f"disk{epoch}", link_settings(broker.url)) as box:
-                await box.outbox.append_all(mixed(10, 100 * epoch))
+                await box.ledger.append_all(mixed(10, 100 * epoch))
                 await settled(platform, box, 10 * epoch)
 
 
@@ -441,15 +441,15 @@ async def test_unsafe_settings_are_refused_before_anything_runs(tmp_path: Path) 
 async def test_every_message_on_the_wire_satisfies_the_contract(tmp_path: Path, broker: Mosquitto) -> None:
     known = write_directory(tmp_path / "people.jsonl", (1, "green"))
     async with eavesdropping(broker) as heard:
-        async with a_box(tmp_path / "box", link_settings(broker.url), hands=OrderHandlers(not_needed)) as box:
-            await box.outbox.append_all(mixed(60))
+        async with a_box(tmp_path / "box", link_settings(broker.url), handlers=OrderHandlers(not_needed)) as box:
+            await box.ledger.append_all(mixed(60))
             async with a_platform(tmp_path / "platform", broker.url, **known) as platform:
                 await order_everything(broker)
                 await settled(platform, box, 60)
-                await box.outbox.append(passage(1000))
+                await box.ledger.append(passage(1000))
                 await eventually(lambda: is_fresh(box))
                 await box.link.query(status_of(1).person_key, 5)
-        await eventually(lambda: all_heard(heard, set(LANES)))
+        await eventually(lambda: all_heard(heard, set(CHANNEL_RULES)))
         for message in heard:
             check_against_the_contract(message)
     assert not any(status_of(1).person_key in message.topic for message in heard)
@@ -460,18 +460,18 @@ async def not_needed(_desired: Desired) -> bool:
 
 
 async def order_everything(broker: Mosquitto) -> None:
-    """One order on each signed lane."""
+    """One order on each signed channel."""
     revoked = Revocation("g", (DirectoryOp(1, status_of(2).person_key, msgspec.Raw(b"null")),))
-    said: list[tuple[OrderBody, Topic]] = [
+    orders: list[tuple[OrderBody, Topic]] = [
         (Desired(), Topic("demo", Channel.DESIRED, "box-1")),
         (Command(), Topic("demo", Channel.COMMAND, "box-1", "status")),
         (revoked, Topic("demo", Channel.REVOCATION)),
         (Withdrawal("b-1"), Topic("demo", Channel.BROADCAST)),
     ]
     async with Connection.open(Options(BrokerAddress.from_url(broker.url), "headquarters")) as connection:
-        for body, topic in said:
+        for body, topic in orders:
             await publish_event(connection, topic, Event.of(signed(body, topic), source_from("demo", None)))
 
 
 async def all_heard(heard: list[Message], wanted: set[Channel]) -> bool:
-    return set(lanes(heard)) == wanted
+    return set(channels(heard)) == wanted

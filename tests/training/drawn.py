@@ -1,4 +1,4 @@
-"""Drawn scenes: a textured background and an oval with eyes and a mouth; nobody's face."""
+"""Drawn scenes: a textured background and an oval with eyes and a mouth, not a real face."""
 
 from __future__ import annotations
 

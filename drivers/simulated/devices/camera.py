@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 WIDTH, HEIGHT = 640, 480
 FRAMES_PER_S = 15
 JPEG_QUALITY = 80
-BRIGHTER_TILES, DARKER_TILES = 4, 3  # prime to each other: twelve different noises
+BRIGHTER_TILES, DARKER_TILES = 4, 3  # coprime: twelve different combinations
 NOISE_SIGMA = 3.0
 MAX_VIEWERS = 4
 SLOW_VIEWER_S = 2.0  # a viewer that takes longer over one picture is dropped
@@ -30,7 +30,7 @@ Image = NDArray[np.uint8]
 
 
 def _palm() -> Image:
-    """What comes through a palm on the lens: a reddish glow without an edge."""
+    """The picture of a palm on the lens: a reddish glow without edges."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     glow = np.exp(-(((x - 420) / 260) ** 2) - ((y - 160) / 220) ** 2)
     palm: Image = np.stack([20 + 15 * glow, 25 + 25 * glow, 70 + 80 * glow], axis=2).astype(np.uint8)
@@ -41,18 +41,18 @@ PALM = _palm()
 
 
 class CameraMode(Enum):
-    """What the camera does."""
+    """State of the simulated camera."""
 
-    LIVE = "live"  # what `view` gives, with noise
-    FROZEN = "frozen"  # the same picture for ever
+    LIVE = "live"  # the picture of `view`, with noise
+    FROZEN = "frozen"  # the same picture repeatedly
     BLACK = "black"  # lens covered, no light
-    BLOCKED = "blocked"  # a palm before the lens, light shining through
-    STALLED = "stalled"  # connected, but no bytes come
-    REFUSED = "refused"  # nobody listens
+    BLOCKED = "blocked"  # a palm on the lens, light shining through
+    STALLED = "stalled"  # connected, but sends no data
+    REFUSED = "refused"  # refuses connections
 
 
 class SimulatedCamera:
-    """The camera at `url` while the `async with` lasts; `view` gives the scene without noise, 640x480 BGR."""
+    """Serves `url` for the duration of the `async with`; `view` returns the scene without noise, 640x480 BGR."""
 
     def __init__(self, view: Callable[[], Image], seed: int, port: int = 0) -> None:
         self._view = view
@@ -75,16 +75,16 @@ class SimulatedCamera:
 
     @property
     def url(self) -> str:
-        """Where the pictures are; known once the camera listens."""
+        """Address of the stream; valid once the camera listens."""
         return f"http://127.0.0.1:{self._port}/video.mjpg"
 
     @property
     def mode(self) -> CameraMode:
-        """What the camera does now."""
+        """Current state."""
         return self._mode
 
     async def set_mode(self, mode: CameraMode) -> None:
-        """Break the camera in a named way, or mend it; the address stays."""
+        """Change the state; the address does not change."""
         self._mode = mode
         if mode is CameraMode.REFUSED:
             await self._hang_up()
@@ -104,7 +104,7 @@ class SimulatedCamera:
         for viewer in self._viewers:
             viewer.transport.abort()
         for event in gone:
-            await event.wait()  # within one picture's time
+            await event.wait()  # within the time of one picture
         await server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -117,7 +117,7 @@ class SimulatedCamera:
             writer.write(HEADER)
             await self._stream(writer)
         except (ConnectionError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # a viewer that went away, or was no viewer
+            pass  # the viewer disconnected, or sent no valid request
         finally:
             del self._viewers[writer]
             writer.transport.abort()
@@ -133,7 +133,7 @@ class SimulatedCamera:
             await asyncio.sleep(1 / FRAMES_PER_S - time.monotonic() % (1 / FRAMES_PER_S))
 
     def _picture(self) -> bytes:
-        """The JPEG of this fifteenth of a second, the same for every viewer."""
+        """The JPEG of the current frame interval, the same for every viewer."""
         tick = int(time.monotonic() * FRAMES_PER_S)
         if tick != self._tick and not (self._mode is CameraMode.FROZEN and self._jpeg):
             self._tick = tick
@@ -154,7 +154,7 @@ def _jpeg(image: cv2.typing.MatLike) -> bytes:
 
 
 def _noise_tiles(seed: int) -> list[Image]:
-    """Pictures of noise of one sign, made once: adding one and taking another away costs a tenth of fresh noise."""
+    """Noise pictures, made once: adding one and subtracting another costs a tenth of generating new noise."""
     random = np.random.default_rng(seed)
     return [_noise_tile(random) for _ in range(BRIGHTER_TILES + DARKER_TILES)]
 

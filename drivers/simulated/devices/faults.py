@@ -1,4 +1,4 @@
-"""What goes wrong between a sensor and its host, on demand: one frozen value a fault, one wire for every device."""
+"""Faults between a sensor and its host, on demand: one value per fault, and a wire that applies them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from drivers.simulated.devices.wire import PtyWire, point
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """Noise comes before a frame."""
+    """Noise before a frame."""
 
     most_bytes: int = 24
 
@@ -26,47 +26,47 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Glue:
-    """Frames come several at once, in one piece."""
+    """Several frames arrive in one piece."""
 
     frames: int = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A frame comes torn: its rest follows after `by_s`, and nothing else comes meanwhile."""
+    """A frame is split: its rest follows after `by_s`, with nothing in between."""
 
     by_s: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class WrongChecksum:
-    """One bit of the last byte of a frame is another: the check does not fit what it closes."""
+    """One bit of the last byte of a frame is inverted, so that the checksum is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unplug:
-    """The port goes, and comes back under its name after `for_s`."""
+    """The port disappears and returns under its name after `for_s`."""
 
     for_s: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Renumber:
-    """The port goes, and comes back under a name that it never had after `for_s`."""
+    """The port disappears and returns under a new name after `for_s`."""
 
     for_s: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What is measured moves away by `step` (°C or mm) with every measurement."""
+    """Measurements drift by `step` (°C or mm) with every measurement."""
 
     step: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """What was measured first is measured for ever."""
+    """Every measurement repeats the first one."""
 
 
 Fault = Garbage | Drop | Glue | Late | WrongChecksum | Unplug | Renumber | Drift | Stuck
@@ -84,75 +84,75 @@ FAULTS: dict[str, type[Fault]] = {
 
 
 class FaultyWire(PtyWire):
-    """A wire on which faults happen when they are wanted, the same ones for the same seed.
+    """A wire that applies a fault on demand, reproducibly for the same seed.
 
-    The port is `ttyUSB0` in `folder` and `by_id` a link to it that survives a new number, as udev makes them. Each
-    `write` of the device is one frame, and every second one is befallen on average. What is due later happens when the
-    device next reads, which all of them do all the time.
+    The port is `ttyUSB0` in `folder`; `by_id` is a link to it that follows a new number, as udev does. Each `write` of
+    the device is one frame, and half of the frames on average are affected. Delayed effects occur when the device next
+    reads, which all simulated devices do continuously.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
         self._folder = folder.absolute()
         super().__init__(self._folder / "ttyUSB0")
         self.by_id = self._folder / "by-id"
-        self.befallen = 0
+        self.affected = 0
         self._random = Random(seed)  # noqa: S311 - repeatable faults, not a secret
         self._fault: Fault | None = None
-        self._held: list[bytes] = []  # frames that go out together, or the rest of a torn one and what follows it
-        self._due_s = 0.0  # when a rest goes out, or the port comes back
-        self._first = 0.0  # measurement since it is stuck
+        self._delayed: list[bytes] = []  # frames to send together, or the rest of a split frame and those after it
+        self._due_s = 0.0  # when the delayed frames are sent, or the port returns
+        self._first = 0.0  # measurement repeated while stuck
 
-    def inflict(self, fault: Fault | None) -> None:
-        """Let `fault` happen from now on, or none; what is under way ends first. A port goes once, at once."""
+    def set_fault(self, fault: Fault | None) -> None:
+        """Apply `fault` from now on, None for none, after ending the current fault. Port faults occur once."""
         self._end()
-        self._fault, self.befallen = fault, 0
+        self._fault, self.affected = fault, 0
         if isinstance(fault, Unplug | Renumber):
-            self.befallen = 1
+            self.affected = 1
             self._due_s = time.monotonic() + fault.for_s
             self.unplug()
 
     def plug(self, link: Path | None = None) -> None:
-        """Make the port appear, and the link to it."""
+        """Create the port and the link to it."""
         super().plug(link)
         point(self.by_id, str(self.link))
 
     def unplug(self) -> None:
-        """Pull the cable."""
+        """Remove the port and the link."""
         self.by_id.unlink(missing_ok=True)
-        self._held.clear()
+        self._delayed.clear()
         super().unplug()
 
     def read(self) -> bytes:
-        """What the host has sent; and what is due happens."""
+        """The data that the host sent; also applies delayed effects."""
         if isinstance(self._fault, Late | Unplug | Renumber) and time.monotonic() >= self._due_s:
             self._end()
         return super().read()
 
     def write(self, data: bytes) -> int:
-        """Send one frame, or what becomes of it; returns how many bytes went out or are held back."""
-        if self._held:
-            self._held.append(data)
-            if isinstance(self._fault, Glue) and len(self._held) >= self._fault.frames:
+        """Send one frame with the fault applied; returns the number of bytes sent or delayed."""
+        if self._delayed:
+            self._delayed.append(data)
+            if isinstance(self._fault, Glue) and len(self._delayed) >= self._fault.frames:
                 self._end()
             return len(data)
         if self._fault is None or self._random.random() < 1 / 2:
             return super().write(data)
-        return super().write(self._befall(self._fault, data))
+        return super().write(self._damage(self._fault, data))
 
     def measured(self, value: float) -> float:
-        """What the sensor takes `value` for."""
+        """`value` as measured with the fault applied."""
         match self._fault:
             case Drift(step):
-                self.befallen += 1
-                return value + self.befallen * step
+                self.affected += 1
+                return value + self.affected * step
             case Stuck():
-                self._first = self._first if self.befallen else value
-                self.befallen += 1
+                self._first = self._first if self.affected else value
+                self.affected += 1
                 return self._first
         return value
 
-    def _befall(self, fault: Fault, frame: bytes) -> bytes:
-        """What goes out of `frame` now."""
+    def _damage(self, fault: Fault, frame: bytes) -> bytes:
+        """The part of `frame` to send now, with the fault applied."""
         place = self._random.randrange(len(frame))
         match fault:
             case Garbage(most_bytes):
@@ -160,20 +160,20 @@ class FaultyWire(PtyWire):
             case Drop(most_bytes):
                 sent = frame[:place] + frame[place + self._random.randint(1, most_bytes) :]
             case Glue():
-                sent, self._held = b"", [frame]
+                sent, self._delayed = b"", [frame]
             case Late(by_s):
-                sent, self._held = frame[:place], [frame[place:]]
+                sent, self._delayed = frame[:place], [frame[place:]]
                 self._due_s = time.monotonic() + by_s
             case WrongChecksum():
                 sent = frame[:-1] + bytes((frame[-1] ^ 1 << self._random.randrange(8),))
             case _:
                 return frame
-        self.befallen += 1
+        self.affected += 1
         return sent
 
     def _end(self) -> None:
-        """Let what is held back go out, and the port come back."""
-        held, self._held = self._held, []
+        """Send the delayed frames and restore the port."""
+        held, self._delayed = self._delayed, []
         if held:
             super().write(b"".join(held))
         if isinstance(self._fault, Unplug | Renumber) and not self.plugged:

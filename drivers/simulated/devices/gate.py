@@ -1,4 +1,4 @@
-"""Simulated relay boards at the end of a wire: they take the real command bytes and count what they did."""
+"""Simulated relay boards on a wire: they execute the real commands and count the pulses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HEAD = 0xA0
 
 
 class SimulatedRelay:
-    """One relay channel; `closed` while the gate is held open, `pulses` how often that happened."""
+    """An LCUS board with one relay; `closed` while the gate is held open, `pulses` counts the closings."""
 
     def __init__(self, wire: PtyWire) -> None:
         self._wire = wire
@@ -31,16 +31,16 @@ class SimulatedRelay:
         self.pulses = 0
 
     def plug(self) -> None:
-        """Make the port appear."""
+        """Create the port."""
         self._wire.plug()
 
     def unplug(self) -> None:
-        """Pull the cable; the relay falls back."""
+        """Remove the port; the relay opens."""
         self._wire.unplug()
         self.closed = False
 
     async def run(self) -> None:
-        """Obey commands until cancelled."""
+        """Execute commands until cancelled."""
         while True:
             self._take(self._wire.read())
             await asyncio.sleep(0.02)
@@ -66,20 +66,20 @@ _TIMED = 0x0200
 _ALL = 0x00FF
 _TOGGLE = 0x5500
 _WRITE_COILS = 0x0F
-_COILS_REQUEST_BYTES = 10  # of up to eight relays: their states are the eighth byte
+_COILS_REQUEST_BYTES = 10  # for up to eight relays, with their states in the eighth byte
 _NO_FUNCTION, _NO_ADDRESS, _NO_VALUE = 1, 2, 3
 
 
 class SimulatedModbusBoard:
-    """A Modbus relay board: functions 1, 2, 5 and 15, and the timed pulse that it ends by itself.
+    """A Modbus relay board: functions 1, 2, 5 and 15, and the pulse timed by the board.
 
-    `inputs` are its digital inputs, to be set from outside; `mute` makes it silent, as a board without power.
+    `inputs` are its digital inputs, set by the caller; `mute` makes it silent, like a board without power.
     """
 
     def __init__(self, wire: PtyWire, channels: int = _CHANNELS) -> None:
         self._wire = wire
         self._buffer = bytearray()
-        self._closed_until_s = [0.0] * channels  # monotonic; infinity for one that was switched on
+        self._closed_until_s = [0.0] * channels  # monotonic; infinity for a relay that was switched on
         self.inputs = [False] * channels
         self.mute = False
         self.pulses = 0
@@ -87,17 +87,17 @@ class SimulatedModbusBoard:
 
     @property
     def relays(self) -> list[bool]:
-        """Which relays are closed now."""
+        """Current state of each relay, True for closed."""
         return [time.monotonic() < until_s for until_s in self._closed_until_s]
 
     async def run(self) -> None:
-        """Obey requests until cancelled."""
+        """Execute requests until cancelled."""
         while True:
             self._take(self._wire.read())
             await asyncio.sleep(0.005)
 
     async def walk_through(self, in_beam_s: float = 0.3, sensor: int = 1) -> None:
-        """Let somebody break the beam of the sensor on input `sensor`."""
+        """Break the beam of the sensor on input `sensor` for `in_beam_s`."""
         self.inputs[sensor - 1] = True
         await asyncio.sleep(in_beam_s)
         self.inputs[sensor - 1] = False
@@ -124,20 +124,20 @@ class SimulatedModbusBoard:
             if not 0 < value <= len(states) - address:
                 return _exception(function, _NO_ADDRESS)
             bits = sum(on << place for place, on in enumerate(states[address : address + value]))
-            return _summed(bytes((_UNIT, function, 1, bits)))
+            return _with_crc(bytes((_UNIT, function, 1, bits)))
         if function == _WRITE_COILS:
             if not 0 < value <= len(self._closed_until_s) - address:
                 return _exception(function, _NO_ADDRESS)
             for place in range(value):
                 self._switch(address + place, on=bool(request[7] >> place & 1))
-            return _summed(request[:6])
+            return _with_crc(request[:6])
         if function != WRITE_COIL:
             return _exception(function, _NO_FUNCTION)
         refusal = self._write(address, value)
         return _exception(function, refusal) if refusal else request
 
     def _write(self, address: int, value: int) -> int:
-        """Switch, toggle or pulse a relay, or switch all; returns the number of the exception, 0 when done."""
+        """Switch, toggle or pulse a relay, or switch all; returns the exception code, 0 for success."""
         count = len(self._closed_until_s)
         if _TIMED <= address < _TIMED + count:
             self.pulses += 1
@@ -156,8 +156,8 @@ class SimulatedModbusBoard:
 
 
 def _exception(function: int, number: int) -> bytes:
-    return _summed(bytes((_UNIT, function | EXCEPTION_FLAG, number)))
+    return _with_crc(bytes((_UNIT, function | EXCEPTION_FLAG, number)))
 
 
-def _summed(body: bytes) -> bytes:
+def _with_crc(body: bytes) -> bytes:
     return body + crc16(body)

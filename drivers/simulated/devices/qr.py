@@ -1,4 +1,4 @@
-"""Simulated codes: a serial QR reader that sends one line a code, and the picture of a code on a phone."""
+"""Simulated codes: a serial QR reader that sends one line per code, and the picture of a code on a phone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from drivers.simulated.devices.wire import PtyWire
 
 
 class LineEnd(Enum):
-    """How a reader ends a code: depends on its interface and setting (V2)."""
+    """Terminator of a code; depends on interface and setting of the reader (V2)."""
 
     CRLF = b"\r\n"
     CR = b"\r"
@@ -28,15 +28,15 @@ class SimulatedQrReader:
         self.line_end = line_end
 
     def show(self, text: str) -> None:
-        """Hold a code before the reader: it is read and sent once."""
+        """Present a code: it is sent once."""
         self.wire.write(text.encode() + self.line_end.value)
 
     def unplug(self) -> None:
-        """Pull the cable."""
+        """Remove the port."""
         self.wire.unplug()
 
     def plug(self) -> None:
-        """Put the cable back."""
+        """Create the port again."""
         self.wire.plug()
 
 

@@ -1,4 +1,4 @@
-"""A simulated SAM-V card reader at the end of a wire: answers the real questions about cards that are nobody's."""
+"""A simulated SAM-V card reader on a wire: replies to the real queries with synthetic cards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from operator import xor
 from drivers.simulated.devices.wire import PtyWire
 
 PREAMBLE = b"\xaa\xaa\xaa\x96\x69"
-QUESTION_BYTES = 10
+QUERY_BYTES = 10
 PHOTO_BYTES = 1024
 FIND, SELECT, READ, STATUS = b"\x20\x01", b"\x20\x02", b"\x30\x01", b"\x11\xff"
 DONE, FOUND, NOT_FOUND, NOT_SELECTED, READ_FAILED, UNKNOWN_COMMAND = 0x90, 0x9F, 0x80, 0x81, 0x41, 0x21
@@ -29,8 +29,8 @@ def card_answer(text: bytes, photo: bytes = bytes(PHOTO_BYTES)) -> bytes:
 class SimulatedSamV:
     """The reader on its wire.
 
-    As real ones do, it gives a card once and does not find it again before it was taken away, unless `finds_again`.
-    `status` other than DONE is told in answer to everything; `mute` answers nothing; `misreads` reads are to fail.
+    Like a real reader, it reads a card once and does not find it again until it was removed, unless `finds_again`. A
+    `status` other than DONE is the reply to every query; `mute` suppresses replies; the next `misreads` reads fail.
     """
 
     def __init__(self, wire: PtyWire) -> None:
@@ -39,58 +39,58 @@ class SimulatedSamV:
         self.mute = False
         self.status = DONE
         self.misreads = 0
-        self.questions: list[bytes] = []
+        self.queries: list[bytes] = []
         self._text: bytes | None = None
         self._photo = bytes(PHOTO_BYTES)
         self._is_found = self._is_selected = self._was_read = False
         self._buffer = bytearray()
 
     def present(self, text: bytes, photo: bytes | None = None) -> None:
-        """Lay a card on the reader."""
+        """Place a card on the reader."""
         self._text, self._photo = text, photo or bytes(PHOTO_BYTES)
         self._is_found = self._is_selected = self._was_read = False
 
     def lift(self) -> None:
-        """Take the card away."""
+        """Remove the card."""
         self._text = None
 
     def plug(self) -> None:
-        """Make the port appear."""
+        """Create the port."""
         self.wire.plug()
 
     def unplug(self) -> None:
-        """Pull the cable."""
+        """Remove the port."""
         self.wire.unplug()
 
     async def run(self) -> None:
-        """Answer until cancelled."""
+        """Reply to queries until cancelled."""
         while True:
             self._take(self.wire.read())
             await asyncio.sleep(0.01)
 
     def _take(self, data: bytes) -> None:
         self._buffer += data
-        while (start := self._buffer.find(PREAMBLE)) >= 0 and len(self._buffer) - start >= QUESTION_BYTES:
-            question = bytes(self._buffer[start : start + QUESTION_BYTES])
-            intact = not reduce(xor, question[len(PREAMBLE) :])
-            del self._buffer[: start + (QUESTION_BYTES if intact else 1)]
+        while (start := self._buffer.find(PREAMBLE)) >= 0 and len(self._buffer) - start >= QUERY_BYTES:
+            query = bytes(self._buffer[start : start + QUERY_BYTES])
+            intact = not reduce(xor, query[len(PREAMBLE) :])
+            del self._buffer[: start + (QUERY_BYTES if intact else 1)]
             if intact:
-                self.questions.append(question[7:9])
+                self.queries.append(query[7:9])
                 if not self.mute:
-                    self.wire.write(self._answer(question[7:9]))
+                    self.wire.write(self._answer(query[7:9]))
 
-    def _answer(self, question: bytes) -> bytes:
+    def _answer(self, query: bytes) -> bytes:
         if self.status != DONE:
             return answer(self.status)
-        if question == FIND:
+        if query == FIND:
             self._is_found = self._text is not None and (self.finds_again or not self._was_read)
             return answer(FOUND, bytes(4)) if self._is_found else answer(NOT_FOUND)
-        if question == SELECT:
+        if query == SELECT:
             self._is_selected, self._is_found = self._is_found, False
             return answer(DONE, bytes(8)) if self._is_selected else answer(NOT_SELECTED)
-        if question == READ:
+        if query == READ:
             return self._read()
-        return answer(DONE) if question == STATUS else answer(UNKNOWN_COMMAND)
+        return answer(DONE) if query == STATUS else answer(UNKNOWN_COMMAND)
 
     def _read(self) -> bytes:
         may_read, self._is_selected = self._is_selected and self._text is not None, False

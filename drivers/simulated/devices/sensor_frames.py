@@ -1,6 +1,6 @@
-"""What the small sensors put on the wire, from their side: readings to bytes, without I/O.
+"""Frames of the sensors: readings to bytes, without I/O.
 
-Written apart from the parsers, from the same sources, so that one checks the other.
+Written independently of the parsers, from the same sources, so that each checks the other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def sum8(data: bytes) -> bytes:
 
 
 def _remainder(data: bytes, polynomial: int, width: int, start: int) -> int:
-    """CRC of `data`, bit by bit from the highest."""
+    """CRC of `data`, most significant bit first."""
     crc, top = start, 1 << width - 1
     for byte in data:
         crc ^= byte << width - 8
@@ -50,13 +50,13 @@ def gy_mcu90614(object_c: float, ambient_c: float) -> bytes:
 
 
 def gy_614v(object_c: float, ambient_c: float, body_c: float = 36.5, emissivity_percent: int = 98) -> bytes:
-    """What a GY-614V answers to a read of seven registers from 7."""
+    """Reply of a GY-614V to a read of seven registers from 7."""
     frame = bytes((0xA4, 0x03, 7, 7, emissivity_percent)) + hundredths(object_c, ambient_c, body_c)
     return frame + sum8(frame)
 
 
 def cjmcu_90614(object_c: float, ambient_c: float, mode: int = 1) -> bytes:
-    """One frame of a CJMCU-90614: mode 1 is by itself, 2 an answer."""
+    """One frame of a CJMCU-90614; mode 1 is continuous, 2 a reply."""
     data = hundredths(object_c, ambient_c)
     return bytes((0x66, 0x66, mode, 4)) + data + sum8(data)
 
@@ -70,13 +70,13 @@ def evo_thermal_33(pixels_c: NDArray[np.floating], ambient_c: float) -> bytes:
 
 
 def terabee_ack(head: int, code: int, *, good: bool = True) -> bytes:
-    """What a Terabee sensor says to a command: 0x14 is the head of an Evo Thermal 33, 0x12 that of an Evo Mini."""
+    """Acknowledgement of a Terabee sensor; `head` is 0x14 for an Evo Thermal 33, 0x12 for an Evo Mini."""
     ack = bytes((head, code, 0x00 if good else 0xFF))
     return ack + crc8(ack)
 
 
 def pyrousb(object_c: float, ambient_c: float | None = None, status: int = 0) -> bytes:
-    """What a PyroUSB answers: one register, or the four from 0x12 where an ambient temperature is given."""
+    """Reply of a PyroUSB: one register, or four registers from 0x12 if `ambient_c` is given."""
     tenths = struct.pack(">h", round(object_c * 10))
     if ambient_c is not None:
         tenths += tenths + struct.pack(">hH", round(ambient_c * 10), status)
@@ -85,7 +85,7 @@ def pyrousb(object_c: float, ambient_c: float | None = None, status: int = 0) ->
 
 
 def optris(celsius: float) -> bytes:
-    """What an Optris answers to a question about a temperature."""
+    """Reply of an Optris to a temperature query."""
     return round(celsius * 10 + 1000).to_bytes(2, "big")
 
 
@@ -95,7 +95,7 @@ def tof10120(distance_mm: int) -> bytes:
 
 
 def evo_mini(*raw_mm: int) -> bytes:
-    """One frame of an Evo Mini with one, two or four pixels; 0, 1 and 65535 are no distances."""
+    """One frame of an Evo Mini with one, two or four pixels; 0, 1 and 65535 are not distances."""
     frame = b"T" + struct.pack(f">{len(raw_mm)}H", *raw_mm)
     return frame + crc8(frame)
 

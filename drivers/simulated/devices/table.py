@@ -1,14 +1,13 @@
-"""Every device that a driver speaks to, simulated at its end of a wire: one row each."""
+"""The simulated sensors, one row each."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
 
+from drivers.simulated.devices.distance_sensors import SimulatedEvoMini, SimulatedTof10120, SimulatedTofSense
 from drivers.simulated.devices.faults import FaultyWire
-from drivers.simulated.devices.rangers import SimulatedEvoMini, SimulatedTof10120, SimulatedTofSense
-from drivers.simulated.devices.sensors import Measure, SensorFirmware
+from drivers.simulated.devices.sensor_firmware import Measure, SensorFirmware
 from drivers.simulated.devices.thermometers import (
     SimulatedCjmcu90614,
     SimulatedEvoThermal33,
@@ -22,14 +21,8 @@ from drivers.simulated.devices.thermometers import (
 LISTEN_EVERY_S = 0.005
 
 
-class Device(Protocol):
-    """A device that lives as one task."""
-
-    async def run(self) -> None: ...
-
-
 class SimulatedSensor:
-    """A sensor on its wire: measures `rate_hz` times a second, answers at once, starts anew when it is plugged in."""
+    """A sensor on its wire: measures `rate_hz` times a second, replies immediately, restarts when plugged in."""
 
     def __init__(
         self, wire: FaultyWire, sensor: Callable[[Measure], SensorFirmware], measure: Measure, rate_hz: float
@@ -39,7 +32,7 @@ class SimulatedSensor:
         self._every_s = 1 / rate_hz
 
     async def run(self) -> None:
-        """Measure, say and obey until cancelled."""
+        """Measure, send and execute commands until cancelled."""
         clock, due_s, plugged = asyncio.get_running_loop().time, 0.0, self._wire.times_plugged
         while True:
             if plugged != self._wire.times_plugged:

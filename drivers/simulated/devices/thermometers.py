@@ -1,4 +1,4 @@
-"""The thermometers from their side: readings by themselves, and answers to their commands."""
+"""Simulated thermometers: continuous readings, and replies to commands."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import ClassVar
 import numpy as np
 
 from drivers.simulated.devices import sensor_frames
+from drivers.simulated.devices.gy_mcu90640_module import COLS, ROWS, ThermalModule, encode_frame
+from drivers.simulated.devices.sensor_firmware import CommandedSensor, Measure
 from drivers.simulated.devices.sensor_frames import crc8, hundredths, modbus_crc, sum8, terabee_ack
-from drivers.simulated.devices.sensors import CommandedSensor, Measure
-from drivers.simulated.devices.thermal_module import COLS, ROWS, ThermalModule, encode_frame
 
 AMBIENT_C = 25.0
 
 
 class SimulatedGyMcu90640:
-    """A 32x24 array before something warm that fills its view."""
+    """A 32x24 array whose view is filled by one temperature."""
 
     def __init__(self, measure: Measure) -> None:
         self._measure = measure
         self._module = ThermalModule()
 
     def power_up(self) -> None:
-        """Start again from what was saved."""
+        """Restart with the saved settings."""
         self._module.power_up()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Settings, their answers, and pictures asked for one by one."""
+        """Execute commands; returns the replies and the single frames requested."""
         answer = self._module.feed(data)
-        asked, self._module.frames_asked = self._module.frames_asked, 0
-        return [*([answer] if answer else []), *(self._picture() for _ in range(asked))]
+        frames, self._module.frames_asked = self._module.frames_asked, 0
+        return [*([answer] if answer else []), *(self._picture() for _ in range(frames))]
 
     def frame(self) -> bytes:
-        """A picture."""
+        """One frame in automatic mode."""
         return self._picture() if self._module.settings.automatic else b""
 
     def _picture(self) -> bytes:
@@ -42,17 +42,17 @@ class SimulatedGyMcu90640:
 
 
 class SimulatedGyMcu90614(CommandedSensor):
-    """Continuous or asked; which of them from power-up is kept."""
+    """Continuous mode or queries; the mode at power-up is saved."""
 
     command = re.compile(rb"(?s)\xa5[\x15\x45\x51\x52\xae\xaf].")
     _automatic = True
 
     def power_up(self) -> None:
-        """Measure as was saved."""
+        """Restart in the saved mode."""
         self._continuous = self._automatic
 
-    def obey(self, command: bytes) -> bytes:
-        """Both rates are taken as well, and change nothing on a wire without one."""
+    def execute(self, command: bytes) -> bytes:
+        """Select the mode or reply to a query. Baud rates are accepted without effect."""
         if command[-1:] != sum8(command[:-1]):
             return b""
         match command[1]:
@@ -66,7 +66,7 @@ class SimulatedGyMcu90614(CommandedSensor):
         return b""
 
     def frame(self) -> bytes:
-        """A measurement."""
+        """One frame in continuous mode."""
         return self._measured() if self._continuous else b""
 
     def _measured(self) -> bytes:
@@ -74,17 +74,17 @@ class SimulatedGyMcu90614(CommandedSensor):
 
 
 class SimulatedGy614v(CommandedSensor):
-    """Sixteen registers of one byte. What it sends by itself has no known layout, so it sends nothing."""
+    """Sixteen one-byte registers. Continuous output is not simulated: its layout is unknown."""
 
     command = re.compile(rb"(?s)[\xa4\x00][\x03\x06]...")
-    _kept = bytes((0, 2, 2, 0, 0, 0, 100, 98, *bytes(8)))
+    _saved = bytes((0, 2, 2, 0, 0, 0, 100, 98, *bytes(8)))
 
     def power_up(self) -> None:
-        """Settings as saved."""
-        self._registers = bytearray(self._kept)
+        """Restart with the saved registers."""
+        self._registers = bytearray(self._saved)
 
-    def obey(self, command: bytes) -> bytes:
-        """Read registers, or write one and repeat the command."""
+    def execute(self, command: bytes) -> bytes:
+        """Read registers, or write one and echo the command."""
         function, register, value = command[1:4]
         readable = function == 0x03 and 0 < value <= len(self._registers) - register
         writable = function == 0x06 and register < 8
@@ -93,7 +93,7 @@ class SimulatedGy614v(CommandedSensor):
         if writable:
             self._registers[register] = value
             if (register, value) == (5, 0x55):
-                self._kept = bytes(self._registers)
+                self._saved = bytes(self._registers)
             return command
         measured_c = self.measure()
         self._registers[8:14] = hundredths(measured_c, AMBIENT_C, measured_c + 0.5)
@@ -102,59 +102,59 @@ class SimulatedGy614v(CommandedSensor):
 
 
 class SimulatedCjmcu90614(CommandedSensor):
-    """Continuous or asked."""
+    """Continuous mode or queries."""
 
     command = re.compile(rb"\x66\x66[\x01\x02\x11-\x13]\x56")
 
     def power_up(self) -> None:
-        """Measure by itself."""
+        """Restart in continuous mode."""
         self._continuous = True
 
-    def obey(self, command: bytes) -> bytes:
-        """The three rates are taken, and change nothing."""
+    def execute(self, command: bytes) -> bytes:
+        """Select the mode or reply to a query. Baud rates are accepted without effect."""
         if command[2] > 2:
             return b""
         self._continuous = command[2] == 1
         return b"" if self._continuous else sensor_frames.cjmcu_90614(self.measure(), AMBIENT_C, mode=2)
 
     def frame(self) -> bytes:
-        """A measurement."""
+        """One frame in continuous mode."""
         return sensor_frames.cjmcu_90614(self.measure(), AMBIENT_C) if self._continuous else b""
 
 
 class SimulatedEvoThermal33(CommandedSensor):
-    """Silent until it is activated; says to every command whether it took it."""
+    """Silent until activated; acknowledges every command."""
 
     command = re.compile(rb"(?s)\x00(?:\x52\x02..|\x51..)")
 
     def power_up(self) -> None:
-        """Wait to be activated."""
+        """Restart deactivated."""
         self._active = False
 
-    def obey(self, command: bytes) -> bytes:
-        """Activate, stop, or take an emissivity."""
+    def execute(self, command: bytes) -> bytes:
+        """Activate, deactivate, or accept an emissivity."""
         good = command[-1:] == crc8(command[:-1])
         if good and command[1] == 0x52:
             self._active = command[3] == 1
         return terabee_ack(0x14, command[1], good=good)
 
     def frame(self) -> bytes:
-        """A picture."""
+        """One frame while activated."""
         return sensor_frames.evo_thermal_33(np.full(1024, self.measure()), AMBIENT_C) if self._active else b""
 
 
 class SimulatedPyroUsb(CommandedSensor):
-    """A Modbus slave, unit 1, with input and holding registers that are the same ones."""
+    """A Modbus device, unit 1, whose input and holding registers are the same."""
 
     command = re.compile(rb"(?s)[\x01\xff][\x03\x04\x06].{6}")
-    _kept: ClassVar[dict[int, int]] = {0x07: 230, 0x08: 9800, 0x09: 10000, 0x0C: 0, 0x0D: 0, 0x0E: 0}
+    _saved: ClassVar[dict[int, int]] = {0x07: 230, 0x08: 9800, 0x09: 10000, 0x0C: 0, 0x0D: 0, 0x0E: 0}
 
     def power_up(self) -> None:
-        """Volatile settings are the saved ones."""
-        self._settings = {**self._kept, 0x17: self._kept[0x07], 0x18: self._kept[0x08]}
+        """Reset the volatile settings to the saved ones."""
+        self._settings = {**self._saved, 0x17: self._saved[0x07], 0x18: self._saved[0x08]}
 
-    def obey(self, command: bytes) -> bytes:
-        """Read registers, or write one and repeat the request."""
+    def execute(self, command: bytes) -> bytes:
+        """Read registers, or write one and echo the request."""
         if command[-2:] != modbus_crc(command[:-2]):
             return b""
         register, value = struct.unpack(">HH", command[2:6])
@@ -181,13 +181,13 @@ class SimulatedPyroUsb(CommandedSensor):
 
 
 class SimulatedOptris(CommandedSensor):
-    """A CT: questions of one byte, and an emissivity that is set with an XOR behind it."""
+    """A CT: one-byte queries, and an emissivity command that ends with an XOR checksum."""
 
     command = re.compile(rb"(?s)\x84...|(?<!\x84)(?<!\x84.)(?<!\x84..)[\x01-\x05\x09\x0e\x0f]")
     _emissivity = 980
 
-    def obey(self, command: bytes) -> bytes:
-        """Two bytes to every question that is simulated."""
+    def execute(self, command: bytes) -> bytes:
+        """Reply with two bytes to every simulated query."""
         match command[0]:
             case 0x01 | 0x03:
                 return sensor_frames.optris(self.measure())

@@ -1,4 +1,4 @@
-"""A serial cable without a port: a pseudo-terminal under a stable name that can be pulled out and put back."""
+"""A simulated serial cable: a pseudo-terminal under a stable name that can be unplugged and plugged in again."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ READ_SIZE = 4096
 
 
 class PtyWire:
-    """The device's end of a serial line; the host opens `link` like any serial port.
+    """The device end of a serial line; the host opens `link` like a serial port.
 
-    Nothing here blocks: what the host does not take (nobody there, or its buffer full) is dropped and counted, as on a
-    real line. A pty accepts any speed and ignores it, so the device on the wire paces itself.
+    No method blocks: data that the host cannot receive (not open, or its buffer is full) is dropped and counted, as on
+    a real line. A pty ignores the baud rate, so the simulated device must pace itself.
     """
 
     def __init__(self, link: Path) -> None:
         self._link = link
         self._fd: int | None = None
         self.dropped_bytes = 0
-        self.times_plugged = 0  # a device that sees it move has lost and regained its power
+        self.times_plugged = 0  # a change means that the device lost its power and restarted
 
     def __enter__(self) -> PtyWire:
         self.plug()
@@ -35,7 +35,7 @@ class PtyWire:
 
     @property
     def link(self) -> Path:
-        """The name under which the host finds the port."""
+        """The path that the host opens."""
         return self._link
 
     @property
@@ -44,7 +44,7 @@ class PtyWire:
         return self._fd is not None
 
     def plug(self, link: Path | None = None) -> None:
-        """Make the port appear, under another name if `link` is given; plugging twice changes nothing."""
+        """Create the port, under another name if `link` is given; no effect while plugged in."""
         if self._fd is not None:
             return
         self._link = link or self._link
@@ -57,13 +57,13 @@ class PtyWire:
             os.close(master)
             raise
         finally:
-            # Were it kept open here, nobody could tell whether the host has it open.
+            # An open slave here would hide whether the host has the port open.
             os.close(slave)
         self._fd = master
         self.times_plugged += 1
 
     def unplug(self) -> None:
-        """Pull the cable: the name goes, and a host that has it open gets an error or end of file at once."""
+        """Remove the port; a host that has it open gets an error or end of file immediately."""
         if self._fd is None:
             return
         self._link.unlink(missing_ok=True)
@@ -71,35 +71,35 @@ class PtyWire:
         self._fd = None
 
     def write(self, data: bytes) -> int:
-        """Send `data`; returns how many bytes the host's buffer took."""
+        """Send `data`; returns the number of bytes that the host's buffer accepted."""
         taken = 0
         if self._fd is not None and _has_host(self._fd):
             try:
                 taken = os.write(self._fd, data)
-            except OSError:  # EAGAIN: the buffer is full; EIO: the host closed the port just now
+            except OSError:  # EAGAIN: the buffer is full; EIO: the host has just closed the port
                 taken = 0
         self.dropped_bytes += len(data) - taken
         return taken
 
     def read(self) -> bytes:
-        """What the host has sent since the last call; empty when it sent nothing or is not there."""
+        """Data that the host sent since the last call; empty for none."""
         if self._fd is None:
             return b""
         try:
             return os.read(self._fd, READ_SIZE)
-        except OSError:  # EIO: nobody has the port open; EAGAIN: nothing sent
+        except OSError:  # EIO: the port is not open; EAGAIN: no data
             return b""
 
 
 def _has_host(fd: int) -> bool:
-    """Whether somebody has the other end open: else the kernel would keep what is written for the next one to come."""
+    """Whether the host has the port open; otherwise the kernel would buffer written data for the next host."""
     poll = select.poll()
     poll.register(fd, 0)
-    return not poll.poll(0)  # only a hang-up is told unasked
+    return not poll.poll(0)  # without requested events, only a hang-up is reported
 
 
 def point(link: Path, device: str) -> None:
-    """Make `link` lead to `device` in one step, over whatever a killed process left there."""
+    """Make `link` point to `device` atomically, replacing a link left by a killed process."""
     link.parent.mkdir(parents=True, exist_ok=True)
     fresh = link.with_name(link.name + ".new")
     fresh.unlink(missing_ok=True)

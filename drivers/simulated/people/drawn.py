@@ -1,4 +1,4 @@
-"""The people of the street: drawn, each by a look of their own. Face detectors find them and judge their masks."""
+"""The drawn people of the street, each with its own look. Face detectors detect them and classify their masks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from drivers.simulated.people.person_image import CENTRE, FACE_PX, SIZE, Bare
 
 @dataclass(frozen=True, slots=True)
 class DrawnPerson:
-    """A `figure.Person` that is drawn. To networks of recognition all of them look much alike."""
+    """A drawn `person_image.Person`. Recognition networks distinguish them poorly."""
 
     look: Look
 

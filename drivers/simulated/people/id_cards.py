@@ -1,4 +1,4 @@
-"""Texts of identity cards that are nobody's: numbers of an unassigned area, 256 bytes as a reader would give them."""
+"""Synthetic texts of identity cards (256 bytes) with numbers of an unassigned area, which belong to no real person."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def citizen(number: str, *, name: str = "测试", sex: str = "1", until: str = "
 
 
 def permit(number: str, *, name: str = "測試", until: str = "20300101") -> bytes:
-    """A residence permit of somebody from Hong Kong, Macau or Taiwan."""
+    """A residence permit of a person from Hong Kong, Macau or Taiwan."""
     end = (("H00000000", 18), ("01", 4), ("", 6), ("J", 2), ("", 6))
     return _joined((name, 30), ("2", 2), ("", 4), *_middle(number, until), *end)
 
@@ -37,7 +37,7 @@ def foreigner_2017(number: str = "ZZZ999990010100", *, english_name: str = "TEST
 def foreigner_2023(
     number: str = "999999199001010016", *, english_name: str = "TEST, CARD", name: str = "测试"
 ) -> bytes:
-    """A foreigner's permanent residence card of 2023; a long English name goes on in a second field."""
+    """A foreigner's permanent residence card of 2023; a long English name continues in a second field."""
     return _joined(
         (name, 30),
         ("1", 2),
@@ -56,7 +56,7 @@ def foreigner_2023(
 
 
 def _middle(number: str, until: str) -> tuple[tuple[str, int], ...]:
-    """Birth to end of validity, which citizens' cards and permits have alike."""
+    """The fields from birth to end of validity, the same in citizens' cards and permits."""
     return (
         (number[6:14], 16),
         ("测试省测试市", 70),

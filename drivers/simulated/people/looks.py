@@ -1,4 +1,4 @@
-"""What the people of the street look like: parameters of drawings, no photograph.
+"""Looks of the people of the street: parameters of the drawings.
 
 Lengths are in heights of the face's box (hairline to chin), from the box's centre, x to the viewer's right, y down.
 Colours are BGR, 0..1.
@@ -15,7 +15,7 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How one person looks; the defaults are a plain face, `seed` its skin and hair."""
+    """Look of one person; the defaults are a plain face, `seed` determines skin and hair."""
 
     name: str
     seed: int
@@ -49,7 +49,7 @@ class Look:
 
 
 def make_outline(look: Look) -> Outline:
-    """Where a mask touches the drawn face."""
+    """Points where a mask touches the drawn face."""
     cheek, jaw, ear = 0.96 * look.half_width, 0.82 * look.half_width, look.half_width + 0.02
     return Outline(
         top=((-cheek, 0.02), (0.0, look.eye_y + 0.075), (cheek, 0.02)),

@@ -1,4 +1,4 @@
-"""A surgical mask, drawn as cloth between a top and a bottom edge and laid over a face."""
+"""Draws a surgical mask on a face, as cloth between a top and a bottom edge."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MARGIN_PX = 24
 
 
 class MaskWear(StrEnum):
-    """How a mask is worn, in the words of the model."""
+    """How a mask is worn; the values are those of the model."""
 
     NONE = "none"
     CORRECT = "correct"
@@ -49,7 +49,7 @@ class Outline:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskFit:
-    """Where a mask sits on a face, in pixels of its picture; `light` 0..1 is how bright the face is."""
+    """Position of a mask on a face, in pixels of its picture; `light` 0..1 is the brightness of the face."""
 
     top: Points  # cheek, bridge of the nose, cheek, from the viewer's left
     bottom: Points  # jaw, chin, jaw
@@ -65,7 +65,7 @@ class MaskFit:
 
 
 def draw_mask(image: Image, fit: MaskFit, wear: MaskWear) -> Image:
-    """`image` with a mask worn like that."""
+    """A copy of `image` with the mask worn as `wear`; `image` itself for NONE."""
     if wear is MaskWear.NONE:
         return image
     top, bottom = _slipped(fit) if wear is MaskWear.INCORRECT else (fit.top, fit.bottom)
@@ -79,7 +79,7 @@ def draw_mask(image: Image, fit: MaskFit, wear: MaskWear) -> Image:
 
 
 def _slipped(fit: MaskFit) -> tuple[Points, Points]:
-    """Edges of a mask pulled under the nose: the cheeks follow, the chin carries some more cloth."""
+    """Edges of a mask pulled below the nose; the cheeks follow, with more cloth at the chin."""
     drop = fit.bottom - fit.top
     top = fit.top + drop * 0.42
     top[1] = fit.nose + (fit.bottom[1] - fit.nose) * 0.32
@@ -87,7 +87,7 @@ def _slipped(fit: MaskFit) -> tuple[Points, Points]:
 
 
 def _covered(part: Image, top: Points, bottom: Points, ears: Points, light: float) -> Image:
-    """`part` of a picture with shadow, loops and cloth on it."""
+    """`part` of a picture with shadow, ear loops and cloth drawn on it."""
     colour, alpha = _cloth((part.shape[0], part.shape[1]), top, bottom, light)
     soft = cv2.GaussianBlur(alpha, (0, 0), 5.0)
     shadowed = (part * (1 - 0.38 * soft[..., None])).astype(np.uint8)
@@ -97,7 +97,7 @@ def _covered(part: Image, top: Points, bottom: Points, ears: Points, light: floa
 
 
 def _cloth(size: tuple[int, int], top: Points, bottom: Points, light: float) -> tuple[Floats, Floats]:
-    """Colour and cover of the cloth on a picture of `size`: every thread is put where the two edges carry it."""
+    """Colour and opacity of the cloth on a picture of `size`: a grid of points between the two edges."""
     height, width = size[0] * FINE, size[1] * FINE
     threads = int(np.ptp(np.vstack([top, bottom]), axis=0).max() * FINE * 1.4)  # enough to leave no hole
     across, down = np.meshgrid(np.linspace(0, 1, threads), np.linspace(0, 1, threads))
@@ -125,7 +125,7 @@ def _edge(points: Points, across: Points, fullness: float) -> Points:
 
 
 def _threads(across: Points, down: Points, light: float) -> Floats:
-    """Colour of the cloth at shares across and down: rounded by light, three pleats, a seam, a wire over the nose."""
+    """Colour of the cloth at shares across and down: shading, three pleats, a seam, and the wire over the nose."""
     aside = np.abs(2 * across - 1)
     shade = 1.06 - 0.30 * aside**2.4 - 0.16 * down
     shade += 0.07 * np.exp(-(((across - 0.5) / 0.10) ** 2)) * (1 - down)

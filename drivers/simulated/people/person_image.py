@@ -15,15 +15,15 @@ Image = NDArray[np.uint8]
 
 WIDTH, HEIGHT = 640, 480
 FACE_PX = 240  # height of the face in a portrait: half of the camera's picture
-ABOVE, BELOW, ASIDE = 1.0, 2.2, 1.5  # reach of a portrait about the face's centre, in face heights
+ABOVE, BELOW, ASIDE = 1.0, 2.2, 1.5  # extent of a portrait around the centre of the face, in face heights
 SIZE = (int(2 * ASIDE * FACE_PX), int((ABOVE + BELOW) * FACE_PX))  # of a portrait, in pixels
 CENTRE = (ASIDE * FACE_PX, ABOVE * FACE_PX)  # of its face
-MAX_KEPT = 32
+MAX_CACHED = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where and how a face is seen: centre and height as shares of the picture, `light` 0..1."""
+    """Position of a face: centre and height as shares of the picture; `light` 0..1 is the brightness."""
 
     centre_x: float
     centre_y: float
@@ -33,9 +33,9 @@ class Pose:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bare:
-    """Somebody without a mask, in a picture of `SIZE` with the face at `CENTRE`: `image` is BGR, not to be written to.
+    """A person without a mask, in a picture of `SIZE` with the face at `CENTRE`: `image` is BGR, do not write to it.
 
-    `cover` (h, w) says what of it is the person; `box` is the face (x, y, width, height), `outline` what holds a mask.
+    `cover` (h, w) is the opacity of the person; `box` is the face (x, y, width, height), `outline` where a mask sits.
     """
 
     image: Image
@@ -44,8 +44,8 @@ class Bare:
     outline: Outline
 
 
-class Person(Protocol):
-    """Somebody who may come to the entrance."""
+class PicturedPerson(Protocol):
+    """A person who can be placed at the entrance."""
 
     @property
     def name(self) -> str: ...
@@ -70,7 +70,7 @@ class Portrait:
         return x + width / 2, y + height / 2
 
 
-def draw_portrait(person: Person, wear: MaskWear) -> Portrait:
+def draw_portrait(person: PicturedPerson, wear: MaskWear) -> Portrait:
     """`person` with a mask worn like that; some 300 ms of work."""
     bare = person.bare()
     masked = draw_mask(bare.image, MaskFit.make(bare.outline, _light(bare)), wear)
@@ -79,32 +79,32 @@ def draw_portrait(person: Person, wear: MaskWear) -> Portrait:
 
 
 def _light(bare: Bare) -> float:
-    """How bright the face is, 0..1."""
+    """Brightness of the face, 0..1."""
     x, y, width, height = (round(value) for value in bare.box)
     return float(bare.image[y : y + height, x : x + width].mean() / 255)
 
 
 class Entrance:
-    """What the camera looks at: the entrance, and whoever stands before it. Pictures of a standing person are kept."""
+    """View of the camera: the entrance, optionally with a person. Pictures of a standing person are cached."""
 
     def __init__(self, seed: int) -> None:
         self._empty = _entrance(seed)
         self._portrait: Portrait | None = None
-        self._kept: dict[Pose, Image] = {}
+        self._cache: dict[Pose, Image] = {}
 
     def view(self, portrait: Portrait | None, pose: Pose | None) -> Image:
-        """640x480 BGR, not to be written to."""
+        """640x480 BGR; shared, do not write to it."""
         if portrait is None or pose is None:
             return self._empty
-        if portrait is not self._portrait or len(self._kept) >= MAX_KEPT:
-            self._portrait, self._kept = portrait, {}
-        if pose not in self._kept:
-            self._kept[pose] = _placed(self._empty, portrait, pose)
-        return self._kept[pose]
+        if portrait is not self._portrait or len(self._cache) >= MAX_CACHED:
+            self._portrait, self._cache = portrait, {}
+        if pose not in self._cache:
+            self._cache[pose] = _placed(self._empty, portrait, pose)
+        return self._cache[pose]
 
 
 def face_box(portrait: Portrait, pose: Pose) -> tuple[float, float, float, float]:
-    """Where the face is in the picture, in pixels (x, y, width, height)."""
+    """Box of the face in the picture, in pixels (x, y, width, height)."""
     height = pose.face_height * HEIGHT
     width = height * portrait.box[2] / portrait.box[3]
     return pose.centre_x * WIDTH - width / 2, pose.centre_y * HEIGHT - height / 2, width, height

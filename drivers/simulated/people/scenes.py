@@ -1,4 +1,4 @@
-"""What happens in the street: the eight scenes, drawn with a seed and written down as frozen values."""
+"""The eight kinds of visits to the street, generated reproducibly from a seed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 
-from drivers.simulated.people import people
+from drivers.simulated.people import residents
 from drivers.simulated.people.drawn import PEOPLE
 from drivers.simulated.people.masks import MaskWear
-from drivers.simulated.people.person_image import Person
+from drivers.simulated.people.person_image import PicturedPerson
 
 CODE_LIFE_S = 3 * 3600  # longer than the error that a policy assumes of a clock that nothing confirms
 HEALTHY_SKIN_C = (35.2, 35.6)
@@ -21,21 +21,21 @@ EXTRA_HEALTHY = 4  # in each round after the first
 
 
 class SceneKind(StrEnum):
-    """What is special about a visitor."""
+    """Kind of visit."""
 
-    HEALTHY = "healthy"  # nothing: masked, green, tested
-    MASK_LATER = "mask_later"  # comes without a mask, puts one on
+    HEALTHY = "healthy"  # masked, green code, tested
+    MASK_LATER = "mask_later"  # arrives without a mask, then puts one on
     FEVER = "fever"
     TEST_EXPIRED = "test_expired"  # nucleic-acid sample too old
     YELLOW_CODE = "yellow_code"
-    UNKNOWN_CODE = "unknown_code"  # a number nobody knows
+    UNKNOWN_CODE = "unknown_code"  # a number that the platform does not know
     WATCH_LIST = "watch_list"
-    PLATFORM_DOWN = "platform_down"  # a number nobody knows, and nobody to ask
+    PLATFORM_DOWN = "platform_down"  # an unknown number while the platform is offline
 
 
 @dataclass(frozen=True, slots=True)
 class MaskStep:
-    """From `from_s` after standing still the mask is worn like this."""
+    """How the mask is worn from `from_s` seconds after standing still."""
 
     from_s: float
     wear: MaskWear
@@ -43,16 +43,16 @@ class MaskStep:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One visitor. `expected`, the verdicts that end this visit rightly, is for scoring: the agent never sees it."""
+    """One visit. `expected`, the correct final verdicts, is for scoring and not passed to the agent."""
 
     kind: SceneKind
-    person: Person
+    person: PicturedPerson
     masks: tuple[MaskStep, ...]
     skin_max_c: float
     code: str | None = field(repr=False)
     code_shown_at_s: tuple[float, ...]  # after standing still
     expected: frozenset[str]
-    needs: str | None = None  # `platform_down`: whoever runs the street cuts the link to the platform first
+    needs: str | None = None  # `platform_down`: the caller must cut the link to the platform first
 
 
 NOT_ADMITTED = frozenset({"refuse", "recheck", "assist"})
@@ -67,30 +67,30 @@ EXPECTED = {
     SceneKind.PLATFORM_DOWN: NOT_ADMITTED,
 }
 NUMBERS = {
-    SceneKind.HEALTHY: tuple(resident.number for resident in people.HEALTHY),
-    SceneKind.MASK_LATER: (people.FORGETFUL.number,),
-    SceneKind.FEVER: tuple(resident.number for resident in people.FEVERISH),
-    SceneKind.TEST_EXPIRED: (people.OVERDUE.number,),
-    SceneKind.YELLOW_CODE: (people.YELLOW.number,),
-    SceneKind.UNKNOWN_CODE: people.STRANGERS[::2],
-    SceneKind.WATCH_LIST: tuple(resident.number for resident in people.WATCHED),
-    SceneKind.PLATFORM_DOWN: people.STRANGERS[1::2],
+    SceneKind.HEALTHY: tuple(resident.number for resident in residents.HEALTHY),
+    SceneKind.MASK_LATER: (residents.FORGETFUL.number,),
+    SceneKind.FEVER: tuple(resident.number for resident in residents.FEVERISH),
+    SceneKind.TEST_EXPIRED: (residents.OVERDUE.number,),
+    SceneKind.YELLOW_CODE: (residents.YELLOW.number,),
+    SceneKind.UNKNOWN_CODE: residents.STRANGERS[::2],
+    SceneKind.WATCH_LIST: tuple(resident.number for resident in residents.WATCHED),
+    SceneKind.PLATFORM_DOWN: residents.STRANGERS[1::2],
 }
 
 
 def health_code(number: str, expires_unix_s: int) -> str:
-    """The text of a code of the simulated provider."""
+    """Text of a code of the simulated provider."""
     return f"SHC1:{number}:{expires_unix_s}"
 
 
 def scenes(seed: int, wall_s: Callable[[], float] = time.time) -> Iterator[Scene]:
-    """Visitors without end: first each kind once, then rounds of each kind and some more healthy ones, all shuffled.
+    """Endless visits: first each kind once, then rounds of each kind with more healthy ones, all shuffled.
 
-    Nobody comes twice in a row. `wall_s` dates the codes at the moment a scene is drawn.
+    No face occurs twice in a row. `wall_s` is the time from which the codes expire, read when a scene is generated.
     """
     random = Random(seed)  # noqa: S311 - a repeatable street, not a secret
     kinds = list(SceneKind)
-    person: Person | None = None
+    person: PicturedPerson | None = None
     while True:
         random.shuffle(kinds)
         for kind in kinds:
@@ -99,7 +99,7 @@ def scenes(seed: int, wall_s: Callable[[], float] = time.time) -> Iterator[Scene
         kinds = [*SceneKind, *[SceneKind.HEALTHY] * EXTRA_HEALTHY]
 
 
-def _scene(kind: SceneKind, person: Person, random: Random, wall_s: float) -> Scene:
+def _scene(kind: SceneKind, person: PicturedPerson, random: Random, wall_s: float) -> Scene:
     number = random.choice(NUMBERS[kind])
     late = kind is SceneKind.MASK_LATER
     shown_at_s = random.uniform(0.3, 0.8)
@@ -116,6 +116,6 @@ def _scene(kind: SceneKind, person: Person, random: Random, wall_s: float) -> Sc
 
 
 def _late_mask(random: Random) -> tuple[MaskStep, ...]:
-    """No mask or one under the nose, then one put on rightly."""
+    """Without a mask or with one below the nose at first, then correct."""
     before = random.choice((MaskWear.NONE, MaskWear.NONE, MaskWear.INCORRECT))
     return MaskStep(0.0, before), MaskStep(MASK_ON_S, MaskWear.CORRECT)

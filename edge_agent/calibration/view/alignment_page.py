@@ -1,7 +1,7 @@
-"""The page on which camera and thermometer are aligned: what it shows, and what a touch on it does.
+"""The routes of the page on which camera and thermometer are aligned.
 
-It is served in the place of the residents' page while the agent is stopped; an open residents' page goes over to it,
-because it hears of another edition, and back when the agent answers again.
+The page replaces the residents' page while the agent is stopped. An open residents' page reloads because `/events`
+reports another edition, and reloads again when the agent answers.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from drivers.contract import Camera, Part, PartState, Thermometer
 from edge_agent.calibration.errors import BadCalibration
 from edge_agent.calibration.view.alignment import PLACES, Alignment
 from edge_agent.kiosk.guard import is_loopback
+from edge_agent.kiosk.serving import file_response, json_response, read_page
 from edge_agent.kiosk.touch import read_body
 from edge_agent.measurement.camera_to_thermal import Point, Size
 from edge_agent.screen.camera_jpeg import CameraJpeg
 
 PAGE_DIR = Path(__file__).parent / "align_page"
-KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _CORNERS: tuple[Point, ...] = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
@@ -32,17 +32,17 @@ class _Touch(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AlignRoutes:
-    """Shows `alignment` and the newest pictures; `keep` puts the finished alignment on the disk."""
+    """Serves `alignment` and the newest pictures; `save` stores the finished alignment for a camera picture size."""
 
     def __init__(
-        self, alignment: Alignment, camera: Camera, thermometer: Thermometer, keep: Callable[[Size], None]
+        self, alignment: Alignment, camera: Camera, thermometer: Thermometer, save: Callable[[Size], None]
     ) -> None:
         self._alignment = alignment
         self._camera = camera
         self._thermometer = thermometer
-        self._keep = keep
+        self._save_alignment = save
         self._picture = CameraJpeg(camera.frames)
-        self._page = {path.name: path.read_bytes() for path in sorted(PAGE_DIR.iterdir())}
+        self._page = read_page(PAGE_DIR)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add the routes."""
@@ -51,29 +51,26 @@ class AlignRoutes:
         router.add_get("/state", self._state, allow_head=False)
         router.add_post("/touch", self._touch)
         router.add_post("/again", self._again)
-        router.add_post("/keep", self._keep_it)
+        router.add_post("/keep", self._save)
         router.add_get("/", self._file)
         router.add_get("/{name}", self._file)
 
     async def _file(self, request: web.Request) -> web.Response:
-        name = request.match_info.get("name", "index.html")
-        if name not in self._page:
-            raise web.HTTPNotFound(text="There is no such page.\n")
-        return web.Response(body=self._page[name], content_type=KINDS[Path(name).suffix], charset="utf-8")
+        return file_response(self._page, request.match_info.get("name", "index.html"))
 
     async def _events(self, _request: web.Request) -> web.Response:
         return web.Response(text='event: edition\ndata: "align"\n\n', content_type="text/event-stream")
 
     async def _jpeg(self, request: web.Request) -> web.Response:
         if not is_loopback(request):
-            raise web.HTTPForbidden(text="The picture does not leave this machine.\n")
+            raise web.HTTPForbidden(text="Available on this machine only.\n")
         jpeg = self._picture.jpeg() if self._camera.health.state is PartState.OK else None
         return web.Response(status=204) if jpeg is None else web.Response(body=jpeg, content_type="image/jpeg")
 
     async def _state(self, request: web.Request) -> web.Response:
         if not is_loopback(request):
-            raise web.HTTPForbidden(text="The picture does not leave this machine.\n")
-        return _json(self._told())
+            raise web.HTTPForbidden(text="Available on this machine only.\n")
+        return json_response(self._page_state())
 
     async def _touch(self, request: web.Request) -> web.Response:
         touch = await read_body(request, _Touch)
@@ -81,32 +78,33 @@ class AlignRoutes:
             self._check_parts()
             self._alignment.touch((touch.x, touch.y))
         except BadCalibration as exc:
-            return _json({"fault": _fault(exc)}, 409)
-        return _json({"fault": None})
+            return json_response({"fault": _fault(exc)}, 409)
+        return json_response({"fault": None})
 
     async def _again(self, request: web.Request) -> web.Response:
         await read_body(request, dict)
-        self._alignment.again()
-        return _json({"fault": None})
+        self._alignment.restart()
+        return json_response({"fault": None})
 
-    async def _keep_it(self, request: web.Request) -> web.Response:
+    async def _save(self, request: web.Request) -> web.Response:
         await read_body(request, dict)
         frame = self._camera.frames.value
         if self._alignment.fit is None or frame is None:
-            raise web.HTTPConflict(text="There is nothing to keep yet.\n")
+            raise web.HTTPConflict(text="There is nothing to save yet.\n")
         height, width = frame.image.shape[:2]
         try:
             self._check_parts()
-            self._keep((width, height))
+            self._save_alignment((width, height))
         except BadCalibration as exc:
-            return _json({"fault": _fault(exc)}, 409)
+            return json_response({"fault": _fault(exc)}, 409)
         except OSError as exc:
-            told = exc.strerror or str(exc)
-            return _json({"fault": _fault(BadCalibration(f"无法保存：{told}", f"It cannot be kept: {told}"))}, 507)
-        return _json({"fault": None})
+            reason = exc.strerror or str(exc)
+            failure = BadCalibration(f"无法保存：{reason}", f"Cannot be saved: {reason}")
+            return json_response({"fault": _fault(failure)}, 507)
+        return json_response({"fault": None})
 
-    def _told(self) -> dict[str, object]:
-        """All that the page shows beside the picture; points are fractions of their picture."""
+    def _page_state(self) -> dict[str, object]:
+        """The state that the page shows beside the picture; points are fractions of their picture."""
         alignment, fit = self._alignment, self._alignment.fit
         thermal, spot, fault = alignment.thermal, None, None
         try:
@@ -127,12 +125,12 @@ class AlignRoutes:
         }
 
     def _check_parts(self) -> None:
-        """Raises BadCalibration where a picture is missing."""
+        """Raises BadCalibration if the camera or the thermometer gives no picture."""
         for part, zh, en in ((self._camera, "摄像头", "The camera"), (self._thermometer, "测温仪", "The thermometer")):
             if part.health.state is not PartState.OK:
                 detail = _detail(part)
                 raise BadCalibration(
-                    f"{zh}没有画面（{detail}），请检查接线。", f"{en} gives no picture ({detail}): check its cable."
+                    f"{zh}没有画面（{detail}），请检查接线。", f"{en} gives no picture ({detail}): check the cable."
                 )
 
 
@@ -142,7 +140,3 @@ def _detail(part: Part) -> str:
 
 def _fault(exc: BadCalibration) -> dict[str, str]:
     return {"zh": exc.zh, "en": exc.en}
-
-
-def _json(body: object, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")

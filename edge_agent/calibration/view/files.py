@@ -1,4 +1,4 @@
-"""Touches out of saved pictures and thermal recordings: for a box whose page nobody can touch, and for scripts."""
+"""Touches from saved pictures and thermal recordings, for scripts and for a box without a touch screen."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import cv2
 
 from config.settings import ThermometerSettings
 from edge_agent.calibration.errors import BadCalibration
-from edge_agent.calibration.view.sensor import recorded
+from edge_agent.calibration.view.sensor import recorded_frames
 from edge_agent.calibration.view.warm_spot import steady_spot
 from edge_agent.measurement.camera_to_thermal import Size, Touch
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One place of the object: a camera picture, the object in its pixels, and a recording of the thermometer."""
+    """One place of the object: a camera picture, the object's position in its pixels, and a thermal recording."""
 
     picture: Path
     at_px: tuple[float, float]
@@ -25,28 +25,28 @@ class Shot:
 
 
 def touches_from(shots: Sequence[Shot], chosen: ThermometerSettings) -> tuple[tuple[Touch, ...], Size, Size]:
-    """The touches that `shots` show, and the sizes (width, height) of camera and thermal picture.
+    """The touches from `shots`, and the sizes (width, height) of camera picture and thermal frame.
 
-    Raises BadCalibration, or BadSetting for a recording that cannot be read.
+    Raises BadCalibration, or BadSetting for an unreadable recording.
     """
-    read = [_read(shot, chosen) for shot in shots]
-    touches, camera_sizes, thermal_sizes = zip(*read, strict=True)
+    shown = [_read(shot, chosen) for shot in shots]
+    touches, camera_sizes, thermal_sizes = zip(*shown, strict=True)
     if len(set(camera_sizes)) > 1:
-        raise BadCalibration("各张照片大小不同。", "The pictures are of different sizes.")
+        raise BadCalibration("各张照片大小不同。", "The pictures have different sizes.")
     return touches, camera_sizes[0], thermal_sizes[0]
 
 
 def _read(shot: Shot, chosen: ThermometerSettings) -> tuple[Touch, Size, Size]:
     image = cv2.imread(str(shot.picture))
     if image is None:
-        raise BadCalibration(f"{shot.picture} 不是可读的图片。", f"{shot.picture} is no picture that can be read.")
+        raise BadCalibration(f"{shot.picture} 不是可读的图片。", f"{shot.picture} is not a readable picture.")
     height, width = image.shape[:2]
     x, y = shot.at_px
     if not (0 <= x < width and 0 <= y < height):
         raise BadCalibration(
-            f"{x:g},{y:g} 不在 {shot.picture} 内。", f"{x:g},{y:g} is not in {shot.picture} ({width}x{height})."
+            f"{x:g},{y:g} 不在 {shot.picture} 内。", f"{x:g},{y:g} is outside {shot.picture} ({width}x{height})."
         )
-    frames = recorded(shot.thermal, chosen)
+    frames = recorded_frames(shot.thermal, chosen)
     try:
         spot = steady_spot([frame.pixels_c for frame in frames])
     except BadCalibration as exc:

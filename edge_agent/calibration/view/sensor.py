@@ -1,4 +1,4 @@
-"""The thermal array of this box: whether it has one, and what a recording of it shows."""
+"""The thermal array of this box and recordings of it."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from edge_agent.calibration.errors import BadCalibration
 
 
 def check_array(chosen: ThermometerSettings) -> None:
-    """Raises BadCalibration where the thermometer of the settings has no picture."""
+    """Raises BadCalibration if the configured thermometer is not an array."""
     if not MODELS[chosen.driver].is_array:
         raise BadCalibration(
             f"{chosen.driver} 只测一个点，没有热像，无需对准。",
-            f"{chosen.driver} measures one spot and has no picture: there is nothing to align.",
+            f"{chosen.driver} measures a single spot, not a picture: there is nothing to align.",
         )
 
 
-def recorded(path: Path, chosen: ThermometerSettings) -> list[ThermalFrame]:
-    """The pictures in a recording of this array, the way round that its driver hands them on.
+def recorded_frames(path: Path, chosen: ThermometerSettings) -> list[ThermalFrame]:
+    """The frames in a recording of this array, oriented as the driver delivers them.
 
-    Raises BadCalibration, or BadSetting where the file cannot be read.
+    Raises BadCalibration, or BadSetting for an unreadable file.
     """
     recording = open_recording(path)
     if recording.driver not in ("", chosen.driver):
         raise BadCalibration(
             f"{path} 是 {recording.driver} 的记录，而本机是 {chosen.driver}。",
-            f"{path} was recorded of a {recording.driver}, and this box has a {chosen.driver}.",
+            f"{path} was recorded from a {recording.driver}, but this box has a {chosen.driver}.",
         )
-    dialect = MODELS[chosen.driver].dialect
-    replay = Replay(replace(dialect, parser=partial(dialect.parser, mirror=chosen.mirror)))
+    protocol = MODELS[chosen.driver].protocol
+    replay = Replay(replace(protocol, parser=partial(protocol.parser, mirror=chosen.mirror)))
     return [reading for _, reading in replay.readings(recording.pieces()) if isinstance(reading, ThermalFrame)]

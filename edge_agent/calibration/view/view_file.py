@@ -1,4 +1,4 @@
-"""The alignment of this box as it is kept beside the thermometer's calibration, and used while it fits the settings."""
+"""The alignment of camera and thermometer as a file beside the thermometer's calibration."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class ViewCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How `view` was found: by whom, when, on which devices, at which touches.
+    """`view` with its origin: by whom, when, with which devices and touches.
 
-    `asked_size` is what the settings asked of the camera and `camera_size` what it gave; sizes are (width, height),
-    `residual_px` is the greatest error of a touch in thermal pixels.
+    `asked_size` is the configured camera size and `camera_size` the actual one, as (width, height);
+    `residual_px` is the largest error of a touch in thermal pixels.
     """
 
     driver: str
@@ -42,14 +42,14 @@ class ViewCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def summary(self) -> str:
-        """One line on how good it is and whose."""
-        return f"{self.residual_px:.2f} thermal pixels left, {self.at:%Y-%m-%d} by {self.by}"
+        """Residual, date and name in one line."""
+        return f"residual {self.residual_px:.2f} thermal pixels, {self.at:%Y-%m-%d} by {self.by}"
 
     def misfit(self, settings: Settings) -> str:
-        """Why it is not of this box as it is set now, "" where it is."""
+        """Why it does not match `settings`; "" if it does."""
         thermometer, camera = settings.thermometer, settings.camera
         if self.driver != thermometer.driver:
-            return f"it is of a {self.driver}, not of this {thermometer.driver}"
+            return f"it is for a {self.driver}, not for this {thermometer.driver}"
         if self.mirror != thermometer.mirror:
             return f"[thermometer] mirror was {str(self.mirror).lower()} then"
         if self.asked_size != (camera.width, camera.height):
@@ -68,7 +68,7 @@ def aligned(
     serial: str,
     camera_serial: str,
 ) -> ViewCalibration:
-    """The alignment that `touches` make. Raises BadCalibration."""
+    """The alignment from `touches`. Raises BadCalibration."""
     fit = fit_camera_to_thermal(touches, thermal_size, mirror=settings.thermometer.mirror)
     return ViewCalibration(
         driver=settings.thermometer.driver,
@@ -87,17 +87,17 @@ def aligned(
 
 
 def save_view(found: ViewCalibration, data_dir: Path) -> Path:
-    """Put it in `data_dir`; the one before stays beside it. Raises OSError."""
+    """Save it in `data_dir`; the previous one is kept beside it. Raises OSError."""
     return keep_value(data_dir / FILE_NAME, found)
 
 
 def load_view(data_dir: Path) -> ViewCalibration | None:
-    """The alignment in `data_dir`, None where there is none. Raises SettingsError."""
+    """The alignment in `data_dir`, None if there is none. Raises SettingsError."""
     return kept_value(data_dir / FILE_NAME, ViewCalibration, "align again or remove it")
 
 
 def load_camera_to_thermal(settings: Settings) -> CameraToThermal:
-    """The alignment of this box; where there is none that fits, what the setting `covers` says.
+    """The alignment of this box if it matches the settings, otherwise the one from [thermometer] covers.
 
     Raises SettingsError.
     """

@@ -1,4 +1,4 @@
-// Starts the page: strings first, then the stream; everything on screen follows the newest view.
+// Starts the page: loads the strings, then follows the stream and shows the newest view.
 
 import { Picture } from "./picture.js";
 import { find, fitWords, isDown, setPressed, showAge, showClock, showLabels, showStale, showView } from "./screen.js";
@@ -48,7 +48,7 @@ function draw() {
   picture.want(!stale && PICTURE_STAGES.includes(view.stage) && !isDown(view, "camera"));
 }
 
-// However many views come between two pictures of the screen, the newest is drawn, once.
+// Draws only the newest of the views that arrive between two frames of the display.
 function drawSoon() {
   if (!drawing) requestAnimationFrame(draw);
   drawing = true;

@@ -1,4 +1,4 @@
-// The live picture, a motion JPEG; asked for only while somebody is there.
+// The live picture, a motion JPEG; requested only while a person is present.
 
 const RETRY_MS = 500;
 
@@ -25,7 +25,7 @@ export class Picture {
     this.#image.src = "picture.mjpg";
   }
 
-  // Called for every picture; one transparent pixel says that the camera gives none.
+  // Called for every picture; one transparent pixel means that the camera gives none.
   #show() {
     const { naturalWidth: width, naturalHeight: height } = this.#image;
     this.#image.hidden = !this.#wanted;

@@ -1,9 +1,9 @@
-// A view as words and shapes. Only what changed is touched, so nothing flickers.
+// Shows a view. Only changed elements are updated, so that nothing flickers.
 
-// A result is not to be talked over; an emergency leaves one line, for the verdict.
+// No notices beside a result; an emergency leaves one line, for the verdict.
 const NOTICES_MAX = { starting: 2, out_of_service: 1, idle: 2, staff: 1, arrival: 1, measuring: 1, result: 0, emergency: 1 };
 const REASONS_MAX = 2;
-const PARTS = ["disk", "camera", "thermometer", "reader", "card_reader", "gate", "speaker"]; // the gravest for people first
+const PARTS = ["disk", "camera", "thermometer", "reader", "card_reader", "gate", "speaker"]; // in order of severity for people
 const DOWN = ["lost", "broken"];
 const SCALES = { usual: 1, large: 1.6, least: 0.5, step: 0.1 };
 const TEMPERATURE_REASONS = /^(temperature_|fever$|thermometer_lost$)/;
@@ -53,7 +53,7 @@ export function showStale(stale) {
   document.body.toggleAttribute("data-stale", stale);
 }
 
-// What the screen is about: the stage of the line, unless something stands above it.
+// The scene on the screen: the stage, unless an emergency or a call for staff overrides it.
 function sceneOf(view) {
   if (view.emergency) return "emergency";
   return view.staff_called && view.stage === "idle" ? "staff" : view.stage;
@@ -81,7 +81,7 @@ export function showAge(link, sinceReceivedS, words) {
   setData(find("freshness"), "freshness", link.freshness);
 }
 
-// Makes the words as large as their place allows; measured only when something changed.
+// Makes the text as large as fits; measured only after a change.
 let fittedTo = "";
 
 export function fitWords() {
@@ -91,7 +91,7 @@ export function fitWords() {
   const place = [lang, stage, large, innerWidth, innerHeight, say.clientHeight, say.textContent].join();
   if (place === fittedTo) return;
   fittedTo = place;
-  const most = large === undefined && stage !== "emergency" ? SCALES.usual : SCALES.large; // read from farther away
+  const most = large === undefined && stage !== "emergency" ? SCALES.usual : SCALES.large; // readable from a distance
   for (let scale = most; scale > SCALES.least; scale -= SCALES.step) {
     say.style.setProperty("--scale", scale.toFixed(1));
     say.style.setProperty("--shrink", Math.min(1, scale).toFixed(1));
@@ -162,7 +162,7 @@ function showFact(id, state, text) {
   setText(fact.querySelector("dd span"), text);
 }
 
-// The picture is shown as a mirror, so the box is mirrored as well.
+// The picture is mirrored, so the frame is mirrored as well.
 function showFace(face) {
   const element = find("face");
   setHidden(element, face === null);
@@ -175,14 +175,14 @@ export function isDown(view, name) {
   return view.parts.some((part) => part.name === name && DOWN.includes(part.state));
 }
 
-// What everybody is told now or next; only while nobody is being served.
+// The current or next broadcast; only while no person is being served.
 function bulletin(view, words) {
   if (!view.bulletin || sceneOf(view) !== "idle") return "";
   const [key, time] = view.bulletin.at ? ["broadcast_next", view.bulletin.at] : ["broadcast_now", ""];
   return words.text("label", key, { time, text: words.notice(view.bulletin) });
 }
 
-// What is out of order and what that means for people, the gravest first.
+// Faults and their meaning for people, in order of severity.
 function notices(view, sinceS, words) {
   const texts = [];
   if (view.emergency && view.verdict) {

@@ -1,11 +1,11 @@
-// The staff view: a PIN opens it; what it shows is asked anew every few seconds, and nothing of it is kept.
+// The staff view: a PIN opens it; its content is requested again every few seconds, and none of it is stored.
 
 import { find, setPressed, setText } from "./screen.js";
 import { post } from "./touch.js";
 import { Words } from "./words.js";
 
 const LOOK_MS = 3_000;
-const QUIET_MS = 30_000; // a PIN pad that nobody touches gives the screen back to the residents
+const QUIET_MS = 30_000; // a PIN pad without a touch returns to the residents' page
 const WHYS = ["checked_by_hand", "no_phone", "emergency", "box_fault"];
 
 const words = new Words(await (await fetch("api/strings")).json());
@@ -53,7 +53,7 @@ function relabel(language) {
 
 function press(digit) {
   if (find("pin").value.length < 12) find("pin").value += digit;
-  find("pin").focus(); // so that a key pressed next means what it says
+  find("pin").focus(); // so that the next key goes to the field
 }
 
 async function enter() {
@@ -62,11 +62,11 @@ async function enter() {
   if (!pin) return;
   const { status, body } = await post("staff/enter", { pin });
   if (status === 200) await open();
-  else setText(find("told"), body?.locked_s ? text("locked", { n: body.locked_s }) : text(status === 403 ? "wrong" : "failed"));
+  else setText(find("message"), body?.locked_s ? text("locked", { n: body.locked_s }) : text(status === 403 ? "wrong" : "failed"));
 }
 
 async function open() {
-  setText(find("told"), "");
+  setText(find("message"), "");
   document.body.dataset.door = "open";
   await look();
 }
@@ -88,14 +88,14 @@ async function look() {
   show();
 }
 
-// Only what changed is made anew: a key or finger that is on its way to a button finds it there.
+// Only changed elements are replaced, so that a button stays in place while it is being pressed.
 function show() {
   const { passages, report, house } = overview;
   showBox();
   if (document.activeElement !== find("volume")) find("volume").value = report.voice.volume;
-  const news = JSON.stringify([passages, house, words.language, [...revealed]]);
-  if (news === shown) return;
-  shown = news;
+  const content = JSON.stringify([passages, house, words.language, [...revealed]]);
+  if (content === shown) return;
+  shown = content;
   find("passages").replaceChildren(...(passages.length ? passages.map(row) : [empty()]));
   find("house").replaceChildren(
     ...words.languages.map(([language, name]) =>
@@ -115,12 +115,12 @@ function row(passage) {
   item.dataset.verdict = passage.verdict;
   const at = document.createElement("time");
   at.textContent = new Date(passage.at).toLocaleTimeString(words.locale, { hour: "2-digit", minute: "2-digit", hour12: false });
-  const told = document.createElement("div");
-  told.className = "text";
+  const summary = document.createElement("div");
+  summary.className = "text";
   const facts = document.createElement("small");
   facts.textContent = factsOf(passage);
-  told.append(words.text("verdict", passage.verdict), facts);
-  item.append(at, told);
+  summary.append(words.text("verdict", passage.verdict), facts);
+  item.append(at, summary);
   const hidden = passage.shown.join() !== passage.reasons.join();
   if (hidden && !revealed.has(passage.passage_id)) {
     item.append(button(text("details"), () => { revealed.add(passage.passage_id); show(); }));
@@ -129,13 +129,13 @@ function row(passage) {
   return item;
 }
 
-// Reasons that bystanders must not read stay covered until somebody asks for them.
+// Reasons that bystanders must not read are hidden until requested.
 function factsOf(passage) {
   const reasons = revealed.has(passage.passage_id) ? passage.reasons : passage.shown;
-  const told = reasons.map((reason) => words.text(words.has("reason", reason) ? "reason" : "staff_reason", reason));
-  if (passage.temperature_c !== null) told.push(`${passage.temperature_c.toFixed(1)} °C`);
-  if (passage.mask) told.push(`${words.text("label", "mask")} ${words.text("mask", passage.mask)}`);
-  return told.join(" · ");
+  const facts = reasons.map((reason) => words.text(words.has("reason", reason) ? "reason" : "staff_reason", reason));
+  if (passage.temperature_c !== null) facts.push(`${passage.temperature_c.toFixed(1)} °C`);
+  if (passage.mask) facts.push(`${words.text("label", "mask")} ${words.text("mask", passage.mask)}`);
+  return facts.join(" · ");
 }
 
 function showBox() {
@@ -164,8 +164,8 @@ function askWhy(passageId) {
 
 async function act(why) {
   find("why").close();
-  const asked = passageToLetPass ? ["staff/override", { passage_id: passageToLetPass, why }] : ["staff/gate", { why }];
-  const { status, body } = await post(...asked);
+  const request = passageToLetPass ? ["staff/override", { passage_id: passageToLetPass, why }] : ["staff/gate", { why }];
+  const { status, body } = await post(...request);
   setText(find("done"), text(status !== 200 ? "failed" : body.opened ? "opened" : "not_opened"));
   await look();
 }
@@ -176,22 +176,22 @@ async function change(path, body) {
   await look();
 }
 
-// The box may be gone for a moment; then the view closes rather than showing what was.
-const kept = (work) => (...given) => Promise.resolve(work(...given)).catch(close);
+// Without an answer of the box the view closes, so that it shows nothing outdated.
+const orClose = (work) => (...given) => Promise.resolve(work(...given)).catch(close);
 
-find("form").addEventListener("submit", (event) => { event.preventDefault(); kept(enter)(); });
+find("form").addEventListener("submit", (event) => { event.preventDefault(); orClose(enter)(); });
 find("back").addEventListener("click", () => location.assign("/"));
-find("leave").addEventListener("click", kept(async () => { await post("staff/leave"); location.assign("/"); }));
+find("leave").addEventListener("click", orClose(async () => { await post("staff/leave"); location.assign("/"); }));
 find("gate").addEventListener("click", () => askWhy(null));
-find("volume").addEventListener("change", kept((event) => change("staff/volume", { share: Number(event.target.value) })));
+find("volume").addEventListener("change", orClose((event) => change("staff/volume", { share: Number(event.target.value) })));
 for (const name of ["pointerdown", "keydown"]) addEventListener(name, () => (touchedAt = performance.now()));
-setInterval(kept(() => isOpen() && look()), LOOK_MS);
+setInterval(orClose(() => isOpen() && look()), LOOK_MS);
 setInterval(() => { if (!isOpen() && performance.now() - touchedAt > QUIET_MS) location.assign("/"); }, 1_000);
 
 label();
 const door = await (await fetch("staff/door")).json();
 find("form").hidden = !door.set;
 find("shut").hidden = door.set;
-if (door.locked_s) setText(find("told"), text("locked", { n: door.locked_s }));
-if (door.inside) await kept(open)();
+if (door.locked_s) setText(find("message"), text("locked", { n: door.locked_s }));
+if (door.inside) await orClose(open)();
 else find("pin").focus();

@@ -1,7 +1,7 @@
-// The stream of views: reconnects for ever and says when what is on screen can no longer be trusted.
+// The stream of views: always reconnects, and reports when the view on screen is stale.
 
 const SILENT_MS = 5_000; // two heartbeats missed
-const CUT_MS = 1_000; // connection lost: long enough for a restart of nothing but the connection
+const CUT_MS = 1_000; // connection lost: longer than a mere reconnection takes
 const RETRY_MS = 1_000;
 const CHECK_MS = 250;
 
@@ -10,7 +10,7 @@ export class Stream {
   #onView;
   #onStale;
   #edition = null;
-  #heardAt = performance.now();
+  #receivedAt = performance.now();
   #connected = true;
   #stale = false;
 
@@ -27,9 +27,9 @@ export class Stream {
 
   #connect() {
     const source = new EventSource(this.#url);
-    source.addEventListener("edition", (event) => this.#heard(() => this.#compare(JSON.parse(event.data))));
-    source.addEventListener("heartbeat", () => this.#heard(() => {}));
-    source.addEventListener("view", (event) => this.#heard(() => this.#onView(JSON.parse(event.data))));
+    source.addEventListener("edition", (event) => this.#received(() => this.#compare(JSON.parse(event.data))));
+    source.addEventListener("heartbeat", () => this.#received(() => {}));
+    source.addEventListener("view", (event) => this.#received(() => this.#onView(JSON.parse(event.data))));
     source.addEventListener("error", () => {
       source.close();
       this.#connected = false;
@@ -37,21 +37,21 @@ export class Stream {
     });
   }
 
-  #heard(handle) {
-    this.#heardAt = performance.now();
+  #received(handle) {
+    this.#receivedAt = performance.now();
     this.#connected = true;
     handle();
     this.#check();
   }
 
-  // The agent was updated under this page: take the new one.
+  // The agent was updated: load the new page.
   #compare(edition) {
     this.#edition ??= edition;
     if (edition !== this.#edition) location.reload();
   }
 
   #check() {
-    const stale = performance.now() - this.#heardAt > (this.#connected ? SILENT_MS : CUT_MS);
+    const stale = performance.now() - this.#receivedAt > (this.#connected ? SILENT_MS : CUT_MS);
     if (stale !== this.#stale) this.#onStale((this.#stale = stale));
   }
 }

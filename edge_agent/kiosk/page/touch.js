@@ -1,6 +1,6 @@
-// What a person can do by touch or key: ask the box for something, or make this page easier to read.
+// Actions by touch or key: requests to the box, and display modes of this page.
 
-// A way of reading ends when nobody stood here for this long; the box does the same with a chosen language.
+// A display mode ends when no person was present for this long, as a chosen language does.
 const MODE_HOLD_MS = 15_000;
 const STAFF_PRESS_MS = 1_500;
 
@@ -14,7 +14,7 @@ export async function post(path, body = {}) {
   return { status: answer.status, body: isJson ? await answer.json() : null };
 }
 
-// Asks for something that shows in the next view; where the box does not answer, the page says so anyway.
+// Sends a request whose effect shows in the next view; without an answer the page is marked stale anyway.
 export function ask(path, body) {
   post(path, body).catch(() => {});
 }
@@ -23,8 +23,8 @@ export class Modes {
   #buttons;
   #onChange;
   #visit = 0;
-  #somebody = false;
-  #somebodyAt = 0;
+  #present = false;
+  #presentAt = 0;
   #chosenFor = 0;
 
   constructor(buttons, onChange) {
@@ -32,18 +32,18 @@ export class Modes {
     this.#onChange = onChange;
     for (const button of buttons) {
       button.addEventListener("click", () => {
-        this.#chosenFor = this.#somebody ? this.#visit : this.#visit + 1;
-        this.#somebodyAt = performance.now();
+        this.#chosenFor = this.#present ? this.#visit : this.#visit + 1;
+        this.#presentAt = performance.now();
         this.#set(button, button.getAttribute("aria-pressed") !== "true");
       });
     }
   }
 
-  // Forgets the modes once the person who chose them is gone.
-  follow(visit, somebody, now) {
-    [this.#visit, this.#somebody] = [visit, somebody];
-    if (somebody) this.#somebodyAt = now;
-    if (visit > this.#chosenFor || now - this.#somebodyAt > MODE_HOLD_MS) {
+  // Resets the modes when the person who chose them has left.
+  follow(visit, present, now) {
+    [this.#visit, this.#present] = [visit, present];
+    if (present) this.#presentAt = now;
+    if (visit > this.#chosenFor || now - this.#presentAt > MODE_HOLD_MS) {
       for (const button of this.#buttons) this.#set(button, false);
     }
   }
@@ -56,7 +56,7 @@ export class Modes {
   }
 }
 
-// Staff press long, or use a key: a finger that slips opens nothing.
+// A long press or a key opens the staff view; an accidental touch does not.
 export function onStaffPress(element, open) {
   let timer = null;
   const end = () => clearTimeout(timer);

@@ -1,4 +1,4 @@
-// The strings of the catalogue in the language that is on now.
+// The strings of the catalogue in the current language.
 
 const LOCALES = { "zh-CN": "zh-CN", yue: "zh-HK", en: "en-GB" };
 
@@ -28,7 +28,7 @@ export class Words {
     return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
   }
 
-  // The text of a notice: in this language, else in the first that it has.
+  // The text of a notice in the current language, otherwise in its first language.
   notice(notice) {
     return notice.texts[this.language] ?? Object.values(notice.texts)[0] ?? "";
   }

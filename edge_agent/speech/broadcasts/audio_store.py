@@ -21,7 +21,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class AudioStore:
-    """The files lie under their sums; what was used longest ago makes room."""
+    """Files are named by their checksum; the least recently used are deleted for room."""
 
     def __init__(self, folder: Path, cap_bytes: int, hosts: Collection[str]) -> None:
         """`hosts` are the only ones asked; plain http is for loopback."""

@@ -20,18 +20,18 @@ _STOPS = "。！？；.!?;，,、 "
 
 
 class OfferResult(StrEnum):
-    """What became of an offered broadcast or command."""
+    """The answer to an offered broadcast."""
 
     TAKEN = "taken"
     REPLACED = "replaced"  # one of the same id was there
-    FULL = "full"  # no room: an emergency takes the place of the normal one that came last, a normal one is refused
+    FULL = "full"  # no room: an emergency replaces the newest normal one, a normal one is rejected
     OVER = "over"  # not valid any more
     BAD_SCHEDULE = "bad_schedule"
     EMPTY = "empty"  # no text in a language of the box
 
 
 class PlaybackResult(Enum):
-    """What became of the sound of a broadcast."""
+    """Result of playing the sound of a broadcast."""
 
     WHOLE = "whole"
     CUT_SHORT = "cut_short"  # by an emergency

@@ -1,4 +1,4 @@
-"""Tells everybody what is on the list of broadcasts, by screen and voice, when its time comes."""
+"""Shows and plays the queued broadcasts when they are due."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from edge_agent.speech.broadcasts.queue import BroadcastQueue
 from edge_agent.speech.broadcasts.saved_broadcasts import BroadcastFile
 from sync.contract.orders import Broadcast
 
-EMERGENCY_PAUSE_S = 10.0  # between two sayings, so that a prompt can be heard
-SHOWN_S = 20.0  # one without sound stands on the screen for so long
+EMERGENCY_PAUSE_S = 10.0  # pause between two announcements, so that a prompt can be heard
+SHOWN_S = 20.0  # how long a broadcast without sound is shown
 _TICK_S = 0.5
 
 _LOG = logging.getLogger(__name__)
@@ -26,129 +26,131 @@ MakeSound = Callable[[Broadcast, tuple[str, ...]], Awaitable[Clip]]
 
 
 class NotePlayed(Protocol):
-    """Whoever keeps what was said when."""
+    """Records which broadcast was played."""
 
     async def __call__(self, broadcast_id: str, *, emergency: bool, heard: bool) -> None: ...
 
 
 class BroadcastPlayer:
-    """Owns the list; tells its broadcasts one by one, emergencies first, then what waits longest."""
+    """Owns the queue; plays its broadcasts one by one, emergencies first, then in order of waiting time."""
 
     def __init__(
         self,
         announcer: PlaysBroadcasts,
         view_state: ViewState,
         make_sound: MakeSound,
-        memory: BroadcastFile,
+        file: BroadcastFile,
         *,
         note_played: NotePlayed,
         now: Callable[[], datetime],
     ) -> None:
-        """`now` gives the local time, with its zone. What `memory` kept is on the list again."""
+        """`now` gives the local time, with its zone. Saved broadcasts are queued again."""
         self._announcer = announcer
         self._view_state = view_state
         self._make_sound = make_sound
-        self._memory = memory
+        self._file = file
         self._note_played = note_played
         self._now = now
-        self._listing = BroadcastQueue()
-        self._listing.restore(memory.load(), view_state.house, now())
-        self._kept = self._listing.kept()
-        self._telling: Broadcast | None = None
-        self._unheard = ""
+        self._queue = BroadcastQueue()
+        self._queue.restore(file.load(), view_state.default_languages, now())
+        self._saved = self._queue.kept()
+        self._playing: Broadcast | None = None
+        self._last_silent = ""
         self._emergency_noted: tuple[str, bool] | None = None
 
     def offer(self, broadcast: Broadcast) -> OfferResult:
-        """Take a broadcast on; the answer says what became of it."""
-        answer = self._listing.take(broadcast, self._view_state.house, self._now())
-        self._listing.counters[f"offered_{answer.value}"] += 1
+        """Queue a broadcast; returns whether it was accepted."""
+        answer = self._queue.take(broadcast, self._view_state.default_languages, self._now())
+        self._queue.counters[f"offered_{answer.value}"] += 1
         return answer
 
     def withdraw(self, broadcast_id: str) -> bool:
-        """Strike a broadcast off; what is being said ends by itself. False where it is not on the list."""
-        if self._telling is not None and self._telling.broadcast_id == broadcast_id:
-            self._telling = None  # nor is it told again, should an emergency cut it short
-        return self._listing.strike(broadcast_id)
+        """Remove a broadcast from the queue; one that is playing is not interrupted. False where it is not queued."""
+        if self._playing is not None and self._playing.broadcast_id == broadcast_id:
+            self._playing = None  # not repeated after an emergency interrupts it
+        return self._queue.strike(broadcast_id)
 
     async def run(self) -> None:
-        """Tell what is due until cancelled."""
+        """Play what is due until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._tell_forever(self._tell_emergency, EMERGENCY_PAUSE_S), name="emergencies")
-            tasks.create_task(self._tell_forever(self._tell_due, 0.0), name="broadcasts")
-            tasks.create_task(self._remember(), name="memory of broadcasts")
+            tasks.create_task(self._repeat(self._play_emergency, EMERGENCY_PAUSE_S), name="emergencies")
+            tasks.create_task(self._repeat(self._play_due, 0.0), name="broadcasts")
+            tasks.create_task(self._save_changes(), name="memory of broadcasts")
 
     def status(self) -> dict[str, object]:
-        """What is on the list and what became of the rest, without any text."""
-        return {**self._listing.status(), "last_without_sound": self._unheard}
+        """State of the queue and counters, without texts."""
+        return {**self._queue.status(), "last_without_sound": self._last_silent}
 
-    async def _remember(self) -> None:
-        """Keep the list, half a second after it changed at the latest."""
+    async def _save_changes(self) -> None:
+        """Save the queue within half a second of a change."""
         while True:
-            if (kept := self._listing.kept()) != self._kept:
-                await asyncio.to_thread(self._memory.save, kept)
-                self._kept = kept
+            if (state := self._queue.kept()) != self._saved:
+                await asyncio.to_thread(self._file.save, state)
+                self._saved = state
             await asyncio.sleep(_TICK_S)
 
-    async def _tell_forever(self, tell: Callable[[], Awaitable[bool]], pause_s: float) -> None:
+    async def _repeat(self, play: Callable[[], Awaitable[bool]], pause_s: float) -> None:
         while True:
             self._look()
-            await asyncio.sleep(pause_s if await tell() else _TICK_S)
+            await asyncio.sleep(pause_s if await play() else _TICK_S)
 
     def _look(self) -> None:
-        """Bring list and screen up to now."""
+        """Update queue and screen for the current time."""
         now = self._now()
-        self._listing.look(now, quiet=self._is_quiet())
-        emergency = self._listing.emergency(now)
+        self._queue.look(now, quiet=self._is_quiet())
+        emergency = self._queue.emergency(now)
         self._view_state.show_notices(_notice(emergency, "") if emergency else None, self._bulletin(now))
 
     def _bulletin(self, now: datetime) -> Notice | None:
-        """What is being told now, else what is told next."""
-        if self._telling is not None:
-            return _notice(self._telling, "")
-        coming = self._listing.coming(now)
+        """The broadcast that is playing, else the next one."""
+        if self._playing is not None:
+            return _notice(self._playing, "")
+        coming = self._queue.coming(now)
         return _notice(coming[1], coming[0].strftime("%H:%M")) if coming else None
 
-    async def _tell_emergency(self) -> bool:
-        broadcast = self._listing.emergency(self._now())
+    async def _play_emergency(self) -> bool:
+        broadcast = self._queue.emergency(self._now())
         if broadcast is None:
             return False
         clip = await self._sound(broadcast)
-        heard = clip is not None and await self._announcer.emergency(clip, self._view_state.house[0])
+        heard = clip is not None and await self._announcer.emergency(clip, self._view_state.default_languages[0])
         if self._emergency_noted != (broadcast.broadcast_id, heard):
             await self._note_played(broadcast.broadcast_id, emergency=True, heard=heard)
             self._emergency_noted = broadcast.broadcast_id, heard
         return True
 
-    async def _tell_due(self) -> bool:
+    async def _play_due(self) -> bool:
         if self._is_quiet() or self._view_state.view.emergency is not None:
             return False
-        broadcast = self._listing.pop_due()
+        broadcast = self._queue.pop_due()
         if broadcast is None:
             return False
-        self._telling = broadcast
+        self._playing = broadcast
         self._look()
         try:
             clip = await self._sound(broadcast)
             heard = (
-                PlaybackResult.NOT if clip is None else await self._announcer.broadcast(clip, self._view_state.house[0])
+                PlaybackResult.NOT
+                if clip is None
+                else await self._announcer.broadcast(clip, self._view_state.default_languages[0])
             )
             await self._note_played(broadcast.broadcast_id, emergency=False, heard=heard is PlaybackResult.WHOLE)
             if clip is None:
                 await asyncio.sleep(SHOWN_S)
-            if heard is PlaybackResult.CUT_SHORT and self._telling is not None:
-                self._listing.again(broadcast, self._now())
+            if heard is PlaybackResult.CUT_SHORT and self._playing is not None:
+                self._queue.again(broadcast, self._now())
         finally:
-            self._telling = None
+            self._playing = None
         return True
 
     async def _sound(self, broadcast: Broadcast) -> Clip | None:
         try:
-            return await self._make_sound(broadcast, self._view_state.house)
+            return await self._make_sound(broadcast, self._view_state.default_languages)
         except NoSound as exc:
-            self._listing.counters["without_sound"] += 1
-            if str(exc) != self._unheard:
+            self._queue.counters["without_sound"] += 1
+            if str(exc) != self._last_silent:
                 _LOG.warning("broadcast %s is only shown: %s", broadcast.broadcast_id, exc)
-            self._unheard = str(exc)
+            self._last_silent = str(exc)
             return None
 
     def _is_quiet(self) -> bool:

@@ -1,4 +1,4 @@
-"""The list of broadcasts: which are kept, which are due, which comes next. No I/O and no clock."""
+"""The queue of broadcasts: which are valid, which are due, which is next. No I/O and no clock."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from edge_agent.speech.broadcasts.schedule import BadSchedule, Schedule
 from sync.contract.orders import Broadcast, Priority
 
 KEPT = 64
-TOLD_KEPT = 256  # ids remembered, so that one delivered twice is told once
-TOO_LATE = timedelta(minutes=10)  # a scheduled one that waited so long for others waits no more
+TOLD_KEPT = 256  # remembered ids, so that a broadcast delivered twice is played once
+TOO_LATE = timedelta(minutes=10)  # a scheduled broadcast that waited this long is skipped
 LOOK_AHEAD = timedelta(hours=24)
 
 
 @dataclass(slots=True)
 class QueuedBroadcast:
-    """One broadcast on the list; since `due` it waits to be told."""
+    """One queued broadcast; it has been waiting to be played since `due`."""
 
     broadcast: Broadcast
     schedule: Schedule | None
     order: int
     due: datetime | None = None
-    minute: datetime | None = None  # the last scheduled minute that was taken note of
+    minute: datetime | None = None  # the last scheduled minute that was handled
 
     def next(self, now: datetime) -> datetime | None:
-        """When it is told next, None where that is not known or too far off."""
+        """When it is played next, None where that is not known or too far off."""
         start = self.broadcast.valid_from.astimezone(now.tzinfo)
         if self.schedule is not None:
             at = self.schedule.next(max(now, start), LOOK_AHEAD)
@@ -47,17 +47,17 @@ class BroadcastQueue:
         self._order = 0
 
     def restore(self, kept: SavedBroadcast, languages: tuple[str, ...], now: datetime) -> None:
-        """Put on the list what was kept and is still valid."""
+        """Queue the saved broadcasts that are still valid."""
         self._told.extend(kept.told)
         for broadcast in kept.broadcasts:
             self.take(broadcast, languages, now)
 
     def kept(self) -> SavedBroadcast:
-        """What must outlive a restart."""
+        """The state that must survive a restart."""
         return SavedBroadcast(tuple(entry.broadcast for entry in self._entries.values()), tuple(self._told))
 
     def take(self, broadcast: Broadcast, languages: tuple[str, ...], now: datetime) -> OfferResult:
-        """Put a broadcast on the list; the answer says what became of it. It needs a text in one of `languages`."""
+        """Queue a broadcast that has a text in one of `languages`; returns whether it was accepted."""
         broadcast = trimmed(broadcast)
         if broadcast.valid_until <= now or broadcast.broadcast_id in self._told:
             return OfferResult.OVER
@@ -77,11 +77,11 @@ class BroadcastQueue:
         return OfferResult.REPLACED if known else OfferResult.TAKEN
 
     def strike(self, broadcast_id: str) -> bool:
-        """Take a broadcast off; False where it is not on the list."""
+        """Remove a broadcast; False where it is not queued."""
         return self._entries.pop(broadcast_id, None) is not None
 
     def look(self, now: datetime, *, quiet: bool) -> None:
-        """Strike off what is over and note what is due; what is scheduled in quiet hours is left out."""
+        """Remove expired broadcasts and mark due ones; scheduled ones are skipped in quiet hours."""
         for name in [name for name, entry in self._entries.items() if entry.broadcast.valid_until <= now]:
             del self._entries[name]
         for entry in self._entries.values():
@@ -94,7 +94,7 @@ class BroadcastQueue:
         return max(valid, key=lambda entry: entry.order).broadcast if valid else None
 
     def coming(self, now: datetime) -> tuple[datetime, Broadcast] | None:
-        """What is told next, and when."""
+        """The next broadcast and its time."""
         coming = [(at, entry.order, entry) for entry in self._of(Priority.NORMAL) if (at := entry.next(now))]
         if not coming:
             return None
@@ -102,7 +102,7 @@ class BroadcastQueue:
         return at, entry.broadcast
 
     def pop_due(self) -> Broadcast | None:
-        """What waits longest to be told; it counts as told from now on."""
+        """Remove and return the broadcast that has waited longest; it counts as played."""
         due = [(entry.due, entry.order, entry) for entry in self._of(Priority.NORMAL) if entry.due is not None]
         if not due:
             return None
@@ -114,7 +114,7 @@ class BroadcastQueue:
         return entry.broadcast
 
     def again(self, broadcast: Broadcast, now: datetime) -> None:
-        """Have what was cut short told once more; it waits behind what is due already."""
+        """Queue an interrupted broadcast once more, behind those that are due."""
         name = broadcast.broadcast_id
         if name in self._told:
             self._told.remove(name)
@@ -124,7 +124,7 @@ class BroadcastQueue:
             self._entries[name].due = now
 
     def status(self) -> dict[str, object]:
-        """How many there are and what became of the rest."""
+        """Number of queued broadcasts and counters."""
         due = sum(entry.due is not None for entry in self._entries.values())
         return {"listed": len(self._entries), "due": due, **self.counters}
 
@@ -132,7 +132,7 @@ class BroadcastQueue:
         return [entry for entry in self._entries.values() if entry.broadcast.priority is priority]
 
     def _made_room_for(self, broadcast: Broadcast) -> bool:
-        """Give up the normal broadcast that came last, for an emergency only."""
+        """Remove the newest normal broadcast to make room for an emergency."""
         normal = self._of(Priority.NORMAL)
         if broadcast.priority is not Priority.EMERGENCY or not normal:
             return False

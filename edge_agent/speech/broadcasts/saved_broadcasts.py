@@ -1,4 +1,4 @@
-"""Keeps the list of broadcasts over a restart: an order of the platform is delivered once."""
+"""Saves the queue of broadcasts over a restart, because the platform delivers each one once."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ _LOG = logging.getLogger(__name__)
 
 
 class SavedBroadcast(msgspec.Struct, frozen=True):
-    """The broadcasts in the order they came, and the ids of those that were told."""
+    """The broadcasts in order of arrival, and the ids of those that were played (stored as `told`)."""
 
     broadcasts: tuple[Broadcast, ...] = ()
     told: tuple[str, ...] = ()
 
 
 class BroadcastFile:
-    """One JSON file, replaced whole. Neither a damaged file nor a full disk silences what is on the list now."""
+    """One JSON file, replaced atomically. A damaged file or a full disk does not stop queued broadcasts."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def load(self) -> SavedBroadcast:
-        """What was kept last; nothing where there is no usable file."""
+        """The saved queue; empty where there is no usable file."""
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=SavedBroadcast)
         except FileNotFoundError:
             return SavedBroadcast()
         except (OSError, msgspec.DecodeError) as exc:
-            _LOG.warning("the list of broadcasts begins anew, %s cannot be read: %s", self._path, exc)
+            _LOG.warning("starting with an empty queue of broadcasts: cannot read %s: %s", self._path, exc)
             return SavedBroadcast()
 
     def save(self, kept: SavedBroadcast) -> None:
-        """Keep the list; blocks for the disk."""
+        """Save the queue; blocks for the disk."""
         try:
             replace_whole(self._path, msgspec.json.encode(kept))
         except OSError as exc:

@@ -15,7 +15,7 @@ _MINUTE = timedelta(minutes=1)
 
 
 class BadSchedule(ValueError):
-    """The line is no schedule; the message names its field and what is accepted."""
+    """The line is not a schedule; the message names its field and what is accepted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The sound of a broadcast: a chime, then its audio, or its text in every language of the house that it has."""
+"""The sound of a broadcast: a chime, then its audio, or its text in every language of the box that it has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from config.errors import SettingsError
 from config.prompts.speech import speak
-from drivers.audio.sound import RATE_HZ, load_foreign_clip
+from drivers.audio.sound import RATE_HZ, load_untrusted_clip
 from drivers.contract import Clip
 from drivers.errors import DriverError
 from edge_agent.speech.broadcasts.audio_store import AudioStore
@@ -27,7 +27,7 @@ Samples = NDArray[np.int16]
 
 
 def chime() -> Samples:
-    """Two soft tones that say: listen."""
+    """Two soft tones that ask for attention."""
     seconds = np.arange(int(_TONE_S * RATE_HZ)) / RATE_HZ
     fade = np.minimum(1.0, seconds / 0.01) * np.exp(-5 * seconds)
     tones = [np.sin(2 * np.pi * hz * seconds) * fade for hz in _TONES_HZ]
@@ -39,9 +39,9 @@ async def make_sound(broadcast: Broadcast, languages: tuple[str, ...], store: Au
     if broadcast.audio is not None:
         path = await store.file(broadcast.audio)
         try:
-            parts = [(await asyncio.to_thread(load_foreign_clip, path, LONGEST_S)).samples]
+            parts = [(await asyncio.to_thread(load_untrusted_clip, path, LONGEST_S)).samples]
         except DriverError as exc:
-            raise NoSound("the audio is no sound that this box can read") from exc
+            raise NoSound("the audio is not in a format that this box can decode") from exc
     else:
         texts = [(language, broadcast.texts[language]) for language in languages if language in broadcast.texts]
         try:

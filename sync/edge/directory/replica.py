@@ -1,4 +1,4 @@
-"""`directory.db`: rows of the replica, and where it stands in the stream of operations."""
+"""`directory.db`: rows of the replica, and its position in the stream of operations."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from dataclasses import dataclass, field
 import msgspec
 from sqlite_utils import Database, Migrations
 
-from sync.contract.checksum import EMPTY, changed
+from sync.contract.checksum import EMPTY, update_checksum
 from sync.contract.messages import DirectoryCheckpoint, DirectoryOp, DirectoryPage
 from sync.contract.orders import Revocation
 from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file
 
 DIRECTORY_MIGRATIONS = Migrations("directory")
 NULL = b"null"
-_SEAL_ROWS = tuple(
-    f"UPDATE {table} SET body = sealed(body, person_key)"  # noqa: S608 - names of tables
+_ENCRYPT_ROWS = tuple(
+    f"UPDATE {table} SET body = encrypted(body, person_key)"  # noqa: S608 - names of tables
     for table in ("status", "staged", "ahead")
 )
 
 
 class Position(msgspec.Struct, frozen=True):
-    """What the replica holds: all operations of `generation` up to `cursor`, with this checksum."""
+    """The replica contains all operations of `generation` up to `cursor`, with this checksum."""
 
     generation: str = ""
     cursor: int = 0
     checksum: str = EMPTY
     rows: int = 0
-    confirmed_ms: int = 0  # wall time of the last checkpoint that matched; 0 for never
+    confirmed_ms: int = 0  # wall time of the last matching checkpoint; 0: never
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """Operations kept until their checkpoint: of `generation`, from `after` (0: a whole new copy) up to `upto`."""
+    """Operations stored until their checkpoint: of `generation`, after `after` (0: a full copy) up to `upto`."""
 
     generation: str
     after: int
     upto: int
 
 
-class Mismatch(Exception):
-    """The staged operations do not lead to the checkpoint; nothing of them was applied."""
+class CheckpointMismatch(Exception):
+    """The staged operations do not result in the checkpoint; none of them were applied."""
 
 
 @DIRECTORY_MIGRATIONS()
 def create(db: Database) -> None:
-    """Statuses by person key, operations that wait for their checkpoint, and the position."""
+    """Statuses by person key, staged operations, and the position."""
     db.conn.execute("CREATE TABLE status (person_key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID")
     db.conn.execute("CREATE TABLE staged (op INTEGER PRIMARY KEY, person_key TEXT NOT NULL, body BLOB)")
     db.conn.execute("CREATE TABLE position (body BLOB NOT NULL)")
@@ -55,7 +55,7 @@ def create(db: Database) -> None:
 
 @DIRECTORY_MIGRATIONS()
 def revocations(db: Database) -> None:
-    """Operations that came ahead of their page."""
+    """Operations that arrived before their page."""
     db.conn.execute(
         "CREATE TABLE ahead (person_key TEXT PRIMARY KEY, generation TEXT NOT NULL, op INTEGER NOT NULL, body BLOB)"
         " WITHOUT ROWID"
@@ -64,22 +64,22 @@ def revocations(db: Database) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StatusCipher:
-    """How statuses are written, each for its person: the three tables hold the same, and None where there is none."""
+    """Encrypts and decrypts statuses, each bound to its person; the form is the same in all tables. None stays None."""
 
-    seal: Cipher
+    cipher: Cipher
 
     @classmethod
-    def prepared(cls, db: Database, sealer: KeyedCipher | None) -> StatusCipher:
-        """For a replica that is written; it is sealed where it was plain. Raises WrongKey."""
-        return cls(encrypt_file(db.conn, sealer, _SEAL_ROWS, _place))
+    def for_writing(cls, db: Database, cipher: KeyedCipher | None) -> StatusCipher:
+        """The cipher of a replica that is written; encrypts a plaintext replica first. Raises WrongKey."""
+        return cls(encrypt_file(db.conn, cipher, _ENCRYPT_ROWS, _place))
 
-    def closed(self, person_key: str, body: bytes | None) -> bytes | None:
-        """What is written for `body`."""
-        return None if body is None else self.seal.encrypt(body, _place(person_key))
+    def encrypt(self, person_key: str, body: bytes | None) -> bytes | None:
+        """The stored form of `body`."""
+        return None if body is None else self.cipher.encrypt(body, _place(person_key))
 
-    def opened(self, person_key: str, stored: bytes | None) -> bytes | None:
-        """What was written, readable. Raises DecryptionFailed."""
-        return None if stored is None else self.seal.decrypt(stored, _place(person_key))
+    def decrypt(self, person_key: str, stored: bytes | None) -> bytes | None:
+        """The plaintext of a stored body. Raises DecryptionFailed."""
+        return None if stored is None else self.cipher.decrypt(stored, _place(person_key))
 
 
 def _place(person_key: str) -> str:
@@ -88,45 +88,45 @@ def _place(person_key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PendingRevocation:
-    """One person's status (None: gone) as of an operation whose page has not come yet."""
+    """The status of one person (None: deleted) after an operation whose page has not arrived yet."""
 
     generation: str
     op: int
     body: bytes | None = field(repr=False)
 
     def is_covered(self, old: Position, new: Position) -> bool:
-        """Whether `new`, which followed `old`, holds it: or replaced the whole stream that it belongs to."""
+        """Whether `new`, the successor of `old`, contains the operation or replaced its generation."""
         if self.generation == new.generation:
             return self.op <= new.cursor
         return old.generation != new.generation
 
 
-def read_ahead(db: Database, seal: StatusCipher) -> dict[str, PendingRevocation]:
-    """All that came ahead, by person key. Raises DecryptionFailed."""
+def read_pending(db: Database, cipher: StatusCipher) -> dict[str, PendingRevocation]:
+    """All pending revocations by person key. Raises DecryptionFailed."""
     found = db.conn.execute("SELECT person_key, generation, op, body FROM ahead")
-    return {key: PendingRevocation(generation, op, seal.opened(key, body)) for key, generation, op, body in found}
+    return {key: PendingRevocation(generation, op, cipher.decrypt(key, body)) for key, generation, op, body in found}
 
 
-def write_ahead(db: Database, seal: StatusCipher, ahead: dict[str, PendingRevocation]) -> None:
-    """Replace what came ahead."""
+def write_pending(db: Database, cipher: StatusCipher, pending: dict[str, PendingRevocation]) -> None:
+    """Replace all pending revocations."""
     db.conn.execute("DELETE FROM ahead")
     db.conn.executemany(
         "INSERT INTO ahead VALUES (?, ?, ?, ?)",
-        [(key, each.generation, each.op, seal.closed(key, each.body)) for key, each in ahead.items()],
+        [(key, each.generation, each.op, cipher.encrypt(key, each.body)) for key, each in pending.items()],
     )
 
 
-def pending_revocation(
+def new_revocations(
     position: Position, known: dict[str, PendingRevocation], revocation: Revocation
 ) -> dict[str, PendingRevocation]:
-    """What `revocation` adds to `known`: the newest of each person that the replica does not hold."""
+    """The operations of `revocation` that are newer than `known` and not in the replica, the newest of each person."""
     new: dict[str, PendingRevocation] = {}
     for op in revocation.ops:
-        made = PendingRevocation(revocation.generation, op.op, _body(op))
+        pending = PendingRevocation(revocation.generation, op.op, _body(op))
         old = new.get(op.person_key) or known.get(op.person_key)
-        newer = old is None or old.generation != made.generation or old.op < made.op
-        if newer and not made.is_covered(position, position):
-            new[op.person_key] = made
+        newer = old is None or old.generation != pending.generation or old.op < pending.op
+        if newer and not pending.is_covered(position, position):
+            new[op.person_key] = pending
     return new
 
 
@@ -135,57 +135,57 @@ def _body(op: DirectoryOp) -> bytes | None:
 
 
 def read_position(db: Database) -> Position:
-    """Where the replica stands."""
+    """The stored position."""
     [body] = db.conn.execute("SELECT body FROM position").fetchone()
     return msgspec.json.decode(body, type=Position)
 
 
 def write_position(db: Database, position: Position) -> Position:
-    """Note where the replica stands now."""
+    """Store `position` and return it."""
     db.conn.execute("UPDATE position SET body = ?", (msgspec.json.encode(position),))
     return position
 
 
-def read_status(db: Database, seal: StatusCipher, person_key: str) -> bytes | None:
-    """JSON of one person's status. Raises DecryptionFailed."""
+def read_status(db: Database, cipher: StatusCipher, person_key: str) -> bytes | None:
+    """JSON of the status of one person, None if there is none. Raises DecryptionFailed."""
     found = db.conn.execute("SELECT body FROM status WHERE person_key = ?", (person_key,)).fetchone()
-    return seal.opened(person_key, found[0]) if found else None
+    return cipher.decrypt(person_key, found[0]) if found else None
 
 
-def stage(db: Database, seal: StatusCipher, page: DirectoryPage, staged: Staged | None) -> Staged:
-    """Keep the operations of `page`, which begins a run (`staged` None) or joins on to it."""
+def stage(db: Database, cipher: StatusCipher, page: DirectoryPage, staged: Staged | None) -> Staged:
+    """Store the operations of `page`, which starts a run (`staged` None) or continues it."""
     if staged is None:
         db.conn.execute("DELETE FROM staged")
     db.conn.executemany(
         "INSERT INTO staged VALUES (?, ?, ?)",
-        [(op.op, op.person_key, seal.closed(op.person_key, _body(op))) for op in page.ops],
+        [(op.op, op.person_key, cipher.encrypt(op.person_key, _body(op))) for op in page.ops],
     )
     upto = page.ops[-1].op if page.ops else page.after
     return Staged(page.generation, page.after if staged is None else staged.after, upto)
 
 
-def settle(db: Database, seal: StatusCipher, staged: Staged, checkpoint: DirectoryCheckpoint) -> Position:
-    """Apply what is staged, within the caller's transaction. Raises Mismatch (wrong checksum), DecryptionFailed."""
+def apply_staged(db: Database, cipher: StatusCipher, staged: Staged, checkpoint: DirectoryCheckpoint) -> Position:
+    """Apply the staged operations in the caller's transaction. Raises CheckpointMismatch, DecryptionFailed."""
     old = read_position(db)
     if staged.after == 0:
         db.conn.execute("DELETE FROM status")
     checksum, rows = (EMPTY, 0) if staged.after == 0 else (old.checksum, old.rows)
-    for key, stored in db.conn.execute("SELECT person_key, body FROM staged ORDER BY op"):  # maybe a million
-        before = read_status(db, seal, key)
-        checksum = changed(checksum, before, seal.opened(key, stored))
+    for key, stored in db.conn.execute("SELECT person_key, body FROM staged ORDER BY op"):  # up to a million
+        before = read_status(db, cipher, key)
+        checksum = update_checksum(checksum, before, cipher.decrypt(key, stored))
         rows += (stored is not None) - (before is not None)
         if stored is None:
             db.conn.execute("DELETE FROM status WHERE person_key = ?", (key,))
         else:
             db.conn.execute("INSERT OR REPLACE INTO status VALUES (?, ?)", (key, stored))
     if (checksum, rows) != (checkpoint.checksum, checkpoint.rows):
-        raise Mismatch
+        raise CheckpointMismatch
     db.conn.execute("DELETE FROM staged")
     return write_position(db, Position(staged.generation, checkpoint.op, checksum, rows, time.time_ns() // 1_000_000))
 
 
-def forget_all(db: Database) -> int:
-    """Within the caller's transaction, empty the replica; returns how many statuses that were."""
+def delete_all(db: Database) -> int:
+    """Empty the replica in the caller's transaction; return the number of deleted statuses."""
     [statuses] = db.conn.execute("SELECT count(*) FROM status").fetchone()
     for table in ("status", "staged", "ahead"):
         db.conn.execute(f"DELETE FROM {table}")  # noqa: S608 - names of tables

@@ -1,4 +1,4 @@
-"""The authority as the box sees it: EST (RFC 7030) over HTTPS. Every answer is checked, every wait is limited."""
+"""Client of the authority: EST (RFC 7030) over HTTPS. Every answer is verified, every wait is limited."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import binascii
 import ssl
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, hdrs
@@ -39,60 +38,49 @@ _RETRY_AFTER_S = (1.0, 3600.0)
 
 
 class EstClient:
-    """Asks the authority at `url`, whose server must be certified by `roots`.
+    """Client of the authority at `url`, whose server certificate must be signed by `roots`.
 
-    With `own` the box shows its present certificate. Everything raises LinkLost, AuthorityUntrusted, BadMessage.
+    `own`: the current certificate of the box, for client authentication. Methods raise LinkLost, AuthorityUntrusted,
+    BadMessage.
     """
 
     def __init__(self, url: str, roots: Certificates, own: TlsFiles | None = None) -> None:
-        """Raises UnsafeLink when the files cannot be used."""
+        """Raises UnsafeLink if the files cannot be used, ValueError for an invalid `url`."""
         self._url = check_est_url(url)
         self._context = _trusting(roots, own)
 
     async def roots(self) -> Certificates:
-        """The roots to trust from now on."""
-        answer = await _ask("GET", f"{self._url}{CACERTS}", self._context)
-        return _certificates(answer)
+        """The current roots of the authority."""
+        return _certificates(await _send("GET", f"{self._url}{CACERTS}", self._context))
 
     async def enrol(self, serial: str, token: str, request: bytes) -> Certificates:
         """The first certificate and its issuers. Raises EnrolmentRefused, EnrolmentPending."""
-        shown = {str(hdrs.AUTHORIZATION): to_basic(serial, token)}
-        return _granted(await _ask("POST", f"{self._url}{SIMPLEENROLL}", self._context, request, shown))
+        headers = {str(hdrs.AUTHORIZATION): to_basic(serial, token)}
+        return _issued(await _send("POST", f"{self._url}{SIMPLEENROLL}", self._context, request, headers))
 
     async def renew(self, request: bytes) -> Certificates:
         """The next certificate and its issuers. Raises EnrolmentRefused, EnrolmentPending."""
-        return _granted(await _ask("POST", f"{self._url}{SIMPLEREENROLL}", self._context, request))
+        return _issued(await _send("POST", f"{self._url}{SIMPLEREENROLL}", self._context, request))
 
 
 async def roots_by_fingerprint(url: str, sha256: str) -> Certificates:
-    """The root with this fingerprint, as RFC 7030 4.1.1 lets a new box learn it.
+    """Download the root with this fingerprint (bootstrap of RFC 7030 section 4.1.1).
 
-    The box knows no authority yet, so this one connection cannot be verified: nothing of the box goes over it, and
-    what comes is public and believed by its fingerprint alone, which came with the sheet. Raises AuthorityUntrusted
-    when the server has no such root; LinkLost, BadMessage.
+    A new box trusts no authority yet, so this connection is not verified. No data of the box is sent over it; the roots
+    are public and verified by the fingerprint from the enrolment sheet. Raises AuthorityUntrusted if the server does
+    not offer this root; LinkLost, BadMessage.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    found = _certificates(await _ask("GET", f"{check_est_url(url)}{CACERTS}", context))
-    named = [each for each in found if each.fingerprint(hashes.SHA256()).hex() == sha256]
-    if not named:
+    offered = _certificates(await _send("GET", f"{check_est_url(url)}{CACERTS}", context))
+    matching = [each for each in offered if each.fingerprint(hashes.SHA256()).hex() == sha256]
+    if not matching:
         raise AuthorityUntrusted(
             f"{url}: 机构指纹与登记单不符：请核对地址和登记单，勿继续。"
-            " The authority there has another fingerprint than the sheet: check the address and the sheet, do not go on"
+            " The fingerprint of the authority differs from the sheet: check the address and the sheet; do not continue"
         )
-    return named
-
-
-def fingerprint_from(ca_file: Path) -> str:
-    """The fingerprint of the root in a PEM file that was brought by hand. Raises UnsafeLink."""
-    try:
-        roots = [each for each in x509.load_pem_x509_certificates(ca_file.read_bytes()) if each.issuer == each.subject]
-    except (OSError, ValueError) as exc:
-        raise UnsafeLink(f"{ca_file}: {exc}") from exc
-    if len(roots) != 1:
-        raise UnsafeLink(f"{ca_file} must hold exactly one root certificate")
-    return roots[0].fingerprint(hashes.SHA256()).hex()
+    return matching
 
 
 class _Answer(NamedTuple):
@@ -102,7 +90,7 @@ class _Answer(NamedTuple):
     retry_after_s: float
 
 
-async def _ask(
+async def _send(
     method: str, url: str, context: ssl.SSLContext, request: bytes | None = None, headers: dict[str, str] | None = None
 ) -> _Answer:
     body = None if request is None else base64.encodebytes(request)
@@ -118,18 +106,18 @@ async def _ask(
             retry_after_s = _seconds(answer.headers.get(hdrs.RETRY_AFTER, ""))
             return _Answer(answer.status, read, answer.headers.get(REASON_HEADER), retry_after_s)
     except (ClientError, OSError) as exc:
-        trouble = _tls_trouble(exc)
-        if trouble is not None:
-            raise AuthorityUntrusted(f"{url}: {describe(trouble)}") from exc
-        why = getattr(exc, "strerror", None) or exc or "no answer"  # aiohttp's own words name objects
+        tls_error = _tls_error(exc)
+        if tls_error is not None:
+            raise AuthorityUntrusted(f"{url}: {describe(tls_error)}") from exc
+        why = getattr(exc, "strerror", None) or exc or "no answer"  # aiohttp's own messages contain object names
         raise LinkLost(
             f"{url}: 无法连接登记服务：请检查网线和登记地址，稍后重试。"
-            f" The authority cannot be reached: check the cable and the address, try again later ({why})"
+            f" Cannot reach the authority: check the network cable and the address, and try again later ({why})"
         ) from exc
 
 
-def _tls_trouble(exc: BaseException | None) -> ssl.SSLError | None:
-    """The TLS error at the root of what aiohttp raised, whose own errors only look like one."""
+def _tls_error(exc: BaseException | None) -> ssl.SSLError | None:
+    """The TLS error that caused an aiohttp exception; aiohttp's own subclasses of SSLError are skipped."""
     while exc is not None:
         if isinstance(exc, ssl.SSLError) and not isinstance(exc, ClientError):
             return exc
@@ -137,10 +125,11 @@ def _tls_trouble(exc: BaseException | None) -> ssl.SSLError | None:
     return None
 
 
-def _granted(answer: _Answer) -> Certificates:
+def _issued(answer: _Answer) -> Certificates:
     if answer.status == 202:
         raise EnrolmentPending(
-            "等待平台人员接受本机。 This box waits for an operator: edge-platform boxes accept", answer.retry_after_s
+            "等待平台人员接受本机。 Waiting for an operator to accept this box: edge-platform boxes accept",
+            answer.retry_after_s,
         )
     if answer.status == 429:
         raise EnrolmentPending(REMEDIES[RejectionReason.TOO_MANY], answer.retry_after_s)
@@ -151,18 +140,18 @@ def _granted(answer: _Answer) -> Certificates:
 
 def _certificates(answer: _Answer) -> Certificates:
     if answer.status == 429 or answer.status >= 500:
-        raise LinkLost(f"the authority answered with status {answer.status}")
+        raise LinkLost(f"the authority answered with HTTP status {answer.status}")
     if answer.status != 200:
-        raise BadMessage(f"the authority answered with status {answer.status}")
+        raise BadMessage(f"the authority answered with HTTP status {answer.status}")
     try:
         found = pkcs7.load_der_pkcs7_certificates(base64.b64decode(b"".join(answer.body.split()), validate=True))
     except (binascii.Error, ValueError) as exc:
-        raise BadMessage("the authority's answer holds no certificates") from exc
+        raise BadMessage("the answer of the authority contains no certificates") from exc
     return _in_order(found)
 
 
 def _in_order(found: Certificates) -> Certificates:
-    """The one that signed none of the others first; PKCS#7 is a set and keeps no order."""
+    """Sort certificates with the end-entity certificate first, because PKCS#7 is an unordered set."""
     issuers = {each.issuer for each in found}
     return sorted(found, key=lambda each: (each.subject in issuers, each.subject.rfc4514_string()))
 
@@ -181,5 +170,5 @@ def _trusting(roots: Certificates, own: TlsFiles | None) -> ssl.SSLContext:
         if own is not None and own.certificate is not None:
             context.load_cert_chain(own.certificate, own.key)
     except OSError as exc:
-        raise UnsafeLink(f"the certificates cannot be used: {exc}") from exc
+        raise UnsafeLink(f"cannot use the certificates: {exc}") from exc
     return context

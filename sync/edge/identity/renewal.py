@@ -1,4 +1,4 @@
-"""The box's certificate is renewed long before it ends, and the old one is let go when the new one was proven."""
+"""Renews the certificate of the box well before it expires; the old one is replaced after the new one was tested."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cryptography import x509
 
 from sync.edge.identity.box_identity import BoxIdentity
 from sync.edge.identity.certificate_check import check_certificate_accepted
-from sync.edge.identity.enrolment import enrolled
+from sync.edge.identity.enrolment import read_enrolment
 from sync.edge.identity.est_client import EstClient
 from sync.errors import LinkRefused, SyncError, UnsafeLink
 from sync.interruptible_sleep import rest
@@ -19,25 +19,25 @@ from sync.mqtt.reconnect import Retry
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 3600.0  # the wall clock may be set meanwhile, so the date is looked at again and again
+_CHECK_INTERVAL_S = 3600.0  # the wall clock may be set meanwhile, so the date is checked regularly
 _FIRST_PAUSE_S = 300.0
 _RETRY = Retry(cap_s=3600.0)
 
 
 def renewal_due(begins: datetime, ends: datetime, share: float) -> datetime:
-    """When to renew a certificate: at two thirds of its life, or up to a twelfth later by `share` in [0, 1)."""
+    """When to renew a certificate: after two thirds of its validity, plus up to a twelfth by `share` in [0, 1)."""
     return begins + (ends - begins) * (2 / 3 + share / 12)
 
 
-def share_of(certificate: x509.Certificate) -> float:
-    """A number in [0, 1) that differs from box to box and stays the same for one certificate."""
+def share_from(certificate: x509.Certificate) -> float:
+    """A number in [0, 1) from the serial number of the certificate, which spreads renewals over the boxes."""
     return (certificate.serial_number % 65_536) / 65_536
 
 
 class Renewal:
-    """Keeps the certificate of `identity` young; `broker_url` is where a new one is tried before it is used.
+    """Renews the certificate of `identity`; a new one is tested at `broker_url` before it is used.
 
-    The link reads its files anew with each connection, so nothing is restarted and no connection is cut.
+    The link reloads its files at each connection, so that nothing is restarted and no connection is closed.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class Renewal:
         self._retry = retry
 
     async def run(self) -> None:
-        """Renew in time until cancelled; ends at once on a box that was never enrolled."""
+        """Renew when due, until cancelled; returns immediately on a box that was never enrolled."""
         tries = 0
         while True:
             try:
-                if self._identity.place() is None:
+                if self._identity.origin() is None:
                     return
                 wait_s = self.due_in().total_seconds()
                 if wait_s <= 0:
@@ -70,35 +70,35 @@ class Renewal:
                 tries += 1
             else:
                 tries = 0
-            await rest(min(max(wait_s, 0.0), _LOOK_S))
+            await rest(min(max(wait_s, 0.0), _CHECK_INTERVAL_S))
 
     def due_in(self) -> timedelta:
-        """How long until the certificate is to be renewed; negative afterwards. Raises UnsafeLink, OSError."""
+        """Time until the renewal is due; negative afterwards. Raises UnsafeLink, OSError."""
         certificate = self._identity.certificate()
         begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        return renewal_due(begins, ends, share_of(certificate)) - self._now()
+        return renewal_due(begins, ends, share_from(certificate)) - self._now()
 
     async def renew(self) -> None:
-        """Get a certificate for a new key, try it at the broker, and only then use it.
+        """Request a certificate for a new key, test it at the broker, then use it.
 
-        Whatever is raised, the certificate in use stays in use: LinkLost, EnrolmentPending (the old one had expired and
-        an operator has to look), EnrolmentRefused, AuthorityUntrusted, BrokerUntrusted, LinkRefused, BadMessage,
+        On any exception the current certificate stays in use: LinkLost, EnrolmentPending (the current one has expired
+        and an operator must approve), EnrolmentRefused, AuthorityUntrusted, BrokerUntrusted, LinkRefused, BadMessage,
         UnsafeLink, OSError.
         """
-        offered = self._identity.offered() or await self._fetch()
+        files = self._identity.next_files() or await self._fetch()
         try:
-            await check_certificate_accepted(BrokerAddress.from_url(self._broker_url, offered))
+            await check_certificate_accepted(BrokerAddress.from_url(self._broker_url, files))
         except LinkRefused:
-            self._identity.forget_next()  # the next try is for another certificate
+            self._identity.delete_next()  # the next attempt requests another certificate
             raise
-        self._identity.take_over()
-        log.info("certificate renewed until %s", enrolled(self._identity).until.date())
+        self._identity.activate_next()
+        log.info("certificate renewed until %s", read_enrolment(self._identity).until.date())
 
     async def _fetch(self) -> TlsFiles:
-        """The next certificate, and the roots as the authority has them now."""
-        place = self._identity.place()
-        if place is None:
+        """Request and store the next certificate and the current roots of the authority."""
+        origin = self._identity.origin()
+        if origin is None:
             raise UnsafeLink("this box is not enrolled")
-        authority = EstClient(place.url, self._identity.roots(), self._identity.files)
-        granted = await authority.renew(self._identity.request(enrolled(self._identity).box))
-        return self._identity.offer(granted, await authority.roots())
+        authority = EstClient(origin.url, self._identity.roots(), self._identity.files)
+        certificates = await authority.renew(self._identity.request(read_enrolment(self._identity).box))
+        return self._identity.save_next(certificates, await authority.roots())

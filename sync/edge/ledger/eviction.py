@@ -1,6 +1,6 @@
-"""What a full ledger gives up, in the declared order: acknowledged rows, then the oldest passages; alarms never.
+"""Eviction from a full ledger: first acknowledged rows, then the oldest passages.
 
-Nor does it give up what tells of losses and deletions.
+Alarms and the records of losses and deletions are never evicted before they are acknowledged.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ _CHUNK = 100
 _ROOM_BYTES = 256_000
 _ROOM_SHARE = 0.1
 
-GivenUp = tuple[str | None, int, str]  # an earlier epoch or None for this one, number, kind
+EvictedRecord = tuple[str | None, int, str]  # earlier epoch (None: the current one), number, kind
 
 
 def headroom_below(limit_bytes: int) -> int:
-    """How far to go below a limit, so that a full store makes room once in a while and not at each append."""
+    """Target size below the limit, so that a full ledger does not evict at every append."""
     return limit_bytes - min(_ROOM_BYTES, int(limit_bytes * _ROOM_SHARE))
 
 
 def make_room(db: Database, target: int, before_seq: int, clock: Callable[[], Clock]) -> list[Gap | Deleted]:
-    """Within the caller's transaction, bring the ledger to `target` bytes; rows from `before_seq` on are untouched.
+    """Within the caller's transaction, shrink the ledger to `target` bytes; rows from `before_seq` on are not touched.
 
-    Returns the records to be written: what was deleted of the acknowledged rows, and which passages were given up.
-    Where only alarms are left the target is not reached.
+    Returns the records to append: counts of the acknowledged rows that were deleted, and gaps for the passages that
+    were evicted. If only alarms are left the target is not reached.
     """
-    gone = Counter[str]()
+    counts = Counter[str]()
     while used_bytes(db) > target and (dropped := _drop_acknowledged(db, before_seq)):
-        gone.update(dropped)
-    lost: list[GivenUp] = []
-    while used_bytes(db) > target and (given_up := _drop_earlier(db) or _drop_passages(db, before_seq)):
-        lost += given_up
-    deleted = [Deleted(noted=clock(), why="room", counts=gone)] if gone else []
+        counts.update(dropped)
+    lost: list[EvictedRecord] = []
+    while used_bytes(db) > target and (evicted := _drop_earlier(db) or _drop_passages(db, before_seq)):
+        lost += evicted
+    deleted = [Deleted(noted=clock(), why="room", counts=counts)] if counts else []
     gaps = [
         _gap(epoch, list(group), clock())
         for epoch, group in groupby(sorted(lost, key=lambda row: (row[0] or "", row[1])), key=lambda row: row[0])
@@ -47,9 +47,9 @@ def make_room(db: Database, target: int, before_seq: int, clock: Callable[[], Cl
     return [*deleted, *gaps]
 
 
-def _gap(epoch: str | None, given_up: Iterable[GivenUp], noted: Clock) -> Gap:
-    kinds = [kind for _, _, kind in given_up]
-    numbers = [seq for _, seq, _ in given_up]
+def _gap(epoch: str | None, evicted: Iterable[EvictedRecord], noted: Clock) -> Gap:
+    kinds = [kind for _, _, kind in evicted]
+    numbers = [seq for _, seq, _ in evicted]
     counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
     return Gap(noted=noted, lost=counts, first_seq=min(numbers), last_seq=max(numbers), epoch=epoch)
 
@@ -66,7 +66,7 @@ def _drop_acknowledged(db: Database, before_seq: int) -> list[str]:
     ]
 
 
-def _drop_earlier(db: Database) -> list[GivenUp]:
+def _drop_earlier(db: Database) -> list[EvictedRecord]:
     return [
         (epoch, seq, kind)
         for epoch, seq, kind in db.conn.execute(
@@ -78,7 +78,7 @@ def _drop_earlier(db: Database) -> list[GivenUp]:
     ]
 
 
-def _drop_passages(db: Database, before_seq: int) -> list[GivenUp]:
+def _drop_passages(db: Database, before_seq: int) -> list[EvictedRecord]:
     return [
         (None, seq, kind)
         for seq, kind in db.conn.execute(

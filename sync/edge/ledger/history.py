@@ -1,4 +1,4 @@
-"""Looks back into a ledger, beside whoever writes to it."""
+"""Reads past records of a ledger through a read-only connection, concurrently with its writer."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ _DECIDED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """The unacknowledged tail of a ledger: how many records wait, how many were refused, and for how long."""
+class OutboxSummary:
+    """The unacknowledged records of a ledger."""
 
-    count: int
-    parked: int
-    oldest_age_s: float  # by the wall clock; 0 when none wait
+    count: int  # without the parked ones
+    parked: int  # rejected permanently
+    oldest_age_s: float  # by the wall clock; 0 if none are pending
     used_bytes: int
 
 
-async def read_waiting(path: Path) -> Waiting:
-    """What of the ledger at `path` waits for the platform. Raises StoreFailed."""
+async def read_outbox(path: Path) -> OutboxSummary:
+    """Count the records in the ledger at `path` that are not acknowledged. Raises StoreFailed."""
     async with SqliteThread.reading(path) as ledger:
         found = await ledger.run(outbox.count)
     oldest_age_s = max(0.0, (wall_ms() - found.oldest_ms) / 1000) if found.own else 0.0
-    return Waiting(found.own + found.earlier, found.parked, oldest_age_s, found.used_bytes)
+    return OutboxSummary(found.own + found.earlier, found.parked, oldest_age_s, found.used_bytes)
 
 
 async def decided_since(
-    path: Path, since: datetime, box: str, sealer: KeyedCipher | None = None
+    path: Path, since: datetime, box: str, cipher: KeyedCipher | None = None
 ) -> AsyncIterator[PassageDecided]:
-    """The passages decided since then that the ledger of `box` at `path` still holds, oldest first.
+    """The passages decided since `since` that are still in the ledger of `box` at `path`, oldest first.
 
-    Raises StoreFailed; WrongKey where `sealer` does not open it.
+    Raises StoreFailed, and WrongKey if `cipher` has another key.
     """
     since_ms, after = int(since.timestamp() * 1000), 0
     async with SqliteThread.reading(path) as ledger:
-        seal = await ledger.run(lambda db: RowCipher.of(db.conn, box, sealer))
+        row_cipher = await ledger.run(lambda db: RowCipher.for_reading(db.conn, box, cipher))
         while found := await ledger.run(lambda db, after=after: _decided(db, since_ms, after)):  # type: ignore[misc]
             for row in found:
                 after = row.seq
                 try:
-                    record = seal.opened(row).record()
+                    record = row_cipher.decrypt(row).record()
                 except (BadMessage, DecryptionFailed) as exc:
                     raise StoreFailed(f"{path}: record {row.seq}: {exc}") from exc
                 if isinstance(record, PassageDecided):

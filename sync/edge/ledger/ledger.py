@@ -1,4 +1,4 @@
-"""The ledger of the box and its unacknowledged tail, the outbox: what is appended here is not lost."""
+"""The durable ledger of the box. Its unacknowledged records are the outbox."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sync.edge.ledger.schema import (
     wall_ms,
 )
 from sync.edge.ledger.system_clock import system_clock
-from sync.edge.ledger.writer import LedgerWriter, empty_the_log
+from sync.edge.ledger.writer import LedgerWriter, truncate_wal
 from sync.errors import DecryptionFailed, StoreFailed
 from sync.storage.change_signal import ChangeSignal
 from sync.storage.encryption import KeyedCipher
@@ -38,7 +38,7 @@ from sync.storage.sqlite_thread import SqliteThread, store_failure
 
 log = logging.getLogger(__name__)
 
-# The write-ahead log must fit into the ballast: on a full disk it goes into the file before it can be used anew.
+# The write-ahead log must fit into the disk reserve: on a full disk it is checkpointed before it can be reused.
 _WAL_PAGES = 50
 
 
@@ -49,30 +49,30 @@ class LedgerStatus:
     epoch: str
     last_seq: int
     unacknowledged: int  # without the parked ones
-    earlier: int  # of them, those of earlier epochs, whose file was damaged
-    parked: int  # refused for good, with a reason each
-    oldest_age_s: float  # of the unacknowledged of this epoch; 0 when there are none
+    earlier: int  # the part of them that belongs to earlier epochs
+    parked: int  # rejected permanently, each with a reason
+    oldest_age_s: float  # of the unacknowledged records of this epoch; 0 if there are none
     used_bytes: int
     disk_full: bool
-    set_aside: Path | None  # a damaged ledger found at start
+    set_aside: Path | None  # a damaged ledger that was renamed at start
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Records that wait for one commit together."""
+    """Records that are committed together."""
 
     records: list[Record] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)  # filled by the commit
-    last_seq: int = 0  # with the records that the commit may have added
+    last_seq: int = 0  # including records that the commit added
     failed: StoreFailed | None = None
 
 
 class Ledger:
-    """Numbers are gap-free within an epoch; every append that returned survives a power cut.
+    """Append-only records with gap-free numbers within an epoch; every append that returned survives a power cut.
 
-    Appends that come while another commits go to the disk together. Over its budget, or over what a full disk gives,
-    acknowledged rows go first, then the oldest passages become a gap record; alarms never go.
-    Every deletion is put down.
+    Appends that arrive during a commit are committed together. When the ledger exceeds its budget, or the disk is full,
+    acknowledged rows are deleted first, then the oldest passages are replaced by a gap record; unacknowledged alarms
+    are never evicted. Every deletion is recorded.
     """
 
     def __init__(self, path: Path, store: SqliteThread, writer: LedgerWriter, epoch: str, last_seq: int) -> None:
@@ -94,33 +94,33 @@ class Ledger:
         box: str,
         budget_bytes: int,
         clock: Callable[[], Clock] = system_clock,
-        sealer: KeyedCipher | None = None,
+        cipher: KeyedCipher | None = None,
         shared: ThreadPoolExecutor | None = None,
     ) -> AsyncIterator[Self]:
-        """The ledger of `box` at `path`, its bodies sealed by `sealer` (None: written as they are, for people who are
-        not real); parked rows get another chance. Raises StoreFailed, of which WrongKey leaves the file as it is.
+        """Open the ledger of `box` at `path`, its bodies encrypted by `cipher` (None: plaintext, for simulations).
 
-        A damaged file is set aside and a new epoch begins. What still waited in it, or in one that was renewed, is
-        delivered under its old name; an alarm says how much that is, and a gap record what could not be read.
+        Parked rows are sent again. A damaged file is set aside and a new epoch begins. Pending records of that file, or
+        of one from before `start_new_epoch`, are delivered under their old epoch and number; an alarm reports how many,
+        and a gap record the ones that could not be read. Raises StoreFailed, and WrongKey without changing the file.
         """
-        ballast = DiskReserve(path.with_suffix(".ballast"))
+        reserve = DiskReserve(path.with_suffix(".ballast"))
         async with AsyncExitStack() as stack:
-            store = await _opened(stack, path, ballast, shared)
-            seal = await store.run(lambda db: RowCipher.prepared(db, box, sealer))
-            writer = LedgerWriter(seal, budget_bytes, clock, ballast)
+            store = await _open(stack, path, reserve, shared)
+            row_cipher = await store.run(lambda db: RowCipher.for_writing(db, box, cipher))
+            writer = LedgerWriter(row_cipher, budget_bytes, clock, reserve)
             await store.run(writer.begin)
-            await store.run(lambda db: import_set_aside(db, path, writer, sealer))
+            await store.run(lambda db: import_set_aside(db, path, writer, cipher))
             await store.write(outbox.unpark)
             epoch, tail = await store.run(lambda db: (read_epoch(db), read_tail(db, box)))
             yield cls(path, store, writer, epoch, tail.seq)
 
     async def append(self, record: Record) -> int:
-        """Commit `record`; returns its number once it is on the disk. Raises StoreFailed: then it is not stored."""
+        """Commit `record`; return its number once it is on the disk. Raises StoreFailed; it is not stored then."""
         [seq] = await self.append_all([record])
         return seq
 
     async def append_all(self, records: Iterable[Record]) -> list[int]:
-        """Commit all `records` in one transaction; returns their numbers, which follow each other."""
+        """Commit all `records` in one transaction; return their consecutive numbers. Raises StoreFailed."""
         batch = self._forming
         first = len(batch.records)
         batch.records.extend(records)
@@ -128,41 +128,41 @@ class Ledger:
         async with self._committing:
             if self._forming is batch:
                 self._forming = _Batch()
-            # A cancelled caller may have left its commit running: the thread does a batch once, whoever asks.
+            # The commit of a cancelled caller may still be running; a batch is committed only once.
             await self._store.run(lambda db: self._commit(db, batch))
         if batch.failed is not None:
             raise batch.failed
         self.last_seq = max(self.last_seq, batch.last_seq)
-        self.changes.tell()
+        self.changes.notify()
         return batch.numbers[first:last]
 
     async def alarm(self, kind: str, subject: str, detail: str) -> int:
-        """Commit an alarm about the box itself; `subject` names a part, never a person. Raises StoreFailed."""
+        """Commit an alarm about the box; `subject` names a part, never a person. Raises StoreFailed."""
         return await self.append(self._writer.alarm(kind, subject, detail))
 
     async def unacknowledged(self, alarms: bool, after_seq: int = 0, limit: int = 100) -> list[Row]:
-        """Rows that wait, alarms or all others, in order from `after_seq` (exclusive)."""
+        """Unacknowledged rows after `after_seq`, in order: only alarms, or all other kinds."""
         return await self._store.run(
             lambda db: self._readable(db, lambda: outbox.in_order(db, alarms, after_seq, limit))
         )
 
     async def newest_unacknowledged(self, limit: int, after_seq: int = 0) -> list[Row]:
-        """The newest rows that wait behind `after_seq`, without alarms, in order."""
+        """The newest unacknowledged rows after `after_seq`, without alarms, in order."""
         return await self._store.run(lambda db: self._readable(db, lambda: outbox.newest(db, after_seq, limit)))
 
     async def earlier_unacknowledged(self, limit: int) -> list[Row]:
-        """Rows of one earlier epoch that wait, in order."""
+        """Unacknowledged rows of one earlier epoch, in order."""
         return await self._store.run(lambda db: self._readable(db, lambda: outbox.of_earlier_epochs(db, limit)))
 
     async def acknowledge(self, epoch: str, ranges: Iterable[tuple[int, int]], heads: Sequence[str | None] = ()) -> int:
-        """Mark inclusive `ranges` of `epoch` as committed at the platform; returns how many rows that freed.
+        """Mark inclusive `ranges` of `epoch` as committed at the platform; return the number of rows affected.
 
-        A range frees nothing whose last record is not here with the hash in `heads`: it is of a copied card.
+        A range is ignored if the hash of its last record differs from `heads`: it was written by a clone of this box.
         """
-        wanted = tuple(ranges)
-        freed = await self._store.run(lambda db: self._acknowledge(db, epoch, wanted, heads))
-        self.changes.tell()
-        return freed
+        listed = tuple(ranges)
+        marked = await self._store.run(lambda db: self._acknowledge(db, epoch, listed, heads))
+        self.changes.notify()
+        return marked
 
     async def forget(self, retention: Retention) -> None:
         """Delete what the platform has and is past its time, from the log and the free pages too; records say so.
@@ -171,36 +171,36 @@ class Ledger:
         """
         while last_seq := await self._store.run(lambda db: self._writer.forget(db, retention)):
             self.last_seq = max(self.last_seq, last_seq)
-            self.changes.tell()
-        await self._store.run(empty_the_log)
+            self.changes.notify()
+        await self._store.run(truncate_wal)
         files = await self._store.run(lambda db: forget_recovered(db, self._path, retention.passages_s))
         if files:
             await self.note_deleted(files)
 
     async def note_deleted(self, counts: dict[str, int]) -> None:
-        """Put down that other personal data went because of their age, by class. Raises StoreFailed."""
+        """Record that other personal data were deleted because of their age, by class. Raises StoreFailed."""
         await self.append(self._writer.deleted("retention", counts))
 
-    async def owe_again(self, epoch: str, ranges: Iterable[tuple[int, int]]) -> int:
-        """Take back the acknowledgement of `ranges`: the platform lost them; returns how many rows wait anew."""
+    async def mark_unacknowledged(self, epoch: str, ranges: Iterable[tuple[int, int]]) -> int:
+        """Withdraw the acknowledgement of `ranges`, which the platform lost; return how many rows are pending again."""
         if epoch != self.epoch:
             return 0
-        wanted = tuple(ranges)
-        count = await self._store.write(lambda db: outbox.mark_unacknowledged(db, wanted))
-        self.changes.tell()
+        listed = tuple(ranges)
+        count = await self._store.write(lambda db: outbox.mark_unacknowledged(db, listed))
+        self.changes.notify()
         return count
 
     async def park(self, epoch: str, seq: int, reason: str) -> None:
-        """Set a row aside that nobody will take, with the reason; it is kept and counted."""
+        """Exclude a rejected row from sending, with the reason; it stays stored and is counted."""
         await self._store.write(lambda db: self._park(db, epoch, seq, reason))
-        self.changes.tell()
+        self.changes.notify()
 
     async def recent(self, limit: int) -> list[Row]:
-        """The newest rows that can be read, acknowledged or not, newest first."""
-        return await self._store.run(lambda db: self._opened_rows(outbox.recent(db, limit))[0])
+        """The newest readable rows, acknowledged or not, newest first."""
+        return await self._store.run(lambda db: self._decrypted(outbox.recent(db, limit))[0])
 
     async def status(self) -> LedgerStatus:
-        """Counts as of now."""
+        """The current state."""
         count = await self._store.run(outbox.count)
         return LedgerStatus(
             epoch=self.epoch,
@@ -215,26 +215,26 @@ class Ledger:
         )
 
     async def touch(self) -> None:
-        """Return as soon as the thread of the file is free."""
+        """Return when the thread of the file is free."""
         await self._store.touch()
 
     def _readable(self, db: Database, find: Callable[[], list[Row]]) -> list[Row]:
-        """The rows that `find` gives; those that cannot be read any more are parked, and the next take their place."""
+        """The decrypted rows of `find`; unreadable rows are parked and replaced by the next ones."""
         while found := find():
-            whole, broken = self._opened_rows(found)
+            whole, broken = self._decrypted(found)
             if broken:
                 with db.atomic():
                     for row in broken:
-                        self._park(db, *row.name, "box: cannot be read, it was changed on the disk")
+                        self._park(db, *row.name, "box: cannot be decrypted, it was changed on the disk")
             if whole:
                 return whole
         return []
 
-    def _opened_rows(self, found: list[Row]) -> tuple[list[Row], list[Row]]:
+    def _decrypted(self, found: list[Row]) -> tuple[list[Row], list[Row]]:
         whole, broken = [], []
         for row in found:
             try:
-                whole.append(self._writer.seal.opened(row))
+                whole.append(self._writer.cipher.decrypt(row))
             except DecryptionFailed as exc:
                 log.warning("record %s/%d: %s", *row.name, exc)
                 broken.append(row)
@@ -252,8 +252,8 @@ class Ledger:
         named = zip_longest(ranges, heads[: len(ranges)])
         ours = [each for each, head in named if head is None or is_ours(db, epoch, each[1], bytes.fromhex(head))]
         if len(ours) < len(ranges):
-            # Of records that we gave up meanwhile, which costs a repeat; or of a copied card, which must free nothing.
-            log.warning("an acknowledgement that is not of our records frees none of them")
+            # Either the records were evicted meanwhile, or a clone of this box wrote them.
+            log.warning("ignoring an acknowledgement for records this box did not write")
         if epoch == self.epoch:
             return self._writer.acknowledge(db, ours)
         with db.atomic():
@@ -270,16 +270,16 @@ class Ledger:
             batch.numbers.extend(numbers)
 
 
-async def _opened(
-    stack: AsyncExitStack, path: Path, ballast: DiskReserve, shared: ThreadPoolExecutor | None
+async def _open(
+    stack: AsyncExitStack, path: Path, reserve: DiskReserve, shared: ThreadPoolExecutor | None
 ) -> SqliteThread:
-    """The file; where there is no room even for opening it, with what the ballast gives."""
+    """Open the file; if the disk is too full for that, release the disk reserve and try again."""
     try:
         return await stack.enter_async_context(
             SqliteThread.opened(path, LEDGER_MIGRATIONS, wal_pages=_WAL_PAGES, shared=shared)
         )
     except StoreFailed:
-        if not ballast.release():
+        if not reserve.release():
             raise
     return await stack.enter_async_context(
         SqliteThread.opened(path, LEDGER_MIGRATIONS, wal_pages=_WAL_PAGES, shared=shared)

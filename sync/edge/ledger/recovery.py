@@ -1,6 +1,7 @@
-"""What can still be read of a ledger that was set aside, damaged or to be renewed; the file itself is never changed.
+"""Recovers records from a ledger that was set aside, damaged or not; the file itself is never changed.
 
-What waited in it goes into `earlier` of the new ledger, to be delivered under its old epoch and number.
+Its unacknowledged records are copied to the table `earlier` of the new ledger and delivered under their old epoch and
+number.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from sync.storage.sqlite_thread import aside_files, drop_aside, is_older, set_as
 log = logging.getLogger(__name__)
 
 _RENEWED = "renewed"
-_CHUNK = 512  # numbers asked for at once; halved where the file is damaged
-_WAITING = (
+_CHUNK = 512  # numbers read at once; halved where the file is damaged
+_PENDING = (
     "SELECT (SELECT epoch FROM ledger), seq, kind, body, appended_ms, {chain} FROM record NOT INDEXED"
     " WHERE seq BETWEEN ? AND ? AND acknowledged_ms IS NULL ORDER BY seq"
 )
 _EARLIER = "SELECT epoch, seq, kind, body, appended_ms, chain FROM earlier ORDER BY epoch, seq"
-_KEEP = (
+_SAVE = (
     "INSERT OR IGNORE INTO earlier (epoch, seq, kind, body, appended_ms, chain)"
     " VALUES (:epoch, :seq, :kind, :body, :appended_ms, :chain)"
 )
@@ -41,43 +42,43 @@ _LAST = ("SELECT max(seq) FROM record", "SELECT seq FROM sqlite_sequence WHERE n
 
 @dataclass(slots=True)
 class RecoveredRecords:
-    """What became of one file: rows that still waited for the platform, and the numbers that could not be read.
+    """Result for one file: unacknowledged rows that were recovered, and numbers that could not be read.
 
-    Without an epoch nothing can be named, and nothing is delivered of it.
+    Without an epoch the records cannot be identified, and none are delivered.
     """
 
     epoch: str | None = None
-    kept: int = 0
+    saved: int = 0
     unreadable: list[int] = field(default_factory=list)
 
 
-def import_set_aside(db: Database, ledger: Path, writer: LedgerWriter, sealer: KeyedCipher | None) -> None:
-    """Salvage every file set aside for `ledger` that was not yet: repeated until it went through to the end.
+def import_set_aside(db: Database, ledger: Path, writer: LedgerWriter, cipher: KeyedCipher | None) -> None:
+    """Recover every file that was set aside for `ledger`; each start repeats this until it succeeds.
 
-    One that `sealer` does not open waits for the start at which its key is back.
+    A file that is encrypted with another key is recovered at the first start with that key.
     """
     done = {name for (name,) in db.conn.execute("SELECT file FROM salvaged")}
     for path in (*aside_files(ledger), *aside_files(ledger, _RENEWED)):
         if path.name in done:
             continue
         try:
-            salvaged = recover(path, lambda rows: _keep(db, writer.seal, rows), writer.seal.box, sealer)
-            writer.append(db, list(_account(path, salvaged, writer)))
+            result = recover(path, lambda rows: _save(db, writer.cipher, rows), writer.cipher.box, cipher)
+            writer.append(db, list(_report(path, result, writer)))
             db.conn.execute("INSERT INTO salvaged VALUES (?)", (path.name,))
         except (sqlite3.Error, StoreFailed) as exc:
-            log.warning("%s: tried again at the next start: %s", path.name, exc)
+            log.warning("%s: recovery failed, the next start tries again: %s", path.name, exc)
 
 
 def start_new_epoch(ledger: Path) -> Path:
-    """Set a sound ledger aside that nobody has open; returns where it is now. Raises StoreFailed.
+    """Set an undamaged ledger aside that no process has open; return its new path. Raises StoreFailed.
 
-    The next start begins a new epoch and takes over what waits in it.
+    The next start begins a new epoch and delivers the pending records of the old file.
     """
     return set_aside(ledger, _RENEWED)
 
 
 def forget_recovered(db: Database, ledger: Path, kept_s: float) -> dict[str, int]:
-    """Delete the files that were salvaged and last written `kept_s` ago or before; returns how many of each kind."""
+    """Delete recovered files that were last written at least `kept_s` ago; return the number by kind."""
     old = [
         path
         for (name,) in db.conn.execute("SELECT file FROM salvaged").fetchall()
@@ -92,66 +93,66 @@ def _kind(aside: Path) -> str:
     return "ledger_renewed" if f".{_RENEWED}-" in aside.name else "ledger_damaged"
 
 
-def _keep(db: Database, seal: RowCipher, rows: list[Row]) -> None:
+def _save(db: Database, cipher: RowCipher, rows: list[Row]) -> None:
     try:
         with db.atomic():
-            db.conn.executemany(_KEEP, [asdict(seal.closed(row)) for row in rows])
-    except sqlite3.Error as exc:  # of the new file, and no damage of the old one
+            db.conn.executemany(_SAVE, [asdict(cipher.encrypt(row)) for row in rows])
+    except sqlite3.Error as exc:  # an error of the new file, not damage of the old one
         raise store_failure(exc) from exc
 
 
-def _account(path: Path, salvaged: RecoveredRecords, writer: LedgerWriter) -> Iterator[Record]:
-    lost = salvaged.unreadable
+def _report(path: Path, result: RecoveredRecords, writer: LedgerWriter) -> Iterator[Record]:
+    lost = result.unreadable
     yield writer.alarm(
         _kind(path),
         "ledger",
-        f"set aside as {path.name}; {salvaged.kept} waiting records kept, {len(lost)} numbers unreadable"
-        if salvaged.epoch
-        else f"set aside as {path.name}; nothing of it can be read",
+        f"set aside as {path.name}; {result.saved} pending records recovered, {len(lost)} records unreadable"
+        if result.epoch
+        else f"set aside as {path.name}; no record could be read",
     )
-    if salvaged.epoch and lost:
+    if result.epoch and lost:
         yield Gap(
             noted=writer.now(),
             lost={"unreadable": len(lost)},
             first_seq=min(lost),
             last_seq=max(lost),
-            epoch=salvaged.epoch,
+            epoch=result.epoch,
         )
 
 
-def recover(path: Path, keep: Callable[[list[Row]], None], box: str, sealer: KeyedCipher | None) -> RecoveredRecords:
-    """Hand every row of the ledger at `path` that waits and can be read to `keep`, opened.
+def recover(path: Path, save: Callable[[list[Row]], None], box: str, cipher: KeyedCipher | None) -> RecoveredRecords:
+    """Pass every readable unacknowledged row of the ledger at `path` to `save`, decrypted.
 
-    Damage is counted, never raised. Raises WrongKey where `sealer` does not fit, and what `keep` raises.
+    Damage is counted, not raised. Raises WrongKey, and exceptions of `save`.
     """
-    salvaged = RecoveredRecords()
+    result = RecoveredRecords()
     try:
-        # Read-only, so that the write-ahead log beside it is read too and stays as it is.
+        # Read-only, so that its write-ahead log is read too and not changed.
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            connection.execute("PRAGMA writable_schema=ON")  # else a file that was cut short is refused as a whole
-            [salvaged.epoch] = connection.execute("SELECT epoch FROM ledger").fetchone()
-            _Reader(connection, keep, salvaged, RowCipher.of(connection, box, sealer)).read()
+            connection.execute("PRAGMA writable_schema=ON")  # otherwise SQLite rejects a truncated file entirely
+            [result.epoch] = connection.execute("SELECT epoch FROM ledger").fetchone()
+            _Reader(connection, save, result, RowCipher.for_reading(connection, box, cipher)).read()
     except sqlite3.Error as exc:
-        log.warning("%s: not everything can be read: %s", path.name, exc)
-    return salvaged
+        log.warning("%s: some records cannot be read: %s", path.name, exc)
+    return result
 
 
 class _Reader:
-    """Reads one file in ranges of numbers, and ranges that fail by halves, down to the rows on the damaged page."""
+    """Reads one file in ranges of numbers; bisects ranges that fail, down to the rows on the damaged page."""
 
     def __init__(
         self,
         connection: sqlite3.Connection,
-        keep: Callable[[list[Row]], None],
-        salvaged: RecoveredRecords,
-        seal: RowCipher,
+        save: Callable[[list[Row]], None],
+        result: RecoveredRecords,
+        cipher: RowCipher,
     ) -> None:
         self._connection = connection
-        self._seal = seal
-        self._keep = keep
-        self._salvaged = salvaged
+        self._cipher = cipher
+        self._save = save
+        self._result = result
         columns = {row[1] for row in connection.execute("PRAGMA table_info(record)")}
-        self._waiting = _WAITING.format(chain="chain" if "chain" in columns else "NULL")
+        self._pending = _PENDING.format(chain="chain" if "chain" in columns else "NULL")
 
     def read(self) -> None:
         last = max(self._number(query) for query in _LAST)
@@ -172,10 +173,10 @@ class _Reader:
 
     def _range(self, first: int, last: int) -> None:
         try:
-            values = self._connection.execute(self._waiting, (first, last)).fetchall()
+            values = self._connection.execute(self._pending, (first, last)).fetchall()
         except sqlite3.Error:
             if first == last:
-                self._salvaged.unreadable.append(first)
+                self._result.unreadable.append(first)
                 return
             middle = (first + last) // 2
             self._range(first, middle)
@@ -184,23 +185,21 @@ class _Reader:
         self._take([Row(*each) for each in values])
 
     def _take(self, rows: list[Row]) -> None:
-        found = [(row, _whole(row, self._seal)) for row in rows]
-        whole = [opened for _, opened in found if opened]
-        self._keep(whole)
-        self._salvaged.kept += len(whole)
-        self._salvaged.unreadable += [
-            row.seq for row, opened in found if row.epoch == self._salvaged.epoch and not opened
-        ]
+        found = [(row, _decrypted(row, self._cipher)) for row in rows]
+        readable = [plain for _, plain in found if plain]
+        self._save(readable)
+        self._result.saved += len(readable)
+        self._result.unreadable += [row.seq for row, plain in found if row.epoch == self._result.epoch and not plain]
 
 
-def _whole(row: Row, seal: RowCipher) -> Row | None:
-    """`row`, opened, where damage left its record valid; the hash chain tells the platform the rest."""
+def _decrypted(row: Row, cipher: RowCipher) -> Row | None:
+    """`row` decrypted, or None if it is damaged; the platform detects other damage by the hash chain."""
     chained = row.chain is None or (isinstance(row.chain, bytes) and len(row.chain) == HASH_BYTES)
     if not chained or row.kind not in RECORD_TYPES or not isinstance(row.appended_ms, int):
         return None
     try:
-        opened = seal.opened(row)
-        opened.record()
+        plain = cipher.decrypt(row)
+        plain.record()
     except (BadMessage, DecryptionFailed):
         return None
-    return opened
+    return plain

@@ -19,16 +19,16 @@ _CHAIN = (
     "SELECT chain FROM record WHERE (SELECT epoch FROM ledger) = ? AND seq = ?"
     " UNION ALL SELECT chain FROM earlier WHERE epoch = ? AND seq = ?"
 )
-_SEAL_ROWS = (
-    "UPDATE record SET body = sealed(body, (SELECT epoch FROM ledger), seq, kind)",
-    "UPDATE earlier SET body = sealed(body, epoch, seq, kind)",
+_ENCRYPT_ROWS = (
+    "UPDATE record SET body = encrypted(body, (SELECT epoch FROM ledger), seq, kind)",
+    "UPDATE earlier SET body = encrypted(body, epoch, seq, kind)",
 )
 
 
 @LEDGER_MIGRATIONS()
 def create(db: Database) -> None:
-    """Records and the epoch they are numbered in: a new file is a new epoch."""
-    # AUTOINCREMENT: a number is never given twice, not even after its row is gone.
+    """Records, and the epoch of their numbers: a new file is a new epoch."""
+    # AUTOINCREMENT: a number is never reused, even after its row is deleted.
     db.conn.execute(
         """
         CREATE TABLE record (
@@ -53,7 +53,7 @@ def create(db: Database) -> None:
 
 @LEDGER_MIGRATIONS()
 def chain(db: Database) -> None:
-    """Each record's hash over itself and the hash before; what was written until now has none."""
+    """Hash chain; records written before this migration have no hash."""
     db.conn.execute("ALTER TABLE record ADD COLUMN chain BLOB")
     db.conn.execute("DROP VIEW waiting")
     db.conn.execute(
@@ -64,7 +64,7 @@ def chain(db: Database) -> None:
 
 @LEDGER_MIGRATIONS()
 def salvage(db: Database) -> None:
-    """Records of earlier epochs that still wait, and the damaged files they were taken from."""
+    """Unacknowledged records of earlier epochs, and the files from which they were recovered."""
     db.conn.execute(
         """
         CREATE TABLE earlier (
@@ -84,13 +84,13 @@ def salvage(db: Database) -> None:
 
 @LEDGER_MIGRATIONS()
 def age(db: Database) -> None:
-    """Finds what is past its retention without reading the rest."""
+    """Index for finding records past their retention time."""
     db.conn.execute("CREATE INDEX record_age ON record (kind, appended_ms) WHERE acknowledged_ms IS NOT NULL")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record as the ledger holds it; `body` is its JSON, `chain` its hash (None: from before 0.2)."""
+    """One record of the ledger; `body` is its JSON, `chain` its hash (None: from before 0.2)."""
 
     epoch: str
     seq: int
@@ -101,7 +101,7 @@ class Row:
 
     @property
     def name(self) -> tuple[str, int]:
-        """Epoch and number: the record's name on its box."""
+        """Epoch and number, which identify the record on its box."""
         return self.epoch, self.seq
 
     @property
@@ -111,7 +111,7 @@ class Row:
 
     @property
     def chain_hex(self) -> str | None:
-        """The hash as it travels."""
+        """The hash as sent on the wire."""
         return None if self.chain is None else self.chain.hex()
 
     def record(self) -> Record:
@@ -120,28 +120,28 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RowCipher:
-    """How the rows of one box are written: each body for its own box, epoch, number and kind."""
+    """Encrypts and decrypts the rows of one box; a body is bound to its box, epoch, number and kind."""
 
     box: str
-    seal: Cipher
+    cipher: Cipher
 
     @classmethod
-    def prepared(cls, db: Database, box: str, sealer: KeyedCipher | None) -> RowCipher:
-        """For a ledger that is written; it is sealed where it was plain. Raises WrongKey."""
-        return cls(box, encrypt_file(db.conn, sealer, _SEAL_ROWS, lambda *names: _place(box, *names)))
+    def for_writing(cls, db: Database, box: str, cipher: KeyedCipher | None) -> RowCipher:
+        """The cipher of a ledger that is written; encrypts a plaintext ledger first. Raises WrongKey."""
+        return cls(box, encrypt_file(db.conn, cipher, _ENCRYPT_ROWS, lambda *names: _place(box, *names)))
 
     @classmethod
-    def of(cls, connection: sqlite3.Connection, box: str, sealer: KeyedCipher | None) -> RowCipher:
-        """For a ledger that is only read. Raises WrongKey."""
-        return cls(box, load_cipher(connection, sealer))
+    def for_reading(cls, connection: sqlite3.Connection, box: str, cipher: KeyedCipher | None) -> RowCipher:
+        """The cipher of a ledger that is only read. Raises WrongKey."""
+        return cls(box, load_cipher(connection, cipher))
 
-    def closed(self, row: Row) -> Row:
-        """`row` as it is written."""
-        return replace(row, body=self.seal.encrypt(row.body, _place(self.box, *row.name, row.kind)))
+    def encrypt(self, row: Row) -> Row:
+        """`row` with its body in stored form."""
+        return replace(row, body=self.cipher.encrypt(row.body, _place(self.box, *row.name, row.kind)))
 
-    def opened(self, row: Row) -> Row:
-        """`row`, as it was written, with its body readable. Raises DecryptionFailed."""
-        body = self.seal.decrypt(row.body, _place(self.box, *row.name, row.kind))
+    def decrypt(self, row: Row) -> Row:
+        """A stored `row` with its body in plaintext. Raises DecryptionFailed."""
+        body = self.cipher.decrypt(row.body, _place(self.box, *row.name, row.kind))
         return row if body is row.body else replace(row, body=body)
 
 
@@ -151,7 +151,7 @@ def _place(box: str, epoch: str, seq: int, kind: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The epoch, the last number given in it and the hash that stands before the next record."""
+    """The epoch, its last number and the hash that precedes the next record."""
 
     epoch: str
     seq: int
@@ -159,7 +159,7 @@ class Tail:
 
 
 def wall_ms() -> int:
-    """Wall time as the ledger writes it."""
+    """Wall time in milliseconds since the Unix epoch."""
     return time.time_ns() // 1_000_000
 
 
@@ -170,7 +170,7 @@ def read_epoch(db: Database) -> str:
 
 
 def read_tail(db: Database, box: str) -> Tail:
-    """Where `box` goes on. The newest row is never deleted, because the next hash covers it."""
+    """The current tail of the ledger of `box`. The newest row is never deleted, because the next hash covers it."""
     epoch = read_epoch(db)
     last = db.conn.execute("SELECT seq FROM sqlite_sequence WHERE name = 'record'").fetchone()
     seq = last[0] if last else 0
@@ -179,16 +179,16 @@ def read_tail(db: Database, box: str) -> Tail:
 
 
 def is_ours(db: Database, epoch: str, seq: int, chain: bytes) -> bool:
-    """Whether record `seq` of `epoch` is here with this hash, and so all before it are the ones meant."""
+    """Whether this ledger has record `seq` of `epoch` with this hash, and so the same records before it."""
     found = db.conn.execute(_CHAIN, (epoch, seq, epoch, seq)).fetchone()
     return found is not None and found[0] in (None, chain)
 
 
-def insert(db: Database, seal: RowCipher, tail: Tail, record: Record) -> Tail:
-    """Add `record` behind `tail` in the caller's transaction; returns the new tail. Its hash is of the open body."""
+def insert(db: Database, cipher: RowCipher, tail: Tail, record: Record) -> Tail:
+    """Insert `record` after `tail` in the caller's transaction; return the new tail. The hash covers the plaintext."""
     seq, body = tail.seq + 1, encode_record(record)
     new = Tail(tail.epoch, seq, next_hash(tail.chain, seq, record.TYPE, body))
-    row = seal.closed(Row(new.epoch, seq, record.TYPE, body, wall_ms(), new.chain))
+    row = cipher.encrypt(Row(new.epoch, seq, record.TYPE, body, wall_ms(), new.chain))
     db.conn.execute(
         "INSERT INTO record (seq, kind, alarm, body, appended_ms, chain) VALUES (?, ?, ?, ?, ?, ?)",
         (seq, row.kind, isinstance(record, AlarmRaised), row.body, row.appended_ms, row.chain),
@@ -197,17 +197,17 @@ def insert(db: Database, seal: RowCipher, tail: Tail, record: Record) -> Tail:
 
 
 def rows(db: Database, select: str, *parameters: object) -> list[Row]:
-    """What `select` finds, as it was written; its columns are those of Row."""
+    """The stored rows that `select` returns; its columns are those of Row."""
     return [Row(*found) for found in db.conn.execute(select, parameters)]
 
 
 def used_bytes(db: Database) -> int:
-    """Bytes of the pages in use; pages freed by deletions are used again before the file grows."""
+    """Size of the pages in use; pages freed by deletions are reused before the file grows."""
     return _pragma(db, "page_size") * (_pragma(db, "page_count") - _pragma(db, "freelist_count"))
 
 
 def file_bytes(db: Database) -> int:
-    """Bytes that the file holds on the disk."""
+    """Size of the file."""
     return _pragma(db, "page_size") * _pragma(db, "page_count")
 
 

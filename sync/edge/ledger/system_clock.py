@@ -1,4 +1,4 @@
-"""The clock the ledger stamps its own records with when nobody gives it a better one."""
+"""The default clock of a ledger for the records that it writes itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def system_clock() -> Clock:
-    """Now, by this machine; whether its wall clock is in sync is not known here, so it is said not to be."""
+    """The current time of this machine; `in_sync` is False because the state of synchronisation is unknown here."""
     return Clock(
         wall=datetime.now(UTC),
         boot_id=_BOOT_ID.read_text(encoding="ascii").strip(),

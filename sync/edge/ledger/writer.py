@@ -1,4 +1,4 @@
-"""Puts records into the ledger, and makes room for them where there is none."""
+"""Writes records to the ledger, and evicts older ones when space runs out."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ from sync.edge.ledger.schema import RowCipher, file_bytes, insert, read_tail, us
 
 log = logging.getLogger(__name__)
 
-_DROP_CHUNK = 50  # rows whose deletion fits into the ballast
-_STEP_BYTES = 60_000  # as above, in bytes of the file
+_DROP_CHUNK = 50  # rows whose deletion fits into the disk reserve
+_STEP_BYTES = 60_000  # file size whose deletion fits into the disk reserve
 _ACKNOWLEDGE = (
     "UPDATE record SET acknowledged_ms = ?, parked = NULL WHERE seq BETWEEN ? AND ? AND acknowledged_ms IS NULL"
 )
-# The newest row stays: the next hash covers it.
+# The newest row stays, because the next hash covers it.
 _DROP = (
     "DELETE FROM record WHERE seq IN (SELECT seq FROM record WHERE seq BETWEEN ? AND ?"
     " AND seq < (SELECT max(seq) FROM record) ORDER BY seq LIMIT ?) RETURNING kind"
 )
-_CALM_S = 60.0  # a disk that was full is spared for so long before the whole budget is used again
+_CALM_S = 60.0  # time without a full disk after which the whole budget is used again
 
 
 class LedgerWriter:
-    """Runs on the thread of the database; its methods raise sqlite3.Error, and have then written nothing.
+    """Runs on the thread of the database. Methods that raise sqlite3.Error have written nothing.
 
-    A full disk is a smaller budget: the ballast is let go, room is made in the declared order, and an alarm says so
-    once. The ballast is taken back, and the budget restored, when the disk has been calm for a minute.
+    A full disk acts as a smaller budget: the disk reserve is released, older records are evicted, and one alarm is
+    raised. The reserve is taken again, and the budget restored, after a minute without a full disk.
     """
 
-    def __init__(self, seal: RowCipher, budget_bytes: int, clock: Callable[[], Clock], ballast: DiskReserve) -> None:
+    def __init__(self, cipher: RowCipher, budget_bytes: int, clock: Callable[[], Clock], reserve: DiskReserve) -> None:
         self.disk_full = False
-        self.seal = seal
+        self.cipher = cipher
         self._budget_bytes = budget_bytes
         self._limit_bytes = budget_bytes
         self._clock = clock
-        self._ballast = ballast
-        self._full_s = 0.0  # monotonic second at which the disk was last found full
+        self._reserve = reserve
+        self._full_s = 0.0  # monotonic time at which the disk was last full
         self._alarm_due = False
-        self._dropped = Counter[str]()  # by acknowledgements that could not be noted, and not yet put down
+        self._dropped = Counter[str]()  # rows dropped by `acknowledge` whose deletion is not recorded yet
 
     def begin(self, db: Database) -> None:
-        """Hold the ballast; where there is no room for it, the file must not grow from the start."""
-        if not self._ballast.take():
+        """Take the disk reserve; without space for it the file must not grow from the start."""
+        if not self._reserve.take():
             self._on_full(db)
 
     def append(self, db: Database, records: Sequence[Record]) -> tuple[list[int], int]:
-        """Commit `records` in one transaction; returns their numbers and the last number given."""
+        """Commit `records` in one transaction; return their numbers and the last number of the epoch."""
         try:
             written = self._write(db, records)
         except sqlite3.OperationalError as exc:
@@ -68,13 +68,13 @@ class LedgerWriter:
             written = self._write(db, records)
         self._alarm_due = False
         self._dropped.clear()
-        self._take_heart()
+        self._restore_budget()
         return written
 
     def acknowledge(self, db: Database, ranges: Sequence[tuple[int, int]]) -> int:
-        """Mark `ranges` as committed at the platform; returns how many were new.
+        """Mark `ranges` as committed at the platform; return how many rows were changed.
 
-        On a full disk, where nothing can be marked, they are dropped at once.
+        On a full disk, where rows cannot be updated, they are deleted instead.
         """
         try:
             with db.atomic():
@@ -83,55 +83,55 @@ class LedgerWriter:
         except sqlite3.OperationalError as exc:
             if exc.sqlite_errorcode != sqlite3.SQLITE_FULL:
                 raise
-        self._let_go(db)
+        self._release_reserve(db)
         dropped = sum((_drop(db, first, last) for first, last in ranges), Counter[str]())
         self._dropped += dropped
-        self._ballast.take(at_once=True)
+        self._reserve.take(at_once=True)
         return dropped.total()
 
     def forget(self, db: Database, retention: Retention) -> int:
-        """Delete some of what is past its retention and put it down, in one transaction; returns the last number given.
+        """Delete some rows past their retention time and record that, in one transaction.
 
-        Zero when there is nothing more.
+        Returns the last number of the epoch, or 0 if nothing was deleted.
         """
         with db.atomic():
-            gone = forget(db, retention)
-            if not gone:
+            counts = forget(db, retention)
+            if not counts:
                 return 0
-            return insert(db, self.seal, read_tail(db, self.seal.box), self.deleted("retention", gone)).seq
+            return insert(db, self.cipher, read_tail(db, self.cipher.box), self.deleted("retention", counts)).seq
 
     def now(self) -> Clock:
-        """This instant, as records carry it."""
+        """The current time as stored in records."""
         return self._clock()
 
     def alarm(self, kind: str, subject: str, detail: str) -> AlarmRaised:
-        """An alarm about the box itself."""
+        """Make an alarm about the box."""
         return AlarmRaised(alarm_id=uuid.uuid4().hex, raised=self.now(), kind=kind, subject=subject, detail=detail)
 
     def deleted(self, why: str, counts: dict[str, int]) -> Deleted:
-        """The account of a deletion."""
+        """Make the record of a deletion."""
         return Deleted(noted=self.now(), why=why, counts=dict(counts))
 
     def _write(self, db: Database, records: Sequence[Record]) -> tuple[list[int], int]:
         with db.atomic():
-            tail = read_tail(db, self.seal.box)
+            tail = read_tail(db, self.cipher.box)
             numbers = []
             for record in records:
-                tail = insert(db, self.seal, tail, record)
+                tail = insert(db, self.cipher, tail, record)
                 numbers.append(tail.seq)
-            alarms = [self.alarm("disk_full", "ledger", "oldest records make room")] if self._alarm_due else []
+            alarms = [self.alarm("disk_full", "ledger", "the oldest records are evicted")] if self._alarm_due else []
             room: list[Gap | Deleted] = []
             if used_bytes(db) > self._limit_bytes:
                 room = make_room(db, headroom_below(self._limit_bytes), min(numbers, default=tail.seq), self._clock)
             dropped = [self.deleted("room", self._dropped)] if self._dropped else []
             added: list[Record] = [*alarms, *dropped, *room]
             for record in added:
-                tail = insert(db, self.seal, tail, record)
+                tail = insert(db, self.cipher, tail, record)
         return numbers, tail.seq
 
     def _on_full(self, db: Database) -> bool:
-        """Make room with what the ballast gives; False where nothing may be given up."""
-        self._let_go(db)
+        """Evict records with the space of the disk reserve; return False if nothing can be evicted."""
+        self._release_reserve(db)
         limit_bytes = min(self._limit_bytes, headroom_below(file_bytes(db)))
         used = used_bytes(db)
         while used > limit_bytes:
@@ -139,38 +139,38 @@ class LedgerWriter:
             if used >= before:
                 break
         if used > limit_bytes:
-            self._ballast.take(at_once=True)  # for the acknowledgements that will free us
+            self._reserve.take(at_once=True)  # for the acknowledgements that will free space
             return False
         self._limit_bytes = limit_bytes
         return True
 
     def _step_down(self, db: Database, target: int) -> int:
-        """Give up no more than the ballast has room for: deleted pages are written too. Returns the bytes in use."""
+        """Evict no more than fits into the disk reserve, because deletion writes pages; return the bytes in use."""
         with db.atomic():
-            tail = read_tail(db, self.seal.box)
+            tail = read_tail(db, self.cipher.box)
             for account in make_room(db, target, tail.seq, self._clock):
-                tail = insert(db, self.seal, tail, account)
-        empty_the_log(db)
+                tail = insert(db, self.cipher, tail, account)
+        truncate_wal(db)
         return used_bytes(db)
 
-    def _let_go(self, db: Database) -> None:
-        """Use the ballast to empty the write-ahead log, which is small enough for it."""
-        self._ballast.release()
+    def _release_reserve(self, db: Database) -> None:
+        """Release the disk reserve and use its space to checkpoint the write-ahead log, which fits into it."""
+        self._reserve.release()
         if not self.disk_full:
-            log.warning("the disk is full: the ledger makes room in the declared order")
+            log.warning("disk full: the ledger evicts acknowledged records, then the oldest passages")
             self.disk_full = self._alarm_due = True
         self._full_s = time.monotonic()
-        empty_the_log(db)
+        truncate_wal(db)
 
-    def _take_heart(self) -> None:
-        if self.disk_full and time.monotonic() - self._full_s >= _CALM_S and self._ballast.take():
-            log.warning("the disk has room again")
+    def _restore_budget(self) -> None:
+        if self.disk_full and time.monotonic() - self._full_s >= _CALM_S and self._reserve.take():
+            log.warning("disk space is available again")
             self.disk_full = False
             self._limit_bytes = self._budget_bytes
 
 
 def _drop(db: Database, first: int, last: int) -> Counter[str]:
-    """Delete rows `first` to `last`, a few in a transaction; returns how many of each kind."""
+    """Delete rows `first` to `last`, a few in a transaction; return the number by kind."""
     total = Counter[str]()
     while True:
         with db.atomic():
@@ -178,10 +178,10 @@ def _drop(db: Database, first: int, last: int) -> Counter[str]:
         if not dropped:
             return total
         total.update(dropped)
-        empty_the_log(db)
+        truncate_wal(db)
 
 
-def empty_the_log(db: Database) -> None:
-    """Move all of the write-ahead log into the file, so that nothing deleted is left in it, if nobody reads it."""
+def truncate_wal(db: Database) -> None:
+    """Checkpoint and truncate the write-ahead log, so that it contains no deleted data; a reader can prevent it."""
     with contextlib.suppress(sqlite3.OperationalError):
         db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

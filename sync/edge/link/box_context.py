@@ -1,4 +1,4 @@
-"""The box that a session speaks for: its name, its stores and what it listens to."""
+"""The box of a session: its name, its stores and its subscriptions."""
 
 from __future__ import annotations
 
@@ -6,61 +6,63 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from sync.contract.channels import CHANNEL_RULES
 from sync.contract.envelope import AnyMessage, Event
-from sync.contract.lanes import LANES
 from sync.contract.messages import DirectoryHealth, HealthReport, OutboxHealth
-from sync.contract.topics import DISTRICT_LANES, Channel, Topic, every_command, source_from
+from sync.contract.topics import DISTRICT_CHANNELS, Channel, Topic, every_command, source_from
 from sync.edge.directory.directory import NEVER_S, Directory
 from sync.edge.ledger.ledger import Ledger
 from sync.edge.orders.receiver import OrderReceiver
 from sync.mqtt.packets import Subscription
 
-_HEARD = (Channel.ACK, Channel.ANSWER, Channel.DIRECTORY, Channel.PLATFORM, Channel.STATE)
-_ORDERS = (Channel.REVOCATION, Channel.DESIRED, Channel.BROADCAST)  # and the commands, whose topics end in their names
-_BOTH_WAYS = (Channel.DIRECTORY, Channel.STATE)  # we speak and hear there, but do not hear ourselves
+_UNSIGNED = (Channel.ACK, Channel.ANSWER, Channel.DIRECTORY, Channel.PLATFORM, Channel.STATE)
+_SIGNED = (Channel.REVOCATION, Channel.DESIRED, Channel.BROADCAST)  # and the commands, whose topics end in their names
+_NO_LOCAL = (Channel.DIRECTORY, Channel.STATE)  # the box publishes here too, and must not receive its own messages
 
 
 @dataclass(frozen=True, slots=True)
 class BoxContext:
-    """What a session serves: the box's name, its stores, and how its parts are."""
+    """What a session needs of the box: name, stores, and the state of its parts."""
 
     district: str
     box: str
-    outbox: Ledger
+    ledger: Ledger
     directory: Directory
-    orders: OrderReceiver | None  # None: no key to check signatures with, so the signed lanes are not listened to
+    orders: OrderReceiver | None  # None: no key for verifying signatures, so signed channels are not subscribed
     parts: Callable[[], Mapping[str, str]]
-    certificate_days: Callable[[], float | None]  # left of our certificate
+    certificate_days: Callable[[], float | None]  # until our certificate expires
     started_s: float  # monotonic
 
-    def topic(self, lane: Channel) -> Topic:
-        """`lane` of this box or of its district."""
-        return Topic(self.district, lane, None if lane in DISTRICT_LANES else self.box)
+    def topic(self, channel: Channel) -> Topic:
+        """The topic of `channel` for this box or its district."""
+        return Topic(self.district, channel, None if channel in DISTRICT_CHANNELS else self.box)
 
-    def lanes(self) -> list[Subscription]:
-        """What this box listens to."""
-        orders = _ORDERS if self.orders is not None else ()
-        heard = [
-            Subscription(str(self.topic(lane)), LANES[lane].qos, no_local=lane in _BOTH_WAYS)
-            for lane in (*orders, *_HEARD)
+    def subscriptions(self) -> list[Subscription]:
+        """The subscriptions of this box."""
+        signed = _SIGNED if self.orders is not None else ()
+        subscriptions = [
+            Subscription(str(self.topic(channel)), CHANNEL_RULES[channel].qos, no_local=channel in _NO_LOCAL)
+            for channel in (*signed, *_UNSIGNED)
         ]
-        if orders:
-            heard.append(Subscription(every_command(self.district, self.box), LANES[Channel.COMMAND].qos))
-        return heard
+        if signed:
+            subscriptions.append(
+                Subscription(every_command(self.district, self.box), CHANNEL_RULES[Channel.COMMAND].qos)
+            )
+        return subscriptions
 
     def event(self, message: AnyMessage) -> Event:
         return Event.of(message, source_from(self.district, self.box))
 
     async def health(self) -> HealthReport:
-        """How the box is now."""
-        outbox = await self.outbox.status()
+        """The current health report."""
+        ledger = await self.ledger.status()
         freshness, age_s = self.directory.freshness()
         return HealthReport(
             uptime_s=time.monotonic() - self.started_s,
             outbox=OutboxHealth(
-                outbox.last_seq, outbox.unacknowledged, outbox.parked, outbox.oldest_age_s, outbox.used_bytes
+                ledger.last_seq, ledger.unacknowledged, ledger.parked, ledger.oldest_age_s, ledger.used_bytes
             ),
             directory=DirectoryHealth(freshness, age_s if age_s < NEVER_S else None, self.directory.cursor),
-            parts={**self.parts(), "disk": "full" if outbox.disk_full else "ok"},
+            parts={**self.parts(), "disk": "full" if ledger.disk_full else "ok"},
             certificate_days=self.certificate_days(),
         )

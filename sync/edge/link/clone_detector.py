@@ -1,4 +1,4 @@
-"""Whether a box is alone under its name: a copied card makes two of it, and the broker says nothing of that."""
+"""Detects a second device under the name of this box (a cloned SD card), which the broker does not report."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from sync.contract.messages import BoxState
 from sync.edge.ledger.ledger import Ledger
 from sync.errors import DuplicateDevice
 
-_ALARM_EVERY_S = 24 * 3600.0
-_SAID = "another device speaks under this box's name"
+_ALARM_INTERVAL_S = 24 * 3600.0
+_CLONED = "another device uses the name of this box"
 
 
 class CloneDetector:
-    """Compares the births said under our name with our own, over all connections of this process.
+    """Compares received birth messages of this box with its own, across all connections of this process.
 
-    The alarm is raised when another is first heard, and again each day for as long as it is there.
+    The alarm is raised at the first detection, and then at most once a day.
     """
 
-    def __init__(self, outbox: Ledger, boot_id: str, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._outbox = outbox
+    def __init__(self, ledger: Ledger, boot_id: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._ledger = ledger
         self._boot_id = boot_id
         self._monotonic = monotonic
-        self._told_s = -math.inf
-        self._born_before: datetime | None = None  # when the broker took the birth before the last one
-        self._born: datetime | None = None
+        self._alarm_s = -math.inf  # monotonic time of the last alarm
+        self._previous_birth: datetime | None = None
+        self._last_birth: datetime | None = None
 
-    def was_said(self, birth: datetime) -> None:
-        """The broker took our birth."""
-        self._born_before, self._born = self._born, birth
+    def birth_published(self, birth: datetime) -> None:
+        """Store the time of our birth message, which the broker has accepted."""
+        self._previous_birth, self._last_birth = self._last_birth, birth
 
-    async def heard(self, event: Event) -> None:
-        """A birth or farewell under our name: ours, or from before our last connection, else there are two of us.
+    async def check(self, event: Event) -> None:
+        """Check a received birth or will of this box: a birth of another process after our previous one is a clone.
 
-        Raises DuplicateDevice; BadMessage, StoreFailed.
+        Raises DuplicateDevice, BadMessage, StoreFailed.
         """
         state = event.message(BoxState)
-        newer = self._born_before is not None and event.time > self._born_before
+        newer = self._previous_birth is not None and event.time > self._previous_birth
         if not (state.online and state.boot_id != self._boot_id and newer):
             return
-        if self._monotonic() - self._told_s >= _ALARM_EVERY_S:
-            await self._outbox.alarm("cloned_box", "link", _SAID)
-            self._told_s = self._monotonic()
-        raise DuplicateDevice(f"{_SAID}: is its card a copy?")
+        if self._monotonic() - self._alarm_s >= _ALARM_INTERVAL_S:
+            await self._ledger.alarm("cloned_box", "link", _CLONED)
+            self._alarm_s = self._monotonic()
+        raise DuplicateDevice(f"{_CLONED}: was its SD card copied?")

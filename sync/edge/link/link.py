@@ -1,4 +1,4 @@
-"""The link of one box to the city: always trying, never in anybody's way."""
+"""The link of one box to the platform: reconnects until cancelled and never blocks the rest of the agent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NoReturn
 from sync.contract.messages import BoxState, QueryAnswer
 from sync.contract.topics import Channel, check_name
 from sync.edge.directory.directory import Directory
-from sync.edge.identity.box_identity import Validity
+from sync.edge.identity.box_identity import CertificateExpiry
 from sync.edge.ledger.ledger import Ledger
 from sync.edge.link.box_context import BoxContext
 from sync.edge.link.clone_detector import CloneDetector
@@ -30,22 +30,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """Where the city is and who we are there. `url` is mqtts://host:port, or mqtt:// on loopback.
+    """Address of the broker and identity of the box. `url` is mqtts://host:port, or mqtt:// on loopback.
 
-    `district` and `box` are [a-z0-9-]{1,40}; ValueError otherwise.
+    `district` and `box` must match [a-z0-9-]{1,40}; ValueError otherwise.
     """
 
     url: str
     district: str
     box: str
     tls: TlsFiles = field(default_factory=TlsFiles)
-    session_expiry_s: int = 3600  # how long the broker keeps acknowledgements for us
+    session_expiry_s: int = 3600  # how long the broker keeps messages for a disconnected box
     keepalive_s: int = 20
     connect_timeout_s: float = 5.0
     reply_timeout_s: float = 10.0
     will_delay_s: int = 5
     health_s: float = 30.0
-    pump: SenderSettings = field(default_factory=SenderSettings)
+    sender: SenderSettings = field(default_factory=SenderSettings)
     retry: Retry = field(default_factory=Retry)
 
     def __post_init__(self) -> None:
@@ -55,31 +55,31 @@ class LinkSettings:
 
 @dataclass(frozen=True, slots=True)
 class LinkStatus:
-    """How the link is. `platform_online`: the platform itself commits records, not only the broker is there.
+    """State of the link. `platform_online`: the platform itself commits records, not only the broker is reachable.
 
-    Ages are of this connection; None: nothing yet.
+    Ages refer to this connection; None: not yet.
     """
 
     connected: bool
-    since_s: float  # monotonic second of the last change of `connected`
+    since_s: float  # monotonic time of the last change of `connected`
     platform_online: bool
-    last_ack_age_s: float | None  # the platform's last acknowledgement of records
-    last_puback_age_s: float | None  # the broker's last word that it took something
+    last_ack_age_s: float | None  # since the platform last acknowledged records
+    last_puback_age_s: float | None  # since the broker last sent PUBACK or SUBACK
     reconnects: int
-    detail: str  # why there is no connection; empty when there is
+    detail: str  # why there is no connection; empty when connected
 
 
 class PlatformLink:
-    """Carries the outbox up and the directory down; answers `directory.ask`. Raises UnsafeLink for unsafe settings.
+    """Sends the records of `ledger`, updates `directory` and answers its `ask`. Raises UnsafeLink for unsafe settings.
 
-    Without `orders` the box listens to no signed lane.
-    `parts` gives the state of each part for the health report; `versions` and `boot_id` go into the birth.
+    Without `orders` the box does not subscribe to signed channels. `parts` returns the state of each part for the
+    health report; `versions` and `boot_id` are sent in the birth message.
     """
 
     def __init__(
         self,
         settings: LinkSettings,
-        outbox: Ledger,
+        ledger: Ledger,
         directory: Directory,
         *,
         versions: Mapping[str, str],
@@ -88,34 +88,34 @@ class PlatformLink:
         orders: OrderReceiver | None = None,
     ) -> None:
         self._settings = settings
-        self._files = settings.tls.stamp()
+        self._files_modified_ns = settings.tls.modified_ns()
         self._broker = BrokerAddress.from_url(settings.url, settings.tls)
-        validity = Validity(settings.tls.certificate)
-        self._home = BoxContext(
-            settings.district, settings.box, outbox, directory, orders, parts, validity.days, time.monotonic()
+        expiry = CertificateExpiry(settings.tls.certificate)
+        self._context = BoxContext(
+            settings.district, settings.box, ledger, directory, orders, parts, expiry.days, time.monotonic()
         )
-        self._birth = BoxState(online=True, epoch=outbox.epoch, boot_id=boot_id, versions=dict(versions))
-        self._farewell = BoxState(online=False, epoch=outbox.epoch, boot_id=boot_id, versions=dict(versions))
+        self._birth = BoxState(online=True, epoch=ledger.epoch, boot_id=boot_id, versions=dict(versions))
+        self._will = BoxState(online=False, epoch=ledger.epoch, boot_id=boot_id, versions=dict(versions))
         self._session: Session | None = None
         self._since_s = time.monotonic()
         self._connections = 0
         self._detail = "not connected yet"
         self._refusal = ""
         self._spread_s = 1.0
-        self._own_name = CloneDetector(outbox, boot_id)
+        self._clone_detector = CloneDetector(ledger, boot_id)
         directory.ask = self.query
 
     def listen_to(self, orders: OrderReceiver) -> None:
-        """Listen to the signed lanes from the next connection on."""
-        self._home = replace(self._home, orders=orders)
+        """Subscribe to the signed channels from the next connection on."""
+        self._context = replace(self._context, orders=orders)
 
     async def run(self) -> NoReturn:
         """Stay connected until cancelled."""
-        name = f"city link to {self._broker}"
+        name = f"platform link to {self._broker}"
         await stay_connected(name, self._options, self._serve, self._settings.retry, self._lost, lambda: self._spread_s)
 
     def status(self) -> LinkStatus:
-        """How the link is now."""
+        """The current state of the link."""
         session = self._session
         last_ack_s = session.last_ack_s if session else None
         return LinkStatus(
@@ -130,46 +130,48 @@ class PlatformLink:
 
     @property
     def refusal(self) -> str:
-        """Why there is no connection, where trying again does not help: a certificate or a permission; else empty."""
+        """Why the broker or its certificate was rejected, if retrying does not help; otherwise empty."""
         return self._refusal
 
     async def query(self, person_key: str, budget_s: float) -> QueryAnswer:
-        """What the platform knows of one person. Raises LinkLost at once without a link; NoAnswer, BadMessage."""
+        """Ask the platform for one person. Raises LinkLost (at once without a link), NoAnswer, BadMessage."""
         if self._session is None:
             raise LinkLost("no link to the platform")
         return await self._session.query(person_key, budget_s)
 
     def _options(self) -> Options:
         settings = self._settings
-        self._read_files_anew()
+        self._reload_certificates()
         return Options(
             broker=self._broker,
             client_id=f"{settings.district}.{settings.box}",
-            will=will(self._home.topic(Channel.STATE), self._home.event(self._farewell), settings.will_delay_s),
+            will=will(self._context.topic(Channel.STATE), self._context.event(self._will), settings.will_delay_s),
             session_expiry_s=settings.session_expiry_s,
             keepalive_s=settings.keepalive_s,
             connect_timeout_s=settings.connect_timeout_s,
             reply_timeout_s=settings.reply_timeout_s,
         )
 
-    def _read_files_anew(self) -> None:
-        """A renewed certificate is used from the next connection on; one that cannot be used leaves the old in use."""
-        stamp = self._settings.tls.stamp()
-        if stamp == self._files:
+    def _reload_certificates(self) -> None:
+        """Use a renewed certificate from the next connection on; if it is unusable keep the old one."""
+        modified_ns = self._settings.tls.modified_ns()
+        if modified_ns == self._files_modified_ns:
             return
-        self._files = stamp
+        self._files_modified_ns = modified_ns
         try:
             self._broker = BrokerAddress.from_url(self._settings.url, self._settings.tls)
         except UnsafeLink as exc:
-            log.warning("%s: the changed certificates are not used: %s", self._broker, exc)
+            log.warning("%s: ignoring the changed certificates: %s", self._broker, exc)
 
     async def _serve(self, connection: Connection) -> None:
-        self._session = Session(connection, self._home, self._own_name, self._settings.pump, self._settings.health_s)
+        self._session = Session(
+            connection, self._context, self._clone_detector, self._settings.sender, self._settings.health_s
+        )
         self._since_s = time.monotonic()
         self._connections += 1
         self._detail = self._refusal = ""
         try:
-            await self._session.run(self._birth, self._farewell)
+            await self._session.run(self._birth, self._will)
         finally:
             self._spread_s = max(1.0, self._session.reconnect_spread_s or self._spread_s)
             self._session = None

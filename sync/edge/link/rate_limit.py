@@ -1,4 +1,4 @@
-"""How fast a box may send its backlog."""
+"""Rate limit for the backlog of a box."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ import time
 
 
 class RateLimiter:
-    """When the next message of backlog may go, at the pace the platform asks for."""
+    """Limits backlog records to the rate that the platform requests."""
 
     def __init__(self) -> None:
         self._per_s: float | None = None
-        self._ahead = 0.0  # records sent before their time
-        self._settled_s = 0.0
+        self._excess = 0.0  # records sent above the rate
+        self._updated_s = 0.0  # monotonic
 
     def set(self, per_s: float | None) -> None:
-        """Go at `per_s` records a second from now on; None is without limit. What was sent counts on."""
-        self._settle()
+        """Set the rate to `per_s` records a second (None: no limit); records sent before still count."""
+        self._update()
         self._per_s = per_s
 
     @property
     def limited(self) -> bool:
-        """Whether there is a pace."""
+        """Whether a rate is set."""
         return self._per_s is not None
 
     def spend(self, records: int) -> None:
-        """Note that so many were sent."""
-        self._settle()
-        self._ahead += records
+        """Count sent records."""
+        self._update()
+        self._excess += records
 
     def wait_s(self) -> float:
-        """Seconds until more may go."""
-        self._settle()
-        return 0.0 if self._per_s is None else self._ahead / self._per_s
+        """Seconds until the next message may be sent."""
+        self._update()
+        return 0.0 if self._per_s is None else self._excess / self._per_s
 
-    def _settle(self) -> None:
+    def _update(self) -> None:
         now_s = time.monotonic()
-        due = (now_s - self._settled_s) * self._per_s if self._per_s is not None else self._ahead
-        self._ahead, self._settled_s = max(0.0, self._ahead - due), now_s
+        allowed = (now_s - self._updated_s) * self._per_s if self._per_s is not None else self._excess
+        self._excess, self._updated_s = max(0.0, self._excess - allowed), now_s

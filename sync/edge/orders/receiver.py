@@ -1,4 +1,4 @@
-"""Signed orders at the box: checked, remembered so that each is carried out once, and handed on."""
+"""Receives signed orders at the box: verifies them, prevents replays and passes them to handlers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from sync.errors import BadMessage, OrderOlder, OrderRefused, OrderUnfit
 
 log = logging.getLogger(__name__)
 
-_COMMAND_S = 5.0  # how long a command may take; the next message waits for it
+_COMMAND_LIMIT_S = 5.0  # the next message waits for the command
 
-Answer = Reported | CommandDone
-CarryOut = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+OrderAnswer = Reported | CommandDone
+CommandHandler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 Revoke = Callable[[Revocation], Awaitable[None]]
 
 
@@ -32,33 +32,37 @@ def _utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class OrderHandlers:
-    """Who carries orders out.
+    """Handlers for orders.
 
-    `apply` takes the desired state and keeps it; it returns whether a restart is needed. It and the commands raise
-    OrderUnfit for what this box cannot do. Applying the same twice must be as good as once. `tell` takes broadcasts
-    and their withdrawals; it answers at once and keeps a bounded number.
+    `apply` applies and stores the desired state and returns whether a restart is needed; it must be idempotent. It and
+    the commands raise OrderUnfit for orders that this box cannot carry out. `broadcast` receives broadcasts and
+    withdrawals; it returns immediately and stores a bounded number.
     """
 
     apply: Callable[[Desired], Awaitable[bool]]
-    commands: Mapping[str, CarryOut] = field(default_factory=dict)
-    tell: Callable[[Broadcast | Withdrawal], None] = lambda _: None
+    commands: Mapping[str, CommandHandler] = field(default_factory=dict)
+    broadcast: Callable[[Broadcast | Withdrawal], None] = lambda _: None
 
 
 class OrderReceiver:
-    """Takes what comes on the signed lanes of one box. Nothing is done for a message whose signature is wrong."""
+    """Handles messages on the signed channels of one box; a message with an invalid signature has no effect."""
 
     def __init__(
-        self, memory: ReplayGuard, key: Ed25519PublicKey, hands: OrderHandlers, now: Callable[[], datetime] = _utc_now
+        self,
+        replay_guard: ReplayGuard,
+        key: Ed25519PublicKey,
+        handlers: OrderHandlers,
+        now: Callable[[], datetime] = _utc_now,
     ) -> None:
-        """`key` is the platform's; `now` gives the wall time."""
+        """`key`: the public key of the platform; `now`: wall time."""
         self.refused = 0
-        self._memory = memory
+        self._replay_guard = replay_guard
         self._key = key
-        self._hands = hands
+        self._handlers = handlers
         self._now = now
 
-    async def take(self, topic: Topic, signed: Signed, revoke: Revoke) -> Answer | None:
-        """Carry out what came on `topic`, revocations by `revoke`; returns what to answer. Raises StoreFailed."""
+    async def handle(self, topic: Topic, signed: Signed, revoke: Revoke) -> OrderAnswer | None:
+        """Carry out the order received on `topic`, a revocation by `revoke`; return the answer. Raises StoreFailed."""
         try:
             order = verify(signed, self._key, at=str(topic), now=self._now())
             return await self._carry_out(topic, order, revoke)
@@ -66,54 +70,54 @@ class OrderReceiver:
             self.refused += 1
             log.warning("order on %s refused: %s", topic, exc)
             version = exc.version if isinstance(exc, OrderRefused) else None
-            if topic.lane is not Channel.DESIRED or version is None:
+            if topic.channel is not Channel.DESIRED or version is None:
                 return None
-            return Reported(version, False, str(exc), (await self._memory.taken()).in_force)
+            return Reported(version, False, str(exc), (await self._replay_guard.accepted()).in_force)
 
-    async def _carry_out(self, topic: Topic, order: Order, revoke: Revoke) -> Answer | None:
-        match topic.lane:
+    async def _carry_out(self, topic: Topic, order: Order, revoke: Revoke) -> OrderAnswer | None:
+        match topic.channel:
             case Channel.DESIRED:
                 return await self._desired(order)
             case Channel.COMMAND:
                 return await self._command(topic.command or "", order)
             case Channel.REVOCATION:
-                # First, and again should it come again: its operation is counted once, and a power cut loses nothing.
+                # Revoke before the replay check, so that a power cut loses nothing; revoking is idempotent.
                 await revoke(order.content(Revocation))
-                await self._memory.once(order)
+                await self._replay_guard.accept(order)
             case Channel.BROADCAST:
-                await self._memory.once(order)
+                await self._replay_guard.accept(order)
                 withdrawn = order.kind == Withdrawal.TYPE
-                self._hands.tell(order.content(Withdrawal) if withdrawn else order.content(Broadcast))
+                self._handlers.broadcast(order.content(Withdrawal) if withdrawn else order.content(Broadcast))
             case _:
-                raise BadMessage(f"no orders come on {topic.lane}")
+                raise BadMessage(f"no orders are expected on {topic.channel}")
         return None
 
     async def _desired(self, order: Order) -> Reported:
-        """The retained order comes again with each connection: then the answer is what it was."""
-        taken = await self._memory.taken()
-        if taken.report is not None and order.nonce == taken.nonce:
-            return taken.report
-        if order.version <= taken.version:
-            raise OrderOlder(f"version {taken.version} was taken before", order.version)
+        """Apply a desired state. The retained order is received at each connection; its first report is repeated."""
+        accepted = await self._replay_guard.accepted()
+        if accepted.report is not None and order.nonce == accepted.nonce:
+            return accepted.report
+        if order.version <= accepted.version:
+            raise OrderOlder(f"older than version {accepted.version}, which was received before", order.version)
         try:
-            restart_needed = await self._hands.apply(order.content(Desired))
+            restart_needed = await self._handlers.apply(order.content(Desired))
         except (OrderUnfit, BadMessage) as exc:
-            report = Reported(order.version, False, str(exc), taken.in_force)
+            report = Reported(order.version, False, str(exc), accepted.in_force)
         else:
             report = Reported(order.version, True, "", order.version, restart_needed)
-        await self._memory.take(AcceptedOrder(order.version, order.nonce, report, report.in_force))
+        await self._replay_guard.save_accepted(AcceptedOrder(order.version, order.nonce, report, report.in_force))
         return report
 
     async def _command(self, name: str, order: Order) -> CommandDone:
-        await self._memory.once(order)
-        carry_out = self._hands.commands.get(name)
-        if carry_out is None:
-            return CommandDone(name, order.nonce, False, "this box knows no such command")
+        await self._replay_guard.accept(order)
+        handler = self._handlers.commands.get(name)
+        if handler is None:
+            return CommandDone(name, order.nonce, False, "unknown command")
         try:
-            async with asyncio.timeout(_COMMAND_S):
-                result = await carry_out(order.content(Command).arguments)
+            async with asyncio.timeout(_COMMAND_LIMIT_S):
+                result = await handler(order.content(Command).arguments)
         except (OrderUnfit, BadMessage) as exc:
             return CommandDone(name, order.nonce, False, str(exc))
         except TimeoutError:
-            return CommandDone(name, order.nonce, False, f"not done within {_COMMAND_S:.3g} s")
+            return CommandDone(name, order.nonce, False, f"timed out after {_COMMAND_LIMIT_S:.3g} s")
         return CommandDone(name, order.nonce, True, "", result)

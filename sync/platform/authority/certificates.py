@@ -1,4 +1,4 @@
-"""The keys that sign certificates, and what they sign: boxes, servers, the platform's own programs, revocations."""
+"""The certificate authority: certificates for boxes, servers and the platform's programs, revocation lists."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from sync.contract.topics import check_name
 from sync.storage.atomic_files import check_absent, write_all_new
 
-PLATFORM = "platform"  # the name of the platform's own programs at the broker; no box may have it
+PLATFORM = "platform"  # name of the platform's programs at the broker; not available to boxes
 BOX_DAYS = 365
-OWN_DAYS = 1825  # of the city's own servers and programs, which a forgotten date would end for everybody
-_HOST = re.compile("(?=.{1,64}$)[A-Za-z0-9-]+([.][A-Za-z0-9-]+)*")  # it becomes the common name too
+OWN_DAYS = 1825  # of servers and the platform's programs: an overlooked expiry would disconnect every box
+_HOST = re.compile("(?=.{1,64}$)[A-Za-z0-9-]+([.][A-Za-z0-9-]+)*")  # also used as the common name
 _ROOT_DAYS = 7305
 _ISSUING_DAYS = 3652
-_BACKDATED = timedelta(hours=1)  # for a box whose clock is a little behind
+_BACKDATED = timedelta(hours=1)  # for a box whose clock is slow
 
 BoxKey = ec.EllipticCurvePublicKey
 
 
 def utc_now() -> datetime:
-    """This instant, by this machine."""
+    """The current time of this machine."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class CaFiles:
-    """Where an authority lies. `root_key` belongs on a medium in a safe: nothing here needs it again."""
+    """Files of an authority. `root_key` belongs on a medium in a safe; no command needs it again."""
 
     root: Path
     root_key: Path
     issuing: Path
     issuing_key: Path
-    revoked: Path  # the list of revoked certificates as it was last written
+    revoked: Path  # newest list of revoked certificates
 
     @classmethod
     def below(cls, folder: Path) -> CaFiles:
@@ -61,11 +61,11 @@ class CaFiles:
         )
 
     def check_absent(self) -> None:
-        """Raise FileExistsError when there is an authority."""
+        """Raise FileExistsError if an authority exists."""
         check_absent(self.root, self.root_key, self.issuing, self.issuing_key)
 
     def create(self, district: str) -> Authority:
-        """Make root and issuing key of `district`. Raises FileExistsError: an authority in use is never replaced."""
+        """Create root and issuing key of `district`. Raises FileExistsError: an authority is never replaced."""
         check_name(district)
         self.check_absent()
         self.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -82,20 +82,22 @@ class CaFiles:
         return Authority(root, issuing, issuing_key)
 
     def load(self, now: Callable[[], datetime] | None = None) -> Authority:
-        """The authority that lies here, with another clock where one is given. Raises OSError, ValueError."""
+        """The authority in these files; `now` replaces its clock. Raises OSError, ValueError."""
         try:
             key = load_pem_private_key(self.issuing_key.read_bytes(), None)
             root = x509.load_pem_x509_certificate(self.root.read_bytes())
             issuing = x509.load_pem_x509_certificate(self.issuing.read_bytes())
         except FileNotFoundError as exc:
-            raise FileNotFoundError(f"{exc.filename} is not there: edge-platform ca init makes an authority") from exc
+            raise FileNotFoundError(
+                f"{exc.filename} does not exist: create an authority with edge-platform ca init"
+            ) from exc
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != issuing.public_key():
             raise ValueError(f"{self.issuing_key} is not the key of {self.issuing}")
         return Authority(root, issuing, key, now or utc_now)
 
 
 class Authority:
-    """Signs. Its chain is `issuing`, `root`; clients trust `root`."""
+    """Signs certificates. Its chain is `issuing`, `root`; clients trust `root`."""
 
     def __init__(
         self,
@@ -111,30 +113,30 @@ class Authority:
 
     @property
     def district(self) -> str:
-        """The district whose boxes it names."""
+        """The district of its boxes."""
         return organisation(self.issuing)
 
     @property
     def sha256(self) -> str:
-        """The fingerprint of the root by which boxes come to trust it."""
+        """SHA-256 fingerprint of the root, by which a new box verifies it."""
         return self.root.fingerprint(hashes.SHA256()).hex()
 
     def chain_pem(self) -> bytes:
-        """Issuing and root, for whoever has to check certificates."""
+        """PEM of the issuing certificate and the root, for verification."""
         return self.issuing.public_bytes(Encoding.PEM) + self.root.public_bytes(Encoding.PEM)
 
     def box(self, name: str, key: BoxKey, days: int = BOX_DAYS) -> x509.Certificate:
-        """A certificate for the box `name`; ValueError for a name that no box may have."""
+        """A certificate for the box `name`. Raises ValueError for a name that is not available to boxes."""
         if check_name(name) == PLATFORM:
-            raise ValueError(f"{PLATFORM} is the platform's own name at the broker")
+            raise ValueError(f"{PLATFORM} is the name of the platform at the broker")
         return self._client(name, key, days)
 
     def platform(self, key: BoxKey, days: int = OWN_DAYS) -> x509.Certificate:
-        """A certificate for the platform's own programs."""
+        """A certificate for the platform's programs."""
         return self._client(PLATFORM, key, days)
 
     def server(self, hosts: Iterable[str], key: BoxKey, days: int = OWN_DAYS) -> x509.Certificate:
-        """A certificate for a server that is known by `hosts`, names or addresses; ValueError without one."""
+        """A certificate for a server with the names or addresses `hosts`. Raises ValueError if there are none."""
         names = [_host(host) for host in hosts]
         if not names:
             raise ValueError("a server needs at least one host name or address")
@@ -145,9 +147,9 @@ class Authority:
         )
 
     def revocations(self, revoked: Iterable[tuple[int, datetime]]) -> bytes:
-        """PEM of the list of revoked certificates. It says to be valid for as long as the issuing certificate:
+        """PEM of the list of revoked certificates, valid until the issuing certificate expires.
 
-        a list past its date makes a broker refuse everybody, and a new one is written with each revocation.
+        A broker with an expired list rejects every client. A new list is written with each revocation.
         """
         now, end = self.now(), self.issuing.not_valid_after_utc
         builder = x509.CertificateRevocationListBuilder(self.issuing.subject, now - _BACKDATED, end)
@@ -189,17 +191,17 @@ class Authority:
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
-    """A key of the kind that everybody here has."""
+    """A new private key on the curve P-256."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """`key` as it lies in a file that only its owner reads."""
+    """`key` as unencrypted PEM, for a file that only its owner can read."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def common_name(subject: x509.Name) -> str:
-    """The name in `subject`; empty when there is none."""
+    """The common name in `subject`, or an empty string."""
     return _attribute(subject, NameOID.COMMON_NAME)
 
 
@@ -227,7 +229,7 @@ def _host(host: str) -> x509.DNSName | x509.IPAddress:
         return x509.IPAddress(ipaddress.ip_address(host.strip("[]")))
     except ValueError:
         if not _HOST.fullmatch(host):
-            raise ValueError(f"no name and no address of a host: {host!r}") from None
+            raise ValueError(f"not a host name or address: {host!r}") from None
         return x509.DNSName(host)
 
 
@@ -240,7 +242,7 @@ def _authority(
     *,
     below: int,
 ) -> x509.Certificate:
-    """A certificate that may sign others, with at most `below` authorities under it."""
+    """A CA certificate with path length `below`."""
     issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
     now = utc_now()
     return (

@@ -1,4 +1,4 @@
-"""Who gets a certificate, who waits and who is refused."""
+"""Decides on certificate requests: issue, wait for an operator, or refuse."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How boxes are let in. A serial that begins with one of `accept` need not wait for an operator.
+    """Rules of admission. A serial with one of the prefixes `accept` is accepted without an operator.
 
-    A certificate that expired less than `grace` ago still says who a box is: it waits for an operator, and is not lost.
+    A certificate that expired less than `grace` ago still identifies its box, but the box waits for an operator.
     """
 
     accept: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Rules:
 
 
 class Enroller:
-    """Answers requests for certificates, each once, whatever is sent again."""
+    """Handles certificate requests; a repeated request returns the certificate that was issued for it."""
 
     def __init__(self, authority: Authority, registry: Registry, rules: Rules = Rules()) -> None:
         self._authority = authority
@@ -46,21 +46,21 @@ class Enroller:
         self._rules = rules
 
     async def enrol(self, serial: str, token: str, request: bytes) -> Sequence[x509.Certificate]:
-        """The certificate and its issuer for the box that shows its token.
+        """The certificate and its issuer for the box that presents its token.
 
-        The same key may ask again, as one does whose answer was lost; to any other the token is used. Raises
+        The key that used a token may repeat the request, for example if the response was lost. Raises
         EnrolmentRefused, EnrolmentPending.
         """
-        named, key = read_request(request)
-        digest = token_digest(key)
+        requested, key = read_request(request)
+        digest = key_digest(key)
 
-        def work(book: RegistryTransaction) -> Outcome:
-            entry, box = book.token(token), book.box(serial=serial)
+        def work(transaction: RegistryTransaction) -> Outcome:
+            entry, box = transaction.token(token), transaction.box(serial=serial)
             if entry is None:
                 raise refusal(RejectionReason.TOKEN_UNKNOWN)
             if entry.serial != serial or box is None:
                 raise refusal(RejectionReason.TOKEN_OTHER_SERIAL)
-            if named != serial:
+            if requested != serial:
                 raise refusal(RejectionReason.OTHER_NAME)
             if box.status is BoxStatus.REVOKED:
                 raise refusal(RejectionReason.REVOKED)
@@ -68,70 +68,70 @@ class Enroller:
                 raise refusal(RejectionReason.TOKEN_USED)
             if entry.used_by is None and self._registry.now() > entry.expires:
                 raise refusal(RejectionReason.TOKEN_EXPIRED)
-            book.use(token, digest)
-            return self._settle(book, box, key, trusted=False)
+            transaction.use(token, digest)
+            return self._issue(transaction, box, key, trusted=False)
 
-        return self._told(serial, await self._registry.change(work))
+        return self._result(serial, await self._registry.change(work))
 
-    async def renew(self, shown: x509.Certificate | None, request: bytes) -> Sequence[x509.Certificate]:
-        """The next certificate and its issuer for the box that shows its present one.
+    async def renew(self, presented: x509.Certificate | None, request: bytes) -> Sequence[x509.Certificate]:
+        """The next certificate and its issuer for the box that presents its current one.
 
         Raises EnrolmentRefused, EnrolmentPending.
         """
-        named, key = read_request(request)
-        if shown is None or not self._authority.issued(shown):
+        requested, key = read_request(request)
+        if presented is None or not self._authority.issued(presented):
             raise refusal(RejectionReason.NO_CERTIFICATE)
-        if named != common_name(shown.subject):
+        if requested != common_name(presented.subject):
             raise refusal(RejectionReason.OTHER_NAME)
-        now, until = self._registry.now(), shown.not_valid_after_utc
+        now, until = self._registry.now(), presented.not_valid_after_utc
         if now > until + self._rules.grace:
             raise refusal(RejectionReason.CERTIFICATE_TOO_OLD)
-        if token_digest(key) == token_digest(shown.public_key()):
+        if key_digest(key) == key_digest(presented.public_key()):
             raise refusal(RejectionReason.SAME_KEY)
 
-        def work(book: RegistryTransaction) -> Outcome:
-            box = book.box(name=named)
-            if box is None or box.status is BoxStatus.REVOKED or book.is_revoked(shown.serial_number):
+        def work(transaction: RegistryTransaction) -> Outcome:
+            box = transaction.box(name=requested)
+            if box is None or box.status is BoxStatus.REVOKED or transaction.is_revoked(presented.serial_number):
                 raise refusal(RejectionReason.REVOKED)
-            return self._settle(book, box, key, trusted=now <= until)
+            return self._issue(transaction, box, key, trusted=now <= until)
 
-        return self._told(named, await self._registry.change(work))
+        return self._result(requested, await self._registry.change(work))
 
-    def _settle(self, book: RegistryTransaction, box: BoxEntry, key: BoxKey, *, trusted: bool) -> Outcome:
-        digest = token_digest(key)
+    def _issue(self, transaction: RegistryTransaction, box: BoxEntry, key: BoxKey, *, trusted: bool) -> Outcome:
+        digest = key_digest(key)
         if box.certificate is not None and box.certificate_key == digest:
             return x509.load_pem_x509_certificate(box.certificate)
-        looked_at = box.status is BoxStatus.ACCEPTED and box.request == digest
-        if not (trusted or looked_at or self._rules.accepts(box)):
-            book.put(msgspec.structs.replace(box, status=BoxStatus.PENDING, request=digest))
+        approved = box.status is BoxStatus.ACCEPTED and box.request == digest
+        if not (trusted or approved or self._rules.accepts(box)):
+            transaction.put(msgspec.structs.replace(box, status=BoxStatus.PENDING, request=digest))
             return None
-        made = self._authority.box(box.name, key, self._rules.days)
-        book.note_certificate(made.serial_number, box.name, made.not_valid_after_utc)
-        book.put(
+        certificate = self._authority.box(box.name, key, self._rules.days)
+        transaction.add_certificate(certificate.serial_number, box.name, certificate.not_valid_after_utc)
+        transaction.put(
             msgspec.structs.replace(
                 box,
                 status=BoxStatus.ACCEPTED,
                 accepted_ahead=False,
                 request=None,
-                certificate=made.public_bytes(Encoding.PEM),
+                certificate=certificate.public_bytes(Encoding.PEM),
                 certificate_key=digest,
-                expires=made.not_valid_after_utc,
+                expires=certificate.not_valid_after_utc,
             )
         )
-        return made
+        return certificate
 
-    def _told(self, who: str, outcome: Outcome) -> Sequence[x509.Certificate]:
+    def _result(self, who: str, outcome: Outcome) -> Sequence[x509.Certificate]:
         if outcome is None:
             raise EnrolmentPending(f"{who} waits for an operator: edge-platform boxes accept")
         log.info("%s: certificate %x until %s", who, outcome.serial_number, outcome.not_valid_after_utc.date())
         return (outcome, self._authority.issuing)
 
 
-Outcome = x509.Certificate | None  # None: it waits
+Outcome = x509.Certificate | None  # None: waits for an operator
 
 
 def read_request(request: bytes) -> tuple[str, BoxKey]:
-    """The name and the key in a PKCS#10 request (DER); its signature proves that the sender has the key.
+    """The name and the key in a PKCS#10 request (DER), whose signature proves possession of the key.
 
     Raises EnrolmentRefused.
     """
@@ -145,6 +145,6 @@ def read_request(request: bytes) -> tuple[str, BoxKey]:
     return common_name(read.subject), key
 
 
-def token_digest(key: CertificatePublicKeyTypes) -> str:
-    """What names a public key in the registry."""
+def key_digest(key: CertificatePublicKeyTypes) -> str:
+    """SHA-256 of a public key, as stored in the registry."""
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()

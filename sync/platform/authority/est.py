@@ -1,4 +1,4 @@
-"""The authority over HTTPS: EST (RFC 7030) with its three operations that boxes need."""
+"""The authority over HTTPS: the three operations of EST (RFC 7030) that boxes use."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from sync.errors import EnrolmentPending, EnrolmentRefused
 from sync.mqtt.pinned_ca import accept_older_certificates
 from sync.platform.authority.certificates import Authority
 from sync.platform.authority.enroller import Enroller
-from sync.platform.authority.limit import RateLimit, whereabouts
-from sync.platform.authority.own import write_server
+from sync.platform.authority.limit import RateLimit, client_network
+from sync.platform.authority.own import write_server_files
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +45,16 @@ _STATUS = {
     RejectionReason.SAME_KEY: 400,
     RejectionReason.REVOKED: 403,
 }
-# OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which Python does not name: whether an expired certificate may still ask is
-# decided by the enroller, by its rules, and everything else about it is checked here.
+# X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name. The enroller decides whether it accepts an
+# expired certificate; TLS verifies everything else.
 _NO_CHECK_TIME = 0x200000
 
 
 class EstServer:
-    """Serves until cancelled. `hosts` are the names and addresses by which boxes know it.
+    """EST server. `hosts` are the names and addresses at which boxes reach it.
 
-    A box that waits asks every `retry_after_s`. Its serial may ask six times as often; an address as often as 60 boxes
-    that wait behind one router, and twice that many may come at once.
+    A box that waits for an operator polls every `retry_after_s`. The rate limit of a serial is six times that rate. The
+    rate limit of an address admits 60 waiting boxes behind one router, with bursts of twice that number.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class EstServer:
         retry_after_s: int = 30,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`now_s` is the clock of the limits."""
+        """`now_s` is the clock of the rate limits."""
         self._addresses = RateLimit(120, retry_after_s / 60, now=now_s)
         self._serials = RateLimit(20, retry_after_s / 6, now=now_s)
         self._authority = authority
@@ -77,7 +77,7 @@ class EstServer:
 
     @asynccontextmanager
     async def served(self, host: str, port: int) -> AsyncIterator[int]:
-        """EST on `host`; yields the port, which the system chooses when `port` is 0. Raises OSError."""
+        """Serve on `host`; yields the port, which the system chooses if `port` is 0. Raises OSError."""
         application = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[self._limited])
         application.add_routes(
             [
@@ -95,13 +95,13 @@ class EstServer:
             await runner.cleanup()
 
     def _context(self) -> ssl.SSLContext:
-        """With a certificate of its own from this start on."""
-        files = write_server(self._authority, self._folder, "est", self._hosts)
+        """A TLS context with a new server certificate."""
+        files = write_server_files(self._authority, self._folder, "est", self._hosts)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=files.ca)
         accept_older_certificates(context)
         context.load_cert_chain(self._folder / "est.pem", files.key)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.verify_mode = ssl.CERT_OPTIONAL  # a box that comes for the first time has a token instead
+        context.verify_mode = ssl.CERT_OPTIONAL  # a box without a certificate presents a token
         context.verify_flags |= _NO_CHECK_TIME
         return context
 
@@ -109,7 +109,7 @@ class EstServer:
     async def _limited(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        wait_s = self._addresses.wait_s(whereabouts(request.remote))
+        wait_s = self._addresses.wait_s(client_network(request.remote))
         return _too_many(wait_s) if wait_s else await handler(request)
 
     async def _ca_certificates(self, _request: web.Request) -> web.Response:
@@ -117,37 +117,37 @@ class EstServer:
 
     async def _enrol(self, request: web.Request) -> web.Response:
         try:
-            serial, token = _shown(request)
+            serial, token = _credentials(request)
             if wait_s := self._serials.wait_s(serial):
                 return _too_many(wait_s)
             return _certificates(await self._enroller.enrol(serial, token, await _body(request)))
         except (EnrolmentRefused, EnrolmentPending) as exc:
-            return self._no(exc, request)
+            return self._rejection(exc, request)
 
     async def _renew(self, request: web.Request) -> web.Response:
         try:
             return _certificates(await self._enroller.renew(_client_certificate(request), await _body(request)))
         except (EnrolmentRefused, EnrolmentPending) as exc:
-            return self._no(exc, request)
+            return self._rejection(exc, request)
 
-    def _no(self, why: EnrolmentRefused | EnrolmentPending, request: web.Request) -> web.Response:
-        if isinstance(why, EnrolmentPending):
-            return web.Response(status=202, text=str(why), headers={hdrs.RETRY_AFTER: str(self._retry_after_s)})
-        log.warning("%s from %s refused: %s", request.path, request.remote, why.reason)
-        status = _STATUS.get(RejectionReason(why.reason), 401)
-        headers = {REASON_HEADER: why.reason}
+    def _rejection(self, error: EnrolmentRefused | EnrolmentPending, request: web.Request) -> web.Response:
+        if isinstance(error, EnrolmentPending):
+            return web.Response(status=202, text=str(error), headers={hdrs.RETRY_AFTER: str(self._retry_after_s)})
+        log.warning("%s from %s refused: %s", request.path, request.remote, error.reason)
+        status = _STATUS.get(RejectionReason(error.reason), 401)
+        headers = {REASON_HEADER: error.reason}
         if status == 401:
             headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="sentinel"'
-        return web.Response(status=status, text=str(why), headers=headers)
+        return web.Response(status=status, text=str(error), headers=headers)
 
 
 def _too_many(wait_s: float) -> web.Response:
-    """Not logged: whoever asks too often must not fill the log as well."""
+    """The response to a rate-limited request. It is not logged, so that a flood of requests does not fill the log."""
     headers = {REASON_HEADER: RejectionReason.TOO_MANY.value, hdrs.RETRY_AFTER: str(math.ceil(wait_s))}
     return web.Response(status=429, text=REMEDIES[RejectionReason.TOO_MANY], headers=headers)
 
 
-def _shown(request: web.Request) -> tuple[str, str]:
+def _credentials(request: web.Request) -> tuple[str, str]:
     """Serial and token of HTTP Basic authentication. Raises EnrolmentRefused."""
     try:
         return from_basic(request.headers.get(hdrs.AUTHORIZATION, ""))
@@ -156,7 +156,7 @@ def _shown(request: web.Request) -> tuple[str, str]:
 
 
 async def _body(request: web.Request) -> bytes:
-    """The request for a certificate, DER. Raises EnrolmentRefused."""
+    """The certificate request, DER. Raises EnrolmentRefused."""
     try:
         return base64.b64decode(b"".join((await request.read()).split()), validate=True)
     except binascii.Error as exc:
@@ -164,10 +164,10 @@ async def _body(request: web.Request) -> bytes:
 
 
 def _client_certificate(request: web.Request) -> x509.Certificate | None:
-    """What the handshake proved the other end to have."""
-    secured = request.transport and request.transport.get_extra_info("ssl_object")
-    shown = secured.getpeercert(binary_form=True) if secured else None
-    return x509.load_der_x509_certificate(shown) if shown else None
+    """The client certificate of the TLS session."""
+    tls = request.transport and request.transport.get_extra_info("ssl_object")
+    certificate = tls.getpeercert(binary_form=True) if tls else None
+    return x509.load_der_x509_certificate(certificate) if certificate else None
 
 
 def _certificates(certificates: Sequence[x509.Certificate]) -> web.Response:

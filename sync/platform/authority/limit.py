@@ -1,4 +1,4 @@
-"""How often somebody may ask: a burst, then one at a time. One number a name, and a bounded number of names."""
+"""A rate limit per name, in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 
 class RateLimit:
-    """`burst` requests of one name at once, then one every `every_s` seconds.
+    """Admits `burst` requests of one name at once, then one every `every_s` seconds.
 
-    At most `most` names are remembered: the one that was heard longest ago is forgotten for a new one.
+    At most `most` names are stored; a new name replaces the least recently used one.
     """
 
     def __init__(
@@ -21,10 +21,10 @@ class RateLimit:
         self._every_s = every_s
         self._most = most
         self._now = now
-        self._due_s: OrderedDict[str, float] = OrderedDict()  # when all that a name asked for was due
+        self._due_s: OrderedDict[str, float] = OrderedDict()  # per name: when its last admitted request was due
 
     def wait_s(self, name: str) -> float:
-        """Count one request of `name`: 0.0 when it may go on, else how long it has to wait, and it does not count."""
+        """0.0 if a request of `name` is admitted, which is then counted; else the seconds to wait."""
         now_s = self._now()
         due_s = max(self._due_s.get(name, now_s), now_s)
         wait_s = due_s - self._ahead_s - now_s
@@ -40,8 +40,8 @@ class RateLimit:
         return len(self._due_s)
 
 
-def whereabouts(address: str | None) -> str:
-    """What counts as one remote address: of IPv6 the /64, for a single host has all of it to choose from."""
+def client_network(address: str | None) -> str:
+    """The rate limit key of a remote address: the IPv4 address or the IPv6 /64, all of which one host can use."""
     if address is None:
         return ""
     read = ipaddress.ip_address(address.partition("%")[0])

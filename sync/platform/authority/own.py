@@ -1,4 +1,4 @@
-"""Keys and certificates of the city's own programs, as files."""
+"""Key and certificate files of servers and of the platform's programs."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from sync.platform.authority.certificates import PLATFORM, Authority, key_pem, n
 from sync.storage.atomic_files import replace_whole
 
 
-def write_server(authority: Authority, folder: Path, name: str, hosts: Iterable[str]) -> TlsFiles:
-    """A new key and certificate for a server known by `hosts`, in place of those before. Raises OSError, ValueError."""
+def write_server_files(authority: Authority, folder: Path, name: str, hosts: Iterable[str]) -> TlsFiles:
+    """Write a new key and certificate for a server with the names `hosts`. Raises OSError, ValueError."""
     key = new_key()
     return _write(authority, folder, name, key, authority.server(hosts, key.public_key()))
 
 
-def write_platform(authority: Authority, folder: Path) -> TlsFiles:
-    """A new key and certificate for the platform's own programs, in place of those before. Raises OSError."""
+def write_platform_files(authority: Authority, folder: Path) -> TlsFiles:
+    """Write a new key and certificate for the platform's programs. Raises OSError."""
     key = new_key()
     return _write(authority, folder, PLATFORM, key, authority.platform(key.public_key()))
 
 
-def ends(certificate: Path) -> datetime:
-    """When the certificate in a PEM file ends. Raises OSError, ValueError."""
+def expiry(certificate: Path) -> datetime:
+    """When the certificate in a PEM file expires. Raises OSError, ValueError."""
     return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
 
 

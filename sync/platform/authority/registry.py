@@ -1,4 +1,4 @@
-"""`boxes.db`: which boxes there are, what they may do, their tokens and the certificates they got."""
+"""`boxes.db`: the boxes of a district with their status, their tokens and their certificates."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from sync.storage.sqlite_thread import SqliteThread
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
-Revoked = list[tuple[int, datetime]]  # serial numbers of certificates, and when
+Revoked = list[tuple[int, datetime]]  # certificate serial number, time of revocation
 REGISTRY_MIGRATIONS = Migrations("boxes")
 TOKEN_LIMIT = timedelta(hours=24)
-_TOKEN_BYTES = 13  # 104 bits, 20 characters of base32 and a rest of 4 bits
+_TOKEN_BYTES = 13  # 104 bits; the token is the first 20 characters of base32, 100 bits
 
 
 class BoxStatus(StrEnum):
-    """What a box may do."""
+    """Status of a box."""
 
-    INVITED = "invited"  # it has a token and has not come yet
-    PENDING = "pending"  # it asked for a certificate; an operator has to look at it
-    ACCEPTED = "accepted"  # it gets its certificate, and renews it itself
-    REVOKED = "revoked"  # it gets nothing, and the broker refuses it
+    INVITED = "invited"  # has a token and has not enrolled
+    PENDING = "pending"  # requested a certificate; waits for an operator
+    ACCEPTED = "accepted"  # receives its certificate and renews it
+    REVOKED = "revoked"  # receives no certificate; the broker rejects it
 
 
 class BoxEntry(msgspec.Struct, frozen=True):
-    """One box: `request` is the key that waits for a certificate, `certificate` the newest one as PEM."""
+    """One box: `request` is the digest of the key that waits for a certificate, `certificate` the newest one as PEM."""
 
     name: str
     serial: str
@@ -51,7 +51,7 @@ class BoxEntry(msgspec.Struct, frozen=True):
 
 
 class TokenEntry(msgspec.Struct, frozen=True):
-    """One token: whose it is, until when it can be used first, and the key that used it."""
+    """One token: the serial it is for, when it expires if unused, and the digest of the key that used it."""
 
     serial: str
     expires: datetime
@@ -85,12 +85,12 @@ class RegistryTransaction:
         self._db = db
 
     def token(self, token: str) -> TokenEntry | None:
-        row = self._row("SELECT serial, expires_ms, used_by FROM token WHERE hash = ?", _hashed(token))
+        row = self._row("SELECT serial, expires_ms, used_by FROM token WHERE hash = ?", _hash(token))
         return TokenEntry(row[0], _time(row[1]), row[2]) if row else None
 
     def use(self, token: str, key: str) -> None:
-        """From now on the token is of use to `key` alone."""
-        self._do("UPDATE token SET used_by = ? WHERE hash = ?", key, _hashed(token))
+        """Bind the token to `key`."""
+        self._do("UPDATE token SET used_by = ? WHERE hash = ?", key, _hash(token))
 
     def box(self, *, name: str | None = None, serial: str | None = None) -> BoxEntry | None:
         row = self._row("SELECT * FROM box WHERE name = ? OR serial = ?", name, serial)
@@ -100,7 +100,7 @@ class RegistryTransaction:
         return [_entry(row) for row in self._db.conn.execute("SELECT * FROM box ORDER BY name")]
 
     def put(self, box: BoxEntry) -> None:
-        """`box` as it is from now on."""
+        """Insert or replace `box`."""
         expires_ms = _ms(box.expires) if box.expires else None
         values = (box.name, box.serial, box.status.value, int(box.accepted_ahead), box.request)
         self._do(
@@ -112,13 +112,13 @@ class RegistryTransaction:
         )
 
     def invite(self, serial: str, expires: datetime) -> str:
-        """A new token for `serial`; those before it are void. It is stored as its hash alone."""
+        """A new token for `serial`, which replaces its previous ones. Only its hash is stored."""
         token = base64.b32encode(secrets.token_bytes(_TOKEN_BYTES)).decode()[:20]
         self._do("DELETE FROM token WHERE serial = ?", serial)
-        self._do("INSERT INTO token VALUES (?, ?, ?, NULL)", _hashed(token), serial, _ms(expires))
+        self._do("INSERT INTO token VALUES (?, ?, ?, NULL)", _hash(token), serial, _ms(expires))
         return token
 
-    def note_certificate(self, number: int, box: str, expires: datetime) -> None:
+    def add_certificate(self, number: int, box: str, expires: datetime) -> None:
         self._do("INSERT INTO certificate VALUES (?, ?, ?, NULL)", f"{number:x}", box, _ms(expires))
 
     def is_revoked(self, number: int) -> bool:
@@ -126,32 +126,32 @@ class RegistryTransaction:
         return row is None or row[0] is not None
 
     def revoke_certificates(self, box: str, when: datetime) -> int:
-        """All certificates of `box` count no more; returns how many there were."""
+        """Revoke all certificates of `box`; returns how many were valid."""
         done = self._db.conn.execute(
             "UPDATE certificate SET revoked_ms = ? WHERE box = ? AND revoked_ms IS NULL", (_ms(when), box)
         )
         return int(done.rowcount)
 
     def revoked(self) -> Revoked:
-        """Serial numbers of revoked certificates and when they were revoked."""
+        """Serial numbers of revoked certificates, with the time of revocation."""
         rows = self._db.conn.execute("SELECT number, revoked_ms FROM certificate WHERE revoked_ms IS NOT NULL")
         return [(int(number, 16), _time(revoked_ms)) for number, revoked_ms in rows]
 
     def brokers(self) -> list[Path]:
-        """Folders of broker configurations that hold a list of the revoked."""
+        """Folders of broker configurations, which contain a revocation list."""
         return [Path(folder) for (folder,) in self._db.conn.execute("SELECT folder FROM broker ORDER BY folder")]
 
-    def broker_at(self, folder: Path) -> None:
+    def add_broker(self, folder: Path) -> None:
         self._do("INSERT OR IGNORE INTO broker VALUES (?)", str(folder))
 
     def url(self) -> str:
-        """Where boxes enrol; ValueError when no authority was made here."""
+        """The URL for enrolment. Raises ValueError if no authority was created."""
         row = self._row("SELECT url FROM about")
         if row is None:
-            raise ValueError("no authority was made here yet: edge-platform ca init")
+            raise ValueError("no authority exists: create one with edge-platform ca init")
         return str(row[0])
 
-    def url_is(self, url: str) -> None:
+    def set_url(self, url: str) -> None:
         self._do("DELETE FROM about")
         self._do("INSERT INTO about VALUES (?)", url)
 
@@ -178,10 +178,10 @@ class Registry:
             yield cls(store, now)
 
     async def change(self, work: Callable[[RegistryTransaction], T]) -> T:
-        """What `work` returns; all that it changed is on the disk, or nothing. Raises StoreFailed."""
+        """Run `work` in one transaction; returns its result after the commit. Raises StoreFailed."""
 
         def write(db: Database) -> T:
-            # The transaction begins with a write, so of two processes the second sees what the first did.
+            # The transaction begins with a write, so of two processes the second sees the changes of the first.
             db.conn.execute("UPDATE box SET name = name WHERE 0")
             return work(RegistryTransaction(db))
 
@@ -190,69 +190,71 @@ class Registry:
     async def invite(
         self, serial: str, name: str, *, lasts: timedelta = TOKEN_LIMIT, accept: bool = False
     ) -> tuple[str, datetime]:
-        """A token for the box of this `serial`, which will be `name`, and until when. ValueError says what is wrong.
+        """A token for the box with this `serial`, to be named `name`, and its expiry. Raises ValueError, StoreFailed.
 
-        `accept`: the operator knows this box; it need not wait when it comes.
+        `accept`: the box is accepted without waiting for an operator.
         """
         check_serial(serial)
         if check_name(name) == PLATFORM:
             raise ValueError(f"{PLATFORM} is the platform's own name at the broker")
         if not timedelta(0) < lasts <= TOKEN_LIMIT:
-            raise ValueError("a token lasts for up to 24 hours")
+            raise ValueError("a token is valid for at most 24 hours")
         expires = self.now() + lasts
 
-        def work(book: RegistryTransaction) -> str:
-            for known in (book.box(name=name), book.box(serial=serial)):
+        def work(transaction: RegistryTransaction) -> str:
+            for known in (transaction.box(name=name), transaction.box(serial=serial)):
                 if known and (known.name, known.serial) != (name, serial):
-                    raise ValueError(f"{known.name} is already the box of serial {known.serial}")
-            known = book.box(name=name) or BoxEntry(name, serial, BoxStatus.INVITED, False, None, None, None, None)
+                    raise ValueError(f"{known.name} is already the box with serial {known.serial}")
+            known = transaction.box(name=name) or BoxEntry(
+                name, serial, BoxStatus.INVITED, False, None, None, None, None
+            )
             invited = msgspec.structs.replace(known, status=BoxStatus.INVITED, accepted_ahead=accept, request=None)
-            book.put(invited)
-            return book.invite(serial, expires)
+            transaction.put(invited)
+            return transaction.invite(serial, expires)
 
         return await self.change(work), expires
 
     async def accept(self, name: str) -> BoxEntry:
-        """Let the box that waits have its certificate. ValueError when it does not wait."""
+        """Accept a pending box. Raises ValueError if it is not pending."""
 
-        def work(book: RegistryTransaction) -> BoxEntry:
-            box = _known(book, name)
+        def work(transaction: RegistryTransaction) -> BoxEntry:
+            box = _require_box(transaction, name)
             if box.status is not BoxStatus.PENDING:
-                raise ValueError(f"{name} does not wait for anybody: it is {box.status}")
+                raise ValueError(f"{name} is not pending: it is {box.status}")
             accepted = msgspec.structs.replace(box, status=BoxStatus.ACCEPTED)
-            book.put(accepted)
+            transaction.put(accepted)
             return accepted
 
         return await self.change(work)
 
     async def revoke(self, name: str) -> tuple[Revoked, list[Path]]:
-        """Take everything from the box. ValueError when there is no such box.
+        """Revoke the box and its certificates. Raises ValueError if the box does not exist.
 
-        Returns all that is revoked now, and the folders of brokers that must be told.
+        Returns all revoked certificates, and the folders of brokers whose lists must be updated.
         """
 
-        def work(book: RegistryTransaction) -> tuple[Revoked, list[Path]]:
-            box = _known(book, name)
-            book.put(msgspec.structs.replace(box, status=BoxStatus.REVOKED, accepted_ahead=False, request=None))
-            book.revoke_certificates(name, self.now())
-            return book.revoked(), book.brokers()
+        def work(transaction: RegistryTransaction) -> tuple[Revoked, list[Path]]:
+            box = _require_box(transaction, name)
+            transaction.put(msgspec.structs.replace(box, status=BoxStatus.REVOKED, accepted_ahead=False, request=None))
+            transaction.revoke_certificates(name, self.now())
+            return transaction.revoked(), transaction.brokers()
 
         return await self.change(work)
 
-    async def serve_broker(self, folder: Path) -> Revoked:
-        """From now on the list of the revoked in `folder` is kept up to date; returns what it begins with."""
+    async def register_broker(self, folder: Path) -> Revoked:
+        """Register a broker folder, whose revocation list `revoke` updates; returns the revoked certificates."""
 
-        def work(book: RegistryTransaction) -> Revoked:
-            book.broker_at(folder)
-            return book.revoked()
+        def work(transaction: RegistryTransaction) -> Revoked:
+            transaction.add_broker(folder)
+            return transaction.revoked()
 
         return await self.change(work)
 
 
-def _known(book: RegistryTransaction, name: str) -> BoxEntry:
-    box = book.box(name=name)
+def _require_box(transaction: RegistryTransaction, name: str) -> BoxEntry:
+    box = transaction.box(name=name)
     if box is None:
-        raise ValueError(f"there is no box {name!r}: edge-platform boxes list")
+        raise ValueError(f"box {name!r} does not exist: see edge-platform boxes list")
     return box
 
 
@@ -262,7 +264,7 @@ def _entry(row: Row) -> BoxEntry:
     return BoxEntry(name, serial, BoxStatus(status), bool(ahead), request, certificate, key, expires)
 
 
-def _hashed(token: str) -> str:
+def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 

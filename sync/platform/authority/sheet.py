@@ -1,4 +1,4 @@
-"""The sheet that goes to the installer: what to scan, what to type, until when."""
+"""The enrolment sheet for the installer: QR code, token and expiry."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _PAGE = """\
 """
 
 
-def sheet(invitation: Invitation, name: str, expires: datetime) -> str:
-    """An HTML page to print, with everything in it; it holds a secret until `expires`."""
+def render_sheet(invitation: Invitation, name: str, expires: datetime) -> str:
+    """A self-contained HTML page for printing; it contains a secret until `expires`."""
     text = {
         "name": name,
         "serial": invitation.serial,
-        "token": spaced(invitation.token),
+        "token": grouped(invitation.token),
         "until": f"{expires.astimezone():%Y-%m-%d %H:%M %Z}",
         "url": invitation.url,
         "ca": invitation.ca_sha256,
@@ -50,13 +50,13 @@ def sheet(invitation: Invitation, name: str, expires: datetime) -> str:
     return _PAGE.format(code=_code(str(invitation)), **{key: html.escape(value) for key, value in text.items()})
 
 
-def spaced(token: str) -> str:
-    """A token as people read it."""
+def grouped(token: str) -> str:
+    """A token in groups of four characters."""
     return "-".join(re.findall("....", token))
 
 
 def _code(text: str) -> str:
-    """The QR code as SVG that takes the size of its place."""
+    """The QR code as SVG, scaled by its container."""
     barcode = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode, ec_level="M")
-    drawn: str = barcode.to_svg(scale=4, add_quiet_zones=True)
-    return re.sub(r'<svg width="(\d+)" height="(\d+)"', r'<svg viewBox="0 0 \1 \2"', drawn[drawn.index("<svg") :])
+    svg: str = barcode.to_svg(scale=4, add_quiet_zones=True)
+    return re.sub(r'<svg width="(\d+)" height="(\d+)"', r'<svg viewBox="0 0 \1 \2"', svg[svg.index("<svg") :])

@@ -1,48 +1,53 @@
-"""Who may say and hear what, made from the table of lanes: what the rules of every broker are written from."""
+"""Topic permissions of boxes and of the platform, from the table of channels; brokers format them as rules."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sync.contract.lanes import LANES, Direction
-from sync.contract.topics import DISTRICT_LANES, ROOT, Channel, check_name
+from sync.contract.channels import CHANNEL_RULES, Direction
+from sync.contract.topics import DISTRICT_CHANNELS, ROOT, Channel, check_name
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Topic filters that one kind of client may write and read; everything else is refused."""
+    """Topic filters that one kind of client may publish and subscribe to; everything else is denied."""
 
     writes: tuple[str, ...]
     reads: tuple[str, ...]
 
 
-def of_box(district: str, box: str) -> Access:
-    """A box speaks on its own lanes and hears its own and its district's. `box` is the broker's word for its name.
+def box_access(district: str, box: str) -> Access:
+    """A box publishes on its own channels and subscribes to its own and its district's.
 
-    It hears its own state too, by which it notices another device of its name.
+    `box` is the broker's placeholder for the name of the box. A box also reads its own state, by which it detects
+    another device with its name.
     """
-    own = [lane for lane in Channel if lane not in DISTRICT_LANES]
+    own = [channel for channel in Channel if channel not in DISTRICT_CHANNELS]
     return Access(
-        writes=tuple(_topic(district, box, lane) for lane in own if _goes(lane, Direction.UP)),
+        writes=tuple(_topic(district, box, channel) for channel in own if _has_direction(channel, Direction.UP)),
         reads=(
-            *(_topic(district, box, lane) for lane in own if _goes(lane, Direction.DOWN) or lane is Channel.STATE),
-            *(_topic(district, box, lane) for lane in Channel if lane in DISTRICT_LANES),
+            *(
+                _topic(district, box, channel)
+                for channel in own
+                if _has_direction(channel, Direction.DOWN) or channel is Channel.STATE
+            ),
+            *(_topic(district, box, channel) for channel in Channel if channel in DISTRICT_CHANNELS),
         ),
     )
 
 
-def of_platform(district: str) -> Access:
-    """The platform says what boxes hear and hears what boxes say, of every box of the district."""
+def platform_access(district: str) -> Access:
+    """The platform publishes what boxes read and reads what boxes publish, for every box of the district."""
     return Access(
-        writes=tuple(_topic(district, "+", lane) for lane in Channel if _goes(lane, Direction.DOWN)),
-        reads=tuple(_topic(district, "+", lane) for lane in Channel if _goes(lane, Direction.UP)),
+        writes=tuple(_topic(district, "+", channel) for channel in Channel if _has_direction(channel, Direction.DOWN)),
+        reads=tuple(_topic(district, "+", channel) for channel in Channel if _has_direction(channel, Direction.UP)),
     )
 
 
-def _goes(lane: Channel, direction: Direction) -> bool:
-    return LANES[lane].direction in (direction, Direction.BOTH)
+def _has_direction(channel: Channel, direction: Direction) -> bool:
+    return CHANNEL_RULES[channel].direction in (direction, Direction.BOTH)
 
 
-def _topic(district: str, box: str, lane: Channel) -> str:
-    parts = [ROOT, check_name(district), *([] if lane in DISTRICT_LANES else [box]), lane.value]
-    return "/".join([*parts, "+"] if lane is Channel.COMMAND else parts)
+def _topic(district: str, box: str, channel: Channel) -> str:
+    parts = [ROOT, check_name(district), *([] if channel in DISTRICT_CHANNELS else [box]), channel.value]
+    return "/".join([*parts, "+"] if channel is Channel.COMMAND else parts)

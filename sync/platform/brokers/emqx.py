@@ -1,9 +1,9 @@
-"""Configuration of EMQX 5 for one district: the same on every node of a cluster."""
+"""Configuration of EMQX 5 for one district; identical on every node of a cluster."""
 
 from __future__ import annotations
 
 from sync.platform.authority.certificates import PLATFORM
-from sync.platform.brokers.access import of_box, of_platform
+from sync.platform.brokers.access import box_access, platform_access
 from sync.platform.brokers.mosquitto import Ports
 
 _LISTENER = """\
@@ -23,21 +23,21 @@ listeners.ssl.{name} {{
 """
 
 _CONFIG = """\
-# Written by `edge-platform broker config --for emqx`. Put it at the end of emqx.conf on every node.
+# Written by `edge-platform broker config --for emqx`. Append it to emqx.conf on every node.
 
 listeners.tcp.default.enable = false
 listeners.ws.default.enable = false
 listeners.wss.default.enable = false
 listeners.ssl.default.enable = false
 
-# Boxes: the name in the certificate is user and client id, so no box can take over the session of another.
+# Boxes: the common name of the certificate is user name and client id, so no box can take over another's session.
 {boxes}
 zones.boxes.mqtt {{
   peer_cert_as_username = cn
   peer_cert_as_clientid = cn
 }}
 
-# The platform's own programs, at an address that boxes do not reach; their client ids are their own choice.
+# The platform's programs, at an address that boxes cannot reach. They choose their client ids.
 {platform}
 zones.platform.mqtt {{
   peer_cert_as_username = cn
@@ -58,7 +58,7 @@ authorization {{
 
 
 def config(ports: Ports) -> str:
-    """What to add to `emqx.conf`; certificates and rules lie in `etc/sentinel`."""
+    """The text to append to `emqx.conf`; certificates and rules are in `etc/sentinel`."""
     return _CONFIG.format(
         boxes=_LISTENER.format(name="boxes", zone="boxes", host=ports.boxes_host, port=ports.boxes),
         platform=_LISTENER.format(name="platform", zone="platform", host=ports.platform_host, port=ports.platform),
@@ -67,7 +67,7 @@ def config(ports: Ports) -> str:
 
 def rules(district: str) -> str:
     """The file `acl.conf`."""
-    box, platform = of_box(district, "${username}"), of_platform(district)
+    box, platform = box_access(district, "${username}"), platform_access(district)
     lines = [
         _rule(f'{{username, "{PLATFORM}"}}', "publish", platform.writes),
         _rule(f'{{username, "{PLATFORM}"}}', "subscribe", platform.reads),

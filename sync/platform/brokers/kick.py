@@ -1,4 +1,4 @@
-"""A box that was revoked while it is connected."""
+"""Disconnects a revoked box from the broker."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sync.mqtt.packets import Options
 
 
 async def kick(broker: BrokerAddress, box: str) -> None:
-    """End the connection of `box`, and its session, by connecting once under its client id. Raises LinkError.
+    """End the connection and session of `box` by connecting once with its client id. Raises LinkError.
 
-    A broker looks at the list of the revoked when somebody connects; one that is connected stays. `broker` must be
-    where the platform's own programs come in, which may choose their client ids.
+    A broker checks the revocation list only when a client connects. `broker` must be the address for the platform's
+    programs, where a client may choose its client id.
     """
     async with Connection.open(Options(broker, client_id=box, clean_start=True, session_expiry_s=0)):
         pass
 
 
 def reload_mosquitto(pid_file: Path) -> bool:
-    """Have mosquitto read its list of the revoked again; False when none runs by this file. Raises OSError."""
+    """Make mosquitto reload its revocation list; False if `pid_file` names no running mosquitto. Raises OSError."""
     try:
         pid = int(pid_file.read_text(encoding="ascii"))
         program = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sync.platform.authority.certificates import PLATFORM
-from sync.platform.brokers.access import of_box, of_platform
+from sync.platform.brokers.access import box_access, platform_access
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where boxes come in, and where the platform's own programs do: an address that boxes do not reach."""
+    """Listening addresses for boxes and for the platform's programs; the latter must not be reachable for boxes."""
 
     boxes: int = 8883
-    boxes_host: str = "0.0.0.0"  # noqa: S104 - boxes come from outside, with certificates
+    boxes_host: str = "0.0.0.0"  # noqa: S104 - boxes connect from outside, with certificates
     platform: int = 8884
     platform_host: str = "127.0.0.1"
 
@@ -31,30 +31,30 @@ use_identity_as_username true
 """
 
 _CONFIG = """\
-# Written by `edge-platform broker config --for mosquitto`. Write it anew rather than change it.
+# Written by `edge-platform broker config --for mosquitto`. Do not edit: run the command again.
 
-# Boxes. The name in the certificate is the user and, whatever a box asks for, the client id too: a box that connected
-# under another's client id would end its connection and take its session over, which no rule of topics prevents.
+# Boxes. The common name of the certificate is the user name and always the client id: a box that connected with the
+# client id of another would disconnect it and take over its session, which topic rules cannot prevent.
 {boxes}use_username_as_clientid true
 
-# The platform's own programs. They open several connections under one name, so their client ids are their own choice;
-# therefore boxes must not reach this address.
+# The platform's programs. They open several connections with one certificate and therefore choose their client ids.
+# Boxes must not reach this address.
 {platform}
 allow_anonymous false
 acl_file {folder}/acl
 
-# Without it an answer waits up to 40 ms for an acknowledgement of TCP.
+# Without it a response waits up to 40 ms for a TCP acknowledgement.
 set_tcp_nodelay true
 
-# What is retained (orders for boxes that are away) is on the disk after 20 changes at most. Records are not lost with
-# the broker in any case: the platform's own acknowledgement alone frees them on the box.
+# Retained messages (orders for offline boxes) are on the disk after at most 20 changes. Records are not lost with the
+# broker: a box deletes them only after the acknowledgement of the platform.
 persistence true
 persistence_location {state}/
 autosave_on_changes true
 autosave_interval 20
 
-# A queue that is full drops the newest and tells the sender nothing. This much is a minute of a district; what does not
-# fit is sent again by the box.
+# A full queue drops new messages without an error to the sender. This size holds one minute of a district; boxes send
+# dropped records again.
 max_queued_messages 20000
 max_packet_size 1048576
 
@@ -63,7 +63,7 @@ pid_file {pid_file}
 
 
 def config(folder: Path, state: Path, pid_file: Path, ports: Ports) -> str:
-    """`mosquitto.conf`; certificates and rules lie in `folder`, what the broker keeps in `state`."""
+    """The file `mosquitto.conf`; certificates and rules are in `folder`, persistent data in `state`."""
     return _CONFIG.format(
         boxes=_LISTENER.format(folder=folder, port=ports.boxes, host=ports.boxes_host),
         platform=_LISTENER.format(folder=folder, port=ports.platform, host=ports.platform_host),
@@ -74,8 +74,8 @@ def config(folder: Path, state: Path, pid_file: Path, ports: Ports) -> str:
 
 
 def rules(district: str) -> str:
-    """The file `acl`. mosquitto says "granted" to every subscription and applies these when it delivers."""
-    box, platform = of_box(district, "%u"), of_platform(district)
+    """The file `acl`. mosquitto grants every subscription and applies read rules on delivery."""
+    box, platform = box_access(district, "%u"), platform_access(district)
     lines = [
         *(f"pattern write {topic}" for topic in box.writes),
         *(f"pattern read {topic}" for topic in box.reads),

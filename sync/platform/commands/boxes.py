@@ -1,4 +1,4 @@
-"""`edge-platform boxes`: who may speak to this platform."""
+"""`edge-platform boxes`: the boxes that are allowed to connect."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import typer
 
 from sync.platform.commands import options
 
-app = typer.Typer(no_args_is_help=True, help="The boxes that may speak to this platform.")
+app = typer.Typer(no_args_is_help=True, help="The boxes of this district.")
 
 
 @app.callback()
 def boxes() -> None:
-    """The boxes that may speak to this platform."""
+    """The boxes of this district."""
 
 
 @app.command("list")
 def list_(data: options.Data = options.DATA, as_json: options.AsJson = False) -> None:
-    """Every box with its serial, what it may do, and the days left of its certificate."""
+    """List every box with its serial, its status and the days until its certificate expires."""
     from datetime import UTC, datetime
 
     import msgspec
 
-    known = _with_registry(data, lambda registry: registry.change(lambda book: book.boxes()))
+    boxes = _with_registry(data, lambda registry: registry.change(lambda transaction: transaction.boxes()))
     now = datetime.now(UTC)
     rows = [
         {
@@ -37,7 +37,7 @@ def list_(data: options.Data = options.DATA, as_json: options.AsJson = False) ->
             "certificate_until": box.expires,
             "certificate_days": round((box.expires - now) / timedelta(days=1), 1) if box.expires else None,
         }
-        for box in known
+        for box in boxes
     ]
     if as_json:
         typer.echo(msgspec.json.encode(rows))
@@ -50,119 +50,120 @@ def list_(data: options.Data = options.DATA, as_json: options.AsJson = False) ->
 
 @app.command()
 def token(
-    serial: Annotated[str, typer.Argument(help="serial of the box, as it shows it")],
-    name: Annotated[
-        str, typer.Option(help="what the box will be called: a-z, 0-9 and -", callback=options.name_checked)
-    ],
-    accept: Annotated[bool, typer.Option("--accept", help="it need not wait for an operator when it comes")] = False,
-    hours: Annotated[float, typer.Option(help="until when it must come", min=0.01, max=24)] = 24.0,
-    sheet: Annotated[Path | None, typer.Option(help="write a page with the QR code to this HTML file")] = None,
+    serial: Annotated[str, typer.Argument(help="Serial of the box, as on its screen.")],
+    name: Annotated[str, typer.Option(help="Name of the box: a-z, 0-9 and -.", callback=options.name_checked)],
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Issue the certificate without waiting for an operator.")
+    ] = False,
+    hours: Annotated[float, typer.Option(help="Hours for which the token is valid.", min=0.01, max=24)] = 24.0,
+    sheet: Annotated[Path | None, typer.Option(help="Write a page with the QR code to this HTML file.")] = None,
     data: options.Data = options.DATA,
     as_json: options.AsJson = False,
 ) -> None:
-    """Invite a box: a token for its serial that works once, and a sheet for the installer."""
+    """Invite a box: print a single-use token for its serial, and write a sheet for the installer."""
     import msgspec
 
     from sync.contract.enrolment import Invitation
     from sync.platform.authority.certificates import CaFiles
     from sync.platform.authority.registry import Registry
-    from sync.platform.authority.sheet import sheet as sheet_of
-    from sync.platform.authority.sheet import spaced
+    from sync.platform.authority.sheet import grouped, render_sheet
     from sync.storage.atomic_files import replace_whole
 
     async def work(registry: Registry) -> tuple[Invitation, Any]:
-        url = await registry.change(lambda book: book.url())
-        made, until = await registry.invite(serial, name, lasts=timedelta(hours=hours), accept=accept)
-        return Invitation(url, serial, made, ca_sha256), until
+        url = await registry.change(lambda transaction: transaction.url())
+        secret, until = await registry.invite(serial, name, lasts=timedelta(hours=hours), accept=accept)
+        return Invitation(url, serial, secret, ca_sha256), until
 
     with options.report_errors():
         ca_sha256 = CaFiles.below(data / "ca").load().sha256
     invitation, until = _with_registry(data, work)
     if as_json:
-        said = {"name": name, "serial": serial, "token": invitation.token, "url": invitation.url}
-        typer.echo(msgspec.json.encode({**said, "ca_sha256": ca_sha256, "until": until, "code": str(invitation)}))
+        fields = {"name": name, "serial": serial, "token": invitation.token, "url": invitation.url}
+        typer.echo(msgspec.json.encode({**fields, "ca_sha256": ca_sha256, "until": until, "code": str(invitation)}))
     else:
-        typer.echo(f"口令 token: {spaced(invitation.token)}")
+        typer.echo(f"口令 token: {grouped(invitation.token)}")
         typer.echo(f"有效期至 use before: {until.astimezone():%Y-%m-%d %H:%M %Z}")
         typer.echo(f"登记地址 address: {invitation.url}\n机构指纹 fingerprint: {ca_sha256}")
     if sheet is not None:
-        with options.report_errors():  # only now: the token holds, and nobody could read it out again
-            replace_whole(sheet, sheet_of(invitation, name, until).encode())
+        with options.report_errors():  # last: the token, which cannot be read back, is printed even if this fails
+            replace_whole(sheet, render_sheet(invitation, name, until).encode())
         if not as_json:
             typer.echo(f"登记单 sheet: {sheet}")
 
 
 @app.command()
 def accept(name: options.Box, data: options.Data = options.DATA, as_json: options.AsJson = False) -> None:
-    """Let the box that waits have its certificate."""
+    """Accept a pending box, so that it receives its certificate."""
     import msgspec
 
     box = _with_registry(data, lambda registry: registry.accept(name))
-    said = {"name": box.name, "serial": box.serial, "status": box.status}
-    typer.echo(msgspec.json.encode(said) if as_json else f"{name} 已接受 accepted ({box.serial})")
+    fields = {"name": box.name, "serial": box.serial, "status": box.status}
+    typer.echo(msgspec.json.encode(fields) if as_json else f"{name} 已接受 accepted ({box.serial})")
 
 
 @app.command()
+@options.with_option_groups
 def revoke(
     name: options.Box,
     broker: Annotated[
-        str, typer.Option(help="where the platform's own programs come in, to end the connection of the box")
+        str, typer.Option(help="Broker address for the platform's programs; used to disconnect the box.")
     ] = "",
-    pid_file: Annotated[Path, typer.Option(help="of a mosquitto on this machine, to make it read the list")] = (
-        options.PID_FILE
-    ),
-    ca: options.Ca = None,
-    certificate: options.Certificate = None,
-    key: options.Key = None,
+    pid_file: Annotated[
+        Path, typer.Option(help="PID file of a mosquitto on this machine, which is signalled to reload the list.")
+    ] = (options.PID_FILE),
+    *,
+    tls: options.Tls,
     data: options.Data = options.DATA,
     as_json: options.AsJson = False,
 ) -> None:
-    """Take a box's certificates away: the brokers' lists are written anew, and the box is thrown out.
+    """Revoke the certificates of a box: update the revocation lists of the brokers and disconnect the box.
 
-    Ends with 1 when something of that is left to do, and says what.
+    The exit status is 1 if a step is left to do; the output names it.
     """
     import msgspec
 
     from sync.errors import LinkError
-    from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+    from sync.mqtt.broker_address import BrokerAddress
     from sync.platform.authority.certificates import CaFiles
     from sync.platform.authority.registry import BoxStatus
     from sync.platform.brokers.kick import kick, reload_mosquitto
     from sync.storage.atomic_files import replace_whole
 
     files = CaFiles.below(data / "ca")
-    left: list[str] = []
+    remaining: list[str] = []
     with options.report_errors():
         authority = files.load()
-        address = BrokerAddress.from_url(broker, TlsFiles(ca, certificate, key)) if broker else None
+        address = BrokerAddress.from_url(broker, tls.files) if broker else None
         revoked, folders = _with_registry(data, lambda registry: registry.revoke(name))
-        listed = authority.revocations(revoked)
+        revocation_list = authority.revocations(revoked)
         for path in (files.revoked, *(folder / "revoked.pem" for folder in folders)):
             try:
-                replace_whole(path, listed, 0o644)
+                replace_whole(path, revocation_list, 0o644)
             except OSError as exc:
-                left.append(f"名单未写入，请手工复制 not written, copy it by hand: {path}: {exc.strerror}")
+                remaining.append(
+                    f"名单未写入，请手工复制 revocation list not written, copy it by hand: {path}: {exc.strerror}"
+                )
         if not reload_mosquitto(pid_file):
-            left.append("请让 broker 重读名单 make the broker read the list: systemctl reload mosquitto")
+            remaining.append("请让 broker 重读名单 make the broker reload the list: systemctl reload mosquitto")
         if address is None:
-            left.append("已连接的设备仍在线 a box that is connected stays: give --broker to throw it out")
+            remaining.append("已连接的设备仍在线 the box stays connected: give --broker to disconnect it")
         else:
             try:
                 asyncio.run(kick(address, name))
             except LinkError as exc:
-                left.append(f"已连接的设备仍在线，请重试 a box that is connected stays, try again: {exc}")
+                remaining.append(f"已连接的设备仍在线，请重试 the box stays connected, try again: {exc}")
     if as_json:
-        typer.echo(msgspec.json.encode({"name": name, "status": BoxStatus.REVOKED, "left_to_do": left}))
+        typer.echo(msgspec.json.encode({"name": name, "status": BoxStatus.REVOKED, "left_to_do": remaining}))
     else:
         typer.echo(f"{name} 已吊销 revoked")
-        for line in left:
+        for line in remaining:
             typer.echo(line, err=True)
-    if left:
+    if remaining:
         raise typer.Exit(1)
 
 
 def _with_registry(data: Path, work: Callable[[Any], Awaitable[Any]]) -> Any:
-    """What `work` returns, given the register in `data`."""
+    """The result of `work`, called with the registry in `data`."""
     from sync.platform.authority.registry import Registry
 
     async def run() -> Any:
@@ -171,5 +172,7 @@ def _with_registry(data: Path, work: Callable[[Any], Awaitable[Any]]) -> Any:
 
     with options.report_errors():
         if not (data / "boxes.db").exists():
-            raise FileNotFoundError(f"{data / 'boxes.db'} is not there: edge-platform ca init makes an authority")
+            raise FileNotFoundError(
+                f"{data / 'boxes.db'} does not exist: create an authority with edge-platform ca init"
+            )
         return asyncio.run(run())

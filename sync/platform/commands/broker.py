@@ -1,4 +1,4 @@
-"""`edge-platform broker`: what a broker must be told so that it lets the right ones in, and no further."""
+"""`edge-platform broker`: writes the configuration of a broker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Configuration of the broker.")
 
 
 class BrokerKind(StrEnum):
-    """Brokers that a configuration can be written for."""
+    """Supported brokers."""
 
     MOSQUITTO = "mosquitto"
     EMQX = "emqx"
@@ -30,24 +30,26 @@ def broker() -> None:
 
 @app.command()
 def config(
-    out: Annotated[Path, typer.Option(help="folder for the files; they replace those written before")],
-    host: Annotated[list[str], typer.Option(help="name or address of the broker; may be given often")],
-    kind: Annotated[BrokerKind, typer.Option("--for", help="which broker")] = BrokerKind.MOSQUITTO,
-    listen: Annotated[str, typer.Option(help="host:port where boxes come in")] = "0.0.0.0:8883",
+    out: Annotated[Path, typer.Option(help="Folder for the files; existing ones are replaced.")],
+    host: Annotated[list[str], typer.Option(help="Host name or address of the broker; may be repeated.")],
+    kind: Annotated[BrokerKind, typer.Option("--for", help="Broker to configure.")] = BrokerKind.MOSQUITTO,
+    listen: Annotated[str, typer.Option(help="host:port for boxes.")] = "0.0.0.0:8883",
     platform_listen: Annotated[
-        str, typer.Option(help="host:port for the platform's own programs; boxes must not reach it")
+        str, typer.Option(help="host:port for the platform's programs; must not be reachable for boxes.")
     ] = "127.0.0.1:8884",
-    state: Annotated[Path, typer.Option(help="where mosquitto keeps what it holds")] = Path("/var/lib/mosquitto"),
-    pid_file: Annotated[Path, typer.Option(help="where mosquitto writes its process id")] = options.PID_FILE,
-    owner: Annotated[str, typer.Option(help="user of the broker, who gets the key; with root alone")] = "",
+    state: Annotated[Path, typer.Option(help="Persistence folder of mosquitto.")] = Path("/var/lib/mosquitto"),
+    pid_file: Annotated[Path, typer.Option(help="PID file of mosquitto.")] = options.PID_FILE,
+    owner: Annotated[
+        str, typer.Option(help="User of the broker, who becomes the owner of the key; requires root.")
+    ] = "",
     data: options.Data = options.DATA,
 ) -> None:
-    """Write configuration, rules, certificates and the list of the revoked for a broker of this district.
+    """Write configuration, access rules, certificates and the revocation list of a broker of this district.
 
-    `boxes revoke` keeps the list in this folder up to date.
+    `boxes revoke` keeps the revocation list in this folder up to date.
     """
     from sync.platform.authority.certificates import CaFiles
-    from sync.platform.authority.own import ends, write_server
+    from sync.platform.authority.own import expiry, write_server_files
     from sync.platform.authority.registry import Registry, Revoked
     from sync.platform.brokers import emqx, mosquitto
     from sync.platform.brokers.mosquitto import Ports
@@ -55,17 +57,17 @@ def config(
 
     async def revoked() -> Revoked:
         async with Registry.opened(data / "boxes.db") as registry:
-            return await registry.serve_broker(folder)
+            return await registry.register_broker(folder)
 
     folder = out.resolve()
     if owner:
         _check_user(owner)
     with options.report_errors():
-        boxes, own = options.address("--listen", listen), options.address("--platform-listen", platform_listen)
-        ports = Ports(boxes[1], boxes[0], own[1], own[0])
+        boxes, platform = options.address("--listen", listen), options.address("--platform-listen", platform_listen)
+        ports = Ports(boxes[1], boxes[0], platform[1], platform[0])
         authority = CaFiles.below(data / "ca").load()
-        write_server(authority, folder, "broker", host)
-        until = ends(folder / "broker.pem")
+        write_server_files(authority, folder, "broker", host)
+        until = expiry(folder / "broker.pem")
         texts = {"revoked.pem": authority.revocations(asyncio.run(revoked())).decode()}
         if kind is BrokerKind.MOSQUITTO:
             texts["mosquitto.conf"] = mosquitto.config(folder, state.resolve(), pid_file, ports)
@@ -77,11 +79,11 @@ def config(
         if owner:
             shutil.chown(folder / "broker.key", owner)
     typer.echo("\n".join(str(folder / name) for name in (*texts, "ca.pem", "broker.pem", "broker.key")))
-    typer.echo(f"有效期至 valid until: {until:%Y-%m-%d}\n说明 read on: docs/broker.md")
+    typer.echo(f"有效期至 valid until: {until:%Y-%m-%d}\n说明 see: docs/broker.md")
 
 
 def _check_user(name: str) -> None:
     try:
         pwd.getpwnam(name)
     except KeyError as exc:
-        raise typer.BadParameter(f"there is no user {name!r} on this machine", param_hint="--owner") from exc
+        raise typer.BadParameter(f"user {name!r} does not exist on this machine", param_hint="--owner") from exc

@@ -1,4 +1,4 @@
-"""`edge-platform ca`: the authority that names boxes, servers and the platform's own programs."""
+"""`edge-platform ca`: the authority that issues certificates for boxes, servers and the platform's programs."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from typing import Annotated
 import typer
 
 from sync.platform.commands import options
+from sync.signals import until_signalled
 
-app = typer.Typer(no_args_is_help=True, help="The authority of this district's certificates.")
+app = typer.Typer(no_args_is_help=True, help="The certificate authority of this district.")
 
 
 @app.callback()
 def ca() -> None:
-    """The authority of this district's certificates."""
+    """The certificate authority of this district."""
 
 
 @app.command()
 def init(
-    url: Annotated[str, typer.Option(help="https://host:port at which boxes will reach `ca enrol`")],
+    url: Annotated[str, typer.Option(help="https://host:port at which boxes reach `ca enrol`.")],
     district: options.District = options.DISTRICT,
     data: options.Data = options.DATA,
 ) -> None:
-    """Make the root, the issuing key and the register of boxes; nothing that is there is replaced."""
+    """Create the root, the issuing key and the registry of boxes; an existing file is never replaced."""
     from sync.contract.enrolment import check_est_url
     from sync.platform.authority.certificates import CaFiles
     from sync.platform.authority.registry import Registry
 
-    async def note() -> None:
+    async def store_url() -> None:
         async with Registry.opened(data / "boxes.db") as registry:
-            await registry.change(lambda book: book.url_is(address))
+            await registry.change(lambda transaction: transaction.set_url(address))
 
     files = CaFiles.below(data / "ca")
     try:
@@ -43,49 +44,55 @@ def init(
         raise typer.BadParameter(str(exc), param_hint="--url") from exc
     with options.report_errors():
         files.check_absent()
-        asyncio.run(note())
+        asyncio.run(store_url())
         authority = files.create(district)
     typer.echo(f"根证书 root: {files.root}\n指纹 fingerprint (SHA-256): {authority.sha256}")
     typer.echo(f"签发密钥 issuing key, secret: {files.issuing_key}")
     typer.echo(
         f"根密钥 root key, secret: {files.root_key}\n"
-        "  请移到离线介质并锁好，日常不再需要。 Move it to a medium in a safe; nothing here needs it again."
+        "  请移到离线介质并锁好，日常不再需要。 Move it to a medium in a safe; no command needs it again."
     )
 
 
 @app.command()
 def issue(
-    name: Annotated[str, typer.Argument(help="platform, or how the files of a server are called")],
-    host: Annotated[list[str], typer.Option(help="name or address of a server; may be given often")] = [],  # noqa: B006
-    out: Annotated[Path, typer.Option(help="folder for NAME.pem and NAME.key")] = Path(),
+    name: Annotated[str, typer.Argument(help="platform, or the base name of the files of a server.")],
+    host: Annotated[list[str], typer.Option(help="Host name or address of the server; may be repeated.")] = [],  # noqa: B006
+    out: Annotated[Path, typer.Option(help="Folder for NAME.pem and NAME.key.")] = Path(),
     data: options.Data = options.DATA,
 ) -> None:
-    """Make a key with its certificate for the platform's own programs, or with --host for a server."""
+    """Issue a key and certificate for the platform's programs, or with --host for a server."""
     from sync.contract.topics import check_name
     from sync.platform.authority.certificates import CaFiles
-    from sync.platform.authority.own import ends, write_platform, write_server
+    from sync.platform.authority.own import expiry, write_platform_files, write_server_files
 
     with options.report_errors():
         authority = CaFiles.below(data / "ca").load()
         if host:
-            made = write_server(authority, out, check_name(name), host)
+            files = write_server_files(authority, out, check_name(name), host)
         elif name == "platform":
-            made = write_platform(authority, out)
+            files = write_platform_files(authority, out)
         else:
-            raise ValueError("boxes enrol themselves; give --host for a server, or the name platform")
-        until = ends(out / f"{name}.pem")
-    typer.echo(f"{made.certificate}\n{made.key}\n{made.ca}\n有效期至 valid until: {until:%Y-%m-%d}")
+            raise ValueError("boxes enrol themselves: give --host for a server, or the name platform")
+        until = expiry(out / f"{name}.pem")
+    typer.echo(f"{files.certificate}\n{files.key}\n{files.ca}\n有效期至 valid until: {until:%Y-%m-%d}")
 
 
 @app.command()
 def enrol(
-    listen: Annotated[str, typer.Option(help="host:port; 0.0.0.0:8443 to be reached by boxes")] = "127.0.0.1:8443",
+    listen: Annotated[
+        str, typer.Option(help="host:port; 0.0.0.0:8443 makes it reachable for boxes.")
+    ] = "127.0.0.1:8443",
     accept_rule: Annotated[
-        list[str], typer.Option(help="serials that begin so need no operator; may be given often")
+        list[str], typer.Option(help="Accept serials with this prefix without an operator; may be repeated.")
     ] = [],  # noqa: B006
-    days: Annotated[int, typer.Option(help="for how long a box's certificate is valid", min=1, max=1825)] = 365,
+    days: Annotated[int, typer.Option(help="Validity of a box certificate in days.", min=1, max=1825)] = 365,
     grace_days: Annotated[
-        int, typer.Option(help="for how long after its end a certificate may still ask, and wait", min=0)
+        int,
+        typer.Option(
+            help="Days after expiry in which a certificate may still request renewal, with an operator's approval.",
+            min=0,
+        ),
     ] = 365,
     data: options.Data = options.DATA,
 ) -> None:
@@ -100,7 +107,7 @@ def enrol(
     async def run() -> None:
         async with contextlib.AsyncExitStack() as stack:
             registry = await stack.enter_async_context(Registry.opened(data / "boxes.db"))
-            url = await registry.change(lambda book: book.url())
+            url = await registry.change(lambda transaction: transaction.url())
             enroller = Enroller(authority, registry, Rules(tuple(accept_rule), days, timedelta(days=grace_days)))
             server = EstServer(authority, enroller, data / "ca", [urlsplit(url).hostname or ""])
             await stack.enter_async_context(server.served(host, port))
@@ -111,4 +118,4 @@ def enrol(
     with options.report_errors():
         host, port = options.address("--listen", listen)
         authority = CaFiles.below(data / "ca").load()
-        asyncio.run(options.until_stopped(run()))
+        asyncio.run(until_signalled(run()))

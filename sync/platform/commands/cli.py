@@ -1,4 +1,4 @@
-"""`edge-platform`: the city's end of the wire on the command line."""
+"""`edge-platform`: the command line of the platform."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from sync.platform.commands.orders import broadcast, command, revoke
 from sync.platform.commands.policy import keys as key_commands
 from sync.platform.commands.policy import policy as policy_commands
 from sync.platform.commands.simulate import simulate
+from sync.signals import until_signalled
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="The city's end of the wire: takes records, shows the fleet."
+    no_args_is_help=True, add_completion=False, help="The platform of a district: receives records, shows the fleet."
 )
 for verb in (simulate, revoke, command, broadcast):
     app.command()(verb)
@@ -37,67 +38,61 @@ app.add_typer(broker_commands, name="broker")
 
 
 @app.command()
+@options.with_option_groups
 def serve(
-    broker: options.Broker = options.BROKER,
-    district: options.District = options.DISTRICT,
+    *,
+    platform: options.PlatformConnection,
     data: options.Data = options.DATA,
     store: options.Store = "",
-    http: Annotated[str, typer.Option(help="host:port of the fleet page")] = "127.0.0.1:8090",
-    directory: Annotated[Path | None, typer.Option(help="CSV or JSONL of persons, imported at start")] = None,
+    http: Annotated[str, typer.Option(help="host:port of the fleet page.")] = "127.0.0.1:8090",
+    directory: Annotated[Path | None, typer.Option(help="CSV or JSONL file of persons, imported at start.")] = None,
     community_key_file: options.CommunityKey = None,
     backlog_per_s: options.BacklogRate = 5000.0,
-    ca: options.Ca = None,
-    certificate: options.Certificate = None,
-    key: options.Key = None,
 ) -> None:
     """Run ingest, directory and fleet page of one district until interrupted."""
-    from sync.mqtt.broker_address import TlsFiles
     from sync.platform.service import PlatformService, ServiceSettings
 
     logging.basicConfig(level=logging.INFO, format=options.LOG)
     with options.report_errors():
         host, port = options.address("--http", http)
         settings = ServiceSettings(
-            broker=broker,
-            district=district,
+            broker=platform.broker,
+            district=platform.district,
             data=data,
             store=store,
             http_host=host,
             http_port=port,
-            tls=TlsFiles(ca, certificate, key),
+            tls=platform.tls.files,
             directory=directory,
             community_key=_community_key(directory, community_key_file),
             backlog_per_s=backlog_per_s,
         )
-        asyncio.run(options.until_stopped(PlatformService(settings).run()))
+        asyncio.run(until_signalled(PlatformService(settings).run()))
 
 
 @app.command()
+@options.with_option_groups
 def ingest(
-    broker: options.Broker = options.BROKER,
-    district: options.District = options.DISTRICT,
+    *,
+    platform: options.PlatformConnection,
     data: options.Data = options.DATA,
     store: options.Store = "",
     backlog_per_s: options.BacklogRate = 5000.0,
-    ca: options.Ca = None,
-    certificate: options.Certificate = None,
-    key: options.Key = None,
 ) -> None:
-    """Take records beside `serve`, into the same store; as many processes as the work needs."""
-    from sync.mqtt.broker_address import TlsFiles
+    """Receive records beside `serve`, into the same store; start as many processes as the load needs."""
     from sync.platform.service import IngestProcess, ServiceSettings
 
     logging.basicConfig(level=logging.INFO, format=options.LOG)
     with options.report_errors():
         settings = ServiceSettings(
-            broker=broker,
-            district=district,
+            broker=platform.broker,
+            district=platform.district,
             data=data,
             store=store,
-            tls=TlsFiles(ca, certificate, key),
+            tls=platform.tls.files,
             backlog_per_s=backlog_per_s,
         )
-        asyncio.run(options.until_stopped(IngestProcess(settings).run()))
+        asyncio.run(until_signalled(IngestProcess(settings).run()))
 
 
 @app.command()
@@ -118,7 +113,7 @@ def _community_key(directory: Path | None, file: Path | None) -> bytes:
     if directory is None:
         return b""
     if file is None:
-        raise typer.BadParameter("--directory needs it", param_hint="--community-key-file")
+        raise typer.BadParameter("required by --directory", param_hint="--community-key-file")
     return read_community_key(file)
 
 

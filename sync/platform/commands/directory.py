@@ -1,4 +1,4 @@
-"""`edge-platform directory`: what the city knows of people."""
+"""`edge-platform directory`: the directory of persons."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import typer
 
 from sync.platform.commands import options
 
-app = typer.Typer(no_args_is_help=True, help="The directory of persons that boxes hold a copy of.")
+app = typer.Typer(no_args_is_help=True, help="The directory of persons, which is replicated to the boxes.")
 
 
 @app.callback()
 def directory() -> None:
-    """The directory of persons that boxes hold a copy of."""
+    """The directory of persons, which is replicated to the boxes."""
 
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV with a header, or JSONL, one person a row")],
-    community_key_file: Annotated[Path, typer.Option(help="hex digits; makes person keys of numbers")],
+    file: Annotated[Path, typer.Argument(help="CSV with a header, or JSONL, one person per row.")],
+    community_key_file: Annotated[Path, typer.Option(help="File with the community key in hex digits.")],
     data: options.Data = options.DATA,
     as_json: options.AsJson = False,
 ) -> None:
-    """Put the persons of a file into the directory; a running platform publishes them at once."""
+    """Import the persons of a file into the directory; a running platform publishes them immediately."""
     import msgspec
     from rich.console import Console
     from rich.progress import Progress
@@ -34,9 +34,9 @@ def import_(
     from sync.platform.directory.store import DirectoryStore
 
     async def run(progress: Progress) -> ImportReport:
-        async with DirectoryStore.opened(data / "directory.db") as source:
+        async with DirectoryStore.opened(data / "directory.db") as directory:
             bar = progress.add_task(file.name, total=file.stat().st_size)
-            return await import_file(source, file, community_key, lambda count: progress.advance(bar, count))
+            return await import_file(directory, file, community_key, lambda count: progress.advance(bar, count))
 
     with options.report_errors():
         community_key = read_community_key(community_key_file)
@@ -46,7 +46,7 @@ def import_(
         typer.echo(msgspec.json.encode(report))
     else:
         for line, reason in report.refused:
-            typer.echo(f"line {line} refused: {reason}", err=True)
-        typer.echo(f"{report.read} rows read, {report.changed} persons changed, {len(report.refused)} rows refused")
+            typer.echo(f"line {line} rejected: {reason}", err=True)
+        typer.echo(f"{report.read} rows read, {report.changed} persons changed, {len(report.refused)} rows rejected")
     if report.refused:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`edge-platform ledger`: proofs over what boxes sent."""
+"""`edge-platform ledger`: verifies the records of the boxes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def verify(
     box: options.Box,
     day: Annotated[
         datetime | None,
-        typer.Argument(help="every day when left out", formats=["%Y-%m-%d"], show_default=False),
+        typer.Argument(help="YYYY-MM-DD; every day if omitted.", formats=["%Y-%m-%d"], show_default=False),
     ] = None,
     data: options.Data = options.DATA,
     store: options.Store = "",
     as_json: options.AsJson = False,
 ) -> None:
-    """Prove the records of a box complete and unaltered, or tell what is missing and where the proof breaks.
+    """Verify that the records of a box are complete and unaltered, or report what is missing or altered.
 
-    Ends with 0 when the proof is complete, with 1 otherwise.
+    The exit status is 0 if the records are complete, otherwise 1.
     """
     import msgspec
 

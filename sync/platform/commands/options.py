@@ -1,88 +1,151 @@
-"""Options that several commands of `edge-platform` share, and how all of them end."""
+"""Options that several commands of `edge-platform` share, and how every command reports an error.
+
+An option group is a frozen dataclass whose fields are options. A command takes a group as one parameter and is
+decorated with `with_option_groups`, so that each option is declared once, in its group.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import signal
-from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from sync.contract.topics import check_name
-from sync.errors import SyncError, UnsafeLink
+from sync.errors import SyncError, UnsafeLink, leaf_exceptions
+from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 
-T = TypeVar("T")
+DATA = Path("var/platform")
+DISTRICT = "demo"
+PID_FILE = Path("/run/mosquitto/mosquitto.pid")
+LOG = "%(asctime)s %(levelname)s %(message)s"
+_USER_ERRORS = (SyncError, OSError, ValueError)
 
 
 def name_checked(name: str) -> str:
-    """`name` of a district or box; ends the command where it may not stand in a topic."""
+    """`name` of a district or box. Raises BadParameter if it cannot be a level of a topic."""
     try:
         return check_name(name)
     except ValueError as exc:
         raise typer.BadParameter(str(exc)) from exc
 
 
-Broker = Annotated[str, typer.Option(help="mqtts://host:port, or mqtt:// on this machine")]
-District = Annotated[str, typer.Option(help="district name as in the topics: a-z, 0-9 and -", callback=name_checked)]
-Box = Annotated[str, typer.Argument(help="name of the box", callback=name_checked)]
-Data = Annotated[Path, typer.Option(help="folder of the databases; made when missing")]
+District = Annotated[str, typer.Option(help="District name as in the topics: a-z, 0-9 and -.", callback=name_checked)]
+Box = Annotated[str, typer.Argument(help="Name of the box.", callback=name_checked)]
+Data = Annotated[Path, typer.Option(help="Folder of the databases; created if missing.")]
 Store = Annotated[
     str,
     typer.Option(
-        help="where records lie: postgresql://user@host/name, or an SQLite file; records.db in --data when empty",
+        help="Record store: postgresql://user@host/name, or an SQLite file; records.db in --data if empty.",
         envvar="EDGE_PLATFORM_STORE",
         show_default=False,
     ),
 ]
-Ca = Annotated[Path | None, typer.Option(help="PEM of the authority that signed the broker")]
-Certificate = Annotated[Path | None, typer.Option(help="PEM of our own certificate")]
-Key = Annotated[Path | None, typer.Option(help="PEM of its key")]
-CommunityKey = Annotated[Path | None, typer.Option(help="hex digits; makes person keys of numbers")]
-BacklogRate = Annotated[float, typer.Option(help="records of backlog a second, of all boxes together", min=1, max=1e6)]
+Keys = Annotated[
+    Path | None, typer.Option("--keys", help="Folder created by `keys init`; the default is `keys` in --data.")
+]
+CommunityKey = Annotated[Path | None, typer.Option(help="File with the community key in hex digits.")]
+BacklogRate = Annotated[float, typer.Option(help="Backlog records per second of all boxes together.", min=1, max=1e6)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
-_MENDABLE = (SyncError, OSError, ValueError)
 
-BROKER = "mqtt://127.0.0.1:1883"
-DISTRICT = "demo"
-DATA = Path("var/platform")
-PID_FILE = Path("/run/mosquitto/mosquitto.pid")
-LOG = "%(asctime)s %(levelname)s %(message)s"
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Option group: files for a connection over TLS."""
+
+    ca: Annotated[Path | None, typer.Option(help="PEM of the authority that signed the broker's certificate.")] = None
+    certificate: Annotated[Path | None, typer.Option(help="PEM of the client certificate.")] = None
+    key: Annotated[Path | None, typer.Option(help="PEM of the private key of the client certificate.")] = None
+
+    @property
+    def files(self) -> TlsFiles:
+        return TlsFiles(self.ca, self.certificate, self.key)
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformConnection:
-    """Where a command speaks to the boxes of a district."""
+    """Option group: the broker of a district."""
 
-    broker: str
-    district: str
-    ca: Path | None
-    certificate: Path | None
-    key: Path | None
+    broker: Annotated[str, typer.Option(help="mqtts://host:port; mqtt:// on this machine only.")] = (
+        "mqtt://127.0.0.1:1883"
+    )
+    district: District = DISTRICT
+    tls: Tls = Tls()
+
+    @property
+    def address(self) -> BrokerAddress:
+        """Raises UnsafeLink for a URL that is not allowed."""
+        return BrokerAddress.from_url(self.broker, self.tls.files)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderConnection:
+    """Option group: what signing and sending an order needs."""
+
+    platform: PlatformConnection = PlatformConnection()
+    data: Data = DATA
+    keys: Keys = None
+
+    @property
+    def key_folder(self) -> Path:
+        return self.keys or self.data / "keys"
+
+
+def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` for typer: each parameter that is an option group is replaced by the options of the group."""
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        command(**{each.name: _value(each.name, each.annotation, values) for each in parameters})
+
+    expanded = [option for each in parameters for option in _expand(each.name, each.annotation, each.default)]
+    run.__signature__ = inspect.Signature(expanded)  # type: ignore[attr-defined]
+    run.__annotations__ = {option.name: option.annotation for option in expanded}
+    return run
+
+
+def _expand(name: str, kind: Any, default: Any) -> Iterator[inspect.Parameter]:
+    if not is_dataclass(kind):
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        return
+    hints = get_type_hints(kind, include_extras=True)
+    for each in fields(kind):
+        yield from _expand(each.name, hints[each.name], each.default)
+
+
+def _value(name: str, kind: Any, values: dict[str, Any]) -> Any:
+    """The value of parameter `name`: one of `values`, or a group that is filled from them."""
+    if not is_dataclass(kind):
+        return values[name]
+    hints = get_type_hints(kind)
+    return kind(**{each.name: _value(each.name, hints[each.name], values) for each in fields(kind)})  # type: ignore[operator]
 
 
 @contextlib.contextmanager
 def report_errors() -> Iterator[None]:
-    """What a person can mend ends the command with one line; a bug is not caught.
+    """End the command with a one-line message for an error that the user can fix; let any other exception pass.
 
-    The status is 2 for an address that is never tried, as for any option that cannot be meant, and 1 otherwise.
+    The exit status is 2 for an address that is not allowed, as for any invalid option, and 1 for every other error.
     """
     try:
         yield
-    except _MENDABLE as exc:
-        raise _told(exc) from exc
+    except _USER_ERRORS as exc:
+        raise _report(exc) from exc
     except ExceptionGroup as group:
-        mendable, bugs = group.split(_MENDABLE)
-        if mendable is None or bugs is not None:
+        user_errors, bugs = group.split(_USER_ERRORS)
+        if user_errors is None or bugs is not None:
             raise
-        raise _told(_first(mendable)) from group
+        raise _report(next(leaf_exceptions(user_errors))) from group
 
 
-def _told(exc: Exception) -> typer.Exit:
+def _report(exc: Exception) -> typer.Exit:
+    """Print the message of `exc`; returns the exit to raise."""
     typer.echo(f"edge-platform: {_sentence(exc)}", err=True)
     return typer.Exit(2 if isinstance(exc, UnsafeLink) else 1)
 
@@ -93,24 +156,8 @@ def _sentence(exc: Exception) -> str:
     return exc.strerror if exc.filename is None else f"{exc.filename}: {exc.strerror}"
 
 
-def _first(exc: Exception) -> Exception:
-    return _first(exc.exceptions[0]) if isinstance(exc, ExceptionGroup) else exc
-
-
-async def until_stopped(work: Coroutine[Any, Any, T]) -> T | None:
-    """What `work` returns, or None after SIGINT or SIGTERM, when it has put everything away."""
-    running = asyncio.current_task()
-    if running is None:
-        raise RuntimeError("runs as a task")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        return await work
-    return None
-
-
 def address(option: str, text: str) -> tuple[str, int]:
-    """Host and port of `option`; ends the command when `text` is not host:port."""
+    """Host and port in `text`, the value of `option`. Raises BadParameter if `text` is not host:port."""
     host, colon, port = text.rpartition(":")
     if not (colon and host and port.isascii() and port.isdecimal() and int(port) < 65536):
         raise typer.BadParameter(f"must be host:port, not {text!r}", param_hint=option)
@@ -118,8 +165,8 @@ def address(option: str, text: str) -> tuple[str, int]:
 
 
 def read_text(file: Path) -> str:
-    """What stands in `file`. Raises OSError, and ValueError when it is not UTF-8."""
+    """The content of `file`, with or without a byte order mark. Raises OSError; ValueError if it is not UTF-8."""
     try:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as exc:
-        raise ValueError(f"{file} is no text in UTF-8: save it as such") from exc
+        raise ValueError(f"{file} is not UTF-8 text: save it as UTF-8") from exc

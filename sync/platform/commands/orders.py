@@ -1,4 +1,4 @@
-"""`edge-platform revoke`, `command` and `broadcast`: what the platform orders, signed."""
+"""`edge-platform revoke`, `command` and `broadcast`: signed orders to the boxes."""
 
 from __future__ import annotations
 
@@ -17,35 +17,29 @@ import typer
 
 from sync.platform.commands import options
 
-Wait = Annotated[float, typer.Option(help="seconds to wait for what boxes answer", min=0, max=3600)]
+Wait = Annotated[float, typer.Option(help="Seconds to wait for the reports of the boxes.", min=0, max=3600)]
 
 
 class NotGreen(StrEnum):
-    """What a person can be made whose green is taken away."""
+    """Colours that `revoke` can set."""
 
     RED = "red"
     YELLOW = "yellow"
     GREY = "grey"
 
 
-Keys = Annotated[Path | None, typer.Option("--keys", help="folder made by `keys init`; `keys` in --data by default")]
-
-
+@options.with_option_groups
 def revoke(
-    number_file: Annotated[Path, typer.Option(help="document numbers, one a line; - for standard input")],
-    colour: Annotated[NotGreen, typer.Option(help="the colour they get")] = NotGreen.RED,
+    number_file: Annotated[Path, typer.Option(help="File with one document number per line; - for standard input.")],
+    colour: Annotated[NotGreen, typer.Option(help="New colour of these persons.")] = NotGreen.RED,
     community_key_file: options.CommunityKey = None,
-    broker: options.Broker = options.BROKER,
-    district: options.District = options.DISTRICT,
-    data: options.Data = options.DATA,
-    keys: Keys = None,
-    ca: options.Ca = None,
-    certificate: options.Certificate = None,
-    key: options.Key = None,
+    *,
+    connection: options.OrderConnection,
 ) -> None:
-    """Take persons' green away at every gate at once.
+    """Revoke the green code of persons at every gate immediately.
 
-    Numbers come from a file or standard input, never as arguments: those stand in process lists and histories.
+    Document numbers come from a file or standard input, never from arguments, which appear in process lists and shell
+    histories.
     """
     from sync.contract.health import Colour
     from sync.platform.directory.importer import person_keys, read_community_key
@@ -53,69 +47,63 @@ def revoke(
     from sync.platform.orders.issuer import OrderIssuer
     from sync.platform.orders.keys import KeyFiles
 
-    async def run(orders: OrderIssuer) -> int:
-        async with DirectoryStore.opened(data / "directory.db") as source:
-            return await orders.revoke(source, wanted, Colour(colour))
+    async def run(issuer: OrderIssuer) -> int:
+        async with DirectoryStore.opened(connection.data / "directory.db") as directory:
+            return await issuer.revoke(directory, persons, Colour(colour))
 
     with options.report_errors():
-        secret = read_community_key(community_key_file or KeyFiles.below(keys or data / "keys").community)
-        wanted = person_keys(_lines(number_file), secret)
-        count = with_orders(run, options.PlatformConnection(broker, district, ca, certificate, key), data, keys)
-    typer.echo(f"{count} persons are {colour} now")
+        secret = read_community_key(community_key_file or KeyFiles.below(connection.key_folder).community)
+        persons = person_keys(_lines(number_file), secret)
+        count = with_issuer(run, connection)
+    typer.echo(f"{count} persons are now {colour}")
 
 
+@options.with_option_groups
 def command(
     box: options.Box,
-    name: Annotated[str, typer.Argument(help="name of the command", callback=options.name_checked)],
-    arguments: Annotated[str, typer.Option(help="JSON object")] = "{}",
+    name: Annotated[str, typer.Argument(help="Name of the command.", callback=options.name_checked)],
+    arguments: Annotated[str, typer.Option(help="Arguments as a JSON object.")] = "{}",
     wait: Wait = 10.0,
-    broker: options.Broker = options.BROKER,
-    district: options.District = options.DISTRICT,
-    data: options.Data = options.DATA,
-    keys: Keys = None,
-    ca: options.Ca = None,
-    certificate: options.Certificate = None,
-    key: options.Key = None,
+    *,
+    connection: options.OrderConnection,
 ) -> None:
-    """Have a box do something now, and print what it says; ends with 1 when it was not done."""
+    """Send a command to a box and print its report; the exit status is 1 if the command was not carried out."""
     import msgspec
 
     from sync.contract.orders import CommandDone
     from sync.platform.orders.issuer import OrderIssuer
 
-    async def run(orders: OrderIssuer) -> CommandDone | None:
-        return await orders.command(box, name, given, wait)
+    async def run(issuer: OrderIssuer) -> CommandDone | None:
+        return await issuer.command(box, name, parsed, wait)
 
     with options.report_errors():
-        given = _arguments(arguments)
-        done = with_orders(run, options.PlatformConnection(broker, district, ca, certificate, key), data, keys)
+        parsed = _arguments(arguments)
+        done = with_issuer(run, connection)
     typer.echo(msgspec.json.encode(done) if done else f"{box} has not answered within {wait:g} s", err=done is None)
     if done is None or not done.done:
         raise typer.Exit(1)
 
 
+@options.with_option_groups
 def broadcast(
-    text: Annotated[list[str], typer.Option(help="LANGUAGE=TEXT, such as en='Gate closes'; may be given often")] = [],  # noqa: B006
-    hours: Annotated[float, typer.Option(help="for how long it holds", min=0.01, max=720)] = 12.0,
-    schedule: Annotated[str | None, typer.Option(help="cron line in the box's time; once when left out")] = None,
-    emergency: Annotated[bool, typer.Option("--emergency", help="interrupts everything else")] = False,
-    withdraw: Annotated[str | None, typer.Option(help="take back the broadcast of this id")] = None,
-    broker: options.Broker = options.BROKER,
-    district: options.District = options.DISTRICT,
-    data: options.Data = options.DATA,
-    keys: Keys = None,
-    ca: options.Ca = None,
-    certificate: options.Certificate = None,
-    key: options.Key = None,
+    text: Annotated[list[str], typer.Option(help="LANGUAGE=TEXT, such as en='Gate closes'; may be repeated.")] = [],  # noqa: B006 - typer reads it
+    hours: Annotated[float, typer.Option(help="Hours for which the broadcast is valid.", min=0.01, max=720)] = 12.0,
+    schedule: Annotated[
+        str | None, typer.Option(help="Cron expression in the local time of the box; played once if omitted.")
+    ] = None,
+    emergency: Annotated[bool, typer.Option("--emergency", help="Interrupt every other announcement.")] = False,
+    withdraw: Annotated[str | None, typer.Option(help="Withdraw the broadcast with this id.")] = None,
+    *,
+    connection: options.OrderConnection,
 ) -> None:
-    """Have every box say something; prints the id by which it can be taken back."""
+    """Send a broadcast to every box and print its id, by which it can be withdrawn."""
     from sync.contract.orders import Broadcast, Priority, Withdrawal
     from sync.platform.orders.issuer import OrderIssuer
 
-    now, lasts = datetime.now(UTC), timedelta(hours=hours)
+    now, valid_for = datetime.now(UTC), timedelta(hours=hours)
 
-    async def run(orders: OrderIssuer) -> None:
-        await orders.broadcast(message, lasts)
+    async def run(issuer: OrderIssuer) -> None:
+        await issuer.broadcast(message, valid_for)
 
     with options.report_errors():
         message: Broadcast | Withdrawal
@@ -126,35 +114,33 @@ def broadcast(
                 broadcast_id=secrets.token_hex(8),
                 texts=_texts(text),
                 valid_from=now,
-                valid_until=now + lasts,
+                valid_until=now + valid_for,
                 priority=Priority.EMERGENCY if emergency else Priority.NORMAL,
                 schedule=schedule,
             )
-        with_orders(run, options.PlatformConnection(broker, district, ca, certificate, key), data, keys)
+        with_issuer(run, connection)
     typer.echo(message.broadcast_id)
 
 
-def with_orders(
-    work: Callable[[Any], Awaitable[Any]], link: options.PlatformConnection, data: Path, keys: Path | None
-) -> Any:
-    """What `work` returns, given Orders over a connection of its own."""
-    from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+def with_issuer(work: Callable[[Any], Awaitable[Any]], connection: options.OrderConnection) -> Any:
+    """The result of `work`, called with an OrderIssuer that has a connection of its own."""
     from sync.mqtt.connection import Connection
     from sync.mqtt.packets import Options
     from sync.platform.orders.issuer import OrderIssuer
     from sync.platform.orders.keys import KeyFiles
     from sync.platform.orders.order_log import OrderLog
 
-    secret = KeyFiles.below(keys or data / "keys").signing_key()
-    broker = BrokerAddress.from_url(link.broker, TlsFiles(link.ca, link.certificate, link.key))
-    name = f"{link.district}.platform.orders.{secrets.token_hex(4)}"
+    signing_key = KeyFiles.below(connection.key_folder).signing_key()
+    district = connection.platform.district
+    client_id = f"{district}.platform.orders.{secrets.token_hex(4)}"
+    mqtt_options = Options(connection.platform.address, client_id, clean_start=True, session_expiry_s=0)
 
     async def run() -> Any:
         async with (
-            Connection.open(Options(broker, name, clean_start=True, session_expiry_s=0)) as connection,
-            OrderLog.opened(data / "orders.db", secret) as book,
+            Connection.open(mqtt_options) as mqtt,
+            OrderLog.opened(connection.data / "orders.db", signing_key) as order_log,
         ):
-            return await work(OrderIssuer(connection, book, link.district))
+            return await work(OrderIssuer(mqtt, order_log, district))
 
     return asyncio.run(run())
 
@@ -165,13 +151,13 @@ def _lines(file: Path) -> Iterable[str]:
 
 def _arguments(text: str) -> dict[str, Any]:
     with contextlib.suppress(ValueError, RecursionError):
-        if isinstance(given := json.loads(text), dict):
-            return given
+        if isinstance(parsed := json.loads(text), dict):
+            return parsed
     raise typer.BadParameter("must be a JSON object", param_hint="--arguments")
 
 
-def _texts(given: list[str]) -> dict[str, str]:
-    texts = dict(each.split("=", 1) for each in given if "=" in each)
-    if not texts or len(texts) != len(given):
+def _texts(values: list[str]) -> dict[str, str]:
+    texts = dict(each.split("=", 1) for each in values if "=" in each)
+    if not texts or len(texts) != len(values):
         raise typer.BadParameter("must be LANGUAGE=TEXT, each language once", param_hint="--text")
     return texts

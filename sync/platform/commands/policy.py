@@ -1,4 +1,4 @@
-"""`edge-platform keys` and `policy`: what makes orders believed, and the rules of admission."""
+"""`edge-platform keys` and `policy`: the keys that sign orders, and the admission policy of the boxes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from sync.platform.commands import options
-from sync.platform.commands.orders import Keys, Wait, with_orders
+from sync.platform.commands.orders import Wait, with_issuer
 
 keys = typer.Typer(no_args_is_help=True, help="The platform's secrets.")
 policy = typer.Typer(no_args_is_help=True, help="The admission policy of the boxes.")
@@ -20,7 +20,7 @@ def _boxes(names: list[str]) -> list[str]:
     return [options.name_checked(name) for name in names]
 
 
-Box = Annotated[list[str], typer.Option("--box", help="only this box; may be given often", callback=_boxes)]
+Boxes = Annotated[list[str], typer.Option("--box", help="Only this box; may be repeated.", callback=_boxes)]
 
 
 @keys.callback()
@@ -34,8 +34,8 @@ def policy_() -> None:
 
 
 @keys.command()
-def init(data: options.Data = options.DATA, keys: Keys = None) -> None:
-    """Make the key that signs orders and the community key; nothing that is there is replaced."""
+def init(data: options.Data = options.DATA, keys: options.Keys = None) -> None:
+    """Create the key that signs orders and the community key; an existing file is never replaced."""
     from sync.platform.orders.keys import KeyFiles
 
     files = KeyFiles.below(keys or data / "keys")
@@ -47,22 +47,20 @@ def init(data: options.Data = options.DATA, keys: Keys = None) -> None:
 
 
 @policy.command()
+@options.with_option_groups
 def publish(
-    file: Annotated[Path, typer.Argument(help="TOML as in config/policy.default.toml")],
-    box: Box = [],  # noqa: B006 - typer reads it, nobody changes it
-    effective: Annotated[datetime | None, typer.Option(help="from when it applies, UTC; at once by default")] = None,
+    file: Annotated[Path, typer.Argument(help="Policy in TOML, as in config/policy.default.toml.")],
+    box: Boxes = [],  # noqa: B006 - typer reads it
+    effective: Annotated[
+        datetime | None, typer.Option(help="Time from which the policy applies, UTC; the default is now.")
+    ] = None,
     wait: Wait = 10.0,
-    broker: options.Broker = options.BROKER,
-    district: options.District = options.DISTRICT,
-    data: options.Data = options.DATA,
     store: options.Store = "",
-    keys: Keys = None,
-    ca: options.Ca = None,
-    certificate: options.Certificate = None,
-    key: options.Key = None,
     as_json: options.AsJson = False,
+    *,
+    connection: options.OrderConnection,
 ) -> None:
-    """Sign a policy and give it to boxes, all that ever sent a record or those named, and tell what they say to it."""
+    """Sign a policy, send it to boxes (all that ever sent a record, or those named) and print their reports."""
     import msgspec
 
     from sync.contract.orders import Desired
@@ -70,35 +68,40 @@ def publish(
     from sync.platform.records.open_store import open_store
     from sync.platform.records.received import today
 
-    async def run(orders: OrderIssuer) -> dict[str, Any]:
-        wanted = list(box)
-        if not wanted:
-            async with open_store(store or str(data / "records.db"), reading=True) as records:
-                wanted = sorted((await records.totals(today(), 0)).boxes)
-        begins = effective.replace(tzinfo=UTC) if effective else None
-        return dict(await orders.desire(wanted, Desired(rules, begins), wait))
+    async def run(issuer: OrderIssuer) -> dict[str, Any]:
+        boxes = list(box)
+        if not boxes:
+            async with open_store(store or str(connection.data / "records.db"), reading=True) as records:
+                boxes = sorted((await records.totals(today(), 0)).boxes)
+        desired = Desired(rules, effective.replace(tzinfo=UTC) if effective else None)
+        return dict(await issuer.desire(boxes, desired, wait))
 
     with options.report_errors():
         rules = _rules(file)
-        reports = with_orders(run, options.PlatformConnection(broker, district, ca, certificate, key), data, keys)
-    refused = {name: report.reason for name, report in reports.items() if report and not report.accepted}
+        reports = with_issuer(run, connection)
+    rejected = {name: report.reason for name, report in reports.items() if report and not report.accepted}
     silent = [name for name, report in reports.items() if report is None]
     if as_json:
         typer.echo(msgspec.json.encode(reports))
     else:
-        for name, reason in refused.items():
-            typer.echo(f"{name} refused it: {reason}", err=True)
-        accepted = len(reports) - len(refused) - len(silent)
-        typer.echo(f"{accepted} boxes accepted it, {len(refused)} refused, {len(silent)} have not answered yet")
-    if refused:
+        for name, reason in rejected.items():
+            typer.echo(f"{name} rejected the policy: {reason}", err=True)
+        accepted = len(reports) - len(rejected) - len(silent)
+        typer.echo(
+            f"{accepted} boxes accepted the policy, {len(rejected)} rejected it, {len(silent)} have not answered"
+        )
+    if rejected:
         raise typer.Exit(1)
 
 
 def _rules(file: Path) -> dict[str, Any]:
+    """The rules in `file`. Raises OSError, ValueError."""
     try:
         rules = tomllib.loads(options.read_text(file))
     except tomllib.TOMLDecodeError as exc:
-        raise ValueError(f"{file} is no TOML: {exc}") from exc
+        raise ValueError(f"{file} is not valid TOML: {exc}") from exc
+    except RecursionError as exc:
+        raise ValueError(f"{file} is not valid TOML: nested too deeply") from exc
     if not rules:
-        raise ValueError(f"{file} holds no rules: every box would go on by the defaults")
+        raise ValueError(f"{file} contains no rules: every box would use the defaults")
     return rules

@@ -11,41 +11,43 @@ from typing import Annotated
 import typer
 
 from sync.platform.commands import options
+from sync.signals import until_signalled
 
 
+@options.with_option_groups
 def simulate(
-    boxes: Annotated[int, typer.Option(help="how many boxes", min=1, max=5000)] = 948,
-    minutes: Annotated[float, typer.Option(help="minutes in which one day passes", min=0.01, max=1440)] = 2.0,
-    rate: Annotated[
-        float, typer.Option(help="passages of one box in an hour, mean of the day", min=0, max=3600)
-    ] = 60.0,
-    tls: Annotated[bool, typer.Option("--tls", help="mutual TLS with a certificate for each box")] = False,
-    outage: Annotated[float, typer.Option(help="seconds the broker is away in the middle", min=0, max=3600)] = 0.0,
-    admit_per_s: Annotated[
-        float, typer.Option(help="connects a second that the door lets in; 0: no door", min=0)
+    boxes: Annotated[int, typer.Option(help="Number of boxes.", min=1, max=5000)] = 948,
+    minutes: Annotated[float, typer.Option(help="Minutes in which one day passes.", min=0.01, max=1440)] = 2.0,
+    rate: Annotated[float, typer.Option(help="Passages per box and hour, mean of the day.", min=0, max=3600)] = 60.0,
+    tls: Annotated[bool, typer.Option("--tls", help="Mutual TLS with a certificate for each box.")] = False,
+    outage: Annotated[
+        float, typer.Option(help="Seconds for which the broker is down in the middle of the day.", min=0, max=3600)
     ] = 0.0,
-    backlog: Annotated[int, typer.Option(help="records that wait in each box at the start", min=0)] = 0,
+    admit_per_s: Annotated[
+        float, typer.Option(help="Connections per second that the connection limiter admits; 0: no limiter.", min=0)
+    ] = 0.0,
+    backlog: Annotated[int, typer.Option(help="Unsent records in each box at the start.", min=0)] = 0,
     backlog_per_s: options.BacklogRate = 5000.0,
-    revoke: Annotated[int, typer.Option(help="persons whose green is taken away during the day", min=0)] = 0,
-    ingest: Annotated[int, typer.Option(help="ingest processes beside the platform", min=0, max=64)] = 0,
-    broker: Annotated[str | None, typer.Option(help="a broker with a platform; own ones when left out")] = None,
+    revoke: Annotated[int, typer.Option(help="Persons whose green code is revoked during the day.", min=0)] = 0,
+    ingest: Annotated[int, typer.Option(help="Ingest processes beside the platform.", min=0, max=64)] = 0,
+    broker: Annotated[
+        str | None, typer.Option(help="Broker of a running platform; a private broker and platform if omitted.")
+    ] = None,
     district: options.District = "simulation",
     store: options.Store = "",
-    data: Annotated[Path | None, typer.Option(help="folder for all files; a temporary one when left out")] = None,
-    ca: options.Ca = None,
-    certificate: options.Certificate = None,
-    key: options.Key = None,
-    seed: Annotated[int, typer.Option(help="the same seed, the same people")] = 1,
+    data: Annotated[Path | None, typer.Option(help="Folder for all files; a temporary one if omitted.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed simulates the same people.")] = 1,
     as_json: options.AsJson = False,
+    *,
+    client: options.Tls,
 ) -> None:
-    """Run a whole district in this process: real MQTT sessions, real ledgers, a day with its peaks."""
+    """Run a whole district in this process: real MQTT sessions, real ledgers, one day with its peaks."""
     import msgspec
 
-    from sync.mqtt.broker_address import TlsFiles
-    from sync.platform.simulation.course import Simulation
     from sync.platform.simulation.report import simulate as run
+    from sync.platform.simulation.timeline import Simulation
 
-    logging.getLogger("sync").setLevel(logging.ERROR)  # a thousand boxes would each tell of their lost link
+    logging.getLogger("sync").setLevel(logging.ERROR)  # else a thousand boxes each log their lost connection
     with options.report_errors(), tempfile.TemporaryDirectory(prefix="simulate-") as folder:
         settings = Simulation(
             folder=data or Path(folder),
@@ -55,7 +57,7 @@ def simulate(
             broker=broker,
             district=district,
             tls=tls,
-            files=TlsFiles(ca, certificate, key),
+            files=client.files,
             store=store,
             ingest=ingest,
             backlog=backlog,
@@ -65,7 +67,7 @@ def simulate(
             admit_per_s=admit_per_s,
             seed=seed,
         )
-        report = asyncio.run(options.until_stopped(run(settings, lambda text: typer.echo(text, err=True))))
+        report = asyncio.run(until_signalled(run(settings, lambda text: typer.echo(text, err=True))))
     if report is None:
         raise typer.Exit(1)
     text = msgspec.json.encode(report)

@@ -1,4 +1,4 @@
-"""Reads a community's directory from a file: document numbers become person keys here and go no further."""
+"""Imports a directory of persons from a file; document numbers are converted to person keys and not stored."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _CHUNK = 1_000
 _NUMBER = re.compile("[0-9A-Z]{6,24}")
 _LIST_SEPARATOR = ";"
 _NUMBER_IN_NAME = re.compile("[0-9]{6}")
-_LONGEST = 65_536  # bytes of a line
+_LINE_LIMIT_BYTES = 65_536
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-_AHEAD = timedelta(days=1)  # a status from further ahead of this clock is none; below, somebody slipped in his offset
+_AHEAD = timedelta(days=1)  # a later status is rejected: its offset is wrong, or the time
 _TIME = "a time with its offset, such as 2022-04-01T08:00:00+08:00, and not in the future"
-# What each field accepts. Reasons are made of these words alone: a value may be a person's number in the wrong column.
+# What each field accepts. A reason contains only these words: a value may be a document number in the wrong column.
 _ACCEPTED = {
     "number": "6 to 24 letters and digits",
     "colour": f"one of {', '.join(Colour)}",
@@ -36,9 +36,9 @@ _ACCEPTED = {
     "result": f"one of {', '.join(TestResult)}",
     "lists": f"names without long numbers, in CSV with {_LIST_SEPARATOR} between them",
 }
-_NEEDED = ("number", "colour", "as_of")
-_PLACE = re.compile(r"at `\$\.(\w+)")
-_ABSENT = re.compile(r"missing required field `(\w+)`")
+_REQUIRED = ("number", "colour", "as_of")
+_FIELD_PATH = re.compile(r"at `\$\.(\w+)")
+_MISSING_FIELD = re.compile(r"missing required field `(\w+)`")
 
 Progress = Callable[[int], None]
 
@@ -56,14 +56,14 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "_Line(...)"
 
     def status(self, community_key: bytes) -> HealthStatus:
-        """The status of the person; raises _Refused."""
+        """The status of the person. Raises _RowRejected."""
         if not _NUMBER.fullmatch(normalise_number(self.number)):
-            raise _Refused(_must("number"))
+            raise _RowRejected(_requirement("number"))
         for name in ("as_of", "sampled_at", "reported_at"):
             if (time := getattr(self, name)) is not None and not _is_past(time):
-                raise _Refused(_must(name))
+                raise _RowRejected(_requirement(name))
         if any(map(_NUMBER_IN_NAME.search, self.lists)):
-            raise _Refused(_must("lists"))
+            raise _RowRejected(_requirement("lists"))
         return HealthStatus(
             person_key=person_key(community_key, self.number),
             colour=self.colour,
@@ -79,13 +79,13 @@ def _is_past(time: datetime) -> bool:
     return time.tzinfo is not None and _EARLIEST <= time <= datetime.now(UTC) + _AHEAD
 
 
-class _Refused(Exception):
-    """A row that cannot be taken; says why without quoting it."""
+class _RowRejected(Exception):
+    """A row cannot be imported; the message gives the reason without quoting the row."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """How an import went: rows read, persons changed, and the refused with line and reason, never their content."""
+    """Result of an import: rows read, persons changed, line and reason of each rejected row, never its content."""
 
     read: int
     changed: int
@@ -93,17 +93,17 @@ class ImportReport:
 
 
 async def import_file(
-    source: DirectoryStore, path: Path, community_key: bytes, progress: Progress = lambda _: None
+    directory: DirectoryStore, path: Path, community_key: bytes, progress: Progress = lambda _: None
 ) -> ImportReport:
-    """Put every row of `path`, CSV or JSON lines by its ending, into `source`, 1,000 in a transaction.
+    """Import every row of `path`, CSV or JSON lines by its suffix, into `directory`, 1,000 per transaction.
 
-    Of several rows of one person the last one counts. `progress` is told how many bytes were read since last time.
-    Raises OSError when the file cannot be read and ValueError when it is neither, is not UTF-8 or has other columns:
-    then nothing of it was taken.
+    Of several rows of one person the last one wins. `progress` is called with the number of bytes of each line read.
+    Raises OSError if the file cannot be read, and ValueError if it has another suffix, is not UTF-8 or has unknown
+    columns; nothing is imported then.
     """
     rows = _READERS.get(path.suffix.lower())
     if rows is None:
-        raise ValueError(f"{path.name}: the ending must be one of {', '.join(_READERS)}")
+        raise ValueError(f"{path.name}: the suffix must be one of {', '.join(_READERS)}")
     read, changed = 0, 0
     refused: list[tuple[int, str]] = []
     with path.open("rb") as file:
@@ -112,7 +112,7 @@ async def import_file(
         numbered = rows(_counted(file, progress))
         while chunk := list(islice(numbered, _CHUNK)):
             read += len(chunk)
-            changed += await source.put(list(_statuses(chunk, community_key, refused)))
+            changed += await directory.put(list(_statuses(chunk, community_key, refused)))
     return ImportReport(read, changed, tuple(refused))
 
 
@@ -123,18 +123,20 @@ def read_community_key(path: Path) -> bytes:
     except ValueError:
         key = b""
     if len(key) < COMMUNITY_KEY_BYTES:
-        raise ValueError(f"{path} must hold {2 * COMMUNITY_KEY_BYTES} hex digits or more, as `keys init` writes them")
+        raise ValueError(
+            f"{path} must contain at least {2 * COMMUNITY_KEY_BYTES} hex digits, as written by `keys init`"
+        )
     return key
 
 
 def person_keys(lines: Iterable[str], community_key: bytes) -> list[str]:
-    """Person keys of the document numbers in `lines`; raises ValueError naming the line, never the number."""
+    """Person keys of the document numbers in `lines`. Raises ValueError with the line, never the number."""
     keys = []
     for place, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         if not _NUMBER.fullmatch(normalise_number(line)):
-            raise ValueError(f"line {place}: {_must('number')}")
+            raise ValueError(f"line {place}: {_requirement('number')}")
         keys.append(person_key(community_key, line))
     return keys
 
@@ -149,7 +151,7 @@ def _jsonl(lines: Iterable[str]) -> Iterator[Row]:
 
 
 def _csv(lines: Iterable[str]) -> Iterator[Row]:
-    """A row is a line: a quote that nobody closes spoils its own row and no other."""
+    """One row per line, so that an unclosed quote invalidates only its own row."""
     numbered = enumerate(lines, start=1)
     columns = _columns(next(numbered, (1, ""))[1])
     for number, line in numbered:
@@ -162,15 +164,15 @@ def _columns(header: str) -> list[str]:
         columns = _cells(header)
     except csv.Error:
         columns = []
-    if not set(columns) >= set(_NEEDED):  # maybe there is no header, and the line tells of a person: it is not quoted
+    if not set(columns) >= set(_REQUIRED):  # the line is not quoted: without a header it contains personal data
         raise ValueError(
             f"the first line must name the columns, with commas between them: {', '.join(_ACCEPTED)};"
-            f" {', '.join(_NEEDED)} must be there"
+            f" {', '.join(_REQUIRED)} are required"
         )
-    given = [name for name in columns if name]
-    if unknown := set(given) - set(_ACCEPTED):
-        raise ValueError(f"unknown columns: {', '.join(sorted(unknown))}; there are {', '.join(_ACCEPTED)}")
-    if len(set(given)) < len(given):
+    names = [name for name in columns if name]
+    if unknown := set(names) - set(_ACCEPTED):
+        raise ValueError(f"unknown columns: {', '.join(sorted(unknown))}; accepted: {', '.join(_ACCEPTED)}")
+    if len(set(names)) < len(names):
         raise ValueError("the first line names a column twice")
     return columns
 
@@ -186,24 +188,26 @@ def _from_line(line: str, columns: list[str]) -> _Line:
     try:
         cells = _cells(line)
     except csv.Error as exc:
-        raise _Refused("quotes that do not fit together") from exc
+        raise _RowRejected("unbalanced quotes") from exc
     if any(cells[len(columns) :]):
-        raise _Refused("more cells than the header has")
-    given: dict[str, Any] = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
-    if "lists" in given:
-        given["lists"] = [name.strip() for name in given["lists"].split(_LIST_SEPARATOR) if name.strip()]
-    return msgspec.convert(given, _Line)  # strictly: else a telephone number in a column of times becomes a time
+        raise _RowRejected("more cells than the header has")
+    values: dict[str, Any] = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
+    if "lists" in values:
+        values["lists"] = [name.strip() for name in values["lists"].split(_LIST_SEPARATOR) if name.strip()]
+    return msgspec.convert(
+        values, _Line
+    )  # strict: otherwise a telephone number in a time column is converted to a time
 
 
 def _check_text(file: BinaryIO) -> None:
-    """Raise ValueError unless all of `file` is lines of UTF-8."""
-    for number, line in enumerate(iter(partial(file.readline, _LONGEST + 1), b""), start=1):
-        if len(line) > _LONGEST:
-            raise ValueError(f"line {number} is longer than {_LONGEST} bytes: no row of persons is")
+    """Raise ValueError unless every line of `file` is UTF-8 of at most _LINE_LIMIT_BYTES."""
+    for number, line in enumerate(iter(partial(file.readline, _LINE_LIMIT_BYTES + 1), b""), start=1):
+        if len(line) > _LINE_LIMIT_BYTES:
+            raise ValueError(f"line {number} is longer than {_LINE_LIMIT_BYTES} bytes")
         try:
             line.decode()
         except UnicodeDecodeError as exc:
-            raise ValueError(f"line {number} is not UTF-8: save the file anew as UTF-8 (in Excel: CSV UTF-8)") from exc
+            raise ValueError(f"line {number} is not UTF-8: save the file as UTF-8 (in Excel: CSV UTF-8)") from exc
 
 
 def _counted(lines: Iterable[bytes], progress: Progress) -> Iterator[str]:
@@ -216,20 +220,20 @@ def _statuses(chunk: list[Row], community_key: bytes, refused: list[tuple[int, s
     for number, read in chunk:
         try:
             yield read().status(community_key)
-        except _Refused as exc:
+        except _RowRejected as exc:
             refused.append((number, str(exc)))
         except msgspec.DecodeError as exc:
             refused.append((number, _reason(str(exc))))
 
 
-def _reason(said: str) -> str:
-    """Why a row was not understood, in our own words."""
-    if (absent := _ABSENT.search(said)) is not None:
-        return f"{absent[1]}: is missing"
-    if (place := _PLACE.search(said)) is not None and place[1] in _ACCEPTED:
-        return _must(place[1])
-    return "an unknown field" if "unknown field" in said else "no JSON object with the fields of a person"
+def _reason(message: str) -> str:
+    """The reason for a decoding error, without the content of the row that msgspec may quote."""
+    if (absent := _MISSING_FIELD.search(message)) is not None:
+        return f"{absent[1]}: missing"
+    if (place := _FIELD_PATH.search(message)) is not None and place[1] in _ACCEPTED:
+        return _requirement(place[1])
+    return "an unknown field" if "unknown field" in message else "not a JSON object with the fields of a person"
 
 
-def _must(name: str) -> str:
+def _requirement(name: str) -> str:
     return f"{name}: must be {_ACCEPTED[name]}"

@@ -1,4 +1,4 @@
-"""The city's directory: newest status of each person, and the operation that last changed it."""
+"""The directory of the platform: newest status of each person, and the operation that last changed it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import NoReturn
 import msgspec
 from sqlite_utils import Database, Migrations
 
-from sync.contract.checksum import EMPTY, changed
+from sync.contract.checksum import EMPTY, update_checksum
 from sync.contract.health import HealthStatus
 from sync.contract.messages import PAGE_LIMIT, DirectoryCheckpoint, DirectoryOp, DirectoryPage, DirectoryRequest
 from sync.storage.change_signal import ChangeSignal
 from sync.storage.sqlite_thread import SqliteThread
 
-SOURCE_MIGRATIONS = Migrations("source")
+DIRECTORY_STORE_MIGRATIONS = Migrations("source")
 _NULL = msgspec.Raw(b"null")
 
 
 class _Version(msgspec.Struct, frozen=True):
-    """The one field of a stored status that a change needs."""
+    """The only field of a stored status that a change needs."""
 
     version: int = 0
 
 
 class _Head(msgspec.Struct, frozen=True):
-    """The stream of operations as a whole; tombstones up to `purged_op` are gone."""
+    """State of the stream of operations; tombstones up to `purged_op` are deleted."""
 
     generation: str
     op: int = 0
@@ -38,7 +38,7 @@ class _Head(msgspec.Struct, frozen=True):
     purged_op: int = 0
 
 
-@SOURCE_MIGRATIONS()
+@DIRECTORY_STORE_MIGRATIONS()
 def create(db: Database) -> None:
     """Persons with their newest operation (`body` null: a tombstone) and the head of the stream."""
     db.conn.execute("CREATE TABLE person (person_key TEXT PRIMARY KEY, op INTEGER NOT NULL UNIQUE, body BLOB)")
@@ -47,9 +47,9 @@ def create(db: Database) -> None:
 
 
 class DirectoryStore:
-    """Every change of a person gets the next operation number; a person keeps only the newest.
+    """Every change of a person gets the next operation number; only the newest of each person is stored.
 
-    So the operations after a cursor, in order, are both a change feed and, from cursor 0, a whole copy.
+    The operations after a cursor, in order, are therefore a change feed and, from cursor 0, a complete copy.
     """
 
     def __init__(self, store: SqliteThread, last_op: int) -> None:
@@ -60,25 +60,25 @@ class DirectoryStore:
     @classmethod
     @asynccontextmanager
     async def opened(cls, path: Path) -> AsyncIterator[DirectoryStore]:
-        async with SqliteThread.opened(path, SOURCE_MIGRATIONS) as store:
+        async with SqliteThread.opened(path, DIRECTORY_STORE_MIGRATIONS) as store:
             yield cls(store, (await store.run(_head)).op)
 
     async def put(self, statuses: Iterable[HealthStatus]) -> int:
-        """Write `statuses`, each one an operation unless nothing changed; returns how many did."""
+        """Write `statuses`, one operation for each that differs; returns how many did."""
         return await self._change(lambda change: sum(change.put(status) for status in statuses))
 
     async def put_at_once(self, statuses: Iterable[HealthStatus]) -> tuple[str, tuple[DirectoryOp, ...]]:
-        """As `put`; returns the generation and the newest operation of each of these persons, changed now or not."""
-        wanted = tuple(statuses)
-        await self.put(wanted)
-        return await self._store.run(lambda db: (_head(db).generation, _ops_of(db, wanted)))
+        """As `put`; returns the generation and the newest operation of each of these persons, even if unchanged."""
+        statuses = tuple(statuses)
+        await self.put(statuses)
+        return await self._store.run(lambda db: (_head(db).generation, _ops_of(db, statuses)))
 
     async def remove(self, person_keys: Iterable[str]) -> int:
-        """Replace persons by tombstones; returns how many there were."""
+        """Replace persons by tombstones; returns how many existed."""
         return await self._change(lambda change: sum(change.remove(key) for key in person_keys))
 
     async def purge(self) -> int:
-        """Forget all tombstones: boxes that did not see them yet must start again."""
+        """Delete all tombstones; boxes that have not received them must start again."""
         return await self._store.write(_purge)
 
     async def status(self, person_key: str) -> HealthStatus | None:
@@ -87,22 +87,22 @@ class DirectoryStore:
         return None if body is None else msgspec.json.decode(body, type=HealthStatus)
 
     async def page(self, request: DirectoryRequest) -> DirectoryPage:
-        """What follows the position in `request`; its checkpoint is there when nothing follows after it."""
+        """The operations after the position in `request`; the last page has a checkpoint."""
         return await self._store.run(lambda db: _page(db, request))
 
     async def follow(self, period_s: float = 0.5) -> NoReturn:
-        """Notice what another process puts in (an import beside a running platform), for ever. Raises StoreFailed."""
+        """Detect changes by other processes, such as an import, until cancelled. Raises StoreFailed."""
         seen = await self._store.run(_outside_changes)
         while True:
             await asyncio.sleep(period_s)
             now = await self._store.run(_outside_changes)
             if now != seen:
                 seen = now
-                self._moved((await self._store.run(_head)).op)
+                self._notify((await self._store.run(_head)).op)
 
     async def _change(self, work: Callable[[_Change], int]) -> int:
         def apply(db: Database) -> tuple[int, int]:
-            # The transaction begins with a write: another process is waited for now, not stumbled over later.
+            # The transaction begins with a write, so that it waits for another process here and does not fail later.
             db.conn.execute("UPDATE head SET body = body")
             change = _Change(db)
             count = work(change)
@@ -110,12 +110,12 @@ class DirectoryStore:
             return count, change.head.op
 
         count, last_op = await self._store.write(apply)
-        self._moved(last_op)
+        self._notify(last_op)
         return count
 
-    def _moved(self, last_op: int) -> None:
+    def _notify(self, last_op: int) -> None:
         self.last_op = last_op
-        self.changes.tell()
+        self.changes.notify()
 
 
 def _outside_changes(db: Database) -> int:
@@ -135,7 +135,7 @@ def _body(db: Database, person_key: str) -> bytes | None:
 
 
 class _Change:
-    """Operations that go into one transaction; the head is written once, at the end."""
+    """Operations of one transaction; the caller writes the head once, at the end."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -162,7 +162,7 @@ class _Change:
             head,
             op=head.op + 1,
             rows=head.rows + (new is not None) - (old is not None),
-            checksum=changed(head.checksum, old, new),
+            checksum=update_checksum(head.checksum, old, new),
         )
         self._db.conn.execute("INSERT OR REPLACE INTO person VALUES (?, ?, ?)", (person_key, self.head.op, new))
 

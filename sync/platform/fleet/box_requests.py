@@ -1,4 +1,4 @@
-"""The platform's side of the talk that is not records: states, health, queries, directory requests."""
+"""Handles messages of boxes other than records: states, health reports, queries, directory requests."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import logging
 import secrets
 from datetime import UTC, datetime
 
+from sync.contract.channels import CHANNEL_RULES
 from sync.contract.envelope import Event
 from sync.contract.health import LookupOutcome
-from sync.contract.lanes import LANES
 from sync.contract.messages import (
     BoxState,
     DirectoryPage,
@@ -31,28 +31,27 @@ from sync.platform.fleet.fleet import Fleet
 
 log = logging.getLogger(__name__)
 
-_LANES = (Channel.STATE, Channel.HEALTH, Channel.QUERY, Channel.DIRECTORY)
-_FAREWELL_S = 1.0
-_LOOK_S = 1.0
-_LARGER = 1.1
-_COMEBACKS_PER_S = 16.0  # of a fleet that lost its broker: the first tries of 948 boxes take a minute
+_CHANNELS = (Channel.STATE, Channel.HEALTH, Channel.QUERY, Channel.DIRECTORY)
+_OFFLINE_LIMIT_S = 1.0
+_CHECK_INTERVAL_S = 1.0
+_GROWTH = 1.1  # of the fleet, after which the state is published again
+_RECONNECTS_PER_S = 16.0  # of a fleet after a broker outage: the first attempts of 948 boxes take a minute
 
 
 class BoxRequestHandler:
-    """Serves one connection at a time. Says that the platform is online once `ready` is set: records are taken."""
+    """Serves one connection at a time. Announces the platform online when `ready` is set: ingest accepts records."""
 
     def __init__(
         self,
         fleet: Fleet,
-        source: DirectoryStore,
+        directory: DirectoryStore,
         publisher: DirectoryPublisher,
         district: str,
         ready: asyncio.Event,
         backlog_per_s: float | None = None,
     ) -> None:
-        self.refused = 0
         self._fleet = fleet
-        self._source = source
+        self._directory = directory
         self._publisher = publisher
         self._district = district
         self._ready = ready
@@ -60,48 +59,49 @@ class BoxRequestHandler:
         self._boot_id = secrets.token_hex(8)
 
     async def serve(self, connection: Connection) -> None:
-        """Talk until the connection is lost (raises LinkLost) or this is cancelled (then the farewell is said)."""
-        # Own pages come back on the directory lane unless `no_local` says otherwise.
+        """Serve until the connection is lost (raises LinkLost) or cancelled; then announces the platform offline."""
+        # Without `no_local` the pages of the platform come back on the directory channel.
         await connection.subscribe(
             *(
-                Subscription(every_box(self._district, lane), LANES[lane].qos, no_local=lane is Channel.DIRECTORY)
-                for lane in _LANES
+                Subscription(
+                    every_box(self._district, lane), CHANNEL_RULES[lane].qos, no_local=lane is Channel.DIRECTORY
+                )
+                for lane in _CHANNELS
             )
         )
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._hear(connection), name="desk: hear")
-                group.create_task(self._publisher.run(connection), name="desk: directory")
+                group.create_task(self._receive(connection), name="requests: receive")
+                group.create_task(self._publisher.run(connection), name="requests: directory")
                 await self._ready.wait()
-                await self._say_online(connection)
+                await self._announce_online(connection)
         finally:
             with contextlib.suppress(LinkError, TimeoutError):
-                async with asyncio.timeout(_FAREWELL_S):
-                    await self._say(connection, online=False)
+                async with asyncio.timeout(_OFFLINE_LIMIT_S):
+                    await self._publish_state(connection, online=False)
 
-    async def _say(self, connection: Connection, *, online: bool) -> None:
+    async def _publish_state(self, connection: Connection, *, online: bool) -> None:
         state = PlatformState(online=False)
         if online:
             boxes = max(1, self._fleet.online())
             share = self._backlog_per_s / boxes if self._backlog_per_s else None
-            spread_s = max(1.0, boxes / _COMEBACKS_PER_S)
+            spread_s = max(1.0, boxes / _RECONNECTS_PER_S)
             state = PlatformState(True, share, spread_s, self._boot_id)
         await publish_event(connection, Topic(self._district, Channel.PLATFORM), platform_event(self._district, state))
 
-    async def _say_online(self, connection: Connection) -> None:
-        """Say it now, and again whenever the fleet turns out to be larger: its share and spread follow."""
+    async def _announce_online(self, connection: Connection) -> None:
+        """Publish the state now, and again when the fleet has grown, which changes the share and the spread."""
         while True:
             boxes = self._fleet.online()
-            await self._say(connection, online=True)
-            while self._fleet.online() <= _LARGER * max(1, boxes):
-                await asyncio.sleep(_LOOK_S)
+            await self._publish_state(connection, online=True)
+            while self._fleet.online() <= _GROWTH * max(1, boxes):
+                await asyncio.sleep(_CHECK_INTERVAL_S)
 
-    async def _hear(self, connection: Connection) -> None:
+    async def _receive(self, connection: Connection) -> None:
         async for message in connection.messages():
             try:
                 await self._handle(connection, message)
             except BadMessage as exc:
-                self.refused += 1
                 log.warning("%s: dropped: %s", message.topic, exc)
 
     async def _handle(self, connection: Connection, message: Message) -> None:
@@ -109,28 +109,28 @@ class BoxRequestHandler:
         box = box_from(topic)
         now = datetime.now(UTC)
         seen = min(event.time, now) if message.retained else now
-        match topic.lane:
+        match topic.channel:
             case Channel.STATE:
                 state = event.message(BoxState)
                 self._fleet.state(box, state, seen)
                 if not state.online:
-                    self._publisher.gone(box)
+                    self._publisher.unfollow(box)
             case Channel.HEALTH:
                 self._fleet.health(box, event.message(HealthReport), seen)
             case Channel.QUERY:
                 await self._answer(connection, box, event.message(Query), message)
             case Channel.DIRECTORY:
-                heard = event.message(DirectoryRequest, DirectoryPage)
-                if isinstance(heard, DirectoryRequest):
-                    self._publisher.asked(box, heard)
+                request = event.message(DirectoryRequest, DirectoryPage)
+                if isinstance(request, DirectoryRequest):
+                    self._publisher.follow(box, request)
 
-    async def _answer(self, connection: Connection, box: str, query: Query, asked: Message) -> None:
-        """Answer on the box's own answer lane and nowhere else, whatever the question asks for."""
+    async def _answer(self, connection: Connection, box: str, query: Query, message: Message) -> None:
+        """Answer on the answer channel of `box` only, whatever response topic the query names."""
         topic = Topic(self._district, Channel.ANSWER, box)
-        correlation = asked.properties.correlation
-        if correlation is None or asked.properties.response_topic != str(topic):
-            raise BadMessage("a query needs correlation data and its own box's answer lane as response topic")
-        status = await self._source.status(query.person_key)
+        correlation = message.properties.correlation
+        if correlation is None or message.properties.response_topic != str(topic):
+            raise BadMessage("a query needs correlation data and the answer topic of its box as response topic")
+        status = await self._directory.status(query.person_key)
         answer = QueryAnswer(LookupOutcome.NOT_FOUND) if status is None else QueryAnswer(LookupOutcome.FOUND, status)
         await publish_event(
             connection, topic, Event.of(answer, source_from(self._district, None)), correlation=correlation

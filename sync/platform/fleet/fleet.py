@@ -1,4 +1,4 @@
-"""What the boxes say of themselves: their births, wills and health reports."""
+"""State of the fleet, from the births, wills and health reports of the boxes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sync.contract.messages import BoxState, HealthReport
 
 @dataclass(frozen=True, slots=True)
 class BoxView:
-    """One box as last heard of."""
+    """Last known state of one box."""
 
     box: str
     online: bool = False
@@ -20,27 +20,27 @@ class BoxView:
 
 
 class Fleet:
-    """The newest word of every box; births and wills are retained at the broker, so a new platform knows them too."""
+    """Last known state of every box. The broker retains births and wills, so a restarted platform receives them."""
 
     def __init__(self) -> None:
         self._boxes: dict[str, BoxView] = {}
 
     def state(self, box: str, state: BoxState, seen: datetime) -> None:
-        """Note a birth or a will."""
+        """Store a birth or a will."""
         self._boxes[box] = replace(self.view(box), online=state.online, seen=seen, state=state)
 
     def health(self, box: str, report: HealthReport, seen: datetime) -> None:
-        """Note a health report."""
+        """Store a health report."""
         self._boxes[box] = replace(self.view(box), seen=seen, health=report)
 
     def view(self, box: str) -> BoxView:
-        """What is known of `box`; a box never heard of is offline."""
+        """The state of `box`; an unknown box is offline."""
         return self._boxes.get(box, BoxView(box))
 
     def names(self) -> set[str]:
-        """Boxes heard of."""
+        """Names of the known boxes."""
         return set(self._boxes)
 
     def online(self) -> int:
-        """How many boxes are there now."""
+        """How many boxes are online."""
         return sum(view.online for view in self._boxes.values())

@@ -1,4 +1,4 @@
-"""The fleet page and its figures over HTTP."""
+"""The fleet page and its statistics over HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sync.platform.records.store_contract import RecordStore, Totals
 
 _PAGE = Path(__file__).with_name("fleet.html")
 _ALARMS_SHOWN = 20
-HEADERS = {  # the page is one file: its script and its style stand in it
+HEADERS = {  # script and style are inline: the page is one file
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
         "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -32,7 +32,7 @@ HEADERS = {  # the page is one file: its script and its style stand in it
 
 
 class FleetPage:
-    """Serves `/` and `/api/stats`; reads only."""
+    """Serves `/` and `/api/stats`; read-only."""
 
     def __init__(self, store: RecordStore, fleet: Fleet) -> None:
         self._store = store
@@ -40,7 +40,7 @@ class FleetPage:
 
     @asynccontextmanager
     async def served(self, host: str, port: int) -> AsyncIterator[int]:
-        """The page on `host`; yields the port, which the system chooses when `port` is 0. Raises OSError."""
+        """Serve on `host`; yields the port, which the system chooses if `port` is 0. Raises OSError."""
         runner = web.AppRunner(self.application(), access_log=None)
         await runner.setup()
         try:
@@ -57,7 +57,7 @@ class FleetPage:
         return application
 
     async def stats(self) -> dict[str, Any]:
-        """The figures of the page: totals, boxes, copied cards, newest alarms. `duplicates` must be 0."""
+        """The statistics of the page: totals, boxes, forks, newest alarms. `duplicates` must be 0."""
         totals = await self._store.totals(today(), _ALARMS_SHOWN)
         forks = await self._store.forks()
         verdicts_today: Counter[str] = Counter()
@@ -100,7 +100,7 @@ class FleetPage:
 
     async def _stats(self, _request: web.Request) -> web.Response:
         answer = web.Response(body=msgspec.json.encode(await self.stats()), content_type="application/json")
-        answer.enable_compression()  # 400 kB of a fleet are 30 on the wire
+        answer.enable_compression()  # 400 kB of a fleet compress to 30 kB
         return answer
 
     async def _index(self, _request: web.Request) -> web.FileResponse:
@@ -111,7 +111,7 @@ async def _add_headers(_request: web.Request, response: web.StreamResponse) -> N
     response.headers.update(HEADERS)
 
 
-def _box(view: BoxView, totals: Totals, rivals: int) -> dict[str, Any]:
+def _box(view: BoxView, totals: Totals, forked_records: int) -> dict[str, Any]:
     records, last_record = totals.boxes.get(view.box, (0, None))
     outbox = view.health.outbox if view.health else None
     return {
@@ -121,7 +121,7 @@ def _box(view: BoxView, totals: Totals, rivals: int) -> dict[str, Any]:
         "records": records,
         "verdicts_today": totals.verdicts_today.get(view.box, {}),
         "unacknowledged": outbox.unacknowledged if outbox else None,
-        "rivals": rivals,
+        "rivals": forked_records,
         "parked": outbox.parked if outbox else None,
         "directory": view.health.directory.freshness if view.health else None,
         "certificate_days": view.health.certificate_days if view.health else None,

@@ -1,4 +1,4 @@
-"""Gives signed orders over a connection and hears what the boxes say to them."""
+"""Publishes signed orders and receives the reports of the boxes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
+from sync.contract.channels import CHANNEL_RULES
 from sync.contract.envelope import Event
 from sync.contract.health import Colour, HealthStatus
-from sync.contract.lanes import LANES
 from sync.contract.orders import (
     REVOCATION_LIMIT,
     Broadcast,
@@ -33,24 +33,24 @@ from sync.mqtt.packets import Subscription
 from sync.platform.directory.store import DirectoryStore
 from sync.platform.orders.order_log import OrderLog
 
-_COMMAND = timedelta(seconds=30)  # longer is refused by the boxes
-_REVOCATION = timedelta(days=1)  # a box that is away for longer learns it from its directory
-_DESIRED = timedelta(days=3650)  # holds until the next one
+_COMMAND = timedelta(seconds=30)  # boxes reject a longer validity
+_REVOCATION = timedelta(days=1)  # a box that is offline for longer receives the change with its directory
+_DESIRED = timedelta(days=3650)  # valid until the next one
 
 
 class OrderIssuer:
-    """The orders of one district over one connection."""
+    """Issues the orders of one district over one connection."""
 
-    def __init__(self, connection: Connection, book: OrderLog, district: str) -> None:
+    def __init__(self, connection: Connection, order_log: OrderLog, district: str) -> None:
         self._connection = connection
-        self._book = book
+        self._order_log = order_log
         self._district = district
 
     async def desire(self, boxes: Collection[str], desired: Desired, wait_s: float) -> dict[str, Reported | None]:
-        """Tell `boxes` how to be; returns what each reported within `wait_s` (None: nothing yet)."""
+        """Send desired settings to `boxes`; returns what each reported within `wait_s` (None: no report)."""
         await self._listen()
         versions = {
-            box: await self._give(desired, Topic(self._district, Channel.DESIRED, box), _DESIRED) for box in boxes
+            box: await self._send(desired, Topic(self._district, Channel.DESIRED, box), _DESIRED) for box in boxes
         }
         reports: dict[str, Reported | None] = dict.fromkeys(boxes)
         with contextlib.suppress(TimeoutError):
@@ -62,55 +62,57 @@ class OrderIssuer:
         return reports
 
     async def command(self, box: str, name: str, arguments: dict[str, Any], wait_s: float) -> CommandDone | None:
-        """Have `box` do something now; returns how it went, or None when nothing was heard within `wait_s`."""
+        """Send a command to `box`; returns its report, or None if there was none within `wait_s`."""
         await self._listen()
         topic = Topic(self._district, Channel.COMMAND, box, name)
-        signed = await self._book.sign(Command(arguments), topic, _COMMAND)
+        signed = await self._order_log.sign(Command(arguments), topic, _COMMAND)
         nonce = _order(signed).nonce
-        await self._post(signed, topic)
+        await self._publish(signed, topic)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 while True:
-                    answering, answer = await self._answer()
-                    if isinstance(answer, CommandDone) and (answering, answer.nonce) == (box, nonce):
+                    sender, answer = await self._answer()
+                    if isinstance(answer, CommandDone) and (sender, answer.nonce) == (box, nonce):
                         return answer
         return None
 
-    async def revoke(self, source: DirectoryStore, person_keys: Sequence[str], colour: Colour) -> int:
-        """Give persons another colour: in the directory, and ahead of it to every box; returns how many."""
+    async def revoke(self, directory: DirectoryStore, person_keys: Sequence[str], colour: Colour) -> int:
+        """Set the colour of persons in the directory, and send it to every box as a revocation; returns how many."""
         now = datetime.now(UTC)
         for first in range(0, len(person_keys), REVOCATION_LIMIT):
             keys = person_keys[first : first + REVOCATION_LIMIT]
-            known = [await source.status(key) or HealthStatus(person_key=key, colour=colour, as_of=now) for key in keys]
-            changed = [msgspec.structs.replace(status, colour=colour, as_of=now) for status in known]
-            generation, ops = await source.put_at_once(changed)
-            await self._give(Revocation(generation, ops), Topic(self._district, Channel.REVOCATION), _REVOCATION)
+            statuses = [
+                await directory.status(key) or HealthStatus(person_key=key, colour=colour, as_of=now) for key in keys
+            ]
+            changed = [msgspec.structs.replace(status, colour=colour, as_of=now) for status in statuses]
+            generation, ops = await directory.put_at_once(changed)
+            await self._send(Revocation(generation, ops), Topic(self._district, Channel.REVOCATION), _REVOCATION)
         return len(person_keys)
 
-    async def broadcast(self, message: Broadcast | Withdrawal, lasts: timedelta) -> None:
-        """Have every box tell something, or no more."""
-        await self._give(message, Topic(self._district, Channel.BROADCAST), lasts)
+    async def broadcast(self, message: Broadcast | Withdrawal, valid_for: timedelta) -> None:
+        """Send a broadcast, or its withdrawal, to every box."""
+        await self._send(message, Topic(self._district, Channel.BROADCAST), valid_for)
 
-    async def _give(self, body: OrderBody, topic: Topic, lasts: timedelta) -> int:
-        signed = await self._book.sign(body, topic, lasts)
-        await self._post(signed, topic)
+    async def _send(self, body: OrderBody, topic: Topic, valid_for: timedelta) -> int:
+        signed = await self._order_log.sign(body, topic, valid_for)
+        await self._publish(signed, topic)
         return _order(signed).version
 
-    async def _post(self, signed: Signed, topic: Topic) -> None:
+    async def _publish(self, signed: Signed, topic: Topic) -> None:
         await publish_event(self._connection, topic, Event.of(signed, source_from(self._district, None)))
 
     async def _listen(self) -> None:
         answers = every_box(self._district, Channel.REPORTED)
-        await self._connection.subscribe(Subscription(answers, LANES[Channel.REPORTED].qos))
+        await self._connection.subscribe(Subscription(answers, CHANNEL_RULES[Channel.REPORTED].qos))
 
     async def _answer(self) -> tuple[str, Reported | CommandDone]:
-        """The next thing a box says to an order."""
+        """The next report of a box on an order, with the name of the box."""
         while True:
             [message] = await self._connection.batch(1)
             with contextlib.suppress(BadMessage):
-                said = decode_event(message).message(Reported, CommandDone)
-                if isinstance(said, Reported | CommandDone):
-                    return box_from(topic_from(message)), said
+                report = decode_event(message).message(Reported, CommandDone)
+                if isinstance(report, Reported | CommandDone):
+                    return box_from(topic_from(message)), report
 
 
 def _order(signed: Signed) -> Order:

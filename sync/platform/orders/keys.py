@@ -1,4 +1,4 @@
-"""The platform's secrets, as files that only their owner reads."""
+"""The secrets of the platform, as files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COMMUNITY_KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class KeyFiles:
-    """`orders` signs (PEM, secret), `orders_public` goes into every box, `community` makes person keys (secret)."""
+    """`orders` signs orders (PEM, secret), `orders_public` is for every box, `community` makes person keys (secret)."""
 
     orders: Path
     orders_public: Path
@@ -32,12 +32,12 @@ class KeyFiles:
         try:
             return read_private_key(self.orders)
         except FileNotFoundError as exc:
-            raise FileNotFoundError(f"{self.orders} is not there: edge-platform keys init makes it") from exc
+            raise FileNotFoundError(f"{self.orders} does not exist: create it with edge-platform keys init") from exc
         except ValueError as exc:
             raise ValueError(f"{self.orders}: {exc}") from exc
 
     def create(self) -> None:
-        """Make all three. Raises FileExistsError when one is there: a key that is in use is never replaced."""
+        """Create all three. Raises FileExistsError if one exists: a key in use is never replaced."""
         check_absent(self.orders, self.orders_public, self.community)
         key = Ed25519PrivateKey.generate()
         self.orders.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,4 +1,4 @@
-"""`orders.db`: every order that was signed here, so that the versions of each lane only grow."""
+"""`orders.db`: every order that was signed, so that the versions of each topic only increase."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sync.contract.signed import Signed, sign
 from sync.contract.topics import Topic
 from sync.storage.sqlite_thread import SqliteThread
 
-ORDER_BOOK_MIGRATIONS = Migrations("order book")
+ORDER_LOG_MIGRATIONS = Migrations("order book")
 
 
-@ORDER_BOOK_MIGRATIONS()
+@ORDER_LOG_MIGRATIONS()
 def create(db: Database) -> None:
-    """Orders as they were signed, by topic and version."""
+    """Signed orders by topic and version."""
     db.conn.execute(
         "CREATE TABLE given (topic TEXT, version INTEGER, kind TEXT NOT NULL, signed_ms INTEGER NOT NULL,"
         " signed BLOB NOT NULL, PRIMARY KEY (topic, version)) WITHOUT ROWID"
@@ -29,7 +29,7 @@ def create(db: Database) -> None:
 
 
 class OrderLog:
-    """Signs orders with the platform's key and keeps them."""
+    """Signs orders with the platform's key and stores them."""
 
     def __init__(self, store: SqliteThread, key: Ed25519PrivateKey) -> None:
         self._store = store
@@ -38,19 +38,19 @@ class OrderLog:
     @classmethod
     @asynccontextmanager
     async def opened(cls, path: Path, key: Ed25519PrivateKey) -> AsyncIterator[OrderLog]:
-        """The book at `path`. Raises StoreFailed."""
-        async with SqliteThread.opened(path, ORDER_BOOK_MIGRATIONS) as store:
+        """The order log at `path`. Raises StoreFailed."""
+        async with SqliteThread.opened(path, ORDER_LOG_MIGRATIONS) as store:
             yield cls(store, key)
 
-    async def sign(self, body: OrderBody, topic: Topic, lasts: timedelta) -> Signed:
-        """`body` as the next order for `topic`, valid from now on for as long as it `lasts`; it is on the disk."""
+    async def sign(self, body: OrderBody, topic: Topic, valid_for: timedelta) -> Signed:
+        """Sign and store `body` as the next order for `topic`, valid from now for `valid_for`. Raises StoreFailed."""
         now, to = datetime.now(UTC), str(topic)
 
         def write(db: Database) -> Signed:
-            # The transaction begins with a write: of two commands at once the second waits, and takes the next number.
+            # The transaction begins with a write, so of two concurrent commands the second gets the next version.
             db.conn.execute("UPDATE given SET version = version WHERE 0")
             [last] = db.conn.execute("SELECT coalesce(max(version), 0) FROM given WHERE topic = ?", (to,)).fetchone()
-            order = sign(body, self._key, to=to, version=last + 1, not_before=now, expires=now + lasts)
+            order = sign(body, self._key, to=to, version=last + 1, not_before=now, expires=now + valid_for)
             row = (to, last + 1, body.TYPE, int(now.timestamp() * 1000), msgspec.json.encode(order))
             db.conn.execute("INSERT INTO given VALUES (?, ?, ?, ?, ?)", row)
             return order

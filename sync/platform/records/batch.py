@@ -1,4 +1,4 @@
-"""Messages that go into one transaction: what they bring, and what their boxes are told."""
+"""Messages of one transaction: their records, and the acknowledgements for their boxes."""
 
 from __future__ import annotations
 
@@ -20,33 +20,31 @@ log = logging.getLogger(__name__)
 
 
 class Batch:
-    """`unreadable` counts messages that name no record: nobody can be told about them."""
+    """A message that names no record is logged and dropped; it cannot be acknowledged as refused."""
 
     def __init__(self, messages: list[Message]) -> None:
         self.messages = messages
-        self.arrivals: list[ReceivedRecord] = []
+        self.records: list[ReceivedRecord] = []
         self.refusals: dict[RecordId, str] = {}
-        self.unreadable = 0
         for message in messages:
             try:
                 self._read(message)
             except BadMessage as exc:
-                self.unreadable += 1
                 log.warning("%s: dropped: %s", message.topic, exc)
 
     def absences(self) -> list[AbsentRange]:
-        """The refused records as numbers that will never come."""
+        """The refused records as absent numbers."""
         return [
             AbsentRange(name.box, name.epoch, name.seq, name.seq, 1, f"refused: {reason!a}"[:500])
             for name, reason in self.refusals.items()
         ]
 
-    def acks(self, pace_of: Callable[[str], float | None]) -> Iterator[tuple[str, Ack]]:
-        """One acknowledgement for each box and epoch, with the pace for that box."""
+    def acks(self, rate_for: Callable[[str], float | None]) -> Iterator[tuple[str, Ack]]:
+        """One acknowledgement per box and epoch; `rate_for` gives the backlog rate of a box in records per second."""
         committed: dict[tuple[str, str], list[ReceivedRecord]] = defaultdict(list)
         refused: dict[tuple[str, str], list[Refusal]] = defaultdict(list)
-        for arrival in self.arrivals:
-            committed[arrival.name.box, arrival.name.epoch].append(arrival)
+        for record in self.records:
+            committed[record.name.box, record.name.epoch].append(record)
         for name, reason in self.refusals.items():
             refused[name.box, name.epoch].append(Refusal(name.seq, reason))
         for box, epoch in dict.fromkeys((*committed, *refused)):
@@ -57,7 +55,7 @@ class Batch:
                     epoch,
                     ranges=tuple((run.first, run.last) for run in found),
                     refused=tuple(refused[box, epoch]),
-                    backlog_per_s=pace_of(box),
+                    backlog_per_s=rate_for(box),
                     heads=tuple(run.head for run in found),
                 ),
             )
@@ -65,23 +63,23 @@ class Batch:
     def _read(self, message: Message) -> None:
         topic, event, received = topic_from(message), decode_event(message), datetime.now(UTC)
         box = box_from(topic)
-        if topic.lane is Channel.BACKLOG:
+        if topic.channel is Channel.BACKLOG:
             backlog = event.message(Backlog)
             for entry in backlog.records:
                 name = RecordId(box, backlog.epoch, entry.seq)
-                self._take(name, entry.type, entry.time, received, bytes(entry.data), entry.chain)
+                self._add(name, entry.type, entry.time, received, bytes(entry.data), entry.chain)
         else:
             name = RecordId.parse(event.id)
             if name.box != box:
-                raise BadMessage("a box speaks for itself alone")
-            self._take(name, event.kind, event.time, received, event.body, event.chain)
+                raise BadMessage("the record id names another box")
+            self._add(name, event.kind, event.time, received, event.body, event.chain)
 
-    def _take(
+    def _add(
         self, name: RecordId, kind: str, time: datetime, received: datetime, body: bytes, chain: str | None
     ) -> None:
         try:
-            arrival = ReceivedRecord.read(name, kind, time, received, body, bytes.fromhex(chain) if chain else None)
+            record = ReceivedRecord.read(name, kind, time, received, body, bytes.fromhex(chain) if chain else None)
         except BadMessage as exc:
             self.refusals[name] = str(exc)
         else:
-            self.arrivals.append(arrival)
+            self.records.append(record)

@@ -1,7 +1,8 @@
-"""Two devices that go on as the same box, as a copied card does: their chains part, and the platform tells them apart.
+"""Detects forks: two devices that write as the same box after a card was copied, so that their hash chains differ.
 
-The branch that came first stays in the store. From then on only what follows it by its hash joins it; all else lies
-among the rivals, committed and acknowledged like any record, because either of the two may be the true box.
+The chain that was received first stays in the stream. After that, a record is added to the stream only if its hash
+follows; every other record is stored as a forked record. Forked records are committed and acknowledged like any record,
+because either device may be the true box.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Name = tuple[str, str, int]  # box, epoch, number
 
 
 class ForkDetected(Exception):
-    """Rivals turned up in `streams` that nobody knew of: the batch is taken back, and begun again knowing it."""
+    """Forks were detected in `streams`: the batch is rolled back and repeated with these streams marked as forked."""
 
     def __init__(self, streams: set[StreamKey]) -> None:
         super().__init__(streams)
@@ -27,100 +28,102 @@ class ForkDetected(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class ForkRun:
-    """Records that follow each other by number and by hash; `head` is the hash of the last one."""
+class ChainRun:
+    """Consecutive records whose hashes match; `head` is the hash of the last one."""
 
     first: int
     last: int
     head: str | None
 
 
-def record_id(arrival: ReceivedRecord) -> Name:
-    """What a store knows `arrival` by."""
-    return arrival.name.box, arrival.name.epoch, arrival.name.seq
+def record_id(record: ReceivedRecord) -> Name:
+    """The key of `record` in a store."""
+    return record.name.box, record.name.epoch, record.name.seq
 
 
-def digest(arrival: ReceivedRecord) -> bytes:
-    """What tells rivals of one number apart."""
-    return arrival.chain or sha256(arrival.body).digest()
+def digest(record: ReceivedRecord) -> bytes:
+    """Distinguishes forked records with the same number."""
+    return record.chain or sha256(record.body).digest()
 
 
-def fork_row(arrival: ReceivedRecord) -> tuple[object, ...]:
-    """`arrival` as stores keep a rival: name, mark, kind, times, body and hash."""
-    times = (arrival.happened_ms, arrival.received_ms)
-    return (*record_id(arrival), digest(arrival), arrival.kind, *times, arrival.body, arrival.chain)
+def fork_row(record: ReceivedRecord) -> tuple[object, ...]:
+    """The row of a forked record: name, digest, kind, times, body and hash."""
+    times = (record.happened_ms, record.received_ms)
+    return (*record_id(record), digest(record), record.kind, *times, record.body, record.chain)
 
 
-def to_look_up(arrivals: Iterable[ReceivedRecord], forked: set[StreamKey]) -> set[Name]:
-    """Names of the records that decide which of `arrivals` join their stream."""
+def to_look_up(records: Iterable[ReceivedRecord], forked_streams: set[StreamKey]) -> set[Name]:
+    """Names of the stored records that `split_forks` needs."""
     found = set()
-    for box, epoch, seq in map(record_id, arrivals):
-        if (box, epoch) in forked:
+    for box, epoch, seq in map(record_id, records):
+        if (box, epoch) in forked_streams:
             found |= {(box, epoch, seq - 1), (box, epoch, seq)}
     return found
 
 
-def divide(
-    arrivals: Sequence[ReceivedRecord], forked: set[StreamKey], there: Mapping[Name, StoredRecord]
+def split_forks(
+    records: Sequence[ReceivedRecord], forked_streams: set[StreamKey], there: Mapping[Name, StoredRecord]
 ) -> tuple[list[ReceivedRecord], list[ReceivedRecord]]:
-    """Those of `arrivals` that may join, and the rivals; `there` is what the store has of `to_look_up`."""
-    joining = [each for each in arrivals if (each.name.box, each.name.epoch) not in forked]
-    if len(joining) == len(arrivals):
-        return joining, []
-    rivals, branch = [], dict(there)
-    for each in sorted(arrivals, key=record_id):
+    """`records` that belong to their stream, and forked records; `there` is what the store has of `to_look_up`."""
+    accepted = [each for each in records if (each.name.box, each.name.epoch) not in forked_streams]
+    if len(accepted) == len(records):
+        return accepted, []
+    forked_records, chain = [], dict(there)
+    for each in sorted(records, key=record_id):
         name = record_id(each)
-        if name[:2] not in forked:
+        if name[:2] not in forked_streams:
             continue
-        known, before = branch.get(name), _before(name, branch)
+        known, before = chain.get(name), _before(name, chain)
         if is_same(each, known) if known else before is not None and follows(before, each):
-            joining.append(each)
-            branch[name] = as_kept(each)
+            accepted.append(each)
+            chain[name] = to_stored(each)
         else:
-            rivals.append(each)
-    return joining, rivals
+            forked_records.append(each)
+    return accepted, forked_records
 
 
-def _before(name: Name, branch: Mapping[Name, StoredRecord]) -> StoredRecord | None:
+def _before(name: Name, chain: Mapping[Name, StoredRecord]) -> StoredRecord | None:
     box, epoch, seq = name
-    return StoredRecord(0, "", first_hash(box, epoch), b"") if seq == 1 else branch.get((box, epoch, seq - 1))
+    return StoredRecord(0, "", first_hash(box, epoch), b"") if seq == 1 else chain.get((box, epoch, seq - 1))
 
 
-def check_repeats(again: Iterable[ReceivedRecord], there: Mapping[Name, StoredRecord]) -> None:
-    """Raise Forked unless all of `again`, whose numbers were taken, are the records that are there."""
-    rivals = [each for each in again if not is_same(each, there[record_id(each)])]
-    if rivals:
-        raise ForkDetected({(each.name.box, each.name.epoch) for each in rivals})
+def check_same(again: Iterable[ReceivedRecord], there: Mapping[Name, StoredRecord]) -> None:
+    """Raise ForkDetected unless each of `again`, whose numbers are stored already, is the stored record."""
+    forked_records = [each for each in again if not is_same(each, there[record_id(each)])]
+    if forked_records:
+        raise ForkDetected({(each.name.box, each.name.epoch) for each in forked_records})
 
 
-def is_same(arrival: ReceivedRecord, kept: StoredRecord) -> bool:
-    """Whether both are one record; where one came without a hash, the body tells."""
-    if arrival.chain is None or kept.chain is None:
-        return arrival.body == kept.body
-    return arrival.chain == kept.chain
+def is_same(record: ReceivedRecord, stored: StoredRecord) -> bool:
+    """Whether both are the same record, by hash, or by body if one has no hash."""
+    if record.chain is None or stored.chain is None:
+        return record.body == stored.body
+    return record.chain == stored.chain
 
 
-def follows(before: StoredRecord, arrival: ReceivedRecord) -> bool:
-    """Whether the hash of `arrival` follows from the record before; what has none neither proves nor breaks."""
-    if before.chain is None or arrival.chain is None:
+def follows(before: StoredRecord, record: ReceivedRecord) -> bool:
+    """Whether the hash of `record` follows from the record before; True if one has no hash."""
+    if before.chain is None or record.chain is None:
         return True
-    return next_hash(before.chain, arrival.name.seq, arrival.kind, arrival.body) == arrival.chain
+    return next_hash(before.chain, record.name.seq, record.kind, record.body) == record.chain
 
 
-def as_kept(arrival: ReceivedRecord) -> StoredRecord:
-    """`arrival` as a store gives it back."""
-    return StoredRecord(arrival.name.seq, arrival.kind, arrival.chain, arrival.body)
+def to_stored(record: ReceivedRecord) -> StoredRecord:
+    """`record` as a store returns it."""
+    return StoredRecord(record.name.seq, record.kind, record.chain, record.body)
 
 
-def runs(arrivals: Iterable[ReceivedRecord]) -> list[ForkRun]:
-    """`arrivals` of one epoch, in order, cut wherever a hash does not follow from the one before."""
+def runs(records: Iterable[ReceivedRecord]) -> list[ChainRun]:
+    """`records` of one epoch in order, split where a number is missing or a hash does not follow."""
     found: list[list[ReceivedRecord]] = []
-    for each in sorted(arrivals, key=record_id):
+    for each in sorted(records, key=record_id):
         last = found[-1][-1] if found else None
         if last is not None and last.name.seq == each.name.seq and last.chain == each.chain:
             continue
-        if last is not None and last.name.seq + 1 == each.name.seq and follows(as_kept(last), each):
+        if last is not None and last.name.seq + 1 == each.name.seq and follows(to_stored(last), each):
             found[-1].append(each)
         else:
             found.append([each])
-    return [ForkRun(run[0].name.seq, run[-1].name.seq, run[-1].chain.hex() if run[-1].chain else None) for run in found]
+    return [
+        ChainRun(run[0].name.seq, run[-1].name.seq, run[-1].chain.hex() if run[-1].chain else None) for run in found
+    ]

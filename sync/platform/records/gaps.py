@@ -1,4 +1,4 @@
-"""Notices numbers that are missing while later ones are there, and asks the box for them again."""
+"""Detects missing sequence numbers and requests them from the box."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from sync.platform.records.store_contract import RecordStore, Stream
 log = logging.getLogger(__name__)
 
 Ranges = list[tuple[int, int]]
-_HEARD_MS = 5 * 60_000  # a box that is silent for longer is not asked: what it sends next shows that it is back
-_LOOKS_BETWEEN = 6
-_RANGES = 100  # in one question
+_HEARD_MS = 5 * 60_000  # no request to a box that was silent for longer
+_CHECKS_BETWEEN_REQUESTS = 6
+_RANGES = 100  # in one request
 
 
 class GapRequester:
-    """A number missing at two looks, `look_s` apart, is asked for, and again every sixth look while it stays away.
+    """Requests a number that is missing at two checks, `interval_s` apart; repeats the request every sixth check.
 
-    Every process looks; the store lets one of them ask.
+    Every ingest process checks; the store lets one of them send the request.
     """
 
-    def __init__(self, store: RecordStore, district: str, look_s: float = 10.0) -> None:
+    def __init__(self, store: RecordStore, district: str, interval_s: float = 10.0) -> None:
         self._store = store
         self._district = district
-        self._look_s = look_s
-        self._again_ms = int(_LOOKS_BETWEEN * look_s * 1000)
+        self._interval_s = interval_s
+        self._repeat_ms = int(_CHECKS_BETWEEN_REQUESTS * interval_s * 1000)
         self._seen: dict[tuple[str, str], Ranges] = {}
 
     async def serve(self, connection: Connection) -> None:
-        """Watch for ever; raises LinkLost."""
+        """Check until cancelled. Raises LinkLost."""
         while True:
-            await asyncio.sleep(self._look_s)
+            await asyncio.sleep(self._interval_s)
             now_ms = time.time_ns() // 1_000_000
-            streams = await self._store.open_streams(now_ms - _HEARD_MS, now_ms - self._again_ms)
+            streams = await self._store.open_streams(now_ms - _HEARD_MS, now_ms - self._repeat_ms)
             self._seen = {key: ranges for key, ranges in self._seen.items() if key in {each.key for each in streams}}
             for stream in streams:
                 if missing := await self._missing(stream, now_ms):
-                    await self._ask(connection, stream, missing)
+                    await self._request(connection, stream, missing)
 
     async def _missing(self, stream: Stream, now_ms: int) -> Ranges:
-        """What to ask the box of `stream` for now; notes in the store how far it is settled."""
+        """The ranges to request for `stream` now; stores up to which number it is settled."""
         holes = await self._store.holes(stream.box, stream.epoch, stream.settled + 1, stream.highest)
         if holes:
             absent = await self._store.absences(stream.box, stream.epoch)
@@ -61,19 +61,19 @@ class GapRequester:
             self._seen[stream.key] = holes
         return lasting
 
-    async def _ask(self, connection: Connection, stream: Stream, missing: Ranges) -> None:
-        question = Ack(stream.epoch, (), missing=tuple(missing))
+    async def _request(self, connection: Connection, stream: Stream, missing: Ranges) -> None:
+        request = Ack(stream.epoch, (), missing=tuple(missing))
         topic = Topic(self._district, Channel.ACK, stream.box)
         try:
-            await publish_event(connection, topic, Event.of(question, source_from(self._district, None)))
+            await publish_event(connection, topic, Event.of(request, source_from(self._district, None)))
         except PublishRefused as exc:
-            log.warning("asking %s for what is missing: %s", stream.box, exc)
+            log.warning("request for missing records to %s: %s", stream.box, exc)
 
 
-def without(ranges: Iterable[tuple[int, int]], taken: Iterable[tuple[int, int]]) -> Ranges:
-    """The numbers of `ranges` that are in none of `taken`; all are inclusive."""
+def without(ranges: Iterable[tuple[int, int]], excluded: Iterable[tuple[int, int]]) -> Ranges:
+    """The numbers of `ranges` that are in none of `excluded`; ranges are inclusive."""
     left = list(ranges)
-    for first, last in taken:
+    for first, last in excluded:
         left = [
             part
             for begin, end in left
@@ -84,7 +84,7 @@ def without(ranges: Iterable[tuple[int, int]], taken: Iterable[tuple[int, int]])
 
 
 def common(ranges: Iterable[tuple[int, int]], others: Iterable[tuple[int, int]]) -> Ranges:
-    """The numbers of `ranges` that are in `others` too."""
-    kept = list(others)
-    both = ((max(begin, first), min(end, last)) for begin, end in ranges for first, last in kept)
+    """The numbers that are in `ranges` and in `others`; ranges are inclusive."""
+    second = list(others)
+    both = ((max(begin, first), min(end, last)) for begin, end in ranges for first, last in second)
     return [(first, last) for first, last in both if first <= last]

@@ -1,4 +1,4 @@
-"""Takes the records of all boxes: committed first, acknowledged then."""
+"""Receives the records of all boxes; acknowledges them after the commit."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 
+from sync.contract.channels import CHANNEL_RULES
 from sync.contract.envelope import Event
-from sync.contract.lanes import LANES
 from sync.contract.messages import Ack
 from sync.contract.topics import Channel, Topic, every_box, shared, source_from
 from sync.errors import PublishRefused
@@ -23,36 +23,35 @@ log = logging.getLogger(__name__)
 LIVE = (Channel.ALARM, Channel.PASSAGE)
 BACKLOG = (Channel.BACKLOG,)
 GROUP = "ingest"
-_BATCHES_AHEAD = 2  # read while the one before is committed; committed while acknowledgements are on the way
+_BATCHES_AHEAD = 2  # one batch is read while another is committed or acknowledged
 
 
 class Ingest:
-    """Serves one connection at a time, opened with `manual_ack`: a message leaves the broker after the commit.
+    """Serves one connection at a time, opened with `manual_ack`: the broker removes a message after the commit.
 
-    Several processes share the work by `$share/ingest`. Live records and backlog come over a connection each, so that
-    the broker holds the backlog back and a passage never waits behind it. `ready` is set while records are taken.
+    Several processes share the work by `$share/ingest`. Live records and backlog use separate connections, so that the
+    broker holds back the backlog and a passage never waits behind it. `ready` is set while records are accepted.
     """
 
     def __init__(
         self,
         store: RecordStore,
         district: str,
-        lanes: tuple[Channel, ...],
+        channels: tuple[Channel, ...],
         batch: int,
-        pace: FairShareLimiter | None = None,
+        limiter: FairShareLimiter | None = None,
     ) -> None:
         self.ready = asyncio.Event()
-        self.refused = 0
         self._store = store
         self._district = district
-        self._lanes = lanes
+        self._channels = channels
         self._batch = batch  # messages in one transaction; up to 100 records each
-        self._pace = pace
+        self._limiter = limiter
 
     async def serve(self, connection: Connection) -> None:
-        """Take records until the connection is lost (raises LinkLost)."""
-        filters = (shared(GROUP, every_box(self._district, lane)) for lane in self._lanes)
-        await connection.subscribe(*(Subscription(each, LANES[self._lanes[0]].qos) for each in filters))
+        """Receive records until the connection is lost (raises LinkLost)."""
+        filters = (shared(GROUP, every_box(self._district, channel)) for channel in self._channels)
+        await connection.subscribe(*(Subscription(each, CHANNEL_RULES[self._channels[0]].qos) for each in filters))
         read: asyncio.Queue[Batch] = asyncio.Queue(_BATCHES_AHEAD)
         committed: asyncio.Queue[Batch] = asyncio.Queue(_BATCHES_AHEAD)
         self.ready.set()
@@ -71,27 +70,26 @@ class Ingest:
     async def _commit(self, read: asyncio.Queue[Batch], committed: asyncio.Queue[Batch]) -> None:
         while True:
             batch = await read.get()
-            self.refused += batch.unreadable + len(batch.refusals)
-            await self._store.insert(batch.arrivals, batch.absences())
+            await self._store.insert(batch.records, batch.absences())
             await committed.put(batch)
-            if self._pace is not None:
-                await self._pace.spend(len(batch.arrivals))
+            if self._limiter is not None:
+                await self._limiter.throttle(len(batch.records))
 
     async def _acknowledge(self, connection: Connection, committed: asyncio.Queue[Batch]) -> None:
         while True:
             batch = await committed.get()
-            async with asyncio.TaskGroup() as group:  # the connection's window bounds how many go at once
+            async with asyncio.TaskGroup() as group:  # the connection's window limits how many are sent at once
                 for box, ack in batch.acks(self._share):
-                    group.create_task(self._tell(connection, box, ack), name="ingest: tell")
+                    group.create_task(self._send_ack(connection, box, ack), name="ingest: ack")
             for message in batch.messages:
                 connection.ack(message)
 
     def _share(self, box: str) -> float | None:
-        return self._pace.share_of(box, time.monotonic()) if self._pace else None
+        return self._limiter.share_for(box, time.monotonic()) if self._limiter else None
 
-    async def _tell(self, connection: Connection, box: str, ack: Ack) -> None:
+    async def _send_ack(self, connection: Connection, box: str, ack: Ack) -> None:
         event = Event.of(ack, source_from(self._district, None))
         try:
             await publish_event(connection, Topic(self._district, Channel.ACK, box), event)
         except PublishRefused as exc:
-            log.warning("acknowledgement to %s: %s", box, exc)  # the box will send again, and be told again
+            log.warning("acknowledgement to %s: %s", box, exc)  # the box sends the records again

@@ -1,4 +1,4 @@
-"""Everything that takes records: live ones and backlog over a connection each, and the watch for gaps."""
+"""Receives records: live records and backlog over separate connections, and requests for missing records."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sync.platform.records.store_contract import RecordStore
 
 _LIVE_BATCH = 200  # messages in one transaction
 _BACKLOG_BATCH = 20  # of up to 100 records each
-_WINDOW = 100  # acknowledgements under way at once
+_WINDOW = 100  # unconfirmed acknowledgements at once
 
 
 class IngestService:
-    """One of the processes that share the intake of a district; `backlog_per_s` bounds this one's, in records."""
+    """One of the ingest processes of a district; `backlog_per_s` limits the backlog of this one, in records."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class IngestService:
         self.ready = self._live.ready
 
     async def run(self) -> None:
-        """Take records until cancelled."""
+        """Receive records until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(
                 stay_connected("ingest", self._live_options, self._live.serve, self._retry), name="ingest"
@@ -61,12 +61,12 @@ class IngestService:
     def _backlog_options(self) -> Options:
         return self._options("backlog", receive_maximum=5 * _BACKLOG_BATCH)
 
-    def _options(self, lane: str, receive_maximum: int) -> Options:
-        # No session outlives its process: the broker would keep a share of the records for one that never comes back.
-        # What is lost with a connection was not acknowledged, so the boxes send it again.
+    def _options(self, channel: str, receive_maximum: int) -> Options:
+        # Sessions end with their process: otherwise the broker keeps a share of the records for a session without a
+        # client. What is lost with a connection was not acknowledged, so the boxes send it again.
         return Options(
             broker=self._broker,
-            client_id=f"{self._name}.{lane}",
+            client_id=f"{self._name}.{channel}",
             clean_start=True,
             session_expiry_s=0,
             window=_WINDOW,

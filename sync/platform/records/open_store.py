@@ -1,4 +1,4 @@
-"""Where the platform's records lie: chosen by one word, in one place."""
+"""Selects the record store of the platform by its address."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from sync.platform.records.sqlite_store import SqliteStore
 from sync.platform.records.store_contract import RecordStore
 
 _POSTGRESQL = ("postgresql://", "postgres://")
-_OTHER = re.compile("[a-z][a-z0-9+.-]+:/")  # another kind of address, or a slip: never the name of a file
+_OTHER = re.compile("[a-z][a-z0-9+.-]+:/")  # another URL scheme or a typing error; not a file name
 _SQLITE = b"SQLite format 3\0"
 
 
 def open_store(where: str, *, reading: bool = False) -> AbstractAsyncContextManager[RecordStore]:
     """The store at `where`: postgresql://…, or the path of an SQLite file. Raises StoreFailed, here or when opened.
 
-    `reading`: for who only looks, beside those who write.
+    `reading`: read-only, beside processes that write.
     """
     if not where.startswith(_POSTGRESQL):
         if _OTHER.match(where):
             raise StoreFailed("the store must be postgresql://user@host/name, or the path of an SQLite file")
         path = Path(where)
         if path.is_file() and not _is_sqlite(path):
-            raise StoreFailed(f"{where} is no SQLite file; it stays as it is: name another, or move it away")
+            raise StoreFailed(f"{where} is not an SQLite file and was not changed: name another file, or move it away")
         if reading and not path.is_file():
-            raise StoreFailed(f"{where}: there are no records")
+            raise StoreFailed(f"{where} does not exist: there are no records")
         return SqliteStore.reading(path) if reading else SqliteStore.opened(path)
     try:
-        # The driver is an extra: a platform on SQLite does without it.
+        # The driver is an optional dependency.
         from sync.platform.records.postgresql_store import PostgresqlStore
     except ModuleNotFoundError as exc:
         raise StoreFailed("PostgreSQL needs the extra: pip install 'sentinel-gate[postgresql]'") from exc
@@ -38,8 +38,9 @@ def open_store(where: str, *, reading: bool = False) -> AbstractAsyncContextMana
 
 
 def _is_sqlite(path: Path) -> bool:
-    """Whether SQLite wrote `path`, or nobody anything. A damaged database still begins so; else a slip would move
-    another program's file away, as a damaged one is.
+    """Whether `path` is empty or has the header of SQLite.
+
+    A damaged database keeps its header and is set aside later; a file of another program must not be.
     """
     try:
         with path.open("rb") as file:

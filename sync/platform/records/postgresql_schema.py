@@ -1,8 +1,8 @@
-"""The statements of the PostgreSQL store. A batch goes up as one array a column: one statement, one round trip."""
+"""Statements of the PostgreSQL store. A batch is sent as one array per column, in one statement."""
 
 from __future__ import annotations
 
-# Applied in order, once each; a change of the schema is a new entry at the end.
+# Applied in order, once each. Append new migrations at the end.
 MIGRATIONS: dict[str, tuple[str, ...]] = {
     "create": (
         "CREATE TABLE record (box text, epoch text, seq bigint, kind text NOT NULL, happened_ms bigint NOT NULL,"
@@ -35,7 +35,7 @@ NOTE_MIGRATION = "INSERT INTO migration VALUES ($1)"
 
 def _from_arrays(table: str, *types: str) -> str:
     columns = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(types, start=1))
-    return f"INSERT INTO {table} SELECT * FROM unnest({columns})"  # noqa: S608 - names of this file
+    return f"INSERT INTO {table} SELECT * FROM unnest({columns})"  # noqa: S608 - constants of this file
 
 
 _RECORD = _from_arrays("record", "text", "text", "bigint", "text", "bigint", "bigint", "bytea", "bytea")
@@ -101,7 +101,7 @@ SPANS = (
     "  FROM span JOIN stream USING (box, epoch) WHERE box = $1 AND ($2::text IS NULL OR day = $2::text)"
     "  GROUP BY epoch) AS used ORDER BY newest_ms, epoch"
 )
-KEPT = (
+STORED = (
     "SELECT seq, kind, chain, body FROM record"
     " WHERE box = $1 AND epoch = $2 AND seq BETWEEN $3 AND $4 ORDER BY seq LIMIT 1000"
 )

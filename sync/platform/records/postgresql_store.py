@@ -1,4 +1,4 @@
-"""Records of all boxes in PostgreSQL, shared by ingest processes on several machines. Only this file knows asyncpg."""
+"""Records of all boxes in PostgreSQL, shared by ingest processes on several machines."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sync.platform.records.forks import (
     ForkDetected,
     Name,
     StreamKey,
-    check_repeats,
-    divide,
+    check_same,
     fork_row,
     record_id,
+    split_forks,
     to_look_up,
 )
 from sync.platform.records.received import AbsentRange, ReceivedRecord
 from sync.platform.records.store_contract import Fork, SequenceRange, StoredRecord, Stream, Totals, read_totals
-from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, count_verdicts, summarise
+from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, summarise, verdicts_of
 
-# InternalClientError: a connection that the server ended while it was being handed back.
+# InternalClientError: the server ended a connection while it was returned to the pool.
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _BAD_ADDRESS = (
     "PostgreSQL: the address must be postgresql://user:password@host:port/name,"
@@ -45,13 +45,13 @@ class PostgresqlStore:
     @asynccontextmanager
     async def opened(cls, url: str) -> AsyncIterator[PostgresqlStore]:
         """The store at `url` (postgresql://…), brought up to date. Raises StoreFailed."""
-        # What was acknowledged is on the disk, whatever the server was told to do by default.
+        # Acknowledged records must be on the disk, whatever the default of the server.
         settings = {"application_name": "edge-platform", "synchronous_commit": "on"}
         try:
             pool = await asyncpg.create_pool(
                 url, min_size=1, max_size=_CONNECTIONS, command_timeout=_LIMIT_S, server_settings=settings
             )
-        except ValueError as exc:  # its words may hold a part of the password
+        except ValueError as exc:  # its message may contain a part of the password
             raise StoreFailed(_BAD_ADDRESS) from exc
         except _FAILURES as exc:
             raise StoreFailed(f"PostgreSQL: {exc}") from exc
@@ -63,36 +63,36 @@ class PostgresqlStore:
         finally:
             pool.terminate()
 
-    async def insert(self, arrivals: Sequence[ReceivedRecord], absences: Sequence[AbsentRange] = ()) -> int:
-        forked: set[StreamKey] = set()
+    async def insert(self, records: Sequence[ReceivedRecord], absences: Sequence[AbsentRange] = ()) -> int:
+        forked_streams: set[StreamKey] = set()
         while True:
             try:
-                return await self._insert(arrivals, absences, forked)
+                return await self._insert(records, absences, forked_streams)
             except ForkDetected as found:
-                forked |= found.streams
+                forked_streams |= found.streams
 
     async def _insert(
-        self, arrivals: Sequence[ReceivedRecord], absences: Sequence[AbsentRange], forked: set[StreamKey]
+        self, records: Sequence[ReceivedRecord], absences: Sequence[AbsentRange], forked_streams: set[StreamKey]
     ) -> int:
         async with self._transaction() as connection:
-            forked = forked.union((row[0], row[1]) for row in await connection.fetch(sql.FORKED))
-            there = await _look_up(connection, to_look_up(arrivals, forked))
-            joining, rivals = divide(arrivals, forked, there)
-            # In the order of names: of two processes that bring the same records one waits, and none for ever.
-            batch = {record_id(each): each for each in reversed(joining)}
+            forked_streams = forked_streams.union((row[0], row[1]) for row in await connection.fetch(sql.FORKED))
+            there = await _look_up(connection, to_look_up(records, forked_streams))
+            accepted, forked_records = split_forks(records, forked_streams, there)
+            # Sorted by name, so that two processes that insert the same records do not deadlock.
+            batch = {record_id(each): each for each in reversed(accepted)}
             rows = [_row(batch[name]) for name in sorted(batch)]
             names = {tuple(name) for name in await connection.fetch(sql.RECORD, *_columns(rows, 8))}
             new = [batch[name] for name in names]
-            again = [each for each in joining if record_id(each) not in names or batch[record_id(each)] is not each]
-            check_repeats(again, await _look_up(connection, {record_id(each) for each in again}))
-            await _count(connection, new, len(arrivals) - len(new) - len(rivals))
-            if rivals:
-                await connection.execute(sql.RIVAL, *_columns([fork_row(each) for each in rivals], 9))
+            again = [each for each in accepted if record_id(each) not in names or batch[record_id(each)] is not each]
+            check_same(again, await _look_up(connection, {record_id(each) for each in again}))
+            await _count(connection, new, len(records) - len(new) - len(forked_records))
+            if forked_records:
+                await connection.execute(sql.RIVAL, *_columns([fork_row(each) for each in forked_records], 9))
             await _note(connection, [*absences, *(each.absence for each in new if each.absence is not None)])
         return len(new)
 
     async def totals(self, day: str, alarms: int) -> Totals:
-        names = [KIND, VERDICT, DUPLICATE, REDELIVERED, count_verdicts(day)]
+        names = [KIND, VERDICT, DUPLICATE, REDELIVERED, verdicts_of(day)]
         async with self._transaction() as connection:
             return read_totals(
                 await connection.fetch(sql.TOTALS, names),
@@ -119,8 +119,8 @@ class PostgresqlStore:
     async def forks(self) -> list[Fork]:
         return [Fork(*row) for row in await self._fetch(sql.FORKS)]
 
-    async def kept(self, box: str, epoch: str, first: int, last: int) -> list[StoredRecord]:
-        return [StoredRecord(*row) for row in await self._fetch(sql.KEPT, box, epoch, first, last)]
+    async def stored(self, box: str, epoch: str, first: int, last: int) -> list[StoredRecord]:
+        return [StoredRecord(*row) for row in await self._fetch(sql.STORED, box, epoch, first, last)]
 
     async def _fetch(self, statement: str, *parameters: object) -> list[asyncpg.Record]:
         async with self._transaction() as connection:
@@ -129,7 +129,7 @@ class PostgresqlStore:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Any]:
-        """A connection inside a transaction; every way in which the server can fail is StoreFailed."""
+        """A connection inside a transaction. Raises StoreFailed for every failure of the server."""
         try:
             async with self._pool.acquire(timeout=_LIMIT_S) as connection, connection.transaction():
                 yield connection
@@ -149,7 +149,7 @@ async def _migrate(connection: Any) -> None:
 
 
 async def _count(connection: Any, new: Sequence[ReceivedRecord], redelivered: int) -> None:
-    """Add `new` records to the summaries; rows that every process writes come last, locked for the least time."""
+    """Add `new` records to the summaries; rows that every process updates come last, locked most briefly."""
     effects = sorted(each.effect for each in new if each.effect is not None)
     stored = int((await connection.execute(sql.EFFECT, effects)).rpartition(" ")[2])
     summary = summarise(new, redelivered, duplicates=len(effects) - stored)
@@ -170,12 +170,12 @@ async def _note(connection: Any, absences: Sequence[AbsentRange]) -> None:
         await connection.execute(sql.ABSENCE, *_columns([astuple(absence) for absence in absences], 6))
 
 
-def _row(arrival: ReceivedRecord) -> tuple[object, ...]:
-    name = arrival.name
-    times = (arrival.happened_ms, arrival.received_ms)
-    return (name.box, name.epoch, name.seq, arrival.kind, *times, arrival.body, arrival.chain)
+def _row(record: ReceivedRecord) -> tuple[object, ...]:
+    name = record.name
+    times = (record.happened_ms, record.received_ms)
+    return (name.box, name.epoch, name.seq, record.kind, *times, record.body, record.chain)
 
 
 def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[list[object]]:
-    """The columns of `rows`, of which there may be none."""
+    """`rows`, which may be empty, as `width` columns."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

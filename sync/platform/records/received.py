@@ -1,4 +1,4 @@
-"""One record as it came to the platform, with what the summaries ask of it."""
+"""One record as received by the platform, with the fields that the summaries need."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from sync.contract.records import (
 )
 from sync.errors import BadMessage
 
-_LONGEST = 120  # characters of a word that goes into a key
-_LONGEST_REASON = 500
-_ANYTHING = msgspec.json.Decoder()
-_QUARTER_MS = 15 * 60 * 1000  # every time zone changes its day on a quarter of an hour
+_TEXT_LIMIT = 120  # characters of a text used in a key
+_REASON_LIMIT = 500
+_ANY_JSON = msgspec.json.Decoder()
+_QUARTER_MS = 15 * 60 * 1000  # in every time zone midnight is on a quarter of an hour
 
 
 @dataclass(frozen=True, slots=True)
 class AbsentRange:
-    """Numbers `first` to `last` of which `count` will never come, and why."""
+    """`count` of the numbers `first` to `last` will never be received, for `reason`."""
 
     box: str
     epoch: str
@@ -46,7 +46,7 @@ class AbsentRange:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRecord:
-    """One record; a kind unknown to this platform is kept as it is. `chain` None: the box sent no hash."""
+    """One record; a record of an unknown kind is stored as it is. `chain` None: the box sent no hash."""
 
     name: RecordId
     kind: str
@@ -54,16 +54,16 @@ class ReceivedRecord:
     received_ms: int
     body: bytes = field(repr=False)
     chain: bytes | None = None
-    subject: str | None = None  # what may exist once of this kind
+    subject: str | None = None  # id of which one record of this kind may exist
     verdict: str | None = None
-    reason: str | None = None  # the first one
-    absence: AbsentRange | None = None  # what a gap record declares
+    reason: str | None = None  # the first reason
+    absence: AbsentRange | None = None  # declared by a gap record
 
     @classmethod
     def read(
         cls, name: RecordId, kind: str, time: datetime, received: datetime, body: bytes, chain: bytes | None = None
     ) -> ReceivedRecord:
-        """The record `name` in `body`; raises BadMessage when it is of a known kind and not valid."""
+        """The record `name` in `body`. Raises BadMessage if its kind is known and its body is invalid."""
         _text(kind)
         happened_ms, received_ms = to_ms(time), to_ms(received)
         record = _decode(kind, body)
@@ -81,41 +81,41 @@ class ReceivedRecord:
             case AlarmRaised():
                 return cls(name, kind, happened_ms, received_ms, body, chain, subject=record.alarm_id)
             case Gap():
-                return cls(name, kind, happened_ms, received_ms, body, chain, absence=_given_up(name, record))
+                return cls(name, kind, happened_ms, received_ms, body, chain, absence=_absence(name, record))
             case BroadcastPlayed() | Deleted() | None:
                 return cls(name, kind, happened_ms, received_ms, body, chain)
 
     @property
     def day(self) -> str:
-        """The day it happened, as YYYY-MM-DD in the platform's time zone."""
+        """The day of the record, as YYYY-MM-DD in the time zone of the platform."""
         return _day(self.happened_ms // _QUARTER_MS)
 
     @property
     def effect(self) -> bytes | None:
-        """Name of what may happen once at a box, 16 bytes; None for what may happen often."""
+        """16-byte key of what may happen only once at a box, such as a passage; None for other records."""
         if self.subject is None:
             return None
         return blake2b(f"{self.name.box}/{self.kind}/{self.subject}".encode(), digest_size=16).digest()
 
 
 def today() -> str:
-    """The present day as `ReceivedRecord.day` names it."""
+    """The current day, in the format of `ReceivedRecord.day`."""
     return _day(time.time_ns() // 1_000_000 // _QUARTER_MS)
 
 
 def to_ms(instant: datetime) -> int:
-    """`instant` as stores write it: milliseconds since 1970."""
+    """`instant` in milliseconds since 1970, as in the stores."""
     return int(instant.timestamp() * 1000)
 
 
 def from_ms(ms: int) -> datetime:
-    """The instant that `ms` stands for."""
+    """The time `ms` milliseconds after 1970."""
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _text(text: str) -> str:
-    if len(text) > _LONGEST or not text.isprintable():
-        raise BadMessage(f"a word must be printable and at most {_LONGEST} characters")
+    if len(text) > _TEXT_LIMIT or not text.isprintable():
+        raise BadMessage(f"a text must be printable and at most {_TEXT_LIMIT} characters")
     return text
 
 
@@ -128,19 +128,19 @@ def _number(number: int) -> int:
 def _decode(kind: str, body: bytes) -> Record | None:
     if kind in RECORD_TYPES:
         return decode_record(kind, body)
-    decoded(kind, _ANYTHING, body)
+    decoded(kind, _ANY_JSON, body)
     return None
 
 
-def _given_up(name: RecordId, gap: Gap) -> AbsentRange:
-    said = ", ".join(f"{_number(number)} {_text(kind)}" for kind, number in sorted(gap.lost.items()))
+def _absence(name: RecordId, gap: Gap) -> AbsentRange:
+    lost = ", ".join(f"{_number(number)} {_text(kind)}" for kind, number in sorted(gap.lost.items()))
     return AbsentRange(
         name.box,
         _text(gap.epoch or name.epoch),
         _number(gap.first_seq),
         _number(gap.last_seq),
         _number(sum(gap.lost.values())),
-        f"given up by the box: {said}"[:_LONGEST_REASON],
+        f"given up by the box: {lost}"[:_REASON_LIMIT],
     )
 
 

@@ -1,4 +1,4 @@
-"""Schema of `records.db`, and how a batch goes into it."""
+"""Schema of `records.db`, and the insertion of a batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import astuple
 from sqlite_utils import Database, Migrations
 
 from sync.contract.records import RecordId
-from sync.platform.records.forks import Name, StreamKey, check_repeats, divide, fork_row, record_id, to_look_up
+from sync.platform.records.forks import Name, StreamKey, check_same, fork_row, record_id, split_forks, to_look_up
 from sync.platform.records.received import AbsentRange, ReceivedRecord, from_ms
 from sync.platform.records.store_contract import StoredRecord
 from sync.platform.records.summary import summarise
@@ -16,8 +16,8 @@ from sync.platform.records.summary import summarise
 RECORD_MIGRATIONS = Migrations("records")
 
 _INSERT = "INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_HOLD = "UPDATE fork SET records = records"
-_KEPT = "SELECT seq, kind, chain, body FROM record WHERE box = ? AND epoch = ? AND seq = ?"
+_LOCK = "UPDATE fork SET records = records"
+_STORED = "SELECT seq, kind, chain, body FROM record WHERE box = ? AND epoch = ? AND seq = ?"
 _RIVAL = "INSERT OR IGNORE INTO rival VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _FORK = (
     "INSERT INTO fork VALUES (?, ?, ?, 1, ?) ON CONFLICT (box, epoch) DO UPDATE SET"
@@ -41,7 +41,7 @@ _SPAN = (
 
 @RECORD_MIGRATIONS()
 def create(db: Database) -> None:
-    """Records by name, what the fleet page asked of them, and how many repeats were ignored."""
+    """Records by name, indexes for the fleet page, and a count of ignored repeats."""
     db.conn.execute(
         """
         CREATE TABLE record (
@@ -66,7 +66,7 @@ def create(db: Database) -> None:
 
 @RECORD_MIGRATIONS()
 def summaries(db: Database) -> None:
-    """Hashes of the chain, and summaries in place of indexes: no page counts the records themselves."""
+    """Chain hashes, and summaries that replace the indexes, so that no query counts all records."""
     db.conn.execute("ALTER TABLE record ADD COLUMN chain BLOB")
     for index in ("record_subject", "record_happened"):
         db.conn.execute(f"DROP INDEX {index}")
@@ -91,7 +91,7 @@ def summaries(db: Database) -> None:
 
 @RECORD_MIGRATIONS()
 def forks(db: Database) -> None:
-    """Records of a second device under the name of a box, and where its numbers begin."""
+    """Forked records, which a second device wrote as the same box, and the first number of each fork."""
     db.conn.execute(
         "CREATE TABLE rival (box TEXT, epoch TEXT, seq INTEGER, mark BLOB, kind TEXT NOT NULL,"
         " happened_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL, body BLOB NOT NULL, chain BLOB,"
@@ -105,38 +105,38 @@ def forks(db: Database) -> None:
 
 
 def add(
-    db: Database, arrivals: Sequence[ReceivedRecord], absences: Sequence[AbsentRange], forked: set[StreamKey]
+    db: Database, records: Sequence[ReceivedRecord], absences: Sequence[AbsentRange], forked_streams: set[StreamKey]
 ) -> int:
-    """Put a batch in, within the caller's transaction; returns how many records were new.
+    """Insert a batch within the transaction of the caller; returns how many records were new.
 
-    `forked` are streams known to be so beyond those noted; raises Forked where that does not hold for all.
+    `forked_streams` are forked streams that are not stored yet. Raises ForkDetected for another fork.
     """
-    # The transaction begins with a write: another process is waited for now, not stumbled over later.
-    db.conn.execute(_HOLD)
-    forked = forked.union(db.conn.execute("SELECT box, epoch FROM fork"))
-    joining, rivals = divide(arrivals, forked, _look_up(db, to_look_up(arrivals, forked)))
+    # The transaction begins with a write, so that it waits for another process here and does not fail later.
+    db.conn.execute(_LOCK)
+    forked_streams = forked_streams.union(db.conn.execute("SELECT box, epoch FROM fork"))
+    accepted, forked_records = split_forks(records, forked_streams, _look_up(db, to_look_up(records, forked_streams)))
     new: list[ReceivedRecord] = []
     again: list[ReceivedRecord] = []
-    for each in joining:
+    for each in accepted:
         (new if db.conn.execute(_INSERT, _row(each)).rowcount else again).append(each)
-    check_repeats(again, _look_up(db, map(record_id, again)))
-    _count(db, new, len(arrivals) - len(new) - len(rivals))
+    check_same(again, _look_up(db, map(record_id, again)))
+    _count(db, new, len(records) - len(new) - len(forked_records))
     db.conn.executemany(_ABSENCE, [astuple(absence) for absence in absences])
-    for each in rivals:
+    for each in forked_records:
         if db.conn.execute(_RIVAL, fork_row(each)).rowcount:
             db.conn.execute(_FORK, (*record_id(each), each.received_ms))
     return len(new)
 
 
 def _look_up(db: Database, names: Iterable[Name]) -> dict[Name, StoredRecord]:
-    found = ((name, db.conn.execute(_KEPT, name).fetchone()) for name in names)
+    found = ((name, db.conn.execute(_STORED, name).fetchone()) for name in names)
     return {name: StoredRecord(*row) for name, row in found if row is not None}
 
 
-def _row(arrival: ReceivedRecord) -> tuple[str, str, int, str, int, int, bytes, bytes | None]:
-    name = arrival.name
-    times = (arrival.happened_ms, arrival.received_ms)
-    return (name.box, name.epoch, name.seq, arrival.kind, *times, arrival.body, arrival.chain)
+def _row(record: ReceivedRecord) -> tuple[str, str, int, str, int, int, bytes, bytes | None]:
+    name = record.name
+    times = (record.happened_ms, record.received_ms)
+    return (name.box, name.epoch, name.seq, record.kind, *times, record.body, record.chain)
 
 
 def _count(db: Database, new: Sequence[ReceivedRecord], redelivered: int) -> None:

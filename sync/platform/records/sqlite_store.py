@@ -13,18 +13,18 @@ from sync.platform.records.forks import ForkDetected, StreamKey
 from sync.platform.records.received import AbsentRange, ReceivedRecord
 from sync.platform.records.sqlite_schema import RECORD_MIGRATIONS, add
 from sync.platform.records.store_contract import Fork, SequenceRange, StoredRecord, Stream, Totals, read_totals
-from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, count_verdicts
+from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, verdicts_of
 from sync.storage.sqlite_thread import SqliteThread
 
 _TALLY = "SELECT name, key, detail, count FROM tally WHERE name IN (?, ?, ?, ?, ?)"
 _BOXES = "SELECT box, sum(records), max(newest_ms) FROM stream GROUP BY box"
-# The kind is written out: only so does SQLite use the index of alarms.
+# SQLite uses the index of alarms only if the kind is a literal.
 _NEWEST_ALARMS = (
     "SELECT * FROM (SELECT box, body, happened_ms FROM {table} WHERE kind = 'sentinel.alarm.raised'"
     " ORDER BY happened_ms DESC LIMIT ?1)"
 )
 _ALARMS = (
-    f"SELECT box, body FROM ({_NEWEST_ALARMS.format(table='record')}"  # noqa: S608 - tables of this file
+    f"SELECT box, body FROM ({_NEWEST_ALARMS.format(table='record')}"  # noqa: S608 - constants of this file
     f" UNION ALL {_NEWEST_ALARMS.format(table='rival')}) ORDER BY happened_ms DESC LIMIT ?1"
 )
 _FORKS = "SELECT box, epoch, first_seq, records, since_ms FROM fork ORDER BY since_ms DESC"
@@ -51,7 +51,7 @@ _SPANS = (
 
 
 class SqliteStore:
-    """A RecordStore in one file: one writing connection, and one for what only reads."""
+    """A RecordStore in one file, with one connection for writing and one for reading."""
 
     def __init__(self, writer: SqliteThread, reader: SqliteThread) -> None:
         self._writer = writer
@@ -60,28 +60,30 @@ class SqliteStore:
     @classmethod
     @asynccontextmanager
     async def opened(cls, path: Path) -> AsyncIterator[SqliteStore]:
-        """The store at `path`, brought up to date; a damaged file is set aside. Raises StoreFailed."""
+        """The store at `path`, migrated to the current schema; a damaged file is set aside. Raises StoreFailed."""
         async with SqliteThread.opened(path, RECORD_MIGRATIONS) as writer, SqliteThread.reading(path) as reader:
             yield cls(writer, reader)
 
     @classmethod
     @asynccontextmanager
     async def reading(cls, path: Path) -> AsyncIterator[SqliteStore]:
-        """The store at `path` for who only looks, beside whoever writes to it."""
+        """The store at `path`, read-only, beside processes that write. Raises StoreFailed."""
         async with SqliteThread.reading(path) as reader:
             yield cls(reader, reader)
 
-    async def insert(self, arrivals: Sequence[ReceivedRecord], absences: Sequence[AbsentRange] = ()) -> int:
-        forked: set[StreamKey] = set()
+    async def insert(self, records: Sequence[ReceivedRecord], absences: Sequence[AbsentRange] = ()) -> int:
+        forked_streams: set[StreamKey] = set()
         while True:
             try:
-                return await self._writer.write(partial(add, arrivals=arrivals, absences=absences, forked=forked))
+                return await self._writer.write(
+                    partial(add, records=records, absences=absences, forked_streams=forked_streams)
+                )
             except ForkDetected as found:
-                forked |= found.streams
+                forked_streams |= found.streams
 
     async def totals(self, day: str, alarms: int) -> Totals:
         def read(db: Database) -> Totals:
-            names = (KIND, VERDICT, DUPLICATE, REDELIVERED, count_verdicts(day))
+            names = (KIND, VERDICT, DUPLICATE, REDELIVERED, verdicts_of(day))
             newest = db.conn.execute(_ALARMS, (alarms,))
             return read_totals(db.conn.execute(_TALLY, names), db.conn.execute(_BOXES), newest)
 
@@ -113,7 +115,7 @@ class SqliteStore:
     async def forks(self) -> list[Fork]:
         return await self._reader.run(lambda db: [Fork(*found) for found in db.conn.execute(_FORKS)])
 
-    async def kept(self, box: str, epoch: str, first: int, last: int) -> list[StoredRecord]:
+    async def stored(self, box: str, epoch: str, first: int, last: int) -> list[StoredRecord]:
         select = (
             "SELECT seq, kind, chain, body FROM record"
             " WHERE box = ? AND epoch = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT 1000"

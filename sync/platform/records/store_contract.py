@@ -1,4 +1,4 @@
-"""What the platform asks of the place where its records lie: each (box, epoch, seq) once, whatever comes twice."""
+"""Contract of the record store of the platform, which stores each (box, epoch, seq) once."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts over all that is stored, read from the summaries."""
+    """Counts of all stored records, read from the summaries."""
 
     kinds: dict[str, int]
-    boxes: dict[str, tuple[int, datetime]]  # records and the time the last one came, by box
+    boxes: dict[str, tuple[int, datetime]]  # by box: number of records, and when the last one was received
     verdicts_today: dict[str, dict[str, int]]  # by box and verdict
     reasons: dict[str, dict[str, int]]  # by verdict and its first reason
-    duplicates: int  # effects stored twice: must be 0
-    redelivered: int  # repeats ignored
+    duplicates: int  # effects stored twice; must be 0
+    redelivered: int  # ignored repeats
     alarms: list[tuple[str, AlarmRaised]]  # newest first, with their box
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The numbers of one epoch of a box: all up to `settled` are stored or known to be absent."""
+    """State of one epoch of a box; all numbers up to `settled` are stored or known to be absent."""
 
     box: str
     epoch: str
     highest: int
     settled: int
-    asked_ms: int  # when the box was last asked for what is missing
+    asked_ms: int  # when missing numbers were last requested
 
     @property
     def key(self) -> tuple[str, str]:
@@ -44,7 +44,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class SequenceRange:
-    """Numbers of one epoch that a box used on one day, and the stored ones next to them (None: there is none)."""
+    """Numbers that a box used in one epoch and day, and the nearest stored numbers outside them (None: none)."""
 
     epoch: str
     first: int
@@ -55,7 +55,7 @@ class SequenceRange:
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """One record as it lies in the store."""
+    """One stored record."""
 
     seq: int
     kind: str
@@ -65,9 +65,9 @@ class StoredRecord:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """An epoch that two devices write, as with a copied card: `records` rivals from number `first` on, in ms `since`.
+    """An epoch that two devices write: `records` forked records, the first with number `first`, since `since_ms`.
 
-    Rivals (see `branches`) are stored and acknowledged, and counted nowhere else.
+    Forked records (see `forks`) are stored and acknowledged, and are not part of any other count.
     """
 
     box: str
@@ -80,38 +80,42 @@ class Fork:
 class RecordStore(Protocol):
     """Records of all boxes. Every method raises StoreFailed; a write that failed stored nothing.
 
-    Several processes may write to one store: a record that two of them bring is stored and counted once.
+    Several processes may write to one store; a record that two of them insert is stored and counted once.
     """
 
-    async def insert(self, arrivals: Sequence[ReceivedRecord], absences: Sequence[AbsentRange] = ()) -> int:
-        """Commit `arrivals`, what they add to the summaries, and `absences`; returns how many records were new.
+    async def insert(self, records: Sequence[ReceivedRecord], absences: Sequence[AbsentRange] = ()) -> int:
+        """Commit `records`, their summaries and `absences`; returns how many records were new.
 
-        What comes under a number that another record has is kept apart, as are all that go on from there.
+        A record that differs from the stored one with the same number, and every record that continues from it, is
+        stored as a forked record.
         """
 
     async def totals(self, day: str, alarms: int) -> Totals:
         """Counts, verdicts of `day`, and the newest `alarms` alarms."""
 
     async def open_streams(self, heard_since_ms: int, asked_before_ms: int) -> list[Stream]:
-        """Streams with numbers beyond `settled`, heard since the one time and not asked for since the other."""
+        """Streams with numbers beyond `settled` that sent records since `heard_since_ms`.
+
+        Streams with a request since `asked_before_ms` are left out.
+        """
 
     async def settle(self, stream: Stream, settled: int, asked_ms: int) -> bool:
-        """Note how far `stream` is settled and when it was asked; False when another process did meanwhile."""
+        """Store `settled` and `asked_ms` of `stream`; False if another process changed them since `stream` was read."""
 
     async def holes(self, box: str, epoch: str, first: int, last: int) -> list[tuple[int, int]]:
-        """Inclusive ranges of numbers from `first` to `last` that are not stored, in order, 1,000 at most."""
+        """Inclusive ranges of numbers from `first` to `last` that are not stored, in order, at most 1,000."""
 
     async def absences(self, box: str, epoch: str) -> list[AbsentRange]:
-        """Numbers of one epoch that will never come."""
+        """Numbers of one epoch that will never be received."""
 
     async def spans(self, box: str, day: str | None) -> list[SequenceRange]:
-        """What a box used on `day`, or on all days, by epoch in the order of receipt."""
+        """Numbers that a box used on `day`, or on all days, by epoch in the order of receipt."""
 
     async def forks(self) -> list[Fork]:
-        """Epochs that two devices write, the newest first."""
+        """Epochs that two devices write, newest first."""
 
-    async def kept(self, box: str, epoch: str, first: int, last: int) -> list[StoredRecord]:
-        """Records with these numbers, in order, 1,000 at most."""
+    async def stored(self, box: str, epoch: str, first: int, last: int) -> list[StoredRecord]:
+        """Records with these numbers, in order, at most 1,000."""
 
 
 def read_totals(

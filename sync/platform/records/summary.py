@@ -1,4 +1,4 @@
-"""What a batch of new records adds to the summaries, so that no page ever counts the records themselves."""
+"""What a batch of new records adds to the summaries, from which the fleet page reads its counts."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from sync.platform.records.received import ReceivedRecord
 
 KIND = "kind"  # key: kind of record
 VERDICT = "verdict"  # key: verdict, detail: its first reason
-DUPLICATE = "duplicate"  # an effect stored under a second number: must stay 0
-REDELIVERED = "redelivered"  # a record that came again and was ignored
+DUPLICATE = "duplicate"  # an effect stored with a second number; must stay 0
+REDELIVERED = "redelivered"  # a record that was received again and ignored
 
 
-def count_verdicts(day: str) -> str:
-    """Tally of one day; key: box, detail: verdict."""
+def verdicts_of(day: str) -> str:
+    """Name of the tally of one day; key: box, detail: verdict."""
     return f"day {day}"
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Rows to add to those of the stores, each in the order of its key (so that two writers never deadlock)."""
+    """Rows to add to the tables, sorted by key so that two writers do not deadlock."""
 
     tally: list[tuple[str, str, str, int]]  # name, key, detail, count
     streams: list[tuple[str, str, int, int, int]]  # box, epoch, records, highest seq, newest receipt in ms
@@ -29,7 +29,7 @@ class Summary:
 
 
 def summarise(new: Sequence[ReceivedRecord], redelivered: int, duplicates: int) -> Summary:
-    """The summary of `new` records, none of which was stored before."""
+    """The summary of `new` records, which were not stored before."""
     tally: Counter[tuple[str, str, str]] = Counter()
     streams: dict[tuple[str, str], tuple[int, int, int]] = {}
     spans: dict[tuple[str, str, str], tuple[int, int, int]] = {}
@@ -38,7 +38,7 @@ def summarise(new: Sequence[ReceivedRecord], redelivered: int, duplicates: int) 
         tally[KIND, each.kind, ""] += 1
         if each.verdict is not None:
             tally[VERDICT, each.verdict, each.reason or ""] += 1
-            tally[count_verdicts(day), name.box, each.verdict] += 1
+            tally[verdicts_of(day), name.box, each.verdict] += 1
         count, highest, newest_ms = streams.get((name.box, name.epoch), (0, 0, 0))
         streams[name.box, name.epoch] = (count + 1, max(highest, name.seq), max(newest_ms, each.received_ms))
         count, first, last = spans.get((name.box, day, name.epoch), (0, name.seq, name.seq))

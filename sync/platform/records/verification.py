@@ -1,4 +1,4 @@
-"""Proves the records of one box complete and unaltered, or says what is missing and where the proof breaks."""
+"""Verifies that the records of one box are complete and unaltered; reports what is missing or altered."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from sync.contract.chain import first_hash, next_hash
 from sync.platform.records.gaps import common, without
 from sync.platform.records.store_contract import Fork, RecordStore, SequenceRange, StoredRecord
 
-_NAMED = 100  # places named in a report
+_NAMED = 100  # most places listed in a report
 
 
 class State(StrEnum):
-    """How a proof ended, from best to worst."""
+    """Result of a verification, from best to worst."""
 
-    COMPLETE = "complete"  # every number is there and every hash fits
-    UNPROVEN = "unproven"  # every number is there, some came without a hash
+    COMPLETE = "complete"  # every number is stored and every hash matches
+    UNPROVEN = "unproven"  # every number is stored, some without a hash
     INCOMPLETE = "incomplete"  # numbers are missing
-    FORKED = "forked"  # two devices wrote under this name; nobody can tell from the records which is the true box
-    BROKEN = "broken"  # a hash does not fit: a record was altered, added or exchanged
+    FORKED = "forked"  # two devices wrote as this box; the records do not show which is the true one
+    BROKEN = "broken"  # a hash does not match: a record was altered, added or replaced
 
 
 class Missing(msgspec.Struct, frozen=True):
-    """Numbers `first` to `last`, which are not there; `reason` None: nobody said why."""
+    """Numbers `first` to `last` are not stored; `reason` None: unknown."""
 
     first: int
     last: int
@@ -33,10 +33,10 @@ class Missing(msgspec.Struct, frozen=True):
 
 
 class EpochProof(msgspec.Struct, frozen=True):
-    """What was proven of the numbers `first` to `last` of one epoch.
+    """Verification of the numbers `first` to `last` of one epoch.
 
-    `vouched`: a later record holds the hash of the last one, so nothing can have been cut off after it. `head` is the
-    hash of the last record: whoever keeps it can tell later whether anything before it was changed.
+    `head` is the hash of the last record; keep it to detect later changes of the records up to it. A later record that
+    continues from this hash confirms the end of the chain: no record between them was removed.
     """
 
     epoch: str
@@ -53,28 +53,29 @@ class EpochProof(msgspec.Struct, frozen=True):
     rivals_from: int | None = None
 
     def lines(self) -> list[str]:
-        """The proof for a person to read."""
+        """The result as lines of text."""
         lines = [f"  epoch {self.epoch}: {self.records} records, numbers {self.first} to {self.last}: {self.state}"]
         lines += [
-            f"    hash of {seq} does not fit: this record or the one before was altered" for seq in self.broken_at
+            f"    hash of {seq} does not match: this record or the one before was altered" for seq in self.broken_at
         ]
         lines += [
-            f"    missing {_range(each.first, each.last)}: {each.reason or 'nobody said why'}" for each in self.missing
+            f"    missing {_range(each.first, each.last)}: {each.reason or 'reason unknown'}" for each in self.missing
         ]
         if self.rivals:
             lines.append(
-                f"    {self.rivals} records of a second device, from number {self.rivals_from} on, are kept apart:"
+                f"    {self.rivals} records of a second device, from number {self.rivals_from} on, are stored apart:"
                 " was the card of this box copied?"
             )
         if self.without_hash:
-            lines.append(f"    {self.without_hash} records came without a hash")
+            lines.append(f"    {self.without_hash} records have no hash")
         if not self.vouched:
-            lines.append(f"    nothing later vouches yet for the end; keep its hash: {self.head or 'none'}")
+            head = self.head or "none"
+            lines.append(f"    end of chain not yet confirmed by a later record; keep its hash: {head}")
         return lines
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """The proof of one box and day (None: all days); `state` is the worst of its epochs, None without any record."""
+    """Verification of one box and day (None: all days); `state` is the worst of its epochs, None without records."""
 
     box: str
     day: str | None
@@ -82,15 +83,15 @@ class Proof(msgspec.Struct, frozen=True):
     epochs: list[EpochProof]
 
     def lines(self) -> list[str]:
-        """The proof for a person to read."""
-        of = f"{self.box}, {self.day or 'every day'}"
+        """The result as lines of text."""
+        subject = f"{self.box}, {self.day or 'every day'}"
         if not self.epochs:
-            return [f"{of}: no records"]
-        return [f"{of}: {self.state}", *(line for epoch in self.epochs for line in epoch.lines())]
+            return [f"{subject}: no records"]
+        return [f"{subject}: {self.state}", *(line for epoch in self.epochs for line in epoch.lines())]
 
 
 async def verify(store: RecordStore, box: str, day: str | None) -> Proof:
-    """Read what `box` sent on `day`, or ever, and recompute its chain. Raises StoreFailed."""
+    """Recompute the hash chain over the records of `box` on `day`, or on all days. Raises StoreFailed."""
     forks = {fork.epoch: fork for fork in await store.forks() if fork.box == box}
     proofs = [await _verify_epoch(store, box, span, forks.get(span.epoch)) for span in await store.spans(box, day)]
     order = list(State)
@@ -98,8 +99,8 @@ async def verify(store: RecordStore, box: str, day: str | None) -> Proof:
     return Proof(box, day, worst, proofs)
 
 
-class _Walk:
-    """Goes along the records of one epoch in order and keeps what does not fit."""
+class ChainVerifier:
+    """Checks the records of one epoch in order and collects gaps and hashes that do not match."""
 
     def __init__(self, box: str, epoch: str) -> None:
         self.records = 0
@@ -109,23 +110,23 @@ class _Walk:
         self.last: StoredRecord | None = None
         self._origin = first_hash(box, epoch)
 
-    def step(self, kept: StoredRecord, *, counted: bool) -> None:
+    def add(self, record: StoredRecord, *, counted: bool) -> None:
         before = self.last.seq if self.last else 0
-        if kept.seq > before + 1:
-            self.holes.append((before + 1, kept.seq - 1))
-        elif not self._fits(kept) and len(self.broken_at) < _NAMED:
-            self.broken_at.append(kept.seq)
+        if record.seq > before + 1:
+            self.holes.append((before + 1, record.seq - 1))
+        elif not self._matches(record) and len(self.broken_at) < _NAMED:
+            self.broken_at.append(record.seq)
         if counted:
             self.records += 1
-            self.without_hash += kept.chain is None
-        self.last = kept
+            self.without_hash += record.chain is None
+        self.last = record
 
-    def _fits(self, kept: StoredRecord) -> bool:
-        """Whether the hash of `kept` follows from the one before; what has no hash neither proves nor breaks."""
+    def _matches(self, record: StoredRecord) -> bool:
+        """Whether the hash of `record` follows from the one before; True if one has no hash."""
         previous = self._origin if self.last is None else self.last.chain
-        if previous is None or kept.chain is None:
+        if previous is None or record.chain is None:
             return True
-        return next_hash(previous, kept.seq, kept.kind, kept.body) == kept.chain
+        return next_hash(previous, record.seq, record.kind, record.body) == record.chain
 
 
 def _range(first: int, last: int) -> str:
@@ -133,50 +134,50 @@ def _range(first: int, last: int) -> str:
 
 
 async def _verify_epoch(store: RecordStore, box: str, span: SequenceRange, fork: Fork | None) -> EpochProof:
-    walk = _Walk(box, span.epoch)
+    verifier = ChainVerifier(box, span.epoch)
     if span.before is not None:
-        [walk.last] = await store.kept(box, span.epoch, span.before, span.before)
+        [verifier.last] = await store.stored(box, span.epoch, span.before, span.before)
     head: StoredRecord | None = None
-    async for kept in all_kept(store, box, span.epoch, span.first, span.last):
-        walk.step(kept, counted=True)
-        head = kept
+    async for record in all_stored(store, box, span.epoch, span.first, span.last):
+        verifier.add(record, counted=True)
+        head = record
     vouched = False
     if span.after is not None:
-        [after] = await store.kept(box, span.epoch, span.after, span.after)
-        walk.step(after, counted=False)
-        vouched = span.after == span.last + 1 and after.chain is not None and span.after not in walk.broken_at
-    missing = await _reasons(store, box, span.epoch, walk.holes)
+        [after] = await store.stored(box, span.epoch, span.after, span.after)
+        verifier.add(after, counted=False)
+        vouched = span.after == span.last + 1 and after.chain is not None and span.after not in verifier.broken_at
+    missing = await _reasons(store, box, span.epoch, verifier.holes)
     return EpochProof(
         epoch=span.epoch,
         first=span.first,
         last=span.last,
-        records=walk.records,
+        records=verifier.records,
         missing=missing,
-        broken_at=walk.broken_at,
-        without_hash=walk.without_hash,
+        broken_at=verifier.broken_at,
+        without_hash=verifier.without_hash,
         vouched=vouched,
         head=head.chain.hex() if head and head.chain else None,
-        state=_state(walk, missing, fork),
+        state=_state(verifier, missing, fork),
         rivals=fork.records if fork else 0,
         rivals_from=fork.first if fork else None,
     )
 
 
-def _state(walk: _Walk, missing: list[Missing], fork: Fork | None) -> State:
-    if walk.broken_at:
+def _state(verifier: ChainVerifier, missing: list[Missing], fork: Fork | None) -> State:
+    if verifier.broken_at:
         return State.BROKEN
     if fork is not None:
         return State.FORKED
     if missing:
         return State.INCOMPLETE
-    return State.UNPROVEN if walk.without_hash else State.COMPLETE
+    return State.UNPROVEN if verifier.without_hash else State.COMPLETE
 
 
-async def all_kept(store: RecordStore, box: str, epoch: str, first: int, last: int) -> AsyncIterator[StoredRecord]:
-    """Every record with these numbers, in order."""
-    while chunk := await store.kept(box, epoch, first, last):
-        for kept in chunk:
-            yield kept
+async def all_stored(store: RecordStore, box: str, epoch: str, first: int, last: int) -> AsyncIterator[StoredRecord]:
+    """Every stored record with these numbers, in order."""
+    while chunk := await store.stored(box, epoch, first, last):
+        for record in chunk:
+            yield record
         first = chunk[-1].seq + 1
 
 

@@ -1,4 +1,4 @@
-"""One simulated box: a real ledger on the disk, a real link, invented people."""
+"""One simulated box: a real ledger on the disk, a real link, generated passages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _GATE_S = 3.0  # from the decision to the end of a passage
 _PREFILL = 500  # records in one commit
 
 
-async def _obey(_: Desired) -> bool:
+async def _ignore_settings(_: Desired) -> bool:
     return False
 
 
@@ -41,23 +41,23 @@ def _series() -> array[float]:
 
 @dataclass(slots=True)
 class SimulationMetrics:
-    """What the fleet saw; latencies in seconds from commit to acknowledgement."""
+    """Metrics of the fleet; latencies in seconds from commit to acknowledgement."""
 
     appended: int = 0
     acknowledged: int = 0
     live_s: array[float] = field(default_factory=_series)
     alarm_s: array[float] = field(default_factory=_series)
-    outage: bool = False  # the broker is away, or not all boxes are back
-    late_s: array[float] = field(default_factory=_series)  # of records written while their box had no link, or before
+    outage: bool = False  # the broker is stopped, or not all boxes have reconnected
+    late_s: array[float] = field(default_factory=_series)  # of records written without a link
 
 
 class TimedLedger(Ledger):
-    """A ledger that remembers when each record was committed until it is acknowledged."""
+    """A ledger that measures the time from commit to acknowledgement of each record."""
 
-    def watch(self, figures: SimulationMetrics) -> None:
-        """Begin to count into `figures`."""
+    def watch(self, metrics: SimulationMetrics) -> None:
+        """Count into `metrics` from now on."""
         self.online = False
-        self._figures = figures
+        self._metrics = metrics
         self._pending: dict[int, tuple[float, array[float]]] = {}
 
     @property
@@ -67,11 +67,11 @@ class TimedLedger(Ledger):
     async def append_all(self, records: Iterable[Record]) -> list[int]:
         batch = list(records)
         numbers = await super().append_all(batch)
-        now_s, figures = time.monotonic(), self._figures
-        figures.appended += len(numbers)
+        now_s, metrics = time.monotonic(), self._metrics
+        metrics.appended += len(numbers)
         for seq, record in zip(numbers, batch, strict=True):
-            series = figures.alarm_s if isinstance(record, AlarmRaised) else figures.live_s
-            self._pending[seq] = (now_s, series if self.online and not figures.outage else figures.late_s)
+            series = metrics.alarm_s if isinstance(record, AlarmRaised) else metrics.live_s
+            self._pending[seq] = (now_s, series if self.online and not metrics.outage else metrics.late_s)
         return numbers
 
     async def acknowledge(self, epoch: str, ranges: Iterable[tuple[int, int]], heads: Sequence[str | None] = ()) -> int:
@@ -81,25 +81,25 @@ class TimedLedger(Ledger):
             for seq in range(first, last + 1):
                 if (found := self._pending.pop(seq, None)) is not None:
                     found[1].append(now_s - found[0])
-                    self._figures.acknowledged += 1
+                    self._metrics.acknowledged += 1
         return freed
 
 
 class TimedDirectory(Directory):
-    """A replica that remembers since when each revocation counts."""
+    """A replica that stores when each revocation became effective."""
 
     def watch(self) -> None:
-        """Begin to remember."""
+        """Store the times from now on."""
         self.revoked_s: dict[str, float] = {}
 
-    def _let_count(self, added: Mapping[str, PendingRevocation]) -> None:
-        super()._let_count(added)
+    def _add_pending(self, added: Mapping[str, PendingRevocation]) -> None:
+        super()._add_pending(added)
         self.revoked_s |= dict.fromkeys(added, time.monotonic())
 
 
 @dataclass(frozen=True)
 class CountedRetry(Retry):
-    """Notes when its box will try to connect again."""
+    """Stores when its box will try to connect again."""
 
     attempts_s: list[float] = field(default_factory=list)
 
@@ -110,23 +110,23 @@ class CountedRetry(Retry):
 
 
 class SimulatedBox:
-    """Opened with its stores, then `run`."""
+    """A box with its stores, opened by `opened`."""
 
     def __init__(
         self,
         settings: LinkSettings,
-        outbox: TimedLedger,
+        ledger: TimedLedger,
         directory: TimedDirectory,
         orders: OrderReceiver,
         random: Random,
     ) -> None:
         self.name = settings.box
-        self.outbox = outbox
+        self.ledger = ledger
         self.directory = directory
         self._random = random
         self._link = PlatformLink(
             settings,
-            outbox,
+            ledger,
             directory,
             versions={"simulation": "1"},
             boot_id=random.randbytes(8).hex(),
@@ -137,62 +137,68 @@ class SimulatedBox:
     async def opened(
         cls,
         stack: AsyncExitStack,
-        home: Path,
+        folder: Path,
         settings: LinkSettings,
-        figures: SimulationMetrics,
+        metrics: SimulationMetrics,
         key: Ed25519PublicKey,
         shared: ThreadPoolExecutor,
         random: Random,
     ) -> SimulatedBox:
-        """A box with its files below `home`, on the `shared` thread, until `stack` ends; `key` is the platform's."""
-        outbox = await stack.enter_async_context(
-            TimedLedger.opened(home / "ledger.db", box=settings.box, budget_bytes=_BUDGET_BYTES, shared=shared)
+        """A box with its files below `folder`, on the `shared` thread, until `stack` ends; `key` is the platform's."""
+        ledger = await stack.enter_async_context(
+            TimedLedger.opened(folder / "ledger.db", box=settings.box, budget_bytes=_BUDGET_BYTES, shared=shared)
         )
-        directory = await stack.enter_async_context(TimedDirectory.opened(home / "directory.db", shared=shared))
+        directory = await stack.enter_async_context(TimedDirectory.opened(folder / "directory.db", shared=shared))
         memory = await stack.enter_async_context(
-            SqliteThread.opened(home / "orders.db", ORDER_MIGRATIONS, shared=shared)
+            SqliteThread.opened(folder / "orders.db", ORDER_MIGRATIONS, shared=shared)
         )
-        outbox.watch(figures)
+        ledger.watch(metrics)
         directory.watch()
-        return cls(settings, outbox, directory, OrderReceiver(ReplayGuard(memory), key, OrderHandlers(_obey)), random)
+        return cls(
+            settings,
+            ledger,
+            directory,
+            OrderReceiver(ReplayGuard(memory), key, OrderHandlers(_ignore_settings)),
+            random,
+        )
 
     async def fill(self, records: int) -> None:
-        """Write `records` of the past."""
+        """Write `records` records as backlog."""
         while records > 0:
             batch = [record for _ in range(min(_PREFILL, records)) for record in passage(self._random)[0][:1]]
-            await self.outbox.append_all(batch)
+            await self.ledger.append_all(batch)
             records -= len(batch)
 
     async def stay_connected(self, delay_s: float) -> None:
-        """Hold the link from `delay_s` on, until cancelled."""
+        """Keep the link connected after `delay_s`, until cancelled."""
         await asyncio.sleep(delay_s)
         await self._link.run()
 
-    async def let_people_come(self, per_hour: float, length_s: float) -> None:
-        """One day in `length_s`."""
+    async def run_day(self, per_hour: float, length_s: float) -> None:
+        """Write the passages of one day within `length_s`."""
         began_s = time.monotonic()
         async with asyncio.TaskGroup() as closing:
             for at_s in arrivals_s(self._random, per_hour, length_s):
                 await asyncio.sleep(max(0.0, began_s + at_s - time.monotonic()))
                 decided, closed = passage(self._random)
-                await self.outbox.append_all(decided)
+                await self.ledger.append_all(decided)
                 closing.create_task(self._close(closed), name="close")
 
-    def look(self) -> bool:
-        """Whether the box is connected to a platform that takes records."""
-        self.outbox.online = self._link.status().platform_online
-        return self.outbox.online
+    def update_online(self) -> bool:
+        """Whether the box is connected to a platform that receives records."""
+        self.ledger.online = self._link.status().platform_online
+        return self.ledger.online
 
     @property
     def refusal(self) -> str:
-        """Why the broker and this box do not come together, where trying again does not help; else empty."""
+        """Why the connection fails, if a retry does not help; else empty."""
         return self._link.refusal
 
     @property
     def trouble(self) -> str:
-        """Why it is not online; empty while it is connected to the broker."""
+        """Why the box is not online; empty while it is connected to the broker."""
         return self._link.status().detail
 
     async def _close(self, closed: Record) -> None:
         await asyncio.sleep(_GATE_S)
-        await self.outbox.append(closed)
+        await self.ledger.append(closed)

@@ -1,4 +1,4 @@
-"""A mosquitto of the simulation's own, on loopback, with or without TLS."""
+"""A private mosquitto of the simulation, on loopback, with or without TLS."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VALID_DAYS = 1
 
 
 class SimulatedAuthority:
-    """The product's own authority for `district`; what it issues is valid for a day. Its files are in `home`."""
+    """A real authority for `district` with files in `home`; its certificates are valid for one day."""
 
     def __init__(self, home: Path, district: str) -> None:
         self._home = home
@@ -46,7 +46,7 @@ class SimulatedAuthority:
 
 
 class PrivateBroker:
-    """May be stopped and started again on the same port, with its data."""
+    """A mosquitto process that can be stopped, and started again on the same port with its data."""
 
     def __init__(self, home: Path, authority: SimulatedAuthority | None) -> None:
         self.port = free_port()
@@ -56,11 +56,11 @@ class PrivateBroker:
 
     @property
     def pid(self) -> int:
-        """Its process, while it runs; else 0."""
+        """Process id while it runs, else 0."""
         return self._process.pid if self._process else 0
 
     async def start(self) -> None:
-        """Start, and wait until it answers. Raises LinkLost."""
+        """Start, and wait until it accepts connections. Raises LinkLost."""
         program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         if program is None:
             raise LinkLost("mosquitto is not installed: apt-get install mosquitto")
@@ -79,7 +79,7 @@ class PrivateBroker:
             raise LinkLost(f"mosquitto ended with {self._process.returncode}: {last_line(log)}")
 
     async def stop(self) -> None:
-        """End the process, if there is one."""
+        """Stop the process if it runs."""
         process, self._process = self._process, None
         if process is not None:
             await end(process)
@@ -100,7 +100,7 @@ class PrivateBroker:
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
-    """Ask `process` to end, and kill it when it does not."""
+    """Terminate `process`; kill it if it does not end in time."""
     if process.returncode is None:
         process.terminate()
     try:
@@ -112,13 +112,13 @@ async def end(process: asyncio.subprocess.Process) -> None:
 
 
 def last_line(log: Path) -> str:
-    """What a program said last; the log itself may be deleted before anybody reads it."""
+    """The last line of a log, for an error message: the log may be deleted with its folder."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "no output"
 
 
 def free_port() -> int:
-    """A port on loopback that nobody uses now."""
+    """An unused TCP port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A day at the gates: when people come, and the records they leave."""
+"""A day at the gates: arrival times and passage records."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ from sync.contract.records import (
     Temperature,
 )
 
-_PEAKS = ((7.75, 0.9, 3.2), (12.2, 0.8, 1.0), (18.3, 1.3, 3.0))  # hour, width in hours, height over the quiet level
-_QUIET = 0.25
+_PEAKS = ((7.75, 0.9, 3.2), (12.2, 0.8, 1.0), (18.3, 1.3, 3.0))  # hour, width in hours, height above the base level
+_BASE = 0.25
 _DAY_H = 24.0
-_ALARMS = 0.01  # share of passages that raise one
+_ALARMS = 0.01  # share of passages that raise an alarm
 
 
-def _crowd(hour: float) -> float:
-    return _QUIET + sum(height * math.exp(-(((hour - at) / width) ** 2)) for at, width, height in _PEAKS)
+def _intensity(hour: float) -> float:
+    return _BASE + sum(height * math.exp(-(((hour - at) / width) ** 2)) for at, width, height in _PEAKS)
 
 
-_MEAN = sum(_crowd(minute / 60) for minute in range(1440)) / 1440
-_BUSIEST = max(_crowd(minute / 60) for minute in range(1440)) / _MEAN
+_MEAN = sum(_intensity(minute / 60) for minute in range(1440)) / 1440
+_BUSIEST = max(_intensity(minute / 60) for minute in range(1440)) / _MEAN
 
 
-def crowd(share_of_day: float) -> float:
-    """How many come at this moment of the day (0..1), as a multiple of the day's mean."""
-    return _crowd(share_of_day % 1.0 * _DAY_H) / _MEAN
+def intensity(share_of_day: float) -> float:
+    """Arrival rate at this share of the day (0 to 1), as a multiple of the mean of the day."""
+    return _intensity(share_of_day % 1.0 * _DAY_H) / _MEAN
 
 
 def arrivals_s(random: Random, per_hour: float, length_s: float) -> Iterator[float]:
-    """When people come, in seconds, in a day of mean `per_hour` that passes in `length_s`."""
+    """Arrival times in seconds, in a day that passes in `length_s`, with a mean of `per_hour`."""
     at_s = 0.0
     while (at_s := at_s + random.expovariate(per_hour / 3600 * _BUSIEST)) < length_s:
-        if random.random() * _BUSIEST < crowd(at_s / length_s):
+        if random.random() * _BUSIEST < intensity(at_s / length_s):
             yield at_s
 
 
 def passage(random: Random) -> tuple[list[Record], Record]:
-    """The records of one passage: those of its decision, and its end."""
+    """The records of one passage: those of its decision, and the record of its end."""
     passage_id, now = uuid.uuid4().hex, _clock()
     fever = random.random() < _ALARMS
     decided = PassageDecided(

@@ -1,4 +1,4 @@
-"""A front door that lets in so many connections a second, as a load balancer does, and counts who knocks."""
+"""A TCP proxy that limits new connections per second, as a load balancer does, and counts attempts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _HOST = "127.0.0.1"
 
 
 class AcceptGate:
-    """A TCP proxy on loopback. Whoever comes too fast is turned away at once; `knocks_s` are monotonic seconds."""
+    """A TCP proxy on loopback that closes connections above the rate limit. `attempts_s` are monotonic seconds."""
 
     def __init__(self, upstream_port: int, admit_per_s: float) -> None:
-        self.knocks_s: list[float] = []
+        self.attempts_s: list[float] = []
         self.admitted = 0
         self._upstream_port = upstream_port
         self._admit_per_s = admit_per_s
@@ -25,8 +25,8 @@ class AcceptGate:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[int]:
-        """Listening; yields the port."""
-        server = await asyncio.start_server(self._come_in, _HOST, 0, backlog=4096)
+        """Listen; yields the port."""
+        server = await asyncio.start_server(self._accept, _HOST, 0, backlog=4096)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:
@@ -34,7 +34,7 @@ class AcceptGate:
 
     def _admits(self) -> bool:
         now_s = time.monotonic()
-        self.knocks_s.append(now_s)
+        self.attempts_s.append(now_s)
         self._tokens = min(self._admit_per_s, self._tokens + (now_s - self._filled_s) * self._admit_per_s)
         self._filled_s = now_s
         if self._tokens < 1:
@@ -43,32 +43,32 @@ class AcceptGate:
         self.admitted += 1
         return True
 
-    async def _come_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if self._admits():
                 with contextlib.suppress(OSError):
                     there, back = await asyncio.open_connection(_HOST, self._upstream_port)
-                    await _join(reader, writer, there, back)
+                    await _relay(reader, writer, there, back)
         except asyncio.CancelledError:
-            pass  # the server was closed while people were inside
+            pass  # the server was closed with open connections
         finally:
             writer.transport.abort()
 
 
-async def _join(
+async def _relay(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, there: asyncio.StreamReader, back: asyncio.StreamWriter
 ) -> None:
-    """Carry bytes both ways until one side ends."""
-    ways = [asyncio.ensure_future(_carry(reader, back)), asyncio.ensure_future(_carry(there, writer))]
+    """Copy bytes in both directions until one side ends."""
+    copies = [asyncio.ensure_future(_copy(reader, back)), asyncio.ensure_future(_copy(there, writer))]
     try:
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for way in ways:
-            way.cancel()
+        for copy in copies:
+            copy.cancel()
         back.transport.abort()
 
 
-async def _carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
         while data := await source.read(_CHUNK):
             sink.write(data)

@@ -22,7 +22,7 @@ def noisy(scene: NDArray[np.uint8], noise: float) -> NDArray[np.uint8]:
     return np.clip(scene + RANDOM.normal(0, noise, scene.shape), 0, 255).astype(np.uint8)
 
 
-def test_a_still_scene_with_noise_is_well() -> None:
+def test_a_still_scene_with_noise_is_ok() -> None:
     watch = PictureCheck()
     assert all(watch.judge(picture(128), step / 10) is None for step in range(60))
 

@@ -25,7 +25,7 @@ parse = make_code_provider(["simulated", "document-number"])
         "830000190001010038",
     ],
 )
-def test_numbers_of_the_standard_and_of_nobody(number: str) -> None:
+def test_valid_numbers(number: str) -> None:
     assert normalised_id_number(number) == number
     assert check_digit(number[:17]) == number[17]
 

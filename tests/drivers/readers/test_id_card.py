@@ -10,7 +10,7 @@ from drivers.contract import CardKind
 from drivers.readers.errors import CodeMalformed
 from drivers.readers.id_card import TEXT_BYTES, read_card
 from drivers.simulated.people import id_cards
-from drivers.simulated.people.people import document_number
+from drivers.simulated.people.residents import document_number
 
 NUMBER = "999999199001010016"
 TEXT = id_cards.citizen(NUMBER)
@@ -72,14 +72,14 @@ def test_a_foreigners_card_of_2023_joins_a_long_name(length: int) -> None:
         (0, "\udc00"),
     ],
 )
-def test_what_cannot_be_right_is_refused_without_a_word_of_it(at: int, value: str) -> None:
+def test_an_invalid_field_is_refused_without_its_value(at: int, value: str) -> None:
     data = value.encode("utf-16le", "surrogatepass")
     with pytest.raises(CodeMalformed) as refused:
         read_card(TEXT[:at] + data + TEXT[at + len(data) :], 0.0)
     assert value not in str(refused.value)
 
 
-def test_a_small_x_and_padding_with_zeros_are_taken() -> None:
+def test_a_lower_case_x_and_zero_padding_are_accepted() -> None:
     number = next(number for order in range(1, 30) if (number := document_number(date(1990, 1, 1), order))[-1] == "X")
     text = id_cards.citizen(number.lower()).replace(" ".encode("utf-16le"), b"\0\0")
     assert read_card(text, 0.0).number == number

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from drivers.contract import CameraFrame, PartState
 from drivers.latest import Latest
-from drivers.readers.qr_camera import ACTIVE_EVERY_S, IDLE_EVERY_S, QrCamera, codes_in
+from drivers.readers.qr_camera import ACTIVE_EVERY_S, IDLE_EVERY_S, QrCamera, decode_codes
 from drivers.readers.qr_line import CAP_BYTES, REPEAT_S
 from drivers.readers.repeats import InView
 from drivers.simulated.devices.qr import code_picture
@@ -20,7 +20,7 @@ CODE, POSTER = "SHC1:999999199001010016:1900000000", "https://example.org/poster
 
 
 def picture(*texts: str) -> NDArray[np.uint8]:
-    """The entrance with codes in it, side by side, and sensor noise."""
+    """The entrance with codes side by side, and sensor noise."""
     scene, left = Entrance(seed=1).view(None, None).astype(np.int16), 10
     for text in texts:
         code = code_picture(text)
@@ -33,27 +33,27 @@ EMPTY, SHOWN, BOTH = picture(), picture(CODE), picture(POSTER, CODE)
 
 
 class Eye:
-    """A QR camera that is shown pictures, each at its time."""
+    """A QR camera that receives pictures with given times."""
 
-    def __init__(self, somebody: bool = True) -> None:
+    def __init__(self, person_present: bool = True) -> None:
         self.frames: Latest[CameraFrame] = Latest()
-        self.somebody = somebody
-        self.reader = QrCamera(self.frames, lambda: self.somebody)
+        self.person_present = person_present
+        self.reader = QrCamera(self.frames, lambda: self.person_present)
         self.now_s = 100.0
         self.seen: list[str] = []
 
     async def show(self, image: NDArray[np.uint8], after_s: float = ACTIVE_EVERY_S) -> None:
-        """Let the next picture be taken and looked at, if its time has come."""
+        """Deliver the next picture and wait until it was processed, if it is due."""
         self.now_s += after_s
         self.frames.put(CameraFrame(image, self.now_s, self.frames.sequence))
         looks = self.reader.counters["looks"]
-        period_s = ACTIVE_EVERY_S if self.somebody else IDLE_EVERY_S
+        period_s = ACTIVE_EVERY_S if self.person_present else IDLE_EVERY_S
         if after_s >= period_s:
             await eventually(lambda: self.reader.counters["looks"] > looks)
         await asyncio.sleep(0.02)
 
     async def listen(self) -> None:
-        """Write down what is read."""
+        """Collect the codes."""
         sequence = 0
         while True:
             sequence, code = await self.reader.codes.after(sequence)
@@ -71,9 +71,9 @@ async def eye() -> AsyncIterator[Eye]:
 
 def test_codes_are_read_upright_turned_dark_and_in_colour() -> None:
     for image in (SHOWN, np.rot90(SHOWN), 255 - SHOWN, (SHOWN * np.array([0.4, 0.9, 0.3])).astype(np.uint8)):
-        assert codes_in(np.ascontiguousarray(image)) == [CODE]
-    assert codes_in(EMPTY) == []
-    assert sorted(codes_in(BOTH)) == sorted([CODE, POSTER])
+        assert decode_codes(np.ascontiguousarray(image)) == [CODE]
+    assert decode_codes(EMPTY) == []
+    assert sorted(decode_codes(BOTH)) == sorted([CODE, POSTER])
 
 
 async def test_a_code_held_up_is_read_once_and_again_when_it_comes_back(eye: Eye) -> None:
@@ -92,24 +92,24 @@ async def test_two_codes_in_one_picture_are_both_read_and_neither_makes_the_othe
     assert sorted(eye.seen) == sorted([CODE, POSTER])
 
 
-async def test_it_looks_seldom_while_nobody_is_there(eye: Eye) -> None:
+async def test_pictures_are_read_rarely_while_no_person_is_present(eye: Eye) -> None:
     for _ in range(10):
         await eye.show(EMPTY, ACTIVE_EVERY_S / 2)
     assert eye.reader.counters["looks"] in (4, 5, 6)
-    eye.somebody = False
+    eye.person_present = False
     looks = eye.reader.counters["looks"]
     for _ in range(11):
         await eye.show(EMPTY, 0.25)
     assert eye.reader.counters["looks"] - looks in (2, 3)
 
 
-async def test_a_long_code_is_left_out(eye: Eye) -> None:
+async def test_a_long_code_is_dropped(eye: Eye) -> None:
     await eye.show(picture("x" * (CAP_BYTES + 1)))
     assert eye.seen == []
     assert eye.reader.counters["too_long"] == 1
 
 
-async def test_it_is_well_as_long_as_pictures_come(eye: Eye) -> None:
+async def test_the_part_is_ok_while_pictures_arrive(eye: Eye) -> None:
     assert eye.reader.health.state is PartState.STARTING
     await eye.show(EMPTY)
     assert eye.reader.health.state is PartState.OK

@@ -44,7 +44,7 @@ def test_a_line_over_the_cap_is_dropped_up_to_its_end() -> None:
     assert parser.counters["resync_bytes"] == CAP_BYTES + 20
 
 
-def test_bytes_that_are_no_text_are_dropped_and_counted() -> None:
+def test_bytes_that_are_not_utf_8_are_dropped_and_counted() -> None:
     parser = QrLineParser()
     assert texts(parser, b"\xff\xfe\r", b"good\r") == ["good"]
     assert parser.counters["undecodable"] == 1

@@ -22,7 +22,7 @@ from drivers.readers.table import make_card_reader
 from drivers.simulated.devices.sam_v import FIND, READ, SELECT, SimulatedSamV, answer, card_answer
 from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.people import id_cards
-from drivers.tools.device_protocols import DIALECTS
+from drivers.tools.device_protocols import PROTOCOLS
 from drivers.tools.device_reader import DeviceReader
 from tests.drivers.driver_bench import eventually, pieces, running, state
 from tests.limits import HANG_S
@@ -33,17 +33,16 @@ FRAME = card_answer(TEXT)
 PHOTO = random.Random(1).randbytes(1024)
 
 
-def test_the_questions() -> None:
+def test_the_queries() -> None:
     preamble = "AAAAAA9669"
-    questions = {
+    queries = {
         sam_v.FIND: "0003 2001 22",
         sam_v.SELECT: "0003 2002 21",
         sam_v.READ: "0003 3001 32",
         sam_v.STATUS: "0003 11FF ED",
-        sam_v.SAM_ID: "0003 12FF EE",
     }
-    for question, rest in questions.items():
-        assert question == bytes.fromhex(preamble + rest)
+    for query, rest in queries.items():
+        assert query == bytes.fromhex(preamble + rest)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +57,7 @@ def test_the_questions() -> None:
         ("0004 000090 94", 0x90),
     ],
 )
-def test_the_answers_of_the_manuals(rest: str, status: int) -> None:
+def test_the_replies_of_the_manuals(rest: str, status: int) -> None:
     assert SamVReplies().feed(bytes.fromhex("AAAAAA9669" + rest), 0.0) == [SamVReply(status)]
 
 
@@ -105,7 +104,7 @@ def test_a_damaged_frame_gives_no_card_and_the_next_one_is_found(at: int, flip: 
 
 
 @given(st.integers(14, len(FRAME) - 1))
-def test_a_frame_cut_short_does_not_take_the_head_of_the_next_even_where_the_sum_fits(cut: int) -> None:
+def test_a_truncated_frame_with_a_matching_checksum_does_not_consume_the_next_header(cut: int) -> None:
     following = card_answer(id_cards.citizen(OTHER), bytes(1024))
     joined = bytearray(FRAME[:cut] + following[: len(FRAME) - cut])
     joined[cut - 1] ^= reduce(xor, joined[5:])  # now it does
@@ -113,7 +112,7 @@ def test_a_frame_cut_short_does_not_take_the_head_of_the_next_even_where_the_sum
     assert [card.number for card in cards] == [OTHER]
 
 
-def test_a_frame_that_stops_does_not_swallow_the_one_after_the_silence() -> None:
+def test_an_incomplete_frame_does_not_consume_the_frame_after_a_silence() -> None:
     parser = SamVReplies()
     assert parser.feed(FRAME[:600], 0.0) == []
     assert parser.feed(b"", 0.2) == []
@@ -136,7 +135,7 @@ def test_a_card_that_cannot_be_right_is_refused() -> None:
 
 @asynccontextmanager
 async def reading(folder: Path) -> AsyncIterator[tuple[CardReader, SimulatedSamV]]:
-    """A reader and the device that it asks."""
+    """A reader and its simulated device."""
     reader = make_card_reader(driver="sam-v", port=str(folder / "port"))
     with PtyWire(folder / "port") as wire:
         device = SimulatedSamV(wire)
@@ -152,23 +151,23 @@ async def next_card(reader: CardReader, sequence: int = 0) -> tuple[int, CardRea
     return await asyncio.wait_for(reader.cards.after(sequence), HANG_S)
 
 
-async def asked(device: SimulatedSamV, question: bytes, times: int = 1) -> None:
-    """Wait until the reader has been asked so often again."""
-    before = device.questions.count(question)
-    await eventually(lambda: device.questions.count(question) >= before + times)
+async def wait_for_query(device: SimulatedSamV, query: bytes, times: int = 1) -> None:
+    """Wait until the device received `query` `times` more times."""
+    before = device.queries.count(query)
+    await eventually(lambda: device.queries.count(query) >= before + times)
 
 
 async def test_a_card_is_found_selected_and_read_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with reading(tmp_path) as (reader, device):
         await state(reader, PartState.OK)
-        assert set(device.questions) == {FIND}
+        assert set(device.queries) == {FIND}
         device.present(TEXT, PHOTO)
         sequence, card = await next_card(reader)
         assert isinstance(card, CardRead)
         assert card.number == NUMBER
-        await asked(device, FIND, 3)
-        assert (device.questions.count(SELECT), device.questions.count(READ)) == (1, 1)
+        await wait_for_query(device, FIND, 3)
+        assert (device.queries.count(SELECT), device.queries.count(READ)) == (1, 1)
         device.present(id_cards.citizen(OTHER))
         _, card = await next_card(reader, sequence)
         assert isinstance(card, CardRead)
@@ -182,13 +181,13 @@ async def test_a_card_left_lying_on_a_reader_that_finds_it_again_is_read_once(tm
         device.finds_again = True
         device.present(TEXT)
         sequence, _ = await next_card(reader)
-        await asked(device, FIND, 3)
-        assert device.questions.count(READ) == 1
+        await wait_for_query(device, FIND, 3)
+        assert device.queries.count(READ) == 1
         device.lift()
-        await asked(device, FIND, 2)
+        await wait_for_query(device, FIND, 2)
         device.present(TEXT)  # it only wavered
-        await asked(device, READ)
-        await asked(device, FIND)
+        await wait_for_query(device, READ)
+        await wait_for_query(device, FIND)
         assert reader.cards.sequence == sequence
         assert reader.counters["repeats"] == 1
 
@@ -202,13 +201,13 @@ async def test_a_card_that_is_misread_is_tried_again(tmp_path: Path) -> None:
         assert reader.counters["misread"] == 2
 
 
-async def test_a_card_that_cannot_be_read_or_is_wrong_is_told_once(tmp_path: Path) -> None:
+async def test_a_card_that_cannot_be_read_or_is_invalid_is_reported_once(tmp_path: Path) -> None:
     async with reading(tmp_path) as (reader, device):
         device.misreads = 1000
         device.present(TEXT)
         sequence, card = await next_card(reader)
         assert isinstance(card, CardUnreadable)
-        await asked(device, READ, 2)
+        await wait_for_query(device, READ, 2)
         assert reader.cards.sequence == sequence
         device.misreads = 0
         device.present(TEXT)
@@ -253,13 +252,13 @@ def test_an_unknown_card_reader_names_the_known() -> None:
         make_card_reader(driver="nfc", port="/dev/ttyUSB0")
 
 
-async def test_who_watches_a_reader_without_a_card_hears_that_it_is_well(tmp_path: Path) -> None:
-    tap = DeviceReader("sam-v", replace(DIALECTS["sam-v"], silence_s=0.6), str(tmp_path / "port"))
+async def test_watching_a_reader_without_a_card_reports_ok(tmp_path: Path) -> None:
+    tap = DeviceReader("sam-v", replace(PROTOCOLS["sam-v"], silence_s=0.6), str(tmp_path / "port"))
     with PtyWire(tmp_path / "port") as wire:
         reader = SimulatedSamV(wire)
         async with asyncio.TaskGroup() as tasks:
             answering = tasks.create_task(reader.run())
             async with running(tap):
-                await eventually(lambda: len(reader.questions) > 4)
+                await eventually(lambda: len(reader.queries) > 4)
                 assert (tap.health.state, tap.counters["opened"], tap.counters["frames"]) == (PartState.OK, 1, 0)
             answering.cancel()

@@ -1,4 +1,4 @@
-"""What holds for the parser of every family, whatever the wire does."""
+"""Properties of the parser of every family, for any damage of the line."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from drivers.serial_line.framing import Parser
 from drivers.simulated.devices import sensor_frames
-from drivers.thermometers.optris import ASK_HEAD, ASK_TARGET, Optris
-from drivers.tools.reading_output import Plain, to_dict
+from drivers.thermometers.optris import QUERY_HEAD, QUERY_TARGET, Optris
+from drivers.tools.reading_output import PlainValues, to_dict
 from tests.drivers.driver_bench import pieces
 from tests.drivers.families import BY_DRIVER, FAMILIES, Family, mutated, pool
 
@@ -23,8 +23,8 @@ SUMMED = [it for it in FAMILIES if it.driver not in ("optris", "tof10120", "qr-l
 LONGEST_FRAME = 2321
 
 
-def fed(parser: Parser[Any], data: bytes, cuts: list[int], at_s: float = 0.0) -> list[Plain]:
-    """What the parser says to `data`, cut anywhere, and to the silence after it."""
+def fed(parser: Parser[Any], data: bytes, cuts: list[int], at_s: float = 0.0) -> list[PlainValues]:
+    """The readings of `data`, split at `cuts` and followed by silence."""
     chunks = [*pieces(data, cuts), b""]
     return [to_dict(reading, pixels=True) for chunk in chunks for reading in parser.feed(chunk, at_s)]
 
@@ -34,7 +34,7 @@ def fed(parser: Parser[Any], data: bytes, cuts: list[int], at_s: float = 0.0) ->
 @given(cuts=CUTS)
 def test_however_the_bytes_are_cut_the_readings_are_the_same(family: Family, cuts: list[int]) -> None:
     parser, frames = family.parser(), pool(family.driver)
-    assert fed(parser, b"".join(frames), cuts) == [family.told(frame) for frame in frames]
+    assert fed(parser, b"".join(frames), cuts) == [family.values(frame) for frame in frames]
     assert parser.counters["frames"] == len(frames)
     assert parser.counters["bad_checksum"] == parser.counters["resync_bytes"] == 0
 
@@ -47,9 +47,9 @@ def test_every_good_frame_between_damaged_ones_is_found_and_nothing_else(
 ) -> None:
     rng = random.Random(seed)
     parser, frames = family.parser(), pool(family.driver)[:3]
-    told = fed(parser, b"".join(mutated(frame, rng) + frame for frame in frames), cuts)
-    sent = [family.told(frame) for frame in frames]
-    assert [reading for number, reading in enumerate(told) if reading not in told[:number]] == sent
+    values = fed(parser, b"".join(mutated(frame, rng) + frame for frame in frames), cuts)
+    sent = [family.values(frame) for frame in frames]
+    assert [reading for number, reading in enumerate(values) if reading not in values[:number]] == sent
 
 
 @EVERY
@@ -60,7 +60,7 @@ def test_after_silence_a_good_frame_is_always_found(family: Family, seed: int, c
     parser, frames = family.parser(), pool(family.driver)
     fed(parser, b"".join(mutated(rng.choice(frames), rng) for _ in range(3)), cuts)
     fed(parser, rng.randbytes(rng.randrange(3000)), cuts)
-    assert fed(parser, frames[0], cuts, at_s=60.0) == [family.told(frames[0])]
+    assert fed(parser, frames[0], cuts, at_s=60.0) == [family.values(frames[0])]
 
 
 @pytest.mark.parametrize("family", SUMMED, ids=lambda family: family.driver)
@@ -68,9 +68,9 @@ def test_after_silence_a_good_frame_is_always_found(family: Family, seed: int, c
 @given(place=st.integers(0, 5000), change=st.integers(1, 255))
 def test_one_changed_byte_never_gives_a_number_that_was_not_sent(family: Family, place: int, change: int) -> None:
     frame = bytearray(pool(family.driver)[0])
-    sent = family.told(bytes(frame))
+    sent = family.values(bytes(frame))
     frame[place % len(frame)] ^= change
-    assert [told for told in fed(family.parser(), bytes(frame), []) if told != sent] == []
+    assert [values for values in fed(family.parser(), bytes(frame), []) if values != sent] == []
 
 
 @EVERY
@@ -89,19 +89,19 @@ FRAMED = [it for it in FAMILIES if it.driver not in ("optris", "tof10120", "qr-l
 
 
 @pytest.mark.parametrize("family", FRAMED, ids=lambda family: family.driver)
-def test_a_cut_frame_is_resynchronised_and_a_damaged_one_has_a_bad_checksum(family: Family) -> None:
+def test_a_truncated_frame_is_resynchronised_and_a_damaged_one_has_a_bad_checksum(family: Family) -> None:
     first, second, third, *_ = pool(family.driver)
     cut = first[: len(first) - 2]
     damaged = second[:-1] + bytes((second[-1] ^ 1,))
     parser = family.parser()
-    told = fed(parser, b"\0\0" + cut + first + damaged + third + second[:5], [])
-    assert told == [family.told(first), family.told(third)]
+    values = fed(parser, b"\0\0" + cut + first + damaged + third + second[:5], [])
+    assert values == [family.values(first), family.values(third)]
     assert parser.counters["frames"] == 2
     assert parser.counters["bad_checksum"] == 1
     assert parser.counters["resync_bytes"] == 2 + len(cut) + len(damaged) + 5
 
 
-def test_a_cut_frame_whose_sum_is_right_by_chance_takes_nothing_from_the_next() -> None:
+def test_a_truncated_frame_with_a_matching_checksum_does_not_consume_the_next() -> None:
     cut, good = sensor_frames.gy_mcu90614(35.65, 23.9)[:7], sensor_frames.gy_mcu90614(36.0, 25.0)
     chance = cut + good[:2]
     assert sum(chance[:-1]) % 256 == chance[-1]
@@ -126,7 +126,7 @@ def test_a_cut_frame_whose_sum_is_right_by_chance_takes_nothing_from_the_next() 
         ("lcus", b"\xa0\x00\x01\xa1"),
     ],
 )
-def test_what_the_sensor_cannot_have_measured_is_refused(driver: str, frame: bytes) -> None:
+def test_values_out_of_range_are_refused(driver: str, frame: bytes) -> None:
     parser = BY_DRIVER[driver].parser()
     assert fed(parser, frame, []) == []
     assert parser.counters["refused"] >= 1
@@ -149,7 +149,7 @@ def test_acknowledgements_between_frames_are_neither_readings_nor_noise() -> Non
     family, ack = BY_DRIVER["evo-thermal-33"], sensor_frames.terabee_ack(0x14, 0x05)
     first, second, *_ = pool("evo-thermal-33")
     parser = family.parser()
-    assert fed(parser, ack + first + ack + ack + second + ack, []) == [family.told(first), family.told(second)]
+    assert fed(parser, ack + first + ack + ack + second + ack, []) == [family.values(first), family.values(second)]
     assert (parser.counters["frames"], parser.counters["other_frames"], parser.counters["resync_bytes"]) == (2, 4, 0)
 
 
@@ -170,26 +170,26 @@ def test_acknowledgements_between_frames_are_neither_readings_nor_noise() -> Non
 )
 def test_lines_of_a_distance_sensor(sent: bytes, distances: list[int]) -> None:
     parser = BY_DRIVER["tof10120"].parser()
-    assert [told["distance_mm"] for told in fed(parser, sent, list(range(0, 20_000, 512)))] == distances
+    assert [values["distance_mm"] for values in fed(parser, sent, list(range(0, 20_000, 512)))] == distances
     good = sum(len(b"%dmm\r\n" % distance) for distance in distances)
     assert parser.counters["resync_bytes"] == len(sent) - good
 
 
-def test_answers_without_a_mark_come_back_into_step_by_their_values() -> None:
+def test_replies_without_a_header_resynchronise_by_their_values() -> None:
     family = BY_DRIVER["optris"]
     parser = family.parser()
     stream = b"".join(sensor_frames.optris(celsius) for celsius in (35.0, 35.1, 35.2))
-    told = fed(parser, b"\xf1" + stream, [])
-    assert [reading["object_c"] for reading in told] == [35.0, 35.1, 35.2]
+    values = fed(parser, b"\xf1" + stream, [])
+    assert [reading["object_c"] for reading in values] == [35.0, 35.1, 35.2]
     assert parser.counters["resync_bytes"] == 1
 
 
-def test_an_answer_means_what_was_asked_last() -> None:
+def test_a_reply_is_matched_with_the_last_query() -> None:
     parser = Optris()
-    parser.asked(ASK_HEAD)
+    parser.query_sent(QUERY_HEAD)
     assert parser.feed(sensor_frames.optris(27.5), 0.0) == []
-    parser.asked(ASK_TARGET)
+    parser.query_sent(QUERY_TARGET)
     parser.feed(b"\x05", 0.0)
-    parser.asked(ASK_TARGET)  # the other half never came
+    parser.query_sent(QUERY_TARGET)  # the other half never came
     (reading,) = parser.feed(sensor_frames.optris(35.5), 0.0)
     assert (reading.object_c, reading.ambient_c) == (35.5, 27.5)

@@ -1,4 +1,4 @@
-"""Names of serial ports that outlive a reboot, a replug and a second device of the same kind."""
+"""Names of serial ports that survive a reboot, a replug and a second device of the same kind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from drivers.contract import PartState
 from drivers.errors import BadSetting, DeviceLost
 from drivers.serial_line.ports import PortInfo, check_name, find, stable_name
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 from drivers.simulated.devices.sensor_frames import gy_mcu90614
 from drivers.simulated.devices.wire import PtyWire
 from drivers.thermometers.gy_mcu90614 import GyMcu90614
@@ -44,22 +44,22 @@ def test_a_name_leads_to_its_port(name: str, device: str) -> None:
 
 @pytest.mark.parametrize("name", ["usb:0403:6001:OTHER", "usb@1-1.9", "usb:ffff:0001"])
 def test_a_port_that_is_not_there_is_lost(name: str) -> None:
-    with pytest.raises(DeviceLost, match="no port is"):
+    with pytest.raises(DeviceLost, match="no port matches"):
         find(name, PORTS)
 
 
-def test_a_name_that_fits_two_is_told_with_a_way_out() -> None:
+def test_an_ambiguous_name_is_reported_with_the_alternative() -> None:
     with pytest.raises(DeviceLost, match=r"ttyUSB0 and /dev/ttyUSB2; name one by usb@LOCATION"):
         find("usb:1a86:7523", PORTS)
 
 
 @pytest.mark.parametrize("name", ["", "usb", "usb:", "usb:1a86", "usb:xyzw:7523", "usb@", "usb@hub"])
-def test_a_name_that_names_nothing_is_refused(name: str) -> None:
+def test_an_invalid_name_is_refused(name: str) -> None:
     with pytest.raises(BadSetting, match=r"accepted: .*usb@LOCATION"):
         check_name(name)
 
 
-def test_the_name_to_write_down_is_the_one_that_stays() -> None:
+def test_the_persistent_name_is_proposed() -> None:
     assert [stable_name(port, PORTS) for port in PORTS] == [
         "/dev/serial/by-id/usb-FTDI_A50285BI",
         "usb@1-1.3",  # no serial number: by the socket
@@ -78,7 +78,7 @@ async def test_a_device_that_comes_back_under_another_number_is_read_again(tmp_p
     thermometer = SerialThermometer(line, GyMcu90614(), MinimumVariation(60.0, 0.009))
     wire = PtyWire(tmp_path / "ttyUSB0")
     async with running(thermometer):
-        await eventually(lambda: "no port is usb:1a86:7523" in thermometer.health.detail)
+        await eventually(lambda: "no port matches usb:1a86:7523" in thermometer.health.detail)
         for number in range(3):
             wire.plug(tmp_path / f"ttyUSB{number}")
             bus[:] = [PortInfo(str(wire.link), vendor_id=0x1A86, product_id=0x7523)]

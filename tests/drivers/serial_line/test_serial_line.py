@@ -12,14 +12,14 @@ import pytest
 
 from drivers.contract import PartState
 from drivers.errors import BadSetting, DeviceLost
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 from drivers.simulated.devices.wire import PtyWire
 from tests.drivers.driver_bench import eventually, heard
 from tests.limits import HANG_S
 
 
 class Ear:
-    """Understands every byte, and keeps them."""
+    """Accepts every byte as a frame and stores it."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -45,11 +45,11 @@ async def listening(line: SerialLine, ear: Ear) -> AsyncIterator[None]:
 
 
 def lost(line: SerialLine) -> bool:
-    return line.vitals.health.state is PartState.LOST
+    return line.device_health.health.state is PartState.LOST
 
 
 def well(line: SerialLine) -> bool:
-    return line.vitals.health.state is PartState.OK
+    return line.device_health.health.state is PartState.OK
 
 
 def line_at(wire: PtyWire, silence_s: float | None = None, **options: object) -> SerialLine:
@@ -61,7 +61,7 @@ def wire(tmp_path: Path) -> PtyWire:
     return PtyWire(tmp_path / "port")
 
 
-async def test_reads_writes_and_says_when_the_wire_is_quiet(wire: PtyWire) -> None:
+async def test_reads_writes_and_reports_silence(wire: PtyWire) -> None:
     line, ear = line_at(wire, quiet_s=0.02), Ear()
     with wire:
         async with listening(line, ear):
@@ -74,7 +74,7 @@ async def test_reads_writes_and_says_when_the_wire_is_quiet(wire: PtyWire) -> No
             assert await heard(wire, b"command") == b"command"
 
 
-async def test_a_loop_that_was_held_up_takes_nothing_for_silence(wire: PtyWire) -> None:
+async def test_a_delayed_loop_does_not_report_silence(wire: PtyWire) -> None:
     line, ear = line_at(wire, quiet_s=0.3), Ear()
     with wire:
         async with listening(line, ear):
@@ -88,7 +88,7 @@ async def test_a_loop_that_was_held_up_takes_nothing_for_silence(wire: PtyWire) 
             assert ear.quiet == quiet
 
 
-async def test_what_is_taken_before_a_question_is_no_silence(wire: PtyWire) -> None:
+async def test_data_read_before_a_query_ends_the_silence(wire: PtyWire) -> None:
     line, ear = line_at(wire, quiet_s=HANG_S), Ear()
     with wire:
         async with listening(line, ear), asyncio.TaskGroup() as tasks:
@@ -116,7 +116,7 @@ async def test_unplugged_is_lost_at_once_and_read_again_under_another_device(
             await eventually(lambda: lost(line))
             with pytest.raises(DeviceLost):
                 await line.write(b"x")
-    assert line.vitals.counters["opened"] == 3
+    assert line.device_health.counters["opened"] == 3
     assert [record.levelno for record in caplog.records] == [logging.ERROR] + [logging.WARNING, logging.ERROR] * 3
     assert all("was unplugged" in record.getMessage() for record in caplog.records[2::2])  # it needed no silence
 
@@ -150,12 +150,12 @@ async def test_a_silent_line_is_lost_and_tried_at_the_next_baud_rate(wire: PtyWi
     ear = Ear()
     with wire:
         async with listening(line, ear):
-            await eventually(lambda: "115200 baud" in line.vitals.health.detail)
-            await eventually(lambda: "9600 baud" in line.vitals.health.detail)
+            await eventually(lambda: "115200 baud" in line.device_health.health.detail)
+            await eventually(lambda: "9600 baud" in line.device_health.health.detail)
 
 
-async def test_greets_on_every_opening_and_takes_leave(wire: PtyWire) -> None:
-    line = line_at(wire, hello=(b"one", b"two"), farewell=b"bye")
+async def test_start_up_and_shut_down_commands_are_written_on_every_opening(wire: PtyWire) -> None:
+    line = line_at(wire, start_up=(b"one", b"two"), shut_down=b"bye")
     with wire:
         async with listening(line, Ear()):
             await heard(wire, b"onetwo")
@@ -176,7 +176,7 @@ async def test_a_line_has_one_reader_and_a_port_one_owner(wire: PtyWire) -> None
             with pytest.raises(RuntimeError, match="already has a reader"):
                 await line.run(Ear())
             async with listening(second, Ear()):
-                await eventually(lambda: "another program" in second.vitals.health.detail)
+                await eventually(lambda: "another program" in second.device_health.health.detail)
 
 
 async def test_a_reader_that_fails_is_not_hidden(wire: PtyWire) -> None:

@@ -1,4 +1,4 @@
-"""The cast and the scenes: valid numbers that can be nobody's, all eight kinds, the same again for the same seed."""
+"""Residents and scenes: valid numbers of no real person, all eight kinds, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import islice, pairwise
 import pytest
 
 from drivers.readers.health_code import make_code_provider
-from drivers.simulated.people import people
+from drivers.simulated.people import residents
 from drivers.simulated.people.scenes import Scene, SceneKind, scenes
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -26,15 +26,15 @@ def number_of(scene: Scene) -> str:
 
 
 def test_worked_numbers_of_the_facts() -> None:
-    assert people.document_number(date(1990, 1, 1), 1) == "999999199001010016"
-    assert people.document_number(date(1990, 1, 1), 2) == "999999199001010024"
+    assert residents.document_number(date(1990, 1, 1), 1) == "999999199001010016"
+    assert residents.document_number(date(1990, 1, 1), 2) == "999999199001010024"
 
 
 def test_the_directory_is_valid_whole_and_repeatable() -> None:
-    rows = people.people(NOW)
-    assert rows == people.people(NOW)
+    rows = residents.people(NOW)
+    assert rows == residents.people(NOW)
     assert json.loads(json.dumps(rows)) == rows
-    assert len({row["number"] for row in rows}) == len(rows) == len(people.CAST) + 200
+    assert len({row["number"] for row in rows}) == len(rows) == len(residents.CAST) + 200
     for row in rows:
         number = str(row["number"])
         assert number.startswith("999999")
@@ -48,7 +48,7 @@ def test_the_directory_is_valid_whole_and_repeatable() -> None:
 
 def test_a_time_without_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="zone"):
-        people.people(datetime(2026, 3, 1))  # noqa: DTZ001
+        residents.people(datetime(2026, 3, 1))  # noqa: DTZ001
 
 
 def test_the_first_eight_are_all_kinds_and_a_seed_repeats_them() -> None:
@@ -59,14 +59,14 @@ def test_the_first_eight_are_all_kinds_and_a_seed_repeats_them() -> None:
 
 def test_every_code_is_valid_unassigned_and_in_date() -> None:
     for scene in drawn(100):
-        assert number_of(scene).startswith(people.UNASSIGNED_AREA)
+        assert number_of(scene).startswith(residents.UNASSIGNED_AREA)
         assert scene.code is not None
         expires_s = PARSE(scene.code).expires_at_s
         assert expires_s is None or expires_s > NOW.timestamp()
 
 
 def test_what_the_platform_knows_fits_the_scene() -> None:
-    known = {row["number"]: row for row in people.people(NOW)}
+    known = {row["number"]: row for row in residents.people(NOW)}
     for scene in drawn(100):
         row = known.get(number_of(scene))
         if scene.kind in (SceneKind.UNKNOWN_CODE, SceneKind.PLATFORM_DOWN):
@@ -80,8 +80,8 @@ def test_what_the_platform_knows_fits_the_scene() -> None:
         assert (scene.skin_max_c > 37) == (scene.kind is SceneKind.FEVER)
 
 
-def test_nobody_comes_twice_in_a_row_and_no_number_is_shown() -> None:
+def test_no_face_repeats_and_no_number_is_in_the_repr() -> None:
     visitors = drawn(60)
     assert all(one.person is not other.person for one, other in pairwise(visitors))
-    assert people.UNASSIGNED_AREA not in repr(visitors)
-    assert people.UNASSIGNED_AREA not in repr(people.CAST)
+    assert residents.UNASSIGNED_AREA not in repr(visitors)
+    assert residents.UNASSIGNED_AREA not in repr(residents.CAST)

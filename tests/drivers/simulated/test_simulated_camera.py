@@ -51,7 +51,7 @@ async def test_live_pictures_have_the_stated_size_and_all_differ(camera: Simulat
     assert images[0].mean() == pytest.approx(120, abs=2)
 
 
-async def test_a_frozen_camera_gives_one_picture_for_ever(camera: SimulatedCamera) -> None:
+async def test_a_frozen_camera_repeats_one_picture(camera: SimulatedCamera) -> None:
     await camera.set_mode(CameraMode.FROZEN)
     first, *others = await asyncio.to_thread(pictures, camera.url, 4)
     assert all(np.array_equal(first, other) for other in others)
@@ -64,7 +64,7 @@ async def test_a_covered_lens_is_black(camera: SimulatedCamera) -> None:
     assert max(int(image.max()) for image in images) < 5
 
 
-async def test_a_stalled_camera_stops_giving_bytes_and_goes_on_when_mended(camera: SimulatedCamera) -> None:
+async def test_a_stalled_camera_sends_no_bytes_and_resumes_when_live(camera: SimulatedCamera) -> None:
     reader, writer = await _viewer(camera)
     await reader.readuntil(b"--picture")
     await camera.set_mode(CameraMode.STALLED)

@@ -1,4 +1,4 @@
-"""The sensors' side of every protocol: what they answer to the commands of the makers' manuals, whole or torn."""
+"""The firmware side of every protocol: replies to the commands of the manuals, whole or split."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from drivers.simulated.devices.gate import SimulatedModbusBoard
+from drivers.simulated.devices.sensor_firmware import SensorFirmware
 from drivers.simulated.devices.sensor_frames import modbus_crc
-from drivers.simulated.devices.sensors import SensorFirmware
 from drivers.simulated.devices.table import SENSORS
 from drivers.simulated.devices.wire import PtyWire
 from tests.limits import HANG_S
@@ -19,13 +19,13 @@ SPOT = "5A5A4504 0D7A 09C4 51"
 
 
 def sensor(driver: str) -> SensorFirmware:
-    """The sensor before what the worked frames say."""
+    """A sensor that measures the values of the worked frames."""
     before = {"tof10120": 450, "evo-mini": 450, "tofsense": 2221, "pyrousb": 36.5}
     return SENSORS[driver](lambda: before.get(driver, 34.5))
 
 
 def said(it: SensorFirmware, command: str) -> list[str]:
-    """What it answers to a command that comes byte by byte, in hex."""
+    """Its replies in hex to a command received byte by byte."""
     return [answer.hex() for byte in bytes.fromhex(command) for answer in it.feed(bytes((byte,)))]
 
 
@@ -62,7 +62,7 @@ def test_a_damaged_command_is_not_answered(driver: str, command: str) -> None:
     assert said(sensor(driver), command) == []
 
 
-def test_what_is_continuous_stops_when_it_is_asked_and_starts_again() -> None:
+def test_a_query_ends_continuous_mode_until_it_is_restarted() -> None:
     for driver, ask, start in (("gy-mcu90614", "A515BA", "A545EA"), ("cjmcu-90614", "66660256", "66660156")):
         it = sensor(driver)
         assert it.frame()
@@ -72,7 +72,7 @@ def test_what_is_continuous_stops_when_it_is_asked_and_starts_again() -> None:
         assert it.frame()
 
 
-def test_what_is_saved_outlives_the_power_and_the_rest_does_not() -> None:
+def test_saved_settings_survive_a_power_cycle_and_others_do_not() -> None:
     spot = sensor("gy-mcu90614")
     said(spot, "A552F7")
     assert spot.frame()
@@ -86,7 +86,7 @@ def test_what_is_saved_outlives_the_power_and_the_rest_does_not() -> None:
         assert said(registers, "A4030701AF")[0][8:10] == kept
 
 
-def test_the_evo_thermal_waits_to_be_activated_and_says_what_it_took() -> None:
+def test_the_evo_thermal_waits_for_activation_and_acknowledges_commands() -> None:
     it = sensor("evo-thermal-33")
     assert not it.frame()
     assert said(it, "00520201DE")[0].startswith("1452ff")
@@ -98,7 +98,7 @@ def test_the_evo_thermal_waits_to_be_activated_and_says_what_it_took() -> None:
     assert not it.frame()
 
 
-def test_the_evo_mini_speaks_bytes_when_told_and_its_pixels_are_counted() -> None:
+def test_the_evo_mini_sends_bytes_on_command_with_its_number_of_pixels() -> None:
     it = sensor("evo-mini")
     assert not it.frame()
     assert said(it, "0011024C")[0].startswith("121100")
@@ -111,19 +111,19 @@ def test_the_evo_mini_speaks_bytes_when_told_and_its_pixels_are_counted() -> Non
     assert not it.frame()
 
 
-def asked(it: SensorFirmware, request: str) -> str:
-    """What it answers to a Modbus request."""
+def reply_to(it: SensorFirmware, request: str) -> str:
+    """Its reply to a Modbus request."""
     (answer,) = said(it, request + modbus_crc(bytes.fromhex(request)).hex())
     return answer
 
 
 def test_the_pyrousb_keeps_to_its_registers() -> None:
     it = sensor("pyrousb")
-    assert asked(it, "010400120004").startswith("010408" + "016d" * 2 + "00fa" + "0000")
-    assert asked(it, "01060018251C").startswith("01060018251c")
-    assert asked(it, "010300180001").startswith("010302251c")
-    assert asked(it, "010400FF0001").startswith("018402")
-    assert asked(it, "010600120001").startswith("018602")
+    assert reply_to(it, "010400120004").startswith("010408" + "016d" * 2 + "00fa" + "0000")
+    assert reply_to(it, "01060018251C").startswith("01060018251c")
+    assert reply_to(it, "010300180001").startswith("010302251c")
+    assert reply_to(it, "010400FF0001").startswith("018402")
+    assert reply_to(it, "010600120001").startswith("018602")
 
 
 def test_the_tof10120_takes_an_interval() -> None:
@@ -138,8 +138,8 @@ async def test_a_relay_board_switches_toggles_and_switches_all(tmp_path: Path) -
         task = asyncio.create_task(board.run())
         host = os.open(wire.link, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
 
-        async def asked(request: str, relays: str) -> None:
-            """Send a request that is repeated in answer, and look at the relays."""
+        async def send(request: str, relays: str) -> None:
+            """Send a request that is echoed, and check the relays."""
             sent = bytes.fromhex(request)
             os.write(host, sent)
             async with asyncio.timeout(HANG_S):
@@ -150,12 +150,12 @@ async def test_a_relay_board_switches_toggles_and_switches_all(tmp_path: Path) -
             assert os.read(host, 100)[:6] == sent[:6]
 
         done: list[bytes] = []
-        await asked("01050000FF008C3A", "x-------")
-        await asked("010500005500F29A", "--------")
-        await asked("010500FFFF00BC0A", "xxxxxxxx")
-        await asked("010500000000CDCA", "-xxxxxxx")
-        await asked("010F000000080100FE95", "--------")
-        await asked("0105020000078DB0", "x-------")
+        await send("01050000FF008C3A", "x-------")
+        await send("010500005500F29A", "--------")
+        await send("010500FFFF00BC0A", "xxxxxxxx")
+        await send("010500000000CDCA", "-xxxxxxx")
+        await send("010F000000080100FE95", "--------")
+        await send("0105020000078DB0", "x-------")
         assert board.pulses == 1
         os.close(host)
         task.cancel()

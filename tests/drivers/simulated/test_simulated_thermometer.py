@@ -1,4 +1,4 @@
-"""The simulated GY-MCU90640: frames and commands by the maker's manual, a warm face where it was put."""
+"""The simulated GY-MCU90640: frames and commands of the maker's manual, and the position of a warm face."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from drivers.simulated.devices.thermal import SimulatedThermometer, ThermalScene, WarmFace
-from drivers.simulated.devices.thermal_module import FRAME_SIZE, ThermalModule, encode_frame
+from drivers.simulated.devices.gy_mcu90640_module import FRAME_SIZE, ThermalModule, encode_frame
+from drivers.simulated.devices.thermal_scene import SimulatedThermometer, ThermalScene, WarmFace
 from drivers.simulated.devices.wire import PtyWire
 from tests.limits import HANG_S
 
@@ -21,7 +21,7 @@ FACE = WarmFace(centre_x=0.3, centre_y=0.5, width=0.25, height=0.45, skin_max_c=
 
 
 def pixels_of(frame: bytes) -> NDArray[np.float64]:
-    """The 24x32 values in the module's order, after the checks that any reader makes."""
+    """The 24x32 values in the module's order, after the checks of header and checksum."""
     words = np.frombuffer(frame, "<u2").astype(np.int64)
     assert len(frame) == FRAME_SIZE
     assert frame[:4] == b"\x5a\x5a\x02\x06"
@@ -78,7 +78,7 @@ def test_commands_of_the_manual(command: str, setting: str, value: float) -> Non
     assert module.settings == ThermalModule().settings
 
 
-def test_settings_saved_to_flash_survive_a_restart_and_emissivity_is_told() -> None:
+def test_settings_saved_to_flash_survive_a_restart_and_emissivity_is_reported() -> None:
     module = ThermalModule()
     assert module.feed(bytes.fromhex("A5 55 01 FB")).hex(" ") == "5a 5a 5f 13"
     module.feed(bytes.fromhex("A5 25 01 CB A5 65 01 0B"))

@@ -28,7 +28,7 @@ def host(wire: PtyWire) -> Iterator[int]:
 
 
 def is_gone(fd: int) -> bool:
-    """Whether a port says, by end of file or by EIO, that its device is gone."""
+    """Whether a port reports, by end of file or EIO, that its device is gone."""
     try:
         return os.read(fd, 10) == b""
     except OSError as exc:

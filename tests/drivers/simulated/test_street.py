@@ -1,4 +1,4 @@
-"""A visit to the street, seen through the camera, the thermometer and the reader."""
+"""A visit to the street, as received from the camera, the thermometer and the reader."""
 
 from __future__ import annotations
 

@@ -9,12 +9,12 @@ import pytest
 
 from drivers.contract import PartState, SpotReading, ThermalFrame
 from drivers.errors import BadSetting
-from drivers.serial_line.serial_port import SerialLine
+from drivers.serial_line.serial_line import SerialLine
 from drivers.simulated.devices.sensor_frames import optris
 from drivers.simulated.devices.wire import PtyWire
 from drivers.thermometers.gy_mcu90614 import QUERY, GyMcu90614
 from drivers.thermometers.gy_mcu90640 import START_UP, GyMcu90640
-from drivers.thermometers.optris import ASK_HEAD, QUESTIONS, Optris
+from drivers.thermometers.optris import QUERIES, QUERY_HEAD, Optris
 from drivers.thermometers.serial_thermometer import SerialThermometer
 from drivers.thermometers.stuck_sensor import MinimumVariation
 from drivers.thermometers.table import MODELS, make_thermometer
@@ -44,7 +44,7 @@ async def test_array_starts_up_reads_is_lost_and_heals(tmp_path: Path) -> None:
     assert thermometer.counters["opened"] == 2
 
 
-async def test_readings_that_do_not_move_are_kept_back(tmp_path: Path) -> None:
+async def test_readings_that_do_not_change_are_dropped(tmp_path: Path) -> None:
     line = SerialLine("thermometer", str(tmp_path / "port"), bauds=(115200,), silence_s=2.0)
     thermometer = SerialThermometer(line, GyMcu90640(), MinimumVariation(window_s=0.1, spread_c=0.02))
     still = array_frame([3650] * 768, 2500)
@@ -64,9 +64,11 @@ async def test_readings_that_do_not_move_are_kept_back(tmp_path: Path) -> None:
             assert np.std(reading.pixels_c) > 0
 
 
-async def test_a_sensor_that_speaks_when_asked_is_asked(tmp_path: Path) -> None:
+async def test_a_sensor_that_sends_on_request_is_queried(tmp_path: Path) -> None:
     line = SerialLine("thermometer", str(tmp_path / "port"), bauds=(9600,), silence_s=2.0)
-    thermometer = SerialThermometer(line, GyMcu90614(), MinimumVariation(60.0, 0.009), questions=(QUERY,), ask_s=0.02)
+    thermometer = SerialThermometer(
+        line, GyMcu90614(), MinimumVariation(60.0, 0.009), queries=(QUERY,), query_interval_s=0.02
+    )
     with PtyWire(tmp_path / "port") as wire:
         async with running(thermometer):
             for number, object_ in enumerate((3450, 3460)):
@@ -95,26 +97,26 @@ def test_every_row_of_the_table_can_be_made(driver: str) -> None:
     assert make_thermometer(driver=driver, port="/dev/ttyUSB0").name == "thermometer"
 
 
-async def test_after_a_hold_up_an_answer_is_still_that_to_its_question(tmp_path: Path) -> None:
+async def test_after_a_delay_a_reply_is_still_matched_with_its_query(tmp_path: Path) -> None:
     line = SerialLine("thermometer", str(tmp_path / "port"), bauds=(9600,), silence_s=None)
-    parser, told = Optris(), []
+    parser, expected = Optris(), []
 
     def take(data: bytes, at_s: float) -> bool:
-        told.extend(reading.object_c for reading in parser.feed(data, at_s))
+        expected.extend(reading.object_c for reading in parser.feed(data, at_s))
         return bool(data)
 
-    def asked(question: bytes) -> None:
-        """Answer at once; but everything is held up until the next question is due."""
-        parser.asked(question)
-        wire.write(optris(25.0 if question == ASK_HEAD else 36.0))
+    def query_sent(query: bytes) -> None:
+        """Reply immediately, then delay the event loop until the next query is due."""
+        parser.query_sent(query)
+        wire.write(optris(25.0 if query == QUERY_HEAD else 36.0))
         asyncio.get_running_loop().call_soon(time.sleep, 0.03)
 
     with PtyWire(tmp_path / "port") as wire:
         async with asyncio.TaskGroup() as tasks:
             living = [tasks.create_task(line.run(take))]
-            await eventually(lambda: line.vitals.health.state is PartState.OK)
-            living.append(tasks.create_task(line.ask(QUESTIONS, 0.01, asked)))
-            await eventually(lambda: len(told) > 5)
+            await eventually(lambda: line.device_health.health.state is PartState.OK)
+            living.append(tasks.create_task(line.ask(QUERIES, 0.01, query_sent)))
+            await eventually(lambda: len(expected) > 5)
             for task in living:
                 task.cancel()
-    assert set(told) == {36.0}
+    assert set(expected) == {36.0}

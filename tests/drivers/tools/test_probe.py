@@ -1,4 +1,4 @@
-"""Finding out what is plugged in: every kind of device at the end of a wire of its own, all at once."""
+"""Probing: every kind of device on its own wire, all at once."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from drivers.simulated.devices import sensor_frames
 from drivers.simulated.devices.sam_v import answer
 from drivers.simulated.devices.wire import PtyWire
 from drivers.thermometers import gy_614v, gy_mcu90640, optris, pyrousb
-from drivers.tools.device_protocols import DIALECTS
+from drivers.tools.device_protocols import PROTOCOLS
 from drivers.tools.probe import BAUDS, Guess, ProbeResult, ProbeTimeouts, probe_all, proposed_settings
 from tests.drivers.driver_bench import noisy_frame
 
 RELAYS_STATE = b"\x01\x01\x01\x00"
 Device = Callable[[bytes], bytes]
-"""What a device says, every 50 ms, to what it heard since."""
+"""The bytes a device sends every 50 ms, from the bytes received since."""
 
 
 def speaks(frame: bytes) -> Device:
     return lambda _heard: frame
 
 
-def answers(question: bytes, reply: bytes) -> Device:
-    return lambda heard: reply * heard.count(question)
+def answers(query: bytes, reply: bytes) -> Device:
+    return lambda heard: reply * heard.count(query)
 
 
 DEVICES: dict[str, Device] = {
@@ -42,7 +42,7 @@ DEVICES: dict[str, Device] = {
     "tofsense": speaks(sensor_frames.tofsense(450)),
     "gy-614v": answers(gy_614v.QUERY, sensor_frames.gy_614v(36.0, 25.0)),
     "pyrousb": answers(pyrousb.QUERY, sensor_frames.pyrousb(36.0, 25.0)),
-    "optris": answers(optris.ASK_TARGET, sensor_frames.optris(36.0)),
+    "optris": answers(optris.QUERY_TARGET, sensor_frames.optris(36.0)),
     "sam-v": answers(sam_v_host.STATUS, answer(sam_v_host.OK)),
     "modbus-relay": answers(MODBUS_READ_RELAYS, RELAYS_STATE + modbus.crc16(RELAYS_STATE)),
 }
@@ -70,20 +70,20 @@ async def probed(tmp_path: Path, devices: dict[str, Device]) -> dict[str, ProbeR
     return dict(zip(devices, findings, strict=True))
 
 
-async def test_every_device_is_found_out(tmp_path: Path) -> None:
+async def test_every_device_is_identified(tmp_path: Path) -> None:
     others = {"array asked": QUIET_ARRAY, "nothing": NOTHING, "babble": BABBLE, "code": CODE}
     found = await probed(tmp_path, DEVICES | others)
     assert {name: found[name].guess.driver for name in DEVICES} == {name: name for name in DEVICES}
     assert found["array asked"].guess.driver == "gy-mcu90640"
     assert found["gy-614v"].guess.told == {"object_c": 36.0, "ambient_c": 25.0}
     assert (found["nothing"].guess.driver, found["nothing"].guess.note) == ("", "silent")
-    assert (found["babble"].guess.driver, found["babble"].guess.note) == ("", "speaks, but nothing that is known")
+    assert (found["babble"].guess.driver, found["babble"].guess.note) == ("", "sends data in an unknown format")
     assert found["code"].guess.driver == "qr-line"
     assert not any("999999" in finding.line() for finding in found.values())
-    assert all(finding.guess.baud in DIALECTS[name].bauds for name, finding in found.items() if name in DEVICES)
+    assert all(finding.guess.baud in PROTOCOLS[name].bauds for name, finding in found.items() if name in DEVICES)
 
 
-async def test_a_port_in_use_and_one_that_is_not_there_are_told(tmp_path: Path) -> None:
+async def test_a_port_in_use_and_a_missing_port_are_reported(tmp_path: Path) -> None:
     with PtyWire(tmp_path / "port") as wire, open_port(str(wire.link), 9600):
         busy, absent = await probe_all([str(wire.link), str(tmp_path / "absent")])
     assert "another program has it open" in busy.line()
@@ -115,4 +115,4 @@ def test_the_proposal_is_toml_for_the_settings() -> None:
 
 
 def test_every_rate_of_every_device_is_tried() -> None:
-    assert set(BAUDS) == {baud for dialect in DIALECTS.values() for baud in dialect.bauds}
+    assert set(BAUDS) == {baud for protocol in PROTOCOLS.values() for baud in protocol.bauds}

@@ -1,4 +1,4 @@
-"""Recordings: what was written is read, what is damaged is told, and time between pieces means what it meant."""
+"""Recordings: pieces and times are restored, damage is reported, and a pause between pieces ends a frame."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from drivers.errors import BadSetting
 from drivers.serial_line import recording
 from drivers.serial_line.recording import Piece, Recorder, open_recording
 from drivers.simulated.devices.sensor_frames import gy_mcu90614
-from drivers.tools.device_protocols import DIALECTS
+from drivers.tools.device_protocols import PROTOCOLS
 from drivers.tools.replay import Replay
 
 
@@ -32,7 +32,7 @@ def test_a_recording_gives_back_bytes_times_and_driver(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_bare_bytes_are_pieces_without_time(tmp_path: Path) -> None:
+def test_raw_bytes_are_pieces_without_time(tmp_path: Path) -> None:
     (tmp_path / "bare").write_bytes(b"x" * 5000)
     opened = open_recording(tmp_path / "bare")
     assert (opened.driver, opened.is_bare) == ("", True)
@@ -46,19 +46,19 @@ def test_a_recording_that_was_cut_off_gives_what_is_whole(tmp_path: Path, lost_b
     assert list(open_recording(path).pieces()) == [Piece(0.0, b"first")]
 
 
-def test_what_cannot_be_recorded_or_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_recorded_or_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = recorded(tmp_path / "new", Piece(0.0, b"abc"))
-    with pytest.raises(BadSetting, match="is there already"):
+    with pytest.raises(BadSetting, match="already exists"):
         Recorder(path, driver="x", port="y")
     with pytest.raises(BadSetting, match="cannot write"):
         Recorder(tmp_path / "no" / "folder", driver="x", port="y")
     with pytest.raises(BadSetting, match="cannot read"):
         open_recording(tmp_path / "absent")
     (tmp_path / "head").write_bytes(recording.MAGIC + b"[]\n")
-    with pytest.raises(BadSetting, match="its head"):
+    with pytest.raises(BadSetting, match="its header"):
         open_recording(tmp_path / "head")
     (tmp_path / "head").write_bytes(recording.MAGIC + b"[" * 3000 + b"\n")
-    with pytest.raises(BadSetting, match="its head"):
+    with pytest.raises(BadSetting, match="its header"):
         open_recording(tmp_path / "head")
     with pytest.raises(BadSetting, match="cannot read"):
         open_recording(Path("/proc/self/mem"))
@@ -68,24 +68,24 @@ def test_what_cannot_be_recorded_or_read_is_told(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(recording, "CAP_BYTES", 10)
     full = Recorder(tmp_path / "full", driver="x", port="y")
     full.write(b"0123456789", 0.0)
-    with pytest.raises(BadSetting, match="full size"):
+    with pytest.raises(BadSetting, match="its limit"):
         full.write(b"0", 0.0)
     full.close()
 
 
 def test_a_pause_ends_what_was_begun() -> None:
-    codes = Replay(DIALECTS["qr-line"])
-    told = [it for _, it in codes.readings([Piece(0.0, b"one"), Piece(0.05, b"more"), Piece(1.0, b"two")])]
-    assert [code.text for code in told if isinstance(code, CodeRead)] == ["onemore", "two"]
+    codes = Replay(PROTOCOLS["qr-line"])
+    expected = [it for _, it in codes.readings([Piece(0.0, b"one"), Piece(0.05, b"more"), Piece(1.0, b"two")])]
+    assert [code.text for code in expected if isinstance(code, CodeRead)] == ["onemore", "two"]
 
-    spot, frame = Replay(DIALECTS["gy-mcu90614"]), gy_mcu90614(36.0, 25.0)
+    spot, frame = Replay(PROTOCOLS["gy-mcu90614"]), gy_mcu90614(36.0, 25.0)
     readings = list(spot.readings([Piece(0.0, frame[:5]), Piece(2.0, frame[5:]), Piece(2.1, frame)]))
     assert [(at_s, type(reading)) for at_s, reading in readings] == [(2.1, SpotReading)]
     assert spot.counts["resync_bytes"] == len(frame)
 
 
 def test_the_end_of_the_file_ends_everything() -> None:
-    replay = Replay(DIALECTS["gy-mcu90614"])
+    replay = Replay(PROTOCOLS["gy-mcu90614"])
     assert len(list(replay.readings([Piece(0.0, gy_mcu90614(36.0, 25.0) + b"\x5a\x5a\x45")]))) == 1
     assert replay.counts["resync_bytes"] == 3
 

@@ -9,7 +9,7 @@ import pytest
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings, parse_settings
-from edge_agent.box.last_good_settings import FILE, InvalidSettings, is_service, keep_good, last_good
+from edge_agent.box.last_good_settings import FILE, InvalidSettings, is_service, last_good, save_good
 from edge_agent.diagnostics.status_client import AgentNotResponding, ask_agent
 from edge_agent.main import run_sentinel
 from edge_agent.safe_mode import SafeMode
@@ -57,7 +57,7 @@ async def test_a_service_with_a_damaged_file_is_in_safe_mode_until_it_is_mended(
     tmp_path: Path, state: Path, damage: str
 ) -> None:
     config, good = written(tmp_path)
-    keep_good(good)
+    save_good(good)
     whole = config.read_text(encoding="utf-8")
     config.write_text(DAMAGES[damage](whole), encoding="utf-8")
     with pytest.raises(SettingsError) as fault:
@@ -115,7 +115,7 @@ async def test_settings_with_which_a_start_went_well_are_kept(
 
 def test_a_copy_that_is_damaged_too_is_none(state: Path) -> None:
     assert last_good() is None
-    keep_good(parse_settings(""))
+    save_good(parse_settings(""))
     assert last_good() == Settings()
     (state / FILE).write_bytes((state / FILE).read_bytes()[:-5])
     assert last_good() is None
@@ -124,6 +124,6 @@ def test_a_copy_that_is_damaged_too_is_none(state: Path) -> None:
 def test_without_systemd_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     monkeypatch.chdir(tmp_path)
-    keep_good(Settings())
+    save_good(Settings())
     assert not is_service()
     assert not list(tmp_path.iterdir())

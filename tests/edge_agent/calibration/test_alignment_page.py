@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from playwright.async_api import Page
 
 from drivers.simulated.devices.camera import HEIGHT, WIDTH, SimulatedCamera
-from drivers.simulated.devices.thermal import SimulatedThermometer, WarmFace
+from drivers.simulated.devices.thermal_scene import SimulatedThermometer, WarmFace
 from drivers.simulated.devices.wire import PtyWire
 from edge_agent.calibration.view.alignment import PLACES
 from edge_agent.calibration.view.view_file import FILE_NAME, ViewCalibration, load_view
@@ -242,7 +242,7 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         taken = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", place.port)
         async with taken:
             done = await asyncio.to_thread(run_here, words)
-        assert (done.returncode, "is taken by another program" in done.stderr) == (1, True)
+        assert (done.returncode, "is used by another program" in done.stderr) == (1, True)
 
 
 def run_here(words: list[str]) -> subprocess.CompletedProcess[str]:

@@ -48,14 +48,14 @@ class Page:
 
     def give(self, at: tuple[float, float] = (0.5, 0.5)) -> None:
         """One camera picture, and a second of a still cup at `at` of the thermal picture."""
-        self.camera.vitals.ok()
-        self.thermometer.vitals.ok()
+        self.camera.device_health.ok()
+        self.thermometer.device_health.ok()
         self.camera.frames.put(CameraFrame(np.zeros((480, 640, 3), np.uint8), 1.0, 1))
         pixels_c = np.full((24, 32), 24.0, np.float32)
         column, row = round(at[0] * 32), round(at[1] * 24)
         pixels_c[row - 1 : row + 1, column - 1 : column + 1] = 50.0
         for second in range(LEAST_READINGS):
-            self.alignment.feel(ThermalFrame(pixels_c, 24.0, float(second)))
+            self.alignment.add_thermal(ThermalFrame(pixels_c, 24.0, float(second)))
 
     def application(self) -> web.Application:
         application = guarded("127.0.0.1")
@@ -131,11 +131,11 @@ async def test_four_touches_and_keep(page: Page, session: aiohttp.ClientSession)
         assert answer.status == 507
         assert "No space left" in (await answer.json())["fault"]["en"]
     page.disk_full = False
-    page.thermometer.vitals.lost("unplugged")
+    page.thermometer.device_health.lost("unplugged")
     async with session.post(f"{page.url}/keep", json={}) as answer:
         assert answer.status == 409
         assert "unplugged" in (await answer.json())["fault"]["en"]
-    page.thermometer.vitals.ok()
+    page.thermometer.device_health.ok()
     async with session.post(f"{page.url}/keep", json={}) as answer:
         assert answer.status == 200
     assert page.kept == [(640, 480)]
@@ -147,7 +147,7 @@ async def test_a_device_that_is_missing_is_named(page: Page, session: aiohttp.Cl
     async with session.get(f"{page.url}/picture.jpg") as answer:
         assert answer.status == 204
     page.give()
-    page.thermometer.vitals.lost("unplugged")
+    page.thermometer.device_health.lost("unplugged")
     async with session.post(f"{page.url}/touch", json={"x": 0.5, "y": 0.5}) as answer:
         assert answer.status == 409
         assert "测温仪没有画面（unplugged）" in (await answer.json())["fault"]["zh"]

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from config.errors import SettingsError
-from config.settings import ThermometerSettings
-from drivers.simulated.devices.thermal import SimulatedThermometer, WarmFace
+from config.settings import Settings, ThermometerSettings
+from drivers.simulated.devices.thermal_scene import SimulatedThermometer, WarmFace
 from drivers.simulated.devices.wire import PtyWire
 from edge_agent.box.versioned_file import previous
 from edge_agent.calibration.black_body import read_point
@@ -59,12 +59,12 @@ def test_two_points_give_offset_and_residual() -> None:
 @pytest.mark.parametrize(
     ("points", "why"),
     [
-        ([(100.0, 100.0), (35.0, 35.0)], "says nothing of skin"),
-        ([(35.0, 35.0), (float("nan"), 39.0)], "says nothing of skin"),
+        ([(100.0, 100.0), (35.0, 35.0)], "outside the range of skin"),
+        ([(35.0, 35.0), (float("nan"), 39.0)], "outside the range of skin"),
         ([(35.0, 34.2)], "Two black-body"),
         ([(35.0, 34.2), (36.0, 35.2)], "apart"),
         ([(35.0, 24.0), (39.0, 28.0)], "off"),
-        ([(35.0, 35.0), (39.0, 38.0)], "left"),
+        ([(35.0, 35.0), (39.0, 38.0)], "remain"),
     ],
 )
 def test_nonsense_is_refused(points: list[tuple[float, float]], why: str) -> None:
@@ -147,7 +147,7 @@ COMMAND = ["calibrate", "thermometer", "--by", "me", "--seconds", "1.5"]
 
 async def test_the_real_driver_reads_the_point(black_body: BlackBody, tmp_path: Path) -> None:
     chosen = ThermometerSettings(port=str(tmp_path / "thermometer"))
-    point, ambients_c = await asyncio.to_thread(read_point, chosen, 35.0, 1.5)
+    point, ambients_c = await asyncio.to_thread(read_point, Settings(thermometer=chosen), 35.0, 1.5)
     assert point.read_c == pytest.approx(35.0, abs=0.4)
     assert ambients_c == pytest.approx([24.0] * point.readings)
 
@@ -166,7 +166,7 @@ async def test_the_installer_is_led_from_one_black_body_to_the_next(
             await command.stderr.readuntil(asked)
             black_body.warm_c = body_c
             command.stdin.write(b"\n")
-        shown = await command.stderr.readuntil(b"Keep it?")
+        shown = await command.stderr.readuntil(b"Save it?")
         stdout, _ = await command.communicate(b"y\n")
     assert "残差 residual" in shown.decode()
     assert command.returncode == 0
@@ -184,7 +184,7 @@ async def test_the_installer_is_led_from_one_black_body_to_the_next(
     [
         (["--reference", "35", "--reference", "35"], "apart"),
         (["--reference", "35"], "apart"),
-        (["--reference", "35", "--reference", "90"], "says nothing of skin"),
+        (["--reference", "35", "--reference", "90"], "outside the range of skin"),
     ],
 )
 def test_the_command_refuses_black_bodies_before_it_reads_one(
@@ -201,7 +201,7 @@ def test_a_silent_thermometer_is_named(config: Path, monkeypatch: pytest.MonkeyP
     words = ["--reference", "35", "--reference", "39", "--yes", "--config", str(config)]
     shown = CliRunner().invoke(app, [*COMMAND, *words])
     assert shown.exit_code == 1
-    assert "gives no reading" in shown.output
+    assert "No reading from the thermometer" in shown.output
 
 
 def test_the_one_before_stays_beside_it(tmp_path: Path) -> None:
@@ -215,4 +215,4 @@ def test_the_one_before_stays_beside_it(tmp_path: Path) -> None:
 def test_nobody_calibrates_nothing(config: Path) -> None:
     asked = ["calibrate", "thermometer", "--by", " ", "--reference", "35", "--reference", "38", "--config", str(config)]
     told = CliRunner().invoke(app, asked)
-    assert (told.exit_code, "Say who calibrates" in told.output) == (2, True)
+    assert (told.exit_code, "Name the person who calibrates" in told.output) == (2, True)

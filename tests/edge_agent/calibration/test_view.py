@@ -21,8 +21,8 @@ from config.errors import SettingsError
 from config.settings import CameraSettings, Settings, ThermometerSettings, parse_settings
 from drivers.contract import CameraFrame, ThermalFrame
 from drivers.serial_line.recording import Recorder
-from drivers.simulated.devices.thermal import ThermalScene, WarmFace
-from drivers.simulated.devices.thermal_module import encode_frame
+from drivers.simulated.devices.gy_mcu90640_module import encode_frame
+from drivers.simulated.devices.thermal_scene import ThermalScene, WarmFace
 from edge_agent.app import opened
 from edge_agent.box.versioned_file import previous
 from edge_agent.calibration.errors import BadCalibration
@@ -191,8 +191,8 @@ def test_a_hand_that_holds_the_cup_does_not_pull_it() -> None:
 @pytest.mark.parametrize(
     ("pixels_c", "why"),
     [
-        (cup((0.5, 0.5), warm_c=30.0), "Nothing is warm enough"),
-        (np.maximum(cup((0.3, 0.5)), cup((0.8, 0.5))), "Several things"),
+        (cup((0.5, 0.5), warm_c=30.0), "No object is warm enough"),
+        (np.maximum(cup((0.3, 0.5)), cup((0.8, 0.5))), "Several objects"),
         (cup((0.5, 0.5), size=0.6), "too large"),
         (cup((0.02, 0.5)), "at the edge"),
     ],
@@ -214,23 +214,23 @@ def test_a_moving_cup_is_refused() -> None:
 def hold(alignment: Alignment, at: Point) -> None:
     """Let the thermometer look at a cup for a second."""
     for seed in range(LEAST_READINGS):
-        alignment.feel(ThermalFrame(cup(at, seed), 24.0, float(seed)))
+        alignment.add_thermal(ThermalFrame(cup(at, seed), 24.0, float(seed)))
 
 
 def test_four_touches_make_it() -> None:
     alignment = Alignment(mirror=True)
-    with pytest.raises(BadCalibration, match="no reading"):
+    with pytest.raises(BadCalibration, match="No reading"):
         _ = alignment.thermal_size
     for place in PLACES:
         assert alignment.fit is None
         hold(alignment, MOUNTED.at(place))
         alignment.touch(place)
-        with pytest.raises(BadCalibration, match=r"too near|are made"):
+        with pytest.raises(BadCalibration, match=r"Too close|are made"):
             alignment.touch(place)
     assert alignment.fit is not None
     assert alignment.fit.residual_px < 0.3
     assert alignment.thermal_size == ARRAY
-    alignment.again()
+    alignment.restart()
     assert (alignment.fit, alignment.touches) == (None, ())
 
 
@@ -248,7 +248,7 @@ def test_a_bad_fourth_touch_begins_anew() -> None:
 def test_old_readings_do_not_count() -> None:
     alignment = Alignment(mirror=True)
     hold(alignment, (0.5, 0.5))
-    alignment.lose_thermal()
+    alignment.clear_thermal()
     with pytest.raises(BadCalibration, match="Too few"):
         alignment.touch((0.5, 0.5))
 
@@ -386,12 +386,12 @@ def test_the_installer_is_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (["--picture", "more.png"], "Every place needs"),
-        (["--picture", "absent.png", "--at", "1,1", "--thermal", "FIRST"], "no picture that can be read"),
-        (["--picture", "PICTURE", "--at", "640,1", "--thermal", "FIRST"], "is not in"),
+        (["--picture", "more.png"], "Each place needs"),
+        (["--picture", "absent.png", "--at", "1,1", "--thermal", "FIRST"], "not a readable picture"),
+        (["--picture", "PICTURE", "--at", "640,1", "--thermal", "FIRST"], "is outside"),
         (["--picture", "PICTURE", "--at", "a,b", "--thermal", "FIRST"], "expected X,Y"),
         (["--picture", "PICTURE", "--at", "1,1", "--thermal", "absent.rec"], "cannot read"),
-        (["--picture", "PICTURE", "--at", "1,1", "--thermal", "SPOT"], "recorded of a optris"),
+        (["--picture", "PICTURE", "--at", "1,1", "--thermal", "SPOT"], "recorded from a optris"),
         (["--picture", "SMALL", "--at", "1,1", "--thermal", "FIRST"], "different sizes"),
     ],
 )
@@ -416,7 +416,7 @@ def test_a_spot_sensor_has_nothing_to_align(tmp_path: Path) -> None:
     for files in ([], shots(tmp_path, MOUNTED)):
         done = CliRunner().invoke(app, [*words, *files])
         assert done.exit_code == 1
-        assert "measures one spot" in done.output
+        assert "measures a single spot" in done.output
 
 
 def test_a_wrong_mirror_is_named_by_files_too(tmp_path: Path) -> None:

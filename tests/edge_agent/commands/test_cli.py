@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_an_output_without_room_is_told_in_a_sentence(words: str) -> None:
     ended = shell(f"{words} >/dev/full")
     assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
-    assert "No room is left" in ended.stderr
+    assert "No space left" in ended.stderr
 
 
 def test_an_output_that_is_closed_is_none(tmp_path: Path) -> None:
@@ -58,3 +59,21 @@ def test_what_ended_a_group_of_groups_is_told_by_its_own_words(capsys: pytest.Ca
     assert capsys.readouterr().err == "edge-agent: the reader is gone\nedge-agent: lane is wrong\n"
     with pytest.raises(ExceptionGroup), report_errors(DeviceLost):
         raise ExceptionGroup("all tasks", [parts, KeyError("a bug")])
+
+
+@pytest.mark.parametrize("module", ["edge_agent.commands.start", "sync.platform.commands.start"])
+def test_ctrl_c_while_the_commands_are_imported_ends_quietly(module: str, tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    path = os.pathsep.join([str(tmp_path), str(Path.cwd())])
+    with subprocess.Popen(
+        [sys.executable, "-c", f"from {module} import main; main()"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (-signal.SIGINT, "")

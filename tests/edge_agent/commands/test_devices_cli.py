@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from drivers.simulated.devices.gy_mcu90640_module import encode_frame
 from drivers.simulated.devices.sensor_frames import gy_mcu90614, tofsense
-from drivers.simulated.devices.thermal_module import encode_frame
 from drivers.simulated.devices.wire import PtyWire
 from edge_agent.commands.cli import app
 from tests.edge_agent.process import started
@@ -48,17 +48,17 @@ def test_replay_shows_pixels_where_they_are_asked_for(tmp_path: Path) -> None:
     ("arguments", "named"),
     [
         (("replay", "--driver", "mlx", "FILE"), "accepted: gy-mcu90640"),
-        (("replay", "FILE"), "say it with --driver: gy-mcu90640"),
+        (("replay", "FILE"), "give it with --driver: gy-mcu90640"),
         (("replay", "--driver", "optris", "/absent"), "cannot read /absent"),
         (("watch", "tof10120"), "--port"),
-        (("watch", "camera", "--config", "CONFIG"), "no device; accepted: thermometer"),
+        (("watch", "camera", "--config", "CONFIG"), "not a device; accepted: thermometer"),
         (("watch", "thermometer", "--config", "/absent"), "cannot be read"),
-        (("watch", "gate", "--config", "CONFIG"), "says nothing by itself"),
+        (("watch", "gate", "--config", "CONFIG"), "sends no data by itself"),
         (("watch", "tof10120", "--port", "usb:1"), "accepted: a path, usb:VID:PID"),
-        (("record", "tof10120", "FILE", "--port", "/dev/x"), "is there already"),
+        (("record", "tof10120", "FILE", "--port", "/dev/x"), "already exists"),
         (("simulate", "mlx", "FILE"), "accepted: gy-mcu90640"),
         (("simulate", "lcus", "FILE", "--fault", "fire"), "accepted: garbage, drop"),
-        (("simulate", "lcus", "FILE"), "no port can be made in"),
+        (("simulate", "lcus", "FILE"), "cannot create a port in"),
     ],
 )
 def test_what_cannot_be_done_is_said_with_what_can(tmp_path: Path, arguments: tuple[str, ...], named: str) -> None:
@@ -75,7 +75,7 @@ def test_a_file_without_bytes_has_its_counts_and_is_told(tmp_path: Path) -> None
     (tmp_path / "empty").touch()
     shown = devices("replay", "--driver", "gy-mcu90614", tmp_path / "empty", "--json")
     assert (shown.exit_code, json.loads(shown.stdout)["frames"]) == (1, 0)
-    assert "holds no bytes" in shown.stderr
+    assert "contains no data" in shown.stderr
 
 
 def test_list_is_json_for_scripts() -> None:
@@ -129,7 +129,7 @@ async def test_record_then_replay(tmp_path: Path) -> None:
                 output, errors = await record.communicate()
             speaking.cancel()
     assert (record.returncode, errors) == (0, b"")
-    assert b"frames, 0 with a wrong sum" in output
+    assert b"frames, 0 checksum errors" in output
     *readings, counts = map(json.loads, devices("replay", file).stdout.splitlines())
     assert len(readings) == counts["frames"] > 3
     assert all(reading["object_c"] == 36.5 and 0 <= reading["at_s"] < HANG_S for reading in readings)
@@ -187,5 +187,5 @@ def test_nothing_that_came_is_told_and_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(FRAME)
     shown = devices("record", "tof10120", tmp_path / "new", "--port", tmp_path / "file", "--seconds", "0.1")
     assert (shown.exit_code, (tmp_path / "new").exists()) == (1, False)
-    assert "Nothing came from" in shown.stderr
-    assert "it is no serial port" in devices("probe", tmp_path / "file").stdout
+    assert "No data from" in shown.stderr
+    assert "not a serial port" in devices("probe", tmp_path / "file").stdout

@@ -17,8 +17,8 @@ from edge_agent.commands.cli import app
 from edge_agent.diagnostics.bundle import Bundle, redacted, secrets_from
 from edge_agent.diagnostics.bundle_contents import collect
 from edge_agent.diagnostics.status_report import to_plain
-from edge_agent.privacy.numbers import NumberKind
-from edge_agent.privacy.scan import found_in
+from edge_agent.privacy.findings import PersonalDataKind
+from edge_agent.privacy.scanner import kinds_in
 from edge_agent.staff.pin import write_pin
 from tests.edge_agent.kiosk.stand import Stand, changed
 from tests.edge_agent.privacy.test_privacy_scan import PHONE, id_number, nobody
@@ -26,8 +26,8 @@ from tests.edge_agent.privacy.test_privacy_scan import PHONE, id_number, nobody
 PASSWORD = "hunter2-very-long"  # noqa: S105 - planted
 
 
-def look(data: bytes) -> set[NumberKind]:
-    return found_in(data, nobody)
+def look(data: bytes) -> set[PersonalDataKind]:
+    return kinds_in(data, nobody)
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -153,7 +153,7 @@ async def test_the_state_of_a_running_agent_goes_in_without_the_person_before_it
 def test_what_is_no_file_is_not_replaced_by_a_bundle(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(FileExistsError, match="no file"):
+    with pytest.raises(FileExistsError, match="not a file"):
         Bundle((), look).write(pipe)
     assert (pipe.is_fifo(), [*tmp_path.iterdir()]) == (True, [pipe])
 

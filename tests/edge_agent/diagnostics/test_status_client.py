@@ -38,12 +38,12 @@ def answering(body: bytes) -> Iterator[int]:
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (b"{}", "is no agent"),
-        (b"[1]", "is no agent"),
+        (b"{}", "not from an agent"),
+        (b"[1]", "not from an agent"),
         (b"<html>", "No agent answers"),
         (b'"' + b"x" * 2**20 + b'"', "No agent answers"),
     ],
 )
-def test_what_is_no_agent_is_told(body: bytes, told: str) -> None:
+def test_another_server_is_reported(body: bytes, told: str) -> None:
     with answering(body) as port, pytest.raises(AgentNotResponding, match=told):
         ask_agent("127.0.0.1", port)

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from config.catalogue import PROMPTS_DIR
 from drivers.simulated.devices.camera import CameraMode
-from drivers.simulated.devices.thermal import ThermalScene, WarmFace
+from drivers.simulated.devices.thermal_scene import ThermalScene, WarmFace
 from edge_agent.calibration.correction import Calibration, CalibrationPoint, save_calibration
-from edge_agent.doctor.report import CheckFinding
+from edge_agent.doctor.report import ReportLine
 from tests.edge_agent.doctor.well import City, WellBox, city, red, well_box
 from tests.ports import free_port
 from tests.sync.certificates import Authority
@@ -49,9 +49,9 @@ async def box(tmp_path: Path, town: City, monkeypatch: pytest.MonkeyPatch) -> As
 
 
 async def test_a_box_that_is_well_is_called_so(box: WellBox) -> None:
-    sheet = await box.examined()
-    assert len(sheet) >= 20
-    assert {name: finding.line() for name, finding in sheet.items() if not finding.passed} == {}
+    report = await box.examined()
+    assert len(report) >= 20
+    assert {name: line.text() for name, line in report.items() if not line.passed} == {}
 
 
 class _DeadScene(ThermalScene):
@@ -229,8 +229,8 @@ FAULTS: dict[Plant, Expected] = {
     absent_camera: ("camera", "[camera] source", "摄像头的接线"),
     stalled_camera: ("camera", "[camera] source", "摄像头的接线"),
     missing_policy: ("policy", "Correct the policy file", "准入规则"),
-    damaged_weights: ("model", "weights are damaged", "模型文件已损坏"),
-    dead_thermometer: ("thermometer", "values do not live", "测温值不变"),
+    damaged_weights: ("model", "model file is damaged", "模型文件已损坏"),
+    dead_thermometer: ("thermometer", "readings do not change", "测温值不变"),
     unplugged_thermometer: ("thermometer", "[thermometer] port", "接线"),
     unplugged_reader: ("reader", "[reader] port", "接线"),
     no_gate_port: ("gate", "[gate] port", "接线"),
@@ -240,19 +240,19 @@ FAULTS: dict[Plant, Expected] = {
     wrong_ca: ("platform", "Not signed by [platform] ca_file", "ca_file"),
     wrong_name: ("platform", "for another name", "主机名"),
     foreign_certificate: ("platform", "refuses this box's certificate", "拒绝本机证书"),
-    expired_certificate: ("certificate", "Enrol this box anew", "重新签发"),
-    key_of_another: ("certificate", "Enrol this box anew", "重新签发"),
+    expired_certificate: ("certificate", "Enrol this box again", "重新签发"),
+    key_of_another: ("certificate", "Enrol this box again", "重新签发"),
     broker_down: ("platform", "Nothing listens there", "没有服务"),
-    not_a_broker: ("platform", "no MQTT over TLS", "端口"),
-    plain_text: ("platform", "plain text stays on this machine", "明文"),
+    not_a_broker: ("platform", "not speak MQTT over TLS", "端口"),
+    plain_text: ("platform", "unencrypted links are allowed on loopback", "明文"),
     unknown_name: ("dns", "resolv.conf", "resolv.conf"),
     old_clock: ("date", "clock went back", "时钟倒退"),
     lonely_clock: ("clock", "Enable NTP", "时间同步"),
-    damaged_ledger: ("databases", "salvages what waited", "抢救"),
+    damaged_ledger: ("databases", "recovers pending records", "抢救"),
     expired_calibration: ("calibration", "Calibrate against a black body", "黑体"),
     missing_prompt: ("prompts", "prompts build", "prompts build"),
     open_to_the_network: ("kiosk port", "host to 127.0.0.1", "127.0.0.1"),
-    hot_board: ("heat", "shade and air", "通风"),
+    hot_board: ("heat", "Shade and ventilate", "通风"),
 }
 FAULTS_OF_THE_MACHINE: dict[Plant, Expected] = {  # they change what every box of this process sees
     old_unit: ("units", "daemon-reload", "daemon-reload"),
@@ -263,24 +263,24 @@ FAULTS_OF_THE_MACHINE: dict[Plant, Expected] = {  # they change what every box o
 FOLLOWS: dict[Plant, set[str]] = {expired_certificate: {"platform"}}  # the broker refuses it as well
 
 
-async def examined_with(plant: Plant, home: Path, town: City) -> dict[str, CheckFinding]:
-    """The sheet of a box of its own with one fault."""
+async def examined_with(plant: Plant, home: Path, town: City) -> dict[str, ReportLine]:
+    """The report of a box of its own with one fault."""
     async with well_box(home, town) as box:
         await plant(box)
         return await box.examined()
 
 
 @pytest.fixture(scope="module")
-def sheets(town: City, tmp_path_factory: pytest.TempPathFactory) -> dict[Plant, dict[str, CheckFinding]]:
-    """The sheet of each fault; an examination mostly waits, so several are under way at once."""
+def reports(town: City, tmp_path_factory: pytest.TempPathFactory) -> dict[Plant, dict[str, ReportLine]]:
+    """The report of each fault; an examination mostly waits, so several are under way at once."""
     homes = {plant: tmp_path_factory.mktemp("box") for plant in FAULTS}
     turns = asyncio.Semaphore(AT_ONCE)
 
-    async def one(plant: Plant) -> dict[str, CheckFinding]:
+    async def one(plant: Plant) -> dict[str, ReportLine]:
         async with turns:
             return await examined_with(plant, homes[plant], town)
 
-    async def every() -> list[dict[str, CheckFinding]]:
+    async def every() -> list[dict[str, ReportLine]]:
         return await asyncio.gather(*map(one, FAULTS))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -288,44 +288,44 @@ def sheets(town: City, tmp_path_factory: pytest.TempPathFactory) -> dict[Plant, 
         return dict(zip(FAULTS, asyncio.run(every()), strict=True))
 
 
-def check(sheet: dict[str, CheckFinding], expected: Expected) -> None:
-    """The finding says what to do, in both languages."""
+def check(report: dict[str, ReportLine], expected: Expected) -> None:
+    """The line says what to do, in both languages."""
     name, remedy, remedy_zh = expected
-    assert not sheet[name].passed
-    told = sheet[name].to_dict()
+    assert not report[name].passed
+    told = report[name].to_dict()
     assert remedy in str(told["remedy"]), told
     assert remedy_zh in str(told["remedy_zh"]), told
 
 
 @pytest.mark.parametrize("plant", FAULTS, ids=lambda plant: plant.__name__)
 def test_each_fault_has_its_remedy_and_reddens_nothing_else(
-    sheets: dict[Plant, dict[str, CheckFinding]], plant: Plant
+    reports: dict[Plant, dict[str, ReportLine]], plant: Plant
 ) -> None:
-    check(sheets[plant], FAULTS[plant])
-    assert red(sheets[plant]) == {FAULTS[plant][0]} | FOLLOWS.get(plant, set())
+    check(reports[plant], FAULTS[plant])
+    assert red(reports[plant]) == {FAULTS[plant][0]} | FOLLOWS.get(plant, set())
 
 
 @pytest.mark.parametrize("plant", FAULTS_OF_THE_MACHINE, ids=lambda plant: plant.__name__)
 async def test_each_fault_of_the_machine_has_its_remedy(box: WellBox, plant: Plant) -> None:
     await plant(box)
-    sheet = await box.examined()
-    check(sheet, FAULTS_OF_THE_MACHINE[plant])
-    assert red(sheet) == {FAULTS_OF_THE_MACHINE[plant][0]}
+    report = await box.examined()
+    check(report, FAULTS_OF_THE_MACHINE[plant])
+    assert red(report) == {FAULTS_OF_THE_MACHINE[plant][0]}
 
 
 async def test_wrong_settings_are_all_that_is_said(box: WellBox) -> None:
     box.settings["camera"]["widht"] = 640
-    sheet = await box.examined()
-    assert list(sheet) == ["settings"]
-    check(sheet, ("settings", "Correct the keys", "改正配置文件"))
-    assert "widht" in sheet["settings"].answer.found
+    report = await box.examined()
+    assert list(report) == ["settings"]
+    check(report, ("settings", "Correct the keys", "改正配置文件"))
+    assert "widht" in report["settings"].result.found
 
 
 async def test_a_port_that_another_program_has(box: WellBox) -> None:
     with socket.create_server(("127.0.0.1", int(str(box.settings["kiosk"]["port"])))):
-        sheet = await box.examined()
-    check(sheet, ("kiosk port", "ss -ltnp", "ss -ltnp"))
-    assert red(sheet) == {"kiosk port"}
+        report = await box.examined()
+    check(report, ("kiosk port", "ss -ltnp", "ss -ltnp"))
+    assert red(report) == {"kiosk port"}
 
 
 async def test_a_broker_whose_certificate_is_out_of_date(box: WellBox, tmp_path: Path) -> None:
@@ -333,9 +333,9 @@ async def test_a_broker_whose_certificate_is_out_of_date(box: WellBox, tmp_path:
     extra = f"cafile {server.ca}\ncertfile {server.certificate}\nkeyfile {server.key}\nrequire_certificate true\n"
     with mosquitto(tmp_path / "old", extra=extra) as broker:
         box.broker_at("localhost", broker.port)
-        sheet = await box.examined()
-    check(sheet, ("platform", "out of date", "已过期"))
-    assert red(sheet) == {"platform"}
+        report = await box.examined()
+    check(report, ("platform", "out of date", "已过期"))
+    assert red(report) == {"platform"}
 
 
 async def test_a_ca_certificate_older_than_rfc_5280_still_serves(box: WellBox) -> None:
@@ -366,6 +366,6 @@ async def test_a_full_disk(box: WellBox) -> None:
     with small_disk(box.data):
         with pytest.raises(OSError, match="No space"):
             (box.data / "filler").write_bytes(bytes(2_000_000))
-        sheet = await box.examined()
-    check(sheet, ("disk", "Make room", "清理磁盘"))
-    assert red(sheet) == {"disk"}
+        report = await box.examined()
+    check(report, ("disk", "Free some space", "清理磁盘"))
+    assert red(report) == {"disk"}

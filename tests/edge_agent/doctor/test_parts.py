@@ -20,8 +20,8 @@ from edge_agent.box.wall_clock import WallClock
 from edge_agent.commands.cli import app
 from edge_agent.doctor import devices, keys, measuring, stored
 from edge_agent.doctor.device_check import running
-from edge_agent.doctor.examination import examine, perform
 from edge_agent.doctor.report import Check, CheckResult, CheckStatus, Site
+from edge_agent.doctor.run_checks import run_check, run_checks
 from edge_agent.doctor.sound_check import LEAST_DB, LISTEN_S, hear, tone, tone_over_room_db
 from tests.edge_agent.town import town
 from tests.rights import without_rights
@@ -91,28 +91,28 @@ async def test_a_gate_opens_only_where_a_person_said_yes(tmp_path: Path, asked: 
 
 async def test_what_a_running_agent_holds_is_asked_of_it(tmp_path: Path) -> None:
     async with town(tmp_path):
-        sheet = {finding.check: finding for finding in await examine(tmp_path / "sentinel.toml")}
+        report = {line.check: line for line in await run_checks(tmp_path / "sentinel.toml")}
     for name in ("camera", "thermometer", "reader", "gate", "speaker"):
-        assert sheet[name].answer.found.endswith("(by the running agent)")
-    assert sheet["kiosk port"].passed
+        assert report[name].result.found.endswith("(by the running agent)")
+    assert report["kiosk port"].passed
 
 
 async def test_what_this_user_may_not_see_is_not_checked() -> None:
     def look(_site: Site) -> CheckResult:
         raise PermissionError(13, "Permission denied", "/var/lib/edge-agent/ledger.db")
 
-    finding = await perform(Check("databases", look), site(""))
-    assert finding.passed
-    assert finding.answer.status is CheckStatus.NOT_CHECKED
-    assert "see rights" in finding.answer.found
+    line = await run_check(Check("databases", look), site(""))
+    assert line.passed
+    assert line.result.status is CheckStatus.NOT_CHECKED
+    assert "see rights" in line.result.found
 
 
 async def test_who_may_not_read_the_settings_is_sent_to_sudo(tmp_path: Path) -> None:
     shut = tmp_path / "etc"
     shut.mkdir(mode=0)
     with without_rights():
-        [finding] = await examine(shut / "sentinel.toml")
-    assert "sudo edge-agent doctor" in finding.answer.remedy.en
+        [line] = await run_checks(shut / "sentinel.toml")
+    assert "sudo edge-agent doctor" in line.result.remedy.en
 
 
 async def test_secrets_that_this_user_may_not_read_are_not_called_missing(tmp_path: Path) -> None:
@@ -127,9 +127,9 @@ async def test_secrets_that_this_user_may_not_read_are_not_called_missing(tmp_pa
         key_file = "{shut}/at-rest.key"
     """)
     with without_rights():
-        sheet = [await perform(check, chosen) for check in keys.CHECKS if "key" in check.name or "PIN" in check.name]
+        report = [await run_check(check, chosen) for check in keys.CHECKS if "key" in check.name or "PIN" in check.name]
         rights = stored.rights(chosen)
-    told = {finding.check: finding.answer.status for finding in sheet}
+    told = {line.check: line.result.status for line in report}
     assert {told[name] for name in ("staff PIN", "community key", "at-rest key")} == {CheckStatus.NOT_CHECKED}
     assert rights.status is CheckStatus.WARNING
     assert str(shut) in rights.found
@@ -140,9 +140,9 @@ async def test_a_check_that_hangs_is_given_up() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    finding = await perform(Check("dns", look, limit_s=0.05), site(""))
-    assert not finding.passed
-    assert "restart the box" in finding.answer.remedy.en
+    line = await run_check(Check("dns", look, limit_s=0.05), site(""))
+    assert not line.passed
+    assert "restart the box" in line.result.remedy.en
 
 
 def test_scripts_read_the_sheet(tmp_path: Path) -> None:
@@ -150,6 +150,6 @@ def test_scripts_read_the_sheet(tmp_path: Path) -> None:
     config.write_text("[camera]\nwidht = 640\n")
     shown = CliRunner().invoke(app, ["doctor", "--json", "--config", str(config)])
     assert shown.exit_code == 1
-    [finding] = json.loads(shown.stdout)
-    assert {"check", "passed", "found", "remedy_zh", "remedy"} <= set(finding)
-    assert (finding["check"], finding["passed"], finding["status"]) == ("settings", False, "failed")
+    [line] = json.loads(shown.stdout)
+    assert {"check", "passed", "found", "remedy_zh", "remedy"} <= set(line)
+    assert (line["check"], line["passed"], line["status"]) == ("settings", False, "failed")

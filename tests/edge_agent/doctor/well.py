@@ -18,8 +18,8 @@ from config.catalogue import PROMPTS_DIR
 from drivers.simulated.devices.wire import PtyWire
 from drivers.simulated.street import Street
 from edge_agent.box.wall_clock import WallClock
-from edge_agent.doctor.examination import examine
-from edge_agent.doctor.report import CheckFinding, CheckStatus
+from edge_agent.doctor.report import CheckStatus, ReportLine
+from edge_agent.doctor.run_checks import run_checks
 from edge_agent.domain.passage import Moment
 from edge_agent.staff.pin import write_pin
 from sync.edge.directory.directory import Directory
@@ -93,13 +93,13 @@ class WellBox:
     def broker_at(self, host: str, port: int | None = None) -> None:
         self.settings["platform"]["url"] = f"mqtts://{host}:{port or self.city.broker.port}"
 
-    async def examined(self) -> dict[str, CheckFinding]:
-        """The sheet by check."""
+    async def examined(self) -> dict[str, ReportLine]:
+        """The report by check."""
         config = self.home / "sentinel.toml"
         config.write_text(_toml(self.settings), encoding="utf-8")
         with on_path(self.also_installed):
-            sheet = await examine(config, root=self.root, prompts=self.prompts, now=lambda: self.now)
-        return {finding.check: finding for finding in sheet}
+            report = await run_checks(config, root=self.root, prompts=self.prompts, now=lambda: self.now)
+        return {line.check: line for line in report}
 
 
 @contextmanager
@@ -113,9 +113,9 @@ def on_path(folders: list[Path]) -> Iterator[None]:
         sys.path[:] = before
 
 
-def red(sheet: dict[str, CheckFinding]) -> set[str]:
+def red(report: dict[str, ReportLine]) -> set[str]:
     """What failed."""
-    return {name for name, finding in sheet.items() if finding.answer.status is CheckStatus.FAILED}
+    return {name for name, line in report.items() if line.result.status is CheckStatus.FAILED}
 
 
 @asynccontextmanager

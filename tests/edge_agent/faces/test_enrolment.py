@@ -16,7 +16,7 @@ from drivers.latest import Latest
 from edge_agent.faces import enrolment
 from edge_agent.faces.consent import Giver, check_age
 from edge_agent.faces.document import read_document
-from edge_agent.faces.enrolment import Enrolment, EnrolmentSession, sit
+from edge_agent.faces.enrolment import Enrolment, EnrolmentSession, capture
 from edge_agent.faces.errors import ConsentMissing, FaceUnfit, NumberUnread
 from edge_agent.faces.quality import GATE_EYES_PX, Flaw, find_flaw
 from models.detections import Face
@@ -48,8 +48,8 @@ def moved(face: Face, *changes: tuple[int, float, float]) -> Face:
 
 def flaws() -> Iterator[tuple[Flaw, Image, list[Face]]]:
     image, face = drawn(RED)
-    yield Flaw.NOBODY, image, []
-    yield Flaw.NOBODY, image, [Face(face.box, 0.9, None, face.mask)]
+    yield Flaw.NO_FACE, image, []
+    yield Flaw.NO_FACE, image, [Face(face.box, 0.9, None, face.mask)]
     yield Flaw.SEVERAL, image, [face, face]
     yield Flaw.MASKED, image, [drawn(RED, mask=MASKED)[1]]
     small, small_face = drawn(RED, size=70.0)
@@ -67,7 +67,7 @@ def flaws() -> Iterator[tuple[Flaw, Image, list[Face]]]:
 @pytest.mark.parametrize(("flaw", "image", "faces"), list(flaws()))
 def test_every_flaw_is_named_in_both_languages(flaw: Flaw, image: Image, faces: list[Face], tmp_path: Path) -> None:
     with pytest.raises(FaceUnfit) as told:
-        Enrolment(Finds(*faces), colour_embedder(tmp_path)).of_photo(image)
+        Enrolment(Finds(*faces), colour_embedder(tmp_path)).vector_from_photo(image)
     assert str(told.value) == flaw.sentence
     assert all(part.lower() in flaw.sentence.lower() for part in flaw.value)
 
@@ -85,17 +85,17 @@ def test_a_sitting_wants_five_good_pictures_of_one_person(tmp_path: Path) -> Non
     (red, face), (blue, _) = drawn(RED), drawn(BLUE)
     seat = sitting(tmp_path, Finds(face))
     for image in (red, red, red, blue):  # somebody else took the seat
-        assert seat.see(image) is None
+        assert seat.add_picture(image) is None
     for _ in range(4):
         assert seat.vector is None
-        assert seat.see(blue) is None
+        assert seat.add_picture(blue) is None
     assert seat.vector is not None
     assert np.linalg.norm(seat.vector) == pytest.approx(1.0)
 
 
 def test_a_print_is_not_registered_by_the_camera(tmp_path: Path) -> None:
     image, face = drawn(RED)
-    assert sitting(tmp_path, Finds(face), live=0.4).see(image) is Flaw.NOT_LIVE
+    assert sitting(tmp_path, Finds(face), live=0.4).add_picture(image) is Flaw.NOT_LIVE
 
 
 class Pictures:
@@ -129,8 +129,8 @@ async def test_the_camera_registers_and_says_what_is_wrong_once(tmp_path: Path) 
         told.append(flaw)
         detector.faces = [face] if flaw is Flaw.SEVERAL else [face, face]
 
-    vector = await sit(Pictures(image), sitting(tmp_path, detector), tell)
-    assert told == [Flaw.NOBODY, Flaw.SEVERAL]
+    vector = await capture(Pictures(image), sitting(tmp_path, detector), tell)
+    assert told == [Flaw.NO_FACE, Flaw.SEVERAL]
     assert vector.shape == (3,)
 
 
@@ -140,7 +140,7 @@ async def test_a_sitting_ends(
 ) -> None:
     monkeypatch.setattr(enrolment, "_LIMIT_S", 0.3)
     with pytest.raises(error):
-        await sit(Pictures(image), sitting(tmp_path, Finds()), lambda _flaw: None)
+        await capture(Pictures(image), sitting(tmp_path, Finds()), lambda _flaw: None)
 
 
 @pytest.mark.parametrize(

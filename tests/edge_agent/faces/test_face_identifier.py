@@ -170,13 +170,13 @@ async def opened(folder: Path) -> AsyncIterator[Gate]:
         seen, now_s = Seen(presence), iter(range(10_000))
         recorder = PassageRecorder(outbox, BoxSettings(), WallClock().now)
         lookout = FaceIdentifier(
-            sight=seen,  # type: ignore[arg-type]
-            presence=presence,
+            detection_loop=seen,  # type: ignore[arg-type]
+            tracker=presence,
             faces=CurrentFaces(register, "colour", recorder, clock, lambda: next(now_s)),
             recogniser=Recogniser(embedder, liveness(folder, 0.9), RecognitionSettings()),
             frames=3,
             looks_per_s=500.0,
-            figures=figures,
+            metrics=figures,
         )
         place = Gate(seen, presence, register, outbox, lookout, figures)
         running = asyncio.create_task(lookout.run(place.take))
@@ -246,7 +246,7 @@ async def test_by_a_register_that_cannot_be_read_nobody_is_known_and_the_gate_go
         other.execute("ALTER TABLE face RENAME TO lost")
     gate.presence.restart(gate.seen.at_s)
     assert not await gate.until(lambda: len(gate.taken) > 1, image, face)
-    assert caplog.text.count("registered faces do not count for now") == 1
+    assert caplog.text.count("face recognition is suspended") == 1
     with closing(sqlite3.connect(tmp_path / "faces.db")) as other:
         other.execute("ALTER TABLE lost RENAME TO face")
     assert await gate.until(lambda: len(gate.taken) > 1, image, face)

@@ -57,7 +57,7 @@ def test_a_face_is_registered_listed_and_withdrawn_by_its_number(box: Path) -> N
     until = soon()
     done = register(box, NUMBER, "one.png", "--until", until)
     assert done.exit_code == 0, done.output
-    assert "Without it a code, an ID card or the staff" in done.output
+    assert "Without it, a health code, an ID card or staff" in done.output
     assert "[recognition] enabled = false" in done.output
     assert NUMBER not in done.output
     [row] = rows(box)
@@ -76,7 +76,7 @@ def test_one_face_has_one_number(box: Path) -> None:
     assert register(box, NUMBER, "one.png").exit_code == 0
     taken = register(box, OTHER, "one.png")
     assert taken.exit_code == 1
-    assert "registered under another number" in taken.output
+    assert "registered under another document number" in taken.output
     assert register(box, NUMBER, "one.png").exit_code == 0  # the same person once more: in place of the first
     assert len(rows(box)) == 1
 
@@ -85,10 +85,10 @@ def test_one_face_has_one_number(box: Path) -> None:
     ("number", "photo", "words", "why"),
     [
         (NUMBER, "several.png", (), "more than one face"),
-        (NUMBER, "sentinel.toml", (), "no picture"),
+        (NUMBER, "sentinel.toml", (), "not a picture"),
         ("999999199001010017", "one.png", (), "check digit"),
         ("999999202001010029", "one.png", (), "guardian"),
-        (NUMBER, "one.png", ("--until", "2020-01-01"), "must lie ahead"),
+        (NUMBER, "one.png", ("--until", "2020-01-01"), "must be in the future"),
     ],
 )
 def test_what_is_refused_says_why_and_registers_nothing(

@@ -13,7 +13,7 @@ import pytest
 
 from config.settings import parse_settings
 from drivers.simulated.people.masks import MaskWear
-from drivers.simulated.people.people import HEALTHY
+from drivers.simulated.people.residents import HEALTHY
 from drivers.simulated.people.scenes import MaskStep, SceneKind
 from edge_agent.box.key_files import read_community_key
 from edge_agent.faces.consent import Consent, Giver
@@ -41,7 +41,7 @@ async def test_a_registered_resident_is_known_bare_and_not_after_withdrawing(
     async with town(tmp_path, RECOGNITION) as place:
         settings, document, now = place.settings, read_document(NUMBER), datetime.now(UTC)
         desk = FaceRegistration(settings)
-        vector = desk.of_photo(_photo_of_the_resident(tmp_path))
+        vector = desk.vector_from_photo(_photo_of_the_resident(tmp_path))
         await desk.register(document, vector, Consent(Giver.SELF, now, now + timedelta(days=1)))
 
         over = asyncio.Event()

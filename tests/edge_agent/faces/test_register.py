@@ -87,7 +87,7 @@ async def test_a_person_withdraws_by_the_number_and_what_is_over_goes(register: 
     assert await register.expire(NOW + timedelta(days=10)) == 1
     events = await register.events()
     assert [event.what for event in events] == ["registered", "registered", "withdrawn", "expired"]
-    await register.told(events[0])
+    await register.delete_event(events[0])
     assert await register.events() == events[1:]
 
 

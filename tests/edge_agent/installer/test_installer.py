@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.installer.__main__ import extras_of, install, uninstall
-from edge_agent.installer.environment import SUMS, Environment, Wheelhouse, extras_in_use
+from edge_agent.installer.environment import CHECKSUMS, Environment, Wheelhouse, extras_in_use
 from edge_agent.installer.errors import InstallError
 from edge_agent.installer.files import CopyFile, Remove, SymbolicLink
 from edge_agent.installer.plan import ENABLED, SETTINGS, install_steps, uninstall_steps
@@ -87,7 +87,7 @@ def whole(tmp_path: Path) -> Path:
 
 def seal(folder: Path) -> Path:
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in folder.glob("*.whl")]
-    (folder / SUMS).write_text("\n".join(lines) + "\n", encoding="ascii")
+    (folder / CHECKSUMS).write_text("\n".join(lines) + "\n", encoding="ascii")
     return folder
 
 
@@ -137,7 +137,7 @@ def test_a_rehearsal_says_everything_in_both_languages_and_changes_nothing(
     assert install(root, wheelhouse, for_real=False) == 0
     assert tree(root) == before
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "以上为预演，加 --apply 执行 / this was a rehearsal: add --apply to do it"
+    assert lines[-1] == "以上为预演，加 --apply 执行 / this was a dry run: add --apply to apply it"
     assert (
         len([line for line in lines if line.startswith("→ 将执行：") and "would do: " in line])
         == len(install_steps(root, wheelhouse)) - 1
@@ -250,7 +250,7 @@ def test_a_wheelhouse_without_the_extra_is_said_so(
     assert install(root, wheelhouse, for_real=True, extras=["recognition"]) == 1
     said = capsys.readouterr().err
     assert "不含选装组件 recognition" in said
-    assert "has no extra recognition: bring the wheelhouse that has it" in said
+    assert "has no extra recognition: use a wheelhouse with it" in said
     assert tree(root) == before
 
 
@@ -270,12 +270,12 @@ def test_a_damaged_wheel_is_refused_by_name(root: Path, wheelhouse: Path, capsys
 
 def test_what_is_no_wheelhouse_is_said_so(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert install(root, tmp_path, for_real=True) == 1
-    assert "is no wheelhouse" in capsys.readouterr().err
+    assert "is not a wheelhouse" in capsys.readouterr().err
 
 
 def test_a_file_system_that_is_none_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert uninstall(tmp_path / "absent", purge=False, for_real=True) == 1
-    assert "absent: 没有这个文件夹 is no folder" in capsys.readouterr().err
+    assert "absent: 没有这个文件夹 is not a folder" in capsys.readouterr().err
 
 
 def test_uninstall_keeps_settings_and_records_unless_told_otherwise(

@@ -42,7 +42,7 @@ async def test_the_document_lists_every_route_and_no_other(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [touch.LanguageTouch, staff._Pin, staff._Override, staff._Release, staff._Volume, staff._House]
+    "kind", [touch.LanguageTouch, staff._Pin, staff._Override, staff._Release, staff._Volume, staff._DefaultLanguage]
 )
 def test_the_document_describes_the_bodies_as_they_are_decoded(kind: type[msgspec.Struct]) -> None:
     DOCUMENT.check_body(kind)

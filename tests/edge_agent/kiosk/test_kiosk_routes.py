@@ -182,7 +182,7 @@ async def test_stopping_waits_for_no_open_stream(
 
 
 async def test_a_taken_port_is_named(stand: Stand) -> None:
-    with pytest.raises(KioskError, match=rf"127\.0\.0\.1:{stand.port} is taken.*kiosk\.port"):
+    with pytest.raises(KioskError, match=rf"127\.0\.0\.1:{stand.port} is used.*kiosk\.port"):
         await stand.kiosk().run()
 
 
@@ -192,7 +192,7 @@ async def test_the_page_stays_on_this_machine(stand: Stand, host: str) -> None:
         return {}
 
     kiosk = Kiosk(host, free_port(), stand.views, None, status)
-    with pytest.raises(KioskError, match=r"kiosk\.host.*stays on this machine.*ssh -L"):
+    with pytest.raises(KioskError, match=r"kiosk\.host.*stay on this machine.*ssh -L"):
         await kiosk.run()
 
 
@@ -202,5 +202,5 @@ async def test_an_address_that_cannot_be_had_is_named(stand: Stand) -> None:
 
     with socket.create_server(("127.0.0.2", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(KioskError, match=rf"127\.0\.0\.2:{port} is taken"):
+        with pytest.raises(KioskError, match=rf"127\.0\.0\.2:{port} is used"):
             await Kiosk("127.0.0.2", port, stand.views, None, status).run()

@@ -327,7 +327,7 @@ async def test_the_view_in_a_browser(tmp_path: Path) -> None:
         await page.goto(f"{desk.stand.url}/staff")
         await page.locator("#pad button", has_text="1").click()
         await page.keyboard.press("Enter")
-        await expect(page.locator("#told")).to_have_text(catalogue.text("staff", "wrong", "zh-CN"))
+        await expect(page.locator("#message")).to_have_text(catalogue.text("staff", "wrong", "zh-CN"))
         await page.keyboard.type(PIN)
         await page.keyboard.press("Enter")
         await expect(page.locator("#passages li")).to_have_count(20)

@@ -119,8 +119,8 @@ async def test_broadcasts_reach_the_list_as_they_were_sent(here: Here) -> None:
         schedule="*/10 * * * *",
         audio=wire.Audio("https://city.example/a.wav", "ab" * 32, 1000),
     )
-    here.hands.tell(sent)
-    here.hands.tell(wire.Withdrawal("b-1"))
+    here.hands.broadcast(sent)
+    here.hands.broadcast(wire.Withdrawal("b-1"))
     [taken] = here.list.offered
     assert (taken.texts, taken.valid_until, taken.priority.value) == (sent.texts, sent.valid_until, "emergency")
     assert (taken.schedule, taken.audio is not None and taken.audio.bytes) == (sent.schedule, 1000)

@@ -40,7 +40,7 @@ def test_where_it_cannot_be_made_the_remedy_is_told(settings: Settings) -> None:
 
 async def test_a_lost_key_is_missed_and_no_other_takes_its_place(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    async with Directory.opened(tmp_path / "directory.db", sealer=load_or_make_cipher(settings)):
+    async with Directory.opened(tmp_path / "directory.db", cipher=load_or_make_cipher(settings)):
         pass
     key = tmp_path / "etc" / "at-rest.key"
     key.unlink()

@@ -1,4 +1,4 @@
-"""The privacy scan finds what is planted, wherever it lies, and takes nothing harmless for a person."""
+"""The privacy scan finds planted data anywhere, and reports nothing harmless."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from typer.testing import CliRunner
 
 from drivers.readers.id_number import check_digit
 from edge_agent.commands.cli import app
-from edge_agent.privacy import scan as scanning
-from edge_agent.privacy.faces import face_finder
-from edge_agent.privacy.numbers import NumberKind, numbers_in
-from edge_agent.privacy.places import kept_files
-from edge_agent.privacy.scan import Scan
+from edge_agent.privacy import scanner as scanning
+from edge_agent.privacy.face_finder import make_face_finder
+from edge_agent.privacy.findings import PersonalDataKind
+from edge_agent.privacy.number_search import numbers_in
+from edge_agent.privacy.scanner import Scanner
+from edge_agent.privacy.stored_files import stored_files
 from sync.contract.identity import person_key
 from sync.edge.ledger.ledger import Ledger
 from sync.storage.encryption import KeyedCipher
@@ -35,7 +36,7 @@ PHONE = "13" + 9 * "0"
 
 
 def id_number(born: str = "19900101", serial: str = "001") -> str:
-    """A number of an area that nobody comes from."""
+    """A number of an unassigned area."""
     digits = f"999999{born}{serial}"
     return digits + check_digit(digits)
 
@@ -44,24 +45,24 @@ def nobody(_picture: bytes) -> bool:
     return False
 
 
-def kinds(data: bytes) -> list[tuple[NumberKind, int]]:
+def kinds(data: bytes) -> list[tuple[PersonalDataKind, int]]:
     return sorted((hit.kind, hit.offset) for hit in numbers_in(data))
 
 
 # Neither digits nor what may join them, nor the letters of a hash.
 BESIDE = st.binary(max_size=80).filter(lambda data: not any(byte in b"0123456789abcdefABCDEF-. " for byte in data))
 NUMBERS = st.one_of(
-    st.integers(0, 999).map(lambda serial: (NumberKind.ID_NUMBER, id_number(serial=f"{serial:03}"))),
-    st.integers(0, 999).map(lambda serial: (NumberKind.ID_NUMBER, id_number(serial=f"{serial:03}").lower())),
-    st.integers(13_000_000_000, 13_000_000_999).map(lambda number: (NumberKind.PHONE_NUMBER, str(number))),
-    st.just((NumberKind.PHONE_NUMBER, f"+86{PHONE}")),
-    st.just((NumberKind.PHONE_NUMBER, f"{PHONE[:3]} {PHONE[3:7]} {PHONE[7:]}")),
+    st.integers(0, 999).map(lambda serial: (PersonalDataKind.ID_NUMBER, id_number(serial=f"{serial:03}"))),
+    st.integers(0, 999).map(lambda serial: (PersonalDataKind.ID_NUMBER, id_number(serial=f"{serial:03}").lower())),
+    st.integers(13_000_000_000, 13_000_000_999).map(lambda number: (PersonalDataKind.PHONE_NUMBER, str(number))),
+    st.just((PersonalDataKind.PHONE_NUMBER, f"+86{PHONE}")),
+    st.just((PersonalDataKind.PHONE_NUMBER, f"{PHONE[:3]} {PHONE[3:7]} {PHONE[7:]}")),
 )
 
 
 @given(BESIDE, NUMBERS, BESIDE, st.sampled_from(["ascii", "utf-16-le"]))
 def test_a_number_is_found_between_any_bytes(
-    before: bytes, number: tuple[NumberKind, str], after: bytes, encoding: str
+    before: bytes, number: tuple[PersonalDataKind, str], after: bytes, encoding: str
 ) -> None:
     kind, text = number
     assume(encoding == "ascii" or not (" " in text or "+" in text))
@@ -94,7 +95,7 @@ def test_what_only_looks_like_a_number_is_left_alone(text: str) -> None:
 
 @pytest.mark.parametrize("before", ["身份证：", "证件号码 ", "id_card=", "ID number: "])
 def test_an_old_number_is_found_where_it_is_called_one(before: str) -> None:
-    assert [kind for kind, _ in kinds(f"{before}999999900101001".encode())] == [NumberKind.OLD_ID_NUMBER]
+    assert [kind for kind, _ in kinds(f"{before}999999900101001".encode())] == [PersonalDataKind.OLD_ID_NUMBER]
 
 
 def test_hashes_and_sealed_bytes_give_no_alarm() -> None:
@@ -110,13 +111,13 @@ def test_hashes_and_sealed_bytes_give_no_alarm() -> None:
 def test_nothing_is_cut_at_the_border_of_two_pieces(shift: int) -> None:
     place = scanning._STEP_BYTES + shift
     data = bytes(place) + id_number().encode() + bytes(scanning._STEP_BYTES) + PHONE.encode()
-    scan = Scan()
-    scan.stream("x", io.BytesIO(data), nobody)
-    assert [(each.kind, each.offset) for each in scan.findings] == [
-        (NumberKind.ID_NUMBER, place),
-        (NumberKind.PHONE_NUMBER, place + 18 + scanning._STEP_BYTES),
+    scanner = Scanner()
+    scanner.scan_stream("x", io.BytesIO(data), nobody)
+    assert [(each.kind, each.offset) for each in scanner.findings] == [
+        (PersonalDataKind.ID_NUMBER, place),
+        (PersonalDataKind.PHONE_NUMBER, place + 18 + scanning._STEP_BYTES),
     ]
-    assert scan.size_bytes == len(data)
+    assert scanner.size_bytes == len(data)
 
 
 def portrait() -> bytes:
@@ -128,10 +129,10 @@ def test_a_face_is_found_inside_of_another_file_and_an_empty_place_is_not(tmp_pa
     from tests.edge_agent.kiosk.stand import blank_jpeg
 
     (tmp_path / "mixed").write_bytes(b"\xff\xd8\xff\xe0 no picture " + blank_jpeg() + bytes(999) + portrait())
-    scan = Scan()
-    scan.file(tmp_path / "mixed", face_finder())
-    assert [(each.kind, each.offset) for each in scan.findings] == [
-        (NumberKind.FACE, (tmp_path / "mixed").stat().st_size - len(portrait()))
+    scanner = Scanner()
+    scanner.scan_file(tmp_path / "mixed", make_face_finder())
+    assert [(each.kind, each.offset) for each in scanner.findings] == [
+        (PersonalDataKind.FACE, (tmp_path / "mixed").stat().st_size - len(portrait()))
     ]
 
 
@@ -143,21 +144,21 @@ def test_what_was_deleted_is_found_in_the_free_pages(tmp_path: Path) -> None:
         database.executemany("INSERT INTO person VALUES (?)", [(f" {id_number(serial='007')}\n",) for _ in range(500)])
         database.execute("DELETE FROM person")
         database.commit()
-    scan = Scan()
-    scan.file(path, nobody)
-    assert {each.kind for each in scan.findings} == {NumberKind.ID_NUMBER}
+    scanner = Scanner()
+    scanner.scan_file(path, nobody)
+    assert {each.kind for each in scanner.findings} == {PersonalDataKind.ID_NUMBER}
 
 
 async def test_a_ledger_in_use_is_clean(tmp_path: Path) -> None:
     async with Ledger.opened(
-        tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES, sealer=KeyedCipher(bytes(32))
+        tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES, cipher=KeyedCipher(bytes(32))
     ) as outbox:
         await outbox.append_all([record for index in range(300) for record in (passage(index), alarm(index))])
-        scan = Scan()
+        scanner = Scanner()
         for path in sorted(tmp_path.iterdir()):
-            scan.file(path, nobody)
-    assert scan.is_clean
-    assert scan.files >= 3
+            scanner.scan_file(path, nobody)
+    assert scanner.is_clean
+    assert scanner.files >= 3
 
 
 def test_files_of_the_service_in_temporary_folders_are_looked_at(tmp_path: Path) -> None:
@@ -170,7 +171,7 @@ def test_files_of_the_service_in_temporary_folders_are_looked_at(tmp_path: Path)
         path.write_text("x")
     (data / "loop").symlink_to(data)
     (temporary / "link").symlink_to("/etc/hostname")
-    assert sorted(kept_files(etc / "sentinel.toml", data, [temporary])) == sorted(wanted)
+    assert sorted(stored_files(etc / "sentinel.toml", data, [temporary])) == sorted(wanted)
 
 
 @pytest.fixture
@@ -209,9 +210,9 @@ def test_the_command_names_place_and_kind_and_never_the_number(box: Path) -> Non
 
 
 def test_what_cannot_be_read_is_not_called_clean(tmp_path: Path) -> None:
-    scan = Scan()
-    scan.file(tmp_path, nobody)
-    assert (scan.is_clean, len(scan.unread)) == (False, 1)
-    scan = Scan()
-    scan.file(tmp_path / "gone", nobody)
-    assert scan.is_clean
+    scanner = Scanner()
+    scanner.scan_file(tmp_path, nobody)
+    assert (scanner.is_clean, len(scanner.unread)) == (False, 1)
+    scanner = Scanner()
+    scanner.scan_file(tmp_path / "gone", nobody)
+    assert scanner.is_clean

@@ -15,27 +15,27 @@ from sync.edge.directory.directory import Directory
 from sync.edge.ledger.ledger import Ledger
 from sync.platform.directory.store import DirectoryStore
 from tests.sync.city import BUDGET_BYTES, passage, status_of
-from tests.sync.edge.test_directory import Hands, fetch
+from tests.sync.edge.test_directory import ManualClock, fetch
 
 DAY_S = 86_400.0
 
 
 @pytest.mark.parametrize("in_sync", [True, False])
 async def test_a_replica_goes_by_a_clock_that_is_in_sync(tmp_path: Path, in_sync: bool) -> None:
-    hands = Hands()
+    clock = ManualClock()
     async with (
         DirectoryStore.opened(tmp_path / "source.db") as source,
-        Directory.opened(tmp_path / "replica.db", now_s=hands) as directory,
+        Directory.opened(tmp_path / "replica.db", now_s=clock) as directory,
         Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox,
     ):
         await source.put([status_of(index) for index in range(5)])
         await fetch(source, directory)
         await outbox.append(passage(1))
-        now = Moment(datetime.now(UTC), hands.now_s, "boot", in_sync, 0.01)
+        now = Moment(datetime.now(UTC), clock.now_s, "boot", in_sync, 0.01)
         forgetting = RetentionTask(RetentionSettings(passages_days=1, directory_days=7), outbox, directory, lambda: now)
         await forgetting.forget()
         assert outbox.last_seq == 1
-        hands.now_s += 7 * DAY_S
+        clock.now_s += 7 * DAY_S
         await forgetting.forget()
         told = [record.counts for row in await outbox.recent(10) if isinstance(record := row.record(), Deleted)]
         assert told == ([{"directory": 5}] if in_sync else [])

@@ -22,14 +22,14 @@ from typer.testing import CliRunner
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
-from drivers.simulated.devices.bench import live
+from drivers.simulated.devices.device_simulator import simulate_device
 from drivers.simulated.devices.faults import FaultyWire
 from drivers.tools.probe import probe_all, proposed_settings
 from edge_agent.commands.cli import app
 from edge_agent.provision.answers import Answers, load_answers
 from edge_agent.provision.provisioning import Provisioned, provision
 from edge_agent.provision.serial import box_serial
-from edge_agent.provision.settings_file import as_sections, as_toml, checked
+from edge_agent.provision.settings_file import checked_settings, sections_from, toml_from
 from sync.errors import EnrolmentPending, EnrolmentRefused, StoreFailed
 from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from tests.limits import HANG_S
@@ -141,7 +141,7 @@ async def test_what_is_plugged_in_is_found_and_set(box: Box, tmp_path: Path) -> 
         async def find_devices() -> str:
             return proposed_settings(await probe_all([str(wire.by_id)]))
 
-        sensor = asyncio.create_task(live("gy-mcu90614", wire, 1))
+        sensor = asyncio.create_task(simulate_device("gy-mcu90614", wire, 1))
         done = await box.provision(box.answers(), find_devices)
         sensor.cancel()
         await asyncio.gather(sensor, return_exceptions=True)
@@ -274,11 +274,11 @@ def test_settings_survive_being_written(checkpoint: str, also: list[str], fps: f
         "camera": {"fps": fps},
         "thermometer": {"mirror": mirror},
     }
-    settings = checked(sections)
+    settings = checked_settings(sections)
     assert settings.box.checkpoint == checkpoint
-    assert checked(as_sections(settings)) == settings
-    assert checked({}) == Settings()
-    assert "mirror" not in as_toml(as_sections(settings)) or not mirror
+    assert checked_settings(sections_from(settings)) == settings
+    assert checked_settings({}) == Settings()
+    assert "mirror" not in toml_from(sections_from(settings)) or not mirror
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_the_serial_of_a_box(tmp_path: Path, files: dict[str, str], serial: str)
 
 def test_answers_may_be_typed(box: Box) -> None:
     """Settings that only a file can give stay as they were."""
-    box.config.write_text(as_toml(box.answers().settings), encoding="utf-8")
+    box.config.write_text(toml_from(box.answers().settings), encoding="utf-8")
     typed = ["South gate", "2", "in", "yue", "mqtts://p:1", "", str(box.community_key), "", "918273", "n"]
     done = CliRunner().invoke(app, ["provision", "--config", str(box.config), "--json"], input="\n".join([*typed, ""]))
     assert done.exit_code == 0, done.output

@@ -1,4 +1,4 @@
-"""The watchdog beats while every loop moves and names the one that stands still; starts that go wrong are counted."""
+"""The watchdog sends keep-alives while no task is stalled and names a stalled one; failed starts are counted."""
 
 import asyncio
 import os
@@ -198,14 +198,14 @@ async def test_the_agent_beats_until_a_worker_is_stuck_and_then_says_which(tmp_p
         Street(tmp_path / "wires", seed=5) as street,
         agent(tmp_path, street.camera.url, systemd, f"wav:{tmp_path / 'card'}") as process,
     ):
-        told = await systemd.until("STATUS=stands still")
+        told = await systemd.until("STATUS=stalled")
         assert told.count("READY=1") == 1
         assert told.count("WATCHDOG=1") > 10
-        assert told[-2].startswith("STATUS=stands still: speaker (")
+        assert told[-2].startswith("STATUS=stalled: speaker (")
         assert told[-1] == "WATCHDOG=trigger"
         process.send_signal(signal.SIGABRT)  # what systemd does then
         _, err = await process.communicate()
-        assert b"watchdog: stands still: speaker" in err
+        assert b"watchdog: stalled: speaker" in err
         assert b"in _serve" in err or b"in open" in err or b"wav_file.py" in err  # every thread's last lines
     assert CrashCounter(tmp_path / "agent").begin().count == 1
 
@@ -252,10 +252,10 @@ def test_starts_are_counted_over_processes_forgiven_and_tried_once_more(tmp_path
     before = last.begin()
     assert before.too_many
     assert before.why == "[box] name is wrong"
-    last.once_more()
+    last.allow_full_start()
     assert not CrashCounter(tmp_path).begin().too_many
     assert CrashCounter(tmp_path).begin().too_many
-    CrashCounter(tmp_path).forgive()
+    CrashCounter(tmp_path).reset()
     assert CrashCounter(tmp_path).begin() == FailedStarts()
 
 
@@ -279,7 +279,7 @@ async def test_safe_mode_shows_itself_and_opens_no_device(tmp_path: Path) -> Non
 async def test_safe_mode_ends_to_try_the_whole_agent_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = parse_settings(settings_text(tmp_path, "http://127.0.0.1:9/"))
     await SafeMode(settings, "TypeError").run(retry_after_s=0.01)
-    assert "the whole agent is tried again" in caplog.messages[-1]
+    assert "the agent is started again" in caplog.messages[-1]
 
 
 async def test_ten_bad_starts_lead_to_safe_mode(tmp_path: Path, systemd: Systemd) -> None:
@@ -288,7 +288,7 @@ async def test_ten_bad_starts_lead_to_safe_mode(tmp_path: Path, systemd: Systemd
         CrashCounter(tmp_path / "agent").begin()
     async with agent(tmp_path, "http://127.0.0.1:9/", systemd, "null") as process:
         told = await systemd.until("READY=1")
-        assert told[-1].startswith("STATUS=safe mode: it ended without a word")
+        assert told[-1].startswith("STATUS=safe mode: exited without an error message")
         process.terminate()
         await process.communicate()
 

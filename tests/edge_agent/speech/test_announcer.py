@@ -193,7 +193,7 @@ def test_languages_take_turns_until_a_result_stands() -> None:
     room.come()
     assert room.board.view.language == "zh-CN"
     room.board.speak("en")
-    assert room.board.house == ("en", "yue")
+    assert room.board.default_languages == ("en", "yue")
 
 
 def test_a_call_for_staff_stands_until_they_come_or_for_two_minutes(room: Room) -> None:

@@ -373,7 +373,7 @@ async def test_the_sound_of_a_broadcast_begins_with_a_chime(city: tuple[str, dic
     assert 2.5 < len(clip.samples) / RATE_HZ < LONGEST_S
     sounds["bad"] = b"no sound"
     one = broadcast("bad", audio=msgspec.to_builtins(audio_of(f"{url}/bad", sounds["bad"])))
-    with pytest.raises(NoSound, match="no sound that this box can read"):
+    with pytest.raises(NoSound, match="not in a format that this box can decode"):
         await make_sound(one, ("zh-CN",), store)
 
 

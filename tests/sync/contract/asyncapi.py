@@ -1,4 +1,4 @@
-"""The written contract, and whether a message keeps it."""
+"""Checks messages against the contract document."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ WRITTEN: dict[str, Any] = yaml.safe_load(PATH.read_text(encoding="utf-8"))
 
 
 def validator_of(reference: str) -> Draft202012Validator:
-    """Validator of what `reference` points to."""
+    """The validator of the schema at `reference`."""
     return Draft202012Validator({"$ref": reference, "components": WRITTEN["components"]})
 
 
 def check_against_the_contract(message: Message) -> None:
-    """Fails unless channel, QoS, retain, expiry, headers and payload are as written."""
-    lane = Topic.parse(message.topic).lane
+    """Fail unless channel, QoS, retain, expiry, headers and payload match the document."""
+    channel = Topic.parse(message.topic).channel
     headers = dict(message.properties.user)
     reference = next(
         each["$ref"]
-        for each in WRITTEN["channels"][lane]["messages"].values()
+        for each in WRITTEN["channels"][channel]["messages"].values()
         if WRITTEN["components"]["messages"][each["$ref"].rpartition("/")[2]]["name"] == headers["type"]
     )
     name = reference.rpartition("/")[2]
@@ -36,7 +36,7 @@ def check_against_the_contract(message: Message) -> None:
     bindings = [
         each["bindings"]["mqtt"]
         for each in WRITTEN["operations"].values()
-        if {"$ref": f"#/channels/{lane}/messages/{name}"} in each["messages"]
+        if {"$ref": f"#/channels/{channel}/messages/{name}"} in each["messages"]
     ]
     [binding] = bindings
     assert message.qos == binding["qos"]

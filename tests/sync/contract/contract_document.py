@@ -1,4 +1,4 @@
-"""Builds what `sync/contract/asyncapi.yaml` must say from the code; run as a module it writes the file anew."""
+"""Generates the content of `sync/contract/asyncapi.yaml` from the code; run as a module it rewrites the file."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import msgspec
 import yaml
 
 from sync.contract import records
+from sync.contract.channels import CHANNEL_RULES, MESSAGE_TYPES, ChannelRule, Direction
 from sync.contract.envelope import CONTENT_TYPE, SPEC_VERSION
 from sync.contract.health import HealthStatus
-from sync.contract.lanes import LANES, MESSAGE_TYPES, ChannelRule, Direction
 from sync.contract.messages import DirectoryPage, DirectoryRequest
 from sync.contract.orders import ORDER_TYPES
 from sync.contract.signed import Order
-from sync.contract.topics import DISTRICT_LANES, NAME_PATTERN, ROOT, Channel
+from sync.contract.topics import DISTRICT_CHANNELS, NAME_PATTERN, ROOT, Channel
 
 PATH = Path(records.__file__).with_name("asyncapi.yaml")
 SCHEMA = "#/components/schemas/{name}"
@@ -28,23 +28,24 @@ PARAMETERS = {
 
 
 def document() -> dict[str, Any]:
-    """The whole document, seen from the box."""
+    """The complete document, from the perspective of the box."""
     return {
         "asyncapi": "3.1.0",
         "info": {
             "title": "Sentinel to city",
             "version": "1.1.0",
             "description": (
-                "MQTT 5 between the boxes of a district and its platform, seen from the box. Every message is a"
-                " CloudEvent in binary mode: the attributes are MQTT user properties, the body is JSON."
-                " Orders are signed (Ed25519) over the bytes of the field `order` behind the line `sentinel/v1 order`."
+                "MQTT 5 between the boxes of a district and its platform, from the perspective of the box. Every"
+                " message is a CloudEvent in binary mode: the attributes are MQTT user properties, the body is JSON."
+                " The Ed25519 signature of an order covers the line `sentinel/v1 order` followed by the bytes of the"
+                " field `order`."
             ),
         },
         "defaultContentType": CONTENT_TYPE,
-        "channels": {lane.value: channel(lane, rule) for lane, rule in LANES.items()},
+        "channels": {channel.value: channel_entry(channel, rule) for channel, rule in CHANNEL_RULES.items()},
         "operations": {
-            f"{action}{lane.capitalize()}": operation(lane, rule, action)
-            for lane, rule in LANES.items()
+            f"{action}{channel.capitalize()}": operation(channel, rule, action)
+            for channel, rule in CHANNEL_RULES.items()
             for action in ACTIONS[rule.direction]
         },
         "components": {
@@ -54,14 +55,14 @@ def document() -> dict[str, Any]:
     }
 
 
-def address(lane: Channel) -> str:
-    if lane in DISTRICT_LANES:
-        return f"{ROOT}/{{district}}/{lane}"
-    return f"{ROOT}/{{district}}/{{box}}/{lane}" + ("/{command}" if lane is Channel.COMMAND else "")
+def address(channel: Channel) -> str:
+    if channel in DISTRICT_CHANNELS:
+        return f"{ROOT}/{{district}}/{channel}"
+    return f"{ROOT}/{{district}}/{{box}}/{channel}" + ("/{command}" if channel is Channel.COMMAND else "")
 
 
-def channel(lane: Channel, rule: ChannelRule) -> dict[str, Any]:
-    where = address(lane)
+def channel_entry(channel: Channel, rule: ChannelRule) -> dict[str, Any]:
+    where = address(channel)
     return {
         "address": where,
         "parameters": {name: {"description": text} for name, text in PARAMETERS.items() if f"{{{name}}}" in where},
@@ -69,7 +70,7 @@ def channel(lane: Channel, rule: ChannelRule) -> dict[str, Any]:
     }
 
 
-def operation(lane: Channel, rule: ChannelRule, action: str) -> dict[str, Any]:
+def operation(channel: Channel, rule: ChannelRule, action: str) -> dict[str, Any]:
     kinds = rule.messages
     if rule.direction is Direction.BOTH:
         kinds = (DirectoryRequest,) if action == "send" else (DirectoryPage,)
@@ -78,11 +79,11 @@ def operation(lane: Channel, rule: ChannelRule, action: str) -> dict[str, Any]:
         binding["messageExpiryInterval"] = rule.expiry_s
     made: dict[str, Any] = {
         "action": action,
-        "channel": {"$ref": f"#/channels/{lane}"},
-        "messages": [{"$ref": f"#/channels/{lane}/messages/{kind.__name__}"} for kind in kinds],
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{kind.__name__}"} for kind in kinds],
         "bindings": {"mqtt": binding},
     }
-    if lane is Channel.QUERY:
+    if channel is Channel.QUERY:
         made["reply"] = {"channel": {"$ref": f"#/channels/{Channel.ANSWER}"}}
     return made
 
@@ -112,11 +113,11 @@ def cloud_event() -> dict[str, Any]:
             "chain": {
                 "type": "string",
                 "pattern": "^[0-9a-f]{64}$",
-                "description": "Extension, on ledger records: their place in the hash chain.",
+                "description": "Extension, on ledger records: the hash of the record in the hash chain.",
             },
             "contentencoding": {
                 "const": "deflate",
-                "description": "Extension, on directory pages that the box asked to have packed.",
+                "description": "Extension, on directory pages that are deflated at the request of the box.",
             },
         },
     }
@@ -126,7 +127,7 @@ def schemas() -> dict[str, Any]:
     _, components = msgspec.json.schema_components(
         [*MESSAGE_TYPES.values(), HealthStatus, Order, *ORDER_TYPES.values()], ref_template=SCHEMA
     )
-    # These fields hold JSON as it was written, so the code does not type them.
+    # These fields contain raw JSON, so msgspec does not know their types.
     components["Signed"]["properties"]["order"] = {"$ref": SCHEMA.format(name="Order")}
     components["Order"]["properties"]["body"] = {
         "anyOf": [{"$ref": SCHEMA.format(name=kind.__name__)} for kind in ORDER_TYPES.values()]
@@ -144,7 +145,7 @@ def schemas() -> dict[str, Any]:
 def write() -> None:
     text = yaml.safe_dump(document(), sort_keys=False, allow_unicode=True, width=120)
     PATH.write_text(
-        "# Written by `python -m tests.sync.contract.contract_document` from the code; a test holds both equal.\n"
+        "# Generated by `python -m tests.sync.contract.contract_document`; a test checks that it matches the code.\n"
         + text
     )
 

@@ -1,4 +1,4 @@
-"""The written contract says what the code does."""
+"""The contract document matches the code."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_addresses_are_the_topics() -> None:
         address = channel["address"]
         filled = re.sub(r"\{(\w+)\}", lambda found: f"some-{found.group(1)}", address)
         topic = Topic.parse(filled)
-        assert topic.lane is Channel(name)
+        assert topic.channel is Channel(name)
         assert str(topic) == filled
 
 
@@ -77,7 +77,9 @@ def without(name: str) -> Callable[[dict[str, Any]], None]:
         ("DirectoryRequest", {"generation": "", "cursor": 0}, lambda body: body.update(cursor=-1)),
     ],
 )
-def test_invalid_messages_are_rejected(kind: str, body: dict[str, Any], spoil: Callable[[dict[str, Any]], None]) -> None:
+def test_invalid_messages_are_rejected(
+    kind: str, body: dict[str, Any], spoil: Callable[[dict[str, Any]], None]
+) -> None:
     validator = payload_validator(kind)
     validator.validate(body)
     spoil(body)

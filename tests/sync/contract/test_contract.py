@@ -1,4 +1,4 @@
-"""Topics, messages and envelopes: what goes out comes back, and anything else is refused."""
+"""Topics, messages and envelopes: round trips, and rejection of everything else."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync.contract.checksum import EMPTY, changed
+from sync.contract.channels import MESSAGE_TYPES
+from sync.contract.checksum import EMPTY, update_checksum
 from sync.contract.decoding import decoded
 from sync.contract.envelope import CONTENT_TYPE, Event
 from sync.contract.health import HealthStatus, LookupOutcome
 from sync.contract.identity import normalise_number, person_key
-from sync.contract.lanes import MESSAGE_TYPES
 from sync.contract.messages import Ack, Backlog, BacklogEntry, Query, QueryAnswer
 from sync.contract.records import LARGEST, RECORD_TYPES, PassageClosed, Record, RecordId, decode_record, encode_record
-from sync.contract.topics import DISTRICT_LANES, NAME_PATTERN, Channel, Topic, every_box, shared, source_from
+from sync.contract.topics import DISTRICT_CHANNELS, NAME_PATTERN, Channel, Topic, every_box, shared, source_from
 from sync.errors import BadMessage
 from tests.sync.city import COMMUNITY_KEY, number, passage, status_of
 from tests.sync.strategies import any_message, any_record
@@ -30,9 +30,9 @@ THOROUGH = settings(max_examples=100)
 
 @st.composite
 def topics(draw: st.DrawFn) -> Topic:
-    lane = draw(st.sampled_from(Channel))
-    box = None if lane in DISTRICT_LANES else draw(NAMES)
-    return Topic(draw(NAMES), lane, box, draw(NAMES) if lane is Channel.COMMAND else None)
+    channel = draw(st.sampled_from(Channel))
+    box = None if channel in DISTRICT_CHANNELS else draw(NAMES)
+    return Topic(draw(NAMES), channel, box, draw(NAMES) if channel is Channel.COMMAND else None)
 
 
 @given(topics())
@@ -129,7 +129,7 @@ def test_an_envelope_must_be_complete() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b'{"passage_id": "p", "later": ' + b"[" * 100_000, "nested too deeply"),
         (b'{"passage_id": "\xff"}', "not UTF-8"),
@@ -138,10 +138,10 @@ def test_an_envelope_must_be_complete() -> None:
         (b"", "truncated"),
     ],
 )
-def test_hostile_json_is_rejected_like_any_other(body: bytes, said: str) -> None:
-    with pytest.raises(BadMessage, match=said):
+def test_hostile_json_is_rejected_like_any_other(body: bytes, message: str) -> None:
+    with pytest.raises(BadMessage, match=message):
         decode_record(PassageClosed.TYPE, body)
-    with pytest.raises(BadMessage, match=said):
+    with pytest.raises(BadMessage, match=message):
         decoded("anything", msgspec.json.Decoder(), body)
 
 
@@ -220,13 +220,13 @@ def test_the_checksum_depends_only_on_the_rows(changes: list[tuple[str, bytes | 
     rows: dict[str, bytes | None] = {}
     checksum = EMPTY
     for key, body in changes:
-        checksum = changed(checksum, rows.get(key), body)
+        checksum = update_checksum(checksum, rows.get(key), body)
         rows[key] = body
     direct = EMPTY
     for body in rows.values():
-        direct = changed(direct, None, body)
+        direct = update_checksum(direct, None, body)
     assert checksum == direct
 
 
-def test_every_record_type_has_a_lane() -> None:
+def test_every_record_type_has_a_channel() -> None:
     assert RECORD_TYPES.keys() <= MESSAGE_TYPES.keys()

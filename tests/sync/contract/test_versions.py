@@ -1,4 +1,4 @@
-"""Boxes and platforms of neighbouring versions understand each other, and nobody understands nonsense."""
+"""Boxes and platforms of adjacent versions are compatible, and invalid messages are rejected."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sync.contract.channels import MESSAGE_TYPES
 from sync.contract.envelope import Event
-from sync.contract.lanes import MESSAGE_TYPES
 from sync.contract.messages import Backlog, DirectoryPage, QueryAnswer
 from sync.contract.signed import Signed
 from sync.errors import BadMessage
@@ -25,7 +25,7 @@ from tests.sync.test_city_link import settled
 
 THOROUGH = settings(max_examples=200, suppress_health_check=list(HealthCheck))
 NONSENSE = st.sampled_from([None, True, -1, 1.5, "", "x", [], {}, [None], 10**20])
-# These hold JSON that is read later, record by record: a bad one spoils no other.
+# These contain JSON that is decoded later, record by record, so that an invalid record does not affect others.
 READ_LATER = (Backlog, DirectoryPage, Signed)
 
 
@@ -39,7 +39,7 @@ def plain(message: Any) -> Any:
 
 
 def places(node: Any) -> Iterator[tuple[Any, Any]]:
-    """Every container in `node` with every key that leads on."""
+    """Every container in `node` with each of its keys."""
     keys = node.keys() if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ()
     for key in keys:
         yield node, key
@@ -78,7 +78,7 @@ def test_fields_of_the_next_version_are_ignored(message: Any) -> None:
 
 
 def test_fields_of_newer_versions_are_optional() -> None:
-    """A field with a default is one that came later; the first version of each message still decodes."""
+    """A field with a default was added later; the first version of each message still decodes."""
     optional = {
         kind: [field.name for field in msgspec.structs.fields(kind) if not field.required]
         for kind in MESSAGE_TYPES.values()
@@ -100,7 +100,7 @@ def test_fields_of_newer_versions_are_optional() -> None:
 async def test_acknowledgements_without_hashes_are_accepted(
     tmp_path: Path, broker: Mosquitto, monkeypatch: Any
 ) -> None:
-    """As before 0.3: an `Ack` without `heads`."""
+    """Platforms before 0.3 send an `Ack` without `heads`."""
     acks = Batch.acks
 
     def as_before(batch: Batch, pace_of: Any) -> Iterator[Any]:
@@ -111,14 +111,14 @@ async def test_acknowledgements_without_hashes_are_accepted(
         a_platform(tmp_path / "platform", broker.url) as platform,
         a_box(tmp_path / "box", link_settings(broker.url)) as box,
     ):
-        await box.outbox.append_all(mixed(20))
+        await box.ledger.append_all(mixed(20))
         await settled(platform, box, 20)
 
 
 async def test_boxes_of_older_and_newer_versions_are_served(
     tmp_path: Path, broker: Mosquitto, monkeypatch: Any
 ) -> None:
-    """From before 0.2 without the chain, and from the next version with attributes nobody here knows."""
+    """One box from before 0.2 without hashes, and one from a newer version with unknown attributes."""
     publish = Connection.publish
 
     async def changed(self: Connection, topic: str, body: bytes, *, properties: Properties, **more: Any) -> None:
@@ -132,6 +132,6 @@ async def test_boxes_of_older_and_newer_versions_are_served(
         a_box(tmp_path / "box", link_settings(broker.url)) as box,
     ):
         for record in mixed(10):
-            await box.outbox.append(record)
+            await box.ledger.append(record)
         await eventually(box.all_acknowledged)
         await settled(platform, box, 10)

@@ -1,4 +1,4 @@
-"""Two devices with one ledger: the platform keeps both apart, loses nothing of either, and says so."""
+"""Two devices with copies of one ledger: the platform stores both branches, loses no record and raises an alarm."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FORK = 10  # the last number that both devices share
 
 
 def ledger_of(records: Sequence[Record]) -> list[ReceivedRecord]:
-    """What a box with these records sends."""
+    """The messages of a box with these records."""
     chain, made = first_hash("box-1", EPOCH), []
     for seq, record in enumerate(records, start=1):
         body = encode_record(record)
@@ -61,7 +61,7 @@ COPY = ledger_of([*mixed(FORK), *mixed(20, 100)])
 
 
 async def rivals_in(records: str) -> set[tuple[int, bytes]]:
-    """Numbers and bodies that are kept apart."""
+    """Numbers and bodies of the records stored as a fork."""
     select = "SELECT seq, body FROM rival"
     if records.startswith("postgresql"):
         server = await asyncpg.connect(records)
@@ -86,7 +86,7 @@ async def test_the_first_branch_stays_and_the_fork_is_stored_separately(records:
         assert await store.insert([*ORIGINAL, *COPY[:18]]) == 3  # repeats, and the first branch going on
         [fork] = await store.forks()
         assert (fork.box, fork.epoch, fork.first, fork.records) == ("box-1", EPOCH, FORK + 1, 10)
-        assert {(each.seq, each.body) for each in await store.kept("box-1", EPOCH, 1, 99)} == bodies(COPY[:18])
+        assert {(each.seq, each.body) for each in await store.stored("box-1", EPOCH, 1, 99)} == bodies(COPY[:18])
         assert await rivals_in(records) == bodies(ORIGINAL[FORK:])
         totals = await store.totals(today(), 100)
         assert (sum(totals.kinds.values()), totals.duplicates) == (18, 0)
@@ -116,7 +116,7 @@ async def test_no_record_is_lost_in_any_order_of_arrival(tmp_path: Path, seed: i
             count = dice.randint(1, 12)
             await store.insert(sent[:count])
             del sent[:count]
-        joined = {(each.seq, each.body) for each in await store.kept("box-1", EPOCH, 1, 99)}
+        joined = {(each.seq, each.body) for each in await store.stored("box-1", EPOCH, 1, 99)}
         assert joined | await rivals_in(records) == bodies(ORIGINAL) | bodies(COPY)
         assert (await verify(store, "box-1", None)).state in (State.FORKED, State.BROKEN)
 
@@ -138,57 +138,55 @@ async def test_a_cloned_card_raises_an_alarm_and_loses_no_record(tmp_path: Path,
     original, copy = tmp_path / "original", tmp_path / "copy"
     async with a_platform(tmp_path / "platform", broker.url) as platform:
         async with a_box(original, link_settings(broker.url)) as box:
-            await box.outbox.append_all(mixed(10))
+            await box.ledger.append_all(mixed(10))
             await eventually(box.all_acknowledged)
         shutil.copytree(original, copy)
         async with a_box(copy, link_settings(broker.url), boot_id="copy") as box:
-            copied = [*await box.outbox.append_all([passage(n) for n in range(50, 55)])]
+            copied = [*await box.ledger.append_all([passage(n) for n in range(50, 55)])]
             await eventually(box.all_acknowledged)
         async with a_box(original, link_settings(broker.url)) as box:
-            await box.outbox.append_all([*(passage(n) for n in range(70, 77)), alarm(77)])
+            await box.ledger.append_all([*(passage(n) for n in range(70, 77)), alarm(77)])
             await eventually(box.all_acknowledged)
-            own = {(row.seq, row.body) for row in await box.outbox.recent(100)}
+            own = {(row.seq, row.body) for row in await box.ledger.recent(100)}
         figures = await stats(platform)
         [fork] = figures["forks"]
         assert (fork["box"], fork["first_seq"]) == ("box-1", copied[0])
-        # The alarm goes ahead of the passages: it may have joined before the first of them was seen to be a rival.
+        # The alarm is sent before the passages, so it may have been stored before the fork was detected.
         assert figures["boxes"][0]["rivals"] == fork["records"] in (7, 8)
         assert figures["newest_alarms"][0]["subject"] == "passage-77"
         async with open_store(str(records)) as store:
-            joined = {(each.seq, each.body) for each in await store.kept("box-1", fork["epoch"], 1, 99)}
+            joined = {(each.seq, each.body) for each in await store.stored("box-1", fork["epoch"], 1, 99)}
         assert own <= joined | await rivals_in(str(records))
 
 
-async def test_a_new_epoch_resolves_a_fork_and_loses_nothing(
-    tmp_path: Path, broker: Mosquitto
-) -> None:
-    """The copy was first with the numbers after the fork, so all that the true box says goes to the rivals."""
+async def test_a_new_epoch_resolves_a_fork_and_loses_nothing(tmp_path: Path, broker: Mosquitto) -> None:
+    """The clone sent the numbers after the fork first, so all records of the original are stored as a fork."""
     original, copy = tmp_path / "original", tmp_path / "copy"
     async with a_platform(tmp_path / "platform", broker.url):
         async with a_box(original, link_settings(broker.url)) as box:
-            await box.outbox.append_all(mixed(10))
+            await box.ledger.append_all(mixed(10))
             await eventually(box.all_acknowledged)
-            forked = box.outbox.epoch
+            forked = box.ledger.epoch
         shutil.copytree(original, copy)
         async with a_box(copy, link_settings(broker.url), boot_id="copy") as box:
-            await box.outbox.append_all(mixed(5, 50))
+            await box.ledger.append_all(mixed(5, 50))
             await eventually(box.all_acknowledged)
-        async with Ledger.opened(original / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-            await outbox.append_all(mixed(7, 70))  # without a link
-            own = {(row.seq, row.body) for row in await outbox.recent(100)}
+        async with Ledger.opened(original / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+            await ledger.append_all(mixed(7, 70))  # without a link
+            own = {(row.seq, row.body) for row in await ledger.recent(100)}
         start_new_epoch(original / "ledger.db")
         async with a_box(original, link_settings(broker.url)) as box:
-            epoch = box.outbox.epoch
+            epoch = box.ledger.epoch
             assert epoch != forked
-            assert (await box.outbox.status()).earlier == 7
-            await box.outbox.append_all(mixed(20, 100))
+            assert (await box.ledger.status()).earlier == 7
+            await box.ledger.append_all(mixed(20, 100))
             await eventually(box.all_acknowledged)
-            [said] = [row.record() for row in await box.outbox.recent(100) if is_of(row.record(), "ledger_renewed")]
-            assert isinstance(said, AlarmRaised)
-            assert "7 waiting records kept" in said.detail
+            [report] = [row.record() for row in await box.ledger.recent(100) if is_of(row.record(), "ledger_renewed")]
+            assert isinstance(report, AlarmRaised)
+            assert "7 pending records recovered" in report.detail
     records = tmp_path / "platform" / "records.db"
     async with open_store(str(records)) as store:
-        joined = {(each.seq, each.body) for each in await store.kept("box-1", forked, 1, 99)}
+        joined = {(each.seq, each.body) for each in await store.stored("box-1", forked, 1, 99)}
         assert own <= joined | await rivals_in(str(records))
         proof = await verify(store, "box-1", None)
     assert {each.epoch: each.state for each in proof.epochs} == {forked: State.FORKED, epoch: State.COMPLETE}
@@ -199,24 +197,24 @@ def is_of(record: Record, kind: str) -> bool:
 
 
 async def test_acknowledgements_for_a_clone_do_not_affect_recovered_records(tmp_path: Path) -> None:
-    """Both hear every acknowledgement under their name."""
+    """Both devices receive every acknowledgement under their name."""
     original, copy = tmp_path / "original", tmp_path / "copy"
-    async with opened(original) as outbox:
-        await outbox.append_all(mixed(10))
+    async with opened(original) as ledger:
+        await ledger.append_all(mixed(10))
     shutil.copytree(original, copy)
-    async with opened(copy) as outbox:
-        await outbox.append_all(mixed(5, 50))
-        theirs = await outbox.recent(15)
-    async with opened(original) as outbox:
-        await outbox.append_all(mixed(5, 70))
-        ours = await outbox.recent(15)
+    async with opened(copy) as ledger:
+        await ledger.append_all(mixed(5, 50))
+        theirs = await ledger.recent(15)
+    async with opened(original) as ledger:
+        await ledger.append_all(mixed(5, 70))
+        ours = await ledger.recent(15)
     start_new_epoch(original / "ledger.db")
-    async with opened(original) as outbox:
-        assert await outbox.acknowledge(theirs[0].epoch, [(11, 15)], [theirs[0].chain_hex]) == 0
-        assert await outbox.acknowledge(theirs[0].epoch, [(1, 10)], [theirs[5].chain_hex]) == 10  # before the fork
-        assert [row.name for row in await outbox.earlier_unacknowledged(99)] == [row.name for row in ours[4::-1]]
-        assert await outbox.acknowledge(ours[0].epoch, [(11, 15)], [ours[0].chain_hex]) == 5
-        assert (await outbox.status()).earlier == 0
+    async with opened(original) as ledger:
+        assert await ledger.acknowledge(theirs[0].epoch, [(11, 15)], [theirs[0].chain_hex]) == 0
+        assert await ledger.acknowledge(theirs[0].epoch, [(1, 10)], [theirs[5].chain_hex]) == 10  # before the fork
+        assert [row.name for row in await ledger.earlier_unacknowledged(99)] == [row.name for row in ours[4::-1]]
+        assert await ledger.acknowledge(ours[0].epoch, [(11, 15)], [ours[0].chain_hex]) == 5
+        assert (await ledger.status()).earlier == 0
 
 
 def opened(home: Path) -> AbstractAsyncContextManager[Ledger]:
@@ -224,11 +222,11 @@ def opened(home: Path) -> AbstractAsyncContextManager[Ledger]:
 
 
 async def test_a_ledger_in_use_cannot_start_a_new_epoch(tmp_path: Path) -> None:
-    async with opened(tmp_path) as outbox:
-        await outbox.append_all(mixed(3))
+    async with opened(tmp_path) as ledger:
+        await ledger.append_all(mixed(3))
         with pytest.raises(StoreFailed, match="locked"):
             start_new_epoch(tmp_path / "ledger.db")
-        assert await outbox.append(passage(4)) == 4
+        assert await ledger.append(passage(4)) == 4
     with pytest.raises(StoreFailed):
         start_new_epoch(tmp_path / "nowhere.db")
     assert not list(tmp_path.glob("*.renewed-*"))
@@ -237,13 +235,13 @@ async def test_a_ledger_in_use_cannot_start_a_new_epoch(tmp_path: Path) -> None:
 async def test_two_new_epochs_keep_all_pending_records(tmp_path: Path) -> None:
     names = []
     for first in (0, 10):
-        async with opened(tmp_path) as outbox:
-            await outbox.append_all(mixed(3, first))
-            names += [row.name for row in await outbox.recent(99)]
+        async with opened(tmp_path) as ledger:
+            await ledger.append_all(mixed(3, first))
+            names += [row.name for row in await ledger.recent(99)]
         start_new_epoch(tmp_path / "ledger.db")
-    async with opened(tmp_path) as outbox:
-        status = await outbox.status()
-        assert (status.earlier, status.unacknowledged) == (len(names), len(names) + outbox.last_seq)
+    async with opened(tmp_path) as ledger:
+        status = await ledger.status()
+        assert (status.earlier, status.unacknowledged) == (len(names), len(names) + ledger.last_seq)
 
 
 def test_the_command_reports_pending_records_and_the_old_file(tmp_path: Path) -> None:
@@ -259,5 +257,5 @@ def test_the_command_reports_pending_records_and_the_old_file(tmp_path: Path) ->
 
 
 async def written(home: Path, count: int) -> None:
-    async with opened(home) as outbox:
-        await outbox.append_all(mixed(count))
+    async with opened(home) as ledger:
+        await ledger.append_all(mixed(count))

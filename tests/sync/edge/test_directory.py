@@ -1,4 +1,4 @@
-"""The replica equals the city's directory at every checkpoint, and says how old it is."""
+"""The replica equals the directory of the platform at every checkpoint, and reports its age."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.leftovers import quick_folder
 from tests.sync.city import status_of
 
 
-class Hands:
-    """A monotonic clock that is set by hand."""
+class ManualClock:
+    """A monotonic clock that a test sets."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -35,7 +35,7 @@ class Hands:
 
 
 async def fetch(source: DirectoryStore, directory: Directory) -> int:
-    """Carry pages until a checkpoint; returns how many."""
+    """Transfer pages until a checkpoint; return how many."""
     request = directory.request()
     for count in range(1, 100):
         page = await source.page(request)
@@ -49,7 +49,7 @@ async def fetch(source: DirectoryStore, directory: Directory) -> int:
 
 
 async def known(directory: Directory, index: int) -> HealthStatus | None:
-    """Status of a person in the replica, without its version."""
+    """The status of a person in the replica, without its version."""
     found = await directory.lookup(status_of(index).person_key, budget_s=0.1)
     return msgspec.structs.replace(found.status, version=0) if found.status else None
 
@@ -161,7 +161,7 @@ async def test_an_unknown_cursor_starts_a_full_copy(tmp_path: Path, reason: str)
 
 
 async def ahead(source: DirectoryStore, directory: Directory) -> DirectoryPage:
-    """An honest empty page of a source that has seen more operations than the present one."""
+    """A valid empty page of a source with more operations than the current one."""
     page = await source.page(directory.request())
     assert page.checkpoint is not None
     checkpoint = DirectoryCheckpoint(page.checkpoint.op + 5, page.checkpoint.rows, page.checkpoint.checksum)
@@ -182,20 +182,20 @@ def test_ages() -> None:
 
 
 async def test_freshness_runs_from_the_last_confirmation(tmp_path: Path) -> None:
-    hands = Hands()
+    clock = ManualClock()
     async with DirectoryStore.opened(tmp_path / "source.db") as source:
-        async with Directory.opened(tmp_path / "replica.db", now_s=hands) as directory:
+        async with Directory.opened(tmp_path / "replica.db", now_s=clock) as directory:
             freshness, age_s = directory.freshness()
             assert (freshness, age_s >= NEVER_S) == (Freshness.EXPIRED, True)
             await source.put([status_of(1)])
             await fetch(source, directory)
             assert directory.freshness() == (Freshness.FRESH, 0.0)
-            hands.now_s += 61
+            clock.now_s += 61
             found = await directory.lookup(status_of(1).person_key, budget_s=0.1)
             assert (found.freshness, found.age_s, found.source) == (Freshness.AGING, 61.0, "replica")
             await fetch(source, directory)  # an empty page with the same checkpoint confirms
             assert directory.freshness() == (Freshness.FRESH, 0.0)
-        async with Directory.opened(tmp_path / "replica.db", now_s=hands) as directory:
+        async with Directory.opened(tmp_path / "replica.db", now_s=clock) as directory:
             freshness, age_s = directory.freshness()
             assert freshness is Freshness.FRESH
             assert 0 <= age_s < 60
@@ -234,7 +234,7 @@ async def test_a_person_outside_the_replica_is_queried_at_the_platform(tmp_path:
 
 
 def revoked(source_generation: str, *statuses: HealthStatus | str) -> Revocation:
-    """A revocation of statuses by their version, or of a person who is gone, at operation 900."""
+    """A revocation of statuses with their versions as operations, or of a deleted person with operation 900."""
     ops = [
         DirectoryOp(900, status, msgspec.Raw(b"null"))
         if isinstance(status, str)
@@ -289,7 +289,7 @@ async def test_a_revocation_of_a_replaced_generation_is_dropped(tmp_path: Path) 
 async def test_too_many_revocations_make_the_replica_unconfirmed(tmp_path: Path) -> None:
     async with (
         DirectoryStore.opened(tmp_path / "source.db") as source,
-        Directory.opened(tmp_path / "replica.db", ahead_limit=2) as directory,
+        Directory.opened(tmp_path / "replica.db", pending_limit=2) as directory,
     ):
         await fetch(source, directory)
         await directory.revoke(revoked("g", *(status_of(index, version=7) for index in range(2))))
@@ -301,7 +301,7 @@ async def test_too_many_revocations_make_the_replica_unconfirmed(tmp_path: Path)
 
 
 class DirectoryHistory(RuleBasedStateMachine):
-    """Changes, lost and repeated pages, purges and restarts in any order: once fetched, the replica is the source."""
+    """Changes, lost and repeated pages, purges and restarts in any order; after a fetch the replica is up to date."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -332,7 +332,7 @@ class DirectoryHistory(RuleBasedStateMachine):
 
     @rule(index=st.integers(0, 5), whole=st.booleans())
     def revoke(self, index: int, whole: bool) -> None:
-        """A change that is published a second time, ahead of its page."""
+        """A change that is also published as a revocation before its page."""
         self.people[index] = status_of(index, colour=Colour.RED)
         self.run(self.source.put([self.people[index]]))
         page = self.run(self.source.page(DirectoryRequest(self.directory.request().generation, 0)))

@@ -1,4 +1,4 @@
-"""One box against a city that a test speaks for: pace, silence, doubles, orders, and records under old names."""
+"""One box with a platform that is simulated by the test: rate limit, timeouts, clones, orders, earlier epochs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Name = tuple[str, int]
 
 
 class City:
-    """The other end, by hand: hears one box and answers what the test wants."""
+    """A simulated platform that records the messages of one box and answers as the test needs."""
 
     def __init__(self, connection: Connection) -> None:
         self.heard: list[Message] = []
@@ -60,8 +60,8 @@ class City:
         self.acknowledges = True
         self._connection = connection
 
-    async def say(self, message: AnyMessage, lane: Channel, box: str | None = "box-1") -> None:
-        await publish_event(self._connection, Topic("demo", lane, box), Event.of(message, source_from("demo", None)))
+    async def say(self, message: AnyMessage, channel: Channel, box: str | None = "box-1") -> None:
+        await publish_event(self._connection, Topic("demo", channel, box), Event.of(message, source_from("demo", None)))
 
     async def order(self, topic: Topic, body: Desired | Command | Revocation, **how: float) -> None:
         event = Event.of(signed(body, topic, **how), source_from("demo", None))  # type: ignore[arg-type]
@@ -71,16 +71,16 @@ class City:
         async for message in self._connection.messages():
             self.heard.append(message)
             check_against_the_contract(message)
-            names = list(self._take(topic_from(message).lane, decode_event(message)))
+            names = list(self._take(topic_from(message).channel, decode_event(message)))
             for epoch, group in itertools.groupby(sorted(names), key=lambda name: name[0]):
                 if self.acknowledges:
                     await self.say(Ack(epoch, tuple((seq, seq) for _, seq in group)), Channel.ACK)
 
-    def _take(self, lane: Channel, event: Event) -> list[Name]:
-        if lane is Channel.BACKLOG:
+    def _take(self, channel: Channel, event: Event) -> list[Name]:
+        if channel is Channel.BACKLOG:
             backlog = event.message(Backlog)
             new = {(backlog.epoch, each.seq): (each.type, bytes(each.data), each.chain) for each in backlog.records}
-        elif lane in (Channel.ALARM, Channel.PASSAGE):
+        elif channel in (Channel.ALARM, Channel.PASSAGE):
             name = RecordId.parse(event.id)
             new = {(name.epoch, name.seq): (event.kind, event.body, event.chain)}
         else:
@@ -88,66 +88,64 @@ class City:
         self.records |= new
         return list(new)
 
-    def lanes(self) -> list[Channel]:
-        return [topic_from(message).lane for message in self.heard]
+    def channels(self) -> list[Channel]:
+        return [topic_from(message).channel for message in self.heard]
 
 
 @asynccontextmanager
 async def a_city(broker: Mosquitto, *, backlog_per_s: float | None = None) -> AsyncIterator[City]:
     async with Connection.open(Options(BrokerAddress.from_url(broker.url), "city")) as connection:
-        await connection.subscribe(*(Subscription(f"sentinel/v1/demo/box-1/{lane}") for lane in UP))
+        await connection.subscribe(*(Subscription(f"sentinel/v1/demo/box-1/{channel}") for channel in UP))
         city = City(connection)
         async with running(city.listen()):
             await city.say(PlatformState(online=True, backlog_per_s=backlog_per_s), Channel.PLATFORM, None)
             yield city
 
 
-async def test_the_chain_of_hashes_arrives_whole_on_every_lane(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_the_hash_chain_is_complete_on_every_channel(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_box(tmp_path / "box", link_settings(broker.url)) as box:
-        await box.outbox.append_all(mixed(150))
+        await box.ledger.append_all(mixed(150))
         async with a_city(broker) as city:
             await eventually(box.all_acknowledged)
             for record in mixed(10, 150):
-                await box.outbox.append(record)
+                await box.ledger.append(record)
             await eventually(box.all_acknowledged)
-        expected = first_hash("box-1", box.outbox.epoch)
+        expected = first_hash("box-1", box.ledger.epoch)
         for seq in range(1, 161):
-            kind, body, chain = city.records[box.outbox.epoch, seq]
+            kind, body, chain = city.records[box.ledger.epoch, seq]
             expected = next_hash(expected, seq, kind, body)
             assert chain == expected.hex()
-        assert set(city.lanes()) == {Channel.ALARM, Channel.PASSAGE, Channel.BACKLOG}
+        assert set(city.channels()) == {Channel.ALARM, Channel.PASSAGE, Channel.BACKLOG}
 
 
-async def test_records_of_a_damaged_ledger_are_delivered_under_their_old_ids(
-    tmp_path: Path, broker: Mosquitto
-) -> None:
+async def test_records_of_a_damaged_ledger_are_delivered_under_their_old_ids(tmp_path: Path, broker: Mosquitto) -> None:
     path = tmp_path / "box" / "ledger.db"
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        await outbox.append_all(mixed(300))
-        before = outbox.epoch
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        await ledger.append_all(mixed(300))
+        before = ledger.epoch
     whole = path.read_bytes()
     path.write_bytes(whole[: 4096 * 30] + bytes(4096) + whole[4096 * 31 :])
     async with a_city(broker) as city, a_box(tmp_path / "box", link_settings(broker.url)) as box:
-        waiting = await box.outbox.earlier_unacknowledged(1000)
+        waiting = await box.ledger.earlier_unacknowledged(1000)
         assert len(waiting) > 250
         await eventually(box.all_acknowledged)
-        await box.outbox.append(passage(1000))
+        await box.ledger.append(passage(1000))
         await eventually(box.all_acknowledged)
     assert {row.name: (row.kind, row.body, row.chain_hex) for row in waiting}.items() <= city.records.items()
-    assert {epoch for epoch, _ in city.records} == {before, box.outbox.epoch}
+    assert {epoch for epoch, _ in city.records} == {before, box.ledger.epoch}
 
 
 async def test_backlog_follows_the_rate_limit_of_the_platform(tmp_path: Path, broker: Mosquitto) -> None:
-    settings = link_settings(broker.url, pump=SenderSettings(resend_s=HANG_S, silent_s=HANG_S))
+    settings = link_settings(broker.url, sender=SenderSettings(resend_s=HANG_S, silent_s=HANG_S))
     async with a_box(tmp_path / "box", settings) as box:
-        await box.outbox.append_all([passage(index) for index in range(500)])
+        await box.ledger.append_all([passage(index) for index in range(500)])
         async with a_city(broker, backlog_per_s=0.1) as city:
             await eventually(lambda: count(city, 100))
-            await box.outbox.append_all([alarm(1000), passage(1001)])  # nothing else waits for it
+            await box.ledger.append_all([alarm(1000), passage(1001)])  # nothing else waits for it
             await eventually(lambda: count(city, 102))
-            await city.say(Ack(box.outbox.epoch, (), backlog_per_s=1e6), Channel.ACK)
+            await city.say(Ack(box.ledger.epoch, (), backlog_per_s=1e6), Channel.ACK)
             await eventually(lambda: count(city, 502))
-    assert city.lanes().count(Channel.BACKLOG) == 5
+    assert city.channels().count(Channel.BACKLOG) == 5
 
 
 async def count(city: City, records: int) -> bool:
@@ -156,11 +154,11 @@ async def count(city: City, records: int) -> bool:
 
 
 async def test_a_platform_that_acknowledges_nothing_counts_as_offline(tmp_path: Path, broker: Mosquitto) -> None:
-    """It says that it is online, and the broker takes everything: only its silence tells."""
-    settings = link_settings(broker.url, pump=SenderSettings(resend_s=0.05, silent_s=0.2, lost_s=0.5))
+    """It announces that it is online and the broker accepts every message, but nothing is acknowledged."""
+    settings = link_settings(broker.url, sender=SenderSettings(resend_s=0.05, silent_s=0.2, lost_s=0.5))
     async with a_city(broker) as city, a_box(tmp_path / "box", settings) as box:
         city.acknowledges = False
-        await box.outbox.append(passage(1))
+        await box.ledger.append(passage(1))
         await eventually(lambda: platform_is(box.link, online=True))
         await eventually(lambda: platform_is(box.link, online=False))
         with pytest.raises(LinkLost):
@@ -183,56 +181,56 @@ async def reconnected(link: PlatformLink) -> bool:
 
 
 async def test_two_boxes_of_one_name_are_detected_and_one_backs_off(tmp_path: Path, broker: Mosquitto) -> None:
-    settings = link_settings(broker.url, retry=Retry(cap_s=1.0, contested_s=1000))
+    settings = link_settings(broker.url, retry=Retry(cap_s=1.0, duplicate_s=1000))
     async with (
         a_city(broker),
         a_box(tmp_path / "original", settings, boot_id="one") as original,
         a_box(tmp_path / "copy", settings, boot_id="two") as copy,
     ):
-        await eventually(lambda: one_gave_way(original, copy))
+        await eventually(lambda: one_backed_off(original, copy))
 
 
-async def is_told(city: City, kind: str) -> bool:
+async def has_alarm(city: City, kind: str) -> bool:
     return any(f'"{kind}"'.encode() in body for _, body, _ in city.records.values())
 
 
-async def one_gave_way(*boxes: Box) -> bool:
-    """It stays away, and its ledger holds the alarm for when it is back."""
+async def one_backed_off(*boxes: Box) -> bool:
+    """One box stays disconnected, and its ledger contains the alarm."""
     for box in boxes:
-        alarms = [record for row in await box.outbox.recent(10) if isinstance(record := row.record(), AlarmRaised)]
-        if "copy" in box.link.status().detail and alarms and alarms[0].kind == "cloned_box":
+        alarms = [record for row in await box.ledger.recent(10) if isinstance(record := row.record(), AlarmRaised)]
+        if "copied" in box.link.status().detail and alarms and alarms[0].kind == "cloned_box":
             return True
     return False
 
 
 async def test_a_clone_raises_one_alarm_a_day(tmp_path: Path) -> None:
     day_s, at_s = 24 * 3600, 0.0
-    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        name = CloneDetector(outbox, "ours", lambda: at_s)
+    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        detector = CloneDetector(ledger, "ours", lambda: at_s)
         born = datetime.now(UTC)
         for at_s, alarms in ((0.0, 1), (600.0, 1), (day_s - 1.0, 1), (day_s, 2), (day_s + 600.0, 2)):
             born += timedelta(minutes=1)
-            name.was_said(born)
+            detector.birth_published(born)
             double = BoxState(online=True, epoch="0" * 16, boot_id=f"theirs {at_s}", versions={})
             later = replace(Event.of(double, source_from("demo", "box-1")), time=born + timedelta(seconds=1))
-            name.was_said(born + timedelta(seconds=2))
+            detector.birth_published(born + timedelta(seconds=2))
             with pytest.raises(DuplicateDevice):
-                await name.heard(later)
-            assert outbox.last_seq == alarms
+                await detector.check(later)
+            assert ledger.last_seq == alarms
 
 
 async def test_a_restarted_box_is_not_a_clone(tmp_path: Path, broker: Mosquitto) -> None:
     async with a_city(broker) as city:
         for boot_id in ("one", "two"):
             async with a_box(tmp_path / "box", link_settings(broker.url), boot_id=boot_id) as box:
-                await box.outbox.append(passage(1))
+                await box.ledger.append(passage(1))
                 await eventually(box.all_acknowledged)
                 async with Connection.open(Options(BrokerAddress.from_url(broker.url), "demo.box-1")):
-                    pass  # takes the line away once, and says nothing
+                    pass  # disconnects the box once
                 await eventually(lambda link=box.link: reconnected(link))  # type: ignore[misc]
-                await box.outbox.append(passage(2))
+                await box.ledger.append(passage(2))
                 await eventually(box.all_acknowledged)
-        assert not await is_told(city, "cloned_box")
+        assert not await has_alarm(city, "cloned_box")
 
 
 async def test_orders_are_received_and_answered(tmp_path: Path, broker: Mosquitto) -> None:
@@ -245,8 +243,8 @@ async def test_orders_are_received_and_answered(tmp_path: Path, broker: Mosquitt
     async def status(_arguments: dict[str, object]) -> dict[str, object]:
         return {"up_s": 5}
 
-    hands = OrderHandlers(apply, {"status": status})
-    async with a_city(broker) as city, a_box(tmp_path / "box", link_settings(broker.url), hands=hands) as box:
+    handlers = OrderHandlers(apply, {"status": status})
+    async with a_city(broker) as city, a_box(tmp_path / "box", link_settings(broker.url), handlers=handlers) as box:
         await eventually(lambda: platform_is(box.link, online=True))
         await city.order(Topic("demo", Channel.DESIRED, "box-1"), Desired(policy={"version": 2}))
         await city.order(Topic("demo", Channel.COMMAND, "box-1", "status"), Command())
@@ -264,7 +262,7 @@ async def test_orders_are_received_and_answered(tmp_path: Path, broker: Mosquitt
 
 
 async def answered(city: City, times: int) -> bool:
-    return city.lanes().count(Channel.REPORTED) == times
+    return city.channels().count(Channel.REPORTED) == times
 
 
 async def is_red(found: object) -> bool:
@@ -276,6 +274,6 @@ async def test_without_a_key_signed_channels_are_not_subscribed(tmp_path: Path, 
     async with a_city(broker) as city, a_box(tmp_path / "box", link_settings(broker.url)) as box:
         await eventually(lambda: platform_is(box.link, online=True))
         await city.order(Topic("demo", Channel.COMMAND, "box-1", "status"), Command())
-        await box.outbox.append(passage(1))
+        await box.ledger.append(passage(1))
         await eventually(box.all_acknowledged)
-        assert Channel.REPORTED not in city.lanes()
+        assert Channel.REPORTED not in city.channels()

@@ -1,4 +1,4 @@
-"""The box's side: a key that never leaves, a first trust by fingerprint, certificates renewed before they end."""
+"""Enrolment and renewal on the box: the key stays here, the first trust is by fingerprint, renewal precedes expiry."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.contract.enrolment import CACERTS, Invitation
-from sync.edge.identity.box_identity import BoxIdentity, Validity
-from sync.edge.identity.enrolment import enrol, enrolled
-from sync.edge.identity.est_client import EstClient, fingerprint_from, roots_by_fingerprint
-from sync.edge.identity.renewal import Renewal, renewal_due, share_of
+from sync.edge.identity.box_identity import BoxIdentity, CertificateExpiry
+from sync.edge.identity.enrolment import enrol, read_enrolment
+from sync.edge.identity.est_client import EstClient, roots_by_fingerprint
+from sync.edge.identity.renewal import Renewal, renewal_due, share_from
 from sync.errors import (
     AuthorityUntrusted,
     BadMessage,
@@ -36,7 +36,7 @@ from sync.mqtt.broker_address import TlsFiles
 from sync.mqtt.reconnect import Retry
 from sync.platform.authority.certificates import CaFiles, new_key
 from sync.platform.authority.enroller import Rules
-from sync.platform.authority.own import write_server
+from sync.platform.authority.own import write_server_files
 from tests.limits import HANG_S
 from tests.ports import free_port
 from tests.sync.authority import Town, town
@@ -64,7 +64,7 @@ async def test_a_box_is_enrolled(home: Path, identity: BoxIdentity) -> None:
     assert (made.district, made.box, made.files) == ("demo", "box-1", identity.files)
     assert mode(made.files.key) == 0o600
     assert identity.roots() == [here.authority.root]
-    assert identity.offered() is None
+    assert identity.next_files() is None
 
 
 async def test_a_used_invitation_sends_no_request(home: Path, identity: BoxIdentity) -> None:
@@ -80,18 +80,18 @@ async def test_a_used_invitation_sends_no_request(home: Path, identity: BoxIdent
 async def test_enrolment_waits_for_the_operator_and_reports_it(home: Path, identity: BoxIdentity) -> None:
     async with town(home) as here:
         invitation = await here.invite(accept=False)
-        told: list[float] = []
+        waits_s: list[float] = []
 
         async def accept_when_it_waits() -> None:
             async def waits() -> bool:
-                return bool(told)
+                return bool(waits_s)
 
             await eventually(waits)
             await here.registry.accept("box-1")
 
         async with running(accept_when_it_waits()):
-            made = await enrol(identity, invitation, on_waiting=told.append)
-        assert (made.box, told) == ("box-1", [1.0])
+            made = await enrol(identity, invitation, on_waiting=waits_s.append)
+        assert (made.box, waits_s) == ("box-1", [1.0])
 
 
 async def test_waiting_is_limited_and_continues_with_the_same_key(home: Path, identity: BoxIdentity) -> None:
@@ -113,12 +113,12 @@ async def test_a_server_with_another_root_never_sees_the_token(home: Path, tmp_p
 
 
 async def test_a_server_that_only_copies_the_root_never_sees_the_token(home: Path, tmp_path: Path) -> None:
-    """The root is public: who shows it has not proven anything, and the next connection is verified against it."""
+    """The root is public, so a server that offers it proves nothing; the next connection is verified with it."""
     asked: list[str] = []
     async with town(home) as here:
         invitation = await here.invite()
         stranger = CaFiles.below(tmp_path / "stranger").create("demo")
-        files = write_server(stranger, tmp_path / "stranger", "est", ["localhost"])
+        files = write_server_files(stranger, tmp_path / "stranger", "est", ["localhost"])
         root = await _raw_cacerts(here)
 
         async def answer(request: web.Request) -> web.Response:
@@ -133,9 +133,9 @@ async def test_a_server_that_only_copies_the_root_never_sees_the_token(home: Pat
 
 async def test_an_unreachable_authority_raises_link_lost(identity: BoxIdentity) -> None:
     nowhere = Invitation(f"https://localhost:{free_port()}", "SN-1", "A" * 20, "0" * 64)
-    with pytest.raises(LinkLost, match="check the cable") as told:
+    with pytest.raises(LinkLost, match="check the network cable") as raised:
         await enrol(identity, nowhere)
-    assert " object at " not in str(told.value)
+    assert " object at " not in str(raised.value)
 
 
 async def test_a_refusal_leaves_only_the_key(home: Path, identity: BoxIdentity) -> None:
@@ -143,7 +143,7 @@ async def test_a_refusal_leaves_only_the_key(home: Path, identity: BoxIdentity) 
         invitation = replace(await here.invite(), token="A" * 20)
         with pytest.raises(EnrolmentRefused, match="token_unknown"):
             await enrol(identity, invitation)
-    assert identity.place() is None
+    assert identity.origin() is None
     with pytest.raises(UnsafeLink):
         identity.certificate()
 
@@ -152,9 +152,11 @@ async def test_a_refusal_leaves_only_the_key(home: Path, identity: BoxIdentity) 
     ("status", "body", "error"),
     [(200, b"!", BadMessage), (200, b"AAAA", BadMessage), (302, b"", BadMessage), (502, b"", LinkLost)],
 )
-async def test_servers_that_are_not_an_authority(tmp_path: Path, status: int, body: bytes, error: type[Exception]) -> None:
+async def test_servers_other_than_an_authority(
+    tmp_path: Path, status: int, body: bytes, error: type[Exception]
+) -> None:
     stranger = CaFiles.below(tmp_path / "stranger").create("demo")
-    files = write_server(stranger, tmp_path / "stranger", "est", ["localhost"])
+    files = write_server_files(stranger, tmp_path / "stranger", "est", ["localhost"])
 
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(status=status, body=body)
@@ -166,27 +168,17 @@ async def test_servers_that_are_not_an_authority(tmp_path: Path, status: int, bo
             await roots_by_fingerprint(url, "0" * 64)
 
 
-async def test_a_certificate_for_another_key_or_root_is_not_stored(
-    tmp_path: Path, identity: BoxIdentity
-) -> None:
+async def test_a_certificate_for_another_key_or_root_is_not_stored(tmp_path: Path, identity: BoxIdentity) -> None:
     mine, other = (CaFiles.below(tmp_path / name).create("demo") for name in ("mine", "other"))
     identity.request("SN-1")
     with pytest.raises(UnsafeLink, match="another key"):
-        identity.offer([mine.box("box-1", new_key().public_key())], [mine.root])
+        identity.save_next([mine.box("box-1", new_key().public_key())], [mine.root])
     key = x509.load_der_x509_csr(identity.request("SN-1")).public_key()
     certificate = mine.box("box-1", key)  # type: ignore[arg-type]
     for chain, root in (([certificate, mine.issuing], other.root), ([certificate, other.issuing], other.root)):
-        with pytest.raises(UnsafeLink, match="not its own"):
-            identity.offer(chain, [root])
-    assert identity.offered() is None
-
-
-def test_the_fingerprint_of_a_local_root(tmp_path: Path) -> None:
-    authority = CaFiles.below(tmp_path / "ca").create("demo")
-    assert fingerprint_from(tmp_path / "ca" / "root.pem") == authority.sha256
-    for path in (tmp_path / "ca" / "issuing.pem", tmp_path / "ca" / "root.key", tmp_path / "none"):
-        with pytest.raises(UnsafeLink):
-            fingerprint_from(path)
+        with pytest.raises(UnsafeLink, match="not signed by a trusted root"):
+            identity.save_next(chain, [root])
+    assert identity.next_files() is None
 
 
 INSTANTS = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -202,15 +194,15 @@ def test_renewal_is_due_between_two_thirds_and_three_quarters(begins: datetime, 
 
 def test_renewals_of_a_fleet_are_spread(tmp_path: Path) -> None:
     authority, key = CaFiles.below(tmp_path / "ca").create("demo"), new_key().public_key()
-    shares = sorted(share_of(authority.box(f"box-{number}", key)) for number in range(200))
+    shares = sorted(share_from(authority.box(f"box-{number}", key)) for number in range(200))
     assert shares[10] < 0.2 and shares[-10] > 0.8
 
 
-# Renewal, against the authority and a broker that asks for certificates.
+# Renewal, with an authority and a broker that requires certificates.
 
 
 def secured(here: Town, folder: Path, *, trusted: Path | None = None) -> str:
-    files = write_server(here.authority, folder, "broker", ["localhost"])
+    files = write_server_files(here.authority, folder, "broker", ["localhost"])
     return (
         f"cafile {trusted or files.ca}\ncertfile {files.certificate}\nkeyfile {files.key}\n"
         "require_certificate true\nuse_identity_as_username true\nuse_username_as_clientid true\n"
@@ -235,7 +227,7 @@ async def test_renewal_tests_the_new_certificate_before_use(home: Path, identity
                 assert second.public_key() != first.public_key()
                 after = box.link.status()  # the trial did not touch the live connection
                 assert (after.since_s, after.reconnects) == (before.since_s, before.reconnects)
-                # The next connection uses the new files: the broker is told to refuse the old ones.
+                # The next connection must use the new files, because the broker now rejects the old ones.
                 revoked = tmp_path / "revoked.pem"
                 revoked.write_bytes(here.authority.revocations([(first.serial_number, here.clock())]))
                 broker.stop()
@@ -259,21 +251,19 @@ async def test_a_certificate_that_the_broker_refuses_is_never_used(
             with pytest.raises(LinkRefused, match="UNKNOWN_CA"):
                 await renewal.renew()
     assert identity.certificate() == first
-    assert identity.offered() is None
+    assert identity.next_files() is None
 
 
-async def test_an_untested_certificate_is_tested_again(
-    home: Path, identity: BoxIdentity, tmp_path: Path
-) -> None:
+async def test_an_untested_certificate_is_tested_again(home: Path, identity: BoxIdentity, tmp_path: Path) -> None:
     async with town(home) as here:
         await enrol(identity, await here.invite())
         first = identity.certificate()
         with pytest.raises(LinkLost):
             await Renewal(identity, f"mqtts://localhost:{free_port()}").renew()
         assert identity.certificate() == first
-        offered = identity.offered()
+        offered = identity.next_files()
         assert offered is not None
-    # The authority is gone; the certificate that waits needs nothing but the broker.
+    # The authority is stopped; testing the stored certificate needs only the broker.
     with mosquitto(tmp_path / "broker", extra=secured(here, tmp_path / "tls")) as broker:
         await Renewal(identity, broker.url.replace("mqtt://127.0.0.1", "mqtts://localhost")).renew()
     assert identity.certificate() != first
@@ -286,7 +276,7 @@ async def test_a_box_with_an_expired_certificate_waits_for_approval(
         here.clock.ahead = -timedelta(days=60)
         await enrol(identity, await here.invite())
         here.clock.ahead = timedelta(0)
-        assert (Validity(identity.files.certificate).days() or 0) < -29
+        assert (CertificateExpiry(identity.files.certificate).days() or 0) < -29
         with mosquitto(tmp_path / "broker", extra=secured(here, tmp_path / "tls")) as broker:
             url = broker.url.replace("mqtt://127.0.0.1", "mqtts://localhost")
             with pytest.raises(EnrolmentPending):
@@ -294,38 +284,38 @@ async def test_a_box_with_an_expired_certificate_waits_for_approval(
             renewal = Renewal(identity, url, retry=Retry(cap_s=0.05))
             async with running(renewal.run()):  # it asks again and again, and nobody touches the box
                 await here.registry.accept("box-1")
-                await eventually(lambda: _is((Validity(identity.files.certificate).days() or 0) > 29))
+                await eventually(lambda: _is((CertificateExpiry(identity.files.certificate).days() or 0) > 29))
 
 
 async def test_a_box_that_was_never_enrolled_renews_nothing(identity: BoxIdentity) -> None:
     async with asyncio.timeout(HANG_S):
         await Renewal(identity, "mqtts://localhost").run()
-    assert identity.place() is None
+    assert identity.origin() is None
     assert not identity.files.certificate.exists()
 
 
 async def test_a_power_cut_between_the_steps_loses_nothing(home: Path, tmp_path: Path) -> None:
-    """After each step a new process finds a certificate in use, or the same key to go on with."""
+    """After each step a new process finds a certificate in use, or continues with the same key."""
     folder = tmp_path / "identity"
     async with town(home) as here:
         request = BoxIdentity(folder).request("SN-1")
         invitation = await here.invite()
         granted = await EstClient(here.url, [here.authority.root]).enrol("SN-1", invitation.token, request)
-        BoxIdentity(folder).offer(granted, [here.authority.root])
+        BoxIdentity(folder).save_next(granted, [here.authority.root])
         assert (await enrol(BoxIdentity(folder), invitation)).until == granted[0].not_valid_after_utc
-        assert enrolled(BoxIdentity(folder)).box == "box-1"
+        assert read_enrolment(BoxIdentity(folder)).box == "box-1"
 
 
 def test_days_until_expiry_follow_the_file(tmp_path: Path) -> None:
     authority, path = CaFiles.below(tmp_path / "ca").create("demo"), tmp_path / "box.pem"
-    validity = Validity(path)
-    assert validity.days() is None
-    assert Validity(None).days() is None
+    expiry = CertificateExpiry(path)
+    assert expiry.days() is None
+    assert CertificateExpiry(None).days() is None
     for days in (10, 20):
         path.write_bytes(authority.box("box-1", new_key().public_key(), days).public_bytes(Encoding.PEM))
-        assert days - 0.1 < (validity.days() or 0) <= days
+        assert days - 0.1 < (expiry.days() or 0) <= days
     path.write_text("no certificate")
-    assert validity.days() is None
+    assert expiry.days() is None
 
 
 async def _is(state: bool) -> bool:
@@ -340,7 +330,7 @@ async def _raw_cacerts(here: Town) -> bytes:
 
 @asynccontextmanager
 async def _https(answer: Callable[[web.Request], Awaitable[web.Response]], files: TlsFiles) -> AsyncIterator[str]:
-    """A server of somebody else that gives one answer to everything."""
+    """An unrelated server that gives the same answer to every request."""
     assert files.certificate is not None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(files.certificate, files.key)

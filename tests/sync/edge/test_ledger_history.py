@@ -1,4 +1,4 @@
-"""The ledger's file: its hash chain, old files, full disks and damaged pages."""
+"""The file of a ledger: hash chain, files of older versions, full disks and damaged pages."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ def is_chained(before: Row, row: Row) -> bool:
 async def test_every_record_continues_the_chain(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     for first in (0, 7, 14):
-        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-            await outbox.append_all(mixed(5, first))
-            await outbox.append(alarm(first))
-            rows = (await outbox.recent(100))[::-1]
+        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+            await ledger.append_all(mixed(5, first))
+            await ledger.append(alarm(first))
+            rows = (await ledger.recent(100))[::-1]
             assert all(is_chained(*pair) for pair in pairwise(rows))
-            await outbox.acknowledge(outbox.epoch, [(1, outbox.last_seq)])
-            await outbox.forget(Retention(-1, -1))
+            await ledger.acknowledge(ledger.epoch, [(1, ledger.last_seq)])
+            await ledger.forget(Retention(-1, -1))
     assert [row.seq for row in rows] == list(range(15, 23))  # the newest row was kept for the next hash
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        last, *_ = await outbox.recent(100)
-        await outbox.append(passage(1))
-        assert is_chained(last, (await outbox.recent(1))[0])
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        last, *_ = await ledger.recent(100)
+        await ledger.append(passage(1))
+        assert is_chained(last, (await ledger.recent(1))[0])
 
 
 async def test_the_chain_begins_with_box_and_epoch(tmp_path: Path) -> None:
-    async with Ledger.opened(tmp_path / "ledger.db", box="box-7", budget_bytes=BUDGET_BYTES) as outbox:
-        await outbox.append(passage(1))
-        [row] = await outbox.recent(1)
-        assert row.chain == next_hash(first_hash("box-7", outbox.epoch), 1, row.kind, row.body)
+    async with Ledger.opened(tmp_path / "ledger.db", box="box-7", budget_bytes=BUDGET_BYTES) as ledger:
+        await ledger.append(passage(1))
+        [row] = await ledger.recent(1)
+        assert row.chain == next_hash(first_hash("box-7", ledger.epoch), 1, row.kind, row.body)
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -56,20 +56,20 @@ async def test_a_ledger_of_an_older_version_is_continued(tmp_path: Path, times: 
     path = tmp_path / "ledger.db"
     shutil.copy(OLD, path)
     for _ in range(times):
-        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-            status = await outbox.status()
+        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+            status = await ledger.status()
             assert (status.epoch, status.last_seq, status.unacknowledged) == ("59b24c963f212462", 30, 17)
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        assert await outbox.append_all(mixed(2)) == [31, 32]
-        last, first, *old = await outbox.recent(100)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        assert await ledger.append_all(mixed(2)) == [31, 32]
+        last, first, *old = await ledger.recent(100)
         assert len(old) == 30
         assert all(row.chain is None for row in old)
-        assert first.chain == next_hash(first_hash("box-1", outbox.epoch), 31, first.kind, first.body)
+        assert first.chain == next_hash(first_hash("box-1", ledger.epoch), 31, first.kind, first.body)
         assert is_chained(first, last)
 
 
 def damaged(whole: bytes, kind: str) -> bytes:
-    """A file with `kind` of damage; its pages hold 4,096 bytes."""
+    """The file with `kind` of damage; its pages have 4,096 bytes."""
     pages = len(whole) // 4096
     return {
         "header": b"\xff" * 100 + whole[100:],
@@ -83,29 +83,29 @@ def damaged(whole: bytes, kind: str) -> bytes:
 @pytest.mark.parametrize("kind", ["header", "text", "middle", "tail", "cut"])
 async def test_a_damaged_ledger_is_set_aside_and_its_readable_records_delivered(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "ledger.db"
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        numbers = await outbox.append_all(mixed(400))
-        await outbox.acknowledge(outbox.epoch, [(1, 50)])
-        before = outbox.epoch
-        written = {row.seq: row for row in await outbox.recent(1000)}
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        numbers = await ledger.append_all(mixed(400))
+        await ledger.acknowledge(ledger.epoch, [(1, 50)])
+        before = ledger.epoch
+        written = {row.seq: row for row in await ledger.recent(1000)}
     broken = damaged(path.read_bytes(), kind)
     path.write_bytes(broken)
     for start in range(3):
-        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-            status = await outbox.status()
-            assert outbox.epoch != before
+        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+            status = await ledger.status()
+            assert ledger.epoch != before
             assert (status.set_aside is not None) == (start == 0)
-            kept = await outbox.earlier_unacknowledged(1000)
-            told = [row.record() for row in (await outbox.recent(1000))[::-1]]
+            pending = await ledger.earlier_unacknowledged(1000)
+            added = [row.record() for row in (await ledger.recent(1000))[::-1]]
     [aside] = [file for file in tmp_path.glob("*.damaged-*") if file.name.endswith("Z")]
     assert aside.read_bytes() == broken
-    assert [told[0].kind for told in [told]] == ["ledger_damaged"]
-    assert all(row == written[row.seq] for row in kept)
-    lost = set(numbers[50:]) - {row.seq for row in kept}
+    assert added[0].kind == "ledger_damaged"
+    assert all(row == written[row.seq] for row in pending)
+    lost = set(numbers[50:]) - {row.seq for row in pending}
     if kind in ("header", "text"):
-        assert (kept, len(told)) == ([], 1)
+        assert (pending, len(added)) == ([], 1)
     else:
-        [gap] = told[1:]
+        [gap] = added[1:]
         assert isinstance(gap, Gap)
         assert gap.epoch == before
         assert lost <= set(range(gap.first_seq, gap.last_seq + 1))
@@ -115,52 +115,52 @@ async def test_a_damaged_ledger_is_set_aside_and_its_readable_records_delivered(
 
 async def test_rows_of_an_earlier_epoch_are_acknowledged_and_parked_by_their_old_ids(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        await outbox.append_all(mixed(200))
-        before = outbox.epoch
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        await ledger.append_all(mixed(200))
+        before = ledger.epoch
     path.write_bytes(damaged(path.read_bytes(), "middle"))
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        kept = [row.seq for row in await outbox.earlier_unacknowledged(1000)]
-        assert await outbox.acknowledge(before, [(1, kept[9])]) == 10
-        await outbox.park(before, kept[10], "platform: bad")
-        status = await outbox.status()
-        assert (status.earlier, status.parked) == (len(kept) - 11, 1)
-        assert [row.seq for row in await outbox.earlier_unacknowledged(2)] == kept[11:13]
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        assert (await outbox.status()).earlier == len(kept) - 10
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        pending = [row.seq for row in await ledger.earlier_unacknowledged(1000)]
+        assert await ledger.acknowledge(before, [(1, pending[9])]) == 10
+        await ledger.park(before, pending[10], "platform: bad")
+        status = await ledger.status()
+        assert (status.earlier, status.parked) == (len(pending) - 11, 1)
+        assert [row.seq for row in await ledger.earlier_unacknowledged(2)] == pending[11:13]
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        assert (await ledger.status()).earlier == len(pending) - 10
 
 
 async def test_earlier_passages_are_evicted_before_those_of_this_epoch(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        await outbox.append_all(mixed(400))
-        before = outbox.epoch
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        await ledger.append_all(mixed(400))
+        before = ledger.epoch
     path.write_bytes(damaged(path.read_bytes(), "middle"))
-    async with Ledger.opened(path, box="box-1", budget_bytes=300_000) as outbox:
-        await outbox.append_all(mixed(50, 1000))
-        gaps = [row.record() for row in await outbox.recent(100) if row.kind == Gap.TYPE]
+    async with Ledger.opened(path, box="box-1", budget_bytes=300_000) as ledger:
+        await ledger.append_all(mixed(50, 1000))
+        gaps = [row.record() for row in await ledger.recent(100) if row.kind == Gap.TYPE]
         assert {gap.epoch for gap in gaps if isinstance(gap, Gap)} == {before}
-        left = await outbox.earlier_unacknowledged(1000)
+        left = await ledger.earlier_unacknowledged(1000)
         assert {row.kind for row in left[:20]} == {AlarmRaised.TYPE}
-        assert len(await outbox.unacknowledged(False)) == 40 + len(gaps)
+        assert len(await ledger.unacknowledged(False)) == 40 + len(gaps)
 
 
 async def test_a_full_disk_raises_an_alarm_and_evicts_the_oldest(small_disk: Path) -> None:
-    async with Ledger.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         assert (small_disk / "ledger.ballast").stat().st_size == 300_000
         for first in range(0, 6000, 20):
-            await outbox.append_all(mixed(20, first))
-        status = await outbox.status()
-        rows = (await outbox.recent(10_000))[::-1]
+            await ledger.append_all(mixed(20, first))
+        status = await ledger.status()
+        rows = (await ledger.recent(10_000))[::-1]
         assert status.disk_full
         assert not (small_disk / "ledger.ballast").exists()
         check_nothing_is_missing(rows)
-    async with Ledger.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        assert await outbox.append(passage(1)) == status.last_seq + 1
+    async with Ledger.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        assert await ledger.append(passage(1)) == status.last_seq + 1
 
 
 def check_nothing_is_missing(rows: list[Row]) -> None:
-    """Every alarm is there, every passage is there or counted in a gap, and somebody was told that the disk is full."""
+    """Check that every alarm exists, every passage exists or is counted in a gap, and the full disk raised an alarm."""
     records = [row.record() for row in rows]
     gaps = [record for record in records if isinstance(record, Gap)]
     alarms = [record for record in records if isinstance(record, AlarmRaised)]
@@ -174,15 +174,15 @@ def check_nothing_is_missing(rows: list[Row]) -> None:
 @pytest.mark.parametrize("records", [400, 1200])
 async def test_a_ledger_opens_and_appends_on_a_disk_filled_by_others(small_disk: Path, records: int) -> None:
     path = small_disk / "ledger.db"
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        await outbox.append_all(mixed(records))
-        before = outbox.epoch
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        await ledger.append_all(mixed(records))
+        before = ledger.epoch
     fill(small_disk / "log")
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         for index in range(500):
-            await outbox.append(passage(index))
-        assert outbox.epoch == before
-        assert (await outbox.status()).disk_full
+            await ledger.append(passage(index))
+        assert ledger.epoch == before
+        assert (await ledger.status()).disk_full
 
 
 def fill(path: Path) -> None:
@@ -191,36 +191,36 @@ def fill(path: Path) -> None:
             log.write(bytes(1000))
 
 
-async def alarms_until_refused(outbox: Ledger) -> int:
+async def alarms_until_refused(ledger: Ledger) -> int:
     for index in range(20_000):
         try:
-            await outbox.append(alarm(index))
+            await ledger.append(alarm(index))
         except StoreFull:
             return index
     raise AssertionError("a disk of 2 MB took 20,000 alarms")
 
 
 async def test_a_full_disk_with_only_alarms_left_rejects_appends_and_loses_none(small_disk: Path) -> None:
-    async with Ledger.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        kept = await alarms_until_refused(outbox)
-        alarms = await outbox.unacknowledged(True, limit=20_000)
+    async with Ledger.opened(small_disk / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        pending = await alarms_until_refused(ledger)
+        alarms = await ledger.unacknowledged(True, limit=20_000)
         names = [record.alarm_id for row in alarms if isinstance(record := row.record(), AlarmRaised)]
-        assert [name for name in names if name.startswith("alarm-")] == [f"alarm-{index}" for index in range(kept)]
-        await outbox.acknowledge(outbox.epoch, [(1, outbox.last_seq)])
+        assert [name for name in names if name.startswith("alarm-")] == [f"alarm-{index}" for index in range(pending)]
+        await ledger.acknowledge(ledger.epoch, [(1, ledger.last_seq)])
         for index in range(500):
-            await outbox.append(passage(index))
+            await ledger.append(passage(index))
 
 
 async def test_a_file_that_cannot_grow_evicts_too(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        await outbox._store.run(lambda db: db.conn.execute("PRAGMA max_page_count = 100").fetchone())
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        await ledger._store.run(lambda db: db.conn.execute("PRAGMA max_page_count = 100").fetchone())
         for index in range(0, 1500, 20):
-            await outbox.append_all(mixed(20, index))
-        rows = (await outbox.recent(10_000))[::-1]
+            await ledger.append_all(mixed(20, index))
+        rows = (await ledger.recent(10_000))[::-1]
         lost = sum(sum(record.lost.values()) for row in rows if isinstance(record := row.record(), Gap))
         assert lost + len(rows) == rows[-1].seq
-        assert (await outbox.status()).disk_full
+        assert (await ledger.status()).disk_full
 
 
 def test_the_disk_reserve_is_taken_if_plenty_is_free(small_disk: Path, tmp_path: Path) -> None:
@@ -236,11 +236,11 @@ def test_the_disk_reserve_is_taken_if_plenty_is_free(small_disk: Path, tmp_path:
 
 
 async def test_a_read_of_the_damaged_file_does_not_change_it(tmp_path: Path) -> None:
-    """The write-ahead log of a killed box is read as well, and is still there afterwards."""
+    """The write-ahead log of a killed box is read too and still exists afterwards."""
     path = tmp_path / "ledger.db"
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        await outbox.append_all(mixed(100))
-        await outbox.append(passage(1))
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        await ledger.append_all(mixed(100))
+        await ledger.append(passage(1))
         for suffix in ("", "-wal"):
             shutil.copy(tmp_path / f"ledger.db{suffix}", tmp_path / f"killed.db{suffix}")
     killed = tmp_path / "killed.db"
@@ -248,5 +248,5 @@ async def test_a_read_of_the_damaged_file_does_not_change_it(tmp_path: Path) -> 
     killed.write_bytes(damaged(whole, "middle"))
     with contextlib.closing(sqlite3.connect(killed)) as connection:
         hurt = connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok"
-    async with Ledger.opened(killed, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        assert ((await outbox.status()).set_aside is not None) == hurt
+    async with Ledger.opened(killed, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        assert ((await ledger.status()).set_aside is not None) == hurt

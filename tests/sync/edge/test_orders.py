@@ -1,4 +1,4 @@
-"""Signed orders: only the platform's, only in time, only once, and an answer to each that deserves one."""
+"""Signed orders: verified, in time, carried out once, and answered."""
 
 from __future__ import annotations
 
@@ -116,11 +116,11 @@ def test_keys_are_read_from_files(tmp_path: Path) -> None:
 
 @dataclass
 class Recorder:
-    """Carries orders out by noting them."""
+    """Handlers that record the orders."""
 
     applied: list[Desired] = field(default_factory=list)
     revoked: list[Revocation] = field(default_factory=list)
-    told: list[Broadcast | Withdrawal] = field(default_factory=list)
+    broadcasts: list[Broadcast | Withdrawal] = field(default_factory=list)
     ran: list[dict[str, Any]] = field(default_factory=list)
 
     async def apply(self, desired: Desired) -> bool:
@@ -141,7 +141,7 @@ class Recorder:
         self.revoked.append(revocation)
 
     def handlers(self) -> OrderHandlers:
-        return OrderHandlers(self.apply, {"status": self.status}, self.told.append)
+        return OrderHandlers(self.apply, {"status": self.status}, self.broadcasts.append)
 
 
 @asynccontextmanager
@@ -156,28 +156,28 @@ async def test_the_desired_state_is_applied_once_and_reported_each_time(tmp_path
     for _ in range(2):
         async with orders_of(tmp_path, recorder) as orders:
             for _ in range(2):
-                answer = await orders.take(DESIRED, first, recorder.revoke)
+                answer = await orders.handle(DESIRED, first, recorder.revoke)
                 assert answer == Reported(3, accepted=True, in_force=3)
     assert recorder.applied == [Desired(policy={"version": 2})]
     async with orders_of(tmp_path, recorder) as orders:
         older = signed(Desired(policy={"version": 1}), DESIRED, version=3)
-        assert await orders.take(DESIRED, older, recorder.revoke) == Reported(
-            3, accepted=False, reason="version 3 was taken before", in_force=3
+        assert await orders.handle(DESIRED, older, recorder.revoke) == Reported(
+            3, accepted=False, reason="older than version 3, which was received before", in_force=3
         )
         bad = signed(Desired(policy={"bad": True}), DESIRED, version=4)
-        assert await orders.take(DESIRED, bad, recorder.revoke) == Reported(
+        assert await orders.handle(DESIRED, bad, recorder.revoke) == Reported(
             4, accepted=False, reason="no such rule", in_force=3
         )
         late = signed(Desired(), DESIRED, version=5, begins_s=-HOUR_S)
-        assert await orders.take(DESIRED, late, recorder.revoke) == Reported(
-            5, accepted=False, reason="no longer valid", in_force=3
+        assert await orders.handle(DESIRED, late, recorder.revoke) == Reported(
+            5, accepted=False, reason="expired", in_force=3
         )
         better = signed(Desired(settings={"arrival": {"leave_s": 1.0}}), DESIRED, version=5)
-        assert await orders.take(DESIRED, better, recorder.revoke) == Reported(
+        assert await orders.handle(DESIRED, better, recorder.revoke) == Reported(
             5, accepted=True, in_force=5, restart_needed=True
         )
         forged = signed(Desired(), DESIRED, version=9, key=Ed25519PrivateKey.generate())
-        assert await orders.take(DESIRED, forged, recorder.revoke) is None
+        assert await orders.handle(DESIRED, forged, recorder.revoke) is None
         assert orders.refused == 3
     assert len(recorder.applied) == 2
 
@@ -186,17 +186,17 @@ async def test_a_command_runs_once_and_is_answered(tmp_path: Path) -> None:
     recorder = Recorder()
     order = signed(Command({"a": 1}), COMMAND)
     async with orders_of(tmp_path, recorder) as orders:
-        done = await orders.take(COMMAND, order, recorder.revoke)
+        done = await orders.handle(COMMAND, order, recorder.revoke)
         assert isinstance(done, CommandDone)
         assert (done.command, done.done, done.result) == ("status", True, {"up_s": 5})
-        assert await orders.take(COMMAND, order, recorder.revoke) is None
+        assert await orders.handle(COMMAND, order, recorder.revoke) is None
     async with orders_of(tmp_path, recorder) as orders:
-        assert await orders.take(COMMAND, order, recorder.revoke) is None
+        assert await orders.handle(COMMAND, order, recorder.revoke) is None
         unknown = Topic("demo", Channel.COMMAND, "box-1", "explode")
-        refused = await orders.take(unknown, signed(Command(), unknown), recorder.revoke)
+        refused = await orders.handle(unknown, signed(Command(), unknown), recorder.revoke)
         assert isinstance(refused, CommandDone)
-        assert (refused.done, refused.reason) == (False, "this box knows no such command")
-        refused = await orders.take(COMMAND, signed(Command({"no": 1}), COMMAND), recorder.revoke)
+        assert (refused.done, refused.reason) == (False, "unknown command")
+        refused = await orders.handle(COMMAND, signed(Command({"no": 1}), COMMAND), recorder.revoke)
         assert isinstance(refused, CommandDone)
         assert (refused.done, refused.reason) == (False, "not here")
     assert recorder.ran == [{"a": 1}, {"no": 1}]
@@ -205,17 +205,17 @@ async def test_a_command_runs_once_and_is_answered(tmp_path: Path) -> None:
 async def test_revocations_and_broadcasts_are_handled_once(tmp_path: Path) -> None:
     recorder = Recorder()
     revoked = signed(revocation(1, 5), REVOCATION)
-    told = signed(broadcast("b-1"), BROADCAST)
+    announced = signed(broadcast("b-1"), BROADCAST)
     withdrawn = signed(Withdrawal("b-1"), BROADCAST)
     async with orders_of(tmp_path, recorder) as orders:
         for _ in range(2):
-            await orders.take(REVOCATION, revoked, recorder.revoke)
-            await orders.take(BROADCAST, told, recorder.revoke)
-            await orders.take(BROADCAST, withdrawn, recorder.revoke)
+            await orders.handle(REVOCATION, revoked, recorder.revoke)
+            await orders.handle(BROADCAST, announced, recorder.revoke)
+            await orders.handle(BROADCAST, withdrawn, recorder.revoke)
         assert recorder.revoked == [revocation(1, 5)] * 2  # the replica counts an operation once
-        assert recorder.told == [broadcast("b-1"), Withdrawal("b-1")]
+        assert recorder.broadcasts == [broadcast("b-1"), Withdrawal("b-1")]
         assert orders.refused == 3
-        assert await orders.take(REVOCATION, signed(broadcast("b-1"), REVOCATION), recorder.revoke) is None
+        assert await orders.handle(REVOCATION, signed(broadcast("b-1"), REVOCATION), recorder.revoke) is None
         assert orders.refused == 4
 
 
@@ -226,7 +226,7 @@ async def test_the_replay_guard_is_bounded_and_keeps_every_valid_order(tmp_path:
         old = [signed(broadcast(f"old-{n}"), BROADCAST, begins_s=-50 - n, lasts_s=1) for n in range(3)]
         new = [signed(broadcast(f"new-{n}"), BROADCAST, lasts_s=HOUR_S) for n in range(4)]
         for order in (*old, *new):
-            await orders.take(BROADCAST, order, recorder.revoke)
-        assert len(recorder.told) == 6
-        await orders.take(BROADCAST, new[0], recorder.revoke)
-        assert (len(recorder.told), orders.refused) == (6, 2)
+            await orders.handle(BROADCAST, order, recorder.revoke)
+        assert len(recorder.broadcasts) == 6
+        await orders.handle(BROADCAST, new[0], recorder.revoke)
+        assert (len(recorder.broadcasts), orders.refused) == (6, 2)

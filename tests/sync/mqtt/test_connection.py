@@ -1,4 +1,4 @@
-"""The MQTT connection against a real broker: what is promised is kept, what is refused says why."""
+"""The MQTT connection with a real broker."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ async def test_the_will_is_published_when_a_client_disappears(broker: Mosquitto)
     will = Will("state", b"gone", 1, True, Properties("text/plain"), delay_s=0)
     async with Connection.open(options(broker, "witness")) as witness:
         await witness.subscribe(Subscription("state"))
-        # The same name twice: the broker throws the first one out, and its session with it.
+        # The broker disconnects the first of two clients with the same client id and ends its session.
         async with (
             Connection.open(options(broker, "a", will=will, session_expiry_s=0)),
             Connection.open(options(broker, "a", clean_start=True)),
@@ -143,7 +143,7 @@ async def test_waiting_calls_fail_when_the_broker_dies(broker: Mosquitto) -> Non
             await asyncio.to_thread(broker.stop, kill=True)
         assert isinstance(reading.result(), LinkLost)
         assert isinstance(asking.result(), LinkLost)
-        with pytest.raises(LinkLost, match="broke off"):
+        with pytest.raises(LinkLost, match="connection was lost"):
             await connection.publish("t", b"")
 
 
@@ -267,7 +267,7 @@ def tls_broker(tmp_path: Path) -> Iterator[tuple[Mosquitto, Authority]]:
 
 
 def demanding(authority: Authority, server: TlsFiles) -> str:
-    """Settings of a broker that shows `server` and wants a certificate of `authority`."""
+    """Configuration of a broker with the certificate `server` that requires client certificates of `authority`."""
     return f"cafile {authority.ca}\ncertfile {server.certificate}\nkeyfile {server.key}\nrequire_certificate true\n"
 
 
@@ -313,7 +313,7 @@ async def test_a_rejected_client_certificate_is_explained(
 ) -> None:
     broker, authority = tls_broker
     reason, files = {
-        "nobody's": ("we have none: enrol this box .*REQUIRED", TlsFiles(authority.ca)),
+        "nobody's": ("requires a client certificate: enrol this box .*REQUIRED", TlsFiles(authority.ca)),
         "a stranger's": (
             "does not know the authority that signed our certificate",
             replace(Authority(tmp_path / "x").certificate("box-1"), ca=authority.ca),

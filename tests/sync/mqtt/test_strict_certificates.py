@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sync.edge.identity.est_client import EstClient
 from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from sync.platform.authority.certificates import PLATFORM, CaFiles, key_pem, new_key
-from sync.platform.authority.own import write_platform, write_server
+from sync.platform.authority.own import write_platform_files, write_server_files
 from sync.platform.simulation.broker import HOST, SimulatedAuthority
 from tests.sync import certificates
 
@@ -24,12 +24,14 @@ Pair = tuple[TlsFiles, TlsFiles]  # a server's and a client's
 
 def district(home: Path) -> Pair:
     authority = CaFiles.below(home / "ca").create("demo")
-    return write_server(authority, home / "server", "broker", [HOST]), write_platform(authority, home / "client")
+    return write_server_files(authority, home / "server", "broker", [HOST]), write_platform_files(
+        authority, home / "client"
+    )
 
 
 def district_box(home: Path) -> Pair:
     authority, key = CaFiles.below(home / "ca").create("demo"), new_key()
-    server = write_server(authority, home / "server", "broker", [HOST])
+    server = write_server_files(authority, home / "server", "broker", [HOST])
     box = authority.box("box-1", key.public_key())
     (home / "box.pem").write_bytes(box.public_bytes(Encoding.PEM) + authority.issuing.public_bytes(Encoding.PEM))
     (home / "box.key").write_bytes(key_pem(key))

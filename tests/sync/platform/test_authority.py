@@ -1,4 +1,4 @@
-"""The authority: whom it names, whom it lets wait, whom it refuses and why; over HTTPS as boxes meet it."""
+"""The authority over HTTPS: which requests it grants, defers and refuses, and the reasons."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from sync.edge.identity.est_client import EstClient, roots_by_fingerprint
 from sync.errors import EnrolmentPending, EnrolmentRefused, LinkLost
 from sync.platform.authority.certificates import CaFiles, common_name, new_key, organisation
 from sync.platform.authority.enroller import Enroller, Rules
-from sync.platform.authority.limit import RateLimit, whereabouts
+from sync.platform.authority.limit import RateLimit, client_network
 from sync.platform.authority.registry import BoxStatus, Registry
-from sync.platform.authority.sheet import sheet
+from sync.platform.authority.sheet import render_sheet
 from sync.platform.commands.cli import app
 from tests.sync.authority import Town, town
 from tests.sync.city import WHEN
@@ -66,7 +66,7 @@ async def test_the_certificate_names_box_and_district_and_is_for_clients(here: T
     assert certificate.not_valid_after_utc - certificate.not_valid_before_utc == timedelta(days=365, hours=1)
 
 
-async def test_a_token_is_of_use_to_one_key(here: Town) -> None:
+async def test_a_token_is_bound_to_one_key(here: Town) -> None:
     invitation, first = await here.invite(), request_of("SN-1")
     certificate = await enrol(here, invitation, first)
     assert await refused(here, invitation, request_of("SN-1")) == RejectionReason.TOKEN_USED
@@ -93,12 +93,12 @@ async def test_a_new_token_voids_the_one_before(here: Town) -> None:
 
 
 @pytest.mark.parametrize("lasts", [timedelta(0), timedelta(hours=24, seconds=1)])
-async def test_no_token_lasts_longer_than_a_day(here: Town, lasts: timedelta) -> None:
+async def test_a_token_is_valid_for_at_most_one_day(here: Town, lasts: timedelta) -> None:
     with pytest.raises(ValueError, match="24 hours"):
         await here.registry.invite("SN-1", "box-1", lasts=lasts)
 
 
-async def test_tokens_lie_in_the_register_as_hashes_alone(here: Town) -> None:
+async def test_the_registry_stores_only_hashes_of_tokens(here: Town) -> None:
     invitation = await here.invite()
     for path in here.home.glob("boxes.db*"):
         assert invitation.token.encode() not in path.read_bytes()
@@ -106,7 +106,7 @@ async def test_tokens_lie_in_the_register_as_hashes_alone(here: Town) -> None:
 
 
 @pytest.mark.parametrize("name", ["platform", "Box", "a/b", "+", "#", ""])
-async def test_no_box_gets_a_name_that_would_open_more_than_its_own_topics(here: Town, name: str) -> None:
+async def test_names_with_access_to_other_topics_are_rejected(here: Town, name: str) -> None:
     with pytest.raises(ValueError, match=r"platform|must match"):
         await here.registry.invite("SN-1", name)
     with pytest.raises(ValueError, match=r"platform|must match"):
@@ -130,7 +130,7 @@ async def test_a_new_box_waits_until_an_operator_accepts_it(here: Town) -> None:
     assert common_name((await enrol(here, invitation, request)).subject) == "box-1"
 
 
-async def test_what_was_accepted_is_the_key_that_waited(here: Town) -> None:
+async def test_an_operator_accepts_the_pending_key_only(here: Town) -> None:
     invitation = await here.invite(accept=False)
     with pytest.raises(EnrolmentPending):
         await enrol(here, invitation, request_of("SN-1"))
@@ -138,8 +138,8 @@ async def test_what_was_accepted_is_the_key_that_waited(here: Town) -> None:
     assert await refused(here, invitation, request_of("SN-1")) == RejectionReason.TOKEN_USED
 
 
-async def test_only_a_box_that_waits_can_be_accepted(here: Town) -> None:
-    with pytest.raises(ValueError, match="no box"):
+async def test_only_a_pending_box_can_be_accepted(here: Town) -> None:
+    with pytest.raises(ValueError, match="does not exist"):
         await here.registry.accept("box-1")
     await here.invite()
     with pytest.raises(ValueError, match="invited"):
@@ -162,7 +162,7 @@ async def test_a_revoked_box_gets_nothing_until_it_is_invited_again(here: Town) 
     await enrol(here, await here.invite(), request_of("SN-1"))
 
 
-async def test_the_list_of_the_revoked_is_signed_and_does_not_run_out(here: Town) -> None:
+async def test_the_revocation_list_is_signed_and_does_not_expire(here: Town) -> None:
     certificate = await enrol(here, await here.invite(), request_of("SN-1"))
     revoked, _ = await here.registry.revoke("box-1")
     listed = x509.load_pem_x509_crl(here.authority.revocations(revoked))
@@ -183,11 +183,11 @@ SIGNED = request_of("SN-1")
         SIGNED[:-1] + bytes([SIGNED[-1] ^ 1]),
     ],
 )
-async def test_what_is_no_request_of_a_key_holder_is_refused(here: Town, request_: bytes) -> None:
+async def test_a_request_without_proof_of_possession_is_refused(here: Town, request_: bytes) -> None:
     assert await refused(here, await here.invite(), request_) == RejectionReason.BAD_REQUEST
 
 
-async def test_what_rfc_7030_says_of_the_answers(here: Town) -> None:
+async def test_responses_conform_to_rfc_7030(here: Town) -> None:
     invitation = await here.invite(accept=False)
     secret = {"Authorization": to_basic("SN-1", invitation.token)}
     context = EstClient(here.url, [here.authority.root])._context
@@ -219,7 +219,7 @@ async def asked(here: Town, session: ClientSession, serial: str) -> tuple[int, s
         return answer.status, answer.headers["Sentinel-Reason"], int(answer.headers.get("Retry-After", 0))
 
 
-async def test_who_guesses_is_held_up(tmp_path: Path) -> None:
+async def test_guessing_is_rate_limited(tmp_path: Path) -> None:
     async with town(tmp_path, retry_after_s=3600, now_s=lambda: 0.0) as here, ClientSession() as session:
         for _ in range(20):
             assert (await asked(here, session, "SN-1"))[:2] == (401, RejectionReason.TOKEN_UNKNOWN)
@@ -258,7 +258,7 @@ def test_a_burst_then_one_at_a_time() -> None:
     [("192.0.2.7", "192.0.2.7"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"), ("fe80::1%eth0", "fe80::/64"), (None, "")],
 )
 def test_what_counts_as_one_address(address: str | None, one: str) -> None:
-    assert whereabouts(address) == one
+    assert client_network(address) == one
 
 
 async def test_renewal_without_a_certificate_is_refused(here: Town) -> None:
@@ -267,7 +267,7 @@ async def test_renewal_without_a_certificate_is_refused(here: Town) -> None:
     assert caught.value.reason == RejectionReason.NO_CERTIFICATE
 
 
-async def test_whose_certificate_may_be_renewed(tmp_path: Path) -> None:
+async def test_which_certificates_can_be_renewed(tmp_path: Path) -> None:
     async with town(tmp_path, Rules(days=90, grace=timedelta(days=100))) as here:
         enroller = Enroller(here.authority, here.registry, Rules(days=90, grace=timedelta(days=100)))
         key = new_key()
@@ -309,10 +309,10 @@ def test_keys_are_for_their_owner_alone_and_never_replaced(tmp_path: Path) -> No
     assert files.load().district == "demo"
 
 
-def test_the_sheet_says_in_its_code_what_it_says_in_words() -> None:
+def test_the_code_of_the_sheet_contains_its_text() -> None:
     token = "ABCD2345" * 2 + "WXYZ"
     invitation = Invitation("https://ca.example:8443", "SN-1", token, "ab" * 32)
-    page = sheet(invitation, "box-1", WHEN)
+    page = render_sheet(invitation, "box-1", WHEN)
     for text in ("ABCD-2345-ABCD-2345-WXYZ", "SN-1", "https://ca.example:8443", "ab" * 32, "box-1"):
         assert text in page
     code = zxingcpp.create_barcode(str(invitation), zxingcpp.BarcodeFormat.QRCode, ec_level="M")
@@ -323,7 +323,7 @@ def test_the_sheet_says_in_its_code_what_it_says_in_words() -> None:
 
 
 @pytest.mark.parametrize("header", ["", "Basic", "Basic !", "Bearer YTpi", "Basic YQ==", "Basic /w==", "Basic YTpi"])
-def test_other_headers_show_no_token(header: str) -> None:
+def test_other_headers_contain_no_token(header: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         from_basic(header)
     assert from_basic(to_basic("SN-1", "A" * 20)) == ("SN-1", "A" * 20)
@@ -340,7 +340,7 @@ def test_other_headers_show_no_token(header: str) -> None:
         f"sentinel:///?serial=a&token={'A' * 20}&ca={'0' * 64}",
     ],
 )
-def test_other_codes_are_no_invitation(text: str) -> None:
+def test_other_codes_are_not_invitations(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         Invitation.parse(text)
 
@@ -351,7 +351,7 @@ def edge_platform(*arguments: str) -> str:
     return result.stdout
 
 
-def test_the_commands_of_an_operators_morning(tmp_path: Path) -> None:
+def test_the_commands_of_an_operator(tmp_path: Path) -> None:
     data = ["--data", str(tmp_path)]
     edge_platform("ca", "init", "--url", "https://localhost:8443", *data)
     authority, page = CaFiles.below(tmp_path / "ca").load(), tmp_path / "sheet.html"

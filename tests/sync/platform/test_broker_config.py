@@ -1,4 +1,4 @@
-"""The generated configuration in a real mosquitto: who gets in, who does not and why, what a box may say and hear."""
+"""The generated configuration in a real mosquitto: which clients can connect, and what a box can publish and read."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
-from sync.contract.lanes import LANES, Direction
-from sync.contract.topics import DISTRICT_LANES, Channel, Topic
+from sync.contract.channels import CHANNEL_RULES, Direction
+from sync.contract.topics import DISTRICT_CHANNELS, Channel, Topic
 from sync.edge.identity.certificate_check import check_certificate_accepted
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, PublishRefused, UnsafeLink
 from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Options, Subscription
 from sync.platform.authority.certificates import Authority, CaFiles, key_pem, new_key, utc_now
-from sync.platform.authority.own import write_platform, write_server
+from sync.platform.authority.own import write_platform_files, write_server_files
 from sync.platform.authority.registry import BoxStatus, Registry
 from sync.platform.brokers.kick import kick, reload_mosquitto
 from sync.platform.commands.cli import app
@@ -37,7 +37,7 @@ from tests.limits import HANG_S
 from tests.ports import free_port
 from tests.sync.city import a_box, a_platform, eventually, link_settings, passage
 
-BOX_LANES = [lane for lane in Channel if lane not in DISTRICT_LANES]
+BOX_LANES = [lane for lane in Channel if lane not in DISTRICT_CHANNELS]
 
 
 @dataclass
@@ -76,7 +76,7 @@ class District:
         return Options(broker, f"demo.{name}", session_expiry_s=60)
 
     def as_platform(self, client_id: str = "platform") -> Options:
-        files = write_platform(self.authority, self.data / "own")
+        files = write_platform_files(self.authority, self.data / "own")
         return Options(BrokerAddress.from_url(self.url(self.platform_port), files), client_id, session_expiry_s=0)
 
     def start(self) -> None:
@@ -129,11 +129,11 @@ async def district(written: District) -> District:
 
 def topic(lane: Channel, box: str, district: str = "demo") -> str:
     command = "restart" if lane is Channel.COMMAND else None
-    return str(Topic(district, lane, None if lane in DISTRICT_LANES else box, command))
+    return str(Topic(district, lane, None if lane in DISTRICT_CHANNELS else box, command))
 
 
 def goes(lane: Channel, direction: Direction) -> bool:
-    return LANES[lane].direction in (direction, Direction.BOTH)
+    return CHANNEL_RULES[lane].direction in (direction, Direction.BOTH)
 
 
 async def refused(connection: Connection, where: str) -> None:
@@ -152,22 +152,22 @@ async def heard_before(connection: Connection, last: str) -> list[str]:
     return topics
 
 
-async def test_a_box_speaks_on_its_own_lanes_alone(district: District) -> None:
+async def test_a_box_publishes_only_on_its_own_channels(district: District) -> None:
     async with Connection.open(district.as_box("speaker")) as box:
         for lane in Channel:
             own, other = topic(lane, "speaker"), topic(lane, "somebody")
-            if lane not in DISTRICT_LANES and goes(lane, Direction.UP):
+            if lane not in DISTRICT_CHANNELS and goes(lane, Direction.UP):
                 await box.publish(own, b"")
             else:
                 await refused(box, own)
-            if lane not in DISTRICT_LANES:
+            if lane not in DISTRICT_CHANNELS:
                 await refused(box, other)
             await refused(box, topic(lane, "speaker", "elsewhere"))
         for where in ("$SYS/broker", "sentinel", "sentinel/v1/demo/speaker", "sentinel/v1/demo/speaker/alarm/more"):
             await refused(box, where)
 
 
-async def test_a_box_hears_nothing_that_is_said_to_or_by_another(district: District) -> None:
+async def test_a_box_receives_nothing_to_or_from_another_box(district: District) -> None:
     """The broker grants every subscription, so what counts is what is delivered."""
     spied = [topic(lane, "victim") for lane in BOX_LANES]
     filters = [*spied, "#", "sentinel/#", "sentinel/v1/demo/+/alarm", "sentinel/v1/demo/victim/#", "$SYS/#"]
@@ -192,7 +192,7 @@ async def test_a_box_hears_nothing_that_is_said_to_or_by_another(district: Distr
         assert set(await heard_before(spy, own)) == set()
 
 
-async def test_a_box_hears_what_is_said_to_it_and_its_district(district: District) -> None:
+async def test_a_box_receives_messages_to_it_and_its_district(district: District) -> None:
     heard = [lane for lane in Channel if goes(lane, Direction.DOWN)]
     async with (
         Connection.open(district.as_box("listener")) as box,
@@ -206,7 +206,7 @@ async def test_a_box_hears_what_is_said_to_it_and_its_district(district: Distric
         assert await heard_before(box, expected[-1]) == expected[:-1]
 
 
-async def test_the_platform_says_what_boxes_hear_and_hears_what_they_say(district: District) -> None:
+async def test_the_platform_publishes_what_boxes_read_and_reads_what_they_publish(district: District) -> None:
     up = [lane for lane in Channel if goes(lane, Direction.UP)]
     async with (
         Connection.open(district.as_platform("platform.hears")) as platform,
@@ -222,7 +222,7 @@ async def test_the_platform_says_what_boxes_hear_and_hears_what_they_say(distric
             await refused(platform, topic(lane, "teller", "elsewhere"))
 
 
-async def test_no_box_takes_the_session_of_another(district: District) -> None:
+async def test_a_box_cannot_take_over_the_session_of_another(district: District) -> None:
     """mosquitto hands a session to whoever names its client id, unless the name in the certificate is the client id."""
     async with Connection.open(district.as_box("owner")) as owner:
         await owner.subscribe(Subscription(topic(Channel.ACK, "owner")))
@@ -236,7 +236,7 @@ async def test_no_box_takes_the_session_of_another(district: District) -> None:
 
 
 async def test_the_whole_path_runs_over_this_broker(district: District, tmp_path: Path) -> None:
-    own = write_platform(district.authority, tmp_path / "own")
+    own = write_platform_files(district.authority, tmp_path / "own")
     url = district.url(district.platform_port)
     settings = link_settings(district.url(district.boxes_port), "path-box", tls=district.box("path-box"))
     async with (
@@ -244,7 +244,7 @@ async def test_the_whole_path_runs_over_this_broker(district: District, tmp_path
         a_box(tmp_path / "box", settings) as box,
     ):
         for index in range(5):
-            await box.outbox.append(passage(index))
+            await box.ledger.append(passage(index))
         await eventually(box.all_acknowledged)
         assert await days_on_the_fleet_page(platform) == pytest.approx(10, abs=0.1)
 
@@ -298,31 +298,31 @@ async def test_a_certificate_of_another_authority(district: District, tmp_path: 
 
 
 async def test_a_certificate_of_a_server(district: District) -> None:
-    files = write_server(district.authority, district.data / "server", "server", ["box-1"])
+    files = write_server_files(district.authority, district.data / "server", "server", ["box-1"])
     said = await why_not(district.as_box("server", replace(files, ca=district.folder / "ca.pem")))
-    assert "not one of a client" in said
+    assert "not a client certificate" in said
 
 
 async def test_no_certificate(district: District) -> None:
     said = await why_not(district.as_box("bare", TlsFiles(ca=district.folder / "ca.pem")))
-    assert "asks for a certificate" in said and "enrol" in said
+    assert "requires a client certificate" in said and "enrol" in said
 
 
 async def test_a_broker_of_another_authority(district: District, tmp_path: Path) -> None:
     CaFiles.below(tmp_path / "ca").create("demo")
     files = replace(district.box("careful"), ca=tmp_path / "ca" / "root.pem")
     said = await why_not(district.as_box("careful", files))
-    assert "not signed by the authority that we trust" in said and "check the CA file" in said
+    assert "not signed by a trusted authority" in said and "check the CA file" in said
 
 
 async def test_a_broker_of_another_name(district: District) -> None:
     there = BrokerAddress.from_url(f"mqtts://127.0.0.1:{district.boxes_port}", district.box("precise"))
-    assert "another name" in await why_not(Options(there, "precise"))
+    assert "does not match the host name" in await why_not(Options(there, "precise"))
 
 
 async def test_a_broker_whose_certificate_has_expired(district: District, tmp_path: Path) -> None:
     past = CaFiles.below(district.data / "ca").load(lambda: utc_now() - timedelta(days=1900))
-    files = write_server(past, tmp_path, "old", ["localhost"])
+    files = write_server_files(past, tmp_path, "old", ["localhost"])
     async with tls_listener(files) as port:
         there = BrokerAddress.from_url(f"mqtts://localhost:{port}", district.box("punctual"))
         said = await why_not(Options(there, "punctual"))
@@ -330,7 +330,7 @@ async def test_a_broker_whose_certificate_has_expired(district: District, tmp_pa
 
 
 async def test_plain_text(district: District) -> None:
-    with pytest.raises(UnsafeLink, match="plain MQTT stays on this machine"):
+    with pytest.raises(UnsafeLink, match="plain MQTT is allowed on loopback only"):
         BrokerAddress.from_url(f"mqtt://city.example:{district.boxes_port}")
     with pytest.raises(LinkLost):
         async with Connection.open(
@@ -339,10 +339,10 @@ async def test_plain_text(district: District) -> None:
             pass
     async with plain_listener() as port:
         there = BrokerAddress.from_url(f"mqtts://localhost:{port}", district.box("wary"))
-        assert "does not speak TLS" in await why_not(Options(there, "wary"))
+        assert "does not use TLS" in await why_not(Options(there, "wary"))
 
 
-async def test_a_revoked_box_is_thrown_out_and_stays_out(district: District) -> None:
+async def test_a_revoked_box_is_disconnected_and_cannot_reconnect(district: District) -> None:
     files = district.box("robbed")
     await enrolled_as(district, "robbed", files)
     thrown_out = asyncio.Event()
@@ -358,7 +358,7 @@ async def test_a_revoked_box_is_thrown_out_and_stays_out(district: District) -> 
     async with asyncio.TaskGroup() as group, asyncio.timeout(HANG_S):
         group.create_task(stay())
         await inside.wait()
-        own = write_platform(district.authority, district.data / "own")
+        own = write_platform_files(district.authority, district.data / "own")
         arguments = [
             "--broker",
             district.url(district.platform_port),
@@ -385,7 +385,7 @@ async def test_a_revoked_box_is_thrown_out_and_stays_out(district: District) -> 
         pass
 
 
-async def test_what_is_left_to_do_after_a_revocation_is_said(district: District, tmp_path: Path) -> None:
+async def test_remaining_steps_of_a_revocation_are_reported(district: District, tmp_path: Path) -> None:
     await enrolled_as(district, "far", district.box("far"))
     arguments = ["boxes", "revoke", "far", "--data", str(district.data), "--pid-file", str(tmp_path / "none")]
     said = await asyncio.to_thread(edge_platform, *arguments, code=1)
@@ -397,7 +397,7 @@ async def test_what_is_left_to_do_after_a_revocation_is_said(district: District,
     assert "try again" in await asyncio.to_thread(edge_platform, *arguments, *away, code=1)
 
 
-def test_only_a_mosquitto_is_told_to_reload(tmp_path: Path) -> None:
+def test_only_a_mosquitto_process_is_signalled_to_reload(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     assert not reload_mosquitto(file)
     for text in (str(os.getpid()), "no number", "999999999"):
@@ -405,7 +405,7 @@ def test_only_a_mosquitto_is_told_to_reload(tmp_path: Path) -> None:
         assert not reload_mosquitto(file)
 
 
-async def test_kicking_a_box_that_is_not_there(district: District) -> None:
+async def test_kicking_a_box_that_is_not_connected(district: District) -> None:
     async with Connection.open(district.as_box("bystander")) as box:
         await kick(district.as_platform().broker, "demo.nobody")
         await box.publish(topic(Channel.ALARM, "bystander"), b"")
@@ -429,7 +429,7 @@ async def enrolled_as(district: District, name: str, files: TlsFiles) -> None:
     async with Registry.opened(district.data / "boxes.db") as registry:
         await registry.invite(f"SN-{name}", name)
         await registry.change(
-            lambda book: book.note_certificate(certificate.serial_number, name, certificate.not_valid_after_utc)
+            lambda book: book.add_certificate(certificate.serial_number, name, certificate.not_valid_after_utc)
         )
         [known] = await registry.change(lambda book: [box for box in book.boxes() if box.name == name])
         assert known.status is BoxStatus.INVITED

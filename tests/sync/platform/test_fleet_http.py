@@ -1,4 +1,4 @@
-"""The fleet page's HTTP: its document says what it answers, and every answer carries the guards."""
+"""The HTTP interface of the fleet page: it matches its document, and every response has the security headers."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ async def test_a_district_at_a_glance(tmp_path: Path) -> None:
         assert await first(page, 1) == ["box-0947"]
         await server._store.insert([copied(3, now)])
         await page.fill("#search", "")
-        await page.get_by_text("a second device speaks under this name from number 3 on").wait_for()
+        await page.get_by_text("a second device reports as this box from number 3 on").wait_for()
         assert await page.get_by_text("card copied?", exact=True).count() == 2  # in its row and among the alarms
         server._fleet.state("box-0948", BoxState(True, EPOCH, "boot", {}), now - timedelta(hours=2))
         await page.get_by_text("2 hours ago", exact=True).wait_for()

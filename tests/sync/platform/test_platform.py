@@ -1,4 +1,4 @@
-"""The platform's own rooms: store, import, page and command line."""
+"""The platform: directory import, services and command line."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def as_csv(rows: list[dict[str, object]]) -> str:
 
 
 @pytest.mark.parametrize(("ending", "write", "first"), [("jsonl", as_jsonl, 2), ("csv", as_csv, 3)])
-async def test_an_import_takes_the_good_rows_and_tells_of_the_others(
+async def test_an_import_takes_valid_rows_and_reports_the_others(
     tmp_path: Path, ending: str, write: Callable[[list[dict[str, object]]], str], first: int
 ) -> None:
     path = tmp_path / f"people.{ending}"
@@ -99,7 +99,7 @@ async def test_an_import_takes_the_good_rows_and_tells_of_the_others(
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("people.txt", b"", "ending"),
+        ("people.txt", b"", "suffix"),
         ("people.csv", b"number,colour,as_of,telephone\n", "unknown columns: telephone"),
         ("people.csv", b"number,colour,as_of,number\n", "twice"),
         ("people.csv", f"{SECRET},green,2022-04-01T08:00:00+08:00\n".encode(), "the first line must name"),
@@ -111,7 +111,7 @@ async def test_an_import_takes_the_good_rows_and_tells_of_the_others(
         ("people.jsonl", b"x" * 100_000, "line 1 is longer"),
     ],
 )
-async def test_a_file_that_is_no_directory_is_refused_whole(
+async def test_a_file_that_is_not_a_directory_is_rejected_completely(
     tmp_path: Path, name: str, content: bytes, said: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -130,7 +130,7 @@ async def test_a_spreadsheet_is_taken_as_it_was_saved(tmp_path: Path) -> None:
     async with DirectoryStore.opened(tmp_path / "source.db") as source:
         report = await import_file(source, tmp_path / "people.csv", COMMUNITY_KEY)
         assert (report.read, report.changed) == (4, 2)
-        assert report.refused == ((3, "quotes that do not fit together"), (5, "number: is missing"))
+        assert report.refused == ((3, "unbalanced quotes"), (5, "number: missing"))
         assert (await import_file(source, tmp_path / "people.jsonl", COMMUNITY_KEY)).changed == 1
 
 
@@ -144,14 +144,14 @@ async def test_no_line_stops_an_import(tmp_path: Path, text: str) -> None:
     assert "99999" not in str(report)
 
 
-async def test_an_import_beside_a_running_platform_is_noticed(tmp_path: Path) -> None:
+async def test_an_import_beside_a_running_platform_is_detected(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(COMMUNITY_KEY.hex())
     people = tmp_path / "people.csv"
     people.write_text(as_csv([person(index) for index in range(3)] + [person(9, colour="blue")]))
     arguments = ["directory", "import", str(people), "--data", str(tmp_path), "--json"]
     async with DirectoryStore.opened(tmp_path / "directory.db") as source, running(source.follow(0.01)):
         moved = asyncio.Event()
-        with source.changes.waking(moved):
+        with source.changes.subscribe(moved):
             result = await asyncio.to_thread(
                 CliRunner().invoke, app, [*arguments, "--community-key-file", str(tmp_path / "key")]
             )
@@ -171,7 +171,7 @@ def test_a_community_key_is_hex(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number_of_signal", [signal.SIGINT, signal.SIGTERM])
-async def test_serve_runs_until_it_is_told_to_stop(
+async def test_serve_runs_until_it_is_stopped(
     tmp_path: Path, broker: Mosquitto, number_of_signal: signal.Signals
 ) -> None:
     (tmp_path / "key").write_text(COMMUNITY_KEY.hex())
@@ -195,7 +195,7 @@ async def test_serve_runs_until_it_is_told_to_stop(
         assert process.stderr is not None
         said = (await process.stderr.read()).decode()
         assert await process.wait() == 0
-    assert "line 2 refused" in said
+    assert "line 2 rejected" in said
     assert "Traceback" not in said
 
 
@@ -211,13 +211,13 @@ async def page_once_there(session: aiohttp.ClientSession, url: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--broker", "mqtt://city.example"], "plain MQTT stays on this machine"),
+        (["--broker", "mqtt://city.example"], "plain MQTT is allowed on loopback only"),
         (["--district", "Nord!"], "must match"),
         (["--http", "8090"], "host:port"),
         (["--directory", "people.jsonl"], "--community-key-file"),
         (["--broker", "mqtts://localhost", "--ca", "missing.pem"], "missing.pem: No such file"),
-        (["--broker", "mqtts://localhost", "--key", "own.key"], "own.key is a key without its certificate"),
-        (["--broker", "mqtt://user:secret@localhost"], "no user and no password"),
+        (["--broker", "mqtts://localhost", "--key", "own.key"], "own.key is a key without a certificate"),
+        (["--broker", "mqtt://user:secret@localhost"], "must not contain a user name"),
         (["--broker", "mqtt://user:secret@localhost:port"], "mqtt://host:port"),
         (["--backlog-per-s", "inf"], "--backlog-per-s"),
     ],
@@ -241,22 +241,27 @@ def test_serve_refuses_what_it_cannot_do(tmp_path: Path, arguments: list[str], s
         (["revoke", "--number-file", "-", "--colour", "green"], 2, "--colour"),
         (["simulate", "--minutes", "nan"], 2, "--minutes"),
         (["simulate", "--rate", "-1"], 2, "--rate"),
-        (["ca", "init", "--url", "https://user:secret@city.example"], 2, "nothing before the host"),
-        (["broker", "config", "--out", "b", "--host", "h", "--owner", "nobody-here"], 2, "no user"),
-        (["policy", "publish", "empty"], 1, "empty holds no rules"),
-        (["policy", "publish", "binary"], 1, "binary is no text in UTF-8"),
-        (["policy", "publish", "broken"], 1, "broken is no TOML"),
+        (["ca", "init", "--url", "https://user:secret@city.example"], 2, "must be https://host:port"),
+        (["broker", "config", "--out", "b", "--host", "h", "--owner", "unknown"], 2, "user 'unknown' does not exist"),
+        (["policy", "publish", "empty"], 1, "empty contains no rules"),
+        (["policy", "publish", "binary"], 1, "binary is not UTF-8 text"),
+        (["policy", "publish", "broken"], 1, "broken is not valid TOML"),
+        (["policy", "publish", "nested"], 1, "nested is not valid TOML: nested too deeply"),
         (["policy", "publish", "absent"], 1, "absent: No such file"),
         (["revoke", "--number-file", "empty"], 1, "community.key: No such file"),
-        (["revoke", "--number-file", "empty", "--community-key-file", "binary"], 1, "binary must hold 32 hex digits"),
-        (["command", "box-1", "say"], 1, "orders.key is not there: edge-platform keys init"),
+        (
+            ["revoke", "--number-file", "empty", "--community-key-file", "binary"],
+            1,
+            "binary must contain at least 32 hex digits",
+        ),
+        (["command", "box-1", "say"], 1, "orders.key does not exist: create it with edge-platform keys init"),
         (["command", "box-1", "say", "--keys", "keys"], 1, "keys/orders.key: "),
-        (["ingest", "--store", "text"], 1, "text is no SQLite file"),
+        (["ingest", "--store", "text"], 1, "text is not an SQLite file"),
         (["ingest", "--store", "mysql://user:secret@host/name"], 1, "postgresql://user@host/name"),
         (["ingest", "--store", "postgresql://user:secret/more@host/name"], 1, "%2F for /"),
     ],
 )
-def test_every_command_says_what_is_wrong_with_what_it_was_given(
+def test_every_command_reports_invalid_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], status: int, said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -264,6 +269,7 @@ def test_every_command_says_what_is_wrong_with_what_it_was_given(
         "empty": b"",
         "binary": b"\xac\xff",
         "broken": b"a = = b",
+        "nested": b"a = " + b"[" * 5000,
         "text": b"root:x:0:0\n",
         "keys/orders.key": b"x",
     }
@@ -275,7 +281,7 @@ def test_every_command_says_what_is_wrong_with_what_it_was_given(
     assert said in result.stderr
     assert "secret" not in result.stderr
     assert {name: (tmp_path / name).read_bytes() for name in files} == files
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["binary", "broken", "empty", "keys", "text"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["binary", "broken", "empty", "keys", "nested", "text"]
 
 
 def ends_with_1(*arguments: str) -> str:
@@ -284,15 +290,15 @@ def ends_with_1(*arguments: str) -> str:
     return result.stderr
 
 
-def test_the_database_of_another_program_stays_as_it_is(tmp_path: Path) -> None:
+def test_the_database_of_another_program_is_not_changed(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "other.db")) as other:
         other.execute("CREATE TABLE bookmark (url)")
     before = (tmp_path / "other.db").read_bytes()
-    assert "holds something else" in ends_with_1("ingest", "--store", str(tmp_path / "other.db"))
+    assert "contains other data" in ends_with_1("ingest", "--store", str(tmp_path / "other.db"))
     assert (tmp_path / "other.db").read_bytes() == before
     edge_platform = CliRunner().invoke(app, ["ca", "init", "--url", "https://localhost", "--data", str(tmp_path)])
     assert edge_platform.exit_code == 0
-    assert "holds something else" in ends_with_1("ingest", "--store", str(tmp_path / "boxes.db"))
+    assert "contains other data" in ends_with_1("ingest", "--store", str(tmp_path / "boxes.db"))
 
 
 async def test_two_platforms_never_serve_one_folder(tmp_path: Path, broker: Mosquitto) -> None:
@@ -304,7 +310,7 @@ async def test_two_platforms_never_serve_one_folder(tmp_path: Path, broker: Mosq
 
 
 @pytest.mark.parametrize(("verb", "made"), [(["keys", "init"], 3), (["ca", "init", "--url", "https://h"], 4)])
-def test_keys_are_made_whole_or_not_at_all(small_disk: Path, verb: list[str], made: int) -> None:
+def test_keys_are_created_completely_or_not_at_all(small_disk: Path, verb: list[str], made: int) -> None:
     page = os.statvfs(small_disk).f_bsize
     for pages in range(20, -1, -1):
         shutil.rmtree(small_disk / "data", ignore_errors=True)

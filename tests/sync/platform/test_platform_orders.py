@@ -1,4 +1,4 @@
-"""What the platform orders, from its command line to a box that obeys."""
+"""Orders of the platform, from its command line to a box."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def test_keys_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> None:
         assert secret.read_text() not in made.stdout
     assert read_private_key(files.orders).public_key() == read_public_key(files.orders_public)
     again = CliRunner().invoke(app, ["keys", "init", "--data", str(tmp_path)])
-    assert (again.exit_code, "is there already" in again.stderr) == (1, True)
+    assert (again.exit_code, "already exists" in again.stderr) == (1, True)
 
 
-async def test_versions_grow_whoever_signs(tmp_path: Path, keys: KeyFiles) -> None:
+async def test_versions_increase_across_processes(tmp_path: Path, keys: KeyFiles) -> None:
     topic, key = Topic("demo", Channel.DESIRED, BOX), read_private_key(keys.orders)
     path = tmp_path / "orders.db"
     async with OrderLog.opened(path, key) as first, OrderLog.opened(path, key) as second:
@@ -93,9 +93,7 @@ async def heard(connection: Connection) -> tuple[Topic, Signed]:
     return topic_from(message), order
 
 
-async def test_a_broadcast_goes_out_signed_and_can_be_taken_back(
-    tmp_path: Path, broker: Mosquitto, keys: KeyFiles
-) -> None:
+async def test_a_broadcast_is_signed_and_can_be_withdrawn(tmp_path: Path, broker: Mosquitto, keys: KeyFiles) -> None:
     common = ["--broker", broker.url, "--data", str(tmp_path)]
     async with Connection.open(Options(BrokerAddress.from_url(broker.url), "ear")) as ear:
         await ear.subscribe(Subscription(str(Topic("demo", Channel.BROADCAST))))
@@ -129,9 +127,9 @@ async def test_a_policy_is_published_and_answered(
     (tmp_path / "policy.toml").write_text(POLICY)
     async with (
         a_platform(tmp_path, broker.url),
-        a_box(tmp_path / "box", link_settings(broker.url), hands=OrderHandlers(apply)) as box,
+        a_box(tmp_path / "box", link_settings(broker.url), handlers=OrderHandlers(apply)) as box,
     ):
-        await box.outbox.append(passage(1))
+        await box.ledger.append(passage(1))
         await eventually(box.all_acknowledged)
         common = ["--broker", broker.url, "--data", str(tmp_path)]
         told = await run(["policy", "publish", str(tmp_path / "policy.toml"), *common, "--effective", "2030-01-01"])
@@ -140,13 +138,13 @@ async def test_a_policy_is_published_and_answered(
             assert taken == [
                 Desired({"version": 2, "temperature": {"fever_c": 37.5}}, datetime(2030, 1, 1, tzinfo=UTC))
             ]
-            assert "1 boxes accepted it, 0 refused" in told.stdout
+            assert "1 boxes accepted the policy, 0 rejected it" in told.stdout
         else:
-            assert "box-1 refused it: version must be 3" in told.stderr
+            assert "box-1 rejected the policy: version must be 3" in told.stderr
         quiet = await run(
             ["policy", "publish", str(tmp_path / "policy.toml"), *common, "--box", "box-9", "--wait", "0.1"]
         )
-        assert (quiet.exit_code, "1 have not answered yet" in quiet.stdout) == (0, True)
+        assert (quiet.exit_code, "1 have not answered" in quiet.stdout) == (0, True)
 
 
 async def test_a_command_is_carried_out_and_answered(tmp_path: Path, broker: Mosquitto, keys: KeyFiles) -> None:
@@ -156,8 +154,8 @@ async def test_a_command_is_carried_out_and_answered(tmp_path: Path, broker: Mos
     async def add(arguments: dict[str, Any]) -> dict[str, Any]:
         return {"sum": arguments["a"] + arguments["b"]}
 
-    hands = OrderHandlers(apply, {"add": add})
-    async with a_box(tmp_path / "box", link_settings(broker.url), hands=hands) as box:
+    handlers = OrderHandlers(apply, {"add": add})
+    async with a_box(tmp_path / "box", link_settings(broker.url), handlers=handlers) as box:
         await eventually(lambda: connected(box))
         common = ["--broker", broker.url, "--data", str(tmp_path)]
         done = await run(["command", "box-1", "add", "--arguments", '{"a": 1, "b": 2}', *common])
@@ -180,7 +178,7 @@ async def test_a_revocation_reaches_the_gate_and_the_directory(
     directory = {"directory": people, "community_key": COMMUNITY_KEY}
     async with (
         a_platform(tmp_path, broker.url, **directory),
-        a_box(tmp_path / "box", link_settings(broker.url), hands=OrderHandlers(apply)) as box,
+        a_box(tmp_path / "box", link_settings(broker.url), handlers=OrderHandlers(apply)) as box,
     ):
         key = status_of(1).person_key
 
@@ -191,7 +189,7 @@ async def test_a_revocation_reaches_the_gate_and_the_directory(
         await eventually(lambda: colour_is(Colour.GREEN))
         common = ["--broker", broker.url, "--data", str(tmp_path)]
         told = await run(["revoke", "--number-file", "-", *common], f"{number(1)}\n{number(2)}\n")
-        assert (told.exit_code, told.stdout) == (0, "2 persons are red now\n")
+        assert (told.exit_code, told.stdout) == (0, "2 persons are now red\n")
         await eventually(lambda: colour_is(Colour.RED))
         found = await box.directory.lookup(key, budget_s=0.5)
         assert found.status is not None

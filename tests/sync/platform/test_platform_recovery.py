@@ -1,4 +1,4 @@
-"""A platform that lost records, boxes that bring them again, and several processes that take them; on both stores."""
+"""A platform that lost records, boxes that send them again, and several ingest processes; on both stores."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ async def lose(records: str, *numbers: int) -> None:
         database.close()
 
 
-async def test_what_the_platform_lost_is_brought_again(tmp_path: Path, records: str, broker: Mosquitto) -> None:
+async def test_boxes_send_lost_records_again(tmp_path: Path, records: str, broker: Mosquitto) -> None:
     async with (
-        a_platform(tmp_path / "platform", broker.url, store=records, gap_look_s=0.05),
+        a_platform(tmp_path / "platform", broker.url, store=records, gap_interval_s=0.05),
         a_box(tmp_path / "box", link_settings(broker.url)) as box,
         open_store(records) as store,
     ):
         for record in mixed(30):
-            await box.outbox.append(record)
+            await box.ledger.append(record)
         await eventually(box.all_acknowledged)
         await lose(records, 1, 7, 8, 20)
         assert (await verify(store, "box-1", None)).state is State.INCOMPLETE
@@ -50,7 +50,7 @@ async def test_what_the_platform_lost_is_brought_again(tmp_path: Path, records: 
         await eventually(box.all_acknowledged)
 
 
-async def test_several_processes_share_the_intake(tmp_path: Path, records: str, broker: Mosquitto) -> None:
+async def test_several_processes_share_the_ingest(tmp_path: Path, records: str, broker: Mosquitto) -> None:
     settings = ServiceSettings(broker=broker.url, district="demo", data=tmp_path, store=records, retry=QUICK)
     async with (
         a_platform(tmp_path / "platform", broker.url, store=records),
@@ -60,7 +60,7 @@ async def test_several_processes_share_the_intake(tmp_path: Path, records: str, 
         a_box(tmp_path / "box-2", link_settings(broker.url, "box-2")) as second,
     ):
         for place, record in enumerate(mixed(60)):
-            await asyncio.gather(first.outbox.append(record), second.outbox.append(record))
+            await asyncio.gather(first.ledger.append(record), second.ledger.append(record))
             if place == 30:
                 dying.cancel()
         await eventually(first.all_acknowledged)

@@ -1,4 +1,4 @@
-"""What every store of the platform promises, on SQLite and on PostgreSQL."""
+"""The contract of the record store, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def gap(seq: int, first: int, last: int, epoch: str | None = None) -> ReceivedRe
     return ReceivedRecord.read(RecordId("box-1", EPOCH, seq), Gap.TYPE, NOW, NOW, encode_record(record))
 
 
-async def test_what_comes_twice_is_stored_once(records: str) -> None:
+async def test_a_repeated_record_is_stored_once(records: str) -> None:
     async with open_store(records) as store:
         assert await store.insert(arrivals(10)) == 10
         assert await store.insert([*arrivals(15), *arrivals(3)]) == 5
@@ -98,8 +98,8 @@ async def test_numbers_that_are_missing(records: str) -> None:
         assert await store.holes("box-1", EPOCH, 1, 20) == [(1, 1), (5, 7), (20, 20)]
         assert await store.holes("box-1", EPOCH, 6, 10) == [(6, 7)]
         assert await store.holes("box-2", EPOCH, 1, 3) == [(1, 3)]
-        assert [each.seq for each in await store.kept("box-1", EPOCH, 3, 9)] == [3, 4, 8, 9]
-        [kept] = await store.kept("box-1", EPOCH, 2, 2)
+        assert [each.seq for each in await store.stored("box-1", EPOCH, 3, 9)] == [3, 4, 8, 9]
+        [kept] = await store.stored("box-1", EPOCH, 2, 2)
         assert (kept.kind, kept.body, kept.chain) == (every[1].kind, every[1].body, bytes(32))
 
 
@@ -117,7 +117,7 @@ async def test_one_process_alone_settles_a_stream(records: str) -> None:
         assert await store.open_streams(NOW_MS - 1000, 11) == []  # whole
 
 
-async def test_what_will_never_come_is_known(records: str) -> None:
+async def test_absent_numbers_are_known(records: str) -> None:
     earlier = "f" * 16
     async with open_store(records) as store:
         refused = AbsentRange("box-1", EPOCH, 9, 9, 1, "refused: 'why'")
@@ -151,7 +151,7 @@ def test_a_kind_of_a_newer_box_is_kept_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("text", ["a\0b", "x" * 200])
-async def test_no_word_of_a_record_can_stop_a_store(records: str, text: str) -> None:
+async def test_no_text_of_a_record_can_stop_a_store(records: str, text: str) -> None:
     record = passage(1, verdict=text)
     with pytest.raises(BadMessage):
         ReceivedRecord.read(RecordId("box-1", EPOCH, 1), record.TYPE, NOW, NOW, encode_record(record))
@@ -174,12 +174,12 @@ async def test_no_word_of_a_record_can_stop_a_store(records: str, text: str) -> 
         Gap(noted=clock(), lost={}, first_seq=1, last_seq=2, epoch="e" * 200),
     ],
 )
-def test_a_gap_that_no_store_can_note_is_refused(spoilt: Gap) -> None:
+def test_a_gap_out_of_range_is_refused(spoilt: Gap) -> None:
     with pytest.raises(BadMessage):
         ReceivedRecord.read(RecordId("box-1", EPOCH, 3), Gap.TYPE, NOW, NOW, encode_record(spoilt))
 
 
-async def test_a_store_that_is_not_there() -> None:
+async def test_a_missing_store_is_reported() -> None:
     with pytest.raises(StoreFailed, match="PostgreSQL"):
         async with open_store("postgresql://nobody@/none?host=/nowhere"):
             pass
@@ -187,7 +187,7 @@ async def test_a_store_that_is_not_there() -> None:
         open_store("/nowhere/records.db", reading=True)
 
 
-async def test_a_server_that_went_away_is_found_again(postgresql: Cluster) -> None:
+async def test_the_store_reconnects_to_its_server(postgresql: Cluster) -> None:
     url = postgresql.new_database()
     async with open_store(url) as store:
         await store.insert(arrivals(3))
@@ -213,7 +213,7 @@ async def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path
             assert len(totals.alarms) == 1
             assert await store.holes("box-1", EPOCH, 1, 5) == []
     async with SqliteStore.opened(path) as store:
-        kept = await store.kept("box-1", EPOCH, 1, 5)
+        kept = await store.stored("box-1", EPOCH, 1, 5)
         again = [
             ReceivedRecord.read(RecordId("box-1", EPOCH, each.seq), each.kind, NOW, NOW, each.body) for each in kept
         ]

@@ -1,4 +1,4 @@
-"""The directory publisher: many boxes, one page each, and no more."""
+"""The directory publisher sends one page to each box at the same position."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.sync.city import Mosquitto, running, status_of
 BOXES = [f"box-{number}" for number in range(5)]
 
 
-async def test_boxes_that_stand_alike_get_each_change_once(tmp_path: Path, broker: Mosquitto) -> None:
+async def test_boxes_at_the_same_position_receive_each_change_once(tmp_path: Path, broker: Mosquitto) -> None:
     heard: dict[str, list[tuple[int, int]]] = defaultdict(list)
     async with (
         DirectoryStore.opened(tmp_path / "directory.db") as source,
@@ -31,7 +31,7 @@ async def test_boxes_that_stand_alike_get_each_change_once(tmp_path: Path, broke
         publisher = DirectoryPublisher(source, "demo", confirm_s=60)
         async with running(publisher.run(platform)), asyncio.timeout(HANG_S):
             for box in BOXES:
-                publisher.asked(box, DirectoryRequest("", 0, packed=True))
+                publisher.follow(box, DirectoryRequest("", 0, packed=True))
             changes = 3
             for change in range(changes + 1):
                 for _ in BOXES:

@@ -1,4 +1,4 @@
-"""The simulated district: small, whole, with faults."""
+"""The simulated district, small and with faults."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from typer.testing import CliRunner
 
 from sync.errors import LinkLost
 from sync.platform.commands.cli import app
-from sync.platform.simulation.course import Simulation
-from sync.platform.simulation.day import arrivals_s, crowd, passage
+from sync.platform.simulation.day import arrivals_s, intensity, passage
 from sync.platform.simulation.gate import AcceptGate
 from sync.platform.simulation.report import most_within, percentiles, simulate
+from sync.platform.simulation.timeline import Simulation
 from tests.limits import HANG_S
 from tests.sync.certificates import Authority
 from tests.sync.city import mosquitto
 
 
 def test_a_day_has_its_peaks_and_its_mean() -> None:
-    level = [crowd(minute / 1440) for minute in range(1440)]
+    level = [intensity(minute / 1440) for minute in range(1440)]
     assert sum(level) / len(level) == pytest.approx(1)
     busiest = sorted({hour for hour in range(24) if level[60 * hour] > 2})
     assert busiest == [7, 8, 18, 19]
@@ -49,7 +49,7 @@ def test_figures_of_nothing_and_of_something() -> None:
     assert percentiles([0.001, 0.003, 0.002]) == {"count": 3, "p50": 2.0, "p99": 3.0, "max": 3.0}
 
 
-async def test_the_front_door_turns_away_who_comes_too_fast() -> None:
+async def test_the_gate_rejects_connections_above_its_rate() -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(await reader.read(100))
         writer.close()
@@ -69,8 +69,8 @@ async def test_the_front_door_turns_away_who_comes_too_fast() -> None:
     async with server, gate.opened() as port:
         heard = await asyncio.gather(*(knock(port) for _ in range(12)))
     assert heard.count(b"hello") == gate.admitted
-    assert len(gate.knocks_s) == 12
-    assert 5 <= gate.admitted <= 5 + 5 * (gate.knocks_s[-1] - gate.knocks_s[0])
+    assert len(gate.attempts_s) == 12
+    assert 5 <= gate.admitted <= 5 + 5 * (gate.attempts_s[-1] - gate.attempts_s[0])
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -85,15 +85,15 @@ async def test_a_district_loses_its_broker_and_nothing_else(tmp_path: Path, tls:
     assert report["boxes_not_drained"] == 0
     assert report["latency_ms"]["revocation"]["count"] == 6
     assert report["outage"]["attempts"] >= 6
-    assert any(line.startswith("all back") for line in told)
+    assert any(line.startswith("all boxes reconnected") for line in told)
     json.dumps(report)
 
 
-def test_a_broker_that_is_not_there_is_told() -> None:
+def test_an_unsafe_broker_address_is_reported() -> None:
     result = CliRunner().invoke(
         app, ["simulate", "--boxes", "1", "--broker", "mqtt://city.example", "--minutes", "0.01"]
     )
-    assert (result.exit_code, "plain MQTT stays on this machine" in result.stderr) == (2, True)
+    assert (result.exit_code, "plain MQTT is allowed on loopback only" in result.stderr) == (2, True)
 
 
 async def failed_simulation(settings: Simulation) -> str:
@@ -138,7 +138,7 @@ async def test_a_platform_that_ends_ends_the_simulation(tmp_path: Path) -> None:
     assert str(store) in why
 
 
-async def test_a_simulation_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_a_stopped_simulation_leaves_nothing_behind(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from sync.platform.commands.cli import main; main()", "simulate", "--boxes", "2"),
         stderr=asyncio.subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""What a power cut, a failure or another user finds of a file that is written whole."""
+"""Atomic writes: power cuts, failures, permissions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NOTHING = b""
 
 
 class WorstDisk:
-    """What a power cut could leave of one file: it is cut before and after every `fsync`.
+    """Collects what a power cut before or after each `fsync` could leave of one file.
 
-    A folder may have forgotten all that became of its names since it was last synced, or nothing of it; a file that
-    changed since it was last synced may be empty.
+    A folder may lose all changes of names since its last sync, or none; a file that changed since its last sync may be
+    empty.
     """
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +31,7 @@ class WorstDisk:
         monkeypatch.setattr(os, "fsync", self._sync)
 
     def cut(self) -> set[bytes | None]:
-        """What may be there after a power cut now."""
+        """The possible contents after a power cut now."""
         left: set[bytes | None] = set()
         for inode in {self._kept, self._name()}:
             left.add(None if inode is None else self._synced.get(inode, NOTHING))

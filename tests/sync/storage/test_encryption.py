@@ -1,4 +1,4 @@
-"""What lies on the disk: sealed for its row, refused when touched, readable under any algorithm, nothing plain left."""
+"""Encryption on the disk: bound to the row, rejected when modified, readable with any algorithm, no plaintext left."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def test_encrypted_values_round_trip_with_every_algorithm(
 
 @given(st.binary(min_size=1, max_size=40), ALGORITHMS, st.integers(1, 255))
 def test_every_changed_byte_is_refused(plain: bytes, algorithm: Algorithm, change: int) -> None:
-    sealer = KeyedCipher(KEY, algorithm)
-    stored = sealer.encrypt(plain, "place")
+    cipher = KeyedCipher(KEY, algorithm)
+    stored = cipher.encrypt(plain, "place")
     for index in range(len(stored)):
         touched = bytearray(stored)
         touched[index] ^= change
         with pytest.raises(DecryptionFailed):
-            sealer.decrypt(bytes(touched), "place")
+            cipher.decrypt(bytes(touched), "place")
         with pytest.raises(DecryptionFailed):
-            sealer.decrypt(stored[:index], "place")
+            cipher.decrypt(stored[:index], "place")
 
 
 @given(st.binary(max_size=40), st.text(max_size=20), st.text(max_size=20), ALGORITHMS)
@@ -63,8 +63,8 @@ def test_another_place_or_key_is_refused(plain: bytes, place: str, elsewhere: st
 
 
 def test_equal_values_are_not_equal_on_the_disk() -> None:
-    sealer = KeyedCipher(KEY)
-    assert len({sealer.encrypt(b"same", "place") for _ in range(1000)}) == 1000
+    cipher = KeyedCipher(KEY)
+    assert len({cipher.encrypt(b"same", "place") for _ in range(1000)}) == 1000
 
 
 def test_a_key_file_is_created_once_and_readable_by_its_owner(tmp_path: Path) -> None:
@@ -83,12 +83,12 @@ def on_the_disk(path: Path) -> bytes:
 
 @pytest.mark.parametrize("algorithm", Algorithm)
 async def test_no_body_of_a_record_is_on_the_disk(tmp_path: Path, algorithm: Algorithm) -> None:
-    path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY, algorithm)
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
+    path, cipher = tmp_path / "ledger.db", KeyedCipher(KEY, algorithm)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
         records = [*mixed(40), alarm(99)]
-        await outbox.append_all(records)
+        await ledger.append_all(records)
         assert b"passage-" not in on_the_disk(path)
-        rows = await outbox.recent(100)
+        rows = await ledger.recent(100)
         assert [row.record() for row in rows] == records[::-1]
         open_keys = [record.person_key for record in records if isinstance(record, PassageDecided)]
     assert open_keys
@@ -96,22 +96,22 @@ async def test_no_body_of_a_record_is_on_the_disk(tmp_path: Path, algorithm: Alg
 
 
 async def test_a_plaintext_ledger_is_encrypted_and_no_plaintext_is_left(tmp_path: Path) -> None:
-    path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY)
+    path, cipher = tmp_path / "ledger.db", KeyedCipher(KEY)
     shutil.copy(OLD, path)
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        await outbox.append_all(mixed(500))
-        before = await outbox.recent(1000)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        await ledger.append_all(mixed(500))
+        before = await ledger.recent(1000)
     with closing(sqlite3.connect(path)) as database:  # free pages with plain bytes, as older versions left them
         database.execute("PRAGMA secure_delete=OFF")
         database.execute("DELETE FROM record WHERE seq BETWEEN 31 AND 400")
         database.commit()
     assert b"passage" in on_the_disk(path)
     for _ in range(2):
-        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
+        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
             assert b"passage" not in on_the_disk(path).replace(b"sentinel.passage", b"")
-            after = await outbox.recent(1000)
+            after = await ledger.recent(1000)
             assert after == [row for row in before if not 31 <= row.seq <= 400]
-            assert (await outbox.status()).epoch == "59b24c963f212462"
+            assert (await ledger.status()).epoch == "59b24c963f212462"
     assert is_encrypted(path)
 
 
@@ -119,101 +119,101 @@ async def test_a_plaintext_ledger_is_encrypted_and_no_plaintext_is_left(tmp_path
 async def test_an_encryption_that_a_full_disk_prevented_is_done_at_the_next_start(
     small_disk: Path, caplog: pytest.LogCaptureFixture, records: int, sealed: bool
 ) -> None:
-    path, sealer = small_disk / "ledger.db", KeyedCipher(KEY)
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as outbox:
-        await outbox.append_all(mixed(records))
-        newest = set(await outbox.recent(200))
+    path, cipher = small_disk / "ledger.db", KeyedCipher(KEY)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        await ledger.append_all(mixed(records))
+        newest = set(await ledger.recent(200))
     fill(small_disk / "log")
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
-        assert "no room to seal" in caplog.text
-        assert set(await outbox.recent(1000)) > newest  # the full disk cost the oldest
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
+        assert "disk too full to encrypt" in caplog.text
+        assert set(await ledger.recent(1000)) > newest  # the full disk cost the oldest
         assert is_encrypted(path) == sealed
-        await outbox.append(passage(1000))
+        await ledger.append(passage(1000))
     (small_disk / "log").unlink()
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
         assert is_encrypted(path)
         assert b"passage-" not in on_the_disk(path)
-        assert set(await outbox.recent(1000)) > newest
+        assert set(await ledger.recent(1000)) > newest
 
 
-@pytest.mark.parametrize("sealer", [None, KeyedCipher(OTHER)], ids=["no key", "another key"])
-async def test_a_store_without_its_key_is_rejected_and_not_changed(tmp_path: Path, sealer: KeyedCipher | None) -> None:
-    ledger, replica = tmp_path / "ledger.db", tmp_path / "directory.db"
-    async with Ledger.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES, sealer=KeyedCipher(KEY)) as outbox:
-        await outbox.append_all(mixed(10))
-        before = await outbox.recent(100)
-    async with Directory.opened(replica, sealer=KeyedCipher(KEY)):
+@pytest.mark.parametrize("cipher", [None, KeyedCipher(OTHER)], ids=["no key", "another key"])
+async def test_a_store_without_its_key_is_rejected_and_not_changed(tmp_path: Path, cipher: KeyedCipher | None) -> None:
+    path, replica = tmp_path / "ledger.db", tmp_path / "directory.db"
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=KeyedCipher(KEY)) as ledger:
+        await ledger.append_all(mixed(10))
+        before = await ledger.recent(100)
+    async with Directory.opened(replica, cipher=KeyedCipher(KEY)):
         pass
-    with pytest.raises(WrongKey, match=r"ledger\.db: sealed with key .*请放回"):
-        async with Ledger.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer):
+    with pytest.raises(WrongKey, match=r"ledger\.db: encrypted with key .*请放回"):
+        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher):
             pass
     with pytest.raises(WrongKey, match=r"directory\.db: "):
-        async with Directory.opened(replica, sealer=sealer):
+        async with Directory.opened(replica, cipher=cipher):
             pass
     with pytest.raises(WrongKey):
-        async for _ in decided_since(ledger, WHEN, "box-1", sealer):
+        async for _ in decided_since(path, WHEN, "box-1", cipher):
             pass
-    async with Ledger.opened(ledger, box="box-1", budget_bytes=BUDGET_BYTES, sealer=KeyedCipher(KEY)) as outbox:
-        assert await outbox.recent(100) == before
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=KeyedCipher(KEY)) as ledger:
+        assert await ledger.recent(100) == before
 
 
 async def test_changed_or_swapped_rows_are_parked_and_others_are_sent(tmp_path: Path) -> None:
-    path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY)
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
-        await outbox.append_all([passage(index) for index in range(6)])
+    path, cipher = tmp_path / "ledger.db", KeyedCipher(KEY)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
+        await ledger.append_all([passage(index) for index in range(6)])
     with closing(sqlite3.connect(path)) as database:
         bodies = dict(database.execute("SELECT seq, body FROM record"))
         for seq, body in ((1, bodies[2]), (2, bodies[1]), (4, b"{}")):
             database.execute("UPDATE record SET body = ? WHERE seq = ?", (body, seq))
         database.commit()
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
-        assert [row.seq for row in await outbox.unacknowledged(False)] == [3, 5, 6]
-        assert (await outbox.status()).parked == 3
-        assert [row.seq for row in await outbox.recent(100)] == [6, 5, 3]
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
+        assert [row.seq for row in await ledger.unacknowledged(False)] == [3, 5, 6]
+        assert (await ledger.status()).parked == 3
+        assert [row.seq for row in await ledger.recent(100)] == [6, 5, 3]
 
 
 async def test_rows_of_another_box_cannot_be_decrypted(tmp_path: Path) -> None:
-    path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY)
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
-        await outbox.append_all([passage(1), passage(2)])
-    async with Ledger.opened(path, box="box-2", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
-        assert await outbox.unacknowledged(False) == []
-        assert (await outbox.status()).parked == 2
+    path, cipher = tmp_path / "ledger.db", KeyedCipher(KEY)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
+        await ledger.append_all([passage(1), passage(2)])
+    async with Ledger.opened(path, box="box-2", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
+        assert await ledger.unacknowledged(False) == []
+        assert (await ledger.status()).parked == 2
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["key there", "key comes back"])
 async def test_a_damaged_encrypted_ledger_is_recovered_with_its_key(tmp_path: Path, late: bool) -> None:
-    path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY)
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
-        await outbox.append_all(mixed(400))
-        written = {row.seq: row for row in await outbox.recent(1000)}
+    path, cipher = tmp_path / "ledger.db", KeyedCipher(KEY)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
+        await ledger.append_all(mixed(400))
+        written = {row.seq: row for row in await ledger.recent(1000)}
     path.write_bytes(damaged(path.read_bytes(), "middle"))
     if late:
         path.rename(tmp_path / "ledger.db.damaged-lost-key")
-        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=KeyedCipher(OTHER)) as outbox:
-            assert await outbox.earlier_unacknowledged(1000) == []
-            assert await outbox.recent(10) == []
+        async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=KeyedCipher(OTHER)) as ledger:
+            assert await ledger.earlier_unacknowledged(1000) == []
+            assert await ledger.recent(10) == []
         path.unlink()
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
-        kept = await outbox.earlier_unacknowledged(1000)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
+        kept = await ledger.earlier_unacknowledged(1000)
         assert 100 < len(kept) < 400
         assert all(row == written[row.seq] for row in kept)
         assert b"passage-" not in on_the_disk(path)
 
 
 async def test_past_passages_are_read_from_an_encrypted_ledger(tmp_path: Path) -> None:
-    path, sealer = tmp_path / "ledger.db", KeyedCipher(KEY)
-    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, sealer=sealer) as outbox:
-        await outbox.append_all([passage(1), alarm(2), passage(3)])
-        assert [record async for record in decided_since(path, WHEN, "box-1", sealer)] == [passage(1), passage(3)]
+    path, cipher = tmp_path / "ledger.db", KeyedCipher(KEY)
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
+        await ledger.append_all([passage(1), alarm(2), passage(3)])
+        assert [record async for record in decided_since(path, WHEN, "box-1", cipher)] == [passage(1), passage(3)]
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)
 async def test_an_encrypted_replica_answers_look_ups(tmp_path: Path, algorithm: Algorithm) -> None:
-    path, sealer = tmp_path / "replica.db", KeyedCipher(KEY, algorithm)
+    path, cipher = tmp_path / "replica.db", KeyedCipher(KEY, algorithm)
     async with (
         DirectoryStore.opened(tmp_path / "source.db") as source,
-        Directory.opened(path, sealer=sealer) as directory,
+        Directory.opened(path, cipher=cipher) as directory,
     ):
         await source.put([status_of(index) for index in range(700)])
         await fetch(source, directory)
@@ -232,17 +232,17 @@ async def test_a_plaintext_replica_is_encrypted_and_usable(tmp_path: Path) -> No
             await fetch(source, directory)
             cursor = directory.cursor
         assert b"sampled_at" in on_the_disk(path)
-        async with Directory.opened(path, sealer=KeyedCipher(KEY)) as directory:
+        async with Directory.opened(path, cipher=KeyedCipher(KEY)) as directory:
             assert b"sampled_at" not in on_the_disk(path)
             assert directory.cursor == cursor
             assert await known(directory, 600) == status_of(600)
 
 
 async def test_a_swapped_status_is_queried_and_then_fetched_again(tmp_path: Path) -> None:
-    path, sealer = tmp_path / "replica.db", KeyedCipher(KEY)
+    path, cipher = tmp_path / "replica.db", KeyedCipher(KEY)
     async with DirectoryStore.opened(tmp_path / "source.db") as source:
         await source.put([status_of(1), status_of(2)])
-        async with Directory.opened(path, sealer=sealer) as directory:
+        async with Directory.opened(path, cipher=cipher) as directory:
             await fetch(source, directory)
         with closing(sqlite3.connect(path)) as database:
             [(stored,)] = database.execute(
@@ -250,7 +250,7 @@ async def test_a_swapped_status_is_queried_and_then_fetched_again(tmp_path: Path
             ).fetchall()
             database.execute("UPDATE status SET body = ? WHERE person_key = ?", (stored, status_of(2).person_key))
             database.commit()
-        async with Directory.opened(path, sealer=sealer) as directory:
+        async with Directory.opened(path, cipher=cipher) as directory:
             found = await directory.lookup(status_of(2).person_key, budget_s=0.1)
             assert (found.outcome, found.status) == (LookupOutcome.FAILED, None)
             directory.ask = platform_knows

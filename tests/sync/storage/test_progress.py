@@ -1,4 +1,4 @@
-"""Who waits for a database wakes while SQLite gets on, and does not while it stands still."""
+"""A task that waits for a database wakes while SQLite makes progress, and does not while it is stalled."""
 
 import asyncio
 import threading
@@ -24,7 +24,7 @@ def steps_of(task: "asyncio.Task[None]") -> int:
 
 @pytest.fixture
 def works() -> tuple[threading.Event, Callable[[Database], None], Callable[[Database], None]]:
-    """Until the event is set, one that moves by many small statements, as a copy of the directory, and a stuck one."""
+    """Two works that run until the event is set: one of many small statements (like a directory copy), one stuck."""
     over = threading.Event()
 
     def moves(database: Database) -> None:
@@ -39,7 +39,7 @@ async def test_long_work_wakes_its_caller_and_queued_callers(
     monkeypatch: pytest.MonkeyPatch,
     works: tuple[threading.Event, Callable[[Database], None], Callable[[Database], None]],
 ) -> None:
-    monkeypatch.setattr(sync.storage.progress, "_TELL_EVERY_S", 0.01)
+    monkeypatch.setattr(sync.storage.progress, "_REPORT_INTERVAL_S", 0.01)
     track_progress(asyncio.get_running_loop())
     over, moves, stuck = works
     async with SqliteThread.opened(tmp_path / "some.db", EMPTY) as store:

@@ -1,9 +1,9 @@
-// Four touches of a warm object: what the box sees is asked for a few times a second, and every touch goes to it.
+// Four touches of a warm object: polls the state of the box several times a second and sends every touch to it.
 
 const LOOK_MS = 200;
 const PICTURE_MS = 80;
-const REFUSAL_MS = 4_000; // how long the answer to a touch stands before what the box sees now
-const AIM_STEP = 0.02; // of the picture, a key
+const REFUSAL_MS = 4_000; // how long a rejected touch is shown before the current state
+const AIM_STEP = 0.02; // of the picture, per key press
 const COLD_C = 15;
 const HOT_C = 50;
 
@@ -12,8 +12,8 @@ const [camera, picture, drawn, marks, warmth, spot] = ["camera", "picture", "dra
 let state = null;
 let refusal = null;
 let refusedAt = 0;
-let aim = null; // where the keys point
-let kept = false;
+let aim = null; // position chosen by the arrow keys
+let saved = false;
 
 const HOLD = {
   zh: (n) => `第 ${n} 处：把热水杯或暖手宝拿到圆圈 ${n} 附近`,
@@ -25,10 +25,10 @@ const READY = {
 };
 const DONE = {
   zh: (left) => `残差 ${left} 个热像素。请移动物体：圆环跟着它，就保存。`,
-  en: (left) => `${left} thermal pixels are left. Move the object: the ring must follow it. If it does, keep it.`,
+  en: (left) => `Residual: ${left} thermal pixels. Move the object: the ring must follow it. If it does, save.`,
 };
-const KEPT = { zh: () => "已保存。请重新启动 agent。", en: () => "Kept. Restart the agent now." };
-const GONE = { zh: () => "校准程序已结束。", en: () => "The command has ended." };
+const SAVED = { zh: () => "已保存。请重新启动 agent。", en: () => "Saved. Restart the agent now." };
+const ENDED = { zh: () => "校准程序已结束。", en: () => "The command has ended." };
 
 async function post(path, body = {}) {
   const answer = await fetch(path, {
@@ -50,7 +50,7 @@ function say(mood, words, value) {
 }
 
 function place(element, [x, y]) {
-  Object.assign(element.style, { right: `${x * 100}%`, top: `${y * 100}%` }); // a mirror counts from the right
+  Object.assign(element.style, { right: `${x * 100}%`, top: `${y * 100}%` }); // the picture is mirrored
 }
 
 function mark(at, state, text = "") {
@@ -62,7 +62,7 @@ function mark(at, state, text = "") {
   return element;
 }
 
-function tell() {
+function showMessage() {
   if (refusal && performance.now() - refusedAt < REFUSAL_MS) return say("fault", refusal);
   if (state.residual_px !== null) return say("done", DONE, state.residual_px.toFixed(2));
   if (state.spot) return say("ready", withPlace(READY), state.touches.length + 1);
@@ -76,14 +76,14 @@ const withFault = (words, fault) => ({
 });
 
 function show() {
-  tell();
+  showMessage();
   const { touches, places, residual_px: residual } = state;
   document.body.dataset.step = touches.length;
   find("keep").disabled = residual === null;
   find("again").disabled = touches.length === 0;
-  const ahead = places.map((at, index) => [at, index]).slice(touches.length);
+  const remaining = places.map((at, index) => [at, index]).slice(touches.length);
   marks.replaceChildren(
-    ...ahead.map(([at, index]) => mark(at, index === touches.length ? "next" : "ahead", index + 1)),
+    ...remaining.map(([at, index]) => mark(at, index === touches.length ? "next" : "ahead", index + 1)),
     ...touches.map((touch, index) => mark(touch.camera, "done", index + 1)),
     ...(state.spot_on_camera ? [mark(state.spot_on_camera, "follows")] : []),
     ...(aim ? [mark(aim, "aim")] : []),
@@ -92,7 +92,7 @@ function show() {
   showWarmth();
 }
 
-// The edge of the thermal picture in the camera's, once it is known.
+// The border of the thermal frame in the camera's picture, once it is known.
 function showOutline() {
   const pen = drawn.getContext("2d");
   [drawn.width, drawn.height] = [drawn.clientWidth, drawn.clientHeight];
@@ -107,7 +107,7 @@ function showOutline() {
 
 function showWarmth() {
   spot.hidden = !state.spot;
-  find("told").textContent = state.spot ? `+${state.warmer_c.toFixed(1)} °C` : "";
+  find("warmer").textContent = state.spot ? `+${state.warmer_c.toFixed(1)} °C` : "";
   if (state.spot) place(spot, state.spot);
   const rows = state.thermal_c;
   if (!rows) return warmth.getContext("2d").clearRect(0, 0, warmth.width, warmth.height);
@@ -118,31 +118,31 @@ function showWarmth() {
   warmth.getContext("2d").putImageData(image, 0, 0);
 }
 
-// Black over violet and orange to white, as thermal pictures are drawn.
+// The usual colours of thermal pictures: black, violet, orange, white.
 function colour(share) {
   const level = Math.min(1, Math.max(0, share));
   return [255 * Math.min(1, 2 * level), 255 * Math.max(0, 2 * level - 1), 160 * Math.sin(Math.PI * level), 255];
 }
 
 async function touch([x, y]) {
-  if (kept || !state || state.residual_px !== null) return;
+  if (saved || !state || state.residual_px !== null) return;
   await post("touch", { x, y });
   await look();
 }
 
 async function look() {
-  if (kept) return;
+  if (saved) return;
   const answer = await fetch("state");
-  if (!answer.ok) return location.reload(); // the agent is back: its page is here now
+  if (!answer.ok) return location.reload(); // the agent runs again and serves its own page
   state = await answer.json();
-  if (!kept) show();
+  if (!saved) show();
 }
 
 function showNextPicture() {
-  setTimeout(() => !kept && (picture.src = `picture.jpg?${performance.now()}`), PICTURE_MS);
+  setTimeout(() => !saved && (picture.src = `picture.jpg?${performance.now()}`), PICTURE_MS);
 }
 
-// After the end: wait for the agent's own page.
+// After saving: wait for the agent's own page.
 async function waitForAgent() {
   const answer = await fetch("state").catch(() => null);
   if (answer && !answer.ok) location.reload();
@@ -168,16 +168,16 @@ find("again").addEventListener("click", () => post("again").then(look).catch(end
 find("keep").addEventListener("click", async () => {
   try {
     if (!(await post("keep"))) return await look();
-    kept = true;
+    saved = true;
     find("keep").disabled = find("again").disabled = true;
-    say("done", KEPT);
+    say("done", SAVED);
   } catch {
     end();
   }
 });
 
 function end() {
-  if (!kept) say("fault", GONE);
+  if (!saved) say("fault", ENDED);
 }
 
 picture.addEventListener("load", () => {
@@ -186,4 +186,4 @@ picture.addEventListener("load", () => {
 });
 picture.addEventListener("error", showNextPicture);
 showNextPicture();
-setInterval(() => (kept ? waitForAgent() : look().catch(end)), LOOK_MS);
+setInterval(() => (saved ? waitForAgent() : look().catch(end)), LOOK_MS);

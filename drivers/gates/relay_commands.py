@@ -1,6 +1,6 @@
-"""What a host says to a relay board, read back: for a recording of the line to the gate, and for tests.
+"""Parsers of the commands that a host sends to a relay board: for recordings of the line to the gate, and for tests.
 
-Confidence V2, as the files beside this one, which write these frames.
+Confidence V2, as for `lcus.py` and `modbus_relay.py`, which write these frames.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from drivers.serial_line import modbus
 from drivers.serial_line.checksums import sum8
 from drivers.serial_line.framing import FrameParser, NoReading
 
-ALL = 0  # in the place of a channel
+ALL = 0  # instead of a channel number
 
 LCUS_HEAD = b"\xa0"
 LCUS_BYTES = 4
@@ -21,14 +21,14 @@ WRITE_COILS = 0x0F
 ABOUT_STATE = (modbus.READ_COILS, modbus.READ_INPUTS)
 TOGGLE = 0x5500
 ALL_COILS = 0x00FF
-PULSE_COILS = 0x0200  # and the ones after it: the board's own timed pulse (Waveshare)
+PULSE_COILS = 0x0200  # first coil address of the timed pulse, one per channel (Waveshare)
 PULSE_STEP_MS = 100
 MAX_CHANNELS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class RelayCommand:
-    """One command for `channel` (from 1, or ALL): `on`, or toggled where that is None, or on for `pulse_ms`."""
+    """One command for `channel` (from 1, or ALL): switch to `on`, toggle for None, or close for `pulse_ms`."""
 
     channel: int
     on: bool | None
@@ -37,7 +37,7 @@ class RelayCommand:
 
 
 class LcusCommands(FrameParser[RelayCommand]):
-    """Commands to an LCUS board: A0, channel, on or off, byte sum."""
+    """Commands to an LCUS board: A0, channel, on or off, 8-bit sum of all bytes."""
 
     def __init__(self) -> None:
         super().__init__(LCUS_HEAD, LCUS_BYTES)
@@ -51,7 +51,7 @@ class LcusCommands(FrameParser[RelayCommand]):
 
 
 class ModbusRelayCommands(FrameParser[RelayCommand]):
-    """Commands to a Modbus board; its answers to them look the same, the questions and answers about state do not."""
+    """Commands to a Modbus board. Replies to writes repeat the command; reads of state are skipped."""
 
     def __init__(self) -> None:
         functions = (modbus.WRITE_COIL, WRITE_COILS, *ABOUT_STATE)
@@ -59,7 +59,7 @@ class ModbusRelayCommands(FrameParser[RelayCommand]):
         super().__init__(heads[0], 8, others=heads[1:])
 
     def needed(self, start: bytearray) -> int:
-        """Eight bytes; longer where coils are counted, shorter where the board tells eight of them."""
+        """Eight bytes; longer for a write of several coils, six for a reply with eight states."""
         if start[1] == WRITE_COILS and len(start) >= 7:
             coils = int.from_bytes(start[4:6], "big")
             return 9 + start[6] if start[6] == -(-coils // 8) and 0 < coils <= MAX_CHANNELS else 0
@@ -70,14 +70,14 @@ class ModbusRelayCommands(FrameParser[RelayCommand]):
         if modbus.crc16(frame[: -modbus.CRC_BYTES]) != frame[-modbus.CRC_BYTES :]:
             return None
         if frame[1] == WRITE_COILS:
-            return _of_coils(frame, at_s)
+            return _coils_command(frame, at_s)
         if frame[1] in ABOUT_STATE:
             return NoReading.OTHER
         address, value = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
-        return _of_coil(address, value, at_s) or NoReading.REFUSED
+        return _single_coil_command(address, value, at_s) or NoReading.REFUSED
 
 
-def _of_coil(address: int, value: int, at_s: float) -> RelayCommand | None:
+def _single_coil_command(address: int, value: int, at_s: float) -> RelayCommand | None:
     if address >= PULSE_COILS:
         channel, on, pulse_ms = address - PULSE_COILS + 1, value > 0, value * PULSE_STEP_MS
         return RelayCommand(channel, on, at_s, pulse_ms) if channel <= MAX_CHANNELS and on else None
@@ -87,8 +87,8 @@ def _of_coil(address: int, value: int, at_s: float) -> RelayCommand | None:
     return RelayCommand(channel, None if value == TOGGLE else value == modbus.COIL_ON, at_s)
 
 
-def _of_coils(frame: bytes, at_s: float) -> RelayCommand | NoReading:
-    """Several coils at once: read only where the first ones are all switched alike, as the boards' own examples do."""
+def _coils_command(frame: bytes, at_s: float) -> RelayCommand | NoReading:
+    """A write of several coils; decoded only where all of them, from the first on, get the same state."""
     first, coils = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
     states = int.from_bytes(frame[7:-2], "little")
     if first == 0 and states in (0, (1 << coils) - 1):

@@ -1,4 +1,4 @@
-"""The rules of each lane in one table: who speaks, how surely, how long it stays true, which messages it carries."""
+"""The rules of each channel in one table: direction, QoS, message types, retention and expiry."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SpokenMessage = Message | Record | Signed | Reported | CommandDone
 
 
 class Direction(StrEnum):
-    """Who publishes on a lane."""
+    """Who publishes on a channel."""
 
     UP = "up"  # the box
     DOWN = "down"  # the platform
@@ -35,7 +35,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChannelRule:
-    """How one lane is published; `expiry_s` None means that it stays true until replaced or acknowledged."""
+    """How messages of one channel are published; `expiry_s` None: they do not expire."""
 
     direction: Direction
     qos: int
@@ -44,7 +44,7 @@ class ChannelRule:
     expiry_s: int | None = None
 
 
-LANES: dict[Channel, ChannelRule] = {
+CHANNEL_RULES: dict[Channel, ChannelRule] = {
     Channel.STATE: ChannelRule(Direction.UP, 1, (BoxState,), retained=True),
     Channel.ALARM: ChannelRule(Direction.UP, 1, (AlarmRaised,)),
     Channel.PASSAGE: ChannelRule(Direction.UP, 1, (PassageDecided, PassageClosed, BroadcastPlayed, Gap, Deleted)),
@@ -53,7 +53,7 @@ LANES: dict[Channel, ChannelRule] = {
     Channel.ACK: ChannelRule(Direction.DOWN, 1, (Ack,)),
     Channel.QUERY: ChannelRule(Direction.UP, 0, (Query,), expiry_s=2),
     Channel.ANSWER: ChannelRule(Direction.DOWN, 0, (QueryAnswer,), expiry_s=2),
-    # A page that waited at the broker must not pass for a fresh confirmation (FRESH is 60 s).
+    # A page that was queued at the broker must not count as a recent confirmation (FRESH is 60 s).
     Channel.DIRECTORY: ChannelRule(Direction.BOTH, 1, (DirectoryRequest, DirectoryPage), expiry_s=30),
     Channel.DESIRED: ChannelRule(Direction.DOWN, 1, (Signed,), retained=True),
     Channel.REPORTED: ChannelRule(Direction.UP, 1, (Reported, CommandDone)),
@@ -63,4 +63,6 @@ LANES: dict[Channel, ChannelRule] = {
     Channel.PLATFORM: ChannelRule(Direction.DOWN, 1, (PlatformState,), retained=True),
 }
 
-MESSAGE_TYPES: dict[str, type[SpokenMessage]] = {kind.TYPE: kind for rule in LANES.values() for kind in rule.messages}
+MESSAGE_TYPES: dict[str, type[SpokenMessage]] = {
+    kind.TYPE: kind for rule in CHANNEL_RULES.values() for kind in rule.messages
+}

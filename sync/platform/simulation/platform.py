@@ -1,4 +1,4 @@
-"""The city around the simulated boxes: broker, platform, front door."""
+"""The platform of the simulated boxes: broker, platform processes, connection limiter."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from sync.platform.orders.keys import KeyFiles
 from sync.platform.orders.order_log import OrderLog
 from sync.platform.simulation.box import CountedRetry
 from sync.platform.simulation.broker import HOST, PrivateBroker, SimulatedAuthority, end, free_port, last_line
-from sync.platform.simulation.course import Simulation, SimulationTimeline
 from sync.platform.simulation.gate import AcceptGate
+from sync.platform.simulation.timeline import Simulation, SimulationTimeline
 
-_AGAIN_S = 1.0
-_ORDER_LIMIT_S = 120.0  # how long an order is tried, beside the outage
+_RETRY_S = 1.0
+_ORDER_LIMIT_S = 120.0  # time limit for repeating an order, in addition to the outage
 
 
 class SimulatedPlatform:
-    """The broker, the platform and the front door, as far as they are the simulation's own."""
+    """Broker, platform processes and connection limiter, unless the settings name an existing broker."""
 
-    def __init__(self, settings: Simulation, course: SimulationTimeline) -> None:
+    def __init__(self, settings: Simulation, timeline: SimulationTimeline) -> None:
         self._settings = settings
-        self._course = course
+        self._timeline = timeline
         self._authority = (
             SimulatedAuthority(settings.folder / "tls", settings.district)
             if settings.tls and settings.broker is None
@@ -53,12 +53,12 @@ class SimulatedPlatform:
 
     @property
     def records(self) -> str:
-        """Where the platform's records lie."""
+        """Address of the record store."""
         return self._settings.store or str(self._settings.folder / "platform" / "records.db")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[SimulatedPlatform]:
-        """Everything is up while the block lasts. Raises LinkLost."""
+        """Run everything while the block lasts. Raises LinkLost."""
         async with AsyncExitStack() as stack:
             if self._broker is not None:
                 await self._broker.start()
@@ -73,31 +73,31 @@ class SimulatedPlatform:
             yield self
 
     @property
-    def last_words(self) -> str:
-        """The last line of the platform's log, where it is the simulation's own."""
-        return last_line(self._log("platform")) if self._children else "it is not the simulation's own"
+    def last_log_line(self) -> str:
+        """The last line of the log of the private platform."""
+        return last_line(self._log("platform")) if self._children else "the platform is not part of the simulation"
 
     def check_children(self) -> None:
-        """Raise LinkLost when a program of the platform has ended."""
+        """Raise LinkLost if a process of the platform has ended."""
         for name, child in self._children.items():
             if child.returncode is not None:
                 raise LinkLost(f"{name} ended with {child.returncode}: {last_line(self._log(name))}")
 
     def link(self, box: str, retry: CountedRetry) -> LinkSettings:
-        """How `box` comes to the broker."""
+        """Link settings of `box`."""
         files = self._authority.issue(box) if self._authority else self._settings.files
         return LinkSettings(self._url, self._settings.district, box, tls=files, retry=retry)
 
     async def revoke(self, count: int, each_s: float) -> None:
-        """Take `count` persons' green away, one `each_s`, as `edge-platform revoke` does. Raises LinkError."""
+        """Revoke the green code of `count` persons, one every `each_s`. Raises LinkError."""
         if self._broker is None:
             return
         data = self._settings.folder / "platform"
         files = self._authority.issue(PLATFORM) if self._authority else TlsFiles()
         options = Options(BrokerAddress.from_url(self._url_at(self._broker.port), files), "orders")
         async with (
-            DirectoryStore.opened(data / "directory.db") as source,
-            OrderLog.opened(data / "orders.db", read_private_key(self._keys.orders)) as book,
+            DirectoryStore.opened(data / "directory.db") as directory,
+            OrderLog.opened(data / "orders.db", read_private_key(self._keys.orders)) as order_log,
         ):
             for _ in range(count):
                 key = secrets.token_hex(32)
@@ -105,27 +105,27 @@ class SimulatedPlatform:
                 while True:
                     try:
                         async with Connection.open(options) as connection:
-                            self._course.revocations_s[key] = time.monotonic()
-                            await OrderIssuer(connection, book, self._settings.district).revoke(
-                                source, [key], Colour.RED
+                            self._timeline.revocations_s[key] = time.monotonic()
+                            await OrderIssuer(connection, order_log, self._settings.district).revoke(
+                                directory, [key], Colour.RED
                             )
                         break
-                    except LinkLost:  # the broker is away: whoever gives the order gives it again
+                    except LinkLost:  # the broker is stopped: repeat the order
                         if time.monotonic() > until_s:
                             raise
-                        await asyncio.sleep(_AGAIN_S)
+                        await asyncio.sleep(_RETRY_S)
                 await asyncio.sleep(each_s)
 
-    async def take_broker_away(self) -> None:
-        """For as long as the settings say."""
+    async def interrupt_broker(self) -> None:
+        """Stop the broker for `outage_s` of the settings."""
         if self._broker is None:
             return
-        self._course.broker_gone_s = time.monotonic()
+        self._timeline.broker_gone_s = time.monotonic()
         await self._broker.stop()
         await asyncio.sleep(self._settings.outage_s)
         await self._broker.start()
-        self._course.broker_back_s = time.monotonic()
-        self._course.processes["broker"] = self._broker.pid
+        self._timeline.broker_back_s = time.monotonic()
+        self._timeline.processes["broker"] = self._broker.pid
 
     def _url_at(self, port: int) -> str:
         return f"{'mqtts' if self._settings.tls else 'mqtt'}://{HOST}:{port}"
@@ -140,14 +140,14 @@ class SimulatedPlatform:
         await self._child("platform", "serve", "--http", f"127.0.0.1:{free_port()}", *common)
         for number in range(settings.ingest):
             await self._child(f"ingest-{number + 1}", "ingest", *common)
-        self._course.processes["broker"] = broker.pid
+        self._timeline.processes["broker"] = broker.pid
 
     async def _child(self, name: str, *arguments: str) -> None:
         command = [sys.executable, "-m", "sync.platform.commands.cli", *arguments]
         with self._log(name).open("ab") as log:
             child = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
         self._children[name] = child
-        self._course.processes[name] = child.pid
+        self._timeline.processes[name] = child.pid
 
     async def _end_children(self) -> None:
         for child in self._children.values():

@@ -1,4 +1,4 @@
-"""The people of the simulated community: document numbers that can be nobody's, and what the platform knows of them."""
+"""Residents of the simulated community: document numbers of no real person, and their rows in the directory."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ UNASSIGNED_AREA = "999999"
 
 
 def document_number(birth: date, order: int) -> str:
-    """A valid number (GB 11643-1999) of an unassigned area; `order` 1..999 tells people of one birthday apart."""
+    """A valid number (GB 11643-1999), unassigned area; `order` 1..999 distinguishes people of the same birthday."""
     first_17 = f"{UNASSIGNED_AREA}{birth:%Y%m%d}{order:03d}"
     return first_17 + check_digit(first_17)
 
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """One person the platform knows."""
+    """One person in the directory of the platform."""
 
     number: str = field(repr=False)
     colour: str = "green"
@@ -52,13 +52,13 @@ OVERDUE = Resident(_cast_number(14), sampled_h_ago=80.0)
 YELLOW = Resident(_cast_number(15), colour="yellow")
 WATCHED = (Resident(_cast_number(16), lists=("watch",)), Resident(_cast_number(17), lists=("watch",)))
 CAST = (*HEALTHY, FORGETFUL, *FEVERISH, OVERDUE, YELLOW, *WATCHED)
-STRANGERS = tuple(_cast_number(order) for order in range(901, 911))  # nobody knows them
+STRANGERS = tuple(_cast_number(order) for order in range(901, 911))  # not in the directory
 
 
 def people(now: datetime, fillers: int = 200, seed: int = 1) -> list[dict[str, object]]:
-    """Rows of the platform's directory as of `now` (aware): the cast of the street and `fillers` healthy neighbours."""
+    """Directory rows as of `now` (with time zone): the cast of the street and `fillers` healthy neighbours."""
     if now.tzinfo is None:
-        raise ValueError("now must know its time zone")
+        raise ValueError("now must have a time zone")
     random = Random(seed)  # noqa: S311 - a repeatable street, not a secret
     return [resident.row(now) for resident in (*CAST, *(_neighbour(index, random) for index in range(fillers)))]
 

@@ -1,6 +1,6 @@
-"""The protocol of a GY-MCU90640 from the module's side, without I/O: pictures to frames, commands to settings.
+"""Firmware side of the GY-MCU90640 protocol, without I/O: pictures to frames, commands to settings.
 
-Layout and command bytes: maker's "GYMCU90640 User Manual V1.0", found in several independent sources (V2).
+Source: the maker's "GYMCU90640 User Manual V1.0", found in several independent places (V2).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def encode_frame(pixels_c: NDArray[np.floating], ambient_c: float) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ModuleSettings:
-    """What commands change and flash keeps."""
+    """Settings that commands change and that can be saved to flash."""
 
     baud: int = 115200
     rate_hz: float = 4.0
@@ -43,7 +43,7 @@ class ModuleSettings:
 
 @dataclass(slots=True)
 class ThermalModule:
-    """The module's memory: settings in force, settings in flash, frames asked for one by one."""
+    """State of the module: active settings, settings in flash, number of single frames requested."""
 
     settings: ModuleSettings = field(default_factory=ModuleSettings)
     flash: ModuleSettings = field(default_factory=ModuleSettings)
@@ -52,11 +52,11 @@ class ThermalModule:
     _pending: bytes = b""
 
     def power_up(self) -> None:
-        """Start again from what was saved."""
+        """Restart with the settings in flash."""
         self.settings, self.frames_asked, self._pending = self.flash, 0, b""
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes from the host, whole or torn; returns what the module answers."""
+        """Process bytes from the host, in pieces of any size; returns the reply."""
         self._pending += data
         answer = b""
         while (start := self._pending.find(COMMAND_START)) >= 0:
@@ -66,14 +66,14 @@ class ThermalModule:
                 return answer
             good = sum(command[:3]) & 0xFF == command[3]
             if good:
-                answer += self._obey(command[1], command[2])
+                answer += self._execute(command[1], command[2])
             else:
                 self.bad_commands += 1
             self._pending = self._pending[start + (COMMAND_SIZE if good else 1) :]
         self._pending = b""
         return answer
 
-    def _obey(self, code: int, value: int) -> bytes:
+    def _execute(self, code: int, value: int) -> bytes:
         match code, value:
             case 0x15, value if value in BAUDS:
                 self.settings = replace(self.settings, baud=BAUDS[value])

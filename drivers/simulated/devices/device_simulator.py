@@ -1,4 +1,4 @@
-"""A bench without hardware: any device that a driver speaks to, alive on its wire, with somebody before it."""
+"""Simulates any supported device on a pty, with the people who use it."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from drivers.simulated.devices.sam_v import SimulatedSamV
 from drivers.simulated.devices.table import SENSORS, SimulatedSensor
 from drivers.simulated.people import id_cards
 
-SKIN_C, FAR_MM = (34.6, 0.4), (600.0, 40.0)  # middle and scatter
+SKIN_C, FAR_MM = (34.6, 0.4), (600.0, 40.0)  # mean and standard deviation
 RANGERS = ("tof10120", "evo-mini", "tofsense")
 RATE_HZ = 4.0
 SHOWN_EVERY_S = 2.0
-NUMBERS = ("999999199001010016", "999999199001010024")  # of an unassigned area: nobody's
+NUMBERS = ("999999199001010016", "999999199001010024")  # of an unassigned area: no real person
 LISTEN_EVERY_S = 0.01
 
-Life = Callable[[FaultyWire, Random], Coroutine[Any, Any, None]]
+Simulation = Callable[[FaultyWire, Random], Coroutine[Any, Any, None]]
 
 
-async def live(driver: str, wire: FaultyWire, seed: int) -> None:
-    """Be the device that `driver` speaks to until cancelled."""
+async def simulate_device(driver: str, wire: FaultyWire, seed: int) -> None:
+    """Simulate the device of `driver` on `wire` until cancelled."""
     rng = Random(seed)  # noqa: S311 - a repeatable device, not a secret
-    if driver in OTHERS:
-        await OTHERS[driver](wire, rng)
+    if driver in OTHER_DEVICES:
+        await OTHER_DEVICES[driver](wire, rng)
     middle, scatter = FAR_MM if driver in RANGERS else SKIN_C
     await SimulatedSensor(wire, SENSORS[driver], lambda: rng.gauss(middle, scatter), RATE_HZ).run()
 
 
-async def suffer(wire: FaultyWire, fault: Fault, each_s: float) -> None:
-    """Let `fault` come and go on `wire`, `each_s` at a time, until cancelled."""
+async def toggle_fault(wire: FaultyWire, fault: Fault, each_s: float) -> None:
+    """Switch `fault` on and off on `wire`, `each_s` seconds each, until cancelled."""
     while True:
-        wire.inflict(fault)
+        wire.set_fault(fault)
         await asyncio.sleep(each_s)
-        wire.inflict(None)
+        wire.set_fault(None)
         await asyncio.sleep(each_s)
 
 
@@ -63,10 +63,10 @@ async def _codes(wire: FaultyWire, _rng: Random) -> None:
         await asyncio.sleep(LISTEN_EVERY_S)
 
 
-OTHERS: dict[str, Life] = {
+OTHER_DEVICES: dict[str, Simulation] = {
     "sam-v": _cards,
     "qr-line": _codes,
     "lcus": lambda wire, _rng: SimulatedRelay(wire).run(),
     "modbus-relay": lambda wire, _rng: SimulatedModbusBoard(wire).run(),
 }
-DRIVERS = (*SENSORS, *OTHERS)
+DRIVERS = (*SENSORS, *OTHER_DEVICES)

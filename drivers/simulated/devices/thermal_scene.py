@@ -1,4 +1,4 @@
-"""A simulated GY-MCU90640 on a wire: a warm face in a room, sent as the module would send it."""
+"""A simulated GY-MCU90640 on a wire, which measures a warm face in a room."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.simulated.devices.thermal_module import COLS, ROWS, ThermalModule, encode_frame
+from drivers.simulated.devices.gy_mcu90640_module import COLS, ROWS, ThermalModule, encode_frame
 from drivers.simulated.devices.wire import PtyWire
 
 NOISE_SIGMA_C = 0.1
 BITS_PER_BYTE = 10  # 8N1
-CHUNKS_PER_FRAME = 8  # about what a USB adapter hands over at a time, at little cost
-LISTEN_EVERY_S = 0.05  # how soon a command is heard between frames
+CHUNKS_PER_FRAME = 8  # about the size of the pieces that a USB adapter delivers
+LISTEN_EVERY_S = 0.05  # interval of reading commands between frames
 MAX_FRAMES_ASKED = 4
 
 
@@ -33,14 +33,14 @@ class WarmFace:
 
 
 class ThermalScene:
-    """What the array sees: a room at one temperature, perhaps a face, and the sensor's noise."""
+    """View of the array: a room at one temperature, optionally a face, and sensor noise."""
 
     def __init__(self, seed: int, ambient_c: float = 24.0) -> None:
         self._random = np.random.default_rng(seed)
         self.ambient_c = ambient_c
 
     def picture(self, face: WarmFace | None) -> NDArray[np.float64]:
-        """(24, 32) °C as a viewer sees it, row 0 on top, column 0 at the viewer's left."""
+        """(24, 32) °C, row 0 on top, column 0 at the viewer's left."""
         picture = np.full((ROWS, COLS), self.ambient_c)
         if face is not None:
             picture += (face.skin_max_c - self.ambient_c) * _warmth(face)
@@ -48,11 +48,13 @@ class ThermalScene:
 
 
 def _warmth(face: WarmFace) -> NDArray[np.float64]:
-    """Share of the way from room to warmest skin, pixel by pixel: warmest about the inner corners of the eyes."""
+    """Warmth per pixel, from 0 for the room to 1 for the warmest skin, at the inner corners of the eyes."""
     y, x = np.mgrid[0.5:ROWS, 0.5:COLS]
     across = (x / COLS - face.centre_x) / (face.width / 2)
     down = (y / ROWS - face.centre_y) / (face.height / 2)
-    oval = np.clip((1.15 - np.hypot(across, down)) / 0.3, 0.0, 1.0)  # soft, as mixed pixels at the rim are
+    oval = np.clip(
+        (1.15 - np.hypot(across, down)) / 0.3, 0.0, 1.0
+    )  # soft edge, as of pixels that cover face and background
     eyes = np.exp(-((across / 0.5) ** 2) - ((down + 0.25) / 0.35) ** 2)
     warmth: NDArray[np.float64] = oval * (0.86 + 0.14 * eyes)
     peak = warmth.max()
@@ -60,7 +62,7 @@ def _warmth(face: WarmFace) -> NDArray[np.float64]:
 
 
 class SimulatedThermometer:
-    """The module on its wire; `face` tells what stands before it now."""
+    """The module on its wire; `face` returns the face in view now, None for none."""
 
     def __init__(self, wire: PtyWire, face: Callable[[], WarmFace | None], seed: int, ambient_c: float = 24.0) -> None:
         self.wire = wire
@@ -69,16 +71,16 @@ class SimulatedThermometer:
         self._face = face
 
     def unplug(self) -> None:
-        """Pull the cable."""
+        """Remove the port."""
         self.wire.unplug()
 
     def plug(self, link: Path | None = None) -> None:
-        """Put the cable back, under another name if given; the module starts again from what it has saved."""
+        """Create the port, under another name if given; the module restarts with its saved settings."""
         self.module.power_up()
         self.wire.plug(link)
 
     async def run(self) -> None:
-        """Measure, send and obey until cancelled."""
+        """Measure, send and execute commands until cancelled."""
         while True:
             due_s = time.monotonic() + 1 / self.module.settings.rate_hz
             if self._frame_wanted():
@@ -94,11 +96,11 @@ class SimulatedThermometer:
         return self.module.settings.automatic
 
     def _frame(self) -> bytes:
-        # The maker's figure starts each row at the upper right.
+        # According to the maker's figure, each row starts at the right.
         return encode_frame(self.scene.picture(self._face())[:, ::-1], self.scene.ambient_c)
 
     async def _send(self, frame: bytes) -> None:
-        """Send one frame at the pace of the line; a part is there when its last bit is."""
+        """Send one frame in pieces, each at the time at which its last bit would arrive."""
         started_s, size = time.monotonic(), -(-len(frame) // CHUNKS_PER_FRAME)
         for start in range(0, len(frame), size):
             part = frame[start : start + size]

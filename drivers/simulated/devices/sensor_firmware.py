@@ -1,6 +1,7 @@
-"""What the simulated sensors share: the sensor's side of a wire, without I/O.
+"""Common parts of the simulated sensors: the firmware side of the protocols, without I/O.
 
-Written apart from the drivers, from the same sources. What a real sensor keeps in flash outlives `power_up` here too.
+Written independently of the drivers, from the same sources. Settings that a real sensor stores in flash survive
+`power_up`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from typing import ClassVar, Protocol
 
 Measure = Callable[[], float]
-"""What is before the sensor now: °C, or mm before a distance sensor."""
+"""Current measurand of the sensor: °C, or mm for a distance sensor."""
 
 LONGEST_COMMAND_BYTES = 16
 
@@ -20,20 +21,20 @@ class SensorFirmware(Protocol):
     """One sensor."""
 
     def power_up(self) -> None:
-        """Start again from what was saved."""
+        """Restart with the saved settings."""
         ...
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take bytes from the host, whole or torn; returns the answers, one frame each."""
+        """Process bytes from the host, in pieces of any size; returns the replies, one frame each."""
         ...
 
     def frame(self) -> bytes:
-        """What the sensor says by itself when a measurement is done; nothing where it is to be asked."""
+        """The frame sent after a measurement; empty for a sensor that only replies to queries."""
         ...
 
 
 class CommandedSensor(ABC):
-    """A sensor whose commands are what matches `command`; what else it hears is passed over."""
+    """A sensor whose commands match `command`; other bytes are ignored."""
 
     command: ClassVar[re.Pattern[bytes]]
     _pending = b""
@@ -43,23 +44,23 @@ class CommandedSensor(ABC):
         self.power_up()
 
     def power_up(self) -> None:
-        """Start again; most have no more to forget than half a command."""
+        """Restart: discard an incomplete command."""
         self._pending = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Obey every whole command."""
+        """Execute every complete command; returns the replies."""
         self._pending += data
         answers = []
         while found := self.command.search(self._pending):
             self._pending = self._pending[found.end() :]
-            answers.append(self.obey(found[0]))
+            answers.append(self.execute(found[0]))
         self._pending = self._pending[-LONGEST_COMMAND_BYTES:]
         return [answer for answer in answers if answer]
 
     @abstractmethod
-    def obey(self, command: bytes) -> bytes:
-        """Do what `command` says; returns what is answered."""
+    def execute(self, command: bytes) -> bytes:
+        """Execute `command`; returns the reply, empty for none."""
 
     def frame(self) -> bytes:
-        """What the sensor says by itself."""
+        """The frame sent after a measurement; empty by default."""
         return b""

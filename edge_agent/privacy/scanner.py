@@ -1,0 +1,84 @@
+"""Searches stored bytes for ID numbers, phone numbers and faces."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from edge_agent.privacy.findings import Finding, PersonalDataKind, PersonalDataMatch
+from edge_agent.privacy.number_search import CONTEXT_BYTES, LONGEST_BYTES, numbers_in
+from edge_agent.privacy.picture_search import MOST_BYTES, FaceFinder, faces_in
+from edge_agent.privacy.stored_files import journal_text
+
+_STEP_BYTES = 8 << 20
+_AHEAD_BYTES = max(MOST_BYTES, LONGEST_BYTES)
+
+
+@dataclass(slots=True)
+class Scanner:
+    """Scans files and counts them; collects the findings, and in `unread` what could not be read."""
+
+    files: int = 0
+    size_bytes: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether everything could be read and nothing was found."""
+        return not self.findings and not self.unread
+
+    def scan_file(self, path: Path, shows_face: FaceFinder) -> None:
+        """Scan the file at `path`; a file that no longer exists is ignored."""
+        try:
+            with path.open("rb") as stream:
+                self.scan_stream(str(path), stream, shows_face)
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            self.unread.append(f"{path}: {exc.strerror}")
+
+    def scan_stream(self, place: str, stream: BinaryIO, shows_face: FaceFinder) -> None:
+        """Scan all bytes of `stream`; `place` names it in the findings."""
+        self.files += 1
+        for start, data, first, last in _windows(stream):
+            self.size_bytes += last - first
+            matches = [match for match in _matches(data, shows_face) if first <= match.offset < last]
+            self.findings += [Finding(match.kind, place, start + match.offset) for match in matches]
+
+    def scan_journal(self, unit: str, shows_face: FaceFinder) -> bool:
+        """Scan the journal of `unit`; returns False if it is empty or cannot be read."""
+        text = journal_text(unit)
+        if text:
+            self.scan_stream(f"journal: {unit}", io.BytesIO(text), shows_face)
+        return bool(text)
+
+
+def kinds_in(data: bytes, shows_face: FaceFinder) -> set[PersonalDataKind]:
+    """The kinds of personal data in `data`."""
+    return {match.kind for match in _matches(data, shows_face)}
+
+
+def _matches(data: bytes, shows_face: FaceFinder) -> Iterator[PersonalDataMatch]:
+    yield from numbers_in(data)
+    yield from faces_in(data, shows_face)
+
+
+def _windows(stream: BinaryIO) -> Iterator[tuple[int, bytes, int, int]]:
+    """Overlapping pieces of `stream` as (offset of the first byte, bytes, from, to): a match counts in `from`:`to`.
+
+    Each piece also has the bytes before and after that range, so that no match is cut at a border.
+    """
+    start, first, data = 0, 0, b""
+    while True:
+        more = stream.read(first + _STEP_BYTES + _AHEAD_BYTES - len(data))
+        data += more
+        last = min(len(data), first + _STEP_BYTES)
+        yield start, data, first, last
+        if last == len(data):
+            return
+        overlap = max(0, last - CONTEXT_BYTES)
+        start, first, data = start + overlap, last - overlap, data[overlap:]
