@@ -117,12 +117,13 @@ async def kiosk(browser: Browser, url: str) -> None:
     page = await _page(browser, *_KIOSK_PX)
     await page.goto(url)
     await page.wait_for_selector("html[lang=zh-CN] body[data-stage=idle]")
-    verdict = None
+    body, verdict = page.locator("body"), None
     while verdict != "admit":
         await page.wait_for_selector("body[data-stage=measuring]:not(:has(#notices li)) #mirror:not([hidden])")
         measured = await _shot(page)
-        await page.wait_for_selector("body[data-stage=result]")
-        verdict = await page.locator("body").get_attribute("data-verdict")
+        if await body.get_attribute("data-stage") == "measuring":  # the shot takes a moment
+            await page.wait_for_selector("body[data-stage=result]")
+            verdict = await body.get_attribute("data-verdict")
     gap = np.full((_KIOSK_PX[1], 16, 3), 255, np.uint8)
     _save("kiosk", np.hstack([measured, gap, await _shot(page)]), _PHOTO)
 
