@@ -9,7 +9,7 @@ RELEASE ?= trixie
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: help demo test check lint types judges unit debian fuzz faults wheel wheelhouse deb lock clean system-run system-test
+.PHONY: help demo test check lint types judges unit debian fuzz faults pictures docs figures wheel wheelhouse deb lock clean system-run system-test
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## /  \1\t/p' Makefile | expand -t 14
@@ -43,6 +43,15 @@ fuzz: $(VENV)/.dev ## feed a million damaged inputs to every parser of the drive
 
 faults: system-test $(VENV)/.dev ## run the long form of the fault suite, 1 to 2 h
 	FAULT_ROUNDS=100 DIRECTORY_HISTORIES=10000 $(BIN)/pytest -q --timeout 14400 --hypothesis-seed=$$(date +%s) tests/faults tests/sync/edge/test_directory.py
+
+pictures: system-test $(VENV)/.dev ## take the pictures in docs/pictures/ from the running demo, two minutes
+	$(BIN)/python -m bench.pictures
+
+docs: $(VENV)/.run ## write docs/cli.md from the commands
+	$(BIN)/python -m bench.cli_reference
+
+figures: $(VENV)/.dev ## compute the figures in docs/architecture.md: sizes of folders, files and functions; circles
+	$(BIN)/python -m tests.test_layering
 
 wheel: $(VENV)/.dev ## build the Python package in dist/
 	$(BIN)/python -m build

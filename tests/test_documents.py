@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer
 
+from bench.cli_reference import PAGE, parameters, reference, verbs
 from config.catalogue import load_catalogue
 from edge_agent.commands.cli import app as agent
 from edge_agent.installer.__main__ import command_line
@@ -39,7 +40,7 @@ def commands(app: typer.Typer, before: str = "") -> dict[str, str]:
 
 
 def documents() -> list[Path]:
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(document: Path, kind: str = "") -> list[str]:
@@ -134,10 +135,40 @@ def test_the_provisions_of_security_items_are_those_of_the_table() -> None:
     assert len(said) == 14
 
 
-def test_the_readme_lists_every_command() -> None:
+def test_the_commands_of_the_readme_are_real_ones() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(edge-\w+) ([a-z -]+?)(?: [A-Z][A-Z. ]*)?` \|", text, flags=re.M)
-    assert sorted(listed) == sorted((name, verb) for name, app in COMMANDS.items() for verb in commands(app))
+    real = {(name, verb) for name, app in COMMANDS.items() for verb in commands(app)}
+    assert len(listed) == 10
+    assert set(listed) <= real
+
+
+def test_the_page_of_commands_is_that_of_the_code() -> None:
+    assert PAGE.read_text(encoding="utf-8") == reference(), "run make docs"
+
+
+def options(app: typer.Typer, name: str) -> dict[str, set[str]]:
+    """The options of every verb as the parser of the command line knows them, without --help."""
+    found: dict[str, set[str]] = {}
+
+    def visit(command: Any, name: str) -> None:
+        for verb, below in getattr(command, "commands", {}).items():
+            visit(below, f"{name} {verb}")
+        if not hasattr(command, "commands"):
+            named = [param for param in command.params if param.param_type_name == "option"]
+            found[name] = {option for param in named for option in (*param.opts, *param.secondary_opts)} - {"--help"}
+
+    visit(typer.main.get_command(app), name)
+    return found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_page_of_commands_has_the_options_of_help(name: str) -> None:
+    described = {
+        verb: {option for each in parameters(callback) if not each.is_argument for option in each.names()}
+        for verb, callback in verbs(COMMANDS[name], name)
+    }
+    assert described == options(COMMANDS[name], name)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -152,6 +183,29 @@ def test_links_in_documents_lead_somewhere() -> None:
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
+def test_files_named_in_documents_are_there() -> None:
+    rooms = ("", "edge_agent", "docs")  # `commands/cli.py` of the agent is written without its room
+    for document in documents():
+        for name in re.findall(
+            r"`([\w./-]+/[\w-]+\.(?:py|toml|yaml|html|md|js))`", document.read_text(encoding="utf-8")
+        ):
+            made_up = name.startswith("/") or Path(name).stem.isupper()  # NAME.py stands for any
+            assert made_up or any((ROOT / room / name).exists() for room in rooms), f"{document}: {name}"
+
+
+def test_the_code_of_the_glossary_is_there() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", text, flags=re.M)[2:]
+    words = [word.lower() for word, _, _ in rows]
+    assert words == sorted(words)
+    for word, _, place in rows:
+        file, *names = re.findall(r"`([^`]+)`", place)
+        assert (ROOT / file).exists(), word
+        for name in names:
+            defined = rf"^\s*(?:class|def|async def) {name}\b|^\s*{name}\b.*[:=]"
+            assert re.search(defined, (ROOT / file).read_text(encoding="utf-8"), flags=re.M), f"{word}: {name}"
+
+
 @pytest.mark.parametrize("module", ["edge_agent.commands.cli", "sync.platform.commands.cli"])
 def test_help_loads_neither_vision_nor_network(module: str) -> None:
     code = f"import sys, {module}; print(sorted({{'cv2', 'onnxruntime', 'aiohttp', 'insightface'}} & set(sys.modules)))"
@@ -159,6 +213,26 @@ def test_help_loads_neither_vision_nor_network(module: str) -> None:
     assert shown.stdout.strip() == "[]"
 
 
-def test_every_decision_has_a_date() -> None:
-    text = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
-    assert all(re.match(r"\d{4}-\d{2}-\d{2} ", line) for line in re.findall(r"^## (.*)$", text, flags=re.M))
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda path: path.name)
+def test_decisions_are_dated_and_short_and_the_newest_is_first(page: Path) -> None:
+    head, *entries = re.split(r"^## ", page.read_text(encoding="utf-8"), flags=re.M)
+    assert re.match("# Decisions", head)
+    assert entries or page.name == "README.md"
+    dates = [entry[:11] for entry in entries]
+    assert [each for each in dates if not re.fullmatch(r"\d{4}-\d{2}-\d{2} ", each)] == []
+    assert dates == sorted(dates, reverse=True), "the newest first"
+    for entry in entries:
+        title, *lines = entry.strip().splitlines()
+        text = [line for line in lines if line]
+        assert len(text) <= 10, title
+        assert max(map(len, text)) <= 160, title
+
+
+def test_the_index_has_every_page_of_decisions() -> None:
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| \[([\w-]+\.md)\]", index, flags=re.M) == [
+        page.name for page in DECISIONS if page.name != "README.md"
+    ]

@@ -7,14 +7,17 @@ here with its reason.
 from __future__ import annotations
 
 import ast
+import re
+import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 ROOMS = ("config", "drivers", "models", "sync")
 PRODUCT = (*ROOMS, "edge_agent")
 MOST_FILES, MOST_ROOT_FILES = 16, 8
@@ -214,20 +217,80 @@ def test_no_circle_of_files() -> None:
     assert circle(graph) == []
 
 
-def test_no_circle_of_folders() -> None:
-    """A folder and the folders in it are different ones: the root of a package is not below its rooms."""
+def folders() -> dict[str, set[str]]:
+    """Which folder imports which. The folders in a folder are others: the root of a package is not above its rooms."""
     graph: dict[str, set[str]] = defaultdict(set)
     for path in sources().values():
         for module in imports(tree(path)):
             if module in sources() and sources()[module].parent != path.parent:
                 graph[name_of(path.parent)].add(name_of(sources()[module].parent))
-    assert circle(graph) == []
+    return graph
+
+
+def test_no_circle_of_folders() -> None:
+    assert circle(folders()) == []
+
+
+def rooms_in_the_document() -> dict[str, list[str]]:
+    """What each folder may import by docs/architecture.md; a name that ends with `/` includes the folders below."""
+    text = ARCHITECTURE.read_text(encoding="utf-8").partition("## Rooms")[2].partition("\n## ")[0]
+    rooms = {}
+    for row in re.findall(r"^\| (`.*) \|$", text, flags=re.M):
+        names, _, allowed = row.split("|")
+        for room in re.findall(r"`([\w/]+)`", names):
+            listed = re.findall(r"`([\w/]+)`", allowed)
+            rooms[room] = [f"edge_agent/{each}" if (ROOT / "edge_agent" / each).is_dir() else each for each in listed]
+    return rooms
+
+
+def test_the_rooms_of_the_document_are_those_of_the_code() -> None:
+    rooms = rooms_in_the_document()
+    for folder, seen in folders().items():
+        room = max((each for each in rooms if f"{folder}/".startswith(each)), key=len)
+        allowed = [room, *rooms[room]]
+        strange = {
+            each
+            for each in seen
+            if not any(each == name or (name.endswith("/") and f"{each}/".startswith(name)) for name in allowed)
+        }
+        assert strange == set(), f"{folder} imports what the table of docs/architecture.md does not have"
 
 
 def test_rooms_can_be_overseen() -> None:
     files = Counter(name_of(path.parent) for path in sources().values())
     assert {folder: count for folder, count in files.items() if count > MOST_FILES} == {}
     assert {folder: files[folder] for folder in ROOTS if files[folder] > MOST_ROOT_FILES} == {}
+
+
+def figures() -> str:
+    """The house in figures: the table of docs/architecture.md."""
+    files = Counter(name_of(path.parent) for path in sources().values())
+    lines = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources().values()}
+    functions = {
+        f"{node.name}` in `{name_of(path)}": node.end_lineno - node.lineno + 1
+        for path in sources().values()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None
+    }
+    rows = [
+        ("Python files of the product", str(len(lines)), ""),
+        ("folders", str(len(files)), ""),
+        ("most files in a folder", *_largest(files)),
+        ("longest file, lines", *_largest(lines)),
+        ("longest function, lines", *_largest(functions)),
+        ("folder circles", "0" if circle(folders()) == [] else "some", ""),
+    ]
+    head = "| figure | now | where |\n| --- | --- | --- |\n"
+    return head + "".join(f"| {what} | {value} | {where} |\n" for what, value, where in rows)
+
+
+def _largest(sizes: Mapping[str, int]) -> tuple[str, str]:
+    name = min(sizes, key=lambda each: (-sizes[each], each))
+    return str(sizes[name]), f"`{name}`"
+
+
+def test_the_figures_in_the_document_are_those_of_the_code() -> None:
+    assert figures() in ARCHITECTURE.read_text(encoding="utf-8"), "run make figures"
 
 
 def test_one_name_is_one_class() -> None:
@@ -245,3 +308,10 @@ def test_cancellation_is_not_swallowed(path: Path) -> None:
     """Until Python 3.12 `asyncio.wait_for` forgets a cancellation when what it waits for comes at the same time."""
     if "simulated" not in path.parts:
         assert "asyncio.wait_for(" not in path.read_text(encoding="utf-8"), "use asyncio.timeout"
+
+
+if __name__ == "__main__":
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    before, _, after = re.split(r"(^\| figure \|.*?)(?=^[^|])", text, maxsplit=1, flags=re.M | re.S)
+    ARCHITECTURE.write_text(before + figures() + after, encoding="utf-8")
+    sys.stdout.write(figures())

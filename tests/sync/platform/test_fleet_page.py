@@ -83,8 +83,11 @@ async def test_a_district_at_a_glance(tmp_path: Path) -> None:
         assert "发热" in await page.locator("#alarms").inner_text()
         assert await first(page, 4) == ["box-0500", "box-0600", "box-0650", "box-0700"]  # the gravest first
         assert await shown(page) == BOXES
+        columns = await page.locator("#head th").count()
+        assert await page.locator("#boxes tr").first.locator("td").count() == columns
         await page.click("#language")
         assert await page.title() == "Sentinels · Platform"
+        assert await page.locator("#head th").count() == columns
         await page.get_by_role("button", name="in trouble").click()
         assert await shown(page) == 4
         assert await page.locator("#boxes .warn").first.inner_text() == "12 days"
