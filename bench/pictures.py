@@ -65,6 +65,22 @@ body { margin: 0; background: #181a1f; color: #d6dae0; }
 pre { margin: 0; padding: 18px 22px; font: 14px/1.4 'DejaVu Sans Mono', 'Noto Sans Mono CJK SC', monospace; }
 </style><pre>BODY</pre>"""
 
+# Holds back the stream of views while a person is being measured: that stage may be shorter than a screenshot takes.
+_HOLD = """
+window.held = null;
+window.seek = false;
+class HeldSource extends EventSource {
+  addEventListener(type, listener) {
+    super.addEventListener(type, (event) => (window.held ? window.held.push(() => listener(event)) : listener(event)));
+  }
+}
+window.EventSource = HeldSource;
+const wanted = "body[data-stage=measuring]:not(:has(#notices li)) #mirror:not([hidden])";
+new MutationObserver(() => {
+  if (window.seek && !window.held && document.querySelector(wanted)) { window.seek = false; window.held = []; }
+}).observe(document, { subtree: true, childList: true, attributes: true });
+"""
+
 
 def made_from() -> dict[str, str]:
     """A checksum for each picture over the sources of what it shows; the same on every machine."""
@@ -115,15 +131,18 @@ async def make(folder: Path) -> None:
 async def kiosk(browser: Browser, url: str) -> None:
     """The residents' screen in Chinese, side by side: a person is measured, and is admitted."""
     page = await _page(browser, *_KIOSK_PX)
+    await page.add_init_script(_HOLD)
     await page.goto(url)
-    await page.wait_for_selector("html[lang=zh-CN] body[data-stage=idle]")
-    body, verdict = page.locator("body"), None
+    verdict = None
     while verdict != "admit":
-        await page.wait_for_selector("body[data-stage=measuring]:not(:has(#notices li)) #mirror:not([hidden])")
+        await page.evaluate("() => { window.seek = true; }")
+        await page.wait_for_function("() => window.held !== null")
         measured = await _shot(page)
-        if await body.get_attribute("data-stage") == "measuring":  # the shot takes a moment
-            await page.wait_for_selector("body[data-stage=result]")
-            verdict = await body.get_attribute("data-verdict")
+        await page.evaluate(
+            "() => { const late = window.held; window.held = null; late.forEach((deliver) => deliver()); }"
+        )
+        await page.wait_for_selector("body[data-stage=result]")
+        verdict = await page.locator("body").get_attribute("data-verdict")
     gap = np.full((_KIOSK_PX[1], 16, 3), 255, np.uint8)
     _save("kiosk", np.hstack([measured, gap, await _shot(page)]), _PHOTO)
 
