@@ -20,7 +20,7 @@ async def ranger(site: Site) -> CheckResult:
     except DriverError as exc:
         return unusable("ranger", "broken", str(exc))
     if part is None:
-        return not_checked("none is wired")
+        return not_checked("not configured")
     if seen := result_from_agent(site, "ranger"):
         return seen
     async with running(part) as well:
