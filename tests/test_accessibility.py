@@ -68,7 +68,7 @@ async def test_the_staff_page(tmp_path: Path) -> None:
         assert await accessibility_faults(page) == []
         await page.keyboard.type("000001")
         await page.keyboard.press("Enter")
-        await page.locator("#told:not(:empty)").wait_for()
+        await page.locator("#message:not(:empty)").wait_for()
         assert await accessibility_faults(page) == []
         await page.keyboard.type(PIN)
         await page.keyboard.press("Enter")

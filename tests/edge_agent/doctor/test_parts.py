@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from config.settings import parse_settings
 from drivers.audio.sound import RATE_HZ
 from drivers.audio.speaker import make_speaker
-from drivers.simulated.devices.bench import simulate_device
 from drivers.simulated.devices.camera import CameraMode, SimulatedCamera
+from drivers.simulated.devices.device_simulator import simulate_device
 from drivers.simulated.devices.faults import FaultyWire
 from drivers.simulated.devices.gate import SimulatedRelay
 from drivers.simulated.devices.wire import PtyWire
