@@ -114,9 +114,17 @@ class BlackBody:
 
     def __init__(self, folder: Path) -> None:
         self.warm_c = 35.0
+        self.frames = 0
         self.sensor = SimulatedThermometer(PtyWire(folder / "thermometer"), self._seen, seed=3)
 
+    async def becomes(self, warm_c: float) -> None:
+        """Set the temperature; returns when frames on the way with the former one are over."""
+        self.warm_c, before = warm_c, self.frames
+        while self.frames < before + 3:
+            await asyncio.sleep(0.01)
+
     def _seen(self) -> WarmFace:
+        self.frames += 1
         return WarmFace(centre_x=0.5, centre_y=0.5, width=4.0, height=4.0, skin_max_c=self.warm_c)
 
 
@@ -164,7 +172,7 @@ async def test_the_installer_is_led_from_one_black_body_to_the_next(
     async with asyncio.timeout(HANG_S):
         for asked, body_c in ((b"35 \xc2\xb0C fill the view", 34.6), (b"39 \xc2\xb0C fill the view", 38.6)):
             await command.stderr.readuntil(asked)
-            black_body.warm_c = body_c
+            await black_body.becomes(body_c)
             command.stdin.write(b"\n")
         shown = await command.stderr.readuntil(b"Save it?")
         stdout, _ = await command.communicate(b"y\n")
