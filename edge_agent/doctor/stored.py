@@ -13,15 +13,13 @@ from pathlib import Path
 
 from config.errors import SettingsError
 from config.prompts.build import faults_in
+from edge_agent.box.model_packs import detector_from, embedder_from, liveness_from
 from edge_agent.calibration.correction import load_calibration
 from edge_agent.calibration.view.view_file import load_view
 from edge_agent.doctor.keys import secrets
 from edge_agent.doctor.report import Check, CheckResult, Site, failed, not_checked, ok, warning
 from edge_agent.policy.rules import load_policy
-from models.detectors.face import make_detector
 from models.errors import ExtraMissing, ModelDamaged, ModelError, PackRefused
-from models.recognition.embedding import make_embedder
-from models.recognition.liveness import make_liveness
 from sync.edge.ledger.history import read_outbox
 from sync.errors import StoreFailed
 from sync.storage.sqlite_thread import aside_files, check_file
@@ -71,14 +69,9 @@ def policy(site: Site) -> CheckResult:
 
 def model(site: Site) -> CheckResult:
     """The detector's model file has the pinned checksum and loads."""
-    vision, started_s = site.settings.vision, time.perf_counter()
+    started_s = time.perf_counter()
     try:
-        make_detector(
-            vision.detector,
-            size=vision.size,
-            data_dir=site.data_dir / "models",
-            accept_non_commercial=vision.accept_non_commercial,
-        )
+        detector_from(site.settings)
     except ExtraMissing as exc:
         return failed(str(exc), *_EXTRA)
     except ModelDamaged as exc:
@@ -97,18 +90,17 @@ def model(site: Site) -> CheckResult:
         return failed(
             str(exc), "请用 edge-agent models pull 或 add 放入模型。", "Add it: edge-agent models pull or add."
         )
-    return ok(f"{vision.detector}, checksum correct, loaded in {(time.perf_counter() - started_s) * 1000:.0f} ms")
+    loaded_ms = (time.perf_counter() - started_s) * 1000
+    return ok(f"{site.settings.vision.detector}, checksum correct, loaded in {loaded_ms:.0f} ms")
 
 
 def recognition(site: Site) -> CheckResult:
     """The models of face recognition and liveness load, if recognition is enabled."""
-    wanted = site.settings.recognition
-    if not wanted.enabled:
+    if not site.settings.recognition.enabled:
         return ok("disabled")
-    packs = site.data_dir / "models"
     try:
-        make_liveness(data_dir=packs)
-        embedder = make_embedder(wanted.pack, data_dir=packs, accept_non_commercial=wanted.accept_non_commercial)
+        liveness_from(site.settings)
+        embedder = embedder_from(site.settings)
         return ok(f"{embedder.name} and liveness loaded")
     except ExtraMissing as exc:
         return failed(str(exc), *_EXTRA)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from config.settings import Settings
+from edge_agent.box.model_packs import embedder_from, liveness_from
 from edge_agent.box.wall_clock import WallClock
 from edge_agent.diagnostics.metrics import Metrics
 from edge_agent.faces.current import CurrentFaces
@@ -14,8 +13,6 @@ from edge_agent.faces.register import FaceRegister
 from edge_agent.measurement.face_detection import FaceDetectionLoop
 from edge_agent.passage.person_tracker import PersonTracker
 from edge_agent.records.recorder import PassageRecorder
-from models.recognition.embedding import make_embedder
-from models.recognition.liveness import make_liveness
 
 
 def make_face_identifier(
@@ -30,9 +27,8 @@ def make_face_identifier(
     """The identifier of the faces in `register`, None without one. Raises ModelError if a model pack is missing."""
     if register is None:
         return None
-    recognition, packs = settings.recognition, Path(settings.box.data_dir) / "models"
-    embedder = make_embedder(recognition.pack, data_dir=packs, accept_non_commercial=recognition.accept_non_commercial)
-    recogniser = Recogniser(embedder, make_liveness(data_dir=packs), recognition)
+    recognition = settings.recognition
+    recogniser = Recogniser(embedder_from(settings), liveness_from(settings), recognition)
     return FaceIdentifier(
         detection_loop=detection_loop,
         tracker=tracker,

@@ -11,15 +11,13 @@ from config.credentials import secret_path
 from config.settings import Settings
 from edge_agent.box.devices import camera_from
 from edge_agent.box.key_files import make_data_dir, read_community_key
+from edge_agent.box.model_packs import detector_from, embedder_from, liveness_from
 from edge_agent.faces.consent import Consent
 from edge_agent.faces.document import Document
 from edge_agent.faces.enrolment import Enrolment, EnrolmentSession, Vector, capture
 from edge_agent.faces.register import FILE, FaceRegister, Registered
 from edge_agent.privacy.key_file import load_or_make_cipher
-from models.detectors.face import make_detector
 from models.picture import read_picture
-from models.recognition.embedding import make_embedder
-from models.recognition.liveness import make_liveness
 from sync.contract.identity import person_key
 
 
@@ -35,21 +33,9 @@ class FaceRegistration:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._packs = Path(settings.box.data_dir) / "models"
         self._key = read_community_key(secret_path(settings.directory.community_key_file))
-        self._embedder = make_embedder(
-            settings.recognition.pack,
-            data_dir=self._packs,
-            accept_non_commercial=settings.recognition.accept_non_commercial,
-        )
-        vision = settings.vision
-        detector = make_detector(
-            vision.detector,
-            size=vision.size,
-            data_dir=self._packs,
-            accept_non_commercial=vision.accept_non_commercial,
-        )
-        self._enrolment = Enrolment(detector, self._embedder)
+        self._embedder = embedder_from(settings)
+        self._enrolment = Enrolment(detector_from(settings), self._embedder)
         self._alike = settings.recognition.threshold or self._embedder.threshold
 
     def vector_from_photo(self, path: Path) -> Vector:
@@ -61,7 +47,7 @@ class FaceRegistration:
 
         Raises ModelMissing, FaceUnfit, DriverError.
         """
-        liveness = make_liveness(data_dir=self._packs)
+        liveness = liveness_from(self._settings)
         session = EnrolmentSession(self._enrolment, liveness, live=self._settings.recognition.live, alike=self._alike)
         return await capture(camera_from(self._settings), session, lambda flaw: on_flaw(flaw.sentence))
 

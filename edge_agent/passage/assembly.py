@@ -1,4 +1,4 @@
-"""Makes what identifies people, and the loop that serves them."""
+"""Makes the devices that identify people, and passes on what they read."""
 
 from __future__ import annotations
 
