@@ -276,16 +276,16 @@ def parse_settings(text: str) -> Settings:
     parsed: dict[str, Any] = {}
     for name, value in raw.items():
         if name not in sections:
-            line = _line_of(text, name) or _line_of(text, "", name)
+            line = _find_line(text, name) or _find_line(text, "", name)
             faults.append((line, f"[{name}]: no such section{_did_you_mean(name, sections)}"))
         elif not isinstance(value, dict):
-            faults.append((_line_of(text, "", name), f"{name} = {value!r}: expected a section [{name}]"))
+            faults.append((_find_line(text, "", name), f"{name} = {value!r}: expected a section [{name}]"))
         else:
             try:
                 parsed[name] = msgspec.convert(value, sections[name], strict=True)
             except msgspec.ValidationError as exc:
                 key, sentence = _fault(name, value, sections[name], str(exc))
-                faults.append((_line_of(text, name, key), sentence))
+                faults.append((_find_line(text, name, key), sentence))
     if faults:
         messages = [sentence if line is None else f"line {line}: {sentence}" for line, sentence in faults]
         raise SettingsError("\n".join(messages), faults[0][0])
@@ -305,7 +305,7 @@ def _fault(section: str, value: dict[str, Any], kind: type, message: str) -> tup
     return key, f"[{section}] {key} = {value[key]!r}: {reason[0].lower()}{reason[1:]}{_accepted(kind, key)}"
 
 
-def _line_of(text: str, section: str, key: str = "") -> int | None:
+def _find_line(text: str, section: str, key: str = "") -> int | None:
     """The line of `key` in [section], or of the section header if `key` is empty; None if not found."""
     current = ""
     for number, line in enumerate(text.splitlines(), 1):

@@ -23,7 +23,7 @@ def keep(path: Path, data: bytes) -> Path:
     agent can be read by the agent. Raises OSError; `path` is then as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    owner = _owner_of(path.parent)
+    owner = _owner(path.parent)
     if path.exists():
         replace_whole(previous(path), path.read_bytes(), _MODE, owner)
     replace_whole(path, data, _MODE, owner)
@@ -50,6 +50,6 @@ def previous(path: Path) -> Path:
     return path.with_name(f"{path.name}.previous")
 
 
-def _owner_of(folder: Path) -> Owner | None:
+def _owner(folder: Path) -> Owner | None:
     found = folder.stat()
     return (found.st_uid, found.st_gid) if os.geteuid() == 0 else None

@@ -25,7 +25,7 @@ def install(
     os.umask(0o022)  # the service user must be able to read the installed files
     try:
         box = box_at(root)
-        wanted = extras_of(box, extras, without)
+        wanted = chosen_extras(box, extras, without)
         with reload_on_failure(box):
             changed = carry_out(install_steps(box, wheelhouse, wanted), for_real=for_real)
     except (InstallError, OSError) as exc:
@@ -51,7 +51,7 @@ def uninstall(root: Path, *, purge: bool, for_real: bool) -> int:
     return 0
 
 
-def extras_of(box: Path, added: Sequence[str], without: Sequence[str]) -> tuple[str, ...]:
+def chosen_extras(box: Path, added: Sequence[str], without: Sequence[str]) -> tuple[str, ...]:
     """The extras to install: installed and requested ones. Raises InstallError for an unknown extra."""
     for extra in (*added, *without):
         if extra not in EXTRAS:

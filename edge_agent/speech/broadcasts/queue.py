@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from edge_agent.speech.broadcasts.broadcast import OfferResult, trimmed
-from edge_agent.speech.broadcasts.saved_broadcasts import SavedBroadcast
+from edge_agent.speech.broadcasts.saved_broadcasts import SavedBroadcasts
 from edge_agent.speech.broadcasts.schedule import BadSchedule, Schedule
 from sync.contract.orders import Broadcast, Priority
 
 KEPT = 64
-TOLD_KEPT = 256  # remembered ids, so that a broadcast delivered twice is played once
+PLAYED_KEPT = 256  # remembered ids, so that a broadcast delivered twice is played once
 TOO_LATE = timedelta(minutes=10)  # a scheduled broadcast that waited this long is skipped
 LOOK_AHEAD = timedelta(hours=24)
 
@@ -43,23 +43,23 @@ class BroadcastQueue:
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
         self._entries: dict[str, QueuedBroadcast] = {}
-        self._told: deque[str] = deque(maxlen=TOLD_KEPT)
+        self._played: deque[str] = deque(maxlen=PLAYED_KEPT)
         self._order = 0
 
-    def restore(self, kept: SavedBroadcast, languages: tuple[str, ...], now: datetime) -> None:
+    def restore(self, kept: SavedBroadcasts, languages: tuple[str, ...], now: datetime) -> None:
         """Queue the saved broadcasts that are still valid."""
-        self._told.extend(kept.told)
+        self._played.extend(kept.told)
         for broadcast in kept.broadcasts:
             self.take(broadcast, languages, now)
 
-    def kept(self) -> SavedBroadcast:
+    def kept(self) -> SavedBroadcasts:
         """The state that must survive a restart."""
-        return SavedBroadcast(tuple(entry.broadcast for entry in self._entries.values()), tuple(self._told))
+        return SavedBroadcasts(tuple(entry.broadcast for entry in self._entries.values()), tuple(self._played))
 
     def take(self, broadcast: Broadcast, languages: tuple[str, ...], now: datetime) -> OfferResult:
         """Queue a broadcast that has a text in one of `languages`; returns whether it was accepted."""
         broadcast = trimmed(broadcast)
-        if broadcast.valid_until <= now or broadcast.broadcast_id in self._told:
+        if broadcast.valid_until <= now or broadcast.broadcast_id in self._played:
             return OfferResult.OVER
         if not any(broadcast.texts.get(language) for language in languages):
             return OfferResult.EMPTY
@@ -110,14 +110,14 @@ class BroadcastQueue:
         entry.due = None
         if entry.schedule is None:
             del self._entries[entry.broadcast.broadcast_id]
-            self._told.append(entry.broadcast.broadcast_id)
+            self._played.append(entry.broadcast.broadcast_id)
         return entry.broadcast
 
     def again(self, broadcast: Broadcast, now: datetime) -> None:
         """Queue an interrupted broadcast once more, behind those that are due."""
         name = broadcast.broadcast_id
-        if name in self._told:
-            self._told.remove(name)
+        if name in self._played:
+            self._played.remove(name)
             self._order += 1
             self._entries[name] = QueuedBroadcast(broadcast, None, self._order)
         if name in self._entries:

@@ -13,8 +13,11 @@ from sync.storage.atomic_files import replace_whole
 _LOG = logging.getLogger(__name__)
 
 
-class SavedBroadcast(msgspec.Struct, frozen=True):
-    """The broadcasts in order of arrival, and the ids of those that were played."""
+class SavedBroadcasts(msgspec.Struct, frozen=True):
+    """The broadcasts in order of arrival, and the ids of those that were played.
+
+    The field names are keys of the file.
+    """
 
     broadcasts: tuple[Broadcast, ...] = ()
     told: tuple[str, ...] = ()
@@ -26,19 +29,19 @@ class BroadcastFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def load(self) -> SavedBroadcast:
+    def load(self) -> SavedBroadcasts:
         """The saved queue; empty where there is no usable file."""
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=SavedBroadcast)
+            return msgspec.json.decode(self._path.read_bytes(), type=SavedBroadcasts)
         except FileNotFoundError:
-            return SavedBroadcast()
+            return SavedBroadcasts()
         except (OSError, msgspec.DecodeError) as exc:
             _LOG.warning("starting with an empty queue of broadcasts: cannot read %s: %s", self._path, exc)
-            return SavedBroadcast()
+            return SavedBroadcasts()
 
-    def save(self, kept: SavedBroadcast) -> None:
+    def save(self, queue: SavedBroadcasts) -> None:
         """Save the queue; blocks for the disk."""
         try:
-            replace_whole(self._path, msgspec.json.encode(kept))
+            replace_whole(self._path, msgspec.json.encode(queue))
         except OSError as exc:
-            _LOG.warning("the list of broadcasts was not kept: %s", exc)
+            _LOG.warning("the queue of broadcasts was not saved: %s", exc)

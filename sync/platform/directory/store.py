@@ -71,7 +71,7 @@ class DirectoryStore:
         """As `put`; returns the generation and the newest operation of each of these persons, even if unchanged."""
         statuses = tuple(statuses)
         await self.put(statuses)
-        return await self._store.run(lambda db: (_head(db).generation, _ops_of(db, statuses)))
+        return await self._store.run(lambda db: (_head(db).generation, _ops_from(db, statuses)))
 
     async def remove(self, person_keys: Iterable[str]) -> int:
         """Replace persons by tombstones; returns how many existed."""
@@ -167,7 +167,7 @@ class _Change:
         self._db.conn.execute("INSERT OR REPLACE INTO person VALUES (?, ?, ?)", (person_key, self.head.op, new))
 
 
-def _ops_of(db: Database, statuses: Iterable[HealthStatus]) -> tuple[DirectoryOp, ...]:
+def _ops_from(db: Database, statuses: Iterable[HealthStatus]) -> tuple[DirectoryOp, ...]:
     select = "SELECT op, person_key, body FROM person WHERE person_key = ?"
     found = (db.conn.execute(select, (status.person_key,)).fetchone() for status in statuses)
     return tuple(DirectoryOp(op, key, _NULL if body is None else msgspec.Raw(body)) for op, key, body in sorted(found))

@@ -23,7 +23,7 @@ from sync.platform.records.forks import (
 )
 from sync.platform.records.received import AbsentRange, ReceivedRecord
 from sync.platform.records.store_contract import Fork, SequenceRange, StoredRecord, Stream, Totals, read_totals
-from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, summarise, verdicts_of
+from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, day_tally, summarise
 
 # InternalClientError: the server ended a connection while it was returned to the pool.
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -92,7 +92,7 @@ class PostgresqlStore:
         return len(new)
 
     async def totals(self, day: str, alarms: int) -> Totals:
-        names = [KIND, VERDICT, DUPLICATE, REDELIVERED, verdicts_of(day)]
+        names = [KIND, VERDICT, DUPLICATE, REDELIVERED, day_tally(day)]
         async with self._transaction() as connection:
             return read_totals(
                 await connection.fetch(sql.TOTALS, names),

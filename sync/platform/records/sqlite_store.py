@@ -13,7 +13,7 @@ from sync.platform.records.forks import ForkDetected, StreamKey
 from sync.platform.records.received import AbsentRange, ReceivedRecord
 from sync.platform.records.sqlite_schema import RECORD_MIGRATIONS, add
 from sync.platform.records.store_contract import Fork, SequenceRange, StoredRecord, Stream, Totals, read_totals
-from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, verdicts_of
+from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, day_tally
 from sync.storage.sqlite_thread import SqliteThread
 
 _TALLY = "SELECT name, key, detail, count FROM tally WHERE name IN (?, ?, ?, ?, ?)"
@@ -83,7 +83,7 @@ class SqliteStore:
 
     async def totals(self, day: str, alarms: int) -> Totals:
         def read(db: Database) -> Totals:
-            names = (KIND, VERDICT, DUPLICATE, REDELIVERED, verdicts_of(day))
+            names = (KIND, VERDICT, DUPLICATE, REDELIVERED, day_tally(day))
             newest = db.conn.execute(_ALARMS, (alarms,))
             return read_totals(db.conn.execute(_TALLY, names), db.conn.execute(_BOXES), newest)
 

@@ -14,7 +14,7 @@ DUPLICATE = "duplicate"  # an effect stored with a second number; must stay 0
 REDELIVERED = "redelivered"  # a record that was received again and ignored
 
 
-def verdicts_of(day: str) -> str:
+def day_tally(day: str) -> str:
     """Name of the tally of one day; key: box, detail: verdict."""
     return f"day {day}"
 
@@ -38,7 +38,7 @@ def summarise(new: Sequence[ReceivedRecord], redelivered: int, duplicates: int) 
         tally[KIND, each.kind, ""] += 1
         if each.verdict is not None:
             tally[VERDICT, each.verdict, each.reason or ""] += 1
-            tally[verdicts_of(day), name.box, each.verdict] += 1
+            tally[day_tally(day), name.box, each.verdict] += 1
         count, highest, newest_ms = streams.get((name.box, name.epoch), (0, 0, 0))
         streams[name.box, name.epoch] = (count + 1, max(highest, name.seq), max(newest_ms, each.received_ms))
         count, first, last = spans.get((name.box, day, name.epoch), (0, name.seq, name.seq))

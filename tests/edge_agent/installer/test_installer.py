@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.installer.__main__ import extras_of, install, uninstall
+from edge_agent.installer.__main__ import chosen_extras, install, uninstall
 from edge_agent.installer.environment import CHECKSUMS, Environment, Wheelhouse, extras_in_use
 from edge_agent.installer.errors import InstallError
 from edge_agent.installer.files import CopyFile, Remove, SymbolicLink
@@ -235,12 +235,12 @@ def test_an_extra_that_cannot_be_filled_leaves_the_environment_before(tmp_path: 
 
 
 def test_an_update_keeps_the_extras_of_the_box_unless_told_otherwise(root: Path, tmp_path: Path, whole: Path) -> None:
-    assert extras_of(root, (), ()) == ()
+    assert chosen_extras(root, (), ()) == ()
     apply([environment(whole, root / "opt/edge-agent", "recognition")], lambda _: None)
-    assert extras_of(root, (), ()) == ("recognition",)
-    assert extras_of(root, (), ("recognition",)) == ()
+    assert chosen_extras(root, (), ()) == ("recognition",)
+    assert chosen_extras(root, (), ("recognition",)) == ()
     with pytest.raises(InstallError, match="there is no extra tea, only: recognition"):
-        extras_of(root, ("tea",), ())
+        chosen_extras(root, ("tea",), ())
 
 
 def test_a_wheelhouse_without_the_extra_is_said_so(

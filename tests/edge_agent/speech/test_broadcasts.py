@@ -28,7 +28,7 @@ from edge_agent.speech.broadcasts.broadcast import (
 from edge_agent.speech.broadcasts.errors import NoSound
 from edge_agent.speech.broadcasts.player import BroadcastPlayer
 from edge_agent.speech.broadcasts.queue import KEPT
-from edge_agent.speech.broadcasts.saved_broadcasts import BroadcastFile, SavedBroadcast
+from edge_agent.speech.broadcasts.saved_broadcasts import BroadcastFile, SavedBroadcasts
 from edge_agent.speech.broadcasts.schedule import BadSchedule, Schedule
 from edge_agent.speech.broadcasts.sound import LONGEST_S, chime, make_sound
 from sync.contract.orders import Audio, Broadcast, Priority
@@ -185,7 +185,12 @@ async def test_the_list_outlives_a_restart_and_what_was_told_stays_told(town: To
     assert again.list.status()["listed"] == 1
     assert again.list.offer(broadcast("once")) is OfferResult.OVER
     (tmp_path / "broadcasts.json").write_bytes(b"\x00damaged")
-    assert Town(tmp_path).memory.load() == SavedBroadcast()
+    assert Town(tmp_path).memory.load() == SavedBroadcasts()
+
+
+def test_a_file_that_is_on_boxes_is_read(tmp_path: Path) -> None:
+    (tmp_path / "broadcasts.json").write_text('{"broadcasts":[],"told":["once"]}')
+    assert BroadcastFile(tmp_path / "broadcasts.json").load() == SavedBroadcasts(told=("once",))
 
 
 @pytest.mark.parametrize(
