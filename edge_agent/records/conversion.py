@@ -118,6 +118,7 @@ def health_record(lookup: Lookup) -> Health:
         reported_at=status.reported_at if status else None,
         result=status.result if status else None,
         lists=status.lists if status else (),
+        exempt_until=status.exempt_until if status else None,
     )
 
 
@@ -134,6 +135,7 @@ def lookup_from(record: PassageDecided) -> Lookup:
             reported_at=known.reported_at,
             result=known.result,
             lists=known.lists,
+            exempt_until=known.exempt_until,
         )
     return Lookup(known.lookup, status, known.freshness, known.age_s, known.source)
 
