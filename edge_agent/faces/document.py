@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from edge_agent.faces.errors import NumberUnread
-from sync.contract.document_number import InvalidNumber, birth_date, checked_number
+from sync.contract.identity import InvalidNumber, birth_date, checked_number
 
 
 @dataclass(frozen=True, slots=True)

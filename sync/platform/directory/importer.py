@@ -8,11 +8,10 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
-from sync.contract.document_number import ZEROED, InvalidNumber, checked_number, is_zeroed
 from sync.contract.health import Colour, HealthStatus, TestResult
-from sync.contract.identity import COMMUNITY_KEY_BYTES, person_key
+from sync.contract.identity import COMMUNITY_KEY_BYTES, ZEROED, InvalidNumber, checked_number, is_zeroed, person_key
 from sync.contract.lists import ListClass, class_of_list
-from sync.platform.directory.row import Row, RowRejected
+from sync.platform.directory.row import PersonRow, RowRejected
 from sync.platform.directory.row_files import NumberedRow, Progress, read_rows
 from sync.platform.directory.store import DirectoryStore, PutResult, Update
 
@@ -110,7 +109,7 @@ class _Import:
             if self._counts(_Counted(line, update.status)):
                 yield update
 
-    def _check_zeroes(self, line: int, row: Row) -> None:
+    def _check_zeroes(self, line: int, row: PersonRow) -> None:
         if row.is_zeroed:
             self.warnings.append((line, _CHECK_NUMBER))
 

@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from sync.contract.document_number import InvalidNumber, checked_number, is_zeroed
 from sync.contract.health import Colour, HealthStatus, TestResult
-from sync.contract.identity import person_key
+from sync.contract.identity import InvalidNumber, checked_number, is_zeroed, person_key
 from sync.contract.lists import ListClass, class_of_list, is_granted
 from sync.platform.directory.store import Update
 
@@ -48,7 +47,7 @@ def requirement(name: str) -> str:
     return f"{name}: must be {ACCEPTED[name]}"
 
 
-class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PersonRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The fields of a row; UNSET: the file does not state it, so the directory keeps its value."""
 
     number: str
@@ -62,7 +61,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exempt_by: str | UnsetType = UNSET
 
     def __repr__(self) -> str:
-        return "Row(...)"
+        return "PersonRow(...)"
 
     @property
     def is_zeroed(self) -> bool:

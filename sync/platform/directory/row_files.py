@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
-from sync.platform.directory.row import ACCEPTED, LIST_SEPARATOR, REQUIRED, Row, RowRejected, requirement
+from sync.platform.directory.row import ACCEPTED, LIST_SEPARATOR, REQUIRED, PersonRow, RowRejected, requirement
 
 _LINE_LIMIT_BYTES = 65_536
 _LINE_END = "\r\n"
@@ -26,7 +26,7 @@ class NumberedRow(NamedTuple):
     """The row of a line; `read` None: a spreadsheet's line of empty cells. `read` raises RowRejected."""
 
     line: int
-    read: Callable[[], Row] | None
+    read: Callable[[], PersonRow] | None
 
 
 def read_rows(suffix: str, file: BinaryIO, progress: Progress) -> Iterator[NumberedRow]:
@@ -82,14 +82,14 @@ def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in next(csv.reader([line], strict=True), [])]
 
 
-def _from_json(line: str) -> Row:
+def _from_json(line: str) -> PersonRow:
     try:
-        return msgspec.json.decode(line, type=Row)
+        return msgspec.json.decode(line, type=PersonRow)
     except (msgspec.DecodeError, RecursionError) as exc:
         raise RowRejected(_reason(str(exc))) from None
 
 
-def _from_line(line: str, columns: list[str]) -> Row:
+def _from_line(line: str, columns: list[str]) -> PersonRow:
     if "\r" in line.rstrip(_LINE_END):
         raise RowRejected("a line end without LF inside the line: several rows in one")
     try:
@@ -106,7 +106,7 @@ def _from_line(line: str, columns: list[str]) -> Row:
     if values.get("lists"):
         values["lists"] = [name.strip() for name in values["lists"].split(LIST_SEPARATOR) if name.strip()]
     try:  # strict: otherwise a telephone number in a time column is converted to a time
-        return msgspec.convert(values, Row)
+        return msgspec.convert(values, PersonRow)
     except msgspec.ValidationError as exc:
         raise RowRejected(_reason(str(exc))) from None
 

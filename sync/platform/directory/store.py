@@ -226,7 +226,7 @@ class _Change:
         return Issued(self.head.generation, _ops_from(self._db, person_keys), others)
 
     def revoke(self, person_key: str, colour: Colour, now: datetime) -> bool:
-        """Returns whether the person is in the directory; whoever is not is revoked from now on too."""
+        """Returns whether the person is in the directory; a person who is not is revoked from now on too."""
         body, old = _body(self._db, person_key), self._status(person_key)
         as_of = now if old is None else max(now, old.as_of + _TICK)
         new = HealthStatus(person_key=person_key, colour=colour, as_of=as_of)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drivers.readers.errors import CodeMalformed
 from drivers.readers.id_number import check_digit, normalised_id_number
-from sync.contract.document_number import InvalidNumber, birth_date, checked_number, is_zeroed
+from sync.contract.identity import InvalidNumber, birth_date, checked_number, is_zeroed
 
 VALID = "99999919900101018X"
 BIRTHDAYS = st.dates(date(1880, 1, 1), date(2030, 1, 1))
@@ -33,6 +33,7 @@ def id_numbers(draw: st.DrawFn) -> str:
         ("H1234567801", "H1234567801"),
         ("01234567", "01234567"),
         ("12AB34567", "12AB34567"),
+        ("12E456789", "12E456789"),
         ("usa110000123456", "USA110000123456"),
     ],
 )
@@ -53,6 +54,7 @@ def test_numbers_are_read_as_people_type_them(typed: str, number: str) -> None:
         ("999999900101018", "15 digits"),
         ("13800000000", "11 digits"),
         ("9.99999E+17", "scientific notation"),
+        ("1E+18", "scientific notation"),
         (VALID[:-1], "neither"),
         (VALID[1:], "neither"),
         (VALID + "X", "neither"),
