@@ -20,7 +20,7 @@ _FIRST_YEAR = 1800  # the standard's own example was born in 1880
 _CITIZEN = re.compile("[1-9][0-9]{16}[0-9X]")
 _FOREIGNER_2017 = re.compile("[A-Z]{3}[0-9]{12}")
 _OTHER = re.compile("(?=.*[0-9])[0-9A-Z]{6,11}")  # passports and travel permits
-_TELEPHONE = re.compile("1[0-9]{10}")
+_TELEPHONE = re.compile("1[3-9][0-9]{9}")
 _EXPONENT = re.compile("(?=.*[.+])[0-9.]+E[+]?[0-9]+")
 _ZEROED = re.compile("[0-9]{15}000")
 ZEROED = "the last three digits are 000, as a spreadsheet leaves a number of 18 digits"

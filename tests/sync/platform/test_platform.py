@@ -69,7 +69,7 @@ BAD = [
     ({"number": SECRET[:17]}, "number: neither an ID number"),
     ({"number": SECRET[:6] + SECRET[8:17]}, "number: 15 digits: a number without a check digit"),
     ({"number": "9.99999E+17"}, "number: digits are lost to scientific notation"),
-    ({"number": "10000000001"}, "number: 11 digits, as of a telephone"),
+    ({"number": "16000000001"}, "number: 11 digits, as of a telephone"),
     ({"lists": ["vip"]}, "lists: 'vip' is unknown; accepted: watch, key_worker, white, exempt"),
     ({"lists": ["watch", "whitelist:resident"]}, "lists: 'whitelist:resident' is unknown"),
     ({"lists": ["Watch"]}, "lists: 'Watch' is unknown"),
