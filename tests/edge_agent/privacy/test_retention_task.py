@@ -40,3 +40,19 @@ async def test_a_replica_goes_by_a_clock_that_is_in_sync(tmp_path: Path, in_sync
         told = [record.counts for row in await outbox.recent(10) if isinstance(record := row.record(), Deleted)]
         assert told == ([{"directory": 5}] if in_sync else [])
         assert directory.cursor == (0 if in_sync else 5)
+
+
+@pytest.mark.parametrize(("in_sync", "left"), [(False, 4), (True, 2)])
+async def test_records_go_by_a_clock_that_is_in_sync(tmp_path: Path, in_sync: bool, left: int) -> None:
+    """By a clock of 2031 that nothing confirms every record is past its time."""
+    async with (
+        Directory.opened(tmp_path / "replica.db") as directory,
+        Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as outbox,
+    ):
+        for index in range(4):
+            await outbox.append(passage(index))
+        await outbox.acknowledge(outbox.epoch, [(1, 4)])
+        await outbox._store.run(lambda db: db.conn.execute("UPDATE record SET appended_ms = 0"))
+        now = Moment(datetime.now(UTC), 0.0, "boot", in_sync, 60.0)
+        await RetentionTask(RetentionSettings(), outbox, directory, lambda: now).forget()
+        assert len(await outbox.recent(10)) == left  # the newest stays, and the record of the deletion
