@@ -7,7 +7,7 @@ import contextlib
 import json
 import secrets
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +18,9 @@ import typer
 from sync.platform.commands import options
 
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the reports of the boxes.", min=0, max=3600)]
+ClockWait = Annotated[
+    float, typer.Option("--wait", help="Seconds to wait for boxes whose clock rejects the order.", min=0, max=3600)
+]
 
 
 class NotGreen(StrEnum):
@@ -33,6 +36,7 @@ def revoke(
     number_file: Annotated[Path, typer.Option(help="File with one document number per line; - for standard input.")],
     colour: Annotated[NotGreen, typer.Option(help="New colour of these persons.")] = NotGreen.RED,
     community_key_file: options.CommunityKey = None,
+    wait: ClockWait = 1.0,
     *,
     connection: options.OrderConnection,
 ) -> None:
@@ -48,8 +52,11 @@ def revoke(
     from sync.platform.orders.keys import KeyFiles
 
     async def run(issuer: OrderIssuer) -> int:
+        await issuer.listen()
         async with DirectoryStore.opened(connection.data / "directory.db") as directory:
-            return await issuer.revoke(directory, persons, Colour(colour))
+            count = await issuer.revoke(directory, persons, Colour(colour))
+        report_clocks(await issuer.collect_out_of_time(wait))
+        return count
 
     with options.report_errors():
         secret = read_community_key(community_key_file or KeyFiles.below(connection.key_folder).community)
@@ -80,6 +87,8 @@ def command(
         parsed = _arguments(arguments)
         done = with_issuer(run, connection)
     typer.echo(msgspec.json.encode(done) if done else f"{box} has not answered within {wait:g} s", err=done is None)
+    if done is not None and done.box_time is not None:
+        typer.echo(clock_sentence(box, done.reason, done.box_time), err=True)
     if done is None or not done.done:
         raise typer.Exit(1)
 
@@ -93,6 +102,7 @@ def broadcast(
     ] = None,
     emergency: Annotated[bool, typer.Option("--emergency", help="Interrupt every other announcement.")] = False,
     withdraw: Annotated[str | None, typer.Option(help="Withdraw the broadcast with this id.")] = None,
+    wait: ClockWait = 1.0,
     *,
     connection: options.OrderConnection,
 ) -> None:
@@ -103,7 +113,9 @@ def broadcast(
     now, valid_for = datetime.now(UTC), timedelta(hours=hours)
 
     async def run(issuer: OrderIssuer) -> None:
+        await issuer.listen()
         await issuer.broadcast(message, valid_for)
+        report_clocks(await issuer.collect_out_of_time(wait))
 
     with options.report_errors():
         message: Broadcast | Withdrawal
@@ -120,6 +132,27 @@ def broadcast(
             )
         with_issuer(run, connection)
     typer.echo(message.broadcast_id)
+
+
+def clock_sentence(box: str, reason: str, box_time: datetime, *, done: bool = False) -> str:
+    """Why the clock of `box` rejects an order that was sent just now, and what to do."""
+    reason = reason if reason in ("early", "expired") else "out of time"
+    off_s = (box_time - datetime.now(UTC)).total_seconds()
+    effect = (
+        ("仍已执行", "it was carried out nevertheless") if done else ("未执行", "it was not carried out: send it again")
+    )
+    return (
+        f"{box}：命令 {reason}，{effect[0]}；本机时钟 {box_time:%Y-%m-%d %H:%M:%S} UTC，"
+        f"{'快' if off_s > 0 else '慢'}约 {abs(off_s):.0f} 秒，请校时（timedatectl）。"
+        f" {box}: by its clock ({box_time:%Y-%m-%d %H:%M:%S} UTC, about {abs(off_s):.0f} s"
+        f" {'ahead' if off_s > 0 else 'behind'}) the order is {reason}; {effect[1]}. Set the clock of the box."
+    )
+
+
+def report_clocks(answers: Mapping[str, Any]) -> None:
+    """Print a sentence for each box of `answers`, which are OrderOutOfTime."""
+    for box, answer in sorted(answers.items()):
+        typer.echo(clock_sentence(box, answer.reason, answer.box_time, done=answer.done), err=True)
 
 
 def with_issuer(work: Callable[[Any], Awaitable[Any]], connection: options.OrderConnection) -> Any:
