@@ -34,6 +34,8 @@ from sync.platform.directory.publisher import DirectoryPublisher
 from sync.platform.directory.store import DirectoryStore
 from sync.platform.fleet.box_requests import BoxRequestHandler
 from sync.platform.fleet.fleet import Fleet
+from sync.platform.fleet.reported_ends import ReportedEnds
+from sync.platform.records.open_store import open_store
 from sync.platform.service import PlatformService
 from tests.limits import HANG_S
 from tests.sync.city import (
@@ -345,12 +347,14 @@ async def test_a_change_of_the_directory_is_pushed_and_silence_is_confirmed(tmp_
     ready.set()
     async with (
         DirectoryStore.opened(tmp_path / "source.db") as source,
+        open_store(str(tmp_path / "records.db")) as store,
         Connection.open(Options(BrokerAddress.from_url(broker.url), "desk")) as connection,
         a_box(tmp_path / "box", link_settings(broker.url)) as box,
         eavesdropping(broker) as heard,
     ):
         publisher = DirectoryPublisher(source, "demo", confirm_s=0.05)
-        async with running(BoxRequestHandler(Fleet(), source, publisher, "demo", ready).serve(connection)):
+        handler = BoxRequestHandler(Fleet(), source, publisher, "demo", ready, ends=ReportedEnds(store))
+        async with running(handler.serve(connection)):
             await eventually(lambda: is_fresh(box))
             await source.put([status_of(1)])
             await eventually(lambda: has_cursor(box, 1))

@@ -88,6 +88,14 @@ def age(db: Database) -> None:
     db.conn.execute("CREATE INDEX record_age ON record (kind, appended_ms) WHERE acknowledged_ms IS NOT NULL")
 
 
+@LEDGER_MIGRATIONS()
+def ends(db: Database) -> None:
+    """Ends of earlier epochs, by the file in which each was found."""
+    db.conn.execute(
+        "CREATE TABLE epoch_end (epoch TEXT PRIMARY KEY, file TEXT NOT NULL, last_seq INTEGER NOT NULL, chain BLOB)"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One record of the ledger; `body` is its JSON, `chain` its hash (None: from before 0.2)."""
