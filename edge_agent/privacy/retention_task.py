@@ -22,7 +22,7 @@ _EVERY_S = 3600.0
 class RetentionTask:
     """Deletes expired data once an hour and records the deletion in the ledger.
 
-    Nothing is deleted by a clock that is not in sync.
+    Nothing is deleted by a clock that is not in sync, nor by a date that such a clock gave.
     """
 
     def __init__(
