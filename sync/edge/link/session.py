@@ -23,7 +23,7 @@ from sync.contract.topics import Channel, Topic
 from sync.edge.link.box_context import BoxContext
 from sync.edge.link.clone_detector import CloneDetector
 from sync.edge.link.sender import Sender, SenderSettings
-from sync.errors import BadMessage, LinkError, LinkLost, LinkRefused, PublishRefused
+from sync.errors import BadMessage, LinkError, LinkLost, LinkRefused, PublishRefused, StoreFailed
 from sync.interruptible_sleep import happened, rest
 from sync.mqtt.connection import Connection
 from sync.mqtt.events import ask, decode_event, publish_event, topic_from
@@ -87,7 +87,7 @@ class Session:
                 group.create_task(self._report_health(), name="link: health")
                 group.create_task(self._follow_directory(), name="link: directory")
         finally:
-            with contextlib.suppress(LinkError, TimeoutError):
+            with contextlib.suppress(LinkError, StoreFailed, TimeoutError):
                 async with asyncio.timeout(_FAREWELL_S):
                     await self._publish(Channel.STATE, farewell)
                     await self._publish(Channel.HEALTH, await self._context.health())  # the end of the ledger

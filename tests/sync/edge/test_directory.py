@@ -209,7 +209,7 @@ START = Clock(datetime(2022, 4, 1, 8, tzinfo=UTC), "first boot", 60_000, in_sync
 def later(hours: float, *, shown: float | None = None, error_ms: int | None = 500, boot: str = "second boot") -> Clock:
     """`hours` after START by a clock that shows `shown` hours after it."""
     wall = START.wall + timedelta(hours=hours if shown is None else shown)
-    running_ms = START.monotonic_ms + int(hours * 3_600_000) if boot == START.boot_id else 1_000
+    running_ms = START.monotonic_ms + int(hours * 3_600_000) if boot == START.boot_id else 90_000
     return Clock(wall, boot, running_ms, in_sync=error_ms is not None, error_ms=error_ms)
 
 
