@@ -212,6 +212,7 @@ async def a_box(
     handlers: OrderHandlers | None = None,
     boot_id: str = "boot",
     order_clock: Callable[[], Clock] = system_clock,
+    on_platform_time: Callable[[datetime], None] = lambda _: None,
 ) -> AsyncIterator[Box]:
     """A box; with `handlers` it accepts orders signed with SIGNING_KEY."""
     async with (
@@ -223,7 +224,15 @@ async def a_box(
         if handlers is not None:
             memory = await stack.enter_async_context(ReplayGuard.opened(home / "orders.db"))
             orders = OrderReceiver(memory, SIGNING_KEY.public_key(), handlers, order_clock)
-        link = PlatformLink(settings, ledger, directory, versions={"agent": "0"}, boot_id=boot_id, orders=orders)
+        link = PlatformLink(
+            settings,
+            ledger,
+            directory,
+            versions={"agent": "0"},
+            boot_id=boot_id,
+            orders=orders,
+            on_platform_time=on_platform_time,
+        )
         async with running(link.run()):
             yield Box(ledger, directory, link)
 

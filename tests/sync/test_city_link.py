@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -364,6 +365,17 @@ async def test_a_change_of_the_directory_is_pushed_and_silence_is_confirmed(tmp_
             await eventually(lambda: has_heard(heard, Channel.DIRECTORY))
     page = decode_event(next(each for each in heard if "directory" in each.topic)).message(DirectoryPage)
     assert (page.after, page.ops, page.checkpoint is not None) == (2, (), True)
+
+
+async def test_a_directory_page_tells_the_time_of_the_platform(tmp_path: Path, broker: Mosquitto) -> None:
+    times: list[datetime] = []
+    async with (
+        a_platform(tmp_path / "platform", broker.url),
+        a_box(tmp_path / "box", link_settings(broker.url), on_platform_time=times.append) as box,
+    ):
+        await eventually(lambda: is_fresh(box))
+    assert times
+    assert abs((times[-1] - datetime.now(UTC)).total_seconds()) < HANG_S
 
 
 async def is_fresh(box: Box) -> bool:
