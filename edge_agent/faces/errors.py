@@ -23,3 +23,7 @@ class ConsentMissing(FaceError):
 
 class NumberUnread(FaceError):
     """The typed text is not a document number."""
+
+
+class ClockUnsure(FaceError):
+    """The clock is not in sync, so it cannot be known which consents have expired."""

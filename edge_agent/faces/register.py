@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlite_utils import Database, Migrations
 
+from edge_agent.domain.passage import Moment
 from edge_agent.faces.consent import PURPOSE, Consent, Giver
 from edge_agent.faces.errors import FaceTaken, RegisterFull
-from edge_agent.faces.gallery import Gallery
+from edge_agent.faces.gallery import EMPTY, Gallery
 from sync.errors import DecryptionFailed
 from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file
 from sync.storage.sqlite_thread import SqliteThread
@@ -111,13 +112,17 @@ class FaceRegister:
         rows = [face.row for face in faces if face.person_key == person_key]
         return any([await self.remove(row) for row in rows])
 
-    async def expire(self, now: datetime) -> int:
-        """Delete every face whose consent has expired; returns how many."""
-        return await self._delete("expired", "until_ms <= ?", _ms(now))
+    async def expire(self, now: Moment) -> int:
+        """Delete every face whose consent has expired; returns how many: none by a clock that is not in sync."""
+        if not now.in_sync or now.earliest is None:
+            return 0
+        return await self._delete("expired", "until_ms <= ?", _ms(now.earliest))
 
-    async def gallery(self, pack: str, now: datetime) -> Gallery:
-        """The faces of `pack` with a valid consent to the current purpose."""
-        condition = ("pack = ? AND purpose = ? AND until_ms > ?", pack, PURPOSE, _ms(now))
+    async def gallery(self, pack: str, now: Moment) -> Gallery:
+        """The faces of `pack` with a consent to the current purpose that is valid at every time that it may be now."""
+        if now.latest is None:
+            return EMPTY
+        condition = ("pack = ? AND purpose = ? AND until_ms > ?", pack, PURPOSE, _ms(now.latest))
         faces = await self._store.run(lambda db: list(self._faces(db, *condition)))
         vectors = np.array([face.vector for face in faces], np.float32)
         return Gallery(tuple(face.person_key for face in faces), vectors)

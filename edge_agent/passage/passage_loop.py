@@ -113,7 +113,7 @@ class PassageLoop:
         credential = await self._credential(arrival)
         measurement, lookup = await asyncio.gather(self._measured(arrival), self._looked_up(credential))
         decided = self._clock.now()
-        policy = self._policy.at(decided.wall)
+        policy = self._policy.at(decided)
         passage = Passage(
             passage_id=uuid.uuid4().hex,
             follows=chain[-1] if chain else None,
@@ -189,7 +189,7 @@ class PassageLoop:
 
     def _evidence_complete(self, arrival: Arrival) -> bool:
         no_face = arrival.person is None or self._parts.camera_lost
-        min_frames = self._policy.at(self._clock.now().wall).mask.min_frames
+        min_frames = self._policy.at(self._clock.now()).mask.min_frames
         mask_known = no_face or self._tracker.mask().frames >= min_frames
         warmth_known = no_face or self._parts.thermometer_lost or self._tracker.temperature().samples > 0
         return mask_known and warmth_known

@@ -56,7 +56,7 @@ class OrderExecutor:
     async def _apply(self, desired: wire.Desired) -> bool:
         """Apply the policy and the settings, both or neither; they are on the disk when this returns."""
         try:
-            now = self._clock.now().wall
+            now = self._clock.now()
             policy = None if desired.policy is None else msgspec.convert(desired.policy, Policy, strict=True)
             if policy is not None:
                 self._policy.check(policy, now)

@@ -43,6 +43,7 @@ _PROBLEMS = {  # of a card, else of a code
 }
 _ON_PAPER = {Reason.TEST_EXPIRED, Reason.TEST_MISSING, Reason.TEST_PENDING}
 _PLATFORM_AHEAD = timedelta(minutes=5)  # how far the platform's clock may be ahead; beyond it the box's clock is wrong
+_UNLIMITED_S = 1e12  # more than any two times differ
 
 
 def decide(
@@ -164,7 +165,8 @@ def _judge_age(lookup: Lookup, policy: Policy) -> list[Finding]:
 
 def _judge_status(status: HealthStatus, policy: Policy, now: Moment) -> list[Finding]:
     findings: list[Finding] = []
-    if status.as_of > now.wall + _clock_error(policy, now) + _PLATFORM_AHEAD:
+    assumed = timedelta(seconds=policy.clock.unknown_error_s)
+    if status.as_of - now.wall - _PLATFORM_AHEAD > (_clock_error(policy, now) if now.error_s is not None else assumed):
         findings.append((Verdict.ASSIST, Reason.CLOCK_UNSURE))
     if _is_listed(status, ListClass.WATCH):
         findings.append((Verdict(policy.lists.watch), Reason.WATCH_LIST))
@@ -215,5 +217,13 @@ def _judge_test_age(counted_from: datetime, status: HealthStatus, policy: Policy
 
 
 def _clock_error(policy: Policy, now: Moment) -> timedelta:
-    """Maximum error of the wall clock; the policy's assumption where it is not known."""
-    return timedelta(seconds=policy.clock.unknown_error_s if now.error_s is None else now.error_s)
+    """Maximum error of the wall clock, at least the policy's assumption where the clock is not in sync.
+
+    Without limit where nothing has confirmed the clock since the box started: it may have stood still before.
+    """
+    assumed_s = policy.clock.unknown_error_s
+    if now.error_s is None:
+        error_s = assumed_s if now.in_sync else _UNLIMITED_S
+    else:
+        error_s = now.error_s if now.in_sync else max(now.error_s, assumed_s)
+    return timedelta(seconds=min(error_s, _UNLIMITED_S))

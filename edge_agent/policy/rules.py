@@ -100,7 +100,10 @@ class PartRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ClockRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`unknown_error_s`: assumed error of a clock that nothing confirms."""
+    """`unknown_error_s`: the least error to assume of a clock that is not in sync.
+
+    A clock that neither NTP nor the platform has confirmed since the box started may be wrong by any time.
+    """
 
     unknown_error_s: Annotated[float, Meta(ge=0, le=7 * 86400)] = 3600.0
 

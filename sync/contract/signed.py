@@ -77,6 +77,16 @@ def verify(signed: Signed, key: Ed25519PublicKey, *, at: str, now: datetime) -> 
     Replays are not detected here. Raises BadSignature, OrderForAnother, OrderEarly, OrderExpired, OrderTooLong,
     BadMessage.
     """
+    order = authenticate(signed, key, at=at)
+    check_time(order, now)
+    return order
+
+
+def authenticate(signed: Signed, key: Ed25519PublicKey, *, at: str) -> Order:
+    """Return the order if the platform signed it for the topic `at`; `check_time` says whether it is valid now.
+
+    Raises BadSignature, OrderForAnother, OrderTooLong, BadMessage.
+    """
     body = bytes(signed.order)
     try:
         key.verify(bytes.fromhex(signed.signature), _DOMAIN + body)
@@ -85,13 +95,17 @@ def verify(signed: Signed, key: Ed25519PublicKey, *, at: str, now: datetime) -> 
     order = decoded("order", _ORDER, body)
     if order.to != at:
         raise OrderForAnother("signed for another topic", order.version)
-    if now + _LEEWAY < order.not_before:
-        raise OrderEarly("not valid yet", order.version)
-    if now - _LEEWAY > order.expires:
-        raise OrderExpired("expired", order.version)
     if order.expires - order.not_before > _LONGEST.get(order.kind, timedelta.max):
         raise OrderTooLong("valid for too long", order.version)
     return order
+
+
+def check_time(order: Order, now: datetime) -> None:
+    """Raises OrderEarly, OrderExpired."""
+    if now + _LEEWAY < order.not_before:
+        raise OrderEarly("early", order.version)
+    if now - _LEEWAY > order.expires:
+        raise OrderExpired("expired", order.version)
 
 
 def read_public_key(path: Path) -> Ed25519PublicKey:

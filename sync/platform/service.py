@@ -22,6 +22,7 @@ from sync.platform.directory.store import DirectoryStore
 from sync.platform.fleet.box_requests import BoxRequestHandler, platform_event
 from sync.platform.fleet.fleet import Fleet
 from sync.platform.fleet.page import FleetPage
+from sync.platform.fleet.reported_ends import ReportedEnds
 from sync.platform.records.gaps import GapRequester
 from sync.platform.records.ingest_service import IngestService
 from sync.platform.records.open_store import open_store
@@ -123,12 +124,14 @@ class PlatformService:
         settings = self._settings
         ingest = _ingest_service(settings, self._broker, store)
         publisher = DirectoryPublisher(directory, settings.district)
+        ends = ReportedEnds(store)
         requests = BoxRequestHandler(
-            fleet, directory, publisher, settings.district, ingest.ready, settings.backlog_per_s
+            fleet, directory, publisher, settings.district, ingest.ready, settings.backlog_per_s, ends=ends
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(ingest.run(), name="ingest")
             group.create_task(directory.follow(), name="directory")
+            group.create_task(ends.run(), name="reported ends")
             group.create_task(
                 stay_connected("requests", self._request_options, requests.serve, settings.retry), name="requests"
             )

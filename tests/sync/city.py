@@ -33,6 +33,7 @@ from sync.contract.signed import Signed, sign
 from sync.contract.topics import Topic
 from sync.edge.directory.directory import Directory
 from sync.edge.ledger.ledger import Ledger
+from sync.edge.ledger.system_clock import system_clock
 from sync.edge.link.link import LinkSettings, PlatformLink
 from sync.edge.link.sender import SenderSettings
 from sync.edge.orders.receiver import OrderHandlers, OrderReceiver
@@ -208,7 +209,13 @@ class Box:
 
 @asynccontextmanager
 async def a_box(
-    home: Path, settings: LinkSettings, *, handlers: OrderHandlers | None = None, boot_id: str = "boot"
+    home: Path,
+    settings: LinkSettings,
+    *,
+    handlers: OrderHandlers | None = None,
+    boot_id: str = "boot",
+    order_clock: Callable[[], Clock] = system_clock,
+    on_platform_time: Callable[[datetime], None] = lambda _: None,
 ) -> AsyncIterator[Box]:
     """A box; with `handlers` it accepts orders signed with SIGNING_KEY."""
     async with (
@@ -219,8 +226,16 @@ async def a_box(
         orders = None
         if handlers is not None:
             memory = await stack.enter_async_context(ReplayGuard.opened(home / "orders.db"))
-            orders = OrderReceiver(memory, SIGNING_KEY.public_key(), handlers)
-        link = PlatformLink(settings, ledger, directory, versions={"agent": "0"}, boot_id=boot_id, orders=orders)
+            orders = OrderReceiver(memory, SIGNING_KEY.public_key(), handlers, order_clock)
+        link = PlatformLink(
+            settings,
+            ledger,
+            directory,
+            versions={"agent": "0"},
+            boot_id=boot_id,
+            orders=orders,
+            on_platform_time=on_platform_time,
+        )
         async with running(link.run()):
             yield Box(ledger, directory, link)
 

@@ -82,13 +82,19 @@ class AudioStore:
         if hashlib.sha256(data).hexdigest() != audio.sha256:
             path.unlink()
             return False
-        os.utime(path)
+        self._mark_used(path)
         return True
 
     def _keep(self, path: Path, data: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._make_room(len(data))
         replace_whole(path, data)
+        self._mark_used(path)
+
+    def _mark_used(self, path: Path) -> None:
+        """Date the file after all others, also when the clock went back."""
+        newest_ns = max(file.stat().st_mtime_ns for file in self._folder.iterdir())
+        os.utime(path, ns=(newest_ns + 1,) * 2)
 
     def _make_room(self, wanted_bytes: int) -> None:
         files = sorted((file.stat().st_mtime, file.stat().st_size, file) for file in self._folder.iterdir())

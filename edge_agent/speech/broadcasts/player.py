@@ -43,16 +43,21 @@ class BroadcastPlayer:
         *,
         note_played: NotePlayed,
         now: Callable[[], datetime],
+        certain: Callable[[], bool],
     ) -> None:
-        """`now` gives the local time, with its zone. Saved broadcasts are queued again."""
+        """`now` gives the local time, with its zone, and `certain` whether it is confirmed.
+
+        Saved broadcasts are queued again.
+        """
         self._announcer = announcer
         self._view_state = view_state
         self._make_sound = make_sound
         self._file = file
         self._note_played = note_played
         self._now = now
+        self._certain = certain
         self._queue = BroadcastQueue()
-        self._queue.restore(file.load(), view_state.default_languages, now())
+        self._queue.restore(file.load(), view_state.default_languages, now(), certain=certain())
         self._saved = self._queue.kept()
         self._playing: Broadcast | None = None
         self._last_silent = ""
@@ -60,7 +65,7 @@ class BroadcastPlayer:
 
     def offer(self, broadcast: Broadcast) -> OfferResult:
         """Queue a broadcast; returns whether it was accepted."""
-        answer = self._queue.take(broadcast, self._view_state.default_languages, self._now())
+        answer = self._queue.take(broadcast, self._view_state.default_languages, self._now(), certain=self._certain())
         self._queue.counters[f"offered_{answer.value}"] += 1
         return answer
 
@@ -97,7 +102,7 @@ class BroadcastPlayer:
     def _look(self) -> None:
         """Update queue and screen for the current time."""
         now = self._now()
-        self._queue.look(now, quiet=self._is_quiet())
+        self._queue.look(now, quiet=self._is_quiet(), certain=self._certain())
         emergency = self._queue.emergency(now)
         self._view_state.show_notices(_notice(emergency, "") if emergency else None, self._bulletin(now))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -11,6 +10,7 @@ from sqlite_utils import Database, Migrations
 from sync.contract.checksum import EMPTY, update_checksum
 from sync.contract.messages import DirectoryCheckpoint, DirectoryOp, DirectoryPage
 from sync.contract.orders import Revocation
+from sync.contract.records import Clock
 from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file
 
 DIRECTORY_MIGRATIONS = Migrations("directory")
@@ -31,7 +31,7 @@ class Position(msgspec.Struct, frozen=True):
     cursor: int = 0
     checksum: str = EMPTY
     rows: int = 0
-    confirmed_ms: int = 0  # wall time of the last matching checkpoint; 0: never
+    confirmed: Clock | None = None  # when the last checkpoint matched; None: never, or by an older agent
     replaced: tuple[str, ...] = ()  # earlier generations, the newest last
 
 
@@ -182,7 +182,9 @@ def stage(db: Database, cipher: StatusCipher, page: DirectoryPage, staged: Stage
     return Staged(page.generation, page.after if staged is None else staged.after, upto)
 
 
-def apply_staged(db: Database, cipher: StatusCipher, staged: Staged, checkpoint: DirectoryCheckpoint) -> Position:
+def apply_staged(
+    db: Database, cipher: StatusCipher, staged: Staged, checkpoint: DirectoryCheckpoint, now: Clock
+) -> Position:
     """Apply the staged operations in the caller's transaction. Raises CheckpointMismatch, DecryptionFailed."""
     old = read_position(db)
     if staged.after == 0:
@@ -199,10 +201,8 @@ def apply_staged(db: Database, cipher: StatusCipher, staged: Staged, checkpoint:
     if (checksum, rows) != (checkpoint.checksum, checkpoint.rows):
         raise CheckpointMismatch
     db.conn.execute("DELETE FROM staged")
-    now_ms = time.time_ns() // 1_000_000
     replaced = without_generation((*old.replaced, old.generation), staged.generation)
-    new = Position(staged.generation, checkpoint.op, checksum, rows, now_ms, replaced)
-    return write_position(db, new)
+    return write_position(db, Position(staged.generation, checkpoint.op, checksum, rows, now, replaced))
 
 
 def delete_all(db: Database) -> int:

@@ -15,9 +15,11 @@ from typing import Self
 
 from sqlite_utils import Database
 
+from sync.contract.messages import EpochEnd
 from sync.contract.records import Clock, Record
 from sync.edge.ledger import outbox
 from sync.edge.ledger.disk_reserve import DiskReserve
+from sync.edge.ledger.epoch_ends import gone_from_current, note_ends, read_ends, recall
 from sync.edge.ledger.recovery import forget_recovered, import_set_aside
 from sync.edge.ledger.retention import Retention
 from sync.edge.ledger.schema import (
@@ -38,6 +40,7 @@ from sync.storage.sqlite_thread import SqliteThread, store_failure
 
 log = logging.getLogger(__name__)
 
+_GONE_KEPT = 10_000  # ranges remembered, so that each is reported once
 # The write-ahead log must fit into the disk reserve: on a full disk it is checkpointed before it can be reused.
 _WAL_PAGES = 50
 
@@ -75,13 +78,23 @@ class Ledger:
     are never evicted. Every deletion is recorded.
     """
 
-    def __init__(self, path: Path, store: SqliteThread, writer: LedgerWriter, epoch: str, last_seq: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        store: SqliteThread,
+        writer: LedgerWriter,
+        epoch: str,
+        last_seq: int,
+        cipher: KeyedCipher | None = None,
+    ) -> None:
         self.epoch = epoch
         self.last_seq = last_seq
         self.changes = ChangeSignal()  # appends, acknowledgements and parkings
         self._path = path
         self._store = store
         self._writer = writer
+        self._cipher = cipher
+        self._reported_gone: set[tuple[str, int, int]] = set()  # ranges that a gap record of this run reports
         self._forming = _Batch()
         self._committing = asyncio.Lock()
 
@@ -110,9 +123,10 @@ class Ledger:
             writer = LedgerWriter(row_cipher, budget_bytes, clock, reserve)
             await store.run(writer.begin)
             await store.run(lambda db: import_set_aside(db, path, writer, cipher))
+            await store.run(lambda db: note_ends(db, path))
             await store.write(outbox.unpark)
             epoch, tail = await store.run(lambda db: (read_epoch(db), read_tail(db, box)))
-            yield cls(path, store, writer, epoch, tail.seq)
+            yield cls(path, store, writer, epoch, tail.seq, cipher)
 
     async def append(self, record: Record) -> int:
         """Commit `record`; return its number once it is on the disk. Raises StoreFailed; it is not stored then."""
@@ -181,14 +195,29 @@ class Ledger:
         """Record that other personal data were deleted because of their age, by class. Raises StoreFailed."""
         await self.append(self._writer.deleted("retention", counts))
 
-    async def mark_unacknowledged(self, epoch: str, ranges: Iterable[tuple[int, int]]) -> int:
-        """Withdraw the acknowledgement of `ranges`, which the platform lost; return how many rows are pending again."""
-        if epoch != self.epoch:
-            return 0
+    async def send_again(self, epoch: str, ranges: Iterable[tuple[int, int]]) -> None:
+        """Make `ranges`, which the platform lacks, pending again; a gap record reports what is no longer stored.
+
+        Raises StoreFailed.
+        """
         listed = tuple(ranges)
-        count = await self._store.write(lambda db: outbox.mark_unacknowledged(db, listed))
+        gone = await self._store.run(lambda db: self._send_again(db, epoch, listed))
+        new = [(first, last) for first, last in gone if (epoch, first, last) not in self._reported_gone]
+        if new:
+            earlier = None if epoch == self.epoch else epoch
+            await self.append_all(self._writer.gone(earlier, first, last) for first, last in new)
+            if len(self._reported_gone) > _GONE_KEPT:
+                self._reported_gone.clear()
+            self._reported_gone.update((epoch, first, last) for first, last in new)
         self.changes.notify()
-        return count
+
+    async def ends(self) -> tuple[EpochEnd, ...]:
+        """The ends of the current epoch and of the newest earlier ones, and what waits of each."""
+        return await self._store.run(lambda db: read_ends(db, self._writer.cipher.box))
+
+    async def is_drained(self) -> bool:
+        """Whether no record waits."""
+        return not await self._store.run(outbox.any_waiting)
 
     async def park(self, epoch: str, seq: int, reason: str) -> None:
         """Exclude a rejected row from sending, with the reason; it stays stored and is counted."""
@@ -217,6 +246,14 @@ class Ledger:
     async def touch(self) -> None:
         """Return when the thread of the file is free."""
         await self._store.touch()
+
+    def _send_again(self, db: Database, epoch: str, ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Make rows pending again; return the numbers that this box no longer has."""
+        if epoch != self.epoch:
+            return recall(db, self._path, self._writer.cipher, self._cipher, epoch, ranges)
+        with db.atomic():
+            outbox.mark_unacknowledged(db, ranges)
+        return gone_from_current(db, ranges, self.last_seq)
 
     def _readable(self, db: Database, find: Callable[[], list[Row]]) -> list[Row]:
         """The decrypted rows of `find`; unreadable rows are parked and replaced by the next ones."""

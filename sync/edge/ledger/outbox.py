@@ -96,6 +96,14 @@ def unpark(db: Database) -> None:
         db.conn.execute(each)
 
 
+def any_waiting(db: Database) -> bool:
+    """Whether a record waits to be sent."""
+    found = db.conn.execute(
+        "SELECT EXISTS (SELECT 1 FROM waiting) OR EXISTS (SELECT 1 FROM earlier WHERE parked IS NULL)"
+    )
+    return bool(found.fetchone()[0])
+
+
 def count(db: Database) -> Count:
     """Count the unacknowledged records."""
 

@@ -26,11 +26,15 @@ from sync.storage.sqlite_thread import aside_files, drop_aside, is_older, set_as
 
 log = logging.getLogger(__name__)
 
-_RENEWED = "renewed"
+RENEWED = "renewed"
 _CHUNK = 512  # numbers read at once; halved where the file is damaged
 _PENDING = (
     "SELECT (SELECT epoch FROM ledger), seq, kind, body, appended_ms, {chain} FROM record NOT INDEXED"
     " WHERE seq BETWEEN ? AND ? AND acknowledged_ms IS NULL ORDER BY seq"
+)
+_ROWS = (
+    "SELECT (SELECT epoch FROM ledger), seq, kind, body, appended_ms, chain FROM record"
+    " WHERE seq BETWEEN ? AND ? ORDER BY seq"
 )
 _EARLIER = "SELECT epoch, seq, kind, body, appended_ms, chain FROM earlier ORDER BY epoch, seq"
 _SAVE = (
@@ -58,11 +62,11 @@ def import_set_aside(db: Database, ledger: Path, writer: LedgerWriter, cipher: K
     A file that is encrypted with another key is recovered at the first start with that key.
     """
     done = {name for (name,) in db.conn.execute("SELECT file FROM salvaged")}
-    for path in (*aside_files(ledger), *aside_files(ledger, _RENEWED)):
+    for path in (*aside_files(ledger), *aside_files(ledger, RENEWED)):
         if path.name in done:
             continue
         try:
-            result = recover(path, lambda rows: _save(db, writer.cipher, rows), writer.cipher.box, cipher)
+            result = recover(path, lambda rows: save_rows(db, writer.cipher, rows), writer.cipher.box, cipher)
             writer.append(db, list(_report(path, result, writer)))
             db.conn.execute("INSERT INTO salvaged VALUES (?)", (path.name,))
         except (sqlite3.Error, StoreFailed) as exc:
@@ -74,7 +78,7 @@ def start_new_epoch(ledger: Path) -> Path:
 
     The next start begins a new epoch and delivers the pending records of the old file.
     """
-    return set_aside(ledger, _RENEWED)
+    return set_aside(ledger, RENEWED)
 
 
 def forget_recovered(db: Database, ledger: Path, kept_s: float) -> dict[str, int]:
@@ -90,10 +94,17 @@ def forget_recovered(db: Database, ledger: Path, kept_s: float) -> dict[str, int
 
 
 def _kind(aside: Path) -> str:
-    return "ledger_renewed" if f".{_RENEWED}-" in aside.name else "ledger_damaged"
+    return "ledger_renewed" if f".{RENEWED}-" in aside.name else "ledger_damaged"
 
 
-def _save(db: Database, cipher: RowCipher, rows: list[Row]) -> None:
+def read_rows(connection: sqlite3.Connection, cipher: RowCipher, first: int, last: int) -> list[Row]:
+    """The readable records `first` to `last` of a file, acknowledged or not, decrypted."""
+    found = [Row(*values) for values in connection.execute(_ROWS, (first, last))]
+    return [plain for row in found if (plain := _decrypted(row, cipher))]
+
+
+def save_rows(db: Database, cipher: RowCipher, rows: list[Row]) -> None:
+    """Store rows of an earlier epoch for sending. Raises StoreFailed."""
     try:
         with db.atomic():
             db.conn.executemany(_SAVE, [asdict(cipher.encrypt(row)) for row in rows])

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sqlite_utils import Database, Migrations
 
 from sync.contract.chain import first_hash, next_hash
-from sync.contract.records import AlarmRaised, Record, decode_record, encode_record
+from sync.contract.records import AlarmRaised, Clock, Record, decode_record, encode_record
 from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file, load_cipher
 
 LEDGER_MIGRATIONS = Migrations("ledger")
@@ -86,6 +86,21 @@ def salvage(db: Database) -> None:
 def age(db: Database) -> None:
     """Index for finding records past their retention time."""
     db.conn.execute("CREATE INDEX record_age ON record (kind, appended_ms) WHERE acknowledged_ms IS NOT NULL")
+
+
+@LEDGER_MIGRATIONS()
+def ends(db: Database) -> None:
+    """Ends of earlier epochs, by the file in which each was found."""
+    db.conn.execute(
+        "CREATE TABLE epoch_end (epoch TEXT PRIMARY KEY, file TEXT NOT NULL, last_seq INTEGER NOT NULL, chain BLOB)"
+    )
+
+
+@LEDGER_MIGRATIONS()
+def dates(db: Database) -> None:
+    """Whether `appended_ms` is by a clock in sync; without that a record is not deleted because of its date."""
+    db.conn.execute("ALTER TABLE record ADD COLUMN dated INTEGER NOT NULL DEFAULT 1")
+    db.conn.execute("CREATE INDEX record_undated ON record (kind, seq) WHERE NOT dated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +205,16 @@ def insert(db: Database, cipher: RowCipher, tail: Tail, record: Record) -> Tail:
     new = Tail(tail.epoch, seq, next_hash(tail.chain, seq, record.TYPE, body))
     row = cipher.encrypt(Row(new.epoch, seq, record.TYPE, body, wall_ms(), new.chain))
     db.conn.execute(
-        "INSERT INTO record (seq, kind, alarm, body, appended_ms, chain) VALUES (?, ?, ?, ?, ?, ?)",
-        (seq, row.kind, isinstance(record, AlarmRaised), row.body, row.appended_ms, row.chain),
+        "INSERT INTO record (seq, kind, alarm, body, appended_ms, chain, dated) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (seq, row.kind, isinstance(record, AlarmRaised), row.body, row.appended_ms, row.chain, _is_dated(record)),
     )
     return new
+
+
+def _is_dated(record: Record) -> bool:
+    """Whether the clock was in sync when `record` was made."""
+    values = (getattr(record, name) for name in record.__struct_fields__)
+    return any(value.in_sync for value in values if isinstance(value, Clock))
 
 
 def rows(db: Database, select: str, *parameters: object) -> list[Row]:

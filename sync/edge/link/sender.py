@@ -112,7 +112,7 @@ class Sender:
         for refusal in ack.refused:
             await self._ledger.park(ack.epoch, refusal.seq, f"platform: {refusal.reason}")
         if ack.missing:
-            await self._ledger.mark_unacknowledged(ack.epoch, ack.missing)
+            await self._ledger.send_again(ack.epoch, ack.missing)
             self._read_to = 0
         answered = (*ack.ranges, *((refusal.seq, refusal.seq) for refusal in ack.refused))
         for epoch, seq in list(self._sent):

@@ -20,6 +20,7 @@ from sync.contract.orders import (
     CommandDone,
     Desired,
     OrderBody,
+    OrderOutOfTime,
     Reported,
     Revocation,
     Withdrawal,
@@ -45,10 +46,11 @@ class OrderIssuer:
         self._connection = connection
         self._order_log = order_log
         self._district = district
+        self._sent: set[str] = set()  # nonces
 
     async def desire(self, boxes: Collection[str], desired: Desired, wait_s: float) -> dict[str, Reported | None]:
         """Send desired settings to `boxes`; returns what each reported within `wait_s` (None: no report)."""
-        await self._listen()
+        await self.listen()
         versions = {
             box: await self._send(desired, Topic(self._district, Channel.DESIRED, box), _DESIRED) for box in boxes
         }
@@ -63,7 +65,7 @@ class OrderIssuer:
 
     async def command(self, box: str, name: str, arguments: dict[str, Any], wait_s: float) -> CommandDone | None:
         """Send a command to `box`; returns its report, or None if there was none within `wait_s`."""
-        await self._listen()
+        await self.listen()
         topic = Topic(self._district, Channel.COMMAND, box, name)
         signed = await self._order_log.sign(Command(arguments), topic, _COMMAND)
         nonce = _order(signed).nonce
@@ -104,25 +106,42 @@ class OrderIssuer:
         """Send a broadcast, or its withdrawal, to every box."""
         await self._send(message, Topic(self._district, Channel.BROADCAST), valid_for)
 
+    async def collect_out_of_time(self, wait_s: float) -> dict[str, OrderOutOfTime]:
+        """What boxes answer within `wait_s` whose clock takes the revocations and broadcasts sent here as out of time.
+
+        Call `listen` before they are sent.
+        """
+        found: dict[str, OrderOutOfTime] = {}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                while True:
+                    box, answer = await self._answer()
+                    if isinstance(answer, OrderOutOfTime) and answer.nonce in self._sent:
+                        found[box] = answer
+        return found
+
     async def _send(self, body: OrderBody, topic: Topic, valid_for: timedelta) -> int:
         signed = await self._order_log.sign(body, topic, valid_for)
+        order = _order(signed)
+        self._sent.add(order.nonce)
         await self._publish(signed, topic)
-        return _order(signed).version
+        return order.version
 
     async def _publish(self, signed: Signed, topic: Topic) -> None:
         await publish_event(self._connection, topic, Event.of(signed, source_from(self._district, None)))
 
-    async def _listen(self) -> None:
+    async def listen(self) -> None:
+        """Receive the answers of the boxes from now on."""
         answers = every_box(self._district, Channel.REPORTED)
         await self._connection.subscribe(Subscription(answers, CHANNEL_RULES[Channel.REPORTED].qos))
 
-    async def _answer(self) -> tuple[str, Reported | CommandDone]:
+    async def _answer(self) -> tuple[str, Reported | CommandDone | OrderOutOfTime]:
         """The next report of a box on an order, with the name of the box."""
         while True:
             [message] = await self._connection.batch(1)
             with contextlib.suppress(BadMessage):
-                report = decode_event(message).message(Reported, CommandDone)
-                if isinstance(report, Reported | CommandDone):
+                report = decode_event(message).message(Reported, CommandDone, OrderOutOfTime)
+                if isinstance(report, Reported | CommandDone | OrderOutOfTime):
                     return box_from(topic_from(message)), report
 
 

@@ -104,6 +104,15 @@ def forks(db: Database) -> None:
     )
 
 
+@RECORD_MIGRATIONS()
+def ends(db: Database) -> None:
+    """What each box last reported of its epochs."""
+    db.conn.execute(
+        "CREATE TABLE epoch_end (box TEXT, epoch TEXT, last_seq INTEGER NOT NULL, head BLOB, waiting TEXT NOT NULL,"
+        " said_ms INTEGER NOT NULL, PRIMARY KEY (box, epoch)) WITHOUT ROWID"
+    )
+
+
 def add(
     db: Database, records: Sequence[ReceivedRecord], absences: Sequence[AbsentRange], forked_streams: set[StreamKey]
 ) -> int:

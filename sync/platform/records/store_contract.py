@@ -81,6 +81,31 @@ class Fork:
     since_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class ReportedEnd:
+    """What a box last reported of one epoch, at `said_ms`: its last number with its hash, and the numbers that wait."""
+
+    box: str
+    epoch: str
+    last_seq: int
+    head: bytes | None
+    waiting: tuple[tuple[int, int], ...]
+    said_ms: int
+
+    def row(self) -> tuple[str, str, int, bytes | None, str, int]:
+        """The row as stored, `waiting` as JSON."""
+        waiting = msgspec.json.encode(self.waiting).decode()
+        return self.box, self.epoch, self.last_seq, self.head, waiting, self.said_ms
+
+    @classmethod
+    def from_row(
+        cls, box: str, epoch: str, last_seq: int, head: bytes | None, waiting: str, said_ms: int
+    ) -> ReportedEnd:
+        """Reverse of `row`."""
+        ranges = msgspec.json.decode(waiting, type=tuple[tuple[int, int], ...])
+        return cls(box, epoch, last_seq, head, ranges, said_ms)
+
+
 class RecordStore(Protocol):
     """Records of all boxes. Every method raises StoreFailed; a write that failed stored nothing.
 
@@ -97,8 +122,14 @@ class RecordStore(Protocol):
     async def totals(self, day: str, alarms: int) -> Totals:
         """Counts, verdicts of `day`, and the newest `alarms` alarms."""
 
+    async def note_ends(self, ends: Sequence[ReportedEnd]) -> None:
+        """Store what boxes report of their epochs, in place of what they reported before; 32 epochs of a box stay."""
+
+    async def ends(self, box: str) -> list[ReportedEnd]:
+        """What `box` reported of its epochs."""
+
     async def open_streams(self, heard_since_ms: int, asked_before_ms: int) -> list[Stream]:
-        """Streams with numbers beyond `settled` that sent records since `heard_since_ms`.
+        """Streams with numbers beyond `settled`, stored or reported, whose box was heard since `heard_since_ms`.
 
         Streams with a request since `asked_before_ms` are left out.
         """

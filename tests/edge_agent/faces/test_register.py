@@ -18,6 +18,7 @@ from edge_agent.faces.gallery import EMPTY, Gallery
 from edge_agent.faces.register import FaceRegister
 from sync.errors import WrongKey
 from sync.storage.encryption import KEY_BYTES, KeyedCipher
+from tests.edge_agent.clocks import moment
 from tests.edge_agent.faces.stand import NOW, agreed, key_of, unit
 
 SEALER = KeyedCipher(bytes(range(KEY_BYTES)))
@@ -34,10 +35,10 @@ async def test_who_is_registered_is_found_by_pack_and_in_time(register: FaceRegi
     await register.add(key_of(1), EAST, "one", agreed(30), alike=0.5)
     await register.add(key_of(2), NORTH, "one", agreed(10), alike=0.5)
     await register.add(key_of(3), NORTH[:2], "other", agreed(30), alike=0.5)
-    gallery = await register.gallery("one", NOW)
+    gallery = await register.gallery("one", moment(NOW))
     assert gallery.person_keys == (key_of(1), key_of(2))
     assert gallery.vectors == pytest.approx(np.array([EAST, NORTH]))
-    assert (await register.gallery("one", NOW + timedelta(days=10))).person_keys == (key_of(1),)
+    assert (await register.gallery("one", moment(NOW + timedelta(days=10)))).person_keys == (key_of(1),)
     assert [each.pack for each in await register.rows()] == ["one", "one", "other"]
 
 
@@ -52,7 +53,7 @@ async def test_a_face_is_not_registered_under_two_numbers(register: FaceRegister
     await register.add(key_of(1), EAST, "one", agreed(), alike=0.5)
     with pytest.raises(FaceTaken):
         await register.add(key_of(2), unit(1, 1, 0), "one", agreed(), alike=0.5)
-    assert (await register.gallery("one", NOW)).person_keys == (key_of(1),)
+    assert (await register.gallery("one", moment(NOW))).person_keys == (key_of(1),)
 
 
 async def test_a_full_register_takes_nobody_else_but_another_face_of_the_same(register: FaceRegister) -> None:
@@ -83,12 +84,33 @@ async def test_a_person_withdraws_by_the_number_and_what_is_over_goes(register: 
     await register.add(key_of(2), NORTH, "one", agreed(10), alike=0.5)
     assert await register.remove_person(key_of(1))
     assert not await register.remove_person(key_of(1))
-    assert await register.expire(NOW + timedelta(days=9)) == 0
-    assert await register.expire(NOW + timedelta(days=10)) == 1
+    assert await register.expire(moment(NOW + timedelta(days=9))) == 0
+    assert await register.expire(moment(NOW + timedelta(days=10, seconds=1))) == 1
     events = await register.events()
     assert [event.what for event in events] == ["registered", "registered", "withdrawn", "expired"]
     await register.delete_event(events[0])
     assert await register.events() == events[1:]
+
+
+@pytest.mark.parametrize(("in_sync", "error_s"), [(False, None), (False, 60.0), (True, 86_400.0 * 400)])
+async def test_a_clock_that_is_not_confirmed_erases_nobody(
+    register: FaceRegister, in_sync: bool, error_s: float | None
+) -> None:
+    """A clock of 2031 that nothing confirms, one that the platform confirmed, and one with a large error."""
+    await register.add(key_of(1), EAST, "one", agreed(30), alike=0.5)
+    wrong = moment(NOW + timedelta(days=400), in_sync=in_sync, error_s=error_s)
+    assert await register.expire(wrong) == 0
+    assert len(await register.rows()) == 1
+    assert (await register.gallery("one", wrong)).person_keys == ()  # the consent may be over
+
+
+@pytest.mark.parametrize(("error_s", "known"), [(60.0, True), (86_400.0 * 31, False), (None, False)])
+async def test_a_consent_counts_only_if_it_is_valid_at_every_time_that_it_may_be(
+    register: FaceRegister, error_s: float | None, known: bool
+) -> None:
+    await register.add(key_of(1), EAST, "one", agreed(30), alike=0.5)
+    stopped = moment(NOW, in_sync=False, error_s=error_s)
+    assert bool((await register.gallery("one", stopped)).person_keys) is known
 
 
 async def test_a_consent_that_was_made_longer_in_the_file_counts_for_nothing(tmp_path: Path) -> None:
@@ -99,13 +121,13 @@ async def test_a_consent_that_was_made_longer_in_the_file_counts_for_nothing(tmp
         with closing(sqlite3.connect(path)) as other:
             other.execute("UPDATE face SET until_ms = until_ms + 1 WHERE id = 1")
             other.commit()
-        assert (await register.gallery("one", NOW)).person_keys == (key_of(2),)
+        assert (await register.gallery("one", moment(NOW))).person_keys == (key_of(2),)
 
 
 async def test_a_consent_for_another_purpose_counts_for_nothing(register: FaceRegister) -> None:
     await register.add(key_of(1), EAST, "one", replace(agreed(), purpose="other"), alike=0.5)
     await register.add(key_of(2), NORTH, "one", replace(agreed(), purpose=PURPOSE), alike=0.5)
-    assert (await register.gallery("one", NOW)).person_keys == (key_of(2),)
+    assert (await register.gallery("one", moment(NOW))).person_keys == (key_of(2),)
 
 
 async def test_another_key_opens_nothing_and_changes_nothing(tmp_path: Path) -> None:
@@ -116,7 +138,7 @@ async def test_another_key_opens_nothing_and_changes_nothing(tmp_path: Path) -> 
         async with FaceRegister.opened(path, KeyedCipher(bytes(KEY_BYTES))):
             pass
     async with FaceRegister.opened(path, SEALER) as register:
-        assert (await register.gallery("one", NOW)).person_keys == (key_of(1),)
+        assert (await register.gallery("one", moment(NOW))).person_keys == (key_of(1),)
 
 
 async def test_the_version_changes_when_the_other_user_writes(tmp_path: Path) -> None:
@@ -128,7 +150,7 @@ async def test_the_version_changes_when_the_other_user_writes(tmp_path: Path) ->
         assert await agent.version() == before
         await command_line.add(key_of(1), EAST, "one", agreed(), alike=0.5)
         assert await agent.version() != before
-        assert (await agent.gallery("one", NOW)).person_keys == (key_of(1),)
+        assert (await agent.gallery("one", moment(NOW))).person_keys == (key_of(1),)
 
 
 @pytest.mark.parametrize("days", [-1, 0, 367])

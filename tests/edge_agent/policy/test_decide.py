@@ -319,6 +319,39 @@ def test_a_clock_that_could_flip_the_test_never_admits(error_s: float | None) ->
     assert judged(lookup=almost_over, now=unsure) == Decision(Verdict.ASSIST, (Reason.CLOCK_UNSURE,))
 
 
+@pytest.mark.parametrize("age_h", [0.1, 10, 47])
+@pytest.mark.parametrize("off_h", [1, 72])
+def test_a_clock_that_stood_still_admits_no_test(age_h: float, off_h: float) -> None:
+    """The box was off for `off_h` and its clock goes on from where it stopped; the test seems to be `age_h` old."""
+    stopped = replace(NOW, wall=NOW.wall - timedelta(hours=off_h), in_sync=False, error_s=None)
+    sampled = stopped.wall - timedelta(hours=age_h)
+    lookup = status(sampled_at=sampled, reported_at=sampled, as_of=sampled)
+    assert judged(lookup=lookup, now=stopped) == Decision(Verdict.ASSIST, (Reason.CLOCK_UNSURE,))
+    confirmed = replace(NOW, in_sync=False, error_s=60.0)  # by the platform, which also set the time
+    assert judged(lookup=status(sampled_at=NOW.wall - timedelta(hours=10)), now=confirmed).verdict is Verdict.ADMIT
+
+
+@pytest.mark.parametrize("kind", list(CredentialKind))
+def test_a_clock_that_nothing_confirmed_judges_no_validity(kind: CredentialKind) -> None:
+    stopped = replace(NOW, in_sync=False, error_s=None)
+    assert judged(credential=replace(SHOWN, kind=kind, valid_from=EARLY, valid_until=LATE), now=stopped) == UNSURE
+    assert judged(credential=replace(SHOWN, kind=kind, valid_from=EARLY), now=stopped) == UNSURE
+
+
+@given(error_s=st.one_of(st.none(), st.floats(0, 1e300)), age_h=st.floats(0, 1000), off_h=st.floats(0, 1e5))
+def test_no_error_of_the_clock_admits_a_test_that_may_be_too_old(
+    error_s: float | None, age_h: float, off_h: float
+) -> None:
+    """Whatever the clock shows, a test is admitted only if it is valid at every time that it may be."""
+    shown = NOW.wall - timedelta(hours=off_h)
+    now = replace(NOW, wall=shown, in_sync=False, error_s=error_s)
+    sampled = shown - timedelta(hours=age_h)
+    decision = judged(lookup=status(sampled_at=sampled, as_of=sampled), now=now)
+    if decision.verdict is Verdict.ADMIT:
+        assert error_s is not None
+        assert age_h + error_s / 3600 <= POLICY.test.valid_h
+
+
 def test_the_region_may_count_from_the_report() -> None:
     by_report = msgspec.structs.replace(POLICY, test=msgspec.structs.replace(POLICY.test, counted_from="report"))
     late = status(sampled_at=NOW.wall - timedelta(hours=60), reported_at=NOW.wall - timedelta(hours=40))

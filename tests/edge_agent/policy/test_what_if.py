@@ -47,6 +47,7 @@ from models.detections import MaskState
 from sync.contract.health import Colour, Freshness, HealthStatus, Lookup, LookupOutcome, TestResult
 from sync.contract.records import PassageDecided
 from sync.edge.ledger.ledger import Ledger
+from tests.edge_agent.clocks import moment
 
 NOW = datetime(2022, 4, 1, 8, 0, tzinfo=UTC)
 POLICY = load_policy(None)
@@ -205,31 +206,67 @@ def test_since() -> None:
 def test_a_policy_applies_from_its_date_and_stays_in_force(tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
     book = ActivePolicy(Policy(version=1), path)
-    book.apply(Policy(version=2), None, NOW)
-    assert book.at(NOW).version == 2
+    book.apply(Policy(version=2), None, moment(NOW))
+    assert book.at(moment(NOW)).version == 2
     tomorrow = NOW + timedelta(days=1)
+    later = tomorrow + timedelta(seconds=1)
     for _ in range(2):
-        book.apply(Policy(version=3), tomorrow, NOW)
+        book.apply(Policy(version=3), tomorrow, moment(NOW))
     book = ActivePolicy(Policy(version=1), path)
-    assert (book.at(NOW).version, book.coming and book.coming.policy.version) == (2, 3)
-    assert book.at(tomorrow).version == 3
-    assert book.at(datetime(1970, 1, 1, tzinfo=UTC)).version == 3  # a clock that jumped back takes nothing away
-    book.apply(Policy(version=4), tomorrow, tomorrow)
-    assert ActivePolicy(Policy(version=1), path).at(NOW).version == 4
-    assert ActivePolicy(Policy(version=5), path).at(NOW).version == 5  # the box's own file was renewed
+    assert (book.at(moment(NOW)).version, book.coming and book.coming.policy.version) == (2, 3)
+    assert book.at(moment(later)).version == 3
+    assert book.at(moment(datetime(1970, 1, 1, tzinfo=UTC))).version == 3  # a clock that jumped back takes nothing away
+    book.apply(Policy(version=4), tomorrow, moment(later))
+    assert ActivePolicy(Policy(version=1), path).at(moment(NOW)).version == 4
+    assert ActivePolicy(Policy(version=5), path).at(moment(NOW)).version == 5  # the box's own file was renewed
+
+
+def test_versions_never_go_back_by_a_clock_that_was_set_back(tmp_path: Path) -> None:
+    """A policy whose date has come stays active after a restart with a clock that goes on from where it stopped."""
+    path, later = tmp_path / "policy.json", NOW + timedelta(days=2)
+    book = ActivePolicy(Policy(version=2), path)
+    book.apply(Policy(version=3), NOW + timedelta(days=1), moment(NOW))
+    assert book.at(moment(later)).version == 3
+    for wall, error_s in ((NOW, 0.05), (NOW, None), (datetime(1970, 1, 1, tzinfo=UTC), None)):
+        again = ActivePolicy(Policy(version=2), path)
+        assert again.at(moment(wall, in_sync=error_s is not None, error_s=error_s)).version == 3
+
+
+@pytest.mark.parametrize("error_s", [None, 86_400.0 * 1000])
+def test_no_policy_comes_into_force_by_a_clock_that_is_not_confirmed(tmp_path: Path, error_s: float | None) -> None:
+    """A clock of 2031 neither activates a policy that waits nor one that is ordered for a later date."""
+    book = ActivePolicy(Policy(version=2), tmp_path / "policy.json")
+    ahead = moment(NOW + timedelta(days=900), in_sync=False, error_s=error_s)
+    book.apply(Policy(version=3), NOW + timedelta(days=1), ahead)
+    assert book.at(ahead).version == 2
+    assert book.at(moment(NOW)).version == 2
+    assert book.at(moment(NOW + timedelta(days=2), in_sync=False, error_s=60.0)).version == 3
+
+
+def test_an_active_policy_that_cannot_be_saved_is_saved_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    book, later = ActivePolicy(Policy(version=2), folder / "policy.json"), moment(NOW + timedelta(days=2))
+    book.apply(Policy(version=3), NOW + timedelta(days=1), moment(NOW))
+    folder.rename(tmp_path / "away")
+    assert [book.at(later).version for _ in range(3)] == [3, 3, 3]
+    assert caplog.text.count("is not saved") == 1
+    (tmp_path / "away").rename(folder)
+    assert book.at(later).version == 3
+    assert ActivePolicy(Policy(version=2), folder / "policy.json").at(moment(NOW)).version == 3
 
 
 def test_a_policy_that_does_not_follow_is_refused(tmp_path: Path) -> None:
     book = ActivePolicy(Policy(version=5), tmp_path / "policy.json")
     for version in (4, 5):
         with pytest.raises(PolicyRefused, match="older than the active version 5"):
-            book.apply(msgspec.structs.replace(POLICY, version=version, mask=None), None, NOW)
+            book.apply(msgspec.structs.replace(POLICY, version=version, mask=None), None, moment(NOW))
     assert not (tmp_path / "policy.json").exists()
 
 
 def test_a_torn_page_leaves_the_own_policy_in_force(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "policy.json").write_bytes(b'{"accepted":{"vers')
-    assert ActivePolicy(Policy(version=1), tmp_path / "policy.json").at(NOW).version == 1
+    assert ActivePolicy(Policy(version=1), tmp_path / "policy.json").at(moment(NOW)).version == 1
     assert "using the local policy" in caplog.text
 
 

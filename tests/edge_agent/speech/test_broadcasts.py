@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -54,8 +55,9 @@ async def clip_of(one: Broadcast, _languages: tuple[str, ...]) -> Clip:
 class Town:
     """Bulletins that run in a room of their own."""
 
-    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+    def __init__(self, folder: Path, clock: Clock | None = None, *, certain: bool = True) -> None:
         self.room = Room(clock)
+        self.clock_is_certain = certain
         self.memory = BroadcastFile(folder / "broadcasts.json")
         self.played: list[tuple[str, bool, bool]] = []
         self.list = BroadcastPlayer(
@@ -65,6 +67,7 @@ class Town:
             self.memory,
             note_played=self.note,
             now=self.room.clock.now,
+            certain=lambda: self.clock_is_certain,
         )
         self.heard = self.room.speaker.names
         self.view = lambda: self.room.board.view
@@ -188,6 +191,30 @@ async def test_the_list_outlives_a_restart_and_what_was_told_stays_told(town: To
     assert Town(tmp_path).memory.load() == SavedBroadcasts()
 
 
+@pytest.mark.parametrize("later", [400 * DAY, 4000 * DAY])
+async def test_a_clock_that_is_not_confirmed_drops_no_broadcast(tmp_path: Path, later: timedelta) -> None:
+    """The box starts again with a clock far ahead: nothing is played, and nothing is lost when the clock is right."""
+    first = Town(tmp_path)
+    for one in (broadcast("daily", schedule="0 18 * * *"), broadcast("fire", priority=Priority.EMERGENCY)):
+        first.list.offer(one)
+    first.memory.save(first.list._queue.kept())
+    clock = Clock()
+    clock.pass_s(later.total_seconds())
+    again = Town(tmp_path, clock, certain=False)
+    running = asyncio.create_task(again.list.run())
+    assert again.list.offer(broadcast("water")) is OfferResult.TAKEN
+    await until(lambda: len(again.memory.load().broadcasts) == 3)
+    assert (again.heard(), again.view().emergency) == ([], None)
+    clock.pass_s(-later.total_seconds())
+    again.clock_is_certain = True
+    await until(lambda: again.view().emergency is not None)
+    assert again.list.status()["listed"] == 3
+    clock.pass_s(2 * DAY.total_seconds())
+    await until(lambda: again.list.status()["listed"] == 0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 def test_a_file_that_is_on_boxes_is_read(tmp_path: Path) -> None:
     (tmp_path / "broadcasts.json").write_text('{"broadcasts":[],"told":["once"]}')
     assert BroadcastFile(tmp_path / "broadcasts.json").load() == SavedBroadcasts(told=("once",))
@@ -220,7 +247,9 @@ async def test_a_broadcast_without_sound_is_shown_and_the_reason_told(
         played.append((broadcast_id, emergency, heard))
 
     memory = BroadcastFile(tmp_path / "kept")
-    bulletins = BroadcastPlayer(room.announcer, room.board, none, memory, note_played=note, now=room.clock.now)
+    bulletins = BroadcastPlayer(
+        room.announcer, room.board, none, memory, note_played=note, now=room.clock.now, certain=lambda: True
+    )
     running = asyncio.create_task(bulletins.run())
     bulletins.offer(broadcast("water"))
     await until(lambda: bulletins.status().get("without_sound"))
@@ -339,6 +368,16 @@ async def test_audio_is_fetched_once_and_kept_within_its_room(
     first.write_bytes(b"damaged")
     with pytest.raises(NoSound, match="404"):
         await store.file(audios["aaaa"])
+
+
+def test_the_audio_used_last_stays_also_when_the_clock_goes_back(tmp_path: Path) -> None:
+    store = AudioStore(tmp_path, 250, ())
+    for index, name in enumerate(("first", "second")):
+        store._keep(tmp_path / name, bytes(100))
+        os.utime(tmp_path / name, (2e9 + index,) * 2)  # stored by a clock ahead
+    store._keep(tmp_path / "third", bytes(100))
+    store._keep(tmp_path / "fourth", bytes(100))
+    assert {file.name for file in tmp_path.iterdir()} == {"third", "fourth"}
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from typer.testing import CliRunner, Result
 
 from sync.contract.health import Colour
 from sync.contract.orders import Broadcast, Desired, Withdrawal
+from sync.contract.records import Clock
 from sync.contract.signed import Signed, read_private_key, read_public_key, verify
 from sync.contract.topics import Channel, Topic
+from sync.edge.ledger.system_clock import system_clock
 from sync.edge.orders.receiver import OrderHandlers
 from sync.errors import OrderUnfit
 from sync.mqtt.broker_address import BrokerAddress
@@ -164,6 +167,35 @@ async def test_a_command_is_carried_out_and_answered(tmp_path: Path, broker: Mos
         assert (unknown.exit_code, json.loads(unknown.stdout)["done"]) == (1, False)
         silent = await run(["command", "box-9", "add", "--wait", "0.1", *common])
         assert (silent.exit_code, "has not answered" in silent.stderr) == (1, True)
+
+
+async def test_the_operator_is_told_of_a_clock_that_rejects_orders(
+    tmp_path: Path, broker: Mosquitto, keys: KeyFiles
+) -> None:
+    async def apply(_: Desired) -> bool:
+        return False
+
+    def slow() -> Clock:
+        now = system_clock()
+        return msgspec.structs.replace(now, wall=now.wall - timedelta(minutes=3))
+
+    (tmp_path / "policy.toml").write_text(POLICY)
+    common = ["--broker", broker.url, "--data", str(tmp_path)]
+    settings = link_settings(broker.url)
+    async with a_box(tmp_path / "box", settings, handlers=OrderHandlers(apply), order_clock=slow) as box:
+        await eventually(lambda: connected(box))
+        done = await run(["command", BOX, "status", *common])
+        policy = await run(["policy", "publish", str(tmp_path / "policy.toml"), "--box", BOX, *common])
+        spoken = await run(["broadcast", "--text", "en=No water tonight", "--wait", "0.5", *common])
+        revoked = await run(["revoke", "--number-file", "-", "--wait", "0.5", *common], f"{number(1)}\n")
+    assert (done.exit_code, json.loads(done.stdout.splitlines()[0])["reason"]) == (1, "early")
+    assert (policy.exit_code, spoken.exit_code, revoked.exit_code) == (1, 0, 0)
+    for told in (done, policy, spoken, revoked):
+        assert f"{BOX}: by its clock" in told.stderr
+        assert "s behind) the order is early" in told.stderr
+    assert "it was not carried out: send it again" in spoken.stderr
+    assert "it was carried out nevertheless" in revoked.stderr
+    assert f"{revoked.stdout}" == "1 persons are now red\n"
 
 
 async def test_a_revocation_reaches_the_gate_and_the_directory(
