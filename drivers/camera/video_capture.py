@@ -12,8 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.camera.cameras import resolve_camera
 from drivers.camera.picture_decoder import PictureDecoder
-from drivers.errors import BadSetting
+from drivers.camera.unreachable import why_no_stream, why_not_opened
+from drivers.errors import BadSetting, DeviceLost
+from drivers.serial_line.ports import check_name
 from imaging.errors import PictureDamaged, PictureError
 from imaging.orientation import Orientation
 
@@ -42,7 +45,7 @@ environment_lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Source of pictures: a V4L2 `device` (index or path), a `url`, or a looped `file`; exactly one is not empty."""
+    """Source of pictures: a V4L2 `device` (index, path or USB name), a `url`, or a looped `file`; one is not empty."""
 
     device: str = ""
     url: str = ""
@@ -54,11 +57,17 @@ class Source:
         scheme, separator, _rest = text.partition("://")
         if separator and scheme in LOW_LATENCY:
             return cls(url=text)
+        if text.startswith(("usb:", "usb@")):
+            check_name(text)
+            return cls(device=text)
         if text.isdecimal() or text.startswith("/dev/"):
             return cls(device=text)
         if text and not separator:
             return cls(file=text)
-        accepted = "a number, /dev/..., rtsp://..., http://..., https://..., or the path of a video file"
+        accepted = (
+            "a number, /dev/..., usb:VID:PID[:SERIAL], usb@LOCATION, rtsp://..., http://..., https://...,"
+            " or the path of a video file"
+        )
         raise BadSetting(f"camera source {scheme or '(empty)'} is not supported; accepted: {accepted}")
 
 
@@ -118,6 +127,7 @@ class Capture(threading.Thread):
         self._decoder = PictureDecoder(orientation)
         self._on_picture = on_picture
         self._on_end = on_end
+        self._pictures = 0
         self._abandoned = threading.Event()
         self._calling = threading.Lock()
         self._limit = FrameRateLimiter(requested.fps)
@@ -139,12 +149,23 @@ class Capture(threading.Thread):
                 self._read(capture)
             finally:
                 capture.release()
-            reason = "the source ended" if self.format else "cannot be opened"
+            reason = self._why_ended()
         except cv2.error as exc:
             reason = f"cannot be read: {exc.err}"
+        except DeviceLost as exc:
+            reason = str(exc)
         with self._calling:
             if not self._abandoned.is_set():
                 self._on_end(reason)
+
+    def _why_ended(self) -> str:
+        if self._pictures > 1:
+            return "the source ended"
+        if self._abandoned.is_set():
+            return "abandoned"
+        if self._source.url:
+            return why_no_stream(self._source.url)
+        return why_not_opened(self._source.device or self._source.file)
 
     def _read(self, capture: cv2.VideoCapture) -> None:
         rate = _Rate()
@@ -161,6 +182,7 @@ class Capture(threading.Thread):
                 file.allows(now_s)
             if not self._limit.allows(now_s):
                 continue
+            self._pictures += 1
             image = self._retrieved(capture, encoded=encoded)
             if image is not None:
                 self.format = PictureFormat(image.shape[1], image.shape[0], pixel_format, fps)
@@ -225,13 +247,14 @@ class _Rate:
 
 
 def _open(source: Source, requested: RequestedFormat) -> cv2.VideoCapture:
-    """Open `source`; a capture that could not be opened fails on `grab`."""
+    """Open `source`; a capture that could not be opened fails on `grab`. Raises DeviceLost for an unknown USB name."""
     # The driver logs a loss once; OpenCV and FFmpeg would log every retry, with address and password.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     os.environ.setdefault(FFMPEG_LOG_LEVEL, "-8")
     os.environ.setdefault(V4L2_LIMIT, str(V4L2_LIMIT_S))
     if source.device:
-        name = int(source.device) if source.device.isdecimal() else source.device
+        found = resolve_camera(source.device)
+        name = int(found) if found.isdecimal() else found
         capture = cv2.VideoCapture(name, cv2.CAP_V4L2)
         # MJPEG first: uncompressed VGA at 30 fps does not fit the USB 2 share of many hubs.
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
