@@ -253,6 +253,31 @@ def test_no_face_on_its_head_counts_as_masked(tmp_path: Path) -> None:
         assert seen.get("turned") == (180 if expected is None else None)
 
 
+class FoundWhenTurned(OneFace):
+    """Finds its face more surely in a picture that is higher than wide."""
+
+    def detect(self, image: np.ndarray) -> list[Face]:
+        score = 0.9 if image.shape[0] > image.shape[1] else 0.5
+        return [Face((1.25, 2, 3, 4), score, None, self.mask)]
+
+
+class Unsure:
+    """A probe to which every face looks upright."""
+
+    def look(self, image: np.ndarray, face: Face) -> TurnLook:
+        return TurnLook(-0.3, 180, MaskState.NONE)
+
+
+def test_a_picture_whose_face_is_found_only_when_it_is_turned_has_no_mask(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(encoded(".png"))
+    seen = inspect_picture(FoundWhenTurned(MaskScores(0.9, 0.05, 0.05)), path, Unsure())
+    assert seen["turned"] == 90
+    assert isinstance(seen["faces"], list)
+    assert [face["mask"] for face in seen["faces"]] == [None]
+    assert "turned" not in inspect_picture(OneFace(MaskScores(0.9, 0.05, 0.05)), path, Unsure())
+
+
 def test_inspect_with_a_real_network(shared_weights: Path, tmp_path: Path) -> None:
     detector = make_detector("yunet", weights=shared_weights / "yunet_n_dynamic.onnx")
     cv2.imwrite(str(tmp_path / "face.png"), bare_face())
