@@ -91,7 +91,7 @@ def _explained(head: bytes) -> str:
     version, _, rest = first.partition(" ")
     status = int(rest[:3]) if rest[:3].isdecimal() else 0
     if not version.startswith(("HTTP/", "RTSP/")) or not status:
-        return "what answers at the address is no camera: neither HTTP nor RTSP"
+        return "the answer at the address is not from a camera: neither HTTP nor RTSP"
     if 300 <= status < 400:
         return f"the address leads elsewhere, perhaps to a login page ({status})"
     if status >= 400:

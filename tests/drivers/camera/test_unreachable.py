@@ -33,8 +33,8 @@ ANSWERS = {
     ),
     "snapshot": (b"HTTP/1.1 200 OK\r\ncontent-type: image/jpeg\r\n\r\n" + SNAPSHOT, "single picture"),
     "no stream": (b"HTTP/1.1 200 OK\r\nContent-Type: video/x\r\n\r\nnonsense", "cannot be decoded"),
-    "ssh": (b"SSH-2.0-OpenSSH_9\r\n", "no camera"),
-    "nothing": (b"", "no camera"),
+    "ssh": (b"SSH-2.0-OpenSSH_9\r\n", "not from a camera"),
+    "nothing": (b"", "not from a camera"),
 }
 
 
