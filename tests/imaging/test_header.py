@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imaging.errors import PictureError
+from imaging.errors import NotAPicture, PictureError
 from imaging.header import check_whole, picture_size
 from tests.models.fakes import steady
 
@@ -50,3 +50,9 @@ def test_no_cut_picture_counts_as_whole(kind: str, length: int) -> None:
     data = encoded(kind)
     with pytest.raises(PictureError):
         check_whole(data[: length % len(data)])
+
+
+@pytest.mark.parametrize("head", [b"BM\x00\x00", b"\xff\xd8\xff\xe0"])
+def test_the_head_of_one_kind_with_the_mark_of_another_is_refused(head: bytes) -> None:
+    with pytest.raises(NotAPicture):
+        picture_size(head + b"ftypavif" + bytes(40))
