@@ -45,12 +45,17 @@ class BoxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Source of the pictures: a V4L2 device, an rtsp:// or http:// address, or a file."""
+    """Source of the pictures (a V4L2 device, an rtsp:// or http:// address, or a file) and how the camera is mounted.
+
+    Pictures are turned clockwise by `rotate` degrees, then mirrored left to right if `flip`.
+    """
 
     source: Annotated[str, Meta(min_length=1)] = "/dev/video0"
     width: Annotated[int, Meta(ge=160, le=4096)] = 640
     height: Annotated[int, Meta(ge=120, le=4096)] = 480
     fps: Annotated[float, Meta(ge=1, le=60)] = 15.0
+    rotate: Literal[0, 90, 180, 270] = 0
+    flip: bool = False
 
 
 class VisionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

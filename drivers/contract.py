@@ -180,13 +180,17 @@ class Ranger(Part, Protocol):
 
 
 class Camera(Part, Protocol):
-    """Delivers pictures; only the newest is stored. A frozen or black one sets BROKEN and is dropped."""
+    """Delivers upright pictures; only the newest is stored. A frozen, black or damaged one is dropped."""
 
     @property
     def frames(self) -> Latest[CameraFrame]: ...
 
     def limit_rate(self, fps: float) -> None:
         """Deliver at most `fps` pictures a second, from the next one on. A skipped picture is not decoded."""
+        ...
+
+    def reject(self, reason: str) -> None:
+        """Set the state to BROKEN with `reason` from the next picture on, and still deliver; "": accept again."""
         ...
 
 

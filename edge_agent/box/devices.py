@@ -56,7 +56,14 @@ class Devices:
 def camera_from(settings: Settings) -> Camera:
     """The camera."""
     wired = settings.camera
-    return make_camera(source=wired.source, width=wired.width, height=wired.height, fps=wired.fps)
+    return make_camera(
+        source=wired.source,
+        width=wired.width,
+        height=wired.height,
+        fps=wired.fps,
+        rotate_deg=wired.rotate,
+        flip=wired.flip,
+    )
 
 
 def thermometer_from(settings: Settings) -> Thermometer:

@@ -110,6 +110,7 @@ def inspect(
     """Detect faces and masks in photos; prints one line per photo."""
     from models.detectors.face import make_detector
     from models.detectors.inspect_picture import INSPECT_SCORE, inspect_picture
+    from models.detectors.upright import make_upright_probe
     from models.errors import ModelError, PictureUnreadable
 
     score = INSPECT_SCORE if as_json and min_score is None else min_score
@@ -117,10 +118,11 @@ def inspect(
         face_detector = make_detector(
             detector, size=size, score=score, weights=weights, accept_non_commercial=accept_non_commercial
         )
+        probe = make_upright_probe()
     unreadable = 0
     for photo in photos:
         try:
-            found = inspect_picture(face_detector, photo)
+            found = inspect_picture(face_detector, photo, probe)
         except PictureUnreadable as exc:
             unreadable += 1
             typer.echo(f"edge-agent: {exc}", err=True)
@@ -137,7 +139,12 @@ def _readable(found: dict[str, Any]) -> str:
         for face in faces
     )
     count = f"{len(faces)} face{'' if len(faces) == 1 else 's'}"
-    return f"{found['image']}: {count}{': ' + descriptions if descriptions else ''}"
+    line = f"{found['image']}: {count}{': ' + descriptions if descriptions else ''}"
+    if damage := found.get("damage"):
+        line += f"; 图片似已损坏 the picture looks damaged: {damage}"
+    if turn := found.get("turned"):
+        line += f"; 人脸倒置 the faces stand upright when the picture is turned by {turn}°"
+    return line
 
 
 @app.command()

@@ -43,20 +43,32 @@ def report_device_errors() -> AbstractContextManager[None]:
 
 @app.command("list")
 def list_ports(as_json: AsJson = False) -> None:
-    """List the serial ports with their stable names."""
+    """List serial ports, cameras and sound cards with their stable names."""
+    from drivers.audio.cards import list_sound_cards
+    from drivers.camera.cameras import list_cameras
     from drivers.serial_line.ports import list_serial_ports, stable_name
 
-    ports = list_serial_ports()
-    named = [{"name": stable_name(port, ports), **port.to_dict()} for port in ports]
+    ports, cameras, cards = list_serial_ports(), list_cameras(), list_sound_cards()
+    keys = [("port", each, ports) for each in ports] + [("source", each, cameras) for each in cameras]
+    named = [(key, stable_name(each, among), each) for key, each, among in keys]
     if as_json:
-        typer.echo(json.dumps(named, ensure_ascii=False))
+        found = [{"name": name, **each.to_dict()} for _key, name, each in named]
+        typer.echo(
+            json.dumps([*found, *({"name": each.device, **each.to_dict()} for each in cards)], ensure_ascii=False)
+        )
         return
-    for port in ports:
-        usb = f"{port.vendor_id:04x}:{port.product_id:04x}" if port.vendor_id is not None else "no USB"
-        typer.echo(f"{port.device}  {usb}  {port.serial or '-'}  {port.location or '-'}  {port.product or '-'}")
-        typer.echo(f'    port = "{stable_name(port, ports)}"')
+    for key, name, each in named:
+        usb = f"{each.vendor_id:04x}:{each.product_id:04x}" if each.vendor_id is not None else "no USB"
+        typer.echo(f"{each.device}  {usb}  {each.serial or '-'}  {each.location or '-'}  {each.product or '-'}")
+        typer.echo(f'    {key} = "{name}"')
+    for card in cards:
+        typer.echo(f"{card.device}  声卡 sound card  {card.product}")
     if not ports:
         typer.echo("没有串口，请检查接线。 No serial port found: check the cables.")
+    if not cameras:
+        typer.echo("没有 USB 摄像头。 No USB camera found.")
+    if not cards:
+        typer.echo("没有声卡。 No sound card found.")
 
 
 @app.command()
@@ -64,22 +76,43 @@ def probe(
     ports: Annotated[list[str] | None, typer.Argument(help="Ports to try [all].", metavar="[PORT...]")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Identify the connected devices and propose settings for them; takes up to half a minute."""
-    from drivers.tools.probe import probe_all, proposed_settings
+    """Identify the connected devices and propose settings for them; takes up to half a minute.
+
+    Without PORT also takes a picture of every USB camera and lists the sound cards.
+    """
+    from drivers.audio.cards import list_sound_cards
+    from drivers.tools.camera_probe import CameraFound, probe_cameras, proposed_camera
+    from drivers.tools.probe import ProbeResult, probe_all, proposed_settings
+
+    async def both() -> tuple[list[ProbeResult], list[CameraFound]]:
+        if ports:
+            return await probe_all(ports), []
+        return await asyncio.gather(probe_all(), probe_cameras())
 
     with report_device_errors():
-        findings = asyncio.run(until_signalled(probe_all(ports or ())))
-    if findings is None:
+        results = asyncio.run(until_signalled(both()))
+    if results is None:
         raise typer.Exit(130)
-    if not findings:
+    findings, cameras = results
+    cards = [] if ports else list_sound_cards()
+    if not (findings or cameras or cards):
         raise ended("没有串口，请检查接线。 No serial port found: check the cables.", 1)
-    proposal = proposed_settings(findings)
+    proposal = "\n".join(filter(None, (proposed_settings(findings), proposed_camera(cameras))))
     if as_json:
-        found = {"ports": [finding.to_dict() for finding in findings], "toml": proposal}
+        found = {
+            "ports": [finding.to_dict() for finding in findings],
+            "cameras": [camera.to_dict() for camera in cameras],
+            "sound_cards": [card.to_dict() for card in cards],
+            "toml": proposal,
+        }
         typer.echo(json.dumps(found, ensure_ascii=False))
         return
     for finding in findings:
         typer.echo(finding.line())
+    for camera in cameras:
+        typer.echo(camera.line())
+    for card in cards:
+        typer.echo(f"✓ {card.device}  声卡 sound card {card.product}")
     typer.echo(f"\n{proposal}" if proposal else "")
 
 

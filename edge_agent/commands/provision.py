@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from config.errors import SettingsError
+from config.settings import Settings, load_settings
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, report_errors
 from edge_agent.provision.answers import Answers, answers_from, load_answers
 from edge_agent.runtime.service_unit import AGENT_UNIT
@@ -39,14 +40,19 @@ def provision(
         raise typer.Exit(0 if serial else 1)
 
     async def find_devices() -> str:
+        from drivers.audio.cards import list_sound_cards
+        from drivers.tools.camera_probe import probe_cameras, proposed_camera
         from drivers.tools.probe import probe_all, proposed_settings
 
         typer.echo("正在查找设备（最多半分钟）… Looking for devices, up to half a minute …", err=True)
-        findings = await probe_all()
+        findings, cameras = await asyncio.gather(probe_all(), probe_cameras())
         devices.extend(finding.line() for finding in findings)
-        for line in devices or ["没有发现串口设备 no serial device found"]:
+        devices.extend(camera.line() for camera in cameras)
+        devices.extend(f"✓ {card.device}  声卡 sound card {card.product}" for card in list_sound_cards())
+        for line in devices or ["没有发现设备 no device found"]:
             typer.echo(f"  {line}", err=True)
-        return proposed_settings(findings)
+        kept = config.exists() and not load_settings(config).camera.source.startswith("/dev/video")
+        return "\n".join((proposed_settings(findings), "" if kept else proposed_camera(cameras)))
 
     with report_errors(unusable=(SettingsError, SyncError)):
         answers = load_answers(answers_file) if answers_file else _prompt_answers(serial)
@@ -63,6 +69,8 @@ def provision(
         done = asyncio.run(until_signalled(work))
     if done is None:
         raise typer.Exit(130)
+    if answers.probe:
+        typer.echo(_camera_line(done.settings, config), err=True)
     started = _start_service()
     if as_json:
         typer.echo(json.dumps({**summary(done, config, devices), "started": started}, ensure_ascii=False))
@@ -75,6 +83,22 @@ def provision(
     if started:
         typer.echo(f"✓ 服务已启动 started: {AGENT_UNIT}")
     typer.echo("下一步 next: edge-agent doctor")
+
+
+def _camera_line(settings: Settings, config: Path) -> str:
+    """What the camera shows, before the agent opens it: a person before it tells whether it is mounted upright."""
+    from config.catalogue import PROMPTS_DIR
+    from edge_agent.box.wall_clock import WallClock
+    from edge_agent.doctor.measuring import CHECKS
+    from edge_agent.doctor.report import Site
+    from edge_agent.doctor.run_checks import run_check
+
+    source = settings.camera.source
+    if source.startswith("/dev/") and not Path(source).exists():
+        return f"! camera        {source}: 没有这个摄像头 no such device"
+    typer.echo("正在查看摄像头画面，请站到摄像头前 … Looking at the camera: stand in front of it …", err=True)
+    site = Site(settings, config, WallClock().now(), None, Path("/"), PROMPTS_DIR, open_gate=False)
+    return asyncio.run(run_check(CHECKS[0], site)).text()
 
 
 def _prompt_answers(serial: str) -> Answers:
@@ -97,7 +121,7 @@ def _prompt_answers(serial: str) -> Answers:
     community = typer.prompt("社区密钥文件 File of the community key（空=不变）", default="", show_default=False)
     signing = typer.prompt("平台签名公钥文件 File of the signing key（空=不变）", default="", show_default=False)
     pin = typer.prompt("工作人员 PIN，6-12 位（空=不变） Staff PIN", default="", show_default=False, hide_input=True)
-    probe = typer.confirm("查找串口设备？Look for serial devices?", default=True)
+    probe = typer.confirm("查找已接的设备？Look for connected devices?", default=True)
     return answers_from(
         {
             "checkpoint": checkpoint,

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -26,6 +27,7 @@ from edge_agent.doctor.device_check import running
 from edge_agent.doctor.report import Check, CheckResult, CheckStatus, Site
 from edge_agent.doctor.run_checks import run_check, run_checks
 from edge_agent.doctor.sound_check import LEAST_DB, LISTEN_S, hear, tone, tone_over_room_db
+from tests.drawn import bare_face
 from tests.edge_agent.town import town
 from tests.rights import without_rights
 from tests.sync.city import running as under_way
@@ -68,6 +70,17 @@ async def test_the_tone_is_played_while_the_microphone_listens() -> None:
 def site(settings: str, *, open_gate: bool = False, agent: dict[str, object] | None = None) -> Site:
     here = Path()
     return Site(parse_settings(settings), here, WallClock().now(), agent, here, here, open_gate)
+
+
+async def test_a_camera_upside_down_is_named_with_the_setting() -> None:
+    on_its_head = cv2.rotate(bare_face(), cv2.ROTATE_180)
+    async with SimulatedCamera(lambda: on_its_head, seed=1) as simulated:
+        for rotate, status in ((0, CheckStatus.FAILED), (180, CheckStatus.OK)):
+            settings = f'[camera]\nsource = "{simulated.url}"\nfps = 5.0\nrotate = {rotate}\n'
+            answer = await measuring.camera(site(settings))
+            assert answer.status is status, answer
+            assert ("rotate = 180" in answer.found) is (rotate == 0)
+            assert ("mount the camera upright" in answer.remedy.en) is (rotate == 0)
 
 
 async def test_a_frozen_camera_fails_before_it_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
