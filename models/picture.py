@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging.errors import PictureDamaged, PictureError, PictureTooLarge
-from imaging.header import PictureKind, check_whole, picture_kind, picture_size
-from imaging.jpeg import check_jpeg, check_limits
+from models.imaging.errors import PictureDamaged, PictureError, PictureTooLarge
+from models.imaging.header import PictureKind, check_whole, picture_kind, picture_size
+from models.imaging.jpeg import check_jpeg, check_limits
 from models.errors import PictureUnreadable
 
 #: decoding takes up to 370 MB for 64 megapixels, twice as much for a GIF; a small file can state far more

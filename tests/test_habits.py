@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("config", "drivers", "imaging", "models", "sync", "edge_agent", "tests", "bench")
+ROOMS = ("config", "drivers", "models", "sync", "edge_agent", "tests", "bench")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # The value of each depends on when or where it is asked for: a run that begins before midnight may end after it.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PRODUCT = ("config", "drivers", "imaging", "models", "sync", "edge_agent", "systemd", "bench", ".ci")
+PRODUCT = ("config", "drivers", "models", "sync", "edge_agent", "systemd", "bench", ".ci")
 TEXTS = (".md", ".toml", ".yaml", ".html", ".js", ".css", ".sh", ".service", ".rules", ".conf")
 # A phrase, and what to write in its place.
 PLAIN = {

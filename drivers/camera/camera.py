@@ -13,7 +13,7 @@ from drivers.device_health import DeviceHealth, MonitoredDevice
 from drivers.errors import BadSetting, DeviceLost
 from drivers.latest import Latest
 from drivers.reopening import keep_open
-from imaging.orientation import TURNS, Orientation
+from models.imaging.orientation import TURNS, Orientation
 
 OPEN_LIMIT_S = 5.0  # until the first picture; network cameras take seconds
 AGE_LIMIT_S = 2.0  # between pictures

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging.damage import has_filled_band, seams
-from imaging.errors import PictureDamaged
-from imaging.jpeg import decode_jpeg
-from imaging.orientation import Orientation
+from models.imaging.damage import has_filled_band, seams
+from models.imaging.errors import PictureDamaged
+from models.imaging.jpeg import decode_jpeg
+from models.imaging.orientation import Orientation
 
 Image = NDArray[np.uint8]
 

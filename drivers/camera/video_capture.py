@@ -17,8 +17,8 @@ from drivers.camera.picture_decoder import PictureDecoder
 from drivers.camera.unreachable import why_no_stream, why_not_opened
 from drivers.errors import BadSetting, DeviceLost
 from drivers.serial_line.ports import check_name
-from imaging.errors import PictureDamaged, PictureError
-from imaging.orientation import Orientation
+from models.imaging.errors import PictureDamaged, PictureError
+from models.imaging.orientation import Orientation
 
 Image = NDArray[np.uint8]
 

@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 import sys
 
-OURS = ("config", "drivers", "edge_agent", "imaging", "models", "sync")
+OURS = ("config", "drivers", "edge_agent", "models", "sync")
 
 
 def import_ours() -> int:

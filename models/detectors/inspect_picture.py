@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging.damage import has_filled_band, seams
-from imaging.orientation import TURNS, turned
+from models.imaging.damage import has_filled_band, seams
+from models.imaging.orientation import TURNS, turned
 from models.detections import Face, FaceDetector, MaskState
 from models.detectors.upright import UprightProbe
 from models.picture import read_picture

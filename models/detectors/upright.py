@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging.orientation import TURNS, turned
+from models.imaging.orientation import TURNS, turned
 from models.detections import Face, FaceDetector, MaskState
 from models.detectors.face import make_detector
 

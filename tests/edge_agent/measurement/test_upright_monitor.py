@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_agent.measurement.upright_monitor import UprightMonitor, wanted_rotate
-from imaging.orientation import Orientation, turned
+from models.imaging.orientation import Orientation, turned
 from models.detections import Face, MaskScores, MaskState
 from models.detectors.upright import TurnLook
 

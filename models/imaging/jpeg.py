@@ -8,7 +8,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from imaging.errors import PictureDamaged, PictureTooLarge
+from models.imaging.errors import PictureDamaged, PictureTooLarge
 
 Image = NDArray[np.uint8]
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imaging.damage import has_filled_band, seams
-from imaging.errors import PictureDamaged, PictureError, PictureTooLarge
-from imaging.jpeg import MOST_EXTRANEOUS_BYTES, check_jpeg, decode_jpeg, scan_count
+from models.imaging.damage import has_filled_band, seams
+from models.imaging.errors import PictureDamaged, PictureError, PictureTooLarge
+from models.imaging.jpeg import MOST_EXTRANEOUS_BYTES, check_jpeg, decode_jpeg, scan_count
 from tests.drawn import bare_face
 from tests.models.fakes import steady
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imaging.errors import NotAPicture, PictureError
-from imaging.header import check_whole, picture_size
+from models.imaging.errors import NotAPicture, PictureError
+from models.imaging.header import check_whole, picture_size
 from tests.models.fakes import steady
 
 KINDS = [".jpg", ".png", ".webp", ".bmp", ".gif"]

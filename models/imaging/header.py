@@ -11,8 +11,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-from imaging.errors import NotAPicture, PictureDamaged
-from imaging.jpeg import jpeg_size
+from models.imaging.errors import NotAPicture, PictureDamaged
+from models.imaging.jpeg import jpeg_size
 
 Size = tuple[int, int]
 
