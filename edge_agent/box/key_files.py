@@ -7,6 +7,7 @@ from pathlib import Path
 from config.errors import SettingsError
 from config.settings import Settings
 from sync.contract.signed import OrderKey, read_public_key
+from sync.storage.text_file import NotText, read_hex_key
 
 
 def make_data_dir(path: Path) -> Path:
@@ -21,9 +22,11 @@ def make_data_dir(path: Path) -> Path:
 def read_community_key(path: Path) -> bytes:
     """The community key: 64 hex digits in a file of its own. Raises SettingsError."""
     try:
-        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+        key = read_hex_key(path)
     except OSError as exc:
         raise SettingsError(f"[directory] community_key_file = {str(path)!r}: {exc.strerror}") from exc
+    except NotText as exc:
+        raise SettingsError(f"[directory] community_key_file: {exc}") from exc
     except ValueError as exc:
         raise SettingsError(f"[directory] community_key_file = {str(path)!r}: expected 64 hex digits") from exc
     if len(key) != 32:

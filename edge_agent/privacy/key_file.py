@@ -9,6 +9,7 @@ from config.credentials import secret_path
 from config.errors import SettingsError
 from config.settings import Settings
 from sync.storage.encryption import Algorithm, KeyedCipher, is_encrypted, make_key
+from sync.storage.text_file import NotText, read_hex_key
 
 _FOR_OTHERS = 0o007
 _STORES = ("ledger.db", "directory.db", "faces.db")
@@ -55,11 +56,11 @@ def _read(settings: Settings) -> KeyedCipher:
     try:
         if path.stat().st_mode & _FOR_OTHERS:
             raise _fault(settings, f"others may read it. 请运行 chmod 600 {path}。Run: chmod 600 {path}")
-        return KeyedCipher(
-            bytes.fromhex(path.read_text(encoding="ascii").strip()), _ALGORITHMS[settings.privacy.algorithm]
-        )
+        return KeyedCipher(read_hex_key(path), _ALGORITHMS[settings.privacy.algorithm])
     except OSError as exc:
         raise _fault(settings, f"{exc.strerror}") from exc
+    except NotText as exc:
+        raise _fault(settings, str(exc)) from exc
     except ValueError as exc:
         raise _fault(settings, "expected 64 hex digits") from exc
 

@@ -33,6 +33,7 @@ from sync.edge.identity.box_identity import BoxIdentity
 from sync.edge.identity.enrolment import Enrolled, enrol
 from sync.errors import StoreFailed
 from sync.storage.atomic_files import replace_whole
+from sync.storage.text_file import read_pem
 
 SIGNING_KEY = "platform-signing.pem"
 ENROL_LIMIT_S = 900.0
@@ -137,7 +138,7 @@ def _signing_key(answers: Answers) -> bytes | None:
     path = Path(answers.signing_key)
     try:
         read_public_key(path)
-        return path.read_bytes()
+        return read_pem(path)
     except (OSError, ValueError) as exc:
         raise SettingsError(f"signing_key = {answers.signing_key!r}: {exc}") from exc
 

@@ -19,6 +19,7 @@ import typer
 from sync.contract.topics import check_name
 from sync.errors import SyncError, UnsafeLink, leaf_exceptions
 from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+from sync.storage.text_file import read_text_file
 
 DATA = Path("var/platform")
 DISTRICT = "demo"
@@ -165,8 +166,5 @@ def address(option: str, text: str) -> tuple[str, int]:
 
 
 def read_text(file: Path) -> str:
-    """The content of `file`, with or without a byte order mark. Raises OSError; ValueError if it is not UTF-8."""
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise ValueError(f"{file} is not UTF-8 text: save it as UTF-8") from exc
+    """The content of `file`, with or without a byte order mark. Raises OSError; ValueError if it is not text."""
+    return read_text_file(file)

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from sync.platform.commands import options
+from sync.storage.text_file import decode_text
 
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the reports of the boxes.", min=0, max=3600)]
 
@@ -146,7 +147,9 @@ def with_issuer(work: Callable[[Any], Awaitable[Any]], connection: options.Order
 
 
 def _lines(file: Path) -> Iterable[str]:
-    return sys.stdin if str(file) == "-" else options.read_text(file).splitlines()
+    return (
+        decode_text(sys.stdin.buffer.read()).splitlines() if str(file) == "-" else options.read_text(file).splitlines()
+    )
 
 
 def _arguments(text: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import msgspec
 from sync.contract.health import Colour, HealthStatus, TestResult
 from sync.contract.identity import COMMUNITY_KEY_BYTES, normalise_number, person_key
 from sync.platform.directory.store import DirectoryStore
+from sync.storage.text_file import NotText, decode_utf8, read_hex_key
 
 _CHUNK = 1_000
 _NUMBER = re.compile("[0-9A-Z]{6,24}")
@@ -119,7 +120,9 @@ async def import_file(
 def read_community_key(path: Path) -> bytes:
     """The community key in `path`: hex digits, at least 16 bytes. Raises OSError, ValueError."""
     try:
-        key = bytes.fromhex(path.read_text(encoding="ascii"))
+        key = read_hex_key(path)
+    except NotText:
+        raise
     except ValueError:
         key = b""
     if len(key) < COMMUNITY_KEY_BYTES:
@@ -205,15 +208,15 @@ def _check_text(file: BinaryIO) -> None:
         if len(line) > _LINE_LIMIT_BYTES:
             raise ValueError(f"line {number} is longer than {_LINE_LIMIT_BYTES} bytes")
         try:
-            line.decode()
-        except UnicodeDecodeError as exc:
+            decode_utf8(line)
+        except NotText as exc:
             raise ValueError(f"line {number} is not UTF-8: save the file as UTF-8 (in Excel: CSV UTF-8)") from exc
 
 
 def _counted(lines: Iterable[bytes], progress: Progress) -> Iterator[str]:
     for line in lines:
         progress(len(line))
-        yield line.decode().removeprefix("\ufeff")
+        yield decode_utf8(line)
 
 
 def _statuses(chunk: list[Row], community_key: bytes, refused: list[tuple[int, str]]) -> Iterator[HealthStatus]:
