@@ -22,6 +22,7 @@ from edge_agent.safe_mode import SafeMode
 from edge_agent.speech.broadcasts.sound import LONGEST_S
 from models.errors import ModelError
 from sync.errors import SyncError, leaf_exceptions
+from sync.redaction import redact
 
 # Errors that the user can correct: reported as a sentence, without a traceback.
 USER_ERRORS = (SettingsError, DriverError, ModelError, SyncError, KioskError)
@@ -115,4 +116,4 @@ async def _touch(touch: Touch) -> None:
 
 def _describe(exc: BaseException) -> str:
     """The message of our own errors; of a bug only its type, because its message may contain personal data."""
-    return str(exc) if isinstance(exc, USER_ERRORS) else type(exc).__name__
+    return redact(str(exc)) if isinstance(exc, USER_ERRORS) else type(exc).__name__

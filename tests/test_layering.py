@@ -108,6 +108,7 @@ LIBRARIES = {
 }
 # Every room may import these: standard library alone, and the same on both ends of the link.
 SHARED = {
+    "sync.network_address": "an address is parsed once, in the same way for a camera, a broker and a page",
     "sync.redaction": "a password is hidden in the same way wherever a message is made",
     "sync.storage.text_file": "settings, keys and lists are read in the same way on a box and at the platform",
 }

@@ -15,6 +15,7 @@ from config.settings import Settings, load_settings
 from edge_agent.box.extras import check_extras
 from edge_agent.box.key_files import make_data_dir
 from edge_agent.screen.view_state import Notice
+from sync.redaction import redact
 from sync.storage.atomic_files import replace_whole
 
 FILE = "settings.good.json"
@@ -32,8 +33,8 @@ class InvalidSettings:
 
     @property
     def why(self) -> str:
-        """The faults in one line."""
-        return "; ".join(str(self.fault).splitlines())
+        """The faults in one line, without passwords."""
+        return redact("; ".join(str(self.fault).splitlines()))
 
     def notice(self) -> Notice:
         """Message for the screen: file and line, without the value, which may be a password."""
