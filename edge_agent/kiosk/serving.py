@@ -13,6 +13,7 @@ from aiohttp import web
 from edge_agent.kiosk.errors import KioskError
 from edge_agent.kiosk.guard import acts_from_own_screen, add_headers, host_check, is_loopback_host
 from edge_agent.kiosk.touch import BODY_CAP_BYTES
+from sync.network_address import HostPort
 
 CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 CLOSE_S = 0.2
@@ -65,7 +66,7 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as exc:
-        address = f"{host}:{port}"
+        address = HostPort(host, port)
         if exc.errno == errno.EADDRINUSE:
             raise KioskError(f"{address} is used by another program: stop it or set another kiosk.port") from exc
         raise KioskError(f"{address} cannot be served: {exc.strerror}; check kiosk.host and kiosk.port") from exc

@@ -50,7 +50,10 @@ def read_pem(path: Path) -> bytes:
 
     PEM is ASCII; other characters stand in comments only and are kept.
     """
-    return read_text_file(path).encode()
+    try:
+        return decode_text(path.read_bytes()).encode()
+    except NotText as exc:
+        raise NotText(f"{path}: 不是 PEM 文件。 It is not a PEM file (text that begins with -----BEGIN)") from exc
 
 
 def read_hex_key(path: Path) -> bytes:

@@ -31,7 +31,8 @@ from edge_agent.provision.provisioning import Provisioned, provision
 from edge_agent.provision.serial import box_serial
 from edge_agent.provision.settings_file import checked_settings, sections_from, toml_from
 from sync.errors import EnrolmentPending, EnrolmentRefused, StoreFailed
-from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress
+from sync.mqtt.tls_files import TlsFiles
 from tests.limits import HANG_S
 from tests.sync.authority import town as authority
 
