@@ -67,11 +67,14 @@ class VisionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ThermometerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Thermometer, its port, and its alignment with the camera."""
+    """Thermometer, its port, and its alignment with the camera.
+
+    `baud` 0 is the driver's own; `mirror` and `covers` are about arrays and mean nothing to a spot.
+    """
 
     driver: ThermometerDriver = "gy-mcu90640"
     port: str = "/dev/sentinel-thermometer"
-    baud: Annotated[int, Meta(ge=1200, le=921600)] = 115200
+    baud: Annotated[int, Meta(ge=0, le=921600)] = 0
     mirror: bool = True
     covers: tuple[Fraction, Fraction, Extent, Extent] = (0.0, 0.0, 1.0, 1.0)
     offset_c: Annotated[float, Meta(ge=-5, le=5)] = 0.0
@@ -89,11 +92,14 @@ class RangerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Code reader, its port, and the providers that decode codes, tried in order; the camera can also read codes."""
+    """Code reader, its port, and the providers that decode codes, tried in order; the camera can also read codes.
+
+    `baud` 0 is the driver's own.
+    """
 
     driver: ReaderDriver = "qr-line"
     port: str = "/dev/sentinel-reader"
-    baud: Annotated[int, Meta(ge=1200, le=921600)] = 115200
+    baud: Annotated[int, Meta(ge=0, le=921600)] = 0
     providers: Annotated[tuple[Provider, ...], Meta(min_length=1)] = ("document-number",)
     camera: bool = True
 

@@ -28,6 +28,7 @@ _NAMED = re.compile(
     r"(?:\\?\"(?:[^\"\\]|\\[^\"])*\\?\"|'[^']*'|[^\r\n]+)",
     re.IGNORECASE,
 )
+_IN_PATH = re.compile(rf"{_NAME}[0-9]*(?:=|%3D)", re.IGNORECASE)
 _AUTHORIZATION = re.compile(
     r"(authorization\s*[:=]\s*|\b(?:basic|bearer)\s+(?=[a-z0-9+/=._~-]{16}))[^\r\n]+", re.IGNORECASE
 )
@@ -93,7 +94,7 @@ def _redacted_pieces(line: str) -> Iterator[str]:
         at = found.start("rest") + len(rest)
         following = _URL.search(line, found.end())
         remainder = line[at : following.start() if following else len(line)]
-        if re.search(_NAME, rest, re.IGNORECASE) and "@" not in remainder:
+        if "@" not in remainder and _IN_PATH.search(rest):
             yield _redact_address(found, rest)
             at += len(remainder.rstrip("\r\n"))  # the password may contain a space
         elif "@" in rest or (_host_in(rest) and "@" not in remainder):
