@@ -14,6 +14,7 @@ from edge_agent.app import Sentinel, opened
 from edge_agent.box.last_good_settings import InvalidSettings, is_service, last_good, save_good, usable_settings
 from edge_agent.box.remote_settings import apply_remote_settings
 from edge_agent.kiosk.errors import KioskError
+from edge_agent.readiness.can_run import check_can_run
 from edge_agent.runtime.crash_counter import HEALTHY_S, CrashCounter
 from edge_agent.runtime.task_progress import track_progress
 from edge_agent.runtime.threads import touch_shared
@@ -42,11 +43,11 @@ async def run_sentinel(config: Path) -> None:
     """
     track_progress(asyncio.get_running_loop())
     try:
-        settings = usable_settings(config)
+        settings = usable_settings(config, check_can_run)
     except SettingsError as exc:
         if not is_service():
             raise
-        invalid = InvalidSettings(config, exc, last_good())
+        invalid = InvalidSettings(config, exc, last_good(), check_can_run)
         await _run_safely(SafeMode(invalid.good or Settings(), invalid.why, invalid), invalid.why)
         return
     crash_counter = CrashCounter(Path(settings.box.data_dir))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from sync.storage.atomic_files import replace_whole
 
 FILE = "settings.good.json"
 
+Check = Callable[[Settings], None]  # raises SettingsError
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -30,6 +33,7 @@ class InvalidSettings:
     path: Path
     fault: SettingsError
     good: Settings | None
+    check: Check = check_extras
 
     @property
     def why(self) -> str:
@@ -45,17 +49,17 @@ class InvalidSettings:
     def is_valid_now(self) -> bool:
         """Whether the file can be used by now."""
         try:
-            usable_settings(self.path)
+            usable_settings(self.path, self.check)
         except SettingsError:
             return False
         return True
 
 
-def usable_settings(path: Path) -> Settings:
-    """The settings at `path`, after creating their data folder. Raises SettingsError."""
+def usable_settings(path: Path, check: Check = check_extras) -> Settings:
+    """The settings at `path`, after creating their data folder. Raises SettingsError, also the one of `check`."""
     settings = load_settings(path)
-    check_extras(settings)
     make_data_dir(Path(settings.box.data_dir))
+    check(settings)
     return settings
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from edge_agent.kiosk.errors import KioskError
 from sync.network_address import is_loopback as is_this_machine
 
 HEADERS = {
@@ -65,6 +66,15 @@ def own_screen_only(request: web.Request) -> None:
 def is_loopback_host(host: str) -> bool:
     """Whether a server that listens on `host` can be reached from this machine only."""
     return is_this_machine(host)
+
+
+def check_loopback_host(host: str, port: int) -> None:
+    """Raise KioskError unless `host` is this machine."""
+    if not is_loopback_host(host):
+        raise KioskError(
+            f"kiosk.host = {host!r}: the page is not encrypted and must stay on this machine: "
+            f"set it to 127.0.0.1; from another machine use ssh -L {port}:127.0.0.1:{port}"
+        )
 
 
 def is_loopback(request: web.Request) -> bool:

@@ -28,18 +28,20 @@ def load_cipher_if_present(settings: Settings) -> KeyedCipher | None:
     return _read(settings) if secret_path(settings.privacy.key_file).exists() else None
 
 
+def check_cipher(settings: Settings) -> None:
+    """Raise SettingsError where the key cannot be used, or is missing and cannot be replaced by a new one."""
+    if load_cipher_if_present(settings) is None:
+        try:
+            _check_nothing_is_encrypted(settings)
+        except sqlite3.Error:
+            return  # a damaged database is set aside at the start
+
+
 def make_key_file(settings: Settings) -> None:
     """Create the key file; refused where a database is encrypted with a lost key. Raises SettingsError."""
     path = secret_path(settings.privacy.key_file)
     try:
-        encrypted = [name for name in _STORES if is_encrypted(Path(settings.box.data_dir) / name)]
-        if encrypted:
-            raise _fault(
-                settings,
-                f"missing, and {' and '.join(encrypted)} are encrypted with it. 请放回密钥文件；文件未改动。Restore the"
-                " key file; nothing was changed. Without it the data cannot be read: rename each file to"
-                " NAME.damaged-lost-key, and the agent starts a new ledger epoch",
-            )
+        _check_nothing_is_encrypted(settings)
         make_key(path)
     except sqlite3.Error as exc:
         raise _fault(settings, f"not created, because a database cannot be read: {exc}") from exc
@@ -49,6 +51,18 @@ def make_key_file(settings: Settings) -> None:
             f"cannot be created: {exc.strerror}. 请以管理员身份运行 edge-agent privacy make-key。"
             " Run as root: edge-agent privacy make-key",
         ) from exc
+
+
+def _check_nothing_is_encrypted(settings: Settings) -> None:
+    """Raise SettingsError where a database is encrypted, and sqlite3.Error where one cannot be read."""
+    encrypted = [name for name in _STORES if is_encrypted(Path(settings.box.data_dir) / name)]
+    if encrypted:
+        raise _fault(
+            settings,
+            f"missing, and {' and '.join(encrypted)} are encrypted with it. 请放回密钥文件；文件未改动。Restore the"
+            " key file; nothing was changed. Without it the data cannot be read: rename each file to"
+            " NAME.damaged-lost-key, and the agent starts a new ledger epoch",
+        )
 
 
 def _read(settings: Settings) -> KeyedCipher:

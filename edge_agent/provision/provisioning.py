@@ -26,6 +26,7 @@ from edge_agent.provision.settings_file import (
     sections_from,
     write_sections,
 )
+from edge_agent.readiness.can_run import check_can_run
 from edge_agent.staff.pin import write_pin
 from sync.contract.enrolment import Invitation
 from sync.contract.signed import read_public_key
@@ -74,6 +75,8 @@ async def provision(
     found: Sections = tomllib.loads(await find_devices()) if answers.probe else {}
     sections = merged(read_sections(config), found, _answered(answers, config), answers.settings)
     settings = checked_settings(sections)
+    keys = _coming_keys(settings, answers, config)
+    check_can_run(settings, keys if invitation is None else {*keys, Path(settings.platform.cert_file)})
     data_dir = make_data_dir(Path(settings.box.data_dir))
     enrolled = None
     if invitation is not None:
@@ -82,6 +85,7 @@ async def provision(
                 BoxIdentity(data_dir / "identity"), invitation, limit_s=limit_s, on_waiting=on_waiting
             )
         settings = checked_settings(merged(sections, _identity(enrolled)))
+        check_can_run(settings, keys)
     with _os_errors_as_store_failed():
         _write_secrets(settings, answers, config, community_key, signing_key)
     write_sections(config, sections_from(settings))
@@ -125,6 +129,12 @@ def _identity(enrolled: Enrolled) -> Sections:
     files = enrolled.files
     paths = {"ca_file": str(files.ca), "cert_file": str(files.certificate), "key_file": str(files.key)}
     return {"box": {"district": enrolled.district, "name": enrolled.box}, "platform": paths}
+
+
+def _coming_keys(settings: Settings, answers: Answers, config: Path) -> set[Path]:
+    """The key files that this run writes."""
+    community = {secret_path(settings.directory.community_key_file)} if answers.community_key else set()
+    return community | ({config.parent / SIGNING_KEY} if answers.signing_key else set())
 
 
 def _community_key(answers: Answers) -> bytes | None:
