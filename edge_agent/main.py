@@ -11,7 +11,7 @@ from config.errors import SettingsError
 from config.settings import Settings
 from drivers.errors import DriverError
 from edge_agent.app import Sentinel, opened
-from edge_agent.box.last_good_settings import InvalidSettings, is_service, last_good, save_good, usable_settings
+from edge_agent.box.last_good_settings import InvalidSettings, is_service, last_good, save_good, usable_settings, well_formed
 from edge_agent.box.remote_settings import apply_remote_settings
 from edge_agent.kiosk.errors import KioskError
 from edge_agent.readiness.can_run import check_can_run
@@ -47,7 +47,7 @@ async def run_sentinel(config: Path) -> None:
     except SettingsError as exc:
         if not is_service():
             raise
-        invalid = InvalidSettings(config, exc, last_good(), check_can_run)
+        invalid = InvalidSettings(config, exc, last_good() or well_formed(config), check_can_run)
         await _run_safely(SafeMode(invalid.good or Settings(), invalid.why, invalid), invalid.why)
         return
     crash_counter = CrashCounter(Path(settings.box.data_dir))

@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class InvalidSettings:
-    """A settings file that cannot be used, the reason, and the last good settings if there are any."""
+    """A settings file that cannot be used, the reason, and the settings of the link in safe mode, if there are any."""
 
     path: Path
     fault: SettingsError
@@ -61,6 +61,14 @@ def usable_settings(path: Path, check: Check = check_extras) -> Settings:
     make_data_dir(Path(settings.box.data_dir))
     check(settings)
     return settings
+
+
+def well_formed(path: Path) -> Settings | None:
+    """The settings at `path` if they are valid, even if the agent cannot start with them; None otherwise."""
+    try:
+        return load_settings(path)
+    except SettingsError:
+        return None
 
 
 def is_service() -> bool:
