@@ -11,7 +11,14 @@ from config.errors import SettingsError
 from config.settings import Settings
 from drivers.errors import DriverError
 from edge_agent.app import Sentinel, opened
-from edge_agent.box.last_good_settings import InvalidSettings, is_service, last_good, save_good, usable_settings, well_formed
+from edge_agent.box.last_good_settings import (
+    InvalidSettings,
+    is_service,
+    last_good,
+    save_good,
+    usable_settings,
+    well_formed,
+)
 from edge_agent.box.remote_settings import apply_remote_settings
 from edge_agent.kiosk.errors import KioskError
 from edge_agent.readiness.can_run import check_can_run
