@@ -87,6 +87,9 @@ def test_what_is_no_password_stays(line: str) -> None:
     ("line", "shown"),
     [
         ("rtsp://admin:1234@10.0.0.9:554/live: lost", "rtsp://***@10.0.0.9:554/***: lost"),
+        ("rtsp://admin:86420/a@10.0.0.9/live", "rtsp://***"),
+        ("rtsp://admin:86420/a b@10.0.0.9/live", "rtsp://***"),
+        ("rtsp://a@86420@10.0.0.9/live", "rtsp://***"),
         ("a mqtts://b:1 rtsp://u:p@h/x y", "a mqtts://b:1 rtsp://***@h/*** y"),
         ("one=1\nrtsp://u:p@h\npwd=3\nfour=4\n", "one=1\nrtsp://***@h\npwd=***\nfour=4\n"),
     ],
