@@ -21,13 +21,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.imaging.damage import has_filled_band, seams
-from models.imaging.jpeg import check_jpeg, decode_jpeg
-from models.imaging.orientation import turned
 from models.detectors.face import make_detector
 from models.detectors.inspect_picture import inspect_picture
 from models.detectors.upright import make_upright_probe
 from models.errors import PictureUnreadable
+from models.imaging.damage import has_filled_band, seams
+from models.imaging.jpeg import check_jpeg, decode_jpeg
+from models.imaging.orientation import turned
 from tests.drawn import bare_face
 
 PICTURES, TIMED = 125, 100

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import PictureUnreadable
 from models.imaging.errors import PictureDamaged, PictureError, PictureTooLarge
 from models.imaging.header import PictureKind, check_whole, picture_kind, picture_size
 from models.imaging.jpeg import check_jpeg, check_limits
-from models.errors import PictureUnreadable
 
 #: decoding takes up to 370 MB for 64 megapixels, twice as much for a GIF; a small file can state far more
 MAX_PIXELS = 64_000_000

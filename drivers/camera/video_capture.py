@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from drivers.errors import BadSetting, DeviceLost
 from drivers.serial_line.ports import check_name
 from models.imaging.errors import PictureDamaged, PictureError
 from models.imaging.orientation import Orientation
+from sync.network_address import BadAddress, HostPort
 
 Image = NDArray[np.uint8]
 
@@ -31,7 +33,9 @@ V4L2_LIMIT_S = 3  # the default of OpenCV is 10
 V4L2_LIMIT = "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"
 FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 FFMPEG_LOG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
-NO_BUFFERING = "fflags;nobuffer|probesize;32|analyzeduration;0|flags;low_delay"
+# A camera is asked directly: a proxy of the environment would ask its own machine, and see password and pictures.
+NO_PROXY = "http_proxy;none"
+NO_BUFFERING = f"{NO_PROXY}|fflags;nobuffer|probesize;32|analyzeduration;0|flags;low_delay"
 LOW_LATENCY = {  # measured, MJPEG over HTTP on loopback: opens in 28 ms, frames 3 to 10 ms old
     "http": NO_BUFFERING,
     "https": NO_BUFFERING,
@@ -40,6 +44,7 @@ LOW_LATENCY = {  # measured, MJPEG over HTTP on loopback: opens in 28 ms, frames
 JPEG_FORMATS = ("MJPG", "JPEG")
 UNCOMPRESSED_FORMATS = ("YUYV", "UYVY", "YV12", "YU12", "NV12", "NV21", "BGR3", "RGB3", "GREY")  # of V4L2
 AS_RECEIVED = -1  # value of CAP_PROP_FORMAT: pictures are delivered undecoded
+_MISTYPED_URL = re.compile("(rtsp|http)s?[:：]", re.IGNORECASE)
 environment_lock = threading.Lock()
 
 
@@ -54,21 +59,34 @@ class Source:
     @classmethod
     def parse(cls, text: str) -> Source:
         """Parse the `source` setting; raises BadSetting. The message omits the text, which may contain a password."""
-        scheme, separator, _rest = text.partition("://")
+        scheme, separator, rest = text.partition("://")
         if separator and scheme in LOW_LATENCY:
+            _check_address(rest)
             return cls(url=text)
         if text.startswith(("usb:", "usb@")):
             check_name(text)
             return cls(device=text)
         if text.isdecimal() or text.startswith("/dev/"):
             return cls(device=text)
-        if text and not separator:
+        if text and not separator and not _MISTYPED_URL.match(text):
             return cls(file=text)
         accepted = (
             "a number, /dev/..., usb:VID:PID[:SERIAL], usb@LOCATION, rtsp://..., http://..., https://...,"
             " or the path of a video file"
         )
-        raise BadSetting(f"camera source {scheme or '(empty)'} is not supported; accepted: {accepted}")
+        raise BadSetting(f"the camera source is not supported; accepted: {accepted}")
+
+
+def _check_address(rest: str) -> None:
+    """Raise BadSetting unless host and port in `rest`, the part behind the scheme, are valid."""
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    try:
+        HostPort.parse(host, default_port=1)
+    except BadAddress as exc:
+        raise BadSetting(
+            f"camera source: {exc} 密码中的 / ? # @ 请写作 %2F %3F %23 %40。"
+            " In a password write %2F %3F %23 %40 for / ? # @"
+        ) from exc
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from drivers.contract import CardReader, CodeReader
 from drivers.errors import BadSetting
 from drivers.readers import qr_line, sam_v, sam_v_reader
+from drivers.serial_line.open_port import BAUDS
 from drivers.serial_line.serial_line import SerialLine
 
 
@@ -21,6 +22,8 @@ READERS: dict[str, Callable[[str, int | None], CodeReader]] = {"qr-line": _qr_li
 def make_reader(*, driver: str, port: str, baud: int | None = None) -> CodeReader:
     """The reader `driver` on `port`; `baud` None uses the rate of recent models. Raises BadSetting."""
     make = READERS.get(driver)
+    if baud is not None and baud not in BAUDS:
+        raise BadSetting(f"baud {baud} is not supported by {driver}; accepted: {', '.join(map(str, sorted(BAUDS)))}")
     if make is None:
         raise BadSetting(f"reader driver {driver!r} is not known; accepted: {', '.join(sorted(READERS))}")
     return make(port, baud)

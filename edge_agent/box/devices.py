@@ -13,7 +13,7 @@ from drivers.distance.table import make_ranger
 from drivers.gates.table import make_gate
 from drivers.readers.qr_camera import QrCamera
 from drivers.readers.table import make_card_reader, make_reader
-from drivers.thermometers.table import make_thermometer
+from drivers.thermometers.table import MODELS, make_thermometer
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,8 @@ def camera_from(settings: Settings) -> Camera:
 def thermometer_from(settings: Settings) -> Thermometer:
     """The thermometer."""
     wired = settings.thermometer
-    return make_thermometer(driver=wired.driver, port=wired.port, baud=wired.baud, mirror=wired.mirror)
+    mirror = wired.mirror and MODELS[wired.driver].is_array  # a spot has no columns
+    return make_thermometer(driver=wired.driver, port=wired.port, baud=wired.baud or None, mirror=mirror)
 
 
 def ranger_from(settings: Settings) -> Ranger | None:
@@ -83,7 +84,7 @@ def ranger_from(settings: Settings) -> Ranger | None:
 def reader_from(settings: Settings) -> CodeReader:
     """The code reader."""
     wired = settings.reader
-    return make_reader(driver=wired.driver, port=wired.port, baud=wired.baud)
+    return make_reader(driver=wired.driver, port=wired.port, baud=wired.baud or None)
 
 
 def card_reader_from(settings: Settings) -> CardReader | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,25 +16,29 @@ from config.settings import Settings, load_settings
 from edge_agent.box.extras import check_extras
 from edge_agent.box.key_files import make_data_dir
 from edge_agent.screen.view_state import Notice
+from sync.redaction import redact
 from sync.storage.atomic_files import replace_whole
 
 FILE = "settings.good.json"
+
+Check = Callable[[Settings], None]  # raises SettingsError
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidSettings:
-    """A settings file that cannot be used, the reason, and the last good settings if there are any."""
+    """A settings file that cannot be used, the reason, and the settings of the link in safe mode, if there are any."""
 
     path: Path
     fault: SettingsError
     good: Settings | None
+    check: Check = check_extras
 
     @property
     def why(self) -> str:
-        """The faults in one line."""
-        return "; ".join(str(self.fault).splitlines())
+        """The faults in one line, without passwords."""
+        return redact("; ".join(str(self.fault).splitlines()))
 
     def notice(self) -> Notice:
         """Message for the screen: file and line, without the value, which may be a password."""
@@ -44,18 +49,26 @@ class InvalidSettings:
     def is_valid_now(self) -> bool:
         """Whether the file can be used by now."""
         try:
-            usable_settings(self.path)
+            usable_settings(self.path, self.check)
         except SettingsError:
             return False
         return True
 
 
-def usable_settings(path: Path) -> Settings:
-    """The settings at `path`, after creating their data folder. Raises SettingsError."""
+def usable_settings(path: Path, check: Check = check_extras) -> Settings:
+    """The settings at `path`, after creating their data folder. Raises SettingsError, also the one of `check`."""
     settings = load_settings(path)
-    check_extras(settings)
     make_data_dir(Path(settings.box.data_dir))
+    check(settings)
     return settings
+
+
+def well_formed(path: Path) -> Settings | None:
+    """The settings at `path` if they are valid, even if the agent cannot start with them; None otherwise."""
+    try:
+        return load_settings(path)
+    except SettingsError:
+        return None
 
 
 def is_service() -> bool:

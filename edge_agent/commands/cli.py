@@ -23,6 +23,7 @@ from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, r
 from edge_agent.commands.provision import provision
 from edge_agent.runtime.process_exit import leave
 from edge_agent.runtime.standard_streams import give_up_output, make_usable
+from sync.redaction import log_without_passwords
 
 app = typer.Typer(
     name="edge-agent",
@@ -48,7 +49,7 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
     from edge_agent.main import USER_ERRORS, run_sentinel
     from sync.signals import until_signalled
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    log_without_passwords(logging.INFO, "%(asctime)s %(message)s", "%H:%M:%S")
     faulthandler.enable()  # prints the stack of every thread when the watchdog aborts the process
     with report_errors(unusable=USER_ERRORS):
         asyncio.run(until_signalled(run_sentinel(config)))

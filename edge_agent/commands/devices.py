@@ -18,6 +18,7 @@ from config.errors import SettingsError
 from config.settings import load_settings
 from drivers.errors import BadSetting, DriverError
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, report_errors
+from sync.redaction import log_without_passwords
 from sync.signals import until_signalled
 
 app = typer.Typer(
@@ -292,4 +293,4 @@ def _protocol(driver: str) -> Any:
 
 
 def _log_to_terminal() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    log_without_passwords(logging.WARNING, "%(message)s")

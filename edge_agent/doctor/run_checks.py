@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from config.catalogue import PROMPTS_DIR
@@ -13,9 +14,19 @@ from config.settings import KioskSettings, load_settings
 from edge_agent.box.wall_clock import WallClock
 from edge_agent.diagnostics.status_client import AgentNotResponding, ask_agent
 from edge_agent.doctor import devices, keys, measuring, network, stored, system, times, units
-from edge_agent.doctor.report import Check, CheckResult, ReportLine, Site, failed, not_checked, ok
+from edge_agent.doctor.report import (
+    Check,
+    CheckResult,
+    CheckStatus,
+    ReportLine,
+    Site,
+    failed,
+    not_checked,
+    ok,
+)
 from edge_agent.domain.passage import Moment
 from edge_agent.kiosk.guard import is_loopback_host
+from edge_agent.readiness.can_run import find_faults
 
 # The disk speed is measured while no other check uses the disk.
 SEQUENTIAL = (system.DISK_SPEED,)
@@ -53,7 +64,26 @@ async def run_checks(
     site = Site(settings, config, moment, agent, root, prompts, open_gate)
     report = [ReportLine("settings", ok(str(config)))]
     report += [await run_check(check, site) for check in SEQUENTIAL]
-    return report + list(await asyncio.gather(*(run_check(check, site) for check in CONCURRENT)))
+    report += await asyncio.gather(*(run_check(check, site) for check in CONCURRENT))
+    return [*report, await run_check(Check("start", partial(start, report=tuple(report))), site)]
+
+
+def start(site: Site, report: Sequence[ReportLine]) -> CheckResult:
+    """The agent can start with these settings; a fault that `report` shows already is not shown again."""
+    statuses = {line.check: line.result.status for line in report}
+    if statuses["rights"] is not CheckStatus.OK:
+        return not_checked("some files cannot be read: see rights")
+    faults = find_faults(site.settings)
+    if not faults:
+        return ok("edge-agent run accepts these settings")
+    new = [fault for fault in faults if statuses.get(fault.check) in (None, CheckStatus.OK)]
+    if not new:
+        return not_checked(f"edge-agent run would refuse: see {', '.join(fault.check for fault in faults)}")
+    return failed(
+        "; ".join(line for fault in new for line in fault.message.splitlines()),
+        "下次启动会失败：请改正这些设置。",
+        "The next start will fail: correct these settings.",
+    )
 
 
 def _unreadable(exc: SettingsError) -> CheckResult:

@@ -15,6 +15,7 @@ from edge_agent.installer.files import CopyFile, Remove, SymbolicLink
 from edge_agent.installer.service import Reload, Stop
 from edge_agent.installer.step import InstallStep
 from edge_agent.runtime.service_unit import AGENT_UNIT, KIOSK_UNIT
+from sync.storage.text_file import read_text_file
 
 HOME = Path("/opt/edge-agent")
 DECLARED = {  # static files of the package, and their places on the box
@@ -74,7 +75,7 @@ def uninstall_steps(root: Path, *, purge: bool) -> list[InstallStep]:
 def elsewhere(root: Path) -> list[str]:
     """Paths in the settings of a box that `purge` does not remove; none if the settings cannot be read."""
     try:
-        sections = tomllib.loads((root / SETTINGS).read_text(encoding="utf-8"))
+        sections = tomllib.loads(read_text_file(root / SETTINGS))
     except (OSError, ValueError):
         return []
     named = [

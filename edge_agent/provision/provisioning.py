@@ -26,6 +26,7 @@ from edge_agent.provision.settings_file import (
     sections_from,
     write_sections,
 )
+from edge_agent.readiness.can_run import check_can_run
 from edge_agent.staff.pin import write_pin
 from sync.contract.enrolment import Invitation
 from sync.contract.signed import read_public_key
@@ -33,6 +34,7 @@ from sync.edge.identity.box_identity import BoxIdentity
 from sync.edge.identity.enrolment import Enrolled, enrol
 from sync.errors import StoreFailed
 from sync.storage.atomic_files import replace_whole
+from sync.storage.text_file import read_pem
 
 SIGNING_KEY = "platform-signing.pem"
 ENROL_LIMIT_S = 900.0
@@ -73,6 +75,8 @@ async def provision(
     found: Sections = tomllib.loads(await find_devices()) if answers.probe else {}
     sections = merged(read_sections(config), found, _answered(answers, config), answers.settings)
     settings = checked_settings(sections)
+    keys = _coming_keys(settings, answers, config)
+    check_can_run(settings, keys if invitation is None else {*keys, Path(settings.platform.cert_file)})
     data_dir = make_data_dir(Path(settings.box.data_dir))
     enrolled = None
     if invitation is not None:
@@ -81,6 +85,7 @@ async def provision(
                 BoxIdentity(data_dir / "identity"), invitation, limit_s=limit_s, on_waiting=on_waiting
             )
         settings = checked_settings(merged(sections, _identity(enrolled)))
+        check_can_run(settings, keys)
     with _os_errors_as_store_failed():
         _write_secrets(settings, answers, config, community_key, signing_key)
     write_sections(config, sections_from(settings))
@@ -126,6 +131,12 @@ def _identity(enrolled: Enrolled) -> Sections:
     return {"box": {"district": enrolled.district, "name": enrolled.box}, "platform": paths}
 
 
+def _coming_keys(settings: Settings, answers: Answers, config: Path) -> set[Path]:
+    """The key files that this run writes."""
+    community = {secret_path(settings.directory.community_key_file)} if answers.community_key else set()
+    return community | ({config.parent / SIGNING_KEY} if answers.signing_key else set())
+
+
 def _community_key(answers: Answers) -> bytes | None:
     return read_community_key(Path(answers.community_key)) if answers.community_key else None
 
@@ -137,7 +148,7 @@ def _signing_key(answers: Answers) -> bytes | None:
     path = Path(answers.signing_key)
     try:
         read_public_key(path)
-        return path.read_bytes()
+        return read_pem(path)
     except (OSError, ValueError) as exc:
         raise SettingsError(f"signing_key = {answers.signing_key!r}: {exc}") from exc
 

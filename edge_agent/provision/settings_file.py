@@ -51,11 +51,14 @@ def sections_from(settings: Settings) -> Sections:
 
 
 def merged(*layers: Mapping[str, Mapping[str, Any]]) -> Sections:
-    """The merged `layers`; a later layer overrides an earlier one."""
+    """The merged `layers`; a later layer overrides an earlier one, and the rate of another driver is not kept."""
     result: Sections = {}
     for layer in layers:
         for name, section in layer.items():
-            result[name] = {**result.get(name, {}), **section}
+            before = result.get(name, {})
+            if section.get("driver", before.get("driver")) != before.get("driver"):
+                before = {key: value for key, value in before.items() if key != "baud"}
+            result[name] = {**before, **section}
     return result
 
 

@@ -6,7 +6,6 @@ import asyncio
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from config.catalogue import Catalogue
 from config.settings import Settings
@@ -20,6 +19,7 @@ from edge_agent.speech.broadcasts.player import BroadcastPlayer
 from edge_agent.speech.broadcasts.saved_broadcasts import BroadcastFile
 from edge_agent.speech.broadcasts.sound import make_sound
 from edge_agent.speech.hints import HintSpeaker
+from sync.mqtt.broker_address import parse_broker_url
 
 
 class Speech:
@@ -59,5 +59,5 @@ class Speech:
 
 def audio_store(settings: Settings) -> AudioStore:
     """The store of broadcast audio, fetched from the platform's host and the hosts in the settings."""
-    hosts = {urlsplit(settings.platform.url).hostname or "", *settings.announcer.audio_hosts}
+    hosts = {parse_broker_url(settings.platform.url).at.host, *settings.announcer.audio_hosts}
     return AudioStore(Path(settings.box.data_dir) / "broadcasts", settings.announcer.cache_mb * 1_000_000, hosts)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.imaging.damage import has_filled_band, seams
-from models.imaging.orientation import TURNS, turned
 from models.detections import Face, FaceDetector, MaskState
 from models.detectors.upright import UprightProbe
+from models.imaging.damage import has_filled_band, seams
+from models.imaging.orientation import TURNS, turned
 from models.picture import read_picture
 
 #: low, so that the caller can apply a threshold: with this minimum the AP50 of YuNet-n is within 0.1 points of that of

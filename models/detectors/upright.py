@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.imaging.orientation import TURNS, turned
 from models.detections import Face, FaceDetector, MaskState
 from models.detectors.face import make_detector
+from models.imaging.orientation import TURNS, turned
 
 _CROP = 2.2  # side of the examined square, in sides of the face
 _SIZE_PX = 160  # of the network's input; the four turns take as long as one picture of 320 px

@@ -21,6 +21,7 @@ from sync.contract.health import Instant
 from sync.contract.messages import Nonce, Version
 from sync.contract.orders import ORDER_TYPES, Command, OrderBody
 from sync.errors import BadMessage, BadSignature, OrderEarly, OrderExpired, OrderForAnother, OrderTooLong
+from sync.storage.text_file import read_pem
 
 _DOMAIN = b"sentinel/v1 order\n"  # domain separation: the signature is not valid for any other purpose
 _LEEWAY = timedelta(seconds=60)  # allowed difference between the clocks of a box and the platform
@@ -111,7 +112,7 @@ def check_time(order: Order, now: datetime) -> None:
 def read_public_key(path: Path) -> Ed25519PublicKey:
     """The platform's Ed25519 public key (PEM). Raises OSError, ValueError."""
     try:
-        key = load_pem_public_key(path.read_bytes())
+        key = load_pem_public_key(read_pem(path))
     except UnsupportedAlgorithm as exc:
         raise ValueError("not an Ed25519 public key") from exc
     if not isinstance(key, Ed25519PublicKey):
@@ -122,7 +123,7 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
 def read_private_key(path: Path) -> Ed25519PrivateKey:
     """The platform's Ed25519 private key (PEM, not encrypted). Raises OSError, ValueError."""
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        key = load_pem_private_key(read_pem(path), password=None)
     except (UnsupportedAlgorithm, TypeError) as exc:
         raise ValueError("not an unencrypted Ed25519 private key") from exc
     if not isinstance(key, Ed25519PrivateKey):

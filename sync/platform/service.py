@@ -12,10 +12,11 @@ from pathlib import Path
 from sync.contract.messages import PlatformState
 from sync.contract.topics import Channel, Topic, check_name
 from sync.errors import StoreFailed
-from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.events import will
 from sync.mqtt.packets import Options
 from sync.mqtt.reconnect import Retry, stay_connected
+from sync.mqtt.tls_files import TlsFiles
 from sync.platform.directory.importer import import_file, summary
 from sync.platform.directory.publisher import DirectoryPublisher
 from sync.platform.directory.store import DirectoryStore

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from drivers.simulated.people.drawn import PEOPLE
 from drivers.simulated.people.masks import MaskWear
 from drivers.simulated.people.person_image import Entrance, Pose, draw_portrait
-from models.imaging.orientation import TURNS, turned
 from models.detections import Face, FaceDetector, MaskState
 from models.detectors.face import make_detector
 from models.detectors.upright import UprightProbe, make_upright_probe
+from models.imaging.orientation import TURNS, turned
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,12 @@ from sync.edge.link.sender import SenderSettings
 from sync.edge.link.session import Session
 from sync.edge.orders.receiver import OrderReceiver
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, SyncError, UnsafeLink
-from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.connection import Connection
 from sync.mqtt.events import will
 from sync.mqtt.packets import Options
 from sync.mqtt.reconnect import Retry, stay_connected
+from sync.mqtt.tls_files import TlsFiles
 
 log = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from sync.platform.commands.orders import broadcast, command, reinstate, revoke
 from sync.platform.commands.policy import keys as key_commands
 from sync.platform.commands.policy import policy as policy_commands
 from sync.platform.commands.simulate import simulate
+from sync.redaction import log_without_passwords
 from sync.signals import until_signalled
 
 app = typer.Typer(
@@ -52,7 +53,7 @@ def serve(
     """Run ingest, directory and fleet page of one district until interrupted."""
     from sync.platform.service import PlatformService, ServiceSettings
 
-    logging.basicConfig(level=logging.INFO, format=options.LOG)
+    log_without_passwords(logging.INFO, options.LOG)
     with options.report_errors():
         host, port = options.address("--http", http)
         settings = ServiceSettings(
@@ -82,7 +83,7 @@ def ingest(
     """Receive records beside `serve`, into the same store; start as many processes as the load needs."""
     from sync.platform.service import IngestProcess, ServiceSettings
 
-    logging.basicConfig(level=logging.INFO, format=options.LOG)
+    log_without_passwords(logging.INFO, options.LOG)
     with options.report_errors():
         settings = ServiceSettings(
             broker=platform.broker,

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from sync.platform.commands import options
+from sync.storage.text_file import decode_text
 
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the reports of the boxes.", min=0, max=3600)]
 ClockWait = Annotated[
@@ -245,7 +246,9 @@ def _stated(option: str, text: str) -> str:
 
 
 def _lines(file: Path) -> Iterable[str]:
-    return sys.stdin if str(file) == "-" else options.read_text(file).splitlines()
+    return (
+        decode_text(sys.stdin.buffer.read()).splitlines() if str(file) == "-" else options.read_text(file).splitlines()
+    )
 
 
 def _arguments(text: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from sync.contract.lists import ListClass, class_of_list
 from sync.platform.directory.row import PersonRow, RowRejected
 from sync.platform.directory.row_files import NumberedRow, Progress, read_rows
 from sync.platform.directory.store import DirectoryStore, PutResult, Update
+from sync.storage.text_file import NotText, read_hex_key
 
 _CHUNK = 1_000
 _CHECK_NUMBER = f"{ZEROED}; the check digit is right by chance or in truth: compare the number with the document"
@@ -153,7 +154,9 @@ def summary(report: ImportReport) -> str:
 def read_community_key(path: Path) -> bytes:
     """The community key in `path`: hex digits, at least 16 bytes. Raises OSError, ValueError."""
     try:
-        key = bytes.fromhex(path.read_text(encoding="ascii"))
+        key = read_hex_key(path)
+    except NotText:
+        raise
     except ValueError:
         key = b""
     if len(key) < COMMUNITY_KEY_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -113,6 +114,9 @@ def _from_line(line: str, columns: list[str]) -> PersonRow:
 
 def _check_text(file: BinaryIO) -> None:
     """Raise ValueError unless every line of `file` is UTF-8 of at most _LINE_LIMIT_BYTES and the first ends in LF."""
+    if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        raise ValueError("line 1 is not UTF-8: save the file as UTF-8 (in Excel: CSV UTF-8)")
+    file.seek(0)
     for number, line in enumerate(iter(partial(file.readline, _LINE_LIMIT_BYTES + 1), b""), start=1):
         if number == 1 and b"\r" in line.rstrip(_LINE_END.encode()):
             raise ValueError(

@@ -11,7 +11,7 @@ from sync.platform.records.sqlite_store import SqliteStore
 from sync.platform.records.store_contract import RecordStore
 
 _POSTGRESQL = ("postgresql://", "postgres://")
-_OTHER = re.compile("[a-z][a-z0-9+.-]+:/")  # another URL scheme or a typing error; not a file name
+_OTHER = re.compile("[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # another URL scheme or a typing error; not a file name
 _SQLITE = b"SQLite format 3\0"
 
 

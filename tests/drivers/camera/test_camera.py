@@ -220,11 +220,46 @@ def test_one_setting_names_any_source(text: str, source: Source) -> None:
     assert Source.parse(text) == source
 
 
-@pytest.mark.parametrize("text", ["", "ftp://user:word@host/film"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ftp://user:word@host/film",
+        "RTSP://user:word@host/film",
+        "user:word@host://film",
+        "rtsp：//user:word@host/film",
+        "rtsp:/user:word@host/film",
+    ],
+)
 def test_an_impossible_source_is_refused_without_repeating_its_password(text: str) -> None:
     with pytest.raises(BadSetting, match="accepted: a number") as caught:
         make_camera(source=text)
     assert "word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("rtsp://user:word@[::1/film", "HOST:PORT"),
+        ("rtsp://user:word@host:0/film", "port must be"),
+        ("http://host：8080/film", "full-width"),
+        ("rtsp://user:wo/rd@host/film", "write %2F"),
+        ("https:///film", "host name"),
+    ],
+)
+def test_an_address_of_a_camera_is_refused_with_what_is_wrong(text: str, why: str) -> None:
+    with pytest.raises(BadSetting, match=why) as caught:
+        make_camera(source=text)
+    assert "wo" not in str(caught.value).partition("密码")[0]
+
+
+async def test_a_camera_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with SimulatedCamera(scene, seed=1) as simulated:
+        camera = make_camera(source=simulated.url, fps=30)
+        async with running(camera):
+            await state(camera, PartState.OK)
 
 
 def test_an_impossible_size_is_refused() -> None:

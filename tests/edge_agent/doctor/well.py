@@ -24,7 +24,7 @@ from edge_agent.domain.passage import Moment
 from edge_agent.staff.pin import write_pin
 from sync.edge.directory.directory import Directory
 from sync.edge.ledger.ledger import Ledger
-from sync.mqtt.broker_address import TlsFiles
+from sync.mqtt.tls_files import TlsFiles
 from tests.ports import free_port
 from tests.sync.certificates import Authority
 from tests.sync.city import SIGNING_KEY, Mosquitto, alarm, mosquitto

@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_agent.measurement.upright_monitor import UprightMonitor, wanted_rotate
-from models.imaging.orientation import Orientation, turned
 from models.detections import Face, MaskScores, MaskState
 from models.detectors.upright import TurnLook
+from models.imaging.orientation import Orientation, turned
 
 PICTURE = np.zeros((480, 640, 3), np.uint8)
 FACE = Face((200, 100, 150, 200), 0.9, None, MaskScores(0.9, 0.05, 0.05))

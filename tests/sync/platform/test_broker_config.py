@@ -24,9 +24,10 @@ from sync.contract.channels import CHANNEL_RULES, Direction
 from sync.contract.topics import DISTRICT_CHANNELS, Channel, Topic
 from sync.edge.identity.certificate_check import check_certificate_accepted
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, PublishRefused, UnsafeLink
-from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Options, Subscription
+from sync.mqtt.tls_files import TlsFiles
 from sync.platform.authority.certificates import Authority, CaFiles, key_pem, new_key, utc_now
 from sync.platform.authority.own import write_platform_files, write_server_files
 from sync.platform.authority.registry import BoxStatus, Registry
@@ -330,7 +331,7 @@ async def test_a_broker_whose_certificate_has_expired(district: District, tmp_pa
 
 
 async def test_plain_text(district: District) -> None:
-    with pytest.raises(UnsafeLink, match="plain MQTT is allowed on loopback only"):
+    with pytest.raises(UnsafeLink, match="Plain MQTT is allowed on loopback only"):
         BrokerAddress.from_url(f"mqtt://city.example:{district.boxes_port}")
     with pytest.raises(LinkLost):
         async with Connection.open(

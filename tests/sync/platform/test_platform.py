@@ -138,6 +138,7 @@ async def test_an_import_takes_valid_rows_and_reports_the_others(
         ("people.csv", as_csv([person(1)] * 1500).encode() + "1,\u7eff".encode("gbk"), "line 1502 is not UTF-8"),
         ("people.jsonl", as_jsonl([person(1)] * 1500).encode() + b'\n{"number": "\xff"}', "line 1501 is not UTF-8"),
         ("people.jsonl", b"x" * 100_000, "line 1 is longer"),
+        ("people.csv", as_csv([person(1)]).encode("utf-16"), "line 1 is not UTF-8: save the file as UTF-8"),
     ],
 )
 async def test_a_file_that_is_not_a_directory_is_rejected_completely(
