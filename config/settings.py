@@ -25,6 +25,7 @@ RangerDriver = Literal["none", "tof10120", "evo-mini", "tofsense"]
 SkinRegion = Literal["forehead_center", "forehead_max", "canthi_max", "face_max"]
 ReaderDriver = Literal["qr-line"]
 CardReaderDriver = Literal["none", "sam-v"]
+ReaderText = Annotated[str, Meta(min_length=1, max_length=64)]
 Provider = Literal["document-number", "simulated"]
 GateDriver = Literal["lcus", "modbus-relay", "none"]
 _OUTPUTS = "auto, auto:FILE, default, null or wav:FILE"
@@ -88,13 +89,19 @@ class RangerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Code reader, its port, and the providers that decode codes, tried in order; the camera can also read codes."""
+    """Code reader, its port, and the providers that decode codes, tried in order; the camera can also read codes.
+
+    `prefixes` and `suffixes` are texts that the reader adds to a code, `ignore` lines that it sends without a code.
+    """
 
     driver: ReaderDriver = "qr-line"
     port: str = "/dev/sentinel-reader"
     baud: Annotated[int, Meta(ge=1200, le=921600)] = 115200
     providers: Annotated[tuple[Provider, ...], Meta(min_length=1)] = ("document-number",)
     camera: bool = True
+    prefixes: Annotated[tuple[ReaderText, ...], Meta(max_length=16)] = ()
+    suffixes: Annotated[tuple[ReaderText, ...], Meta(max_length=16)] = ()
+    ignore: Annotated[tuple[ReaderText, ...], Meta(max_length=16)] = ()
 
 
 class CardReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

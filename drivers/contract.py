@@ -79,6 +79,13 @@ class CodeRead:
     taken_at_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class CodeUnreadable:
+    """Something was scanned that cannot be a code: not text, or too long."""
+
+    taken_at_s: float
+
+
 class CardKind(StrEnum):
     """Kind of identity document."""
 
@@ -194,7 +201,7 @@ class CodeReader(Part, Protocol):
     """Delivers scanned codes; only the newest is stored. Repeats within a few seconds are dropped."""
 
     @property
-    def codes(self) -> Latest[CodeRead]: ...
+    def codes(self) -> Latest[CodeRead | CodeUnreadable]: ...
 
 
 class CardReader(Part, Protocol):
