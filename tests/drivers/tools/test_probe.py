@@ -62,7 +62,12 @@ async def live(wire: PtyWire, device: Device) -> None:
 WRAPPED = speaks(b"\x06\x02]Q1999999199001010016\x03")
 
 
-async def probed(tmp_path: Path, devices: dict[str, Device], *, show_codes: bool = False) -> dict[str, ProbeResult]:
+USUAL = ProbeTimeouts(0.5, 0.15)
+
+
+async def probed(
+    tmp_path: Path, devices: dict[str, Device], timeouts: ProbeTimeouts = USUAL, *, show_codes: bool = False
+) -> dict[str, ProbeResult]:
     with ExitStack() as wires:
         async with asyncio.TaskGroup() as tasks:
             plugged = {name: wires.enter_context(PtyWire(tmp_path / name)) for name in devices}
