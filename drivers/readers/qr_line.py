@@ -24,7 +24,6 @@ CAP_BYTES = 8192  # a QR code holds at most 7089 digits or 2953 bytes; a reader 
 REPEAT_S = 3.0
 STX = b"\x02"
 LINE_EDGE = re.compile(rb"[\r\n\x02\x03\x04]")  # CR, LF, ETX and EOT end a line, STX begins one
-LEAD_BYTES = 8  # of edges before a line, to be shown with it
 
 
 class ScanResult(StrEnum):
@@ -81,7 +80,7 @@ class QrLineParser:
             self._add(data[start : edge.start()])
             is_start = edge.group() == STX
             lines.append(self._end(b"" if is_start else edge.group(), at_s))
-            self._lead += STX if is_start else b""
+            self._lead = STX if is_start else b""
             start = edge.end()
         self._add(data[start:])
         if not data:
@@ -105,11 +104,10 @@ class QrLineParser:
         elif self._line:
             line = self._scanned(self._lead + self._line + end, at_s)
         else:
-            self._lead = (self._lead + end)[-LEAD_BYTES:]
             return None
         self.counters[COUNTERS[line.result]] += 1
         self.counters["resync_bytes"] += len(self._line) if line.result is ScanResult.NOT_TEXT else 0
-        self._lead, self._overflown = b"", False
+        self._overflown = False
         self._line.clear()
         if line.result is not ScanResult.IGNORED and not self._repeats.passes(line.text, at_s):
             self.counters["repeats"] += 1

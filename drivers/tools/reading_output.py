@@ -9,6 +9,7 @@ from typing import Any
 from drivers.contract import CardRead, DistanceReading, SpotReading, ThermalFrame
 from drivers.gates.relay_commands import ALL, RelayCommand
 from drivers.readers.qr_line import ScannedLine
+from drivers.thermometers.dead_pixels import describe
 
 PlainValues = dict[str, Any]
 
@@ -46,6 +47,8 @@ def _frame_to_dict(frame: ThermalFrame, pixels: bool) -> PlainValues:
         "min_c": round(float(frame.pixels_c.min()), 2),
         "mean_c": round(float(frame.pixels_c.mean(dtype=float)), 3),
     }
+    if frame.left_out:
+        values["left_out"] = describe(frame.left_out)
     if pixels:
         values["pixels_c"] = [[round(value, 2) for value in row] for row in frame.pixels_c.tolist()]
     return values
