@@ -20,7 +20,7 @@ CHANGING_SHARE = 0.75  # of the frames in which the median pixel must change, el
 STEP_CAP_C = 0.2  # a change counts with at most this, so that people who move do not outweigh the noise
 STUCK_SHARE = 0.1  # of the changes of the median pixel; noise of healthy pixels differs by much less
 OUTLIER_C = 10.0  # further from every neighbour than optics can show: skin over a pixel warms its neighbours too
-OUTLIER_SHARE = 0.9  # of the frames; such a pixel can also be a small lamp, which nobody needs
+OUTLIER_SHARE = 0.9  # of the frames; such a pixel can also be a small lamp
 
 
 def too_many(left_out: tuple[DeadPixel, ...]) -> bool:
