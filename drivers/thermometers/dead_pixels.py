@@ -56,30 +56,30 @@ class DeadPixelFilter:
         if 2 * int(np.isnan(pixels_c).sum()) > pixels_c.size:
             return NoReading.REFUSED
         self._note(pixels_c)
-        left_out = self._left_out()
+        left_out = self._left_out(np.isnan(pixels_c))
         if self._frames == WINDOW_FRAMES:
             self._judge(pixels_c.shape)
         return ThermalFrame(_filled(pixels_c, left_out) if left_out else pixels_c, ambient_c, at_s, left_out)
 
-    def _left_out(self) -> tuple[DeadPixel, ...]:
+    def _left_out(self, out_of_range_now: Mask) -> tuple[DeadPixel, ...]:
         faults: dict[tuple[int, int], PixelFault] = {}
         for fault in PixelFault:
             mask = self._learned[fault]
             if fault is PixelFault.OUT_OF_RANGE:
-                mask = mask | self._out_of_range
+                mask = mask | out_of_range_now
             faults.update(((row, col), fault) for row, col in np.argwhere(mask).tolist())
         return tuple(DeadPixel(row, col, fault) for (row, col), fault in sorted(faults.items()))
 
     def _start_window(self, shape: tuple[int, ...]) -> None:
         self._frames = 0
-        self._out_of_range: Mask = np.zeros(shape, np.bool_)
+        self._out_of_range_frames = np.zeros(shape, np.int32)
         self._outlier_frames = np.zeros(shape, np.int32)
         self._changed_frames = np.zeros(shape, np.int32)
         self._change_c = np.zeros(shape, np.float32)
 
     def _note(self, pixels_c: Pixels) -> None:
         self._frames += 1
-        self._out_of_range |= np.isnan(pixels_c)
+        self._out_of_range_frames += np.isnan(pixels_c)
         self._outlier_frames += _outliers(pixels_c)
         if self._before is not None:
             step_c = np.nan_to_num(np.abs(pixels_c - self._before))
@@ -89,7 +89,7 @@ class DeadPixelFilter:
 
     def _judge(self, shape: tuple[int, ...]) -> None:
         """Replace what was learned in the window before. Whether pixels are stuck stays open while few change."""
-        self._learned[PixelFault.OUT_OF_RANGE] = self._out_of_range
+        self._learned[PixelFault.OUT_OF_RANGE] = self._out_of_range_frames > 1  # one can be a damaged frame
         self._learned[PixelFault.OUTLIER] = self._outlier_frames >= OUTLIER_SHARE * self._frames
         if np.median(self._changed_frames) >= CHANGING_SHARE * (self._frames - 1):
             self._learned[PixelFault.STUCK] = self._change_c < STUCK_SHARE * np.median(self._change_c)
