@@ -69,7 +69,7 @@ def _mono(sound: soundfile.SoundFile, longest_s: float) -> Samples:
 
 
 def _blocks(sound: soundfile.SoundFile, most_frames: int) -> Iterator[Block]:
-    """The frames, (frames, channels) as shares of the full amplitude; a value that is no number is silence."""
+    """The frames, (frames, channels) as shares of the full amplitude; NaN counts as silence."""
     left = most_frames
     while left > 0:
         block = sound.read(min(left, BLOCK_FRAMES), dtype="float32", always_2d=True)
