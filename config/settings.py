@@ -26,6 +26,7 @@ RangerDriver = Literal["none", "tof10120", "evo-mini", "tofsense"]
 SkinRegion = Literal["forehead_center", "forehead_max", "canthi_max", "face_max"]
 ReaderDriver = Literal["qr-line"]
 CardReaderDriver = Literal["none", "sam-v"]
+ReaderText = Annotated[str, Meta(min_length=1, max_length=64)]
 Provider = Literal["document-number", "simulated"]
 GateDriver = Literal["lcus", "modbus-relay", "none"]
 _OUTPUTS = "auto, auto:FILE, default, null or wav:FILE"
@@ -99,7 +100,8 @@ class RangerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Code reader, its port, and the providers that decode codes, tried in order; the camera can also read codes.
 
-    `baud` 0 is the driver's own.
+    `baud` 0 is the driver's own. `prefixes` and `suffixes` are texts that the reader adds to a code, `ignore` lines
+    that it sends without a code.
     """
 
     driver: ReaderDriver = "qr-line"
@@ -107,6 +109,9 @@ class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     baud: Annotated[int, Meta(ge=0, le=921600)] = 0
     providers: Annotated[tuple[Provider, ...], Meta(min_length=1)] = ("document-number",)
     camera: bool = True
+    prefixes: Annotated[tuple[ReaderText, ...], Meta(max_length=16)] = ()
+    suffixes: Annotated[tuple[ReaderText, ...], Meta(max_length=16)] = ()
+    ignore: Annotated[tuple[ReaderText, ...], Meta(max_length=16)] = ()
 
 
 class CardReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

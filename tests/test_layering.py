@@ -90,7 +90,7 @@ LIBRARIES = {
     },
     "simplejpeg": {"models/imaging/jpeg.py"},
     "serial": {"drivers/serial_line/open_port.py", "drivers/serial_line/ports.py"},
-    "soundfile": {"drivers/audio/opus.py"},
+    "soundfile": {"drivers/audio/sound_file.py"},
     "sqlite3": {
         "edge_agent/doctor/stored.py",
         "edge_agent/privacy/key_file.py",

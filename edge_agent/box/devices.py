@@ -13,6 +13,7 @@ from drivers.distance.table import make_ranger
 from drivers.gates.table import make_gate
 from drivers.readers.qr_camera import QrCamera
 from drivers.readers.table import make_card_reader, make_reader
+from drivers.readers.wrapping import Wrapping
 from drivers.thermometers.table import MODELS, make_thermometer
 
 
@@ -84,7 +85,13 @@ def ranger_from(settings: Settings) -> Ranger | None:
 def reader_from(settings: Settings) -> CodeReader:
     """The code reader."""
     wired = settings.reader
-    return make_reader(driver=wired.driver, port=wired.port, baud=wired.baud or None)
+    return make_reader(driver=wired.driver, port=wired.port, baud=wired.baud or None, wrapping=wrapping_from(settings))
+
+
+def wrapping_from(settings: Settings) -> Wrapping:
+    """What the code reader of this box adds to a code."""
+    wired = settings.reader
+    return Wrapping(wired.prefixes, wired.suffixes, wired.ignore)
 
 
 def card_reader_from(settings: Settings) -> CardReader | None:

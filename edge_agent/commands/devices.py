@@ -75,6 +75,9 @@ def list_ports(as_json: AsJson = False) -> None:
 @app.command()
 def probe(
     ports: Annotated[list[str] | None, typer.Argument(help="Ports to try [all].", metavar="[PORT...]")] = None,
+    show_codes: Annotated[
+        bool, typer.Option("--show-codes", help="Show what a reader scanned, with its raw bytes: personal data.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Identify the connected devices and propose settings for them; takes up to half a minute.
@@ -87,8 +90,8 @@ def probe(
 
     async def both() -> tuple[list[ProbeResult], list[CameraFound]]:
         if ports:
-            return await probe_all(ports), []
-        return await asyncio.gather(probe_all(), probe_cameras())
+            return await probe_all(ports, show_codes=show_codes), []
+        return await asyncio.gather(probe_all(show_codes=show_codes), probe_cameras())
 
     with report_device_errors():
         results = asyncio.run(until_signalled(both()))
@@ -130,8 +133,8 @@ def watch(
 
     _log_to_terminal()
     with report_device_errors():
-        driver, where, rate = _device(name, config, port, baud)
-        asyncio.run(until_signalled(_watch(DeviceReader(name, _protocol(driver), where, rate), as_json)))
+        _, protocol, where, rate = _device(name, config, port, baud)
+        asyncio.run(until_signalled(_watch(DeviceReader(name, protocol, where, rate), as_json)))
 
 
 async def _watch(reader: Any, as_json: bool) -> None:
@@ -169,10 +172,9 @@ def record(
 
     _log_to_terminal()
     with report_device_errors():
-        driver, where, rate = _device(name, config, port, baud)
+        driver, protocol, where, rate = _device(name, config, port, baud)
         started_s = time.monotonic()
         with closing(Recorder(file, driver=driver, port=where)) as recorder:
-            protocol = _protocol(driver)
             queries = tuple(each for each in protocol.queries if each not in protocol.unrecorded_queries)
             reader = DeviceReader(
                 name,
@@ -210,6 +212,7 @@ def replay(
     pixels: Annotated[bool, typer.Option(help="Show every pixel of a thermal frame.")] = False,
 ) -> None:
     """Decode recorded bytes: one line per reading, then the counters; JSON unless written to a terminal."""
+    from drivers.readers.wrapping import KNOWN_ONLY
     from drivers.serial_line.recording import open_recording
     from drivers.tools.device_protocols import PROTOCOLS
     from drivers.tools.reading_output import to_dict, to_line
@@ -220,7 +223,7 @@ def replay(
         recording = open_recording(file)
         if not (driver or recording.driver):
             raise BadSetting(f"{file} does not name its driver; give it with --driver: {', '.join(PROTOCOLS)}")
-        replayed = Replay(_protocol(driver or recording.driver))
+        replayed = Replay(_protocol(driver or recording.driver, KNOWN_ONLY))
         for at_s, reading in replayed.readings(recording.pieces()):
             when = {} if recording.is_bare else {"at_s": round(at_s, 3)}
             typer.echo(show({**when, **to_dict(reading, pixels=pixels)}))
@@ -261,35 +264,39 @@ def simulate(
             asyncio.run(until_signalled(both(wire)))
 
 
-def _device(name: str, config: Path, port: str, baud: int | None) -> tuple[str, str, int | None]:
-    """Driver, port and baud rate of the named device."""
+def _device(name: str, config: Path, port: str, baud: int | None) -> tuple[str, Any, str, int | None]:
+    """Driver, protocol, port and baud rate of the named device; a section of the settings also gives its wrapping."""
+    from drivers.readers.wrapping import KNOWN_ONLY
     from drivers.tools.device_protocols import PROTOCOLS, RELAYS
+    from edge_agent.box.devices import wrapping_from
 
+    wrapping = KNOWN_ONLY
     if name in PROTOCOLS and port:
         driver, where, rate = name, port, baud
     elif name in PROTOCOLS:
         raise BadSetting(f"{name} 是驱动名，请用 --port 指明端口。 {name} is a driver: give the port with --port")
     else:
-        section: Any = getattr(load_settings(config), name, None)
+        settings = load_settings(config)
+        section: Any = getattr(settings, name, None)
         if not hasattr(section, "driver"):
             raise BadSetting(
                 f"{name!r} is not a device; accepted: thermometer, ranger, reader, card_reader, {', '.join(PROTOCOLS)}"
             )
-        driver, where = section.driver, port or section.port
+        driver, where, wrapping = section.driver, port or section.port, wrapping_from(settings)
         rate = baud or getattr(section, "baud", 0) or None
     if driver == "none":
         raise BadSetting(f'未接设备：[{name}] driver = "none"。 No device is connected: [{name}] driver = "none"')
     if driver in RELAYS:
         raise BadSetting(f"{driver}: a relay sends no data by itself; check it with edge-agent doctor")
-    return driver, where, rate
+    return driver, _protocol(driver, wrapping), where, rate
 
 
-def _protocol(driver: str) -> Any:
-    from drivers.tools.device_protocols import PROTOCOLS
+def _protocol(driver: str, wrapping: Any) -> Any:
+    from drivers.tools.device_protocols import PROTOCOLS, protocol_with
 
     if driver not in PROTOCOLS:
         raise BadSetting(f"driver {driver!r} is unknown here; accepted: {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[driver]
+    return protocol_with(driver, wrapping)
 
 
 def _log_to_terminal() -> None:

@@ -27,15 +27,15 @@ _UNUSABLE = {
         "Check the speaker's cable and [speaker] output; aplay -l lists the sound cards.",
     ),
 }
-_STUCK = {
+_BROKEN = {
     "camera": Remedy(
         "画面不动或看不清：请擦净镜头并断电重启摄像头；若仍如此请更换。",
         "The picture is frozen or unclear: clean the lens and power-cycle the camera; if it recurs, replace it.",
     ),
     "thermometer": Remedy(
-        "测温值不变：请断电重启测温模块；若仍如此请更换，不得用于判定。",
-        "The readings do not change: power-cycle the thermometer; if it recurs, replace it."
-        " It must not be used for screening.",
+        "测温值不变或坏点过多：请断电重启测温模块；若仍如此请更换，不得用于判定。",
+        "The readings do not change, or too many pixels are dead: power-cycle the thermometer; if it recurs, replace"
+        " it. It must not be used for screening.",
     ),
 }
 
@@ -55,7 +55,7 @@ def unusable(name: str, state: str, detail: str) -> CheckResult:
     """The result for a part that cannot be used."""
     remedy = _UNUSABLE.get(name, Remedy(_CABLE.zh.format(name), _CABLE.en.format(name)))
     if state == PartState.BROKEN:
-        remedy = next((each for part, each in _BY_DETAIL.items() if part in detail), _STUCK.get(name, remedy))
+        remedy = next((each for part, each in _BY_DETAIL.items() if part in detail), _BROKEN.get(name, remedy))
     return failed(f"{state} {detail}".strip(), remedy.zh, remedy.en)
 
 

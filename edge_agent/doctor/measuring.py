@@ -13,6 +13,7 @@ import numpy as np
 from config.settings import Settings
 from drivers.contract import Camera, CameraFrame, PartState, SpotReading, ThermalFrame, Thermometer
 from drivers.errors import DriverError
+from drivers.thermometers.dead_pixels import WINDOW_FRAMES
 from drivers.thermometers.stuck_sensor import MinimumVariation, StuckSensorDetector
 from drivers.thermometers.table import MODELS
 from edge_agent.box.devices import camera_from, thermometer_from
@@ -128,7 +129,9 @@ async def thermometer(site: Site) -> CheckResult:
         spread_c, reading = await _spread(part, least)
         if part.health.state is not PartState.OK:
             return result_from(part)
-    found = f"{_warmest_c(reading):.1f} °C, changed by {spread_c:.2f} °C"
+    found = "; ".join(
+        text for text in (f"{_warmest_c(reading):.1f} °C, changed by {spread_c:.2f} °C", part.health.detail) if text
+    )
     if spread_c >= least.spread_c:
         return ok(found)
     return warning(
@@ -139,13 +142,17 @@ async def thermometer(site: Site) -> CheckResult:
 
 
 async def _spread(part: Thermometer, least: MinimumVariation) -> tuple[float, ThermalFrame | SpotReading]:
-    """How far the readings changed in °C, and the last one; ends as soon as `least` is reached."""
+    """How far the readings changed in °C, and the last one.
+
+    Ends when `least` is reached and, with an array, its dead pixels have been found.
+    """
     detector = StuckSensorDetector(MinimumVariation(math.inf, math.inf))
     sequence, reading = await part.readings.after(0)
+    frames = WINDOW_FRAMES + 1 if isinstance(reading, ThermalFrame) else 0
     detector.is_varying(reading)
     try:
         async with asyncio.timeout(_WATCH_THERMOMETER_S):
-            while detector.variation_c < least.spread_c:
+            while detector.variation_c < least.spread_c or sequence < frames:
                 sequence, reading = await part.readings.after(sequence)
                 detector.is_varying(reading)
     except TimeoutError:

@@ -119,6 +119,33 @@ async def test_watch_shows_readings_with_their_age_until_it_is_stopped(tmp_path:
     assert (watch.returncode, b"Traceback" in errors) == (0, False)
 
 
+async def test_watch_shows_the_bytes_of_a_reader_and_what_its_settings_take_off(tmp_path: Path) -> None:
+    config = tmp_path / "sentinel.toml"
+    config.write_text(f'[reader]\nport = "{tmp_path}/port"\nprefixes = ["QR:"]\nignore = ["ALIVE"]\n', encoding="utf-8")
+    sent = {"code": b"]Q1QR:a code\r", "ignored": b"\0\0ALIVE\r", "not_text": b"\xff\x81 no text\r"}
+    with PtyWire(tmp_path / "port") as wire:
+        async with (
+            asyncio.timeout(HANG_S),
+            started("devices", "watch", "reader", "--config", config, "--json") as watch,
+        ):
+            assert watch.stdout is not None
+            shown = {}
+            for result, line in sent.items():
+                async with asyncio.TaskGroup() as tasks:
+                    speaking = tasks.create_task(speak(wire, line))
+                    while (news := json.loads(await watch.stdout.readline())).get("result") != result:
+                        pass
+                    speaking.cancel()
+                shown[result] = {name: news[name] for name in ("text", "raw", "taken_off")}
+            watch.send_signal(signal.SIGINT)
+            await watch.communicate()
+    assert shown == {
+        "code": {"text": "a code", "raw": r"]Q1QR:a code\x0d", "taken_off": "CR, ]Q1, QR:"},
+        "ignored": {"text": "ALIVE", "raw": r"\x00\x00ALIVE\x0d", "taken_off": "NUL, CR"},
+        "not_text": {"text": "", "raw": r"\xff\x81 no text\x0d", "taken_off": "CR, FF"},
+    }
+
+
 async def test_record_then_replay(tmp_path: Path) -> None:
     config, file = tmp_path / "sentinel.toml", tmp_path / "recording"
     config.write_text(

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from config.settings import parse_settings
@@ -19,6 +20,7 @@ from drivers.simulated.devices.camera import CameraMode, SimulatedCamera
 from drivers.simulated.devices.device_simulator import simulate_device
 from drivers.simulated.devices.faults import FaultyWire
 from drivers.simulated.devices.gate import SimulatedRelay
+from drivers.simulated.devices.thermal_scene import SimulatedThermometer, ThermalScene, WarmFace
 from drivers.simulated.devices.wire import PtyWire
 from edge_agent.box.wall_clock import WallClock
 from edge_agent.commands.cli import app
@@ -91,6 +93,26 @@ async def test_a_frozen_camera_fails_before_it_is_called_so(monkeypatch: pytest.
         answer = await measuring.camera(site(f'[camera]\nsource = "{simulated.url}"\n'))
     assert answer.status is CheckStatus.FAILED
     assert "clean the lens" in answer.remedy.en
+
+
+class _PixelScene(ThermalScene):
+    """A sensor with one stuck pixel."""
+
+    def picture(self, face: WarmFace | None) -> NDArray[np.float64]:
+        picture = super().picture(face)
+        picture[2, 30] = 38.5
+        return picture
+
+
+async def test_a_dead_pixel_is_named_and_is_not_the_warmest(tmp_path: Path) -> None:
+    with PtyWire(tmp_path / "port") as wire:
+        sensor = SimulatedThermometer(wire, lambda: None, seed=1)
+        sensor.scene, sensor.speed = _PixelScene(seed=1), 8.0
+        async with under_way(sensor.run()):
+            answer = await measuring.thermometer(site(f'[thermometer]\nport = "{wire.link}"\nmirror = true\n'))
+    assert answer.status is CheckStatus.OK
+    assert "1 pixel left out: row 3 column 31 stuck" in answer.found
+    assert float(answer.found.split()[0]) < 26
 
 
 @pytest.mark.parametrize("asked", [False, True])

@@ -122,6 +122,7 @@ def red(report: dict[str, ReportLine]) -> set[str]:
 async def well_box(home: Path, town: City) -> AsyncIterator[WellBox]:
     """The box while the street before it lives."""
     async with Street(home / "wires", seed=5) as street, asyncio.TaskGroup() as tasks:
+        street.thermometer.speed = 8.0  # doctor waits for a window of frames
         living = tasks.create_task(street.run())
         gate = PtyWire(home / "wires" / "gate")
         gate.plug()
