@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_agent.installer.step import InstallStep, run
+from edge_agent.installer.command import run
+from edge_agent.installer.step import InstallStep
 from edge_agent.runtime.service_unit import AGENT_UNIT, KIOSK_UNIT
 
 UNITS = (AGENT_UNIT, KIOSK_UNIT)
