@@ -146,20 +146,20 @@ def doctor(
     as_json: AsJson = False,
     gate: Annotated[bool, typer.Option("--gate", help="Open the gate once, after asking.")] = False,
 ) -> None:
-    """Check this box and show a remedy for every fault; exit 1 if a check failed."""
-    from edge_agent.doctor.report import summary
+    """Check this box and show each result when it is known, with a remedy for every fault; exit 1 if a check failed."""
+    from edge_agent.doctor.report import ReportLine, summary
     from edge_agent.doctor.run_checks import run_checks
 
     if gate and sys.stdin.isatty():
         gate = typer.confirm("闸机将打开一次，通道内无人吗？ The gate will open once. Is the lane clear?", err=True)
     logging.basicConfig(handlers=[logging.NullHandler()])  # the report shows the lost devices
-    report = asyncio.run(run_checks(config, open_gate=gate))
-    if as_json:
-        typer.echo(json.dumps([line.to_dict() for line in report], ensure_ascii=False))
-    else:
-        for line in report:
+
+    def show(line: ReportLine) -> None:
+        if not as_json:
             typer.echo(line.text())
-        typer.echo(summary(report))
+
+    report = asyncio.run(run_checks(config, on_line=show, open_gate=gate))
+    typer.echo(json.dumps([line.to_dict() for line in report], ensure_ascii=False) if as_json else summary(report))
     if not all(line.passed for line in report):
         raise typer.Exit(1)
 
