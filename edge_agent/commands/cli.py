@@ -22,7 +22,8 @@ from edge_agent.commands import calibrate, devices, faces, ledger, models, polic
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, report_errors
 from edge_agent.commands.provision import provision
 from edge_agent.runtime.process_exit import leave
-from edge_agent.runtime.standard_streams import give_up_output, make_usable
+from edge_agent.runtime.standard_streams import make_usable
+from sync.closed_output import ends_quietly_without_reader, give_up_output
 
 app = typer.Typer(
     name="edge-agent",
@@ -281,7 +282,8 @@ def main() -> None:
     """Entry point of the command."""
     make_usable()
     try:
-        app()
+        with ends_quietly_without_reader():
+            app()
     except SystemExit as end:
         leave(end.code if isinstance(end.code, int) else 0)
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from config.credentials import secret_path
+from config.credentials import make_secret_folder, secret_path
 from config.errors import SettingsError
 from config.settings import Settings
 from sync.storage.encryption import Algorithm, KeyedCipher, is_encrypted, make_key
@@ -27,8 +27,11 @@ def load_cipher_if_present(settings: Settings) -> KeyedCipher | None:
     return _read(settings) if secret_path(settings.privacy.key_file).exists() else None
 
 
-def make_key_file(settings: Settings) -> None:
-    """Create the key file; refused where a database is encrypted with a lost key. Raises SettingsError."""
+def make_key_file(settings: Settings, *, with_folder: bool = False) -> None:
+    """Create the key file; refused where a database is encrypted with a lost key. Raises SettingsError.
+
+    `with_folder`: create its folder too, for a command that root runs.
+    """
     path = secret_path(settings.privacy.key_file)
     try:
         encrypted = [name for name in _STORES if is_encrypted(Path(settings.box.data_dir) / name)]
@@ -39,6 +42,8 @@ def make_key_file(settings: Settings) -> None:
                 " key file; nothing was changed. Without it the data cannot be read: rename each file to"
                 " NAME.damaged-lost-key, and the agent starts a new ledger epoch",
             )
+        if with_folder:
+            make_secret_folder(path)
         make_key(path)
     except sqlite3.Error as exc:
         raise _fault(settings, f"not created, because a database cannot be read: {exc}") from exc

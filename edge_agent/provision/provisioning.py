@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from config.credentials import secret_path
+from config.credentials import make_secret_folder, secret_path
 from config.errors import SettingsError
 from config.settings import Settings
 from edge_agent.box.key_files import make_data_dir, read_community_key
@@ -146,20 +146,15 @@ def _write_secrets(
     settings: Settings, answers: Answers, config: Path, community_key: bytes | None, signing_key: bytes | None
 ) -> None:
     if community_key is not None:
-        _put(secret_path(settings.directory.community_key_file), f"{community_key.hex()}\n".encode())
+        key_file = secret_path(settings.directory.community_key_file)
+        make_secret_folder(key_file)
+        replace_whole(key_file, f"{community_key.hex()}\n".encode())
     if signing_key is not None:
-        _put(config.parent / SIGNING_KEY, signing_key, 0o644)
+        replace_whole(config.parent / SIGNING_KEY, signing_key, 0o644)
     if answers.staff_pin:
-        pin_file = secret_path(settings.staff.pin_hash_file)
-        pin_file.parent.mkdir(parents=True, exist_ok=True)
-        write_pin(pin_file, answers.staff_pin)
-    secret_path(settings.privacy.key_file).parent.mkdir(parents=True, exist_ok=True)
+        write_pin(secret_path(settings.staff.pin_hash_file), answers.staff_pin)
+    make_secret_folder(secret_path(settings.privacy.key_file))
     load_or_make_cipher(settings)
-
-
-def _put(path: Path, content: bytes, mode: int = 0o600) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_whole(path, content, mode)
 
 
 @contextlib.contextmanager
