@@ -44,17 +44,21 @@ def report_device_errors() -> AbstractContextManager[None]:
 @app.command("list")
 def list_ports(as_json: AsJson = False) -> None:
     """List the serial ports with their stable names."""
+    from drivers.serial_line.consoles import is_console
     from drivers.serial_line.ports import list_serial_ports, stable_name
 
     ports = list_serial_ports()
-    named = [{"name": stable_name(port, ports), **port.to_dict()} for port in ports]
+    named = [{"name": stable_name(port, ports), **port.to_dict(), "console": is_console(port.device)} for port in ports]
     if as_json:
         typer.echo(json.dumps(named, ensure_ascii=False))
         return
     for port in ports:
         usb = f"{port.vendor_id:04x}:{port.product_id:04x}" if port.vendor_id is not None else "no USB"
         typer.echo(f"{port.device}  {usb}  {port.serial or '-'}  {port.location or '-'}  {port.product or '-'}")
-        typer.echo(f'    port = "{stable_name(port, ports)}"')
+        if is_console(port.device):
+            typer.echo("    内核控制台，不能接设备 console of the kernel, not for a device")
+        else:
+            typer.echo(f'    port = "{stable_name(port, ports)}"')
     if not ports:
         typer.echo("没有串口，请检查接线。 No serial port found: check the cables.")
 
