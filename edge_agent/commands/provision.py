@@ -11,9 +11,15 @@ from typing import Annotated
 import typer
 
 from config.errors import SettingsError
-from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, report_errors
+from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, ended, report_errors
 from edge_agent.provision.answers import Answers, answers_from, load_answers
 from edge_agent.runtime.service_unit import AGENT_UNIT
+
+NO_SERIAL = (
+    "读不到主板序列号：请用 sudo 运行；仍没有时，以机身标签上的编号登记，没有标签就自编一个并贴上。\n"
+    "The board reports no serial number: run with sudo. If there is still none, use the number on the label of the"
+    " box, or give it one and put it on a label."
+)
 
 
 def provision(
@@ -35,8 +41,10 @@ def provision(
     serial = box_serial()
     devices: list[str] = []
     if show_serial:
+        if not serial:
+            raise ended(NO_SERIAL)
         typer.echo(serial)
-        raise typer.Exit(0 if serial else 1)
+        return
 
     async def find_devices() -> str:
         from drivers.tools.probe import probe_all, proposed_settings
