@@ -21,7 +21,7 @@ def is_running(root: Path) -> bool:
 
 def reload_all() -> None:
     """Reload systemd, journald and udev, and apply the udev rules to connected devices."""
-    run("systemctl", "daemon-reload")
+    run("systemctl", "daemon-reexec")  # reads units and system.conf; daemon-reload would leave the hardware watchdog
     run("systemctl", "try-restart", "systemd-journald.service")
     if Path("/run/udev/control").exists():  # a container has no udev
         run("udevadm", "control", "--reload")

@@ -22,7 +22,7 @@ _PLACEHOLDER = re.compile(
     r"none|null|n[-_.]?a|unknown|invalid|default.*|to.?be.?filled.*|oem|o\.e\.m.*|empty|filled.*|chassis.*"
     r"|(system|board|base.?board|product|serial).*(number|serial|product|name|id).*|serial"
     r"|not.?(specified|applicable|available|provided|present|set).*"
-    r"|([0-9a-f])\2*|0?123456789[0-9a-f]*|0*",
+    r"|(?P<same>[0-9a-f])(?P=same)*|0?123456789[0-9a-f]*|0*",
     re.IGNORECASE,
 )
 # The number in the firmware kit of a maker, which many boards were sold with.
