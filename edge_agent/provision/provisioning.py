@@ -23,8 +23,7 @@ from edge_agent.provision.settings_file import (
     checked_settings,
     merged,
     read_sections,
-    sections_from,
-    write_sections,
+    write_settings,
 )
 from edge_agent.staff.pin import write_pin
 from sync.contract.enrolment import Invitation
@@ -64,14 +63,14 @@ async def provision(
     A second run changes only what is answered and keeps the rest. Raises SettingsError and SyncError; the settings are
     unchanged then, and this box can use its token for another try.
     """
-    _check_rights(config)
+    check_rights(config)
     invitation = Invitation.parse(answers.invitation) if answers.invitation else None
     if invitation is not None:
-        _check_serial(invitation, answers.serial or serial)
-    community_key = _community_key(answers)
-    signing_key = _signing_key(answers)
+        check_serial(invitation, answers.serial or serial)
+    community_key = load_community_key(answers)
+    signing_key = load_signing_key(answers)
     found: Sections = tomllib.loads(await find_devices()) if answers.probe else {}
-    sections = merged(read_sections(config), found, _answered(answers, config), answers.settings)
+    sections = merged(read_sections(config), found, answered_sections(answers, config), answers.settings)
     settings = checked_settings(sections)
     data_dir = make_data_dir(Path(settings.box.data_dir))
     enrolled = None
@@ -83,11 +82,12 @@ async def provision(
         settings = checked_settings(merged(sections, _identity(enrolled)))
     with _os_errors_as_store_failed():
         _write_secrets(settings, answers, config, community_key, signing_key)
-    write_sections(config, sections_from(settings))
+    write_settings(config, settings)
     return Provisioned(settings, found, enrolled.until if enrolled else None)
 
 
-def _check_rights(config: Path) -> None:
+def check_rights(config: Path) -> None:
+    """Raises SettingsError where the settings cannot be written."""
     if not os.access(config.parent, os.W_OK | os.X_OK):
         raise SettingsError(
             f"{config.parent}: 不存在或无法写入：请先安装（edge-agent install --apply），"
@@ -97,7 +97,8 @@ def _check_rights(config: Path) -> None:
         )
 
 
-def _check_serial(invitation: Invitation, own: str) -> None:
+def check_serial(invitation: Invitation, own: str) -> None:
+    """Raises SettingsError for the enrolment sheet of another box."""
     if invitation.serial != own:
         raise SettingsError(
             f"登记单是给序列号 {invitation.serial} 的设备的，本机为 {own or '未知'}；"
@@ -107,7 +108,7 @@ def _check_serial(invitation: Invitation, own: str) -> None:
         )
 
 
-def _answered(answers: Answers, config: Path) -> Sections:
+def answered_sections(answers: Answers, config: Path) -> Sections:
     """The answers as sections of the settings."""
     sections: Sections = {
         "box": {"checkpoint": answers.checkpoint, "lane": answers.lane, "direction": answers.direction},
@@ -126,11 +127,12 @@ def _identity(enrolled: Enrolled) -> Sections:
     return {"box": {"district": enrolled.district, "name": enrolled.box}, "platform": paths}
 
 
-def _community_key(answers: Answers) -> bytes | None:
+def load_community_key(answers: Answers) -> bytes | None:
+    """The community key, None without an answer. Raises SettingsError."""
     return read_community_key(Path(answers.community_key)) if answers.community_key else None
 
 
-def _signing_key(answers: Answers) -> bytes | None:
+def load_signing_key(answers: Answers) -> bytes | None:
     """The PEM of the platform's public key, validated. Raises SettingsError."""
     if not answers.signing_key:
         return None
