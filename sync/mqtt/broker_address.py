@@ -115,6 +115,7 @@ def _verifying(files: TlsFiles) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=files.ca)
     if files.ca is not None:
         accept_older_certificates(context)
+    context.hostname_checks_common_name = False  # a certificate without subjectAltName names no host
     context.sslsocket_class = TlsSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if files.certificate is not None:
