@@ -13,7 +13,7 @@ from sync.errors import leaf_exceptions
 
 @contextmanager
 def ends_quietly_without_reader() -> Iterator[None]:
-    """Exit with status 1 and no traceback when the block failed only because nobody reads standard output any more.
+    """Exit with status 1 and no traceback when the block failed only because the reader of standard output has ended.
 
     A broken pipe of another connection, or beside another error, is raised.
     """

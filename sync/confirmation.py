@@ -13,7 +13,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")]
 def confirm(consequence: str, *, yes: bool) -> None:
     """Print `consequence` on standard error and ask whether to continue; `yes`: do not ask.
 
-    Exits with status 1 for any other answer than yes, and where there is nobody to answer.
+    Exits with status 1 for any other answer than yes, and where standard input has no answer.
     """
     if yes:
         return
