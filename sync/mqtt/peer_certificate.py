@@ -45,18 +45,18 @@ def _sent_chain(host: str, port: int) -> list[x509.Certificate]:
 
 
 def _missing_issuer(chain: list[x509.Certificate], trusting: ssl.SSLContext) -> str:
-    """The authority whose certificate is neither sent nor trusted; "" where there is none."""
+    """The authority from which on the chain is incomplete; "" if the CA file has one of that name."""
     last = chain[-1]
     trusted = {x509.load_der_x509_certificate(der).subject for der in trusting.get_ca_certs(binary_form=True)}
     if last.issuer in trusted or last.issuer == last.subject:
         return ""
     name = last.issuer.rfc4514_string()
     return (
-        f"对方证书由“{name}”签发，而对方没有送出它的证书，CA 文件里也没有："
+        f"对方证书不是本机信任的机构签发的：签发者是“{name}”，从它到 CA 文件中的机构，证书链不全。"
         "若它是中间机构，请把它的证书接在 broker 的证书文件后面；否则请核对 CA 文件。"
-        f" The peer's certificate is issued by {name!r}, whose certificate the peer does not send and the CA file does"
-        " not contain: if it is an intermediate authority, append its certificate to the broker's certificate file;"
-        " otherwise check the CA file"
+        f" The peer's certificate is not signed by a trusted authority: it is issued by {name!r}, and the chain from there"
+        " to the CA file is incomplete. If that is an intermediate authority, append its certificate to the broker's"
+        " certificate file; otherwise check the CA file"
     )
 
 

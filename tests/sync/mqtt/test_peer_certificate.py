@@ -44,7 +44,7 @@ async def test_a_missing_intermediate_is_named(tmp_path: Path) -> None:
     middle = root.intermediate(tmp_path / "middle")
     server, mine = middle.certificate("localhost"), root.certificate("box-1")
     said = await refusal(tmp_path, root, server, mine, Handshake.WRONG_CA)
-    assert "issued by 'CN=middle authority'" in said and "由“CN=middle authority”签发" in said
+    assert "issued by 'CN=middle authority'" in said and "签发者是“CN=middle authority”" in said
     assert "append its certificate" in said
     assert server.certificate is not None
     server.certificate.write_bytes(server.certificate.read_bytes() + middle.ca.read_bytes())
