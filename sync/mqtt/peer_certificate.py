@@ -55,8 +55,8 @@ def _missing_issuer(chain: list[x509.Certificate], trusting: ssl.SSLContext) -> 
         f"对方证书不是本机信任的机构签发的：签发者是“{name}”，从它到 CA 文件中的机构，证书链不全。"
         "若它是中间机构，请把它的证书接在 broker 的证书文件后面；否则请核对 CA 文件。"
         f" The peer's certificate is not signed by a trusted authority: it is issued by {name!r}, and the chain"
-        " from there to the CA file is incomplete. If that is an intermediate authority, append its certificate to the broker's"
-        " certificate file; otherwise check the CA file"
+        " from there to the CA file is incomplete. If that is an intermediate authority, append its certificate to the"
+        " broker's certificate file; otherwise check the CA file"
     )
 
 
