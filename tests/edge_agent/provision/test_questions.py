@@ -18,7 +18,7 @@ from config.errors import SettingsError
 from config.settings import load_settings
 from edge_agent.commands.cli import app
 from edge_agent.provision.questions import Interview, Question, draft_path
-from edge_agent.provision.settings_file import checked_settings, read_sections
+from edge_agent.provision.settings_file import checked_settings, read_sections, write_settings
 from sync.contract.enrolment import Invitation
 from tests.edge_agent.provision.terminal import on_terminal
 
@@ -203,6 +203,8 @@ def test_a_path_that_the_file_names_stays(config: Path) -> None:
         settings = checked_settings(read_sections(config))
         assert settings.box.data_dir == text.split('"')[1]
         assert settings.privacy.key_file == str(config.parent / "at-rest.key")
+        write_settings(config, settings)
+        assert checked_settings(read_sections(config)) == settings
     config.write_text('[staff]\npin_hash_file = "credential:staff.pin"\n')
     assert checked_settings(read_sections(config)).staff.pin_hash_file == "credential:staff.pin"
 
