@@ -32,7 +32,7 @@ class Reason(StrEnum):
 
     ALL_CLEAR = "all_clear"
     TEST_OVERDUE = "test_overdue"  # key worker admitted with a reminder
-    EXEMPT = "exempt"  # white list: health code and test are not asked
+    EXEMPT = "exempt"  # exemption with an end: a yellow or grey code and the test are not judged
     MASK_MISSING = "mask_missing"
     MASK_INCORRECT = "mask_incorrect"
     MASK_UNJUDGED = "mask_unjudged"

@@ -58,7 +58,10 @@ class TestRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ListRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a list membership leads to."""
+    """What membership of a list leads to, by class; the rule of a class applies to its sub-categories.
+
+    Two classes have no rule to choose: `white` is a membership, `exempt` has its limits in `sync/contract/lists.py`.
+    """
 
     watch: NonAdmitting = "assist"
     key_worker: Literal["remind", "refuse"] = "remind"

@@ -66,6 +66,7 @@ class Health(msgspec.Struct, frozen=True):
     reported_at: Instant | None = None
     result: TestResult | None = None
     lists: tuple[str, ...] = ()
+    exempt_until: Instant | msgspec.UnsetType = msgspec.UNSET  # since 0.3; absent as a rule: the disk counts
 
 
 class PassageDecided(msgspec.Struct, frozen=True, kw_only=True):

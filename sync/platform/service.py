@@ -16,7 +16,7 @@ from sync.mqtt.broker_address import BrokerAddress, TlsFiles
 from sync.mqtt.events import will
 from sync.mqtt.packets import Options
 from sync.mqtt.reconnect import Retry, stay_connected
-from sync.platform.directory.importer import import_file
+from sync.platform.directory.importer import import_file, summary
 from sync.platform.directory.publisher import DirectoryPublisher
 from sync.platform.directory.store import DirectoryStore
 from sync.platform.fleet.box_requests import BoxRequestHandler, platform_event
@@ -137,9 +137,11 @@ class PlatformService:
         if self._settings.directory is None:
             return
         report = await import_file(directory, self._settings.directory, self._settings.community_key)
-        log.info("directory: %d lines read, %d persons changed", report.read, report.changed)
+        log.info("directory: %s", summary(report))
         for line, reason in report.refused:
             log.warning("directory: line %d rejected: %s", line, reason)
+        for line, text in report.warnings:
+            log.warning("directory: line %d: %s", line, text)
 
     def _request_options(self) -> Options:
         district = self._settings.district

@@ -57,6 +57,7 @@ async def everybody_is_well(person_key: str, _budget_s: float) -> QueryAnswer:
         as_of=now,
         sampled_at=now - timedelta(hours=1),
         result=TestResult.NEGATIVE,
+        lists=("white:resident", "vip:gold", "vip:silver", "居民"),
     )
     return QueryAnswer(LookupOutcome.FOUND, status)
 
@@ -178,6 +179,7 @@ async def test_a_card_opens_the_gate_and_whoever_walks_through_has_passed(
     assert (closed.outcome, closed.gate_opened) == ("passed", True)
     assert place.board.pulses == 1
     assert NUMBER not in caplog.text
+    assert place.sentinel.metrics.counts()["unknown_lists"] == {"vip": 1, "other": 1}
 
 
 async def test_a_code_before_the_camera_opens_the_gate_once_and_nobody_walks_through(place: Place) -> None:

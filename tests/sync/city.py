@@ -9,12 +9,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from drivers.readers.id_number import check_digit
 from sync.contract.health import Colour, Freshness, HealthStatus, LookupOutcome, TestResult
 from sync.contract.identity import person_key
 from sync.contract.orders import OrderBody
@@ -49,8 +50,10 @@ BUDGET_BYTES = 50_000_000
 
 
 def number(index: int) -> str:
-    """A document number with an unassigned area code."""
-    return f"9999991990{index:08d}"
+    """A valid document number with an unassigned area code."""
+    born = date(1990, 1, 1) + timedelta(days=index // 999)
+    digits = f"999999{born:%Y%m%d}{index % 999 + 1:03d}"
+    return digits + check_digit(digits)
 
 
 def status_of(index: int, **changes: Any) -> HealthStatus:

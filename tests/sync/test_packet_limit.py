@@ -131,7 +131,7 @@ async def test_a_revocation_of_many_is_sent_in_parts(tmp_path: Path) -> None:
         ):
             await listener.subscribe(Subscription(f"sentinel/v1/demo/{Channel.REVOCATION}"))
             issuer = OrderIssuer(connection, order_log, "demo")
-            assert await issuer.revoke(directory, keys, Colour.RED) == 40
+            assert await issuer.revoke(directory, keys, Colour.RED) == keys
             heard = b""
             while not all(key.encode() in heard for key in keys):
                 heard += (await next_message(listener)).body

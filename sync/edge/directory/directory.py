@@ -13,6 +13,7 @@ from typing import Self
 import msgspec
 from sqlite_utils import Database
 
+from sync.contract.decoding import decoded
 from sync.contract.health import Freshness, HealthStatus, Lookup, LookupOutcome
 from sync.contract.messages import DirectoryPage, DirectoryRequest, QueryAnswer
 from sync.contract.orders import Revocation
@@ -30,6 +31,7 @@ from sync.edge.directory.replica import (
     read_position,
     read_status,
     stage,
+    without_generation,
     write_pending,
     write_position,
 )
@@ -41,6 +43,7 @@ log = logging.getLogger(__name__)
 
 Ask = Callable[[str, float], Awaitable[QueryAnswer]]
 
+_STATUS = msgspec.json.Decoder(HealthStatus)
 _FRESH_S = 60.0
 _AGING_S = 15 * 60.0
 _STALE_S = 24 * 3600.0
@@ -66,8 +69,8 @@ class Directory:
 
     Pages are staged and applied together as a run whose checkpoint matches, so that a look-up never sees a partial run.
     Look-ups use their own connection and never wait for the writer. A revocation is an operation that arrives before
-    its page; it applies immediately, until a checkpoint contains it. If more than `pending_limit` revocations are
-    pending, further ones are dropped and the replica counts as not confirmed.
+    its page; it applies immediately, until a checkpoint contains it or shows that its generation is gone. If more than
+    `pending_limit` revocations are pending, further ones are dropped and the replica counts as not confirmed.
     """
 
     def __init__(
@@ -136,12 +139,12 @@ class Directory:
         try:
             body = await self._body(person_key)
             if body is not None:
-                status = msgspec.json.decode(body, type=HealthStatus)
+                status = decoded("row of the replica", _STATUS, body)
                 return Lookup(LookupOutcome.FOUND, status, freshness, age_s, "replica")
             answer = await self.ask(person_key, budget_s)
         except NoAnswer:
             return Lookup(LookupOutcome.TIMED_OUT, None, freshness, age_s, "none")
-        except (LinkError, BadMessage, StoreFailed, msgspec.DecodeError):
+        except (LinkError, BadMessage, StoreFailed):
             return Lookup(LookupOutcome.FAILED, None, freshness, age_s, "none")
         return Lookup(answer.outcome, answer.status, Freshness.FRESH, 0.0, "platform")
 
@@ -217,10 +220,13 @@ class Directory:
 
     async def _set_position(self, position: Position, staged: Staged | None) -> None:
         """Set the new position and drop the pending revocations that it contains."""
-        left = {key: each for key, each in self._pending.items() if not each.is_covered(self._position, position)}
+        pending = self._pending
+        if staged is None:
+            pending = {key: each.after_checkpoint(position) for key, each in pending.items()}
+        left = {key: each for key, each in pending.items() if not each.is_covered(self._position, position)}
         self._position, self._staged = position, staged
-        if len(left) < len(self._pending):
-            self._pending = left
+        self._pending, before = left, len(pending)
+        if len(left) < before:
             await self._writer.write(lambda db: write_pending(db, self._cipher, left))
 
     def _expected(self) -> tuple[str, int]:
@@ -238,7 +244,8 @@ class Directory:
         """Discard staged operations; `reset_cursor`: also request a full copy, while the rows stay in use."""
         self._staged = None
         if reset_cursor:
-            start = msgspec.structs.replace(self._position, generation="", cursor=0)
+            replaced = without_generation((*self._position.replaced, self._position.generation), "")
+            start = msgspec.structs.replace(self._position, generation="", cursor=0, replaced=replaced)
             self._position = await self._writer.write(lambda db: write_position(db, start))
 
 

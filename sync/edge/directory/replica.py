@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 from sqlite_utils import Database, Migrations
@@ -14,6 +14,9 @@ from sync.contract.orders import Revocation
 from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file
 
 DIRECTORY_MIGRATIONS = Migrations("directory")
+_REPLACED_LIMIT = 32
+# A platform that begins a generation sends no further checkpoint of the one before, but one may be on its way.
+_FOREIGN_CHECKPOINTS = 2
 NULL = b"null"
 _ENCRYPT_ROWS = tuple(
     f"UPDATE {table} SET body = encrypted(body, person_key)"  # noqa: S608 - names of tables
@@ -29,6 +32,7 @@ class Position(msgspec.Struct, frozen=True):
     checksum: str = EMPTY
     rows: int = 0
     confirmed_ms: int = 0  # wall time of the last matching checkpoint; 0: never
+    replaced: tuple[str, ...] = ()  # earlier generations, the newest last
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +97,20 @@ class PendingRevocation:
     generation: str
     op: int
     body: bytes | None = field(repr=False)
+    checkpoints: int = 0  # of other generations since it arrived, or since the start
 
     def is_covered(self, old: Position, new: Position) -> bool:
-        """Whether `new`, the successor of `old`, contains the operation or replaced its generation."""
+        """Whether `new`, the successor of `old`, contains the operation or shows that its generation does not come."""
         if self.generation == new.generation:
             return self.op <= new.cursor
-        return old.generation != new.generation
+        if not new.generation:
+            return False
+        limit = 1 if self.generation in new.replaced else _FOREIGN_CHECKPOINTS
+        return old.generation != new.generation or self.checkpoints >= limit
+
+    def after_checkpoint(self, position: Position) -> PendingRevocation:
+        """The same after a checkpoint of `position`."""
+        return self if self.generation == position.generation else replace(self, checkpoints=self.checkpoints + 1)
 
 
 def read_pending(db: Database, cipher: StatusCipher) -> dict[str, PendingRevocation]:
@@ -152,6 +164,12 @@ def read_status(db: Database, cipher: StatusCipher, person_key: str) -> bytes | 
     return cipher.decrypt(person_key, found[0]) if found else None
 
 
+def without_generation(generations: tuple[str, ...], current: str) -> tuple[str, ...]:
+    """The newest 32 of the replaced `generations`, without the `current` one."""
+    distinct = dict.fromkeys(each for each in generations if each and each != current)
+    return tuple(distinct)[-_REPLACED_LIMIT:]
+
+
 def stage(db: Database, cipher: StatusCipher, page: DirectoryPage, staged: Staged | None) -> Staged:
     """Store the operations of `page`, which starts a run (`staged` None) or continues it."""
     if staged is None:
@@ -181,7 +199,10 @@ def apply_staged(db: Database, cipher: StatusCipher, staged: Staged, checkpoint:
     if (checksum, rows) != (checkpoint.checksum, checkpoint.rows):
         raise CheckpointMismatch
     db.conn.execute("DELETE FROM staged")
-    return write_position(db, Position(staged.generation, checkpoint.op, checksum, rows, time.time_ns() // 1_000_000))
+    now_ms = time.time_ns() // 1_000_000
+    replaced = without_generation((*old.replaced, old.generation), staged.generation)
+    new = Position(staged.generation, checkpoint.op, checksum, rows, now_ms, replaced)
+    return write_position(db, new)
 
 
 def delete_all(db: Database) -> int:

@@ -18,7 +18,7 @@ from sync.platform.commands.broker import app as broker_commands
 from sync.platform.commands.ca import app as ca_commands
 from sync.platform.commands.directory import app as directory_commands
 from sync.platform.commands.ledger import app as ledger_commands
-from sync.platform.commands.orders import broadcast, command, revoke
+from sync.platform.commands.orders import broadcast, command, reinstate, revoke
 from sync.platform.commands.policy import keys as key_commands
 from sync.platform.commands.policy import policy as policy_commands
 from sync.platform.commands.simulate import simulate
@@ -27,7 +27,7 @@ from sync.signals import until_signalled
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The platform of a district: receives records, shows the fleet."
 )
-for verb in (simulate, revoke, command, broadcast):
+for verb in (simulate, revoke, reinstate, command, broadcast):
     app.command()(verb)
 app.add_typer(key_commands, name="keys")
 app.add_typer(policy_commands, name="policy")

@@ -39,23 +39,58 @@ def revoke(
     """Revoke the green code of persons at every gate immediately.
 
     Document numbers come from a file or standard input, never from arguments, which appear in process lists and shell
-    histories.
+    histories. A revocation ends by newer data or by `reinstate`. A person who is not in the directory is revoked for
+    when they appear; the exit status is 1 then.
     """
     from sync.contract.health import Colour
-    from sync.platform.directory.importer import person_keys, read_community_key
     from sync.platform.directory.store import DirectoryStore
     from sync.platform.orders.issuer import OrderIssuer
-    from sync.platform.orders.keys import KeyFiles
 
-    async def run(issuer: OrderIssuer) -> int:
+    async def run(issuer: OrderIssuer) -> list[str]:
         async with DirectoryStore.opened(connection.data / "directory.db") as directory:
-            return await issuer.revoke(directory, persons, Colour(colour))
+            return await issuer.revoke(directory, list(persons), Colour(colour))
 
     with options.report_errors():
-        secret = read_community_key(community_key_file or KeyFiles.below(connection.key_folder).community)
-        persons = person_keys(_lines(number_file), secret)
-        count = with_issuer(run, connection)
-    typer.echo(f"{count} persons are now {colour}")
+        persons = _persons(number_file, community_key_file, connection)
+        unknown = with_issuer(run, connection)
+    typer.echo(f"{len(persons) - len(unknown)} persons are now {colour}")
+    if unknown:
+        for key in unknown:
+            typer.echo(f"line {persons[key]}: this person is not in the directory; check the number", err=True)
+        typer.echo(f"{len(unknown)} persons are not in the directory: kept, {colour} when they appear")
+        raise typer.Exit(1)
+
+
+@options.with_option_groups
+def reinstate(
+    number_file: Annotated[Path, typer.Option(help="File with one document number per line; - for standard input.")],
+    by: Annotated[str, typer.Option(help="Name and office of who orders it; stored with the reason.")],
+    reason: Annotated[str, typer.Option(help="Why the revocation ends.")],
+    community_key_file: options.CommunityKey = None,
+    *,
+    connection: options.OrderConnection,
+) -> None:
+    """End the revocation of persons by a named order: each has the status from before the revocation again.
+
+    A person who was not in the directory is removed from it. The exit status is 1 if a person is not revoked.
+    """
+    from sync.platform.directory.store import Authorisation, DirectoryStore
+    from sync.platform.orders.issuer import OrderIssuer
+
+    order = Authorisation(_stated("--by", by), _stated("--reason", reason), datetime.now(UTC))
+
+    async def run(issuer: OrderIssuer) -> list[str]:
+        async with DirectoryStore.opened(connection.data / "directory.db") as directory:
+            return await issuer.reinstate(directory, list(persons), order)
+
+    with options.report_errors():
+        persons = _persons(number_file, community_key_file, connection)
+        others = with_issuer(run, connection)
+    typer.echo(f"{len(persons) - len(others)} persons have their earlier status again")
+    for key in others:
+        typer.echo(f"line {persons[key]}: this person is not revoked; unchanged", err=True)
+    if others:
+        raise typer.Exit(1)
 
 
 @options.with_option_groups
@@ -143,6 +178,24 @@ def with_issuer(work: Callable[[Any], Awaitable[Any]], connection: options.Order
             return await work(OrderIssuer(mqtt, order_log, district))
 
     return asyncio.run(run())
+
+
+def _persons(number_file: Path, key_file: Path | None, connection: options.OrderConnection) -> dict[str, int]:
+    """The persons of a number file, each with its line; prints warnings. Raises OSError, ValueError."""
+    from sync.platform.directory.importer import read_community_key, read_numbers
+    from sync.platform.orders.keys import KeyFiles
+
+    community_key = read_community_key(key_file or KeyFiles.below(connection.key_folder).community)
+    numbers = read_numbers(_lines(number_file), community_key)
+    for line, text in numbers.warnings:
+        typer.echo(f"line {line} warning: {text}", err=True)
+    return numbers.lines
+
+
+def _stated(option: str, text: str) -> str:
+    if not text.strip() or len(text) > 200 or not text.isprintable():
+        raise typer.BadParameter("must be a text of 1 to 200 printable characters", param_hint=option)
+    return text.strip()
 
 
 def _lines(file: Path) -> Iterable[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 
 from sync.contract.channels import CHANNEL_RULES
 from sync.contract.envelope import Event
-from sync.contract.health import Colour, HealthStatus
+from sync.contract.health import Colour
 from sync.contract.orders import (
     REVOCATION_LIMIT,
     Broadcast,
@@ -30,7 +30,7 @@ from sync.errors import BadMessage, MessageTooLarge
 from sync.mqtt.connection import Connection
 from sync.mqtt.events import box_from, decode_event, publish_event, topic_from
 from sync.mqtt.packets import Subscription
-from sync.platform.directory.store import DirectoryStore
+from sync.platform.directory.store import Authorisation, DirectoryStore, Issued
 from sync.platform.orders.order_log import OrderLog
 
 _COMMAND = timedelta(seconds=30)  # boxes reject a longer validity
@@ -76,18 +76,28 @@ class OrderIssuer:
                         return answer
         return None
 
-    async def revoke(self, directory: DirectoryStore, person_keys: Sequence[str], colour: Colour) -> int:
-        """Set the colour of persons in the directory, and send it to every box as a revocation; returns how many."""
-        now = datetime.now(UTC)
+    async def revoke(self, directory: DirectoryStore, person_keys: Sequence[str], colour: Colour) -> list[str]:
+        """Set the colour of persons in the directory, and send it to every box as a revocation.
+
+        Returns those who were not in the directory; the revocation is stored for them too.
+        """
+        return await self._issue(person_keys, lambda keys: directory.revoke(keys, colour, datetime.now(UTC)))
+
+    async def reinstate(self, directory: DirectoryStore, person_keys: Sequence[str], order: Authorisation) -> list[str]:
+        """End revocations, and send the earlier status to every box; returns those who were not revoked."""
+        return await self._issue(person_keys, lambda keys: directory.reinstate(keys, order))
+
+    async def _issue(
+        self, person_keys: Sequence[str], apply: Callable[[Sequence[str]], Awaitable[Issued]]
+    ) -> list[str]:
+        """Apply an order to persons and send the operations; returns the `others` of all parts."""
+        others: list[str] = []
         for first in range(0, len(person_keys), REVOCATION_LIMIT):
-            keys = person_keys[first : first + REVOCATION_LIMIT]
-            statuses = [
-                await directory.status(key) or HealthStatus(person_key=key, colour=colour, as_of=now) for key in keys
-            ]
-            changed = [msgspec.structs.replace(status, colour=colour, as_of=now) for status in statuses]
-            generation, ops = await directory.put_at_once(changed)
-            await self._send_revocation(Revocation(generation, ops))
-        return len(person_keys)
+            issued = await apply(person_keys[first : first + REVOCATION_LIMIT])
+            others += issued.others
+            if issued.ops:
+                await self._send_revocation(Revocation(issued.generation, issued.ops))
+        return others
 
     async def _send_revocation(self, revocation: Revocation) -> None:
         """Send it in parts if the broker does not accept it whole."""

@@ -9,7 +9,7 @@ from sqlite_utils import Database, Migrations
 
 from sync.contract.records import RecordId
 from sync.platform.records.forks import Name, StreamKey, check_same, fork_row, record_id, split_forks, to_look_up
-from sync.platform.records.received import AbsentRange, ReceivedRecord, from_ms
+from sync.platform.records.received import AbsentRange, ReceivedRecord
 from sync.platform.records.store_contract import StoredRecord
 from sync.platform.records.summary import summarise
 
@@ -154,6 +154,6 @@ def _count(db: Database, new: Sequence[ReceivedRecord], redelivered: int) -> Non
 def _old_rows(db: Database) -> list[ReceivedRecord]:
     rows = db.conn.execute("SELECT box, epoch, seq, kind, happened_ms, received_ms, body FROM record").fetchall()
     return [
-        ReceivedRecord.read(RecordId(box, epoch, seq), kind, from_ms(happened_ms), from_ms(received_ms), body)
+        ReceivedRecord.read_stored(RecordId(box, epoch, seq), kind, happened_ms, received_ms, body)
         for box, epoch, seq, kind, happened_ms, received_ms, body in rows
     ]

@@ -9,9 +9,13 @@ from typing import Protocol
 
 import msgspec
 
-from sync.contract.records import AlarmRaised
+from sync.contract.decoding import decoded
+from sync.contract.records import AlarmRaised, Clock
+from sync.errors import BadMessage
 from sync.platform.records.received import AbsentRange, ReceivedRecord, from_ms
 from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT
+
+_ALARM = msgspec.json.Decoder(AlarmRaised)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,15 @@ class RecordStore(Protocol):
         """Records with these numbers, in order, at most 1,000."""
 
 
+def _alarm(body: bytes) -> AlarmRaised:
+    """The alarm in `body`; one of an older version that is not valid today is shown as unreadable, at 1970."""
+    try:
+        return decoded("alarm", _ALARM, body)
+    except BadMessage as exc:
+        clock = Clock(wall=from_ms(0), boot_id="", monotonic_ms=0, in_sync=False)
+        return AlarmRaised(alarm_id="", raised=clock, kind="unreadable", subject="", detail=str(exc))
+
+
 def read_totals(
     tally: Iterable[tuple[str, str, str, int]],
     boxes: Iterable[tuple[str, int, int]],
@@ -144,5 +157,5 @@ def read_totals(
         reasons=reasons,
         duplicates=single[DUPLICATE],
         redelivered=single[REDELIVERED],
-        alarms=[(box, msgspec.json.decode(body, type=AlarmRaised)) for box, body in alarms],
+        alarms=[(box, _alarm(body)) for box, body in alarms],
     )

@@ -122,7 +122,8 @@ STATUSES = st.builds(
     st.none() | INSTANTS,
     st.none() | INSTANTS,
     st.sampled_from(TestResult),
-    st.sampled_from([(), ("watch",), ("white:medical",), ("key_worker",)]),
+    st.sampled_from([(), ("watch",), ("white:medical",), ("key_worker:port",), ("exempt:dialysis",)]),
+    exempt_until=st.none() | INSTANTS,
 )
 LOOKUPS = st.builds(found, STATUSES) | st.builds(
     Lookup,

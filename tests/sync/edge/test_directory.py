@@ -286,6 +286,63 @@ async def test_a_revocation_of_a_replaced_generation_is_dropped(tmp_path: Path) 
         assert await known(directory, 1) == status_of(1, colour=Colour.RED)
 
 
+@pytest.mark.parametrize("seen", [True, False], ids=["generation known", "generation never seen"])
+@pytest.mark.parametrize("restarts", [False, True], ids=["running", "after a restart"])
+async def test_a_late_revocation_of_an_old_generation_ends_with_the_next_checkpoints(
+    tmp_path: Path, seen: bool, restarts: bool
+) -> None:
+    async with (
+        DirectoryStore.opened(tmp_path / "source.db") as source,
+        DirectoryStore.opened(tmp_path / "other.db") as other,
+    ):
+        async with Directory.opened(tmp_path / "replica.db") as directory:
+            await source.put([status_of(1)])
+            await other.put([status_of(1)])
+            if seen:
+                await fetch(source, directory)
+            await fetch(other, directory)
+            old = (await source.page(DirectoryRequest("", 0))).generation
+            await directory.revoke(revoked(old, status_of(1, colour=Colour.RED, version=50)))
+            assert await known(directory, 1) == status_of(1, colour=Colour.RED)  # until the directory is confirmed
+            if not restarts:
+                await fetch(other, directory)
+                if not seen:
+                    assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+                    await fetch(other, directory)
+                assert await known(directory, 1) == status_of(1)
+        async with Directory.opened(tmp_path / "replica.db") as directory:
+            for _ in range(1 if seen else 2):
+                await fetch(other, directory)
+            assert await known(directory, 1) == status_of(1)
+        async with Directory.opened(tmp_path / "replica.db") as directory:
+            assert await known(directory, 1) == status_of(1)
+
+
+async def test_a_full_copy_of_the_same_generation_keeps_its_revocations(tmp_path: Path) -> None:
+    async with (
+        DirectoryStore.opened(tmp_path / "source.db") as source,
+        Directory.opened(tmp_path / "replica.db") as directory,
+    ):
+        await source.put([status_of(1)])
+        await fetch(source, directory)
+        generation = directory.request().generation
+        await directory.start_again()
+        await directory.revoke(revoked(generation, status_of(1, colour=Colour.RED, version=2)))
+        await fetch(source, directory)  # a copy that does not contain the operation yet
+        for _ in range(3):
+            assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+            await fetch(source, directory)
+
+
+@pytest.mark.parametrize("body", [b'{"colour":"purple"}', b"[" * 5000, b'{"colour":"\xff"}'])
+async def test_a_row_that_is_not_valid_is_a_failed_look_up(tmp_path: Path, body: bytes) -> None:
+    async with Directory.opened(tmp_path / "replica.db") as directory:
+        op = DirectoryOp(1, status_of(1).person_key, msgspec.Raw(body))
+        await directory.revoke(Revocation("g", (op,)))
+        found = await directory.lookup(status_of(1).person_key, budget_s=0.1)
+        assert (found.outcome, found.status) == (LookupOutcome.FAILED, None)
+
+
 async def test_too_many_revocations_make_the_replica_unconfirmed(tmp_path: Path) -> None:
     async with (
         DirectoryStore.opened(tmp_path / "source.db") as source,

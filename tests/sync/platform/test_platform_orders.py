@@ -189,15 +189,46 @@ async def test_a_revocation_reaches_the_gate_and_the_directory(
         await eventually(lambda: colour_is(Colour.GREEN))
         common = ["--broker", broker.url, "--data", str(tmp_path)]
         told = await run(["revoke", "--number-file", "-", *common], f"{number(1)}\n{number(2)}\n")
-        assert (told.exit_code, told.stdout) == (0, "2 persons are now red\n")
+        kept = "1 persons are not in the directory: kept, red when they appear\n"
+        assert (told.exit_code, told.stdout) == (1, f"1 persons are now red\n{kept}")
+        assert told.stderr == "line 2: this person is not in the directory; check the number\n"
         await eventually(lambda: colour_is(Colour.RED))
         found = await box.directory.lookup(key, budget_s=0.5)
         assert found.status is not None
         assert found.status.lists == ("watch",)
         refused = await run(["revoke", "--number-file", "-", *common], f"{number(3)}\n+86 {number(4)}-1\n")
         assert (refused.exit_code, "line 2" in refused.stderr) == (1, True)
-    for said in (told.output, refused.output, caplog.text):
+        again = await run(["directory", "import", str(people), *key_and_data(keys, tmp_path)])
+        assert (again.exit_code, "0 persons changed" in again.stdout, "1 older than" in again.stdout) == (0, True, True)
+        signed_by = ["--by", "District office", "--reason", "wrong person"]
+        numbers = f"{number(1)}\n{number(2)}\n{number(3)}\n"
+        ended = await run(["reinstate", "--number-file", "-", *signed_by, *common], numbers)
+        assert (ended.exit_code, ended.stdout) == (1, "2 persons have their earlier status again\n")
+        assert ended.stderr == "line 3: this person is not revoked; unchanged\n"
+        await eventually(lambda: colour_is(Colour.GREEN))
+        unsigned = await run(["reinstate", "--number-file", "-", "--by", " ", "--reason", "x", *common], number(1))
+        assert unsigned.exit_code == 2
+    for said in (told.output, refused.output, ended.output, caplog.text):
         assert "99999" not in said
+
+
+@pytest.mark.parametrize("ending", ["000", "8"], ids=["zeroed", "a slip"])
+async def test_a_number_with_wrong_digits_revokes_nobody(
+    tmp_path: Path, broker: Mosquitto, keys: KeyFiles, ending: str
+) -> None:
+    typed = number(5)[: -len(ending)] + ending
+    told = await run(
+        ["revoke", "--number-file", "-", "--broker", broker.url, "--data", str(tmp_path)], f"{number(6)}\n{typed}\n\n1"
+    )
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert "nothing was done\nline 2: the check digit is wrong" in told.stderr
+    assert "line 4: neither" in told.stderr
+    assert not (tmp_path / "directory.db").exists()
+    assert "99999" not in told.output
+
+
+def key_and_data(keys: KeyFiles, data: Path) -> list[str]:
+    return ["--data", str(data), "--community-key-file", str(keys.community)]
 
 
 async def connected(box: Box) -> bool:
