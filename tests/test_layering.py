@@ -62,6 +62,7 @@ LIBRARIES = {
         "sync/contract/signed.py",
         "sync/edge/identity/",
         "sync/edge/orders/receiver.py",
+        "sync/mqtt/peer_certificate.py",
         "sync/platform/authority/",
         "sync/platform/orders/",
         "sync/platform/simulation/",

@@ -22,7 +22,8 @@ from edge_agent.commands import calibrate, devices, faces, ledger, models, polic
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, report_errors
 from edge_agent.commands.provision import provision
 from edge_agent.runtime.process_exit import leave
-from edge_agent.runtime.standard_streams import give_up_output, make_usable
+from edge_agent.runtime.standard_streams import make_usable
+from sync.closed_output import ends_quietly_without_reader, give_up_output
 from sync.redaction import log_without_passwords
 
 app = typer.Typer(
@@ -154,20 +155,20 @@ def doctor(
     as_json: AsJson = False,
     gate: Annotated[bool, typer.Option("--gate", help="Open the gate once, after asking.")] = False,
 ) -> None:
-    """Check this box and show a remedy for every fault; exit 1 if a check failed."""
-    from edge_agent.doctor.report import summary
+    """Check this box and show each result when it is known, with a remedy for every fault; exit 1 if a check failed."""
+    from edge_agent.doctor.report import ReportLine, summary
     from edge_agent.doctor.run_checks import run_checks
 
     if gate and sys.stdin.isatty():
         gate = typer.confirm("闸机将打开一次，通道内无人吗？ The gate will open once. Is the lane clear?", err=True)
     logging.basicConfig(handlers=[logging.NullHandler()])  # the report shows the lost devices
-    report = asyncio.run(run_checks(config, open_gate=gate))
-    if as_json:
-        typer.echo(json.dumps([line.to_dict() for line in report], ensure_ascii=False))
-    else:
-        for line in report:
+
+    def show(line: ReportLine) -> None:
+        if not as_json:
             typer.echo(line.text())
-        typer.echo(summary(report))
+
+    report = asyncio.run(run_checks(config, on_line=show, open_gate=gate))
+    typer.echo(json.dumps([line.to_dict() for line in report], ensure_ascii=False) if as_json else summary(report))
     if not all(line.passed for line in report):
         raise typer.Exit(1)
 
@@ -289,7 +290,8 @@ def main() -> None:
     """Entry point of the command."""
     make_usable()
     try:
-        app()
+        with ends_quietly_without_reader():
+            app()
     except SystemExit as end:
         leave(end.code if isinstance(end.code, int) else 0)
         raise

@@ -47,13 +47,18 @@ def list_ports(as_json: AsJson = False) -> None:
     """List serial ports, cameras and sound cards with their stable names."""
     from drivers.audio.cards import list_sound_cards
     from drivers.camera.cameras import list_cameras
+    from drivers.serial_line.consoles import is_console
     from drivers.serial_line.ports import list_serial_ports, stable_name
 
     ports, cameras, cards = list_serial_ports(), list_cameras(), list_sound_cards()
     keys = [("port", each, ports) for each in ports] + [("source", each, cameras) for each in cameras]
     named = [(key, stable_name(each, among), each) for key, each, among in keys]
+    consoles = {port.device for port in ports if is_console(port.device)}
     if as_json:
-        found = [{"name": name, **each.to_dict()} for _key, name, each in named]
+        found = [
+            {"name": name, **each.to_dict(), **({"console": each.device in consoles} if key == "port" else {})}
+            for key, name, each in named
+        ]
         typer.echo(
             json.dumps([*found, *({"name": each.device, **each.to_dict()} for each in cards)], ensure_ascii=False)
         )
@@ -61,7 +66,10 @@ def list_ports(as_json: AsJson = False) -> None:
     for key, name, each in named:
         usb = f"{each.vendor_id:04x}:{each.product_id:04x}" if each.vendor_id is not None else "no USB"
         typer.echo(f"{each.device}  {usb}  {each.serial or '-'}  {each.location or '-'}  {each.product or '-'}")
-        typer.echo(f'    {key} = "{name}"')
+        if each.device in consoles:
+            typer.echo("    内核控制台，不能接设备 console of the kernel, not for a device")
+        else:
+            typer.echo(f'    {key} = "{name}"')
     for card in cards:
         typer.echo(f"{card.device}  声卡 sound card  {card.product}")
     if not ports:

@@ -36,8 +36,9 @@ _REMEDIES = {
         "The server does not speak MQTT over TLS: check the port in [platform] url.",
     ),
     Handshake.WRONG_CA: Remedy(
-        "平台证书不是由 [platform] ca_file 签发：请向平台索取正确的 CA 文件；切勿绕过。",
-        "Not signed by [platform] ca_file: get the right CA file from the platform; do not bypass this check.",
+        "平台证书不是由 [platform] ca_file 签发：请向平台索取正确的 CA 文件；缺少中间机构证书时请平台补上；切勿绕过。",
+        "Not signed by [platform] ca_file: get the right CA file from the platform, or have the platform add a missing"
+        " intermediate certificate; do not bypass this check.",
     ),
     Handshake.WRONG_NAME: Remedy(
         "平台证书的名称与 [platform] url 不符：请使用证书中的主机名。",

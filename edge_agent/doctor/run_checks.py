@@ -42,15 +42,22 @@ CONCURRENT = (
 )
 
 
+def _ignore(_line: ReportLine) -> None:
+    """For a caller that needs only the whole report."""
+
+
 async def run_checks(
     config: Path,
     *,
+    on_line: Callable[[ReportLine], None] = _ignore,
     open_gate: bool = False,
     root: Path = Path("/"),
     prompts: Path = PROMPTS_DIR,
     now: Callable[[], Moment] | None = None,
 ) -> list[ReportLine]:
-    """The report; with unreadable settings it has only the line `settings`.
+    """The report, in the order of the checks; with unreadable settings it has only the line `settings`.
+
+    `on_line` is called with each line as soon as its check has ended.
 
     Changes nothing on the box. Plays a test tone if there is a microphone, and opens the gate once with `open_gate`.
     `root`, `prompts` and `now` default to those of this machine.
@@ -58,14 +65,23 @@ async def run_checks(
     try:
         settings = load_settings(config)
     except SettingsError as exc:
-        return [ReportLine("settings", _unreadable(exc))]
+        unreadable = ReportLine("settings", _unreadable(exc))
+        on_line(unreadable)
+        return [unreadable]
     moment = (now or WallClock().now)()
     agent = await asyncio.to_thread(_running_agent, settings.kiosk)
     site = Site(settings, config, moment, agent, root, prompts, open_gate)
     report = [ReportLine("settings", ok(str(config)))]
-    report += [await run_check(check, site) for check in SEQUENTIAL]
-    report += await asyncio.gather(*(run_check(check, site) for check in CONCURRENT))
-    return [*report, await run_check(Check("start", partial(start, report=tuple(report))), site)]
+    on_line(report[0])
+
+    async def checked(check: Check) -> ReportLine:
+        line = await run_check(check, site)
+        on_line(line)
+        return line
+
+    report += [await checked(check) for check in SEQUENTIAL]
+    report += await asyncio.gather(*map(checked, CONCURRENT))
+    return [*report, await checked(Check("start", partial(start, report=tuple(report))))]
 
 
 def start(site: Site, report: Sequence[ReportLine]) -> CheckResult:

@@ -23,6 +23,7 @@ DECLARED = {  # static files of the package, and their places on the box
     "tmpfiles.conf": "etc/tmpfiles.d/60-sentinel.conf",
     "60-sentinel.rules": "etc/udev/rules.d/60-sentinel.rules",
     "journald.conf": "etc/systemd/journald.conf.d/60-sentinel.conf",
+    "system.conf": "etc/systemd/system.conf.d/60-sentinel.conf",
     AGENT_UNIT: f"etc/systemd/system/{AGENT_UNIT}",
     KIOSK_UNIT: f"etc/systemd/system/{KIOSK_UNIT}",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from config.credentials import secret_path
+from config.credentials import make_secret_folder, secret_path
 from config.errors import SettingsError
 from config.settings import Settings
 from sync.storage.encryption import Algorithm, KeyedCipher, is_encrypted, make_key
@@ -37,11 +37,16 @@ def check_cipher(settings: Settings) -> None:
             return  # a damaged database is set aside at the start
 
 
-def make_key_file(settings: Settings) -> None:
-    """Create the key file; refused where a database is encrypted with a lost key. Raises SettingsError."""
+def make_key_file(settings: Settings, *, with_folder: bool = False) -> None:
+    """Create the key file; refused where a database is encrypted with a lost key. Raises SettingsError.
+
+    `with_folder`: create its folder too, for a command that root runs.
+    """
     path = secret_path(settings.privacy.key_file)
     try:
         _check_nothing_is_encrypted(settings)
+        if with_folder:
+            make_secret_folder(path)
         make_key(path)
     except sqlite3.Error as exc:
         raise _fault(settings, f"not created, because a database cannot be read: {exc}") from exc

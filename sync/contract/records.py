@@ -129,7 +129,7 @@ class AlarmRaised(msgspec.Struct, frozen=True, kw_only=True):
 
     alarm_id: str
     raised: Clock
-    kind: str  # fever, watch_list, part_lost, part_back, store_full, …
+    kind: str  # fever, watch_list, part_lost, part_unstable, part_back, store_full, …
     subject: str  # part name or passage id, never a person
     detail: str
 

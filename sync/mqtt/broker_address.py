@@ -97,6 +97,7 @@ def _verifying(files: TlsFiles) -> ssl.SSLContext:
             with in_memory(read_pem(files.ca)) as path:
                 context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=path)
             accept_older_certificates(context)
+    context.hostname_checks_common_name = False  # a certificate without subjectAltName names no host
     context.sslsocket_class = TlsSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     with _naming(files.certificate, files.key):

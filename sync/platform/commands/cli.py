@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from sync.closed_output import ends_quietly_without_reader
 from sync.platform.commands import options
 from sync.platform.commands.boxes import app as boxes_commands
 from sync.platform.commands.broker import app as broker_commands
@@ -105,7 +106,8 @@ def version(as_json: options.AsJson = False) -> None:
 
 def main() -> None:
     """Entry point of the command."""
-    app()
+    with ends_quietly_without_reader():
+        app()
 
 
 def _community_key(directory: Path | None, file: Path | None) -> bytes:

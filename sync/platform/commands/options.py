@@ -139,6 +139,8 @@ def report_errors() -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:  # `ends_quietly_without_reader`
+        raise
     except _USER_ERRORS as exc:
         raise _report(exc) from exc
     except ExceptionGroup as group:

@@ -146,9 +146,9 @@ class DirectoryStore:
         body = await self._store.run(lambda db: _body(db, person_key))
         return None if body is None else decoded("directory row", _STATUS, body)
 
-    async def page(self, request: DirectoryRequest) -> DirectoryPage:
-        """The operations after the position in `request`; the last page has a checkpoint."""
-        return await self._store.run(lambda db: _page(db, request))
+    async def page(self, request: DirectoryRequest, limit: int = PAGE_LIMIT) -> DirectoryPage:
+        """At most `limit` operations after the position in `request`; the last page has a checkpoint."""
+        return await self._store.run(lambda db: _page(db, request, limit))
 
     async def follow(self, period_s: float = 0.5) -> NoReturn:
         """Detect changes by other processes, such as an import, until cancelled. Raises StoreFailed."""
@@ -297,15 +297,15 @@ def _purge(db: Database) -> int:
     return gone
 
 
-def _page(db: Database, request: DirectoryRequest) -> DirectoryPage:
+def _page(db: Database, request: DirectoryRequest, limit: int) -> DirectoryPage:
     head, cursor = _head(db), request.cursor
     foreign = request.generation != head.generation or cursor > head.op or cursor < head.purged_op
     if cursor > 0 and foreign:
         return DirectoryPage(head.generation, cursor, start_again=True)
     found = db.conn.execute(
-        "SELECT op, person_key, body FROM person WHERE op > ? ORDER BY op LIMIT ?", (cursor, PAGE_LIMIT)
+        "SELECT op, person_key, body FROM person WHERE op > ? ORDER BY op LIMIT ?", (cursor, limit)
     ).fetchall()
     ops = tuple(DirectoryOp(op, key, _NULL if body is None else msgspec.Raw(body)) for op, key, body in found)
-    complete = not ops or len(ops) < PAGE_LIMIT or ops[-1].op == head.op
+    complete = not ops or len(ops) < limit or ops[-1].op == head.op
     checkpoint = DirectoryCheckpoint(head.op, head.rows, head.checksum) if complete else None
     return DirectoryPage(head.generation, cursor, ops, checkpoint)

@@ -27,7 +27,7 @@ from sync.contract.orders import (
 )
 from sync.contract.signed import Order, Signed
 from sync.contract.topics import Channel, Topic, every_box, source_from
-from sync.errors import BadMessage
+from sync.errors import BadMessage, MessageTooLarge
 from sync.mqtt.connection import Connection
 from sync.mqtt.events import box_from, decode_event, publish_event, topic_from
 from sync.mqtt.packets import Subscription
@@ -98,9 +98,19 @@ class OrderIssuer:
             issued = await apply(person_keys[first : first + REVOCATION_LIMIT])
             others += issued.others
             if issued.ops:
-                body = Revocation(issued.generation, issued.ops)
-                await self._send(body, Topic(self._district, Channel.REVOCATION), _REVOCATION)
+                await self._send_revocation(Revocation(issued.generation, issued.ops))
         return others
+
+    async def _send_revocation(self, revocation: Revocation) -> None:
+        """Send it in parts if the broker does not accept it whole."""
+        try:
+            await self._send(revocation, Topic(self._district, Channel.REVOCATION), _REVOCATION)
+        except MessageTooLarge:
+            half = len(revocation.ops) // 2
+            if half == 0:
+                raise
+            for ops in (revocation.ops[:half], revocation.ops[half:]):
+                await self._send_revocation(Revocation(revocation.generation, ops))
 
     async def broadcast(self, message: Broadcast | Withdrawal, valid_for: timedelta) -> None:
         """Send a broadcast, or its withdrawal, to every box."""

@@ -345,8 +345,31 @@ def test_settings_survive_being_written(checkpoint: str, also: list[str], fps: f
     ("files", "serial"),
     [
         ({"proc/device-tree/serial-number": "10000000a1b2c3d4\0"}, "10000000a1b2c3d4"),
-        ({"sys/class/dmi/id/product_serial": "Default string\n", "etc/machine-id": "ab12\n"}, "ab12"),
         ({"sys/class/dmi/id/product_serial": "PF-0042\n", "etc/machine-id": "ab12\n"}, "PF-0042"),
+        ({"sys/class/dmi/id/product_serial": "Default string\n", "sys/class/dmi/id/board_serial": "B7\n"}, "B7"),
+        ({"sys/devices/soc0/serial_number": "1A2B3C\n", "etc/machine-id": "ab12\n"}, "1A2B3C"),
+        (
+            {
+                "sys/class/dmi/id/board_serial": "Default_string\n",
+                "sys/class/dmi/id/product_uuid": "4c4c4544-0042-3510-8052-b4c04f4a3132\n",
+            },
+            "4c4c4544-0042-3510-8052-b4c04f4a3132",
+        ),
+        ({"etc/machine-id": "0f5a7f2e1d0b4a6d9c8e7b6a5f4e3d2c\n"}, ""),
+        *(
+            ({f"sys/class/dmi/id/{name}": f"{value}\n", "etc/machine-id": "ab12\n"}, "")
+            for name, value in [
+                ("product_serial", "Default-string"),
+                ("product_serial", "System_Serial_Number"),
+                ("product_serial", "To-be-filled-by-O.E.M."),
+                ("product_serial", "123456789"),
+                ("board_serial", "Not-Applicable"),
+                ("board_serial", "BaseBoard_Serial_Number"),
+                ("product_uuid", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF"),
+                ("product_uuid", "00000000-0000-0000-0000-000000000000"),
+                ("product_uuid", "03000200-0400-0500-0006-000700080009"),
+            ]
+        ),
         ({"proc/device-tree/serial-number": "0000000000000000\0"}, ""),
         ({}, ""),
     ],

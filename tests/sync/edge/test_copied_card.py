@@ -259,7 +259,13 @@ def test_the_command_reports_pending_records_and_the_old_file(tmp_path: Path) ->
     refused = CliRunner().invoke(app, asked)
     assert (refused.exit_code, "Stop the service first" in refused.output) == (1, True)
     asyncio.run(written(tmp_path, 3))
-    answer = json.loads(CliRunner().invoke(app, asked).stdout)
+    for answer in ("", "n\n", "\n"):
+        declined = CliRunner().invoke(app, asked, input=answer)
+        assert (declined.exit_code, declined.stdout) == (1, "")
+        assert "3 pending records" in declined.stderr and "Nothing was changed" in declined.stderr
+        assert ("--yes" in declined.stderr) is (answer == "")
+        assert (tmp_path / "ledger.db").exists() and not list(tmp_path.glob("ledger.db.*"))
+    answer = json.loads(CliRunner().invoke(app, [*asked, "--yes"]).stdout)
     assert answer["waiting"] == 3
     assert Path(answer["set_aside"]).is_file()
     assert not (tmp_path / "ledger.db").exists()

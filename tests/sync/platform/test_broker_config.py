@@ -368,7 +368,7 @@ async def test_a_revoked_box_is_disconnected_and_cannot_reconnect(district: Dist
         ]
         arguments += ["--ca", str(own.ca), "--certificate", str(own.certificate), "--key", str(own.key)]
         said = await asyncio.to_thread(
-            edge_platform, "boxes", "revoke", "robbed", "--data", str(district.data), *arguments
+            edge_platform, "boxes", "revoke", "robbed", "--yes", "--data", str(district.data), *arguments
         )
         assert "revoked" in said
         await thrown_out.wait()
@@ -389,6 +389,11 @@ async def test_a_revoked_box_is_disconnected_and_cannot_reconnect(district: Dist
 async def test_remaining_steps_of_a_revocation_are_reported(district: District, tmp_path: Path) -> None:
     await enrolled_as(district, "far", district.box("far"))
     arguments = ["boxes", "revoke", "far", "--data", str(district.data), "--pid-file", str(tmp_path / "none")]
+    asked = await asyncio.to_thread(edge_platform, *arguments, code=1)
+    assert "serial" in asked and "cannot be undone" in asked and "Nothing was changed" in asked
+    listed = json.loads(await asyncio.to_thread(edge_platform, "boxes", "list", "--json", "--data", str(district.data)))
+    assert {box["name"]: box["status"] for box in listed}["far"] != "revoked"
+    arguments.append("--yes")
     said = await asyncio.to_thread(edge_platform, *arguments, code=1)
     assert "systemctl reload mosquitto" in said and "--broker" in said
     read = json.loads(await asyncio.to_thread(edge_platform, *arguments, "--json", code=1))
