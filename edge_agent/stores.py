@@ -39,7 +39,7 @@ async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
             budget_bytes=settings.ledger.budget_mb * 1_000_000,
             cipher=sealer,
         )
-        yield Stores(
+        stores = Stores(
             await stack.enter_async_context(ledger),
             await stack.enter_async_context(Directory.opened(data_dir / "directory.db", cipher=sealer)),
             await stack.enter_async_context(ReplayGuard.opened(data_dir / "orders.db")),
@@ -47,3 +47,5 @@ async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
             if settings.recognition.enabled
             else None,
         )
+        await stores.ledger.report_set_aside(data_dir / name for name in ("directory.db", "orders.db", FACES_FILE))
+        yield stores

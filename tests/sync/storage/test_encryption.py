@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sync.contract.health import HealthStatus, LookupOutcome
 from sync.contract.messages import QueryAnswer
-from sync.contract.records import PassageDecided
+from sync.contract.records import AlarmRaised, Gap, PassageDecided
 from sync.edge.directory.directory import Directory
 from sync.edge.ledger.history import decided_since
 from sync.edge.ledger.ledger import Ledger
@@ -169,7 +169,12 @@ async def test_changed_or_swapped_rows_are_parked_and_others_are_sent(tmp_path: 
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
         assert [row.seq for row in await ledger.unacknowledged(False)] == [3, 5, 6]
         assert (await ledger.status()).parked == 3
-        assert [row.seq for row in await ledger.recent(100)] == [6, 5, 3]
+        gap, damaged, *others = await ledger.recent(100)
+        reported = gap.record()
+        assert isinstance(reported, Gap)
+        assert (reported.lost, reported.first_seq, reported.last_seq) == ({"unreadable": 3}, 1, 4)
+        assert damaged.kind == AlarmRaised.TYPE
+        assert [row.seq for row in others] == [6, 5, 3]
 
 
 async def test_rows_of_another_box_cannot_be_decrypted(tmp_path: Path) -> None:
@@ -177,8 +182,10 @@ async def test_rows_of_another_box_cannot_be_decrypted(tmp_path: Path) -> None:
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
         await ledger.append_all([passage(1), passage(2)])
     async with Ledger.opened(path, box="box-2", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
-        assert await ledger.unacknowledged(False) == []
+        assert [row.kind for row in await ledger.unacknowledged(False)] == [Gap.TYPE]
         assert (await ledger.status()).parked == 2
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
+        assert [row.seq for row in await ledger.unacknowledged(False)] == [1, 2]
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["key there", "key comes back"])
@@ -192,7 +199,7 @@ async def test_a_damaged_encrypted_ledger_is_recovered_with_its_key(tmp_path: Pa
         path.rename(tmp_path / "ledger.db.damaged-lost-key")
         async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=KeyedCipher(OTHER)) as ledger:
             assert await ledger.earlier_unacknowledged(1000) == []
-            assert await ledger.recent(10) == []
+            assert [row.kind for row in await ledger.recent(10)] == [Gap.TYPE, AlarmRaised.TYPE]  # it is missing
         path.unlink()
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
         kept = await ledger.earlier_unacknowledged(1000)
