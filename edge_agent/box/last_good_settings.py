@@ -73,8 +73,8 @@ def _check_not_emptied(path: Path, settings: Settings) -> None:
     good, table = last_good(), read_toml(path)
     if not any(table.values()):
         raise SettingsError(
-            f"{path}: 文件为空，而本机已设置过。请恢复该文件，或运行 edge-agent provision。The file contains no settings,"
-            " but this box was set up before: restore it, or run edge-agent provision"
+            f"{path}: 文件为空，而本机已设置过。请恢复该文件，或运行 edge-agent provision。"
+            "The file contains no settings, but this box was set up before: restore it, or run edge-agent provision"
         )
     for section, key in _IDENTITY if good is not None else ():
         before, now = (getattr(getattr(each, section), key) for each in (good, settings))

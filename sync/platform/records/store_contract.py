@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -12,6 +13,8 @@ import msgspec
 from sync.contract.records import AlarmRaised
 from sync.platform.records.received import AbsentRange, ReceivedRecord, from_ms
 from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,5 +147,14 @@ def read_totals(
         reasons=reasons,
         duplicates=single[DUPLICATE],
         redelivered=single[REDELIVERED],
-        alarms=[(box, msgspec.json.decode(body, type=AlarmRaised)) for box, body in alarms],
+        alarms=list(_readable(alarms)),
     )
+
+
+def _readable(alarms: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, AlarmRaised]]:
+    """The alarms without those that were damaged on the disk, which `ledger verify` finds by the hash chain."""
+    for box, body in alarms:
+        try:
+            yield box, msgspec.json.decode(body, type=AlarmRaised)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            log.warning("an alarm of %s cannot be read: run edge-platform ledger verify", box)
