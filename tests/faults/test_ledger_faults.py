@@ -283,15 +283,24 @@ async def test_a_power_cut_test_that_fails_leaves_no_writer_and_no_mount(
     tmp_path: Path, forks: ForkServerContext
 ) -> None:
     there, promises = tmp_path / "there", tmp_path / "promises"
-    with pytest.raises(AssertionError, match="as a test that fails"), disk_image(tmp_path):
-        with living(forks, live_for_ever, there / "ledger.db", promises, SMALL) as writer:
+    pids: list[int | None] = []
+
+    async def fail() -> None:
+        with disk_image(tmp_path), living(forks, live_for_ever, there / "ledger.db", promises, SMALL) as writer:
+            pids.append(writer.pid)
             await eventually(partial(has_promised_more, promises, 0))
-            assert writer.pid is not None
-            os.kill(writer.pid, signal.SIGSTOP)
-            assert str(there) in Path("/proc/mounts").read_text(encoding="utf-8")
-            raise AssertionError("as a test that fails")
-    assert not Path(f"/proc/{writer.pid}").exists()
-    assert str(there) not in Path("/proc/mounts").read_text(encoding="utf-8")
+            os.kill(writer.pid or 0, signal.SIGSTOP)
+            assert not is_mounted(there)
+
+    with pytest.raises(AssertionError):
+        await fail()
+    [pid] = pids
+    assert not Path(f"/proc/{pid}").exists()
+    assert not is_mounted(there)
+
+
+def is_mounted(there: Path) -> bool:
+    return f" {there} " in Path("/proc/mounts").read_text(encoding="utf-8")
 
 
 async def test_a_power_cut_right_after_an_append_loses_nothing(image: Path, forks: ForkServerContext) -> None:

@@ -190,6 +190,28 @@ async def test_a_changed_row_is_parked_and_reported_and_the_others_are_sent(tmp_
             assert (gap.epoch, gap.first_seq, gap.last_seq) == (epoch, 3, 3)
 
 
+async def test_a_record_whose_acknowledgement_appeared_by_damage_is_delivered(tmp_path: Path) -> None:
+    """One bit makes a NULL the number 0; the indexes still say that the record is pending."""
+    path = tmp_path / "ledger.db"
+    async with opened(path) as ledger:
+        await ledger.append_all([passage(index) for index in range(6)])
+        before = ledger.epoch
+    indexes = "FROM sqlite_master WHERE type = 'index' AND tbl_name = 'record'"
+    with closing(sqlite3.connect(path)) as database:
+        kept = database.execute(f"SELECT * {indexes}").fetchall()  # noqa: S608 - a constant
+        database.execute("PRAGMA writable_schema=ON")
+        database.execute(f"DELETE {indexes}")  # noqa: S608 - a constant
+        database.commit()
+    with closing(sqlite3.connect(path)) as database:  # it does not know the indexes of the row
+        database.execute("UPDATE record SET acknowledged_ms = 0 WHERE seq = 4")
+        database.execute("PRAGMA writable_schema=ON")
+        database.executemany("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", kept)
+        database.commit()
+    async with opened(path) as ledger:
+        assert ledger.epoch != before
+        assert [row.seq for row in await ledger.earlier_unacknowledged(MANY)] == [1, 2, 3, 4, 5, 6]
+
+
 @pytest.mark.parametrize("damaged", [False, True], ids=["renewed", "damaged"])
 async def test_pending_records_of_every_earlier_epoch_are_kept(tmp_path: Path, damaged: bool) -> None:
     """What the first epoch still has to deliver is in a table of the second file, and goes on to the third."""
