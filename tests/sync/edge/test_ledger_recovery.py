@@ -198,9 +198,9 @@ async def test_a_record_whose_acknowledgement_appeared_by_damage_is_delivered(tm
         before = ledger.epoch
     indexes = "FROM sqlite_master WHERE type = 'index' AND tbl_name = 'record'"
     with closing(sqlite3.connect(path)) as database:
-        kept = database.execute(f"SELECT * {indexes}").fetchall()  # noqa: S608 - a constant
+        kept = database.execute(f"SELECT * {indexes}").fetchall()
         database.execute("PRAGMA writable_schema=ON")
-        database.execute(f"DELETE {indexes}")  # noqa: S608 - a constant
+        database.execute(f"DELETE {indexes}")
         database.commit()
     with closing(sqlite3.connect(path)) as database:  # it does not know the indexes of the row
         database.execute("UPDATE record SET acknowledged_ms = 0 WHERE seq = 4")

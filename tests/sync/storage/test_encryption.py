@@ -251,13 +251,11 @@ async def test_a_swapped_status_is_queried_and_then_fetched_again(tmp_path: Path
         await source.put([status_of(1), status_of(2)])
         async with Directory.opened(path, cipher=cipher) as directory:
             await fetch(source, directory)
-        with closing(sqlite3.connect(path)) as database:
-            [(stored,)] = database.execute(
-                "SELECT body FROM status WHERE person_key = ?", (status_of(1).person_key,)
-            ).fetchall()
-            database.execute("UPDATE status SET body = ? WHERE person_key = ?", (stored, status_of(2).person_key))
-            database.commit()
-        async with Directory.opened(path, cipher=cipher) as directory:
+            swap = (
+                "UPDATE status SET body = (SELECT body FROM status WHERE person_key = ?) WHERE person_key = ?",
+                (status_of(1).person_key, status_of(2).person_key),
+            )
+            await directory._writer.write(lambda db: db.conn.execute(*swap))
             found = await directory.lookup(status_of(2).person_key, budget_s=0.1)
             assert (found.outcome, found.status) == (LookupOutcome.FAILED, None)
             directory.ask = platform_knows
@@ -268,6 +266,10 @@ async def test_a_swapped_status_is_queried_and_then_fetched_again(tmp_path: Path
             healed: HealthStatus | None = await known(directory, 2)
             assert healed is not None
             assert healed.lists == ("watch",)
+            await directory._writer.write(lambda db: db.conn.execute(*swap))
+        async with Directory.opened(path, cipher=cipher) as directory:
+            assert directory.cursor == 0  # it is found at the next start, and fetched again
+            assert list(tmp_path.glob("replica.db.damaged-*Z"))
 
 
 async def platform_knows(person_key: str, _budget_s: float) -> QueryAnswer:
