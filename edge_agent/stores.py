@@ -47,7 +47,7 @@ async def opened_stores(settings: Settings, clock: WallClock) -> AsyncIterator[S
             clock=now,
             cipher=sealer,
         )
-        yield Stores(
+        stores = Stores(
             await stack.enter_async_context(ledger),
             await stack.enter_async_context(Directory.opened(data_dir / "directory.db", clock=now, cipher=sealer)),
             await stack.enter_async_context(ReplayGuard.opened(data_dir / "orders.db")),
@@ -55,3 +55,5 @@ async def opened_stores(settings: Settings, clock: WallClock) -> AsyncIterator[S
             if settings.recognition.enabled
             else None,
         )
+        await stores.ledger.report_set_aside(data_dir / name for name in ("directory.db", "orders.db", FACES_FILE))
+        yield stores

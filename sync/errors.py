@@ -135,6 +135,10 @@ class StoreFull(StoreFailed):
     """The disk is full; free some space, then retry."""
 
 
+class DamagedFile(StoreFailed):
+    """A database file is damaged, emptied or older than it was; restart: the next start sets it aside."""
+
+
 class WrongKey(StoreFailed):
     """The file is encrypted with another key and was not changed; restore the key or set the file aside."""
 

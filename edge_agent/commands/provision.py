@@ -97,8 +97,12 @@ async def _find_devices(config: Path, devices: list[str]) -> str:
     devices.extend(f"✓ {card.device}  声卡 sound card {card.product}" for card in list_sound_cards())
     for line in devices or ["没有发现设备 no device found"]:
         typer.echo(f"  {line}", err=True)
-    kept = config.exists() and not load_settings(config).camera.source.startswith("/dev/video")
-    return "\n".join((proposed_settings(findings), "" if kept else proposed_camera(cameras)))
+    return "\n".join((proposed_settings(findings), "" if _has_camera(config) else proposed_camera(cameras)))
+
+
+def _has_camera(config: Path) -> bool:
+    """Whether the settings name a camera that the probe must not replace."""
+    return config.exists() and not load_settings(config).camera.source.startswith("/dev/video")
 
 
 def _camera_line(settings: Settings, config: Path) -> str:

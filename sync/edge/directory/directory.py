@@ -26,6 +26,7 @@ from sync.edge.directory.replica import (
     Staged,
     StatusCipher,
     apply_staged,
+    check_replica,
     delete_all,
     new_revocations,
     read_pending,
@@ -39,7 +40,8 @@ from sync.edge.directory.replica import (
 from sync.edge.ledger.system_clock import system_clock
 from sync.errors import BadMessage, DecryptionFailed, LinkError, LinkLost, NoAnswer, StoreFailed
 from sync.storage.encryption import KeyedCipher
-from sync.storage.sqlite_thread import SqliteThread, aside_files, drop_aside, is_older
+from sync.storage.set_aside import drop_older
+from sync.storage.sqlite_thread import SqliteThread
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +126,9 @@ class Directory:
         changing the file.
         """
         async with (
-            SqliteThread.opened(path, DIRECTORY_MIGRATIONS, shared=shared) as writer,
+            SqliteThread.opened(
+                path, DIRECTORY_MIGRATIONS, shared=shared, check=lambda db: check_replica(db, cipher)
+            ) as writer,
             SqliteThread.reading(path, shared=shared) as reader,
         ):
             status_cipher = await writer.run(lambda db: StatusCipher.for_writing(db, cipher))
@@ -225,13 +229,11 @@ class Directory:
         Returns the number of deleted statuses. A replica that was never confirmed, or whose age is unknown, is kept.
         Raises StoreFailed.
         """
-        for path in aside_files(self._path):
-            if is_older(path, kept_s):
-                drop_aside(path)
+        drop_older(self._path, kept_s)
         least_s, most_s = self._age_s()
         if least_s < kept_s or most_s >= NEVER_S:
             return 0
-        count = await self._writer.write(delete_all)
+        count = await self._writer.write(lambda db: delete_all(db, self._cipher))
         await self._writer.run(lambda db: db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
         self._position, self._pending, self._staged = Position(), {}, None
         self._confirmed_s = self._now_s() - NEVER_S
@@ -274,14 +276,15 @@ class Directory:
         if reset_cursor:
             replaced = without_generation((*self._position.replaced, self._position.generation), "")
             start = msgspec.structs.replace(self._position, generation="", cursor=0, replaced=replaced)
-            self._position = await self._writer.write(lambda db: write_position(db, start))
+            self._position = await self._writer.write(lambda db: write_position(db, self._cipher, start))
 
 
 def _begin(db: Database, cipher: StatusCipher) -> tuple[Position, dict[str, PendingRevocation]]:
     """The position and the pending revocations. If one cannot be decrypted the replica is fetched again."""
     try:
-        return read_position(db), read_pending(db, cipher)
+        position, pending = read_position(db, cipher), read_pending(db, cipher)
     except DecryptionFailed as exc:
         log.warning("fetching the replica again: %s", exc)
-        write_pending(db, cipher, {})
-        return write_position(db, Position()), {}
+        position, pending = Position(), {}
+    write_pending(db, cipher, pending)
+    return write_position(db, cipher, position), pending

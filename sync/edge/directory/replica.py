@@ -7,20 +7,24 @@ from dataclasses import dataclass, field, replace
 import msgspec
 from sqlite_utils import Database, Migrations
 
-from sync.contract.checksum import EMPTY, update_checksum
+from sync.contract.checksum import EMPTY, checksum_of, update_checksum
 from sync.contract.messages import DirectoryCheckpoint, DirectoryOp, DirectoryPage
 from sync.contract.orders import Revocation
 from sync.contract.records import Clock
-from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file
+from sync.errors import DamagedFile, DecryptionFailed
+from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file, load_cipher
 
 DIRECTORY_MIGRATIONS = Migrations("directory")
 _REPLACED_LIMIT = 32
 # A platform that begins a generation sends no further checkpoint of the one before, but one may be on its way.
 _FOREIGN_CHECKPOINTS = 2
 NULL = b"null"
-_ENCRYPT_ROWS = tuple(
-    f"UPDATE {table} SET body = encrypted(body, person_key)"  # noqa: S608 - names of tables
-    for table in ("status", "staged", "ahead")
+_POSITION = "position"  # the place of its encrypted body; a person key is longer
+_ENCRYPT_ROWS = (
+    "UPDATE status SET body = encrypted(body, person_key)",
+    "UPDATE staged SET body = encrypted(body, person_key)",
+    "UPDATE ahead SET body = encrypted(body, person_key, generation, op)",
+    f"UPDATE position SET body = encrypted(body, '{_POSITION}')",  # noqa: S608 - a constant
 )
 
 
@@ -68,7 +72,10 @@ def revocations(db: Database) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StatusCipher:
-    """Encrypts and decrypts statuses, each bound to its person; the form is the same in all tables. None stays None."""
+    """Encrypts and decrypts statuses, each bound to its person and to `more` values of its row. None stays None.
+
+    The form is the same in the tables `status` and `staged`.
+    """
 
     cipher: Cipher
 
@@ -77,17 +84,35 @@ class StatusCipher:
         """The cipher of a replica that is written; encrypts a plaintext replica first. Raises WrongKey."""
         return cls(encrypt_file(db.conn, cipher, _ENCRYPT_ROWS, _place))
 
-    def encrypt(self, person_key: str, body: bytes | None) -> bytes | None:
+    def encrypt(self, person_key: str, body: bytes | None, *more: object) -> bytes | None:
         """The stored form of `body`."""
-        return None if body is None else self.cipher.encrypt(body, _place(person_key))
+        return None if body is None else self.cipher.encrypt(body, _place(person_key, *more))
 
-    def decrypt(self, person_key: str, stored: bytes | None) -> bytes | None:
+    def decrypt(self, person_key: str, stored: bytes | None, *more: object) -> bytes | None:
         """The plaintext of a stored body. Raises DecryptionFailed."""
-        return None if stored is None else self.cipher.decrypt(stored, _place(person_key))
+        return None if stored is None else self.cipher.decrypt(stored, _place(person_key, *more))
 
 
-def _place(person_key: str) -> str:
-    return f"status/{person_key}"
+def _place(person_key: str, *more: object) -> str:
+    return "/".join(("status", person_key, *map(str, more)))
+
+
+def check_replica(db: Database, cipher: KeyedCipher | None) -> None:
+    """Raise DamagedFile, or another exception, if a row cannot be read or the statuses are not those of the position.
+
+    It reads every status: about a second for 150,000.
+    """
+    status_cipher = StatusCipher(load_cipher(db.conn, cipher))
+    try:
+        position = read_position(db, status_cipher)
+        read_pending(db, status_cipher)
+        bodies = [
+            status_cipher.decrypt(key, stored) for key, stored in db.conn.execute("SELECT person_key, body FROM status")
+        ]
+    except DecryptionFailed as exc:
+        raise DamagedFile(str(exc)) from exc
+    if (checksum_of(bodies), len(bodies)) != (position.checksum, position.rows):
+        raise DamagedFile("the statuses are not those of the last checkpoint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +141,17 @@ class PendingRevocation:
 def read_pending(db: Database, cipher: StatusCipher) -> dict[str, PendingRevocation]:
     """All pending revocations by person key. Raises DecryptionFailed."""
     found = db.conn.execute("SELECT person_key, generation, op, body FROM ahead")
-    return {key: PendingRevocation(generation, op, cipher.decrypt(key, body)) for key, generation, op, body in found}
+    return {
+        key: PendingRevocation(generation, op, _pending_body(cipher, key, generation, op, body))
+        for key, generation, op, body in found
+    }
+
+
+def _pending_body(cipher: StatusCipher, key: str, generation: str, op: int, stored: bytes | None) -> bytes | None:
+    try:
+        return cipher.decrypt(key, stored, generation, op)
+    except DecryptionFailed:  # from before 0.2, when generation and number were not covered
+        return cipher.decrypt(key, stored)
 
 
 def write_pending(db: Database, cipher: StatusCipher, pending: dict[str, PendingRevocation]) -> None:
@@ -124,7 +159,10 @@ def write_pending(db: Database, cipher: StatusCipher, pending: dict[str, Pending
     db.conn.execute("DELETE FROM ahead")
     db.conn.executemany(
         "INSERT INTO ahead VALUES (?, ?, ?, ?)",
-        [(key, each.generation, each.op, cipher.encrypt(key, each.body)) for key, each in pending.items()],
+        [
+            (key, each.generation, each.op, cipher.encrypt(key, each.body, each.generation, each.op))
+            for key, each in pending.items()
+        ],
     )
 
 
@@ -146,15 +184,17 @@ def _body(op: DirectoryOp) -> bytes | None:
     return None if bytes(op.status) == NULL else bytes(op.status)
 
 
-def read_position(db: Database) -> Position:
-    """The stored position."""
+def read_position(db: Database, cipher: StatusCipher) -> Position:
+    """The stored position. Raises DecryptionFailed, msgspec.DecodeError."""
     [body] = db.conn.execute("SELECT body FROM position").fetchone()
+    if not body.startswith(b"{"):  # from before 0.2, when it was not encrypted
+        body = cipher.decrypt(_POSITION, body)
     return msgspec.json.decode(body, type=Position)
 
 
-def write_position(db: Database, position: Position) -> Position:
-    """Store `position` and return it."""
-    db.conn.execute("UPDATE position SET body = ?", (msgspec.json.encode(position),))
+def write_position(db: Database, cipher: StatusCipher, position: Position) -> Position:
+    """Store `position` and return it. It is encrypted so that a damaged one cannot make the replica appear newer."""
+    db.conn.execute("UPDATE position SET body = ?", (cipher.encrypt(_POSITION, msgspec.json.encode(position)),))
     return position
 
 
@@ -186,7 +226,7 @@ def apply_staged(
     db: Database, cipher: StatusCipher, staged: Staged, checkpoint: DirectoryCheckpoint, now: Clock
 ) -> Position:
     """Apply the staged operations in the caller's transaction. Raises CheckpointMismatch, DecryptionFailed."""
-    old = read_position(db)
+    old = read_position(db, cipher)
     if staged.after == 0:
         db.conn.execute("DELETE FROM status")
     checksum, rows = (EMPTY, 0) if staged.after == 0 else (old.checksum, old.rows)
@@ -202,13 +242,13 @@ def apply_staged(
         raise CheckpointMismatch
     db.conn.execute("DELETE FROM staged")
     replaced = without_generation((*old.replaced, old.generation), staged.generation)
-    return write_position(db, Position(staged.generation, checkpoint.op, checksum, rows, now, replaced))
+    return write_position(db, cipher, Position(staged.generation, checkpoint.op, checksum, rows, now, replaced))
 
 
-def delete_all(db: Database) -> int:
+def delete_all(db: Database, cipher: StatusCipher) -> int:
     """Empty the replica in the caller's transaction; return the number of deleted statuses."""
     [statuses] = db.conn.execute("SELECT count(*) FROM status").fetchone()
     for table in ("status", "staged", "ahead"):
         db.conn.execute(f"DELETE FROM {table}")  # noqa: S608 - names of tables
-    write_position(db, Position())
+    write_position(db, cipher, Position())
     return int(statuses)

@@ -13,9 +13,11 @@ from sqlite_utils import Database
 from sync.contract.messages import EPOCH_LIMIT, WAITING_LIMIT, EpochEnd
 from sync.edge.ledger.recovery import RENEWED, read_rows, save_rows
 from sync.edge.ledger.schema import RowCipher, read_tail
-from sync.errors import StoreFailed
+from sync.errors import DamagedFile, StoreFailed
+from sync.storage.damage import connect_read_only
 from sync.storage.encryption import KeyedCipher
-from sync.storage.sqlite_thread import aside_files
+from sync.storage.file_head import read_head
+from sync.storage.set_aside import aside_files
 
 log = logging.getLogger(__name__)
 
@@ -54,20 +56,26 @@ def _waiting(db: Database, numbers: str, *parameters: object) -> tuple[tuple[int
 def note_ends(db: Database, ledger: Path) -> None:
     """Store the end of each epoch whose file was set aside; of a damaged file the end is not certain."""
     known = {file for (file,) in db.conn.execute("SELECT file FROM epoch_end")}
-    certain = {path.name for path in aside_files(ledger, RENEWED)}
     for path in (*aside_files(ledger), *aside_files(ledger, RENEWED)):
-        if path.name in known:
-            continue
-        try:
-            with closing(_opened(path)) as connection:
-                [epoch] = connection.execute("SELECT epoch FROM ledger").fetchone()
-                found = connection.execute("SELECT seq, chain FROM record ORDER BY seq DESC LIMIT 1").fetchone()
-        except (sqlite3.Error, TypeError) as exc:
-            log.warning("%s: the end of its epoch is not known: %s", path.name, exc)
-            continue
-        if found is not None and isinstance(epoch, str):
-            chain = found[1] if path.name in certain else None
-            db.conn.execute(_SAVE, (epoch, path.name, found[0], chain))
+        if path.name not in known and (end := _end_of(path)) is not None:
+            epoch, last_seq, chain = end
+            is_certain = f".{RENEWED}-" in path.name
+            db.conn.execute(_SAVE, (epoch, path.name, last_seq, chain if is_certain else None))
+
+
+def _end_of(path: Path) -> tuple[str, int, bytes | None] | None:
+    """Epoch, last number and last hash of a file that was set aside, as far as file and head can be read."""
+    head = read_head(path)
+    epoch, last_seq, chain = (head.identity, head.count, None) if head else (None, 0, None)
+    try:
+        with closing(connect_read_only(path)) as connection:
+            [found] = connection.execute("SELECT epoch FROM ledger").fetchone()
+            newest = connection.execute("SELECT seq, chain FROM record ORDER BY seq DESC LIMIT 1").fetchone()
+            if epoch in (None, found) and newest is not None and newest[0] >= last_seq:
+                epoch, (last_seq, chain) = found, newest
+    except (sqlite3.Error, DamagedFile, TypeError) as exc:
+        log.warning("%s: the end of its epoch is not certain: %s", path.name, exc)
+    return (epoch, last_seq, chain) if isinstance(epoch, str) and last_seq else None
 
 
 def recall(
@@ -84,13 +92,15 @@ def recall(
     """
     asked = list(ranges)
     for path in (*aside_files(ledger), *aside_files(ledger, RENEWED)):
+        end = _end_of(path)
+        if end is None or end[0] != epoch:
+            continue
+        asked = list(_first_numbers(ranges, _RECALLED))
         try:
-            with closing(_opened(path)) as connection:
-                if connection.execute("SELECT epoch FROM ledger").fetchone() == (epoch,):
-                    asked = list(_first_numbers(ranges, _RECALLED))
-                    theirs = RowCipher.for_reading(connection, cipher.box, key)
-                    for first, last in asked:
-                        save_rows(db, cipher, read_rows(connection, theirs, first, last))
+            with closing(connect_read_only(path)) as connection:
+                theirs = RowCipher.for_reading(connection, cipher.box, key)
+                for first, last in asked:
+                    save_rows(db, cipher, read_rows(connection, theirs, epoch, first, last))
         except (sqlite3.Error, StoreFailed) as exc:
             log.warning("%s: records that the platform asks for cannot be read: %s", path.name, exc)
     return [
@@ -123,7 +133,3 @@ def _holes(db: Database, where: str, epoch: str, first: int, last: int) -> Range
     )
     asked = {"epoch": epoch, "first": first, "last": last} if epoch else {"first": first, "last": last}
     return [(begin, end) for begin, end in db.conn.execute(select, asked)]
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)

@@ -15,11 +15,11 @@ from typing import NoReturn, TypeVar
 import msgspec
 from sqlite_utils import Database, Migrations
 
-from sync.contract.checksum import EMPTY, update_checksum
+from sync.contract.checksum import EMPTY, checksum_of, update_checksum
 from sync.contract.decoding import decoded
 from sync.contract.health import Colour, HealthStatus
 from sync.contract.messages import PAGE_LIMIT, DirectoryCheckpoint, DirectoryOp, DirectoryPage, DirectoryRequest
-from sync.errors import BadMessage
+from sync.errors import BadMessage, DamagedFile
 from sync.storage.change_signal import ChangeSignal
 from sync.storage.sqlite_thread import SqliteThread
 
@@ -112,7 +112,11 @@ class DirectoryStore:
     @classmethod
     @asynccontextmanager
     async def opened(cls, path: Path) -> AsyncIterator[DirectoryStore]:
-        async with SqliteThread.opened(path, DIRECTORY_STORE_MIGRATIONS) as store:
+        """The directory at `path`; a damaged or emptied one is set aside. Raises StoreFailed.
+
+        A new one has a new generation: boxes fetch it as a whole, after the next import.
+        """
+        async with SqliteThread.opened(path, DIRECTORY_STORE_MIGRATIONS, check=_check) as store:
             yield cls(store, (await store.run(_head)).op)
 
     async def put(self, statuses: Iterable[HealthStatus]) -> int:
@@ -176,6 +180,15 @@ class DirectoryStore:
     def _notify(self, last_op: int) -> None:
         self.last_op = last_op
         self.changes.notify()
+
+
+def _check(db: Database) -> None:
+    """Raise DamagedFile if the persons are not those of the head."""
+    head = _head(db)
+    checksum = checksum_of(body for (body,) in db.conn.execute("SELECT body FROM person"))
+    rows, newest = db.conn.execute("SELECT count(body), coalesce(max(op), 0) FROM person").fetchone()
+    if (checksum, rows) != (head.checksum, head.rows) or newest > head.op:
+        raise DamagedFile("the persons are not those of the last change")
 
 
 def _outside_changes(db: Database) -> int:
