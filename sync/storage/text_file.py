@@ -32,11 +32,6 @@ def decode_text(content: bytes) -> str:
     return text
 
 
-def decode_utf8(content: bytes) -> str:
-    """One line of UTF-8 text, without a byte order mark, for a file that is read line by line. Raises NotText."""
-    return _decoded(content, "utf-8")
-
-
 def read_text_file(path: Path) -> str:
     """The text in the file at `path`. Raises OSError, and NotText with the name of the file."""
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import BoxSettings, PrivacySettings, RecognitionSettings, Settings
+from edge_agent.box.wall_clock import WallClock
 from edge_agent.faces.register import FaceRegister
 from edge_agent.stores import opened_stores
 from sync.contract.records import AlarmRaised, Deleted
@@ -64,17 +65,17 @@ async def test_a_damaged_store_is_an_alarm_and_its_file_is_forgotten_in_time(
     settings: Settings, name: str, damage: Callable[[Path], None]
 ) -> None:
     folder = Path(settings.box.data_dir)
-    async with opened_stores(settings) as stores:
+    async with opened_stores(settings, WallClock()) as stores:
         assert await alarms(stores.ledger) == []
     damage(folder / name)
     part = name.removesuffix(".db")
     for _ in range(2):
-        async with opened_stores(settings) as stores:
+        async with opened_stores(settings, WallClock()) as stores:
             assert await alarms(stores.ledger) == [(f"{part}_damaged", part)]
             [aside] = folder.glob(f"{name}.damaged-*Z")
             await stores.ledger.forget(Retention(DAY_S, DAY_S))
             assert aside.exists()
-    async with opened_stores(settings) as stores:
+    async with opened_stores(settings, WallClock()) as stores:
         os.utime(aside, (time.time() - 2 * DAY_S,) * 2)
         await stores.ledger.forget(Retention(DAY_S, DAY_S))
         assert not list(folder.glob(f"{name}.damaged-*"))

@@ -16,7 +16,7 @@ from edge_agent.faces.register import FaceRegister
 from sync.contract.health import Colour, HealthStatus
 from sync.contract.messages import DirectoryOp
 from sync.contract.orders import Reported, Revocation
-from sync.contract.records import AlarmRaised, Gap, Record
+from sync.contract.records import AlarmRaised, Clock, Gap, Record
 from sync.contract.signed import Order
 from sync.edge.directory.directory import Directory
 from sync.edge.ledger.ledger import Ledger
@@ -116,7 +116,12 @@ class People:
     """Statuses by person key, and when the replica was confirmed."""
 
     statuses: dict[str, HealthStatus]
-    confirmed_ms: int
+    confirmed: Clock
+
+
+def confirmed_at(directory: Directory) -> Clock:
+    assert directory.confirmed is not None
+    return directory.confirmed
 
 
 class ReplicaStore:
@@ -130,7 +135,7 @@ class ReplicaStore:
             await source.put(statuses.values())
             async with Directory.opened(path, cipher=CIPHER) as directory:
                 await fetch(source, directory)
-            yield People(statuses, directory._position.confirmed_ms)
+            yield People(statuses, confirmed_at(directory))
             async with Directory.opened(path, cipher=CIPHER) as directory:
                 await source.put([status_of(3, colour=Colour.YELLOW)])
                 await fetch(source, directory)
@@ -141,17 +146,17 @@ class ReplicaStore:
                 )
                 await directory.revoke(Revocation(directory._position.generation, ops))
                 changed = [status_of(3, colour=Colour.YELLOW), *red]
-                yield People(statuses | {each.person_key: each for each in changed}, directory._position.confirmed_ms)
+                yield People(statuses | {each.person_key: each for each in changed}, confirmed_at(directory))
 
     async def check(self, path: Path, truth: People) -> None:
         for _ in range(2):
             async with Directory.opened(path, cipher=CIPHER) as directory:
                 found = {key: (await directory.lookup(key, budget_s=0.01)).status for key in truth.statuses}
-                confirmed_ms = directory._position.confirmed_ms
+                confirmed = directory.confirmed
             for key, status in found.items():
                 if status is not None and msgspec.structs.replace(status, version=0) != truth.statuses[key]:
                     raise Wrong("a status differs from the newest one")
-            if confirmed_ms > truth.confirmed_ms:
+            if confirmed is not None and confirmed.monotonic_ms > truth.confirmed.monotonic_ms:
                 raise Wrong("the replica appears newer than it is")
             if None in found.values() and not aside_files(path):
                 raise Silent("a status is missing")

@@ -41,6 +41,7 @@ from edge_agent.policy.active_policy import ActivePolicy, PolicyRefused
 from edge_agent.policy.decide import decide
 from edge_agent.policy.rules import Policy, load_policy
 from edge_agent.policy.what_if import replay
+from edge_agent.readiness.can_run import check_change
 from edge_agent.records.conversion import decided_record
 from edge_agent.records.recorder import PassageRecorder
 from models.detections import MaskState
@@ -273,10 +274,10 @@ def test_a_torn_page_leaves_the_own_policy_in_force(tmp_path: Path, caplog: pyte
 def test_some_settings_may_be_changed_remotely(tmp_path: Path) -> None:
     own = Settings(box=BoxSettings(data_dir=str(tmp_path)))
     assert apply_remote_settings(own) == own
-    assert save_remote_settings(own, {}) is False
+    assert save_remote_settings(own, {}, check_change) is False
     wanted = {"arrival": {"leave_s": 1.5}, "speaker": {"language": "yue"}}
-    assert save_remote_settings(own, wanted) is True
-    assert save_remote_settings(own, wanted) is False
+    assert save_remote_settings(own, wanted, check_change) is True
+    assert save_remote_settings(own, wanted, check_change) is False
     now = apply_remote_settings(own)
     assert (now.arrival.leave_s, now.speaker.language, now.arrival.near_height) == (1.5, "yue", own.arrival.near_height)
     (tmp_path / FILE).write_text('{"arrival":{"leave_s":-1}}')
@@ -287,8 +288,8 @@ def test_remote_settings_are_read_under_their_old_name_until_the_next_change(tmp
     own = Settings(box=BoxSettings(data_dir=str(tmp_path)))
     (tmp_path / OLD_FILE).write_text('{"arrival":{"leave_s":1.5}}')
     assert apply_remote_settings(own).arrival.leave_s == 1.5
-    assert save_remote_settings(own, {"arrival": {"leave_s": 1.5}}) is False
-    assert save_remote_settings(own, {"arrival": {"leave_s": 2.5}}) is True
+    assert save_remote_settings(own, {"arrival": {"leave_s": 1.5}}, check_change) is False
+    assert save_remote_settings(own, {"arrival": {"leave_s": 2.5}}, check_change) is True
     assert apply_remote_settings(own).arrival.leave_s == 2.5
     assert not (tmp_path / OLD_FILE).exists()
 

@@ -16,7 +16,7 @@ from sync.platform.records.open_store import open_store
 from sync.platform.records.received import today
 from sync.platform.records.verification import State, verify
 from sync.platform.service import IngestProcess, ServiceSettings
-from sync.storage.sqlite_thread import drop_aside
+from sync.storage.set_aside import drop_aside
 from tests.sync.city import BUDGET_BYTES, QUICK, Mosquitto, a_box, a_platform, eventually, link_settings, mixed, running
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.storage.text_file import NotText, decode_text, decode_utf8, read_hex_key, read_text_file
+from sync.storage.text_file import NotText, decode_text, read_hex_key, read_text_file
 
 SAVED_AS = ("utf-8", "utf-8-sig", "utf-16", "utf-32")  # Notepad, Notepad "with BOM", Notepad "Unicode"
 WRITTEN = st.text(st.characters(exclude_characters="\0\ufeff", exclude_categories=("Cs",)))
@@ -43,12 +43,6 @@ def test_other_content_is_refused_with_what_to_do(content: bytes, tmp_path: Path
     with pytest.raises(NotText, match=r"answers\.toml.*Save it as UTF-8") as caught:
         read_text_file(tmp_path / "answers.toml")
     assert "East" not in str(caught.value)
-
-
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "gb18030"])
-def test_a_file_that_is_read_by_lines_is_utf_8(encoding: str) -> None:
-    with pytest.raises(NotText):
-        decode_utf8("号码,status".encode(encoding))
 
 
 @pytest.mark.parametrize("encoding", SAVED_AS)
