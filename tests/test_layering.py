@@ -41,6 +41,7 @@ DRIVER_VALUES = {
     "drivers.errors",
     "drivers.latest",
     "drivers.audio.sound",
+    "drivers.audio.sound_file",
     "drivers.readers.errors",
     "drivers.readers.health_code",
     "drivers.readers.id_number",
@@ -94,8 +95,10 @@ LIBRARIES = {
     "soundfile": {"drivers/audio/sound_file.py"},
     "sqlite3": {
         "edge_agent/doctor/stored.py",
+        "edge_agent/faces/register.py",
         "edge_agent/privacy/key_file.py",
         "sync/edge/ledger/",
+        "sync/edge/orders/replay_guard.py",
         "sync/storage/",
     },
     "sqlite_utils": {

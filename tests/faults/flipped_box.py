@@ -27,6 +27,7 @@ from sync.errors import OrderReplayed
 from sync.platform.directory.store import DirectoryStore
 from sync.storage.encryption import KEY_BYTES, KeyedCipher
 from sync.storage.set_aside import aside_files
+from tests.edge_agent.clocks import moment
 from tests.faults.flips import Silent, Wrong
 from tests.sync.city import BUDGET_BYTES, alarm, mixed, passage, status_of
 from tests.sync.edge.test_directory import fetch
@@ -253,7 +254,7 @@ class FaceStore:
 
     async def check(self, path: Path, truth: Faces) -> None:
         async with FaceRegister.opened(path, CIPHER) as register:
-            gallery = await register.gallery(_PACK, NOW + timedelta(hours=1))
+            gallery = await register.gallery(_PACK, moment(NOW + timedelta(hours=1)))
             damaged = [each for each in await register.events() if each.what == "damaged"]
             await register.rows()
             found = dict(zip(gallery.person_keys, gallery.vectors, strict=True))
