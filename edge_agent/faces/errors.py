@@ -21,5 +21,9 @@ class ConsentMissing(FaceError):
     """The consent does not cover this registration."""
 
 
+class PairsUnreadable(FaceError):
+    """A list of pairs of pictures cannot be read."""
+
+
 class NumberUnread(FaceError):
     """The typed text is not a document number."""
