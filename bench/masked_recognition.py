@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.recognition import PAIRS, pairs
+from bench.recognition import MIDDLE, PAIRS, pairs
 from edge_agent.faces.quality import Flaw, is_unmasked, main_face
-from models.detections import FaceDetector
+from models.detections import Face, FaceDetector
 from models.detectors.close_up import find_faces_closely
 from models.detectors.face import make_detector
 from models.detectors.timing import time_calls
@@ -34,7 +34,7 @@ Floats = NDArray[np.float32]
 
 SIDE_PX = 160
 MARGIN = 0.12  # on each side of the face, in its longer sides
-LIMITS = (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+LIMITS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def main() -> None:
     looks = {photo: _views(tools, paths[photo], photo) for photo in (*in_pairs, *others)}
     portraits = sorted((faces / "portrait").glob("*.jpg"))[: 3 * arguments.others]
     strangers = [each for path in portraits if (each := _as_it_is(tools, path)) is not None and not each.masked]
-    masked = [each for path in sorted((faces / "masked").glob("*.jpg")) if (each := _as_it_is(tools, path)) is not None]
-    masked = list(islice((each for each in masked if each.masked), 2 * arguments.others))
+    really = (_as_it_is(tools, path) for path in sorted((faces / "masked").glob("*.jpg")))
+    masked = list(islice((each for each in really if each is not None and each.masked), 2 * arguments.others))
     upper = embedders.upper
     assert upper is not None
     print(
@@ -102,13 +102,18 @@ def main() -> None:
 def _views(tools: Tools, path: Path, seed: int) -> list[Look | None]:
     """A photo bare and in two drawn masks; None where not one face was found."""
     image, rng = cv2.imread(str(path)), np.random.default_rng(seed)
-    face = main_face(find_faces_closely(tools.detector, image))
-    if isinstance(face, Flaw) or face.landmarks is None:
+    face = min(find_faces_closely(tools.detector, image), key=_off_the_middle, default=None)
+    if face is None or face.landmarks is None:
         return [None] * 3
     views = [image, image.copy(), image.copy()]
     for view in views[1:]:
         wear(view, face.landmarks, tools.wardrobe, rng, low=False)
     return [_look(tools, _close_up(view, face.box, rng)) for view in views]
+
+
+def _off_the_middle(face: Face) -> float:
+    x, y, width, height = face.box
+    return abs(x + width / 2 - MIDDLE[0]) + abs(y + height / 2 - MIDDLE[1])
 
 
 def _as_it_is(tools: Tools, path: Path) -> Look | None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from models.detections import Face
 from models.detectors.close_up import find_faces_closely
 from models.detectors.face import make_detector
 from models.errors import ModelDamaged
@@ -110,3 +112,24 @@ def test_close_ups_find_a_face_that_fills_the_picture(astronaut: Path) -> None:
 
 def test_close_ups_of_nothing_are_nothing() -> None:
     assert find_faces_closely(make_detector("sentinel"), np.full((60, 90, 3), 120, np.uint8)) == []
+
+
+class NeedsMargin:
+    """Finds the white square of a picture if it is surrounded by other pixels."""
+
+    name = "needs-margin"
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+        rows, columns = np.nonzero(image[..., 0] == 255)
+        left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        if left == 0 or top == 0 or right == image.shape[1] or bottom == image.shape[0]:
+            return []
+        box = (float(left), float(top), float(right - left), float(bottom - top))
+        return [Face(box, 0.9, np.full((5, 2), (left, top), np.float32), None)]
+
+
+def test_a_face_found_only_with_a_margin_is_in_pixels_of_the_picture() -> None:
+    [face] = find_faces_closely(NeedsMargin(), np.full((60, 40, 3), 255, np.uint8))
+    assert face.box == (0, 0, 40, 60)
+    assert face.landmarks is not None
+    assert (face.landmarks == 0).all()
