@@ -20,3 +20,9 @@ def secret_path(value: str) -> Path:
     name = value.removeprefix(PREFIX)
     given = os.environ.get("CREDENTIALS_DIRECTORY")
     return Path(given) / name if given else STORE / f"edge-agent.{name}"
+
+
+def make_secret_folder(path: Path) -> None:
+    """Create the folder of the secret at `path` where it is missing, for its owner only. Raises OSError."""
+    path.parent.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, exist_ok=True)

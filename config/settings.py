@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from config.errors import SettingsError
 from config.toml_file import parse_toml, read_text
+from sync.redaction import redact
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}$", description="1-40 of a-z, 0-9 and -")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -25,6 +26,7 @@ RangerDriver = Literal["none", "tof10120", "evo-mini", "tofsense"]
 SkinRegion = Literal["forehead_center", "forehead_max", "canthi_max", "face_max"]
 ReaderDriver = Literal["qr-line"]
 CardReaderDriver = Literal["none", "sam-v"]
+ReaderText = Annotated[str, Meta(min_length=1, max_length=64)]
 Provider = Literal["document-number", "simulated"]
 GateDriver = Literal["lcus", "modbus-relay", "none"]
 _OUTPUTS = "auto, auto:FILE, default, null or wav:FILE"
@@ -45,12 +47,17 @@ class BoxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Source of the pictures: a V4L2 device, an rtsp:// or http:// address, or a file."""
+    """Source of the pictures (a V4L2 device, an rtsp:// or http:// address, or a file) and how the camera is mounted.
+
+    Pictures are turned clockwise by `rotate` degrees, then mirrored left to right if `flip`.
+    """
 
     source: Annotated[str, Meta(min_length=1)] = "/dev/video0"
     width: Annotated[int, Meta(ge=160, le=4096)] = 640
     height: Annotated[int, Meta(ge=120, le=4096)] = 480
     fps: Annotated[float, Meta(ge=1, le=60)] = 15.0
+    rotate: Literal[0, 90, 180, 270] = 0
+    flip: bool = False
 
 
 class VisionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,11 +73,14 @@ class VisionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ThermometerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Thermometer, its port, and its alignment with the camera."""
+    """Thermometer, its port, and its alignment with the camera.
+
+    `baud` 0 is the driver's own; `mirror` and `covers` are about arrays and mean nothing to a spot.
+    """
 
     driver: ThermometerDriver = "gy-mcu90640"
     port: str = "/dev/sentinel-thermometer"
-    baud: Annotated[int, Meta(ge=1200, le=921600)] = 115200
+    baud: Annotated[int, Meta(ge=0, le=921600)] = 0
     mirror: bool = True
     covers: tuple[Fraction, Fraction, Extent, Extent] = (0.0, 0.0, 1.0, 1.0)
     offset_c: Annotated[float, Meta(ge=-5, le=5)] = 0.0
@@ -88,13 +98,20 @@ class RangerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Code reader, its port, and the providers that decode codes, tried in order; the camera can also read codes."""
+    """Code reader, its port, and the providers that decode codes, tried in order; the camera can also read codes.
+
+    `baud` 0 is the driver's own. `prefixes` and `suffixes` are texts that the reader adds to a code, `ignore` lines
+    that it sends without a code.
+    """
 
     driver: ReaderDriver = "qr-line"
     port: str = "/dev/sentinel-reader"
-    baud: Annotated[int, Meta(ge=1200, le=921600)] = 115200
+    baud: Annotated[int, Meta(ge=0, le=921600)] = 0
     providers: Annotated[tuple[Provider, ...], Meta(min_length=1)] = ("document-number",)
     camera: bool = True
+    prefixes: Annotated[tuple[ReaderText, ...], Meta(max_length=16)] = ()
+    suffixes: Annotated[tuple[ReaderText, ...], Meta(max_length=16)] = ()
+    ignore: Annotated[tuple[ReaderText, ...], Meta(max_length=16)] = ()
 
 
 class CardReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -183,6 +200,7 @@ class DirectorySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 class PlatformSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Connection to the platform; unencrypted mqtt:// is accepted on loopback only.
 
+    The key may be encrypted: `key_passphrase_file` has its passphrase, and need not exist for a key that is not.
     Orders of the platform are accepted only if `signing_key_file` names its Ed25519 public key.
     """
 
@@ -192,6 +210,7 @@ class PlatformSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ca_file: str = "/etc/edge-agent/ca.pem"
     cert_file: str = "/etc/edge-agent/box.pem"
     key_file: str = "/etc/edge-agent/box.key"
+    key_passphrase_file: str = "credential:box.passphrase"  # noqa: S105 - where it is
     signing_key_file: str = ""
 
 
@@ -280,7 +299,7 @@ def parse_settings(text: str) -> Settings:
             line = _find_line(text, name) or _find_line(text, "", name)
             faults.append((line, f"[{name}]: no such section{_did_you_mean(name, sections)}"))
         elif not isinstance(value, dict):
-            faults.append((_find_line(text, "", name), f"{name} = {value!r}: expected a section [{name}]"))
+            faults.append((_find_line(text, "", name), f"{name} = {redact(repr(value))}: expected a section [{name}]"))
         else:
             try:
                 parsed[name] = msgspec.convert(value, sections[name], strict=True)
@@ -303,7 +322,7 @@ def _fault(section: str, value: dict[str, Any], kind: type, message: str) -> tup
     if not place:
         return "", f"[{section}]: {message}"
     key, reason = place[1], message[: place.start()]
-    return key, f"[{section}] {key} = {value[key]!r}: {reason[0].lower()}{reason[1:]}{_accepted(kind, key)}"
+    return key, f"[{section}] {key} = {redact(repr(value[key]))}: {reason[0].lower()}{reason[1:]}{_accepted(kind, key)}"
 
 
 def _find_line(text: str, section: str, key: str = "") -> int | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import SettingsError
+from sync.storage.text_file import NotText, decode_text
 
 MOST_BYTES = 1024 * 1024
 _TOO_LARGE = f"larger than {MOST_BYTES // 1024} KiB, the limit for a settings file"
@@ -32,9 +33,9 @@ def read_text(path: Path) -> str:
     if len(content) > MOST_BYTES:
         raise SettingsError(f"{path}: {_TOO_LARGE}")
     try:
-        return content.decode()
-    except UnicodeDecodeError as exc:
-        raise SettingsError(f"{path}: is not UTF-8 text (byte {exc.start})") from exc
+        return decode_text(content)
+    except NotText as exc:
+        raise SettingsError(f"{path}: {exc}") from exc
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -16,13 +16,34 @@ from numpy.typing import NDArray
 from drivers.latest import Latest
 
 
+class PixelFault(StrEnum):
+    """Why a pixel of a thermal array is left out, the gravest last."""
+
+    OUTLIER = "outlier"  # always far from all its neighbours
+    STUCK = "stuck"  # does not change while the others do
+    OUT_OF_RANGE = "out of range"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadPixel:
+    """A pixel that is left out; rows and columns count from 0 at the upper left of the frame."""
+
+    row: int
+    col: int
+    fault: PixelFault
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ThermalFrame:
-    """One frame of a thermal array: `pixels_c` is (rows, cols) float32 in °C, row 0 on top, as the sensor sees it."""
+    """One frame of a thermal array: `pixels_c` is (rows, cols) float32 in °C, row 0 on top, as the sensor sees it.
+
+    The values of the pixels in `left_out` are replaced by those around them.
+    """
 
     pixels_c: NDArray[np.float32]
     ambient_c: float
     taken_at_s: float
+    left_out: tuple[DeadPixel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +97,13 @@ class CodeRead:
     """Text of one scanned code. Untrusted personal data: `repr` does not show it."""
 
     text: str = field(repr=False)
+    taken_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CodeUnreadable:
+    """Something was scanned that cannot be a code: not text, or too long."""
+
     taken_at_s: float
 
 
@@ -180,7 +208,7 @@ class Ranger(Part, Protocol):
 
 
 class Camera(Part, Protocol):
-    """Delivers pictures; only the newest is stored. A frozen or black one sets BROKEN and is dropped."""
+    """Delivers upright pictures; only the newest is stored. A frozen, black or damaged one is dropped."""
 
     @property
     def frames(self) -> Latest[CameraFrame]: ...
@@ -189,12 +217,16 @@ class Camera(Part, Protocol):
         """Deliver at most `fps` pictures a second, from the next one on. A skipped picture is not decoded."""
         ...
 
+    def reject(self, reason: str) -> None:
+        """Set the state to BROKEN with `reason` from the next picture on, and still deliver; "": accept again."""
+        ...
+
 
 class CodeReader(Part, Protocol):
     """Delivers scanned codes; only the newest is stored. Repeats within a few seconds are dropped."""
 
     @property
-    def codes(self) -> Latest[CodeRead]: ...
+    def codes(self) -> Latest[CodeRead | CodeUnreadable]: ...
 
 
 class CardReader(Part, Protocol):

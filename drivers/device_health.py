@@ -7,6 +7,7 @@ import time
 from collections import Counter
 
 from drivers.contract import PartHealth, PartState
+from sync.redaction import redact
 
 log = logging.getLogger(__name__)
 
@@ -33,15 +34,16 @@ class DeviceHealth:
     def lost(self, detail: str) -> None:
         """Record that the part is disconnected or silent."""
         if self._move(PartState.LOST, detail):
-            log.error("%s is lost: %s", self.name, detail)
+            log.error("%s is lost: %s", self.name, self._health.detail)
 
     def broken(self, detail: str) -> None:
         """Record that the part is connected but its data cannot be trusted."""
         if self._move(PartState.BROKEN, detail):
-            log.error("%s is broken: %s", self.name, detail)
+            log.error("%s is broken: %s", self.name, self._health.detail)
 
     def _move(self, state: PartState, detail: str) -> bool:
         """Set the state; returns whether it changed. `since_s` changes only with the state, not with `detail`."""
+        detail = redact(detail)  # shown, logged and sent to the platform
         before = self._health
         if (state, detail) == (before.state, before.detail):
             return False

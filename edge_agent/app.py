@@ -45,6 +45,7 @@ class Sentinel:
         self.stores = stores
         self.metrics = Metrics()
         self.clock = clock = clock or WallClock()
+        clock.resume(stores.directory.confirmed)
         self.view_state = make_view_state(settings)
         self.recorder = PassageRecorder(stores.ledger, settings.box, clock.now)
         self.policy = make_active_policy(settings)
@@ -63,7 +64,7 @@ class Sentinel:
             settings,
             stores.ledger,
             stores.directory,
-            clock.boot_id,
+            clock,
             parts=lambda: {part.name: part.health.state.value for part in self.devices.parts},
         )
         self.renewal = Renewal(BoxIdentity(data_dir / "identity"), settings.platform.url)
@@ -76,7 +77,9 @@ class Sentinel:
             view_state=self.view_state,
             recorder=self.recorder,
         )
-        self.speech = Speech(self.devices.speaker, catalogue, self.view_state, settings, recorder=self.recorder)
+        self.speech = Speech(
+            self.devices.speaker, catalogue, self.view_state, settings, recorder=self.recorder, clock=clock
+        )
         self.passage_loop = PassageLoop(
             tracker=self.tracker,
             parts=self.monitor,
@@ -156,7 +159,8 @@ class Sentinel:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Sentinel]:
+async def opened(settings: Settings, clock: WallClock | None = None) -> AsyncIterator[Sentinel]:
     """One sentinel with its stores open. Raises SettingsError, DriverError or ModelError before anything runs."""
-    async with opened_stores(settings) as stores:
-        yield Sentinel(settings, stores)
+    clock = clock or WallClock()
+    async with opened_stores(settings, clock) as stores:
+        yield Sentinel(settings, stores, clock)

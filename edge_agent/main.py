@@ -11,9 +11,17 @@ from config.errors import SettingsError
 from config.settings import Settings
 from drivers.errors import DriverError
 from edge_agent.app import Sentinel, opened
-from edge_agent.box.last_good_settings import InvalidSettings, is_service, last_good, save_good, usable_settings
+from edge_agent.box.last_good_settings import (
+    InvalidSettings,
+    is_service,
+    last_good,
+    save_good,
+    usable_settings,
+    well_formed,
+)
 from edge_agent.box.remote_settings import apply_remote_settings
 from edge_agent.kiosk.errors import KioskError
+from edge_agent.readiness.can_run import check_can_run
 from edge_agent.runtime.crash_counter import HEALTHY_S, CrashCounter
 from edge_agent.runtime.task_progress import track_progress
 from edge_agent.runtime.threads import touch_shared
@@ -22,6 +30,7 @@ from edge_agent.safe_mode import SafeMode
 from edge_agent.speech.broadcasts.sound import LONGEST_S
 from models.errors import ModelError
 from sync.errors import SyncError, leaf_exceptions
+from sync.redaction import redact
 
 # Errors that the user can correct: reported as a sentence, without a traceback.
 USER_ERRORS = (SettingsError, DriverError, ModelError, SyncError, KioskError)
@@ -41,11 +50,11 @@ async def run_sentinel(config: Path) -> None:
     """
     track_progress(asyncio.get_running_loop())
     try:
-        settings = usable_settings(config)
+        settings = usable_settings(config, check_can_run)
     except SettingsError as exc:
         if not is_service():
             raise
-        invalid = InvalidSettings(config, exc, last_good())
+        invalid = InvalidSettings(config, exc, last_good() or well_formed(config), check_can_run)
         await _run_safely(SafeMode(invalid.good or Settings(), invalid.why, invalid), invalid.why)
         return
     crash_counter = CrashCounter(Path(settings.box.data_dir))
@@ -115,4 +124,4 @@ async def _touch(touch: Touch) -> None:
 
 def _describe(exc: BaseException) -> str:
     """The message of our own errors; of a bug only its type, because its message may contain personal data."""
-    return str(exc) if isinstance(exc, USER_ERRORS) else type(exc).__name__
+    return redact(str(exc)) if isinstance(exc, USER_ERRORS) else type(exc).__name__

@@ -19,13 +19,17 @@ from edge_agent.screen.view_state import ScreenStage, make_view_state
 from edge_agent.speech.broadcasts.broadcast import OfferResult
 from edge_agent.stores import opened_stores
 from sync.contract.orders import Broadcast
+from sync.contract.records import AlarmRaised
 from sync.edge.directory.directory import Directory
+from sync.edge.ledger.ledger import Ledger
 from sync.edge.link.link import PlatformLink
 from sync.errors import SyncError
 
 RETRY_AFTER_S = 1800.0  # then the agent is started once more
 _SHOW_EVERY_S = 1.0
 _LOOK_EVERY_S = 3.0
+_ALARM = "settings_unusable"
+_NEWEST = 20  # records
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,8 +71,9 @@ class SafeMode:
 
     async def _open_link(self, stack: AsyncExitStack, tasks: asyncio.TaskGroup) -> None:
         settings, clock = self._settings, WallClock()
-        stores = await stack.enter_async_context(opened_stores(settings))
-        link = make_link(settings, stores.ledger, stores.directory, clock.boot_id, lambda: {"agent": "safe_mode"})
+        stores = await stack.enter_async_context(opened_stores(settings, clock))
+        clock.resume(stores.directory.confirmed)
+        link = make_link(settings, stores.ledger, stores.directory, clock, lambda: {"agent": "safe_mode"})
         accept_orders(
             link,
             settings=settings,
@@ -80,6 +85,8 @@ class SafeMode:
             report=self._report,
         )
         self._link = link
+        if self._invalid is not None:
+            await _raise_alarm(stores.ledger, self._invalid)
         tasks.create_task(link.run(), name="link")
         tasks.create_task(self._show_link(link, stores.directory), name="screen")
 
@@ -100,6 +107,14 @@ class SafeMode:
             "view": to_plain(self._view_state.view),
             "link": None if self._link is None else to_plain(self._link.status()),
         }
+
+
+async def _raise_alarm(ledger: Ledger, invalid: InvalidSettings) -> None:
+    """Raise an alarm about the settings, unless one of the newest records is the same: safe mode starts repeatedly."""
+    records = [row.record() for row in await ledger.recent(_NEWEST)]
+    raised = {each.detail for each in records if isinstance(each, AlarmRaised) and each.kind == _ALARM}
+    if invalid.place not in raised:
+        await ledger.alarm(_ALARM, "settings", invalid.place)
 
 
 class NoBroadcasts:

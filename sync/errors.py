@@ -67,6 +67,17 @@ class PublishRefused(SyncError):
         self.reason = reason
 
 
+class MessageTooLarge(PublishRefused):
+    """The message was not sent, because the broker accepts only smaller packets: divide it, or retry at a low rate."""
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            0x95,
+            f"消息有 {size_bytes} 字节，broker 只接受 {limit_bytes} 字节：请调大 broker 的 max_packet_size。"
+            f" The message has {size_bytes} bytes and the broker accepts {limit_bytes}: raise its max_packet_size",
+        )
+
+
 class UnsafeLink(SyncError):
     """The settings are unprotected or invalid; no connection was attempted. Do not retry until they are changed."""
 
@@ -122,6 +133,10 @@ class StoreFailed(SyncError):
 
 class StoreFull(StoreFailed):
     """The disk is full; free some space, then retry."""
+
+
+class DamagedFile(StoreFailed):
+    """A database file is damaged, emptied or older than it was; restart: the next start sets it aside."""
 
 
 class WrongKey(StoreFailed):

@@ -43,6 +43,7 @@ def test_the_wheel_holds_what_a_box_needs_and_nothing_else(wheel: Path) -> None:
         "systemd/journald.conf",
         "systemd/sentinel-kiosk.service",
         "systemd/sysusers.conf",
+        "systemd/system.conf",
         "systemd/tmpfiles.conf",
         "config/policy.default.toml",
         "config/temperature.default.toml",

@@ -1,4 +1,4 @@
-"""Sound files, the sound card and the microphone: the only module that imports miniaudio."""
+"""The sound card and the microphone, and other sample rates: the only module that imports miniaudio."""
 
 from __future__ import annotations
 
@@ -12,54 +12,20 @@ import miniaudio
 import numpy as np
 
 from drivers.audio.mixer import Mixer, Samples, Sink
-from drivers.audio.opus import is_opus, read_opus
-from drivers.contract import Clip
-from drivers.errors import BadSetting, DeviceLost
+from drivers.errors import DeviceLost
 
 RATE_HZ = 22050  # rate of the synthesised prompts
 CARD_PERIOD_MS = 40
 CARDS = [miniaudio.Backend.PULSEAUDIO, miniaudio.Backend.ALSA, miniaudio.Backend.JACK]
 
 
-def load_clip(path: Path, rate_hz: int = RATE_HZ) -> Clip:
-    """The sound in `path` (WAV, Ogg Vorbis, FLAC or MP3), mixed to mono at `rate_hz`; raises BadSetting."""
-    try:
-        sound = miniaudio.decode_file(str(path), nchannels=1, sample_rate=rate_hz)
-    except (miniaudio.MiniaudioError, OSError) as exc:
-        raise BadSetting(f"{path} cannot be decoded; accepted: WAV, Ogg Vorbis, FLAC, MP3") from exc
-    return Clip(path.stem, np.array(sound.samples, np.int16), rate_hz)
-
-
-def load_untrusted_clip(path: Path, longest_s: float) -> Clip:
-    """As `load_clip` at RATE_HZ, also for Opus.
-
-    Decodes at most `longest_s`, because a small file can expand to hours of silence.
-    """
-    try:
-        samples = _opus(path, longest_s) if is_opus(path) else _streamed(path, longest_s)
-    except (miniaudio.MiniaudioError, OSError) as exc:
-        raise BadSetting(f"{path} cannot be decoded; accepted: WAV, Ogg Vorbis, Opus, FLAC, MP3") from exc
-    return Clip(path.stem, samples[: int(longest_s * RATE_HZ)], RATE_HZ)
-
-
-def _streamed(path: Path, longest_s: float) -> Samples:
-    wanted = int(longest_s * RATE_HZ)
-    blocks: list[Samples] = []
-    stream = miniaudio.stream_file(str(path), nchannels=1, sample_rate=RATE_HZ, frames_to_read=RATE_HZ)
-    for block in stream:
-        blocks.append(np.array(block, np.int16))
-        wanted -= len(block)
-        if wanted <= 0:
-            stream.close()
-            break
-    return np.concatenate([np.empty(0, np.int16), *blocks])
-
-
-def _opus(path: Path, longest_s: float) -> Samples:
-    samples, rate_hz = read_opus(path, longest_s)
+def resampled(samples: Samples, rate_hz: int) -> Samples:
+    """Mono `samples` of `rate_hz` at RATE_HZ."""
+    if rate_hz == RATE_HZ or not len(samples):
+        return samples
     signed = miniaudio.SampleFormat.SIGNED16
-    mixed = miniaudio.convert_frames(signed, samples.shape[1], rate_hz, samples.tobytes(), signed, 1, RATE_HZ)
-    return np.frombuffer(mixed, np.int16)
+    converted = miniaudio.convert_frames(signed, 1, rate_hz, samples.tobytes(), signed, 1, RATE_HZ)
+    return np.frombuffer(converted, np.int16)
 
 
 def open_card(mixer: Mixer) -> Sink:

@@ -6,13 +6,14 @@ import asyncio
 import threading
 import time
 
-from drivers.camera.picture_check import PictureCheck, PictureFault
-from drivers.camera.video_capture import Capture, Image, PictureFormat, RequestedFormat, Source
+from drivers.camera.picture_check import DamageShare, PictureCheck, PictureFault
+from drivers.camera.video_capture import Capture, CapturedPicture, PictureFormat, RequestedFormat, Source
 from drivers.contract import Camera, CameraFrame
 from drivers.device_health import DeviceHealth, MonitoredDevice
 from drivers.errors import BadSetting, DeviceLost
 from drivers.latest import Latest
 from drivers.reopening import keep_open
+from models.imaging.orientation import TURNS, Orientation
 
 OPEN_LIMIT_S = 5.0  # until the first picture; network cameras take seconds
 AGE_LIMIT_S = 2.0  # between pictures
@@ -22,16 +23,22 @@ CLOSE_LIMIT_S = 3.5  # slightly above the time limits of FFmpeg
 
 
 class OpenCvCamera(MonitoredDevice):
-    """Newest picture of one source. A frozen, black or covered picture sets the state to BROKEN and is dropped."""
+    """Newest picture of one source. A frozen, black or covered picture sets the state to BROKEN and is dropped.
 
-    def __init__(self, source: Source, requested: RequestedFormat) -> None:
+    A damaged picture is dropped and counted; many of them set the state to BROKEN until they are few again.
+    """
+
+    def __init__(self, source: Source, requested: RequestedFormat, orientation: Orientation) -> None:
         super().__init__(DeviceHealth("camera"))
-        self.device_health.counters.update(frames=0, held_back=0)
+        self.device_health.counters.update(frames=0, held_back=0, damaged=0)
         self._source = source
         self._requested = requested
+        self._orientation = orientation
         self._rate_fps = requested.fps
         self._frames: Latest[CameraFrame] = Latest()
         self._check = PictureCheck()
+        self._damage = DamageShare()
+        self._rejected = ""
         self._captures: list[Capture] = []
 
     @property
@@ -47,6 +54,10 @@ class OpenCvCamera(MonitoredDevice):
         self._rate_fps = wanted_fps
         for capture in self._captures[-1:]:
             capture.limit_rate(self._rate_fps)
+
+    def reject(self, reason: str) -> None:
+        """Set the state to BROKEN with `reason` from the next picture on, and still deliver; "": accept again."""
+        self._rejected = reason
 
     @property
     def format(self) -> PictureFormat | None:
@@ -72,7 +83,7 @@ class OpenCvCamera(MonitoredDevice):
         if len(self._captures) >= MAX_HANGING:
             raise DeviceLost(f"{MAX_HANGING} capture threads hang")
         mailbox = _Mailbox()
-        capture = Capture(self._source, self._requested, mailbox.put, mailbox.close)
+        capture = Capture(self._source, self._requested, self._orientation, mailbox.put, mailbox.close)
         capture.limit_rate(self._rate_fps)
         self._captures.append(capture)
         capture.start()
@@ -82,24 +93,41 @@ class OpenCvCamera(MonitoredDevice):
             capture.abandon()
 
     async def _take_pictures(self, capture: Capture, mailbox: _Mailbox) -> None:
-        image, at_s = await mailbox.take(OPEN_LIMIT_S)
+        picture = await mailbox.take(OPEN_LIMIT_S)
         self.device_health.counters["opened"] += 1
-        opened_s = good_s = at_s
+        opened_s = good_s = picture.at_s
         sequence = 0
         while True:
             sequence += 1
             self.device_health.counters["frames"] += 1
-            fault = self._check.judge(image, at_s)
-            if fault is None:
-                good_s = at_s
-                self.device_health.ok(str(capture.format))
-                self._frames.put(CameraFrame(image, at_s, sequence))
+            fault = self._judge(picture, capture.format)
+            if picture.image is not None and fault is None:
+                good_s = picture.at_s
+                self._report(str(capture.format))
+                self._frames.put(CameraFrame(picture.image, picture.at_s, sequence))
             else:
-                self.device_health.broken(fault.value)
                 self.device_health.counters["held_back"] += 1
-            if fault is PictureFault.FROZEN and at_s - max(good_s, opened_s) > REOPEN_FROZEN_S:
+            if fault is not None:
+                self.device_health.broken(fault.value)
+            if fault is PictureFault.FROZEN and picture.at_s - max(good_s, opened_s) > REOPEN_FROZEN_S:
                 return
-            image, at_s = await mailbox.take(AGE_LIMIT_S)
+            picture = await mailbox.take(AGE_LIMIT_S)
+
+    def _judge(self, picture: CapturedPicture, shape: PictureFormat | None) -> PictureFault | None:
+        """The fault of the source; a damaged picture alone is none."""
+        self.device_health.counters["damaged"] += picture.image is None
+        if self._damage.is_high(damaged=picture.image is None):
+            return PictureFault.DAMAGED
+        if picture.image is None:
+            return None
+        predicted = shape is not None and shape.is_predicted
+        return self._check.judge(picture.image, picture.at_s, predicted=predicted)
+
+    def _report(self, detail: str) -> None:
+        if self._rejected:
+            self.device_health.broken(self._rejected)
+        else:
+            self.device_health.ok(detail)
 
 
 class _Mailbox:
@@ -109,14 +137,14 @@ class _Mailbox:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._lock = threading.Lock()
-        self._picture: tuple[Image, float] | None = None
+        self._picture: CapturedPicture | None = None
         self._ended = ""
 
-    def put(self, image: Image, at_s: float) -> None:
+    def put(self, picture: CapturedPicture) -> None:
         """On the capture thread: store a picture, replacing one not yet taken."""
         with self._lock:
             wake = self._picture is None
-            self._picture = image, at_s
+            self._picture = picture
         if wake:
             self._loop.call_soon_threadsafe(self._changed.set)
 
@@ -125,8 +153,8 @@ class _Mailbox:
         self._ended = reason
         self._loop.call_soon_threadsafe(self._changed.set)
 
-    async def take(self, limit_s: float) -> tuple[Image, float]:
-        """The newest picture and its time; raises DeviceLost when none comes within `limit_s`."""
+    async def take(self, limit_s: float) -> CapturedPicture:
+        """The newest picture; raises DeviceLost when none comes within `limit_s`."""
         try:
             async with asyncio.timeout(limit_s):
                 while (picture := self._take_picture()) is None:
@@ -140,7 +168,7 @@ class _Mailbox:
                 raise DeviceLost(f"no picture for {limit_s:g} s") from exc
         return picture
 
-    def _take_picture(self) -> tuple[Image, float] | None:
+    def _take_picture(self) -> CapturedPicture | None:
         with self._lock:
             picture, self._picture = self._picture, None
         return picture
@@ -152,9 +180,22 @@ def _join(captures: list[Capture]) -> None:
         capture.join(max(0.0, deadline_s - time.monotonic()))
 
 
-def make_camera(*, source: str, width: int = 640, height: int = 480, fps: float = 15.0) -> Camera:
-    """The camera at `source`: a V4L2 number or /dev path, an rtsp/http(s) URL, or a video file, which is looped."""
+def make_camera(
+    *,
+    source: str,
+    width: int = 640,
+    height: int = 480,
+    fps: float = 15.0,
+    rotate_deg: int = 0,
+    flip: bool = False,
+) -> Camera:
+    """The camera at `source`: a V4L2 number or /dev path, an rtsp/http(s) URL, or a video file, which is looped.
+
+    Its pictures are turned by `rotate_deg` clockwise, then mirrored left to right if `flip`. Raises BadSetting.
+    """
     for name, value, most in (("width", width, 7680), ("height", height, 4320), ("fps", fps, 120)):
         if not 0 < value <= most:
             raise BadSetting(f"camera {name} {value} is out of range; accepted: above 0, up to {most}")
-    return OpenCvCamera(Source.parse(source), RequestedFormat(width, height, fps))
+    if rotate_deg not in TURNS:
+        raise BadSetting(f"camera rotate {rotate_deg} is not possible; accepted: {', '.join(map(str, TURNS))}")
+    return OpenCvCamera(Source.parse(source), RequestedFormat(width, height, fps), Orientation(rotate_deg, flip))

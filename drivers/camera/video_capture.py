@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import BadSetting
+from drivers.camera.cameras import resolve_camera
+from drivers.camera.picture_decoder import PictureDecoder
+from drivers.camera.unreachable import why_no_stream, why_not_opened
+from drivers.errors import BadSetting, DeviceLost
+from drivers.serial_line.ports import check_name
+from models.imaging.errors import PictureDamaged, PictureError
+from models.imaging.orientation import Orientation
+from sync.network_address import BadAddress, HostPort
 
 Image = NDArray[np.uint8]
 
@@ -25,18 +33,24 @@ V4L2_LIMIT_S = 3  # the default of OpenCV is 10
 V4L2_LIMIT = "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"
 FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 FFMPEG_LOG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
-NO_BUFFERING = "fflags;nobuffer|probesize;32|analyzeduration;0|flags;low_delay"
+# A camera is asked directly: a proxy of the environment would ask its own machine, and see password and pictures.
+NO_PROXY = "http_proxy;none"
+NO_BUFFERING = f"{NO_PROXY}|fflags;nobuffer|probesize;32|analyzeduration;0|flags;low_delay"
 LOW_LATENCY = {  # measured, MJPEG over HTTP on loopback: opens in 28 ms, frames 3 to 10 ms old
     "http": NO_BUFFERING,
     "https": NO_BUFFERING,
     "rtsp": "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay",
 }
+JPEG_FORMATS = ("MJPG", "JPEG")
+UNCOMPRESSED_FORMATS = ("YUYV", "UYVY", "YV12", "YU12", "NV12", "NV21", "BGR3", "RGB3", "GREY")  # of V4L2
+AS_RECEIVED = -1  # value of CAP_PROP_FORMAT: pictures are delivered undecoded
+_MISTYPED_URL = re.compile("(rtsp|http)s?[:：]", re.IGNORECASE)
 environment_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Source of pictures: a V4L2 `device` (index or path), a `url`, or a looped `file`; exactly one is not empty."""
+    """Source of pictures: a V4L2 `device` (index, path or USB name), a `url`, or a looped `file`; one is not empty."""
 
     device: str = ""
     url: str = ""
@@ -45,15 +59,34 @@ class Source:
     @classmethod
     def parse(cls, text: str) -> Source:
         """Parse the `source` setting; raises BadSetting. The message omits the text, which may contain a password."""
-        scheme, separator, _rest = text.partition("://")
+        scheme, separator, rest = text.partition("://")
         if separator and scheme in LOW_LATENCY:
+            _check_address(rest)
             return cls(url=text)
+        if text.startswith(("usb:", "usb@")):
+            check_name(text)
+            return cls(device=text)
         if text.isdecimal() or text.startswith("/dev/"):
             return cls(device=text)
-        if text and not separator:
+        if text and not separator and not _MISTYPED_URL.match(text):
             return cls(file=text)
-        accepted = "a number, /dev/..., rtsp://..., http://..., https://..., or the path of a video file"
-        raise BadSetting(f"camera source {scheme or '(empty)'} is not supported; accepted: {accepted}")
+        accepted = (
+            "a number, /dev/..., usb:VID:PID[:SERIAL], usb@LOCATION, rtsp://..., http://..., https://...,"
+            " or the path of a video file"
+        )
+        raise BadSetting(f"the camera source is not supported; accepted: {accepted}")
+
+
+def _check_address(rest: str) -> None:
+    """Raise BadSetting unless host and port in `rest`, the part behind the scheme, are valid."""
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    try:
+        HostPort.parse(host, default_port=1)
+    except BadAddress as exc:
+        raise BadSetting(
+            f"camera source: {exc} 密码中的 / ? # @ 请写作 %2F %3F %23 %40。"
+            " In a password write %2F %3F %23 %40 for / ? # @"
+        ) from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +107,45 @@ class PictureFormat:
     pixel_format: str
     fps: float = 0.0
 
+    @property
+    def is_predicted(self) -> bool:
+        """Whether the codec copies still parts from the picture before, as H.264 does."""
+        return self.pixel_format not in (*JPEG_FORMATS, *UNCOMPRESSED_FORMATS)
+
     def __str__(self) -> str:
         return f"{self.width}x{self.height} {self.pixel_format}" + (f" {self.fps:.0f} fps" if self.fps else "")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CapturedPicture:
+    """One picture at `at_s` (monotonic seconds); `image` is None where it is damaged."""
+
+    image: Image | None
+    at_s: float
 
 
 class Capture(threading.Thread):
     """Reads `source` until it ends or the capture is abandoned; makes no more calls once abandoned.
 
-    `on_image(image, at_s)` and `on_end(reason)` are called on this thread. Pictures above `requested.fps` are dropped.
+    `on_picture(picture)` and `on_end(reason)` are called on this thread. Pictures above `requested.fps` are dropped.
     """
 
     def __init__(
         self,
         source: Source,
         requested: RequestedFormat,
-        on_image: Callable[[Image, float], None],
+        orientation: Orientation,
+        on_picture: Callable[[CapturedPicture], None],
         on_end: Callable[[str], None],
     ) -> None:
         super().__init__(name="camera", daemon=True)
         self.format: PictureFormat | None = None
         self._source = source
         self._requested = requested
-        self._on_image = on_image
+        self._decoder = PictureDecoder(orientation)
+        self._on_picture = on_picture
         self._on_end = on_end
+        self._pictures = 0
         self._abandoned = threading.Event()
         self._calling = threading.Lock()
         self._limit = FrameRateLimiter(requested.fps)
@@ -118,15 +167,28 @@ class Capture(threading.Thread):
                 self._read(capture)
             finally:
                 capture.release()
-            reason = "the source ended" if self.format else "cannot be opened"
+            reason = self._why_ended()
         except cv2.error as exc:
             reason = f"cannot be read: {exc.err}"
+        except DeviceLost as exc:
+            reason = str(exc)
         with self._calling:
             if not self._abandoned.is_set():
                 self._on_end(reason)
 
+    def _why_ended(self) -> str:
+        if self._pictures > 1:
+            return "the source ended"
+        if self._abandoned.is_set():
+            return "abandoned"
+        if self._source.url:
+            return why_no_stream(self._source.url)
+        return why_not_opened(self._source.device or self._source.file)
+
     def _read(self, capture: cv2.VideoCapture) -> None:
         rate = _Rate()
+        pixel_format = _pixel_format(capture)
+        encoded = pixel_format in JPEG_FORMATS and _deliver_encoded(capture, self._source)
         file = FrameRateLimiter(capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FILE_FPS) if self._source.file else None
         # A file is paced at its own rate; a camera blocks until its next frame.
         while not self._abandoned.wait(file.wait_s(time.monotonic()) if file else 0):
@@ -138,17 +200,28 @@ class Capture(threading.Thread):
                 file.allows(now_s)
             if not self._limit.allows(now_s):
                 continue
-            good, picture = capture.retrieve()
-            if good:
-                image = np.asarray(picture, np.uint8)
-                pixel_format = self.format.pixel_format if self.format else _pixel_format(capture)
+            self._pictures += 1
+            image = self._retrieved(capture, encoded=encoded)
+            if image is not None:
                 self.format = PictureFormat(image.shape[1], image.shape[0], pixel_format, fps)
-                self._deliver(image, now_s)
+            self._deliver(CapturedPicture(image, now_s))
 
-    def _deliver(self, image: Image, at_s: float) -> None:
+    def _retrieved(self, capture: cv2.VideoCapture, *, encoded: bool) -> Image | None:
+        """The upright picture that was grabbed, None where it is damaged: the next one may be intact."""
+        try:
+            good, picture = capture.retrieve()
+            if not good:
+                raise PictureDamaged("OpenCV cannot decode it")
+            if encoded:
+                return self._decoder.from_jpeg(picture.tobytes())
+            return self._decoder.from_image(np.asarray(picture, np.uint8))
+        except (PictureError, cv2.error):
+            return None
+
+    def _deliver(self, picture: CapturedPicture) -> None:
         with self._calling:
             if not self._abandoned.is_set():
-                self._on_image(image, at_s)
+                self._on_picture(picture)
 
 
 class FrameRateLimiter:
@@ -192,13 +265,14 @@ class _Rate:
 
 
 def _open(source: Source, requested: RequestedFormat) -> cv2.VideoCapture:
-    """Open `source`; a capture that could not be opened fails on `grab`."""
+    """Open `source`; a capture that could not be opened fails on `grab`. Raises DeviceLost for an unknown USB name."""
     # The driver logs a loss once; OpenCV and FFmpeg would log every retry, with address and password.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     os.environ.setdefault(FFMPEG_LOG_LEVEL, "-8")
     os.environ.setdefault(V4L2_LIMIT, str(V4L2_LIMIT_S))
     if source.device:
-        name = int(source.device) if source.device.isdecimal() else source.device
+        found = resolve_camera(source.device)
+        name = int(found) if found.isdecimal() else found
         capture = cv2.VideoCapture(name, cv2.CAP_V4L2)
         # MJPEG first: uncompressed VGA at 30 fps does not fit the USB 2 share of many hubs.
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
@@ -216,6 +290,13 @@ def _open(source: Source, requested: RequestedFormat) -> cv2.VideoCapture:
             return cv2.VideoCapture(source.url, cv2.CAP_FFMPEG, limits)
         finally:
             del os.environ[FFMPEG_OPTIONS]
+
+
+def _deliver_encoded(capture: cv2.VideoCapture, source: Source) -> bool:
+    """Ask for undecoded JPEG pictures: OpenCV would decode them without reporting damage. Returns whether they come."""
+    if source.device:
+        return bool(capture.set(cv2.CAP_PROP_CONVERT_RGB, 0))
+    return bool(capture.set(cv2.CAP_PROP_FORMAT, AS_RECEIVED))
 
 
 def _rewind(capture: cv2.VideoCapture) -> bool:

@@ -14,11 +14,12 @@ import numpy as np
 import zxingcpp
 from numpy.typing import NDArray
 
-from drivers.contract import CameraFrame, CodeRead
+from drivers.contract import CameraFrame, CodeRead, CodeUnreadable
 from drivers.device_health import DeviceHealth, MonitoredDevice
 from drivers.latest import Latest
 from drivers.readers.qr_line import CAP_BYTES, REPEAT_S
 from drivers.readers.repeats import InView
+from drivers.readers.wrapping import is_ignored, unwrap
 
 QR_CODES = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 ACTIVE_EVERY_S = 0.2  # between two pictures while a person is present
@@ -31,13 +32,16 @@ class QrCamera(MonitoredDevice):
     A code is delivered when it comes into view; a code on a wall is delivered once.
     """
 
-    def __init__(self, frames: Latest[CameraFrame], person_present: Callable[[], bool]) -> None:
+    def __init__(
+        self, frames: Latest[CameraFrame], person_present: Callable[[], bool], *, cap_bytes: int = CAP_BYTES
+    ) -> None:
         super().__init__(DeviceHealth("code_camera"))
-        self.device_health.counters.update(looks=0, frames=0, too_long=0, repeats=0)
+        self.device_health.counters.update(looks=0, frames=0, too_long=0, ignored=0, repeats=0)
+        self._cap_bytes = cap_bytes
         self._frames = frames
         self._person_present = person_present
         self._in_view = InView(REPEAT_S)
-        self._codes: Latest[CodeRead] = Latest()
+        self._codes: Latest[CodeRead | CodeUnreadable] = Latest()
 
     @property
     def counters(self) -> dict[str, int]:
@@ -45,7 +49,7 @@ class QrCamera(MonitoredDevice):
         return {**self.device_health.counters, "replaced": self._codes.replaced}
 
     @property
-    def codes(self) -> Latest[CodeRead]:
+    def codes(self) -> Latest[CodeRead | CodeUnreadable]:
         """The newest code."""
         return self._codes
 
@@ -65,14 +69,23 @@ class QrCamera(MonitoredDevice):
                     self._take(text, frame.taken_at_s)
                     await asyncio.sleep(0)  # lets the consumer read each code before the next replaces it
 
-    def _take(self, text: str, at_s: float) -> None:
-        if len(text.encode()) > CAP_BYTES:
-            self.device_health.counters["too_long"] += 1
-        elif not self._in_view.passes(text, at_s):
+    def _take(self, found: str, at_s: float) -> None:
+        text, counter = self._checked(found)
+        if text is None and counter == "ignored":
+            self.device_health.counters[counter] += 1
+        elif not self._in_view.passes(text or "", at_s):
             self.device_health.counters["repeats"] += 1
         else:
-            self.device_health.counters["frames"] += 1
-            self._codes.put(CodeRead(text, at_s))
+            self.device_health.counters[counter] += 1
+            self._codes.put(CodeUnreadable(at_s) if text is None else CodeRead(text, at_s))
+
+    def _checked(self, found: str) -> tuple[str | None, str]:
+        """The text of a code, None where it cannot be one, and the counter for it."""
+        encoded = found.encode()
+        if len(encoded) > self._cap_bytes:
+            return None, "too_long"
+        text = unwrap(encoded).text or ""
+        return (None, "ignored") if is_ignored(text) else (text, "frames")
 
 
 def decode_codes(image: NDArray[np.uint8]) -> list[str]:

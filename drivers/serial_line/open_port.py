@@ -13,6 +13,7 @@ from pathlib import Path
 import serial
 
 from drivers.errors import DeviceLost
+from drivers.serial_line.consoles import is_console
 
 CHUNK_BYTES = 4096
 BAUDS: frozenset[int] = frozenset(serial.Serial.BAUDRATES)
@@ -66,7 +67,15 @@ class OpenPort:
 
 @contextmanager
 def open_port(path: str, baud: int) -> Iterator[OpenPort]:
-    """The port at `path`, open for the duration of the block. Raises DeviceLost when it cannot be opened."""
+    """The port at `path`, open for the duration of the block. Raises DeviceLost when it cannot be opened.
+
+    A console of the kernel is never opened: its messages would reach the device, and a query would reach a login.
+    """
+    if is_console(path):
+        raise DeviceLost(
+            f"{path} 是内核控制台，请改用其他串口，或从内核参数中去掉 console= 后重启。"
+            f" {path} is a console of the kernel: use another port, or remove console= from the kernel's command line"
+        )
     try:
         port = serial.Serial(path, baud, timeout=0, exclusive=True)
     except (OSError, termios.error) as exc:

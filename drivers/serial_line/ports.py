@@ -22,7 +22,7 @@ ACCEPTED = "a path, usb:VID:PID, usb:VID:PID:SERIAL, usb@LOCATION"
 
 @dataclass(frozen=True, slots=True)
 class PortInfo:
-    """One serial port: its current path and identifying fields, which are empty or None for a port not on USB."""
+    """One serial port, or camera: its current path and identifying fields, which are empty or None if not on USB."""
 
     device: str
     by_id: str = ""

@@ -67,7 +67,7 @@ class SerialSensor(MonitoredDevice, Generic[R]):
             self._add(reading)
         return bool(readings)
 
-    def _add(self, reading: R) -> None:
-        """Deliver one reading."""
-        self.device_health.ok()
+    def _add(self, reading: R, detail: str = "") -> None:
+        """Deliver one reading; `detail` says for staff what is known of the sensor."""
+        self.device_health.ok(detail)
         self._readings.put(reading)

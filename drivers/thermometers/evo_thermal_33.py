@@ -12,6 +12,7 @@ from drivers.contract import ThermalFrame
 from drivers.serial_line.checksums import crc32_mpeg2
 from drivers.serial_line.framing import FrameParser, NoReading
 from drivers.serial_line.terabee import ack_bytes, command
+from drivers.thermometers.dead_pixels import DeadPixelFilter
 
 ROWS, COLS = 32, 32
 HEADER = b"\x0d\x00"
@@ -40,6 +41,7 @@ class EvoThermal33(FrameParser[ThermalFrame]):
     def __init__(self, mirror: bool = False) -> None:
         super().__init__(HEADER, FRAME_BYTES, others=(ACK_HEAD,))
         self._step = -1 if mirror else 1
+        self._pixels = DeadPixelFilter(ROWS, COLS, PIXELS_C)
 
     def needed(self, start: bytearray) -> int:
         """Length of a frame or an acknowledgement."""
@@ -54,8 +56,6 @@ class EvoThermal33(FrameParser[ThermalFrame]):
             return None
         celsius = words[: ROWS * COLS + 1] / 10 - 273.15
         pixels_c, ambient_c = celsius[:-1], float(celsius[-1])
-        low, high = PIXELS_C
-        if pixels_c.min() < low or pixels_c.max() > high or not AMBIENT_C[0] <= ambient_c <= AMBIENT_C[1]:
+        if not AMBIENT_C[0] <= ambient_c <= AMBIENT_C[1]:
             return NoReading.REFUSED
-        picture = pixels_c.astype(np.float32).reshape(ROWS, COLS)[:, :: self._step]
-        return ThermalFrame(picture, ambient_c, at_s)
+        return self._pixels.frame(pixels_c.astype(np.float32).reshape(ROWS, COLS)[:, :: self._step], ambient_c, at_s)

@@ -12,6 +12,7 @@ import numpy as np
 from drivers.contract import ThermalFrame
 from drivers.serial_line.checksums import sum8
 from drivers.serial_line.framing import FrameParser, NoReading
+from drivers.thermometers.dead_pixels import DeadPixelFilter
 
 ROWS, COLS = 24, 32
 HEADER = b"\x5a\x5a"
@@ -62,6 +63,7 @@ class GyMcu90640(FrameParser[ThermalFrame]):
             HEADER, FRAME_BYTES, mark=HEADER + LENGTH
         )  # as pixels 231 °C beside 15 °C, which does not occur
         self._step = -1 if mirror else 1
+        self._pixels = DeadPixelFilter(ROWS, COLS, PIXELS_C)
 
     def needed(self, start: bytearray) -> int:
         """Length of a frame, or of the reply to `READ_EMISSIVITY`, which is recognised by its checksum."""
@@ -80,7 +82,6 @@ class GyMcu90640(FrameParser[ThermalFrame]):
             return None
         celsius = words[2:-1].view("<i2").astype(np.float32) / np.float32(100)
         pixels_c, ambient_c = celsius[: ROWS * COLS], round(float(celsius[-1]), 2)
-        low, high = PIXELS_C
-        if pixels_c.min() < low or pixels_c.max() > high or not AMBIENT_C[0] <= ambient_c <= AMBIENT_C[1]:
+        if not AMBIENT_C[0] <= ambient_c <= AMBIENT_C[1]:
             return NoReading.REFUSED
-        return ThermalFrame(pixels_c.reshape(ROWS, COLS)[:, :: self._step], ambient_c, at_s)
+        return self._pixels.frame(pixels_c.reshape(ROWS, COLS)[:, :: self._step], ambient_c, at_s)

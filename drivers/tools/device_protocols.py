@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from drivers.distance.table import DISTANCE_SENSORS
 from drivers.gates import modbus_relay, wiring
 from drivers.gates.relay_commands import LcusCommands, ModbusRelayCommands
 from drivers.readers import qr_line, sam_v, sam_v_reader
+from drivers.readers.wrapping import Wrapping
 from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import Parser
 from drivers.thermometers.table import MODELS
@@ -38,6 +41,14 @@ _SECTIONS = {
     "card_reader": ("sam-v",),
     "gate": RELAYS,
 }
+
+
+def protocol_with(driver: str, wrapping: Wrapping) -> DeviceProtocol[Parser[Any]]:
+    """The protocol of `driver`, one of PROTOCOLS; that of a code reader takes `wrapping` off its codes."""
+    protocol = PROTOCOLS[driver]
+    if protocol.parser is not qr_line.QrLineParser:
+        return protocol
+    return replace(protocol, parser=partial(qr_line.QrLineParser, wrapping=wrapping))
 
 
 def settings_section(driver: str) -> str:

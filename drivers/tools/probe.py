@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from drivers.errors import DeviceLost
+from drivers.readers.qr_line import ScannedLine, ScanResult
 from drivers.serial_line.device_protocol import DeviceProtocol
 from drivers.serial_line.framing import FrameParser, Parser
 from drivers.serial_line.open_port import OpenPort, open_port
@@ -58,22 +59,22 @@ class Guess:
     note: str = ""
 
 
-async def probe(path: str, timeouts: ProbeTimeouts = DEFAULT_TIMEOUTS) -> Guess:
-    """Identify the device on the port at `path`, within LONGEST_S."""
+async def probe(path: str, timeouts: ProbeTimeouts = DEFAULT_TIMEOUTS, *, show_codes: bool = False) -> Guess:
+    """Identify the device on the port at `path`, within LONGEST_S; `show_codes` includes what a reader scanned."""
     try:
         async with asyncio.timeout(LONGEST_S):
-            return await _probe(path, timeouts)
+            return await _probe(path, timeouts, show_codes)
     except DeviceLost as exc:
         return Guess("", None, None, str(exc))
     except TimeoutError:
         return Guess("", None, None, UNKNOWN)
 
 
-async def _probe(path: str, timeouts: ProbeTimeouts) -> Guess:
+async def _probe(path: str, timeouts: ProbeTimeouts, show_codes: bool) -> Guess:
     heard, text = False, None
     for baud in BAUDS:
         with open_port(path, baud) as port:
-            attempt = _BaudProbe(port, timeouts)
+            attempt = _BaudProbe(port, timeouts, show_codes)
             # Unsolicited data appears at every rate, at a wrong rate as noise; a silent port needs no second wait.
             guess = await attempt.listen() if heard or baud == BAUDS[0] else None
             guess = guess or await attempt.ask()
@@ -114,9 +115,10 @@ class _Candidate:
 class _BaudProbe:
     """Probes one port at one baud rate."""
 
-    def __init__(self, port: OpenPort, timeouts: ProbeTimeouts) -> None:
+    def __init__(self, port: OpenPort, timeouts: ProbeTimeouts, show_codes: bool) -> None:
         self._port = port
         self._timeouts = timeouts
+        self._show_codes = show_codes
         self.heard = False
         self.text: Guess | None = (
             None  # a line of text, which many devices could send: used only if nothing else matches
@@ -126,18 +128,26 @@ class _BaudProbe:
         """Identify a device that sends unsolicited data."""
         candidates = {name: _Candidate(it) for name, it in UNSOLICITED.items() if self._port.baud in it.bauds}
         codes = PROTOCOLS[CODE_READER].parser()
-        texts: list[Any] = []
+        lines: list[ScannedLine] = []
         end_s = time.monotonic() + self._timeouts.listen_s
         while data := await self._next_bytes(end_s):
             for name, candidate in candidates.items():
                 candidate.feed(data)
                 if candidate.is_proven:
                     return self._guess(name, candidate)
-            texts += codes.feed(data, 0.0)
-        texts += codes.feed(b"", 0.0)
-        if texts and not codes.counters["resync_bytes"] and all(code.text.isprintable() for code in texts):
-            self.text = Guess(CODE_READER, self._port.baud, None, "received a line of text; its content is not shown")
+            lines += codes.feed(data, 0.0)
+        self._take_lines([*lines, *codes.feed(b"", 0.0)])
         return None
+
+    def _take_lines(self, lines: Sequence[ScannedLine]) -> None:
+        """Keep a code as the guess that a reader is here, if all that was received is text."""
+        code = next((line for line in lines if line.result is ScanResult.CODE), None)
+        texts = (ScanResult.CODE, ScanResult.IGNORED)
+        if code and all(line.result in texts and line.text.isprintable() for line in lines):
+            taken_off = f"; taken off: {', '.join(code.taken_off)}" if code.taken_off else ""
+            note = f"received a code of {len(code.text)} characters{taken_off}; --show-codes shows it"
+            told = to_dict(code) if self._show_codes else None
+            self.text = Guess(CODE_READER, self._port.baud, told, note)
 
     async def ask(self) -> Guess | None:
         """Identify a device by its reply to a probe query."""
@@ -197,12 +207,14 @@ class ProbeResult:
         return f"{'✓' if guess.driver else '✗'} {self.device}  {what}" + (f": {detail}" if detail else "")
 
 
-async def probe_all(paths: Sequence[str] = (), timeouts: ProbeTimeouts = DEFAULT_TIMEOUTS) -> list[ProbeResult]:
-    """Probe the ports at `paths`, or all ports, concurrently."""
+async def probe_all(
+    paths: Sequence[str] = (), timeouts: ProbeTimeouts = DEFAULT_TIMEOUTS, *, show_codes: bool = False
+) -> list[ProbeResult]:
+    """Probe the ports at `paths`, or all ports, concurrently; `show_codes` as in `probe`."""
     ports = list_serial_ports()
     names = {port.device: stable_name(port, ports) for port in ports}
     devices = list(paths or names)
-    guesses = await asyncio.gather(*(probe(resolve(device), timeouts) for device in devices))
+    guesses = await asyncio.gather(*(probe(resolve(device), timeouts, show_codes=show_codes) for device in devices))
     return [
         ProbeResult(names.get(device, device), device, guess) for device, guess in zip(devices, guesses, strict=True)
     ]

@@ -6,8 +6,10 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from drivers.contract import CardRead, CodeRead, DistanceReading, SpotReading, ThermalFrame
+from drivers.contract import CardRead, DistanceReading, SpotReading, ThermalFrame
 from drivers.gates.relay_commands import ALL, RelayCommand
+from drivers.readers.qr_line import ScannedLine
+from drivers.thermometers.dead_pixels import describe
 
 PlainValues = dict[str, Any]
 
@@ -24,8 +26,8 @@ def to_dict(reading: object, *, pixels: bool = False) -> PlainValues:
             return {"object_c": object_c, "ambient_c": ambient_c}
         case DistanceReading(distance_mm, state):
             return {"distance_mm": distance_mm, "state": state.value}
-        case CodeRead(text):
-            return {"text": text}
+        case ScannedLine():
+            return _line_to_dict(reading)
         case CardRead():
             fields = {name: value for name, value in asdict(reading).items() if name != "taken_at_s"}
             return {name: value if value is None else str(value) for name, value in fields.items()}
@@ -45,9 +47,25 @@ def _frame_to_dict(frame: ThermalFrame, pixels: bool) -> PlainValues:
         "min_c": round(float(frame.pixels_c.min()), 2),
         "mean_c": round(float(frame.pixels_c.mean(dtype=float)), 3),
     }
+    if frame.left_out:
+        values["left_out"] = describe(frame.left_out)
     if pixels:
         values["pixels_c"] = [[round(value, 2) for value in row] for row in frame.pixels_c.tolist()]
     return values
+
+
+def _line_to_dict(line: ScannedLine) -> PlainValues:
+    return {
+        "result": line.result.value,
+        "text": line.text,
+        "raw": escaped(line.raw),
+        "taken_off": ", ".join(line.taken_off) or None,
+    }
+
+
+def escaped(raw: bytes) -> str:
+    """Bytes as text: printable ASCII as it is, every other byte as an escape such as `\\x02`."""
+    return "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in raw)
 
 
 def _command_to_dict(command: RelayCommand) -> PlainValues:

@@ -1,12 +1,14 @@
-"""Monitors devices and link: shows their state, raises one alarm when a device is lost and one when it is back."""
+"""Monitors devices and link: shows their state, and raises an alarm when a device is lost, unstable or back."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from itertools import count
 
 from drivers.contract import Camera, Part, PartState, Thermometer
+from edge_agent.box.loss_damper import LossDamper
 from edge_agent.records.recorder import PassageRecorder
 from edge_agent.screen.view_state import LinkView, PartView, ViewState
 
@@ -27,6 +29,7 @@ class DeviceMonitor:
         link: Callable[[], LinkView],
         view_state: ViewState,
         recorder: PassageRecorder,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._camera = camera
         self._thermometer = thermometer
@@ -34,7 +37,8 @@ class DeviceMonitor:
         self._link = link
         self._view_state = view_state
         self._recorder = recorder
-        self._lost: set[str] = set()
+        self._monotonic = monotonic
+        self._dampers = {part.name: LossDamper() for part in self._parts}
 
     @property
     def thermometer_lost(self) -> bool:
@@ -49,7 +53,12 @@ class DeviceMonitor:
     def parts(self) -> tuple[PartView, ...]:
         """The state of every device; the disk is one of them while it is full."""
         disk = (PartView("disk", PartState.BROKEN.value, "full"),) if self._recorder.is_full else ()
-        return (*(PartView(part.name, part.health.state.value, part.health.detail) for part in self._parts), *disk)
+        return (*map(self._part_view, self._parts), *disk)
+
+    def _part_view(self, part: Part) -> PartView:
+        health, damper = part.health, self._dampers[part.name]
+        unstable = f"unstable, lost {damper.losses} times" if damper.is_unstable else ""
+        return PartView(part.name, health.state.value, "; ".join(filter(None, (health.detail, unstable))))
 
     async def run(self) -> None:
         """Monitor until cancelled."""
@@ -63,9 +72,10 @@ class DeviceMonitor:
 
     async def _note(self, part: Part) -> None:
         health = part.health
-        if health.state in _UNUSABLE and part.name not in self._lost:
-            self._lost.add(part.name)
-            await self._recorder.alarm("part_lost", part.name, health.detail)
-        elif health.state is PartState.OK and part.name in self._lost:
-            self._lost.remove(part.name)
-            await self._recorder.alarm("part_back", part.name)
+        if health.state is PartState.STARTING:
+            return
+        event = self._dampers[part.name].update(
+            is_lost=health.state in _UNUSABLE, detail=health.detail, now_s=self._monotonic()
+        )
+        if event is not None:
+            await self._recorder.alarm(event.kind, part.name, event.detail)

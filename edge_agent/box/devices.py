@@ -13,7 +13,8 @@ from drivers.distance.table import make_ranger
 from drivers.gates.table import make_gate
 from drivers.readers.qr_camera import QrCamera
 from drivers.readers.table import make_card_reader, make_reader
-from drivers.thermometers.table import make_thermometer
+from drivers.readers.wrapping import Wrapping
+from drivers.thermometers.table import MODELS, make_thermometer
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,21 @@ class Devices:
 def camera_from(settings: Settings) -> Camera:
     """The camera."""
     wired = settings.camera
-    return make_camera(source=wired.source, width=wired.width, height=wired.height, fps=wired.fps)
+    return make_camera(
+        source=wired.source,
+        width=wired.width,
+        height=wired.height,
+        fps=wired.fps,
+        rotate_deg=wired.rotate,
+        flip=wired.flip,
+    )
 
 
 def thermometer_from(settings: Settings) -> Thermometer:
     """The thermometer."""
     wired = settings.thermometer
-    return make_thermometer(driver=wired.driver, port=wired.port, baud=wired.baud, mirror=wired.mirror)
+    mirror = wired.mirror and MODELS[wired.driver].is_array  # a spot has no columns
+    return make_thermometer(driver=wired.driver, port=wired.port, baud=wired.baud or None, mirror=mirror)
 
 
 def ranger_from(settings: Settings) -> Ranger | None:
@@ -76,7 +85,13 @@ def ranger_from(settings: Settings) -> Ranger | None:
 def reader_from(settings: Settings) -> CodeReader:
     """The code reader."""
     wired = settings.reader
-    return make_reader(driver=wired.driver, port=wired.port, baud=wired.baud)
+    return make_reader(driver=wired.driver, port=wired.port, baud=wired.baud or None, wrapping=wrapping_from(settings))
+
+
+def wrapping_from(settings: Settings) -> Wrapping:
+    """What the code reader of this box adds to a code."""
+    wired = settings.reader
+    return Wrapping(wired.prefixes, wired.suffixes, wired.ignore)
 
 
 def card_reader_from(settings: Settings) -> CardReader | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,14 @@ def apply_remote_settings(settings: Settings) -> Settings:
         return settings
 
 
-def save_remote_settings(settings: Settings, remote: RemoteSettings) -> bool:
-    """Save `remote` for the next start; returns whether it changes anything. Raises SettingsError, OSError."""
-    with_remote_settings(settings, remote)
+def save_remote_settings(
+    settings: Settings, remote: RemoteSettings, check_change: Callable[[Settings, Settings], None]
+) -> bool:
+    """Save `remote` for the next start; returns whether it changes anything.
+
+    Raises SettingsError, also the one of `check_change`, which gets the settings without and with `remote`; OSError.
+    """
+    check_change(settings, with_remote_settings(settings, remote))
     path = remote_settings_path(settings)
     body = msgspec.json.encode(remote)
     if body == (path.read_bytes() if path.exists() else b"{}"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from edge_agent.calibration.errors import BadCalibration
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, report_errors
 from edge_agent.diagnostics.status_client import AgentAlreadyRunning, check_stopped
 from edge_agent.kiosk.errors import KioskError
+from sync.redaction import log_without_passwords
 from sync.signals import until_signalled
 
 INSTRUCTIONS = """把一杯热水或暖手宝拿到画面四处，每处拿稳后在屏幕上点它：http://127.0.0.1:{port}
@@ -74,7 +74,7 @@ def view(
             camera_serial=camera_serial,
         )
 
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    log_without_passwords(logging.WARNING, "%(message)s")
     with report_calibration_errors():
         settings = load_settings(config)
         check_array(settings.thermometer)

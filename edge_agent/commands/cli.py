@@ -22,7 +22,9 @@ from edge_agent.commands import calibrate, devices, faces, ledger, models, polic
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, report_errors
 from edge_agent.commands.provision import provision
 from edge_agent.runtime.process_exit import leave
-from edge_agent.runtime.standard_streams import give_up_output, make_usable
+from edge_agent.runtime.standard_streams import make_usable
+from sync.closed_output import ends_quietly_without_reader, give_up_output
+from sync.redaction import log_without_passwords
 
 app = typer.Typer(
     name="edge-agent",
@@ -48,7 +50,7 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
     from edge_agent.main import USER_ERRORS, run_sentinel
     from sync.signals import until_signalled
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    log_without_passwords(logging.INFO, "%(asctime)s %(message)s", "%H:%M:%S")
     faulthandler.enable()  # prints the stack of every thread when the watchdog aborts the process
     with report_errors(unusable=USER_ERRORS):
         asyncio.run(until_signalled(run_sentinel(config)))
@@ -110,6 +112,7 @@ def inspect(
     """Detect faces and masks in photos; prints one line per photo."""
     from models.detectors.face import make_detector
     from models.detectors.inspect_picture import INSPECT_SCORE, inspect_picture
+    from models.detectors.upright import make_upright_probe
     from models.errors import ModelError, PictureUnreadable
 
     score = INSPECT_SCORE if as_json and min_score is None else min_score
@@ -117,10 +120,11 @@ def inspect(
         face_detector = make_detector(
             detector, size=size, score=score, weights=weights, accept_non_commercial=accept_non_commercial
         )
+        probe = make_upright_probe()
     unreadable = 0
     for photo in photos:
         try:
-            found = inspect_picture(face_detector, photo)
+            found = inspect_picture(face_detector, photo, probe)
         except PictureUnreadable as exc:
             unreadable += 1
             typer.echo(f"edge-agent: {exc}", err=True)
@@ -137,7 +141,12 @@ def _readable(found: dict[str, Any]) -> str:
         for face in faces
     )
     count = f"{len(faces)} face{'' if len(faces) == 1 else 's'}"
-    return f"{found['image']}: {count}{': ' + descriptions if descriptions else ''}"
+    line = f"{found['image']}: {count}{': ' + descriptions if descriptions else ''}"
+    if damage := found.get("damage"):
+        line += f"; 图片似已损坏 the picture looks damaged: {damage}"
+    if turn := found.get("turned"):
+        line += f"; 人脸倒置 the faces stand upright when the picture is turned by {turn}°"
+    return line
 
 
 @app.command()
@@ -146,20 +155,20 @@ def doctor(
     as_json: AsJson = False,
     gate: Annotated[bool, typer.Option("--gate", help="Open the gate once, after asking.")] = False,
 ) -> None:
-    """Check this box and show a remedy for every fault; exit 1 if a check failed."""
-    from edge_agent.doctor.report import summary
+    """Check this box and show each result when it is known, with a remedy for every fault; exit 1 if a check failed."""
+    from edge_agent.doctor.report import ReportLine, summary
     from edge_agent.doctor.run_checks import run_checks
 
     if gate and sys.stdin.isatty():
         gate = typer.confirm("闸机将打开一次，通道内无人吗？ The gate will open once. Is the lane clear?", err=True)
     logging.basicConfig(handlers=[logging.NullHandler()])  # the report shows the lost devices
-    report = asyncio.run(run_checks(config, open_gate=gate))
-    if as_json:
-        typer.echo(json.dumps([line.to_dict() for line in report], ensure_ascii=False))
-    else:
-        for line in report:
+
+    def show(line: ReportLine) -> None:
+        if not as_json:
             typer.echo(line.text())
-        typer.echo(summary(report))
+
+    report = asyncio.run(run_checks(config, on_line=show, open_gate=gate))
+    typer.echo(json.dumps([line.to_dict() for line in report], ensure_ascii=False) if as_json else summary(report))
     if not all(line.passed for line in report):
         raise typer.Exit(1)
 
@@ -281,7 +290,8 @@ def main() -> None:
     """Entry point of the command."""
     make_usable()
     try:
-        app()
+        with ends_quietly_without_reader():
+            app()
     except SystemExit as end:
         leave(end.code if isinstance(end.code, int) else 0)
         raise

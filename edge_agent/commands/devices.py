@@ -18,6 +18,7 @@ from config.errors import SettingsError
 from config.settings import load_settings
 from drivers.errors import BadSetting, DriverError
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, report_errors
+from sync.redaction import log_without_passwords
 from sync.signals import until_signalled
 
 app = typer.Typer(
@@ -43,43 +44,87 @@ def report_device_errors() -> AbstractContextManager[None]:
 
 @app.command("list")
 def list_ports(as_json: AsJson = False) -> None:
-    """List the serial ports with their stable names."""
+    """List serial ports, cameras and sound cards with their stable names."""
+    from drivers.audio.cards import list_sound_cards
+    from drivers.camera.cameras import list_cameras
+    from drivers.serial_line.consoles import is_console
     from drivers.serial_line.ports import list_serial_ports, stable_name
 
-    ports = list_serial_ports()
-    named = [{"name": stable_name(port, ports), **port.to_dict()} for port in ports]
+    ports, cameras, cards = list_serial_ports(), list_cameras(), list_sound_cards()
+    keys = [("port", each, ports) for each in ports] + [("source", each, cameras) for each in cameras]
+    named = [(key, stable_name(each, among), each) for key, each, among in keys]
+    consoles = {port.device for port in ports if is_console(port.device)}
     if as_json:
-        typer.echo(json.dumps(named, ensure_ascii=False))
+        found = [
+            {"name": name, **each.to_dict(), **({"console": each.device in consoles} if key == "port" else {})}
+            for key, name, each in named
+        ]
+        typer.echo(
+            json.dumps([*found, *({"name": each.device, **each.to_dict()} for each in cards)], ensure_ascii=False)
+        )
         return
-    for port in ports:
-        usb = f"{port.vendor_id:04x}:{port.product_id:04x}" if port.vendor_id is not None else "no USB"
-        typer.echo(f"{port.device}  {usb}  {port.serial or '-'}  {port.location or '-'}  {port.product or '-'}")
-        typer.echo(f'    port = "{stable_name(port, ports)}"')
+    for key, name, each in named:
+        usb = f"{each.vendor_id:04x}:{each.product_id:04x}" if each.vendor_id is not None else "no USB"
+        typer.echo(f"{each.device}  {usb}  {each.serial or '-'}  {each.location or '-'}  {each.product or '-'}")
+        if each.device in consoles:
+            typer.echo("    内核控制台，不能接设备 console of the kernel, not for a device")
+        else:
+            typer.echo(f'    {key} = "{name}"')
+    for card in cards:
+        typer.echo(f"{card.device}  声卡 sound card  {card.product}")
     if not ports:
         typer.echo("没有串口，请检查接线。 No serial port found: check the cables.")
+    if not cameras:
+        typer.echo("没有 USB 摄像头。 No USB camera found.")
+    if not cards:
+        typer.echo("没有声卡。 No sound card found.")
 
 
 @app.command()
 def probe(
     ports: Annotated[list[str] | None, typer.Argument(help="Ports to try [all].", metavar="[PORT...]")] = None,
+    show_codes: Annotated[
+        bool, typer.Option("--show-codes", help="Show what a reader scanned, with its raw bytes: personal data.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Identify the connected devices and propose settings for them; takes up to half a minute."""
-    from drivers.tools.probe import probe_all, proposed_settings
+    """Identify the connected devices and propose settings for them; takes up to half a minute.
+
+    Without PORT also takes a picture of every USB camera and lists the sound cards.
+    """
+    from drivers.audio.cards import list_sound_cards
+    from drivers.tools.camera_probe import CameraFound, probe_cameras, proposed_camera
+    from drivers.tools.probe import ProbeResult, probe_all, proposed_settings
+
+    async def both() -> tuple[list[ProbeResult], list[CameraFound]]:
+        if ports:
+            return await probe_all(ports, show_codes=show_codes), []
+        return await asyncio.gather(probe_all(show_codes=show_codes), probe_cameras())
 
     with report_device_errors():
-        findings = asyncio.run(until_signalled(probe_all(ports or ())))
-    if findings is None:
+        results = asyncio.run(until_signalled(both()))
+    if results is None:
         raise typer.Exit(130)
-    if not findings:
+    findings, cameras = results
+    cards = [] if ports else list_sound_cards()
+    if not (findings or cameras or cards):
         raise ended("没有串口，请检查接线。 No serial port found: check the cables.", 1)
-    proposal = proposed_settings(findings)
+    proposal = "\n".join(filter(None, (proposed_settings(findings), proposed_camera(cameras))))
     if as_json:
-        found = {"ports": [finding.to_dict() for finding in findings], "toml": proposal}
+        found = {
+            "ports": [finding.to_dict() for finding in findings],
+            "cameras": [camera.to_dict() for camera in cameras],
+            "sound_cards": [card.to_dict() for card in cards],
+            "toml": proposal,
+        }
         typer.echo(json.dumps(found, ensure_ascii=False))
         return
     for finding in findings:
         typer.echo(finding.line())
+    for camera in cameras:
+        typer.echo(camera.line())
+    for card in cards:
+        typer.echo(f"✓ {card.device}  声卡 sound card {card.product}")
     typer.echo(f"\n{proposal}" if proposal else "")
 
 
@@ -96,8 +141,8 @@ def watch(
 
     _log_to_terminal()
     with report_device_errors():
-        driver, where, rate = _device(name, config, port, baud)
-        asyncio.run(until_signalled(_watch(DeviceReader(name, _protocol(driver), where, rate), as_json)))
+        _, protocol, where, rate = _device(name, config, port, baud)
+        asyncio.run(until_signalled(_watch(DeviceReader(name, protocol, where, rate), as_json)))
 
 
 async def _watch(reader: Any, as_json: bool) -> None:
@@ -135,10 +180,9 @@ def record(
 
     _log_to_terminal()
     with report_device_errors():
-        driver, where, rate = _device(name, config, port, baud)
+        driver, protocol, where, rate = _device(name, config, port, baud)
         started_s = time.monotonic()
         with closing(Recorder(file, driver=driver, port=where)) as recorder:
-            protocol = _protocol(driver)
             queries = tuple(each for each in protocol.queries if each not in protocol.unrecorded_queries)
             reader = DeviceReader(
                 name,
@@ -176,6 +220,7 @@ def replay(
     pixels: Annotated[bool, typer.Option(help="Show every pixel of a thermal frame.")] = False,
 ) -> None:
     """Decode recorded bytes: one line per reading, then the counters; JSON unless written to a terminal."""
+    from drivers.readers.wrapping import KNOWN_ONLY
     from drivers.serial_line.recording import open_recording
     from drivers.tools.device_protocols import PROTOCOLS
     from drivers.tools.reading_output import to_dict, to_line
@@ -186,7 +231,7 @@ def replay(
         recording = open_recording(file)
         if not (driver or recording.driver):
             raise BadSetting(f"{file} does not name its driver; give it with --driver: {', '.join(PROTOCOLS)}")
-        replayed = Replay(_protocol(driver or recording.driver))
+        replayed = Replay(_protocol(driver or recording.driver, KNOWN_ONLY))
         for at_s, reading in replayed.readings(recording.pieces()):
             when = {} if recording.is_bare else {"at_s": round(at_s, 3)}
             typer.echo(show({**when, **to_dict(reading, pixels=pixels)}))
@@ -227,36 +272,40 @@ def simulate(
             asyncio.run(until_signalled(both(wire)))
 
 
-def _device(name: str, config: Path, port: str, baud: int | None) -> tuple[str, str, int | None]:
-    """Driver, port and baud rate of the named device."""
+def _device(name: str, config: Path, port: str, baud: int | None) -> tuple[str, Any, str, int | None]:
+    """Driver, protocol, port and baud rate of the named device; a section of the settings also gives its wrapping."""
+    from drivers.readers.wrapping import KNOWN_ONLY
     from drivers.tools.device_protocols import PROTOCOLS, RELAYS
+    from edge_agent.box.devices import wrapping_from
 
+    wrapping = KNOWN_ONLY
     if name in PROTOCOLS and port:
         driver, where, rate = name, port, baud
     elif name in PROTOCOLS:
         raise BadSetting(f"{name} 是驱动名，请用 --port 指明端口。 {name} is a driver: give the port with --port")
     else:
-        section: Any = getattr(load_settings(config), name, None)
+        settings = load_settings(config)
+        section: Any = getattr(settings, name, None)
         if not hasattr(section, "driver"):
             raise BadSetting(
                 f"{name!r} is not a device; accepted: thermometer, ranger, reader, card_reader, {', '.join(PROTOCOLS)}"
             )
-        driver, where = section.driver, port or section.port
+        driver, where, wrapping = section.driver, port or section.port, wrapping_from(settings)
         rate = baud or getattr(section, "baud", 0) or None
     if driver == "none":
         raise BadSetting(f'未接设备：[{name}] driver = "none"。 No device is connected: [{name}] driver = "none"')
     if driver in RELAYS:
         raise BadSetting(f"{driver}: a relay sends no data by itself; check it with edge-agent doctor")
-    return driver, where, rate
+    return driver, _protocol(driver, wrapping), where, rate
 
 
-def _protocol(driver: str) -> Any:
-    from drivers.tools.device_protocols import PROTOCOLS
+def _protocol(driver: str, wrapping: Any) -> Any:
+    from drivers.tools.device_protocols import PROTOCOLS, protocol_with
 
     if driver not in PROTOCOLS:
         raise BadSetting(f"driver {driver!r} is unknown here; accepted: {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[driver]
+    return protocol_with(driver, wrapping)
 
 
 def _log_to_terminal() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    log_without_passwords(logging.WARNING, "%(message)s")

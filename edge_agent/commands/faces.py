@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ import typer
 from config.errors import SettingsError
 from config.settings import load_settings
 from drivers.errors import DriverError
+from edge_agent.box.wall_clock import WallClock
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, report_errors
 from edge_agent.faces.consent import PURPOSE_TEXT, Consent, Giver, check_age
 from edge_agent.faces.document import Document, read_document
@@ -45,9 +46,9 @@ def register(
     typer.echo("\n".join(PURPOSE_TEXT), err=True)
     with report_face_errors():
         settings = load_settings(config)
-        document, now = _document(), datetime.now(UTC)
-        check_age(consent, document.born, datetime.now().astimezone().date())
-        agreement = Consent(consent, now, until.astimezone() + timedelta(days=1))
+        document, now = _document(), WallClock().now()
+        check_age(consent, document.born, now)
+        agreement = Consent(consent, now.wall, until.astimezone() + timedelta(days=1))
         registration = FaceRegistration(settings)
         vectors = (
             registration.vectors_from_photo(photo)
@@ -105,7 +106,7 @@ def remove(
 
 @app.command()
 def expire(config: Config = DEFAULT_CONFIG) -> None:
-    """Remove every face whose consent has expired; a running agent does this automatically."""
+    """Remove every face whose consent has expired, by a clock in sync; a running agent does this automatically."""
     from edge_agent.faces.registration import remove_expired
 
     with report_face_errors():

@@ -77,7 +77,7 @@ def new_key(config: Config = DEFAULT_CONFIG) -> None:
 
     with report_errors():
         settings = load_settings(config)
-        make_key_file(settings)
+        make_key_file(settings, with_folder=True)
     typer.echo(
         f"{settings.privacy.key_file}: 密钥已生成，请仅允许服务用户读取。"
         " The key is made; let only the service user read it."

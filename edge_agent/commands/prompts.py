@@ -73,7 +73,7 @@ def play(
 
 
 async def _play(catalogue: Catalogue, names: tuple[str, ...], languages: tuple[str, ...], output: str) -> None:
-    from drivers.audio.sound import load_clip
+    from drivers.audio.sound_file import load_clip
     from drivers.audio.speaker import make_speaker
     from drivers.contract import PartState
     from drivers.errors import DeviceLost

@@ -6,22 +6,19 @@ import contextlib
 import errno
 import io
 import json
-import re
 import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from config.credentials import secret_path
 from config.settings import Settings
 from edge_agent.privacy.findings import PersonalDataKind
+from sync.redaction import may_hold_password, redact, redact_value, secret_parts
 from sync.storage.atomic_files import replace_whole
 
 FindPersonalData = Callable[[bytes], set[PersonalDataKind]]
 
-_USER_INFO = re.compile(r"(?<=://)[^/\s\"']+@")
-_QUERY = re.compile(r"(://[^\s?\"']+)\?[^\s\"']+")
 _SHORTEST_SECRET = 8
 _SECRET = "secret"  # noqa: S105 - the reason given in the list of omitted parts
 
@@ -38,16 +35,18 @@ class Bundle:
 
     def add_json(self, name: str, value: object) -> None:
         """Add a part as JSON."""
-        self._add(name, json.dumps(value, ensure_ascii=False, indent=1, default=str))
+        plain = json.loads(json.dumps(value, default=str))
+        self._add(name, json.dumps(redact_value(plain), ensure_ascii=False, indent=1))
 
     def add_log(self, name: str, text: str) -> None:
         """Add a text part of which single lines can be left out."""
         lines, omitted = [], 0
         for line in text.splitlines():
-            if self._reason_to_omit(redacted(line).encode()):
+            shown = redact(line)
+            if self._reason_to_omit(shown.encode()):
                 omitted += 1
             else:
-                lines.append(line)
+                lines.append(shown)
         if omitted:
             self.left_out[f"{name}: {omitted} lines"] = "personal or secret"
         self._add(name, "\n".join(lines) + "\n")
@@ -74,7 +73,7 @@ class Bundle:
         replace_whole(path, packed.getvalue())
 
     def _add(self, name: str, text: str) -> None:
-        data = redacted(text).encode()
+        data = text.encode()
         if reason := self._reason_to_omit(data):
             self.left_out[name] = reason
         else:
@@ -86,22 +85,18 @@ class Bundle:
         return ", ".join(sorted(kind.value for kind in self._find_personal_data(data)))
 
 
-def redacted(text: str) -> str:
-    """`text` with user, password and query of every URL replaced by asterisks."""
-    return _QUERY.sub(r"\1?***", _USER_INFO.sub("***@", text))
-
-
 def secrets_from(settings: Settings) -> Iterator[bytes]:
-    """Every secret of this box: the lines of its key files, and passwords in URLs."""
+    """Every secret of this box: the lines of its key files, and what of its addresses may be a password."""
     files = (
         settings.directory.community_key_file,
         settings.platform.key_file,
         settings.privacy.key_file,
         settings.staff.pin_hash_file,
+        settings.platform.key_passphrase_file,
     )
     for path in files:
         with contextlib.suppress(OSError):  # its content is unknown to this user
             yield from (line.strip() for line in secret_path(path).read_bytes().splitlines() if b"-----" not in line)
-    for url in (settings.camera.source, settings.platform.url):
-        with contextlib.suppress(ValueError):
-            yield (urlsplit(url).password or "").encode()
+    for address in filter(may_hold_password, (settings.camera.source, settings.platform.url)):
+        for part in secret_parts(address):
+            yield part.encode()

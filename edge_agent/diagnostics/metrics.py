@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter, deque
 
 _SERIES_LENGTH = 2048
+_LABELS = 100
+_OTHER = "other"
+UNKNOWN_LISTS = "unknown_lists"  # counter group: lists of people at the gate that no rule knows, by class
 
 
 class Metrics:
-    """Named series, each with its newest 2,048 values, and counters by group and label."""
+    """Named series, each with its newest 2,048 values, and counters by group and label, 100 labels in a group."""
 
     def __init__(self) -> None:
         self._series: dict[str, deque[float]] = {}
@@ -19,8 +22,9 @@ class Metrics:
         self._series.setdefault(name, deque(maxlen=_SERIES_LENGTH)).append(value)
 
     def count(self, group: str, label: str) -> None:
-        """Increment the counter `label` of `group`."""
-        self._counts.setdefault(group, Counter())[label] += 1
+        """Increment the counter `label` of `group`; further labels of a full group are counted as `other`."""
+        counts = self._counts.setdefault(group, Counter())
+        counts[label if label in counts or len(counts) < _LABELS else _OTHER] += 1
 
     def counts(self) -> dict[str, dict[str, int]]:
         """All counters, by group and label."""

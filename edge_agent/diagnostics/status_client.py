@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from http.client import HTTPException
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
+
+from sync.network_address import HostPort
 
 _LIMIT_S = 5.0
+_NO_PROXY = build_opener(ProxyHandler({}))  # a proxy of the environment would ask its own machine
 _MOST_BYTES = 1024 * 1024
 _AGENT_KEYS = {"view", "safe_mode"}
 
@@ -34,9 +37,9 @@ def check_stopped(host: str, port: int) -> None:
 
 def ask_agent(host: str, port: int) -> dict[str, Any]:
     """The status report of the agent whose kiosk listens there. Raises AgentNotResponding."""
-    url = f"http://{host}:{port}/api/status"
+    url = f"http://{HostPort(host, port)}/api/status"
     try:
-        with urlopen(url, timeout=_LIMIT_S) as answer:
+        with _NO_PROXY.open(url, timeout=_LIMIT_S) as answer:
             report: dict[str, Any] = json.loads(answer.read(_MOST_BYTES))
     except (OSError, HTTPException, ValueError) as exc:
         raise AgentNotResponding(

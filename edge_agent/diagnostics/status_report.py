@@ -8,7 +8,7 @@ import msgspec
 import psutil
 
 from drivers.contract import Part
-from edge_agent.diagnostics.metrics import Metrics
+from edge_agent.diagnostics.metrics import UNKNOWN_LISTS, Metrics
 from edge_agent.runtime.process_age import age_s
 from edge_agent.screen.view_state import ViewState
 from sync.edge.ledger.ledger import LedgerStatus
@@ -43,6 +43,7 @@ class StatusReport:
     async def report(self) -> dict[str, object]:
         """The status, ready for JSON."""
         metrics = self._metrics
+        counts = metrics.counts()
         return {
             "versions": self._versions,
             "up_s": round(age_s(), 1),
@@ -53,7 +54,8 @@ class StatusReport:
             "counters": {part.name: part.counters for part in self._parts},
             "outbox": to_plain(await self._outbox()),
             "link": to_plain(self._link()),
-            "verdicts": metrics.counts(),
+            "unknown_lists": counts.pop(UNKNOWN_LISTS, {}),
+            "verdicts": counts,
             "voice": self._speech(),
             "broadcasts": self._broadcasts(),
             "arrival_to_prompt_ms": metrics.percentiles("arrival_to_prompt_ms", 50, 95, 99),

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from sync.mqtt.tls_files import passphrase_of, wrong_passphrase
+from sync.storage.text_file import read_pem
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +43,32 @@ class CertificateFiles(NamedTuple):
     ca_lacks: tuple[str, ...]  # extensions that RFC 5280 requires of a CA and that are missing
 
 
-def read_certificates(certificate: Path, key: Path, ca: Path) -> CertificateFiles:
-    """Read PEM files. Raises OSError, or ValueError that names the unusable file."""
+def read_certificates(certificate: Path, key: Path, ca: Path, passphrase: Path | None = None) -> CertificateFiles:
+    """Read PEM files. Raises OSError; UnsafeLink or ValueError that names the unusable file."""
     own, authority = _certificate(certificate), _certificate(ca)
-    try:
-        private = load_pem_private_key(key.read_bytes(), password=None)
-    except (TypeError, ValueError) as exc:
-        raise ValueError(f"{key}: not a PEM key without a password") from exc
+    private = _private_key(key, passphrase)
     form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     matches = private.public_key().public_bytes(*form) == own.public_key().public_bytes(*form)
     return CertificateFiles(_validity(own), _validity(authority), matches, _missing_extensions(authority, ca))
 
 
+def _private_key(path: Path, passphrase: Path | None) -> PrivateKeyTypes:
+    pem = read_pem(path)
+    try:
+        return load_pem_private_key(pem, password=None)
+    except TypeError:  # it is encrypted
+        word = passphrase_of(path, passphrase)
+    except ValueError as exc:
+        raise ValueError(f"{path}: not a PEM key") from exc
+    try:
+        return load_pem_private_key(pem, password=word)
+    except ValueError as exc:
+        raise wrong_passphrase(path, passphrase) from exc
+
+
 def _certificate(path: Path) -> x509.Certificate:
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(read_pem(path))
     except ValueError as exc:
         raise ValueError(f"{path}: not a PEM certificate") from exc
 

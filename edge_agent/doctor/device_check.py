@@ -27,24 +27,35 @@ _UNUSABLE = {
         "Check the speaker's cable and [speaker] output; aplay -l lists the sound cards.",
     ),
 }
-_STUCK = {
+_BROKEN = {
     "camera": Remedy(
         "画面不动或看不清：请擦净镜头并断电重启摄像头；若仍如此请更换。",
         "The picture is frozen or unclear: clean the lens and power-cycle the camera; if it recurs, replace it.",
     ),
     "thermometer": Remedy(
-        "测温值不变：请断电重启测温模块；若仍如此请更换，不得用于判定。",
-        "The readings do not change: power-cycle the thermometer; if it recurs, replace it."
-        " It must not be used for screening.",
+        "测温值不变或坏点过多：请断电重启测温模块；若仍如此请更换，不得用于判定。",
+        "The readings do not change, or too many pixels are dead: power-cycle the thermometer; if it recurs, replace"
+        " it. It must not be used for screening.",
     ),
 }
+
+
+DAMAGED = Remedy(
+    "部分画面已损坏：请检查摄像头的线缆、供电和网络；USB 摄像头请直接插主机。",
+    "Some pictures are damaged: check the camera's cable, power supply and network; plug a USB camera into the box.",
+)
+_TURNED = Remedy(
+    "画面中的人脸是倒的或侧的：请按上面所说改 [camera] rotate，或把摄像头装正。",
+    "The faces in the picture do not stand upright: change [camera] rotate as said above, or mount the camera upright.",
+)
+_BY_DETAIL = {"pictures are damaged": DAMAGED, "set [camera] rotate": _TURNED}
 
 
 def unusable(name: str, state: str, detail: str) -> CheckResult:
     """The result for a part that cannot be used."""
     remedy = _UNUSABLE.get(name, Remedy(_CABLE.zh.format(name), _CABLE.en.format(name)))
     if state == PartState.BROKEN:
-        remedy = _STUCK.get(name, remedy)
+        remedy = next((each for part, each in _BY_DETAIL.items() if part in detail), _BROKEN.get(name, remedy))
     return failed(f"{state} {detail}".strip(), remedy.zh, remedy.en)
 
 

@@ -12,6 +12,7 @@ from edge_agent.box.key_files import read_community_key, signing_key
 from edge_agent.doctor.report import Check, CheckResult, Site, failed, not_checked, ok, warning
 from edge_agent.privacy.key_file import load_cipher_if_present
 from edge_agent.staff.pin import PinLock
+from sync.redaction import may_hold_password
 
 
 def staff_pin(site: Site) -> CheckResult:
@@ -21,7 +22,7 @@ def staff_pin(site: Site) -> CheckResult:
         return ok("set")
     return warning(
         f"none in {path}: the staff view cannot be opened",
-        "请设置工作人员密码：edge-agent staff set-pin。",
+        "请设置工作人员 PIN：edge-agent staff set-pin。",
         "Set it: edge-agent staff set-pin",
     )
 
@@ -109,7 +110,7 @@ def secrets(site: Site) -> list[Path]:
         settings.staff.pin_hash_file,
         settings.privacy.key_file,
     ]
-    if "@" in settings.camera.source:
+    if may_hold_password(settings.camera.source):
         named.append(str(site.config))  # it contains a network camera's password
     return [secret_path(each) for each in named]
 

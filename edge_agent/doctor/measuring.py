@@ -5,20 +5,28 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from drivers.contract import Camera, PartState, SpotReading, ThermalFrame, Thermometer
+from config.settings import Settings
+from drivers.contract import Camera, CameraFrame, PartState, SpotReading, ThermalFrame, Thermometer
 from drivers.errors import DriverError
+from drivers.thermometers.dead_pixels import WINDOW_FRAMES
 from drivers.thermometers.stuck_sensor import MinimumVariation, StuckSensorDetector
 from drivers.thermometers.table import MODELS
 from edge_agent.box.devices import camera_from, thermometer_from
-from edge_agent.doctor.device_check import result_from, result_from_agent, running, unusable
+from edge_agent.box.model_packs import detector_from
+from edge_agent.doctor.device_check import DAMAGED, result_from, result_from_agent, running, unusable
 from edge_agent.doctor.report import Check, CheckResult, Site, ok, warning
+from edge_agent.measurement.upright_monitor import UprightMonitor
+from models.detectors.upright import make_upright_probe
+from models.errors import ModelError
 
 _WATCH_CAMERA_S = 2.6  # the driver reports a frozen picture after 2 s
 _WATCH_THERMOMETER_S = 12.0  # the driver reports a stuck array after 10 s
+_EXAMINED_PICTURES = 6
 _LEAST_RATE = 0.5  # of the configured frame rate
 
 
@@ -37,8 +45,14 @@ async def camera(site: Site) -> CheckResult:
         seen = await _watched(part)
         if part.health.state is not PartState.OK:
             return result_from(part)
+        damaged = part.counters["damaged"]
+    if reason := await asyncio.to_thread(_turned, site.settings, seen.pictures):
+        return unusable(part.name, PartState.BROKEN, reason)
     found = f"{part.health.detail}, {seen.changed} of {seen.count} pictures differ"
-    if wanted.source.startswith("/dev/") and (seen.width, seen.height) != (wanted.width, wanted.height):
+    if damaged:
+        return warning(f"{found}, {damaged} damaged", DAMAGED.zh, DAMAGED.en)
+    size = (seen.width, seen.height) if wanted.rotate in (0, 180) else (seen.height, seen.width)
+    if wanted.source.startswith("/dev/") and size != (wanted.width, wanted.height):
         return warning(
             f"{found}; configured {wanted.width}x{wanted.height}",
             "摄像头不支持该分辨率：请改 [camera] width、height。",
@@ -57,18 +71,20 @@ async def camera(site: Site) -> CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The pictures of some seconds; `changed` of them differ from the one before."""
+    """The pictures of some seconds; `changed` of them differ from the one before. `pictures` are a few of them."""
 
     width: int
     height: int
     count: int
     changed: int
     seconds: float
+    pictures: tuple[CameraFrame, ...]
 
 
 async def _watched(part: Camera) -> _Seen:
     sequence, frame = await part.frames.after(0)
     started_s, count, changed = time.monotonic(), 0, 0
+    pictures = [frame]
     try:
         async with asyncio.timeout(_WATCH_CAMERA_S):
             while part.health.state is PartState.OK:
@@ -76,10 +92,26 @@ async def _watched(part: Camera) -> _Seen:
                 count += 1
                 changed += not np.array_equal(frame.image, following.image)
                 frame = following
+                if frame.taken_at_s - pictures[-1].taken_at_s >= _WATCH_CAMERA_S / _EXAMINED_PICTURES:
+                    pictures.append(frame)
     except TimeoutError:
         pass  # the time is over
     height, width = frame.image.shape[:2]
-    return _Seen(width, height, count, changed, time.monotonic() - started_s)
+    return _Seen(width, height, count, changed, time.monotonic() - started_s, tuple(pictures))
+
+
+def _turned(settings: Settings, pictures: Sequence[CameraFrame]) -> str:
+    """How the camera is turned by the faces in `pictures`; "" if they stand upright, or where there are none."""
+    reasons = [""]
+    mounted = settings.camera
+    try:
+        detector, probe = detector_from(settings), make_upright_probe()
+    except ModelError:
+        return ""  # the check of the models reports it
+    monitor = UprightMonitor(probe, reasons.append, rotate_deg=mounted.rotate, flip=mounted.flip)
+    for frame in pictures:
+        monitor.checked(detector.detect(frame.image), frame.image, frame.taken_at_s)
+    return reasons[-1]
 
 
 async def thermometer(site: Site) -> CheckResult:
@@ -97,7 +129,9 @@ async def thermometer(site: Site) -> CheckResult:
         spread_c, reading = await _spread(part, least)
         if part.health.state is not PartState.OK:
             return result_from(part)
-    found = f"{_warmest_c(reading):.1f} °C, changed by {spread_c:.2f} °C"
+    found = "; ".join(
+        text for text in (f"{_warmest_c(reading):.1f} °C, changed by {spread_c:.2f} °C", part.health.detail) if text
+    )
     if spread_c >= least.spread_c:
         return ok(found)
     return warning(
@@ -108,13 +142,17 @@ async def thermometer(site: Site) -> CheckResult:
 
 
 async def _spread(part: Thermometer, least: MinimumVariation) -> tuple[float, ThermalFrame | SpotReading]:
-    """How far the readings changed in °C, and the last one; ends as soon as `least` is reached."""
+    """How far the readings changed in °C, and the last one.
+
+    Ends when `least` is reached and, with an array, its dead pixels have been found.
+    """
     detector = StuckSensorDetector(MinimumVariation(math.inf, math.inf))
     sequence, reading = await part.readings.after(0)
+    frames = WINDOW_FRAMES + 1 if isinstance(reading, ThermalFrame) else 0
     detector.is_varying(reading)
     try:
         async with asyncio.timeout(_WATCH_THERMOMETER_S):
-            while detector.variation_c < least.spread_c:
+            while detector.variation_c < least.spread_c or sequence < frames:
                 sequence, reading = await part.readings.after(sequence)
                 detector.is_varying(reading)
     except TimeoutError:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import errno
 import socket
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from config.credentials import secret_path
+from edge_agent.box.key_files import tls_files
 from edge_agent.doctor.certificates import read_certificates
 from edge_agent.doctor.report import Check, CheckResult, CheckStatus, Remedy, Site, failed, not_checked, ok, warning
 from edge_agent.doctor.times import is_plausible
 from edge_agent.kiosk.guard import is_loopback_host
 from edge_agent.platform_link.link_settings import link_settings
 from sync.errors import UnsafeLink
-from sync.mqtt.broker_address import BrokerAddress
+from sync.mqtt.broker_address import BrokerAddress, parse_broker_url
 from sync.mqtt.tls_probe import Handshake, try_handshake
+from sync.network_address import HostPort
 
 _STEP_LIMIT_S = 4.0
 _RENEW_SHARE = 1 / 3  # of the validity period remaining: automatic renewal should have happened
@@ -35,8 +36,9 @@ _REMEDIES = {
         "The server does not speak MQTT over TLS: check the port in [platform] url.",
     ),
     Handshake.WRONG_CA: Remedy(
-        "平台证书不是由 [platform] ca_file 签发：请向平台索取正确的 CA 文件；切勿绕过。",
-        "Not signed by [platform] ca_file: get the right CA file from the platform; do not bypass this check.",
+        "平台证书不是由 [platform] ca_file 签发：请向平台索取正确的 CA 文件；缺少中间机构证书时请平台补上；切勿绕过。",
+        "Not signed by [platform] ca_file: get the right CA file from the platform, or have the platform add a missing"
+        " intermediate certificate; do not bypass this check.",
     ),
     Handshake.WRONG_NAME: Remedy(
         "平台证书的名称与 [platform] url 不符：请使用证书中的主机名。",
@@ -62,7 +64,10 @@ _OLD_CA = (
 
 def dns(site: Site) -> CheckResult:
     """The platform's host name resolves to an address."""
-    host = urlsplit(site.settings.platform.url).hostname or ""
+    try:
+        host = parse_broker_url(site.settings.platform.url).at.host
+    except UnsafeLink:
+        return not_checked("the address is not valid: see platform")
     try:
         found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except OSError as exc:
@@ -77,16 +82,17 @@ def dns(site: Site) -> CheckResult:
 def certificate(site: Site) -> CheckResult:
     """The certificates of box and CA are valid now, and the key belongs to the certificate."""
     platform = site.settings.platform
-    if not platform.url.startswith("mqtts://"):
+    if platform.url.lower().startswith("mqtt://"):
         return not_checked("the link is not encrypted (loopback)")
     remedy = "请重新签发本机证书：edge-agent provision。", "Enrol this box again: edge-agent provision"
+    files = tls_files(platform)
     try:
         own, authority, matches, ca_lacks = read_certificates(
-            Path(platform.cert_file), secret_path(platform.key_file), Path(platform.ca_file)
+            Path(platform.cert_file), secret_path(platform.key_file), Path(platform.ca_file), files.passphrase
         )
     except OSError as exc:
         return failed(f"{exc.filename}: {exc.strerror}", *remedy)
-    except ValueError as exc:
+    except (UnsafeLink, ValueError) as exc:
         return failed(str(exc), *remedy)
     if not matches:
         return failed(f"{platform.key_file} is not the key of {platform.cert_file}", *remedy)
@@ -112,8 +118,8 @@ def platform(site: Site) -> CheckResult:
     """The broker's certificate is trusted, and the broker accepts this box."""
     if site.agent is not None and site.agent["link"]["connected"]:
         return ok(f"{site.settings.platform.url}: connected (by the running agent)")
-    link = link_settings(site.settings)
     try:
+        link = link_settings(site.settings)
         broker = BrokerAddress.from_url(link.url, link.tls)
     except UnsafeLink as exc:
         if certificate(site).status is CheckStatus.FAILED:
@@ -134,7 +140,7 @@ def platform(site: Site) -> CheckResult:
 def kiosk_port(site: Site) -> CheckResult:
     """The kiosk's port is free, or the agent listens on it."""
     kiosk = site.settings.kiosk
-    address = f"{kiosk.host}:{kiosk.port}"
+    address = HostPort(kiosk.host, kiosk.port)
     if site.agent is not None:
         return ok(f"{address}: the agent answers")
     if not is_loopback_host(kiosk.host):

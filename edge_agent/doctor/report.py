@@ -11,6 +11,7 @@ from typing import Any
 
 from config.settings import Settings
 from edge_agent.domain.passage import Moment
+from sync.redaction import redact
 
 
 class CheckStatus(StrEnum):
@@ -113,7 +114,7 @@ class ReportLine:
             "check": self.check,
             "passed": self.passed,
             "status": self.result.status.value,
-            "found": self.result.found,
+            "found": redact(self.result.found),
             "remedy_zh": self.result.remedy.zh,
             "remedy": self.result.remedy.en,
         }
@@ -121,7 +122,7 @@ class ReportLine:
     def text(self) -> str:
         """The result, with the remedy below it."""
         result = self.result
-        line = f"{_MARKS[result.status]} {self.check:<14}{result.found}"
+        line = f"{_MARKS[result.status]} {self.check:<14}{redact(result.found)}"
         if result.remedy == NO_REMEDY:
             return line
         return f"{line}\n    → {result.remedy.zh}\n      {result.remedy.en}"

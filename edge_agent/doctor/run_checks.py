@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from config.catalogue import PROMPTS_DIR
@@ -13,9 +14,19 @@ from config.settings import KioskSettings, load_settings
 from edge_agent.box.wall_clock import WallClock
 from edge_agent.diagnostics.status_client import AgentNotResponding, ask_agent
 from edge_agent.doctor import devices, keys, measuring, network, stored, system, times, units
-from edge_agent.doctor.report import Check, CheckResult, ReportLine, Site, failed, not_checked, ok
+from edge_agent.doctor.report import (
+    Check,
+    CheckResult,
+    CheckStatus,
+    ReportLine,
+    Site,
+    failed,
+    not_checked,
+    ok,
+)
 from edge_agent.domain.passage import Moment
 from edge_agent.kiosk.guard import is_loopback_host
+from edge_agent.readiness.can_run import find_faults
 
 # The disk speed is measured while no other check uses the disk.
 SEQUENTIAL = (system.DISK_SPEED,)
@@ -31,15 +42,22 @@ CONCURRENT = (
 )
 
 
+def _ignore(_line: ReportLine) -> None:
+    """For a caller that needs only the whole report."""
+
+
 async def run_checks(
     config: Path,
     *,
+    on_line: Callable[[ReportLine], None] = _ignore,
     open_gate: bool = False,
     root: Path = Path("/"),
     prompts: Path = PROMPTS_DIR,
     now: Callable[[], Moment] | None = None,
 ) -> list[ReportLine]:
-    """The report; with unreadable settings it has only the line `settings`.
+    """The report, in the order of the checks; with unreadable settings it has only the line `settings`.
+
+    `on_line` is called with each line as soon as its check has ended.
 
     Changes nothing on the box. Plays a test tone if there is a microphone, and opens the gate once with `open_gate`.
     `root`, `prompts` and `now` default to those of this machine.
@@ -47,13 +65,41 @@ async def run_checks(
     try:
         settings = load_settings(config)
     except SettingsError as exc:
-        return [ReportLine("settings", _unreadable(exc))]
+        unreadable = ReportLine("settings", _unreadable(exc))
+        on_line(unreadable)
+        return [unreadable]
     moment = (now or WallClock().now)()
     agent = await asyncio.to_thread(_running_agent, settings.kiosk)
     site = Site(settings, config, moment, agent, root, prompts, open_gate)
     report = [ReportLine("settings", ok(str(config)))]
-    report += [await run_check(check, site) for check in SEQUENTIAL]
-    return report + list(await asyncio.gather(*(run_check(check, site) for check in CONCURRENT)))
+    on_line(report[0])
+
+    async def checked(check: Check) -> ReportLine:
+        line = await run_check(check, site)
+        on_line(line)
+        return line
+
+    report += [await checked(check) for check in SEQUENTIAL]
+    report += await asyncio.gather(*map(checked, CONCURRENT))
+    return [*report, await checked(Check("start", partial(start, report=tuple(report))))]
+
+
+def start(site: Site, report: Sequence[ReportLine]) -> CheckResult:
+    """The agent can start with these settings; a fault that `report` shows already is not shown again."""
+    statuses = {line.check: line.result.status for line in report}
+    if statuses["rights"] is not CheckStatus.OK:
+        return not_checked("some files cannot be read: see rights")
+    faults = find_faults(site.settings)
+    if not faults:
+        return ok("edge-agent run accepts these settings")
+    new = [fault for fault in faults if statuses.get(fault.check) in (None, CheckStatus.OK)]
+    if not new:
+        return not_checked(f"edge-agent run would refuse: see {', '.join(fault.check for fault in faults)}")
+    return failed(
+        "; ".join(line for fault in new for line in fault.message.splitlines()),
+        "下次启动会失败：请改正这些设置。",
+        "The next start will fail: correct these settings.",
+    )
 
 
 def _unreadable(exc: SettingsError) -> CheckResult:

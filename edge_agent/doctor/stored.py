@@ -22,7 +22,8 @@ from edge_agent.policy.rules import load_policy
 from models.errors import ExtraMissing, ModelDamaged, ModelError, PackRefused
 from sync.edge.ledger.history import read_outbox
 from sync.errors import StoreFailed
-from sync.storage.sqlite_thread import aside_files, check_file
+from sync.storage.set_aside import aside_files
+from sync.storage.sqlite_thread import check_file
 
 _DATABASES = ("ledger.db", "directory.db", "orders.db")
 _CHECK_LIMIT_S = 12.0

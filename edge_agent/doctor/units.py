@@ -61,8 +61,10 @@ def watchdog(site: Site) -> CheckResult:
     if _systemctl("show", "--property=RuntimeWatchdogUSec", "--value") in ("", "0", "off", "infinity"):
         return warning(
             "systemd watches the agent; no hardware watchdog watches systemd",
-            "请在 /etc/systemd/system.conf.d/ 中设置 RuntimeWatchdogSec=30s。",
-            "Set RuntimeWatchdogSec=30s in /etc/systemd/system.conf.d/",
+            "请重新运行安装程序，它设置 RuntimeWatchdogSec=30s；"
+            "若仍未开启，请查 /etc/systemd/system.conf.d/ 中靠后的文件。",
+            "Run the installer again, which sets RuntimeWatchdogSec=30s; if it stays off, see the later files in"
+            " /etc/systemd/system.conf.d/",
         )
     return ok("systemd watches the agent, and the hardware watchdog watches systemd")
 

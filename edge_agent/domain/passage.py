@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from models.detections import MaskState
@@ -32,7 +32,7 @@ class Reason(StrEnum):
 
     ALL_CLEAR = "all_clear"
     TEST_OVERDUE = "test_overdue"  # key worker admitted with a reminder
-    EXEMPT = "exempt"  # white list: health code and test are not asked
+    EXEMPT = "exempt"  # exemption with an end: a yellow or grey code and the test are not judged
     MASK_MISSING = "mask_missing"
     MASK_INCORRECT = "mask_incorrect"
     MASK_UNJUDGED = "mask_unjudged"
@@ -174,13 +174,31 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One instant on both clocks; `error_s` is the maximum error of the wall clock, None when it is not known."""
+    """One instant on both clocks; `error_s` is the maximum error of `wall`, None when it is not known."""
 
     wall: datetime
     monotonic_s: float
     boot_id: str
     in_sync: bool
     error_s: float | None
+
+    @property
+    def earliest(self) -> datetime | None:
+        """The earliest that it can be now; None when that is not known."""
+        return self._shifted(-1)
+
+    @property
+    def latest(self) -> datetime | None:
+        """The latest that it can be now; None when that is not known."""
+        return self._shifted(1)
+
+    def _shifted(self, sign: int) -> datetime | None:
+        if self.error_s is None:
+            return None
+        try:
+            return self.wall + sign * timedelta(seconds=self.error_s)
+        except OverflowError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,7 +178,7 @@ async def drill_sentinel(settings: Settings, folder: Path) -> AsyncIterator[Dril
         )
         memory = await stack.enter_async_context(ReplayGuard.opened(data_dir / "orders.db"))
         sentinel = Sentinel(isolated, Stores(outbox, directory, memory), clock)
-        policy = sentinel.policy.at(clock.now().wall)
+        policy = sentinel.policy.at(clock.now())
         drill = DrillSentinel(street, sentinel, outbox, clock, policy, data_dir)
         directory.ask = drill.answer_query
         community_key = read_community_key(Path(isolated.directory.community_key_file))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
+from edge_agent.domain.passage import Moment
 from edge_agent.faces.errors import ConsentMissing
 
 #: identifies the text below; another purpose has another text and needs a new consent
@@ -16,6 +17,7 @@ PURPOSE_TEXT = (
     " this box. Consent can be withdrawn at any time. Without it, a health code, an ID card or staff can be used.",
 )
 LONGEST = timedelta(days=366)
+FIRST_DAY = date(2022, 1, 1)  # this software did not run before
 GUARDIAN_BELOW_YEARS = 14  # PIPL art. 31 and the face-recognition measures: below this age a guardian consents
 
 
@@ -42,8 +44,12 @@ class Consent:
             )
 
 
-def check_age(giver: Giver, born: date | None, today: date) -> None:
-    """Raises ConsentMissing if a child consents alone; `born` is None if the document number has no date of birth."""
+def check_age(giver: Giver, born: date | None, now: Moment) -> None:
+    """Raises ConsentMissing if a child consents alone; `born` is None if the document number has no date of birth.
+
+    A clock that is not in sync may be years ahead: then who was a child at FIRST_DAY counts as one.
+    """
+    today = now.wall.astimezone().date() if now.in_sync else FIRST_DAY
     if giver is Giver.SELF and born is not None and _age(born, today) < GUARDIAN_BELOW_YEARS:
         raise ConsentMissing(
             f"未满 {GUARDIAN_BELOW_YEARS} 周岁须由监护人同意。"

@@ -38,10 +38,14 @@ class CurrentFaces:
         self._monotonic = monotonic
         self._galleries = Galleries()
         self._version = _NOT_READ
+        self._clock_known = True
         self._reload_at_s = self._expire_at_s = float("-inf")
 
     async def galleries(self) -> Galleries:
-        """The galleries, at most one second old; empty while the register cannot be read or expired rows remain."""
+        """The galleries, at most one second old, with consents judged once a minute.
+
+        Empty while the register cannot be read, or while the clock cannot tell whether a consent is valid.
+        """
         now_s = self._monotonic()
         if now_s >= self._reload_at_s:
             self._reload_at_s = now_s + _RELOAD_S
@@ -57,15 +61,25 @@ class CurrentFaces:
             log.warning("face recognition is suspended: %s", exc)
         self._galleries, self._version = Galleries(), _UNREADABLE
 
+    def _note_clock(self, *, known: bool) -> None:
+        if known is not self._clock_known:
+            log.warning(
+                "face recognition is resumed: the clock is confirmed"
+                if known
+                else "face recognition is suspended: the clock is not confirmed, so a consent may have expired"
+            )
+        self._clock_known = known
+
     async def _reload(self, now_s: float) -> None:
-        expired = 0
-        if now_s >= self._expire_at_s:
+        due, now = now_s >= self._expire_at_s, self._clock.now()
+        if due:
             self._expire_at_s = now_s + _EXPIRE_S
-            expired = await self._register.expire(self._clock.now().wall)
+            self._note_clock(known=now.latest is not None)
+            await self._register.expire(now)
         version = await self._register.version()
-        if version == self._version and not expired:
+        if version == self._version and not due:
             return
-        self._galleries = await self._register.galleries(*self._packs, self._clock.now().wall)
+        self._galleries = await self._register.galleries(*self._packs, now)
         self._version = version
         for event in await self._register.events():
             await self._recorder.alarm(f"face_{event.what}", "faces")

@@ -27,3 +27,7 @@ class PairsUnreadable(FaceError):
 
 class NumberUnread(FaceError):
     """The typed text is not a document number."""
+
+
+class ClockUnsure(FaceError):
+    """The clock is not in sync, so it cannot be known which consents have expired."""

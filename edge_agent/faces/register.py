@@ -6,8 +6,9 @@ The agent and the command line open it at the same time; each sees the changes o
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlite_utils import Database, Migrations
 
+from edge_agent.domain.passage import Moment
 from edge_agent.faces.consent import PURPOSE, Consent, Giver
 from edge_agent.faces.errors import FaceTaken, RegisterFull
 from edge_agent.faces.gallery import Galleries, Gallery
 from models.recognition.embedding import FaceEmbedders, FaceVectors
-from sync.errors import DecryptionFailed
-from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file
+from sync.errors import DamagedFile, DecryptionFailed
+from sync.storage.damage import connect_read_only
+from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file, load_cipher
+from sync.storage.set_aside import aside_files, drop_aside
 from sync.storage.sqlite_thread import SqliteThread
 
 log = logging.getLogger(__name__)
@@ -32,6 +36,7 @@ MOST_PEOPLE = 5000
 FACE_MIGRATIONS = Migrations("faces")
 
 _KEY_BYTES = 32
+_EVENTS = ("registered", "withdrawn", "expired", "damaged")
 _COLUMNS = "id, pack, giver, purpose, given_ms, until_ms"
 _UPPER = "upper_pack"  # after the columns of the row, in the context of `upper_body`
 _ENCRYPT_ROWS = (
@@ -68,7 +73,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class RegisterEvent:
-    """An event `what` (registered, withdrawn, expired), without the row that it concerns."""
+    """An event `what` (registered, withdrawn, expired, damaged), without the row that it concerns."""
 
     number: int
     what: str
@@ -100,7 +105,8 @@ class _Face:
 class FaceRegister:
     """The register: at most `limit` people, one face each."""
 
-    def __init__(self, store: SqliteThread, cipher: Cipher, limit: int) -> None:
+    def __init__(self, path: Path, store: SqliteThread, cipher: Cipher, limit: int) -> None:
+        self._path = path
         self._store = store
         self._cipher = cipher
         self._limit = limit
@@ -108,10 +114,16 @@ class FaceRegister:
     @classmethod
     @asynccontextmanager
     async def opened(cls, path: Path, cipher: KeyedCipher | None, *, limit: int = MOST_PEOPLE) -> AsyncIterator[Self]:
-        """Open the register at `path`, creating it if needed. Raises StoreFailed, WrongKey."""
-        async with SqliteThread.opened(path, FACE_MIGRATIONS) as store:
+        """Open the register at `path`, creating it if needed. Raises StoreFailed, WrongKey.
+
+        A damaged file is set aside, and its people have to register again: a copy could contain a withdrawn face. Rows
+        that cannot be decrypted are deleted.
+        """
+        async with SqliteThread.opened(path, FACE_MIGRATIONS, check=lambda db: _check(db, cipher)) as store:
             file_cipher = await store.run(lambda db: encrypt_file(db.conn, cipher, _ENCRYPT_ROWS, _row_context))
-            yield cls(store, file_cipher, limit)
+            register = cls(path, store, file_cipher, limit)
+            await register._delete_unreadable()
+            yield register
 
     async def add(self, entry: FaceEntry, consent: Consent, *, alike: float) -> int:
         """Register a face, replacing an earlier one of that person; returns the row.
@@ -132,21 +144,37 @@ class FaceRegister:
 
     async def remove(self, row: int) -> bool:
         """Delete a row; returns False if there is none."""
+        self._drop_asides()
         return await self._delete("withdrawn", "id = ?", row) > 0
 
     async def remove_person(self, person_key: str) -> bool:
         """Delete the face of a person; returns False if there is none."""
+        self._drop_asides()
         faces = await self._store.run(lambda db: list(self._faces(db)))
         rows = [face.row for face in faces if face.person_key == person_key]
         return any([await self.remove(row) for row in rows])
 
-    async def expire(self, now: datetime) -> int:
-        """Delete every face whose consent has expired; returns how many."""
-        return await self._delete("expired", "until_ms <= ?", _ms(now))
+    async def expire(self, now: Moment) -> int:
+        """Delete every face whose consent has expired, also in files that were set aside.
 
-    async def galleries(self, pack: str, upper_pack: str | None, now: datetime) -> Galleries:
-        """The faces of `pack` with a valid consent to the current purpose, and their upper halves of `upper_pack`."""
-        condition = ("pack = ? AND purpose = ? AND until_ms > ?", pack, PURPOSE, _ms(now))
+        Returns how many; a clock that is not in sync deletes none.
+        """
+        if not now.in_sync or now.earliest is None:
+            return 0
+        now_ms = _ms(now.earliest)
+        for aside in aside_files(self._path):
+            if _first_expiry_ms(aside) <= now_ms:
+                drop_aside(aside)
+        return await self._delete("expired", "until_ms <= ?", now_ms)
+
+    async def galleries(self, pack: str, upper_pack: str | None, now: Moment) -> Galleries:
+        """The faces of `pack` and their upper halves of `upper_pack`.
+
+        The consent to the current purpose is valid at every time that it may be now.
+        """
+        if now.latest is None:
+            return Galleries()
+        condition = ("pack = ? AND purpose = ? AND until_ms > ?", pack, PURPOSE, _ms(now.latest))
         faces = await self._store.run(lambda db: list(self._faces(db, *condition)))
         whole = [(face.person_key, face.vectors.whole) for face in faces]
         upper = [
@@ -163,12 +191,28 @@ class FaceRegister:
     async def events(self) -> list[RegisterEvent]:
         """The events that are not yet in the ledger, oldest first."""
         return await self._store.run(
-            lambda db: [RegisterEvent(*row) for row in db.conn.execute("SELECT id, what FROM event ORDER BY id")]
+            lambda db: [
+                RegisterEvent(number, what if what in _EVENTS else "damaged")
+                for number, what in db.conn.execute("SELECT id, what FROM event ORDER BY id")
+            ]
         )
 
     async def delete_event(self, event: RegisterEvent) -> None:
         """Delete an event that is in the ledger."""
         await self._store.write(lambda db: db.conn.execute("DELETE FROM event WHERE id = ?", (event.number,)))
+
+    def _drop_asides(self) -> None:
+        """Delete the files that were set aside: they may contain the face of a person who withdraws the consent."""
+        for aside in aside_files(self._path):
+            drop_aside(aside)
+
+    async def _delete_unreadable(self) -> None:
+        def unreadable(db: Database) -> list[int]:
+            rows = {row for (row,) in db.conn.execute("SELECT id FROM face")}
+            return list(rows - {face.row for face in self._faces(db)})
+
+        for row in await self._store.run(unreadable):
+            await self._delete("damaged", "id = ?", row)
 
     def _add(self, db: Database, entry: FaceEntry, consent: Consent, alike: float) -> int:
         # The insert comes first: it takes the write lock before the comparison.
@@ -232,6 +276,20 @@ class FaceRegister:
         if deleted:  # deleted bytes are overwritten in the file; this truncates the WAL, which still contains them
             await self._store.run(lambda db: db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
         return deleted
+
+
+def _check(db: Database, cipher: KeyedCipher | None) -> None:
+    load_cipher(db.conn, cipher)
+
+
+def _first_expiry_ms(aside: Path) -> int:
+    """When the first consent in a file that was set aside expires; 0 if that cannot be read."""
+    try:
+        with closing(connect_read_only(aside)) as connection:
+            [until_ms] = connection.execute("SELECT min(until_ms) FROM face").fetchone()
+    except (sqlite3.Error, DamagedFile):
+        return 0
+    return until_ms if isinstance(until_ms, int) else 0
 
 
 def _registered(row: tuple[int, str, str, str, int, int, str | None]) -> Registered:

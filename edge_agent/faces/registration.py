@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from config.credentials import secret_path
@@ -12,9 +11,11 @@ from config.settings import Settings
 from edge_agent.box.devices import camera_from
 from edge_agent.box.key_files import make_data_dir, read_community_key
 from edge_agent.box.model_packs import detector_from, embedders_from, liveness_from
+from edge_agent.box.wall_clock import WallClock
 from edge_agent.faces.consent import Consent
 from edge_agent.faces.document import Document
 from edge_agent.faces.enrolment import Enrolment, EnrolmentSession, capture
+from edge_agent.faces.errors import ClockUnsure
 from edge_agent.faces.register import FILE, FaceEntry, FaceRegister, Registered
 from edge_agent.privacy.key_file import load_or_make_cipher
 from models.picture import read_picture
@@ -82,6 +83,12 @@ async def withdraw(settings: Settings, whose: Document | int) -> bool:
 
 
 async def remove_expired(settings: Settings) -> int:
-    """Delete every face whose consent has expired; returns how many."""
+    """Delete every face whose consent has expired; returns how many. Raises ClockUnsure: nothing is deleted then."""
+    now = WallClock().now()
+    if not now.in_sync:
+        raise ClockUnsure(
+            "时钟未与 NTP 同步，未删除任何登记。请先校时：timedatectl set-ntp true。"
+            "The clock is not in sync with NTP; nothing was removed. Enable NTP first: timedatectl set-ntp true."
+        )
     async with _register(settings) as register:
-        return await register.expire(datetime.now(UTC))
+        return await register.expire(now)

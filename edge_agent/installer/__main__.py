@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_agent.installer.environment import EXTRAS, extras_in_use
-from edge_agent.installer.errors import InstallError
+from edge_agent.installer.errors import InstallError, NotUndone
 from edge_agent.installer.plan import HOME, elsewhere, install_steps, uninstall_steps
 from edge_agent.installer.service import reload_on_failure
 from edge_agent.installer.step import InstallStep, apply, preview
@@ -84,10 +84,9 @@ def say(line: str) -> None:
 
 
 def failed(why: Exception) -> int:
-    """Report the error; returns the exit status."""
-    sys.stderr.write(
-        f"edge-agent: 未完成，已恢复原状 not done, all changes were undone: {why}\n说明 guide: docs/install.md\n"
-    )
+    """Report the error, its reason first; returns the exit status."""
+    state = "未完成 not done" if isinstance(why, NotUndone) else "未完成，已恢复原状 not done, all changes were undone"
+    sys.stderr.write(f"edge-agent: {why}\nedge-agent: {state}\n说明 guide: docs/install.md\n")
     return 1
 
 

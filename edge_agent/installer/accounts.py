@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from edge_agent.installer.command import run
 from edge_agent.installer.files import made_folders, remove_folders, write_as
-from edge_agent.installer.step import InstallStep, run
+from edge_agent.installer.step import InstallStep
 
 _DATABASES = ("passwd", "group", "shadow", "gshadow")
 _TOUCHED = (*_DATABASES, *(f"{name}-" for name in _DATABASES), ".pwd.lock")

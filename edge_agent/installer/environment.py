@@ -10,9 +10,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_agent.installer.command import run
 from edge_agent.installer.errors import InstallError
 from edge_agent.installer.files import made_folders, remove_folders
-from edge_agent.installer.step import InstallStep, run
+from edge_agent.installer.step import InstallStep
 from sync.storage.atomic_files import replace_link
 
 CHECKSUMS = "SHA256SUMS"

@@ -15,6 +15,7 @@ from edge_agent.installer.files import CopyFile, Remove, SymbolicLink
 from edge_agent.installer.service import Reload, Stop
 from edge_agent.installer.step import InstallStep
 from edge_agent.runtime.service_unit import AGENT_UNIT, KIOSK_UNIT
+from sync.storage.text_file import read_text_file
 
 HOME = Path("/opt/edge-agent")
 DECLARED = {  # static files of the package, and their places on the box
@@ -22,6 +23,7 @@ DECLARED = {  # static files of the package, and their places on the box
     "tmpfiles.conf": "etc/tmpfiles.d/60-sentinel.conf",
     "60-sentinel.rules": "etc/udev/rules.d/60-sentinel.rules",
     "journald.conf": "etc/systemd/journald.conf.d/60-sentinel.conf",
+    "system.conf": "etc/systemd/system.conf.d/60-sentinel.conf",
     AGENT_UNIT: f"etc/systemd/system/{AGENT_UNIT}",
     KIOSK_UNIT: f"etc/systemd/system/{KIOSK_UNIT}",
 }
@@ -74,7 +76,7 @@ def uninstall_steps(root: Path, *, purge: bool) -> list[InstallStep]:
 def elsewhere(root: Path) -> list[str]:
     """Paths in the settings of a box that `purge` does not remove; none if the settings cannot be read."""
     try:
-        sections = tomllib.loads((root / SETTINGS).read_text(encoding="utf-8"))
+        sections = tomllib.loads(read_text_file(root / SETTINGS))
     except (OSError, ValueError):
         return []
     named = [

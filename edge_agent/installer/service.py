@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_agent.installer.step import InstallStep, run
+from edge_agent.installer.command import run
+from edge_agent.installer.step import InstallStep
 from edge_agent.runtime.service_unit import AGENT_UNIT, KIOSK_UNIT
 
 UNITS = (AGENT_UNIT, KIOSK_UNIT)
@@ -20,7 +21,7 @@ def is_running(root: Path) -> bool:
 
 def reload_all() -> None:
     """Reload systemd, journald and udev, and apply the udev rules to connected devices."""
-    run("systemctl", "daemon-reload")
+    run("systemctl", "daemon-reexec")  # reads units and system.conf; daemon-reload would leave the hardware watchdog
     run("systemctl", "try-restart", "systemd-journald.service")
     if Path("/run/udev/control").exists():  # a container has no udev
         run("udevadm", "control", "--reload")

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from edge_agent.installer.errors import InstallError
-
-_COMMAND_LIMIT_S = 600.0
+from edge_agent.installer.errors import InstallError, NotUndone
 
 
 class InstallStep(ABC):
@@ -38,7 +33,10 @@ class InstallStep(ABC):
 
 
 def apply(steps: Sequence[InstallStep], say: Callable[[str], None]) -> bool:
-    """Apply the steps that are not done; returns whether there were any. On an error all applied steps are undone."""
+    """Apply the steps that are not done; returns whether there were any. On an error all applied steps are undone.
+
+    The reason is printed before the steps are undone. Raises InstallError, OSError; NotUndone when something remains.
+    """
     begun: list[InstallStep] = []
     try:
         for step in steps:
@@ -48,14 +46,28 @@ def apply(steps: Sequence[InstallStep], say: Callable[[str], None]) -> bool:
             begun.append(step)
             step.do()
             say(f"✓ {step.zh} / {step.en}")
-    except BaseException:
-        for step in reversed(begun):
-            step.undo()
-            say(f"↩ 已撤销 undone: {step.zh} / {step.en}")
+    except BaseException as exc:
+        say(f"✗ {exc if isinstance(exc, InstallError | OSError) else '中断 interrupted'}")
+        _undo(begun, say)
         raise
     for step in begun:
         step.settle()
     return bool(begun)
+
+
+def _undo(begun: Sequence[InstallStep], say: Callable[[str], None]) -> None:
+    """Undo the last step first. A step that cannot be undone is named and does not keep the others; NotUndone then."""
+    remaining = []
+    for step in reversed(begun):
+        try:
+            step.undo()
+        except (InstallError, OSError) as exc:
+            remaining.append(step.en)
+            say(f"! 未能撤销 not undone: {step.zh} / {step.en}: {exc}")
+        else:
+            say(f"↩ 已撤销 undone: {step.zh} / {step.en}")
+    if remaining:
+        raise NotUndone(f"未能撤销，请手工恢复 not undone, restore by hand: {'; '.join(remaining)}")
 
 
 def preview(steps: Sequence[InstallStep], say: Callable[[str], None]) -> bool:
@@ -67,18 +79,3 @@ def preview(steps: Sequence[InstallStep], say: Callable[[str], None]) -> bool:
         else:
             say(f"= {step.zh}：已就绪 / {step.en}: already done")
     return bool(pending)
-
-
-def run(*command: str | Path) -> str:
-    """Standard output of a command. Raises InstallError with its last lines."""
-    words = [str(word) for word in command]
-    try:
-        ended = subprocess.run(words, capture_output=True, text=True, timeout=_COMMAND_LIMIT_S, check=False)
-    except FileNotFoundError as exc:
-        raise InstallError(f"缺少程序 {words[0]} is missing: apt-get install it, then try again") from exc
-    except subprocess.TimeoutExpired as exc:
-        raise InstallError(f"{shlex.join(words)}: not finished after {_COMMAND_LIMIT_S:.0f} s") from exc
-    if ended.returncode:
-        last = "\n".join((ended.stdout + ended.stderr).strip().splitlines()[-5:])
-        raise InstallError(f"{shlex.join(words)}: {last}")
-    return ended.stdout

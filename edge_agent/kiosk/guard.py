@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from edge_agent.kiosk.errors import KioskError
+from sync.network_address import is_loopback as is_this_machine
+
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -62,7 +65,16 @@ def own_screen_only(request: web.Request) -> None:
 
 def is_loopback_host(host: str) -> bool:
     """Whether a server that listens on `host` can be reached from this machine only."""
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+    return is_this_machine(host)
+
+
+def check_loopback_host(host: str, port: int) -> None:
+    """Raise KioskError unless `host` is this machine."""
+    if not is_loopback_host(host):
+        raise KioskError(
+            f"kiosk.host = {host!r}: the page is not encrypted and must stay on this machine: "
+            f"set it to 127.0.0.1; from another machine use ssh -L {port}:127.0.0.1:{port}"
+        )
 
 
 def is_loopback(request: web.Request) -> bool:
@@ -78,7 +90,7 @@ def is_own_page(request: web.Request) -> bool:
     origin = request.headers.get("Origin")
     if origin is None:
         return request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
-    return urlsplit(origin).netloc == request.headers.get("Host")
+    return origin.partition("://")[2] == request.headers.get("Host")
 
 
 def _host_name(host: str) -> str | None:

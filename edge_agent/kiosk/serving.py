@@ -11,8 +11,9 @@ import msgspec
 from aiohttp import web
 
 from edge_agent.kiosk.errors import KioskError
-from edge_agent.kiosk.guard import acts_from_own_screen, add_headers, host_check, is_loopback_host
+from edge_agent.kiosk.guard import acts_from_own_screen, add_headers, check_loopback_host, host_check
 from edge_agent.kiosk.touch import BODY_CAP_BYTES
+from sync.network_address import HostPort
 
 CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 CLOSE_S = 0.2
@@ -57,15 +58,11 @@ async def serve(application: web.Application, host: str, port: int) -> None:
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
-    if not is_loopback_host(host):
-        raise KioskError(
-            f"kiosk.host = {host!r}: the page is not encrypted and must stay on this machine: "
-            f"set it to 127.0.0.1; from another machine use ssh -L {port}:127.0.0.1:{port}"
-        )
+    check_loopback_host(host, port)
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as exc:
-        address = f"{host}:{port}"
+        address = HostPort(host, port)
         if exc.errno == errno.EADDRINUSE:
             raise KioskError(f"{address} is used by another program: stop it or set another kiosk.port") from exc
         raise KioskError(f"{address} cannot be served: {exc.strerror}; check kiosk.host and kiosk.port") from exc

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from drivers.contract import Camera, CameraFrame
 from drivers.latest import Latest
 from edge_agent.diagnostics.metrics import Metrics
+from edge_agent.measurement.upright_monitor import UprightMonitor
 from models.detections import Face, FaceDetector
 
 _THUMB = 40  # the motion test looks at every n-th pixel
@@ -46,6 +47,7 @@ class FaceDetectionLoop:
         self,
         camera: Camera,
         detector: FaceDetector,
+        upright: UprightMonitor,
         active_fps: float,
         idle_fps: float,
         metrics: Metrics,
@@ -53,6 +55,7 @@ class FaceDetectionLoop:
         self.detections: Latest[Detections] = Latest()
         self._camera = camera
         self._detector = detector
+        self._upright = upright
         self._active_fps, self._idle_fps = active_fps, idle_fps
         self._metrics = metrics
         self._thumb: NDArray[np.float32] | None = None
@@ -79,7 +82,7 @@ class FaceDetectionLoop:
         if still and frame.taken_at_s - self._looked_at_s < _UNSEEN_LIMIT_S:
             return []
         started_s = time.perf_counter()
-        faces = self._detector.detect(frame.image)
+        faces = self._upright.checked(self._detector.detect(frame.image), frame.image, frame.taken_at_s)
         self._metrics.note("vision_ms", (time.perf_counter() - started_s) * 1000)
         self._looked_at_s = frame.taken_at_s
         self._thumb = None if faces else thumb

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 
-from drivers.contract import CardRead, CardReader, CardUnreadable, CodeRead, CodeReader
+from drivers.contract import CardRead, CardReader, CardUnreadable, CodeRead, CodeReader, CodeUnreadable
 from drivers.readers.errors import CodeError, CodeUnknown
 from drivers.readers.health_code import Provider
 from edge_agent.domain.passage import AgeGroup, Credential, CredentialKind, CredentialProblem
@@ -47,12 +47,13 @@ async def feed_codes(
 ) -> None:
     """Turn every scanned code into a credential until cancelled; the number is hashed away at once.
 
-    `held_up`: an unknown code was presented on purpose and is unreadable. Else it may be on a poster and is ignored.
+    `held_up`: a code that is unknown or cannot be read was presented on purpose and is unreadable. Else it may be on a
+    poster and is ignored.
     """
     sequence = 0
     while True:
         sequence, code = await reader.codes.after(sequence)
-        credential = credential_from(code, provider, community_key)
+        credential = None if isinstance(code, CodeUnreadable) else credential_from(code, provider, community_key)
         if credential is not None:
             reception.add(credential, reader.name)
         elif held_up:

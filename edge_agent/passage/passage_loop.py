@@ -11,7 +11,7 @@ from typing import Protocol
 
 from config.settings import ArrivalSettings
 from edge_agent.box.wall_clock import WallClock
-from edge_agent.diagnostics.metrics import Metrics
+from edge_agent.diagnostics.metrics import UNKNOWN_LISTS, Metrics
 from edge_agent.domain.passage import Credential, Measurement, Outcome, Passage, Reason, Verdict
 from edge_agent.measurement.thermometer_drift import ThermometerDriftDetector
 from edge_agent.passage.actuator import Actuator
@@ -22,6 +22,7 @@ from edge_agent.records.passage_log import log_passage
 from edge_agent.records.recorder import PassageRecorder
 from edge_agent.screen.view_state import Hint, ScreenStage, ViewState
 from sync.contract.health import Freshness, Lookup, LookupOutcome
+from sync.contract.lists import label_of_list, unknown_lists
 from sync.errors import StoreFull
 
 _TICK_S = 0.25  # longest wait between two checks of the limits
@@ -112,7 +113,7 @@ class PassageLoop:
         credential = await self._credential(arrival)
         measurement, lookup = await asyncio.gather(self._measured(arrival), self._looked_up(credential))
         decided = self._clock.now()
-        policy = self._policy.at(decided.wall)
+        policy = self._policy.at(decided)
         passage = Passage(
             passage_id=uuid.uuid4().hex,
             follows=chain[-1] if chain else None,
@@ -130,7 +131,7 @@ class PassageLoop:
         except StoreFull as exc:
             await self._send_to_staff(arrival)
             raise LedgerFull from exc
-        self._metrics.count(passage.decision.verdict.value, passage.decision.reasons[0].value)
+        self._count(passage)
         acted = await self._actuator.carry_out(passage)
         log_passage(passage, acted.arrival_to_prompt_ms)
         await self._check_drift(passage)
@@ -138,6 +139,12 @@ class PassageLoop:
         await self._actuator.over(passage)
         await self._recorder.close(passage, outcome, acted.arrival_to_prompt_ms, gate_opened=acted.gate_opened)
         return passage, outcome
+
+    def _count(self, passage: Passage) -> None:
+        self._metrics.count(passage.decision.verdict.value, passage.decision.reasons[0].value)
+        status = passage.lookup.status
+        for label in sorted(set(map(label_of_list, unknown_lists(status.lists if status else ())))):
+            self._metrics.count(UNKNOWN_LISTS, label)
 
     async def _arrival(self) -> Arrival:
         """Wait for a near and steady face that was not served yet; where the camera is lost, for a credential alone."""
@@ -182,7 +189,7 @@ class PassageLoop:
 
     def _evidence_complete(self, arrival: Arrival) -> bool:
         no_face = arrival.person is None or self._parts.camera_lost
-        min_frames = self._policy.at(self._clock.now().wall).mask.min_frames
+        min_frames = self._policy.at(self._clock.now()).mask.min_frames
         mask_known = no_face or self._tracker.mask().frames >= min_frames
         warmth_known = no_face or self._parts.thermometer_lost or self._tracker.temperature().samples > 0
         return mask_known and warmth_known

@@ -10,6 +10,7 @@ from edge_agent.box.wall_clock import WallClock
 from edge_agent.platform_link.link_settings import link_settings, versions
 from edge_agent.platform_link.order_handlers import OrderExecutor
 from edge_agent.policy.active_policy import ActivePolicy
+from edge_agent.records.conversion import clock_record
 from edge_agent.speech.broadcasts.broadcast import TakesBroadcasts
 from sync.edge.directory.directory import Directory
 from sync.edge.ledger.ledger import Ledger
@@ -22,11 +23,19 @@ def make_link(
     settings: Settings,
     ledger: Ledger,
     directory: Directory,
-    boot_id: str,
+    clock: WallClock,
     parts: Callable[[], dict[str, str]],
 ) -> PlatformLink:
     """The link of this box; `parts` gives the state of each part by its name. Raises SettingsError."""
-    return PlatformLink(link_settings(settings), ledger, directory, versions=versions(), boot_id=boot_id, parts=parts)
+    return PlatformLink(
+        link_settings(settings),
+        ledger,
+        directory,
+        versions=versions(),
+        boot_id=clock.boot_id,
+        parts=parts,
+        on_platform_time=clock.confirm,
+    )
 
 
 def accept_orders(
@@ -51,4 +60,4 @@ def accept_orders(
         clock=clock,
         report=report,
     )
-    link.listen_to(OrderReceiver(replay_guard, key, executor.handlers()))
+    link.listen_to(OrderReceiver(replay_guard, key, executor.handlers(), lambda: clock_record(clock.own())))

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from pathlib import Path
 
-from config.credentials import secret_path
 from config.settings import Settings
+from edge_agent.box.key_files import tls_files
 from edge_agent.screen.view_state import LinkView
 from sync.edge.directory.directory import NEVER_S, Directory
 from sync.edge.link.link import LinkSettings, PlatformLink
-from sync.mqtt.broker_address import TlsFiles
+from sync.mqtt.broker_address import parse_broker_url
+from sync.mqtt.tls_files import TlsFiles
 
 
 def link_settings(settings: Settings) -> LinkSettings:
-    """What the link needs of the settings."""
+    """What the link needs of the settings. Raises UnsafeLink for an address that is not allowed."""
     platform, box = settings.platform, settings.box
-    secure = platform.url.startswith("mqtts://")
-    files = TlsFiles(
-        ca=Path(platform.ca_file), certificate=Path(platform.cert_file), key=secret_path(platform.key_file)
-    )
-    return LinkSettings(url=platform.url, district=box.district, box=box.name, tls=files if secure else TlsFiles())
+    files = tls_files(platform) if parse_broker_url(platform.url).scheme == "mqtts" else TlsFiles()
+    return LinkSettings(url=platform.url, district=box.district, box=box.name, tls=files)
 
 
 def link_view(link: PlatformLink, directory: Directory) -> LinkView:

@@ -16,6 +16,7 @@ from edge_agent.box.remote_settings import save_remote_settings
 from edge_agent.box.wall_clock import WallClock
 from edge_agent.policy.active_policy import ActivePolicy, PolicyRefused
 from edge_agent.policy.rules import Policy
+from edge_agent.readiness.can_run import check_change
 from edge_agent.speech.broadcasts.broadcast import TakesBroadcasts
 from sync.contract import orders as wire
 from sync.edge.directory.directory import Directory
@@ -56,11 +57,13 @@ class OrderExecutor:
     async def _apply(self, desired: wire.Desired) -> bool:
         """Apply the policy and the settings, both or neither; they are on the disk when this returns."""
         try:
-            now = self._clock.now().wall
+            now = self._clock.now()
             policy = None if desired.policy is None else msgspec.convert(desired.policy, Policy, strict=True)
             if policy is not None:
                 self._policy.check(policy, now)
-            restart_needed = save_remote_settings(self._settings, desired.settings)
+            restart_needed = await asyncio.to_thread(
+                save_remote_settings, self._settings, desired.settings, check_change
+            )
             if policy is not None:
                 self._policy.apply(policy, desired.effective, now)
         except (msgspec.ValidationError, SettingsError, PolicyRefused, OSError) as exc:

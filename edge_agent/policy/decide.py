@@ -26,6 +26,7 @@ from edge_agent.measurement.core_temperature import SKIN_LOW
 from edge_agent.policy.rules import MaskRule, Policy, TemperatureRule
 from models.detections import MaskState
 from sync.contract.health import Colour, HealthStatus, Lookup, LookupOutcome, TestResult
+from sync.contract.lists import ListClass, class_of_list, is_granted
 
 Finding = tuple[Verdict, Reason]
 
@@ -42,9 +43,7 @@ _PROBLEMS = {  # of a card, else of a code
 }
 _ON_PAPER = {Reason.TEST_EXPIRED, Reason.TEST_MISSING, Reason.TEST_PENDING}
 _PLATFORM_AHEAD = timedelta(minutes=5)  # how far the platform's clock may be ahead; beyond it the box's clock is wrong
-WATCH_LIST = "watch"
-KEY_WORKER_LIST = "key_worker"
-WHITE_LIST_PREFIX = "white"
+_UNLIMITED_S = 1e12  # more than any two times differ
 
 
 def decide(
@@ -166,17 +165,32 @@ def _judge_age(lookup: Lookup, policy: Policy) -> list[Finding]:
 
 def _judge_status(status: HealthStatus, policy: Policy, now: Moment) -> list[Finding]:
     findings: list[Finding] = []
-    if status.as_of > now.wall + _clock_error(policy, now) + _PLATFORM_AHEAD:
+    assumed = timedelta(seconds=policy.clock.unknown_error_s)
+    if status.as_of - now.wall - _PLATFORM_AHEAD > (_clock_error(policy, now) if now.error_s is not None else assumed):
         findings.append((Verdict.ASSIST, Reason.CLOCK_UNSURE))
-    if WATCH_LIST in status.lists:
+    if _is_listed(status, ListClass.WATCH):
         findings.append((Verdict(policy.lists.watch), Reason.WATCH_LIST))
-    if any(name.partition(":")[0] == WHITE_LIST_PREFIX for name in status.lists):
+    if _is_exempt(status, policy, now):
         return [*findings, (Verdict.ADMIT, Reason.EXEMPT)]
     if status.colour is not Colour.GREEN:
         findings.append((Verdict(getattr(policy.code, status.colour.value)), _COLOUR_REASONS[status.colour]))
     if policy.test.required:
         findings += _judge_test(status, policy, now)
     return findings
+
+
+def _is_listed(status: HealthStatus, list_class: ListClass) -> bool:
+    """Whether the person is on the list of this class, or of one of its sub-categories."""
+    return any(class_of_list(name) is list_class for name in status.lists)
+
+
+def _is_exempt(status: HealthStatus, policy: Policy, now: Moment) -> bool:
+    """Whether an exemption applies: certainly not over, and never for a red code or a positive result."""
+    if status.colour is Colour.RED or status.result is TestResult.POSITIVE:
+        return False
+    until = status.exempt_until
+    granted = is_granted(status.lists, status.as_of, until)
+    return granted and until is not None and now.wall + _clock_error(policy, now) < until
 
 
 def _judge_test(status: HealthStatus, policy: Policy, now: Moment) -> list[Finding]:
@@ -197,11 +211,19 @@ def _judge_test_age(counted_from: datetime, status: HealthStatus, policy: Policy
         return [(Verdict.ASSIST, Reason.CLOCK_UNSURE)]
     if age <= valid:
         return []
-    if KEY_WORKER_LIST in status.lists and policy.lists.key_worker == "remind":
+    if _is_listed(status, ListClass.KEY_WORKER) and policy.lists.key_worker == "remind":
         return [(Verdict.ADMIT, Reason.TEST_OVERDUE)]
     return [(Verdict.REFUSE, Reason.TEST_EXPIRED)]
 
 
 def _clock_error(policy: Policy, now: Moment) -> timedelta:
-    """Maximum error of the wall clock; the policy's assumption where it is not known."""
-    return timedelta(seconds=policy.clock.unknown_error_s if now.error_s is None else now.error_s)
+    """Maximum error of the wall clock, at least the policy's assumption where the clock is not in sync.
+
+    Without limit where nothing has confirmed the clock since the box started: it may have stood still before.
+    """
+    assumed_s = policy.clock.unknown_error_s
+    if now.error_s is None:
+        error_s = assumed_s if now.in_sync else _UNLIMITED_S
+    else:
+        error_s = now.error_s if now.in_sync else max(now.error_s, assumed_s)
+    return timedelta(seconds=min(error_s, _UNLIMITED_S))

@@ -58,7 +58,10 @@ class TestRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ListRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a list membership leads to."""
+    """What membership of a list leads to, by class; the rule of a class applies to its sub-categories.
+
+    Two classes have no rule to choose: `white` is a membership, `exempt` has its limits in `sync/contract/lists.py`.
+    """
 
     watch: NonAdmitting = "assist"
     key_worker: Literal["remind", "refuse"] = "remind"
@@ -97,7 +100,10 @@ class PartRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ClockRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`unknown_error_s`: assumed error of a clock that nothing confirms."""
+    """`unknown_error_s`: the least error to assume of a clock that is not in sync.
+
+    A clock that neither NTP nor the platform has confirmed since the box started may be wrong by any time.
+    """
 
     unknown_error_s: Annotated[float, Meta(ge=0, le=7 * 86400)] = 3600.0
 

@@ -21,7 +21,7 @@ def make_face_finder() -> FaceFinder:
     def shows_face(data: bytes) -> bool:
         try:
             with _silenced_stderr():
-                picture = decode_picture(data, "picture")
+                picture = decode_picture(data, "picture", even_damaged=True)
         except PictureUnreadable:
             return False
         return bool(detector.detect(picture))

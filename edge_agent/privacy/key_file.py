@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from config.credentials import secret_path
+from config.credentials import make_secret_folder, secret_path
 from config.errors import SettingsError
 from config.settings import Settings
 from sync.storage.encryption import Algorithm, KeyedCipher, is_encrypted, make_key
+from sync.storage.text_file import NotText, read_hex_key
 
 _FOR_OTHERS = 0o007
 _STORES = ("ledger.db", "directory.db", "faces.db")
@@ -27,18 +28,25 @@ def load_cipher_if_present(settings: Settings) -> KeyedCipher | None:
     return _read(settings) if secret_path(settings.privacy.key_file).exists() else None
 
 
-def make_key_file(settings: Settings) -> None:
-    """Create the key file; refused where a database is encrypted with a lost key. Raises SettingsError."""
+def check_cipher(settings: Settings) -> None:
+    """Raise SettingsError where the key cannot be used, or is missing and cannot be replaced by a new one."""
+    if load_cipher_if_present(settings) is None:
+        try:
+            _check_nothing_is_encrypted(settings)
+        except sqlite3.Error:
+            return  # a damaged database is set aside at the start
+
+
+def make_key_file(settings: Settings, *, with_folder: bool = False) -> None:
+    """Create the key file; refused where a database is encrypted with a lost key. Raises SettingsError.
+
+    `with_folder`: create its folder too, for a command that root runs.
+    """
     path = secret_path(settings.privacy.key_file)
     try:
-        encrypted = [name for name in _STORES if is_encrypted(Path(settings.box.data_dir) / name)]
-        if encrypted:
-            raise _fault(
-                settings,
-                f"missing, and {' and '.join(encrypted)} are encrypted with it. 请放回密钥文件；文件未改动。Restore the"
-                " key file; nothing was changed. Without it the data cannot be read: rename each file to"
-                " NAME.damaged-lost-key, and the agent starts a new ledger epoch",
-            )
+        _check_nothing_is_encrypted(settings)
+        if with_folder:
+            make_secret_folder(path)
         make_key(path)
     except sqlite3.Error as exc:
         raise _fault(settings, f"not created, because a database cannot be read: {exc}") from exc
@@ -50,16 +58,28 @@ def make_key_file(settings: Settings) -> None:
         ) from exc
 
 
+def _check_nothing_is_encrypted(settings: Settings) -> None:
+    """Raise SettingsError where a database is encrypted, and sqlite3.Error where one cannot be read."""
+    encrypted = [name for name in _STORES if is_encrypted(Path(settings.box.data_dir) / name)]
+    if encrypted:
+        raise _fault(
+            settings,
+            f"missing, and {' and '.join(encrypted)} are encrypted with it. 请放回密钥文件；文件未改动。Restore the"
+            " key file; nothing was changed. Without it the data cannot be read: rename each file to"
+            " NAME.damaged-lost-key, and the agent starts a new ledger epoch",
+        )
+
+
 def _read(settings: Settings) -> KeyedCipher:
     path = secret_path(settings.privacy.key_file)
     try:
         if path.stat().st_mode & _FOR_OTHERS:
             raise _fault(settings, f"others may read it. 请运行 chmod 600 {path}。Run: chmod 600 {path}")
-        return KeyedCipher(
-            bytes.fromhex(path.read_text(encoding="ascii").strip()), _ALGORITHMS[settings.privacy.algorithm]
-        )
+        return KeyedCipher(read_hex_key(path), _ALGORITHMS[settings.privacy.algorithm])
     except OSError as exc:
         raise _fault(settings, f"{exc.strerror}") from exc
+    except NotText as exc:
+        raise _fault(settings, str(exc)) from exc
     except ValueError as exc:
         raise _fault(settings, "expected 64 hex digits") from exc
 

@@ -22,7 +22,7 @@ _EVERY_S = 3600.0
 class RetentionTask:
     """Deletes expired data once an hour and records the deletion in the ledger.
 
-    A wrong clock loses no data: only acknowledged records are deleted, and the replica only while the clock is in sync.
+    Nothing is deleted by a clock that is not in sync, nor by a date that such a clock gave.
     """
 
     def __init__(
@@ -44,7 +44,9 @@ class RetentionTask:
             await rest(_EVERY_S)
 
     async def forget(self) -> None:
-        """Delete the data that is expired now. Raises StoreFailed."""
+        """Delete the data that is expired now, if the clock is in sync. Raises StoreFailed."""
+        if not self._now().in_sync:
+            return
         await self._outbox.forget(self._records)
-        if self._now().in_sync and (statuses := await self._directory.forget(self._directory_s)):
+        if statuses := await self._directory.forget(self._directory_s):
             await self._outbox.note_deleted({"directory": statuses})

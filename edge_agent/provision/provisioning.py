@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from config.credentials import secret_path
+from config.credentials import make_secret_folder, secret_path
 from config.errors import SettingsError
 from config.settings import Settings
 from edge_agent.box.key_files import make_data_dir, read_community_key
@@ -23,9 +23,9 @@ from edge_agent.provision.settings_file import (
     checked_settings,
     merged,
     read_sections,
-    sections_from,
-    write_sections,
+    write_settings,
 )
+from edge_agent.readiness.can_run import check_can_run
 from edge_agent.staff.pin import write_pin
 from sync.contract.enrolment import Invitation
 from sync.contract.signed import read_public_key
@@ -33,6 +33,7 @@ from sync.edge.identity.box_identity import BoxIdentity
 from sync.edge.identity.enrolment import Enrolled, enrol
 from sync.errors import StoreFailed
 from sync.storage.atomic_files import replace_whole
+from sync.storage.text_file import read_pem
 
 SIGNING_KEY = "platform-signing.pem"
 ENROL_LIMIT_S = 900.0
@@ -64,15 +65,17 @@ async def provision(
     A second run changes only what is answered and keeps the rest. Raises SettingsError and SyncError; the settings are
     unchanged then, and this box can use its token for another try.
     """
-    _check_rights(config)
+    check_rights(config)
     invitation = Invitation.parse(answers.invitation) if answers.invitation else None
     if invitation is not None:
-        _check_serial(invitation, answers.serial or serial)
-    community_key = _community_key(answers)
-    signing_key = _signing_key(answers)
+        check_serial(invitation, answers.serial or serial)
+    community_key = load_community_key(answers)
+    signing_key = load_signing_key(answers)
     found: Sections = tomllib.loads(await find_devices()) if answers.probe else {}
-    sections = merged(read_sections(config), found, _answered(answers, config), answers.settings)
+    sections = merged(read_sections(config), found, answered_sections(answers, config), answers.settings)
     settings = checked_settings(sections)
+    keys = _coming_keys(settings, answers, config)
+    check_can_run(settings, keys if invitation is None else {*keys, Path(settings.platform.cert_file)})
     data_dir = make_data_dir(Path(settings.box.data_dir))
     enrolled = None
     if invitation is not None:
@@ -81,13 +84,15 @@ async def provision(
                 BoxIdentity(data_dir / "identity"), invitation, limit_s=limit_s, on_waiting=on_waiting
             )
         settings = checked_settings(merged(sections, _identity(enrolled)))
+        check_can_run(settings, keys)
     with _os_errors_as_store_failed():
         _write_secrets(settings, answers, config, community_key, signing_key)
-    write_sections(config, sections_from(settings))
+    write_settings(config, settings)
     return Provisioned(settings, found, enrolled.until if enrolled else None)
 
 
-def _check_rights(config: Path) -> None:
+def check_rights(config: Path) -> None:
+    """Raises SettingsError where the settings cannot be written."""
     if not os.access(config.parent, os.W_OK | os.X_OK):
         raise SettingsError(
             f"{config.parent}: 不存在或无法写入：请先安装（edge-agent install --apply），"
@@ -97,7 +102,8 @@ def _check_rights(config: Path) -> None:
         )
 
 
-def _check_serial(invitation: Invitation, own: str) -> None:
+def check_serial(invitation: Invitation, own: str) -> None:
+    """Raises SettingsError for the enrolment sheet of another box."""
     if invitation.serial != own:
         raise SettingsError(
             f"登记单是给序列号 {invitation.serial} 的设备的，本机为 {own or '未知'}；"
@@ -107,7 +113,7 @@ def _check_serial(invitation: Invitation, own: str) -> None:
         )
 
 
-def _answered(answers: Answers, config: Path) -> Sections:
+def answered_sections(answers: Answers, config: Path) -> Sections:
     """The answers as sections of the settings."""
     sections: Sections = {
         "box": {"checkpoint": answers.checkpoint, "lane": answers.lane, "direction": answers.direction},
@@ -126,18 +132,25 @@ def _identity(enrolled: Enrolled) -> Sections:
     return {"box": {"district": enrolled.district, "name": enrolled.box}, "platform": paths}
 
 
-def _community_key(answers: Answers) -> bytes | None:
+def _coming_keys(settings: Settings, answers: Answers, config: Path) -> set[Path]:
+    """The key files that this run writes."""
+    community = {secret_path(settings.directory.community_key_file)} if answers.community_key else set()
+    return community | ({config.parent / SIGNING_KEY} if answers.signing_key else set())
+
+
+def load_community_key(answers: Answers) -> bytes | None:
+    """The community key, None without an answer. Raises SettingsError."""
     return read_community_key(Path(answers.community_key)) if answers.community_key else None
 
 
-def _signing_key(answers: Answers) -> bytes | None:
+def load_signing_key(answers: Answers) -> bytes | None:
     """The PEM of the platform's public key, validated. Raises SettingsError."""
     if not answers.signing_key:
         return None
     path = Path(answers.signing_key)
     try:
         read_public_key(path)
-        return path.read_bytes()
+        return read_pem(path)
     except (OSError, ValueError) as exc:
         raise SettingsError(f"signing_key = {answers.signing_key!r}: {exc}") from exc
 
@@ -146,20 +159,15 @@ def _write_secrets(
     settings: Settings, answers: Answers, config: Path, community_key: bytes | None, signing_key: bytes | None
 ) -> None:
     if community_key is not None:
-        _put(secret_path(settings.directory.community_key_file), f"{community_key.hex()}\n".encode())
+        key_file = secret_path(settings.directory.community_key_file)
+        make_secret_folder(key_file)
+        replace_whole(key_file, f"{community_key.hex()}\n".encode())
     if signing_key is not None:
-        _put(config.parent / SIGNING_KEY, signing_key, 0o644)
+        replace_whole(config.parent / SIGNING_KEY, signing_key, 0o644)
     if answers.staff_pin:
-        pin_file = secret_path(settings.staff.pin_hash_file)
-        pin_file.parent.mkdir(parents=True, exist_ok=True)
-        write_pin(pin_file, answers.staff_pin)
-    secret_path(settings.privacy.key_file).parent.mkdir(parents=True, exist_ok=True)
+        write_pin(secret_path(settings.staff.pin_hash_file), answers.staff_pin)
+    make_secret_folder(secret_path(settings.privacy.key_file))
     load_or_make_cipher(settings)
-
-
-def _put(path: Path, content: bytes, mode: int = 0o600) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_whole(path, content, mode)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ that the decision found it expired.
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from config.settings import BoxSettings
 from edge_agent.domain.passage import (
     AgeGroup,
@@ -118,6 +120,7 @@ def health_record(lookup: Lookup) -> Health:
         reported_at=status.reported_at if status else None,
         result=status.result if status else None,
         lists=status.lists if status else (),
+        exempt_until=(status.exempt_until if status else None) or UNSET,
     )
 
 
@@ -134,6 +137,7 @@ def lookup_from(record: PassageDecided) -> Lookup:
             reported_at=known.reported_at,
             result=known.result,
             lists=known.lists,
+            exempt_until=known.exempt_until or None,
         )
     return Lookup(known.lookup, status, known.freshness, known.age_s, known.source)
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from config.catalogue import LANGUAGES, Catalogue, prompt_file
 from config.settings import AnnouncerSettings
-from drivers.audio.sound import RATE_HZ, load_clip
+from drivers.audio.sound import RATE_HZ
+from drivers.audio.sound_file import load_clip
 from drivers.contract import Clip, Speaker
 from drivers.errors import DriverError
 from edge_agent.domain.passage import Decision
@@ -150,13 +151,16 @@ class Announcer:
         }
 
     async def _start(self, playing: Awaitable[float]) -> float | None:
-        """The second of the first sample; None where the speaker is lost or lets nothing be heard in time."""
+        """The second of the first sample; None where the speaker is lost, muted or lets nothing be heard in time."""
         try:
             async with asyncio.timeout(FIRST_SAMPLE_LIMIT_S):
-                return await playing
+                started_s = await playing
         except (DriverError, TimeoutError):  # the device monitor reports a lost speaker, once
+            started_s = None
+        if started_s is None or self._speaker.volume == 0:
             self._counters["unheard"] += 1
             return None
+        return started_s
 
     async def _over(self, clip: Clip) -> None:
         try:

@@ -6,11 +6,11 @@ import asyncio
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from config.catalogue import Catalogue
 from config.settings import Settings
 from drivers.contract import Speaker
+from edge_agent.box.wall_clock import WallClock
 from edge_agent.records.recorder import PassageRecorder
 from edge_agent.screen.view_state import ViewState
 from edge_agent.speech.announcer import Announcer
@@ -19,6 +19,7 @@ from edge_agent.speech.broadcasts.player import BroadcastPlayer
 from edge_agent.speech.broadcasts.saved_broadcasts import BroadcastFile
 from edge_agent.speech.broadcasts.sound import make_sound
 from edge_agent.speech.hints import HintSpeaker
+from sync.mqtt.broker_address import parse_broker_url
 
 
 class Speech:
@@ -32,7 +33,11 @@ class Speech:
         settings: Settings,
         *,
         recorder: PassageRecorder,
+        clock: WallClock,
     ) -> None:
+        def local_now() -> datetime:
+            return clock.now().wall.astimezone()
+
         self.announcer = Announcer(speaker, catalogue, view_state, settings.announcer, now=local_now)
         self.broadcasts = BroadcastPlayer(
             self.announcer,
@@ -41,6 +46,7 @@ class Speech:
             BroadcastFile(Path(settings.box.data_dir) / "broadcasts.json"),
             note_played=recorder.played,
             now=local_now,
+            certain=lambda: clock.now().error_s is not None,
         )
         self._hints = HintSpeaker(view_state, self.announcer, catalogue, settings.announcer.hint_after_s)
 
@@ -53,10 +59,5 @@ class Speech:
 
 def audio_store(settings: Settings) -> AudioStore:
     """The store of broadcast audio, fetched from the platform's host and the hosts in the settings."""
-    hosts = {urlsplit(settings.platform.url).hostname or "", *settings.announcer.audio_hosts}
+    hosts = {parse_broker_url(settings.platform.url).at.host, *settings.announcer.audio_hosts}
     return AudioStore(Path(settings.box.data_dir) / "broadcasts", settings.announcer.cache_mb * 1_000_000, hosts)
-
-
-def local_now() -> datetime:
-    """The time of day here, with its zone."""
-    return datetime.now().astimezone()

@@ -12,6 +12,7 @@ from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
 
+from config.credentials import make_secret_folder
 from config.errors import SettingsError
 from sync.storage.atomic_files import replace_whole
 
@@ -34,11 +35,12 @@ def check_pin(pin: str) -> None:
 
 
 def write_pin(path: Path, pin: str) -> None:
-    """Write the hash of `pin` to `path`, readable by its owner only. Raises SettingsError."""
+    """Write the hash of `pin` to `path`, readable by its owner only; makes its folder. Raises SettingsError."""
     check_pin(pin)
     salt = secrets.token_bytes(16)
     line = f"{_SCHEME}${_COST}${_BLOCK}${_LANES}${salt.hex()}${_hash(pin, salt).hex()}\n"
     try:
+        make_secret_folder(path)
         replace_whole(path, line.encode())
     except OSError as exc:
         raise SettingsError(f"{path}: cannot be written: {exc.strerror}") from exc

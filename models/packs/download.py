@@ -8,10 +8,10 @@ from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
 from models.errors import ModelDamaged, PackUnavailable
-from models.packs.manifest import check_address
+from models.packs.manifest import check_address, is_this_machine
 
 #: bytes received, bytes in total
 Progress = Callable[[int, int], None]
@@ -48,7 +48,7 @@ def _transfer(address: str, part: Path, received: int, size: int, progress: Prog
     """Append the missing bytes, at most one chunk too many; returns the size of `part`."""
     request = Request(address, headers={"Range": f"bytes={received}-"} if received else {})  # noqa: S310 - checked in fetch()
     try:
-        with urlopen(request, timeout=SILENCE_S) as answer:  # noqa: S310
+        with _opener(address).open(request, timeout=SILENCE_S) as answer:
             if answer.status != HTTPStatus.PARTIAL_CONTENT:
                 received = 0  # the server does not support ranges
             if answer.length is not None and received + answer.length != size:
@@ -66,6 +66,11 @@ def _transfer(address: str, part: Path, received: int, size: int, progress: Prog
         reason = exc.reason if isinstance(exc, URLError) else exc
         raise PackUnavailable(f"{address}: {reason}; or add the file manually: edge-agent models add FILE") from exc
     return received
+
+
+def _opener(address: str) -> OpenerDirector:
+    """Opens `address` through the proxy of the environment, but never one on this machine."""
+    return build_opener(ProxyHandler({})) if is_this_machine(address) else build_opener()
 
 
 def _not_pinned(address: str, part: Path) -> ModelDamaged:

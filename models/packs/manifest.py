@@ -9,9 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
-PACKAGE_DIR = Path(__file__).parents[1]
+from sync.network_address import is_loopback
 
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+PACKAGE_DIR = Path(__file__).parents[1]
 
 
 class PackKind(StrEnum):
@@ -69,9 +69,14 @@ def read_manifest(path: Path = PACKAGE_DIR / "manifest.toml") -> tuple[Pack, ...
 
 def check_address(address: str) -> None:
     """Raise ValueError unless `address` is https, or http on this machine."""
-    parts = urlsplit(address)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+    scheme = urlsplit(address).scheme
+    if scheme != "https" and not (scheme == "http" and is_this_machine(address)):
         raise ValueError(f"not an https address: {address}")
+
+
+def is_this_machine(address: str) -> bool:
+    """Whether the host of `address` is this machine."""
+    return is_loopback(urlsplit(address).hostname or "")
 
 
 def _pack(row: dict[str, object]) -> Pack:

@@ -17,12 +17,12 @@ from sync.contract.messages import (
     Query,
     QueryAnswer,
 )
-from sync.contract.orders import CommandDone, Reported
+from sync.contract.orders import CommandDone, OrderOutOfTime, Reported
 from sync.contract.records import AlarmRaised, BroadcastPlayed, Deleted, Gap, PassageClosed, PassageDecided, Record
 from sync.contract.signed import Signed
 from sync.contract.topics import Channel
 
-SpokenMessage = Message | Record | Signed | Reported | CommandDone
+SpokenMessage = Message | Record | Signed | Reported | CommandDone | OrderOutOfTime
 
 
 class Direction(StrEnum):
@@ -56,7 +56,7 @@ CHANNEL_RULES: dict[Channel, ChannelRule] = {
     # A page that was queued at the broker must not count as a recent confirmation (FRESH is 60 s).
     Channel.DIRECTORY: ChannelRule(Direction.BOTH, 1, (DirectoryRequest, DirectoryPage), expiry_s=30),
     Channel.DESIRED: ChannelRule(Direction.DOWN, 1, (Signed,), retained=True),
-    Channel.REPORTED: ChannelRule(Direction.UP, 1, (Reported, CommandDone)),
+    Channel.REPORTED: ChannelRule(Direction.UP, 1, (Reported, CommandDone, OrderOutOfTime)),
     Channel.COMMAND: ChannelRule(Direction.DOWN, 1, (Signed,), expiry_s=30),
     Channel.REVOCATION: ChannelRule(Direction.DOWN, 1, (Signed,)),
     Channel.BROADCAST: ChannelRule(Direction.DOWN, 1, (Signed,)),

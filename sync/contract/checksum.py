@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 _MODULUS = 1 << 256
 EMPTY = f"{0:064x}"
@@ -10,6 +11,11 @@ EMPTY = f"{0:064x}"
 
 def _row(body: bytes | None) -> int:
     return 0 if body is None else int.from_bytes(hashlib.sha256(body).digest())
+
+
+def checksum_of(bodies: Iterable[bytes | None]) -> str:
+    """The checksum of a directory with the rows `bodies` (JSON as on the wire; None: the row is absent)."""
+    return f"{sum(map(_row, bodies)) % _MODULUS:064x}"
 
 
 def update_checksum(checksum: str, old: bytes | None, new: bytes | None) -> str:

@@ -6,9 +6,10 @@ import base64
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode
 
 from sync.errors import EnrolmentRefused
+from sync.network_address import BadAddress, ServerAddress
 
 PATH = "/.well-known/est"
 CACERTS = f"{PATH}/cacerts"
@@ -23,7 +24,7 @@ BODY_LIMIT_BYTES = 16_384
 SERIAL_PATTERN = "[A-Za-z0-9._-]{1,64}"
 _SERIAL = re.compile(SERIAL_PATTERN)
 _TOKEN = re.compile("[A-Z2-7]{20}")
-_EST_URL = re.compile(r"https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?")
+_EST_PORTS = {"https": 443}
 _FINGERPRINT = re.compile("[0-9a-f]{64}")
 _SCHEME = "sentinel"
 
@@ -122,20 +123,28 @@ class Invitation:
 
     def __str__(self) -> str:
         query = urlencode({"serial": self.serial, "token": self.token, "ca": self.ca_sha256}, quote_via=quote)
-        return f"{_SCHEME}://{urlsplit(self.url).netloc}/?{query}"
+        return f"{_SCHEME}://{check_est_url(self.url).partition('://')[2]}/?{query}"
 
     @classmethod
     def parse(cls, text: str) -> Invitation:
         """The invitation in the text of a QR code; ValueError when the text is not one."""
-        parts = urlsplit(text.strip())
-        fields = parse_qs(parts.query)
-        if parts.scheme != _SCHEME or not {"serial", "token", "ca"} <= set(fields):
+        scheme, _, rest = text.strip().partition("://")
+        authority, _, query = rest.replace("/?", "?", 1).partition("?")
+        fields = parse_qs(query)
+        if scheme != _SCHEME or not {"serial", "token", "ca"} <= set(fields):
             raise ValueError("这不是登记用的二维码。 This is not the QR code of an enrolment sheet")
-        return cls(f"https://{parts.netloc}", fields["serial"][0], fields["token"][0], fields["ca"][0])
+        return cls(f"https://{authority}", fields["serial"][0], fields["token"][0], fields["ca"][0])
 
 
 def check_est_url(url: str) -> str:
     """`url` without a trailing slash; ValueError unless it is https://host or https://host:port."""
-    if not _EST_URL.fullmatch(url):
-        raise ValueError("the address of the authority must be https://host:port, without user name and path")
-    return url.rstrip("/")
+    est_host(url)
+    return url.removesuffix("/")
+
+
+def est_host(url: str) -> str:
+    """The host of the authority at `url`; ValueError as above."""
+    try:
+        return ServerAddress.parse(url, _EST_PORTS).at.host
+    except BadAddress as exc:
+        raise ValueError(f"登记地址 the address of the authority must be https://host:port: {exc}") from exc

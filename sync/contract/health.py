@@ -33,7 +33,11 @@ class TestResult(StrEnum):
 
 
 class HealthStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
-    """Health status of one person at `as_of`; `lists` are memberships such as `watch` or `white:medical`."""
+    """Health status of one person at `as_of`; `lists` are names as in `contract.lists`, such as `watch`.
+
+    `exempt_until`: the end of an exemption `exempt:REASON` in `lists`, which `exempt_by` granted. Since 0.3; an older
+    box ignores exemptions.
+    """
 
     person_key: str = msgspec.field()
     colour: Colour
@@ -43,6 +47,8 @@ class HealthStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     result: TestResult = TestResult.NONE
     lists: tuple[str, ...] = ()
     version: int = 0
+    exempt_until: Instant | None = None
+    exempt_by: str = ""
 
 
 class Freshness(StrEnum):

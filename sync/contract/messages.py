@@ -14,6 +14,8 @@ from sync.contract.records import EPOCH_PATTERN, LARGEST, Record, decode_record,
 
 BACKLOG_LIMIT = 100  # records in one backlog message
 PAGE_LIMIT = 500  # operations in one directory page
+EPOCH_LIMIT = 8  # epochs in a health report
+WAITING_LIMIT = 20  # ranges of waiting records of one epoch in a health report
 
 Epoch = Annotated[str, Meta(pattern=f"^{EPOCH_PATTERN}$")]
 Seq = Annotated[int, Meta(ge=1, le=LARGEST)]
@@ -119,6 +121,19 @@ class OutboxHealth(msgspec.Struct, frozen=True):
     used_bytes: int
 
 
+class EpochEnd(msgspec.Struct, frozen=True):
+    """The end of one epoch of the ledger: its last number (0: none) with its hash, and the numbers that wait.
+
+    `head` None: the hash is not known, because the file was damaged; then its last number may not be the last one.
+    `waiting` are the first ranges of numbers that the box has and the platform has not acknowledged.
+    """
+
+    epoch: Epoch
+    last_seq: Annotated[int, Meta(ge=0, le=LARGEST)]
+    head: ChainHash | None = None
+    waiting: Annotated[tuple[tuple[Seq, Seq], ...], Meta(max_length=WAITING_LIMIT)] = ()
+
+
 class DirectoryHealth(msgspec.Struct, frozen=True):
     """Age of the directory replica of the box."""
 
@@ -131,6 +146,7 @@ class HealthReport(msgspec.Struct, frozen=True):
     """Health report of one box, sent every 30 s; `parts` maps a part to its state.
 
     `certificate_days`: days until the certificate of the box expires, negative afterwards; None without a certificate.
+    `epochs`, since 1.2: the ends of the epochs of the box, the current one first.
     """
 
     TYPE: ClassVar[str] = "sentinel.health"
@@ -140,6 +156,7 @@ class HealthReport(msgspec.Struct, frozen=True):
     directory: DirectoryHealth
     parts: dict[str, str]
     certificate_days: float | None = None
+    epochs: Annotated[tuple[EpochEnd, ...], Meta(max_length=EPOCH_LIMIT)] = ()
 
 
 class Query(msgspec.Struct, frozen=True):

@@ -90,7 +90,8 @@ class Withdrawal(msgspec.Struct, frozen=True):
 class Reported(msgspec.Struct, frozen=True):
     """Result of applying desired state `version`; `in_force` is the last accepted version (None: the local files).
 
-    `restart_needed`: the settings apply after a restart.
+    `restart_needed`: the settings apply after a restart. `box_time`, since 1.2: the clock of the box, if by it the
+    order is early or expired (`reason`).
     """
 
     TYPE: ClassVar[str] = "sentinel.reported"
@@ -100,10 +101,11 @@ class Reported(msgspec.Struct, frozen=True):
     reason: str = ""
     in_force: Version | None = None
     restart_needed: bool = False
+    box_time: Instant | None = None
 
 
 class CommandDone(msgspec.Struct, frozen=True):
-    """Result of the command with this nonce."""
+    """Result of the command with this nonce; `box_time` as in Reported."""
 
     TYPE: ClassVar[str] = "sentinel.command.done"
 
@@ -112,6 +114,22 @@ class CommandDone(msgspec.Struct, frozen=True):
     done: bool
     reason: str = ""
     result: dict[str, Any] = {}
+    box_time: Instant | None = None
+
+
+class OrderOutOfTime(msgspec.Struct, frozen=True):
+    """A revocation or a broadcast is early or expired (`reason`) by the clock of the box, which is `box_time`.
+
+    `done`: it was carried out nevertheless. Since 1.2; older platforms ignore it.
+    """
+
+    TYPE: ClassVar[str] = "sentinel.order.out_of_time"
+
+    kind: str
+    nonce: Nonce
+    reason: str
+    box_time: Instant
+    done: bool = False
 
 
 OrderBody = Desired | Command | Revocation | Broadcast | Withdrawal

@@ -26,6 +26,20 @@ class Clock(msgspec.Struct, frozen=True):
     in_sync: bool
     error_ms: int | None = None
 
+    def seconds_since(self, earlier: Clock) -> tuple[float, float] | None:
+        """The least and the most seconds that may have passed since `earlier`; None: unknown.
+
+        Within one boot the monotonic clock decides. Otherwise the errors of both wall clocks must be known: a clock
+        without a battery stands still while its box is off.
+        """
+        if self.boot_id == earlier.boot_id and self.monotonic_ms >= earlier.monotonic_ms:
+            passed_s = (self.monotonic_ms - earlier.monotonic_ms) / 1000
+            return passed_s, passed_s
+        if self.error_ms is None or earlier.error_ms is None:
+            return None
+        passed_s, error_s = (self.wall - earlier.wall).total_seconds(), (self.error_ms + earlier.error_ms) / 1000
+        return None if passed_s + error_s < 0 else (max(0.0, passed_s - error_s), passed_s + error_s)
+
 
 class Temperature(msgspec.Struct, frozen=True):
     """A screening temperature and its inputs, in °C; `estimate_c` None: not measured."""
@@ -66,6 +80,7 @@ class Health(msgspec.Struct, frozen=True):
     reported_at: Instant | None = None
     result: TestResult | None = None
     lists: tuple[str, ...] = ()
+    exempt_until: Instant | msgspec.UnsetType = msgspec.UNSET  # since 0.3; absent as a rule: the disk counts
 
 
 class PassageDecided(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +129,7 @@ class AlarmRaised(msgspec.Struct, frozen=True, kw_only=True):
 
     alarm_id: str
     raised: Clock
-    kind: str  # fever, watch_list, part_lost, part_back, store_full, …
+    kind: str  # fever, watch_list, part_lost, part_unstable, part_back, store_full, …
     subject: str  # part name or passage id, never a person
     detail: str
 

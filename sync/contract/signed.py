@@ -21,6 +21,7 @@ from sync.contract.health import Instant
 from sync.contract.messages import Nonce, Version
 from sync.contract.orders import ORDER_TYPES, Command, OrderBody
 from sync.errors import BadMessage, BadSignature, OrderEarly, OrderExpired, OrderForAnother, OrderTooLong
+from sync.storage.text_file import read_pem
 
 _DOMAIN = b"sentinel/v1 order\n"  # domain separation: the signature is not valid for any other purpose
 _LEEWAY = timedelta(seconds=60)  # allowed difference between the clocks of a box and the platform
@@ -77,6 +78,16 @@ def verify(signed: Signed, key: Ed25519PublicKey, *, at: str, now: datetime) -> 
     Replays are not detected here. Raises BadSignature, OrderForAnother, OrderEarly, OrderExpired, OrderTooLong,
     BadMessage.
     """
+    order = authenticate(signed, key, at=at)
+    check_time(order, now)
+    return order
+
+
+def authenticate(signed: Signed, key: Ed25519PublicKey, *, at: str) -> Order:
+    """Return the order if the platform signed it for the topic `at`; `check_time` says whether it is valid now.
+
+    Raises BadSignature, OrderForAnother, OrderTooLong, BadMessage.
+    """
     body = bytes(signed.order)
     try:
         key.verify(bytes.fromhex(signed.signature), _DOMAIN + body)
@@ -85,19 +96,23 @@ def verify(signed: Signed, key: Ed25519PublicKey, *, at: str, now: datetime) -> 
     order = decoded("order", _ORDER, body)
     if order.to != at:
         raise OrderForAnother("signed for another topic", order.version)
-    if now + _LEEWAY < order.not_before:
-        raise OrderEarly("not valid yet", order.version)
-    if now - _LEEWAY > order.expires:
-        raise OrderExpired("expired", order.version)
     if order.expires - order.not_before > _LONGEST.get(order.kind, timedelta.max):
         raise OrderTooLong("valid for too long", order.version)
     return order
 
 
+def check_time(order: Order, now: datetime) -> None:
+    """Raises OrderEarly, OrderExpired."""
+    if now + _LEEWAY < order.not_before:
+        raise OrderEarly("early", order.version)
+    if now - _LEEWAY > order.expires:
+        raise OrderExpired("expired", order.version)
+
+
 def read_public_key(path: Path) -> Ed25519PublicKey:
     """The platform's Ed25519 public key (PEM). Raises OSError, ValueError."""
     try:
-        key = load_pem_public_key(path.read_bytes())
+        key = load_pem_public_key(read_pem(path))
     except UnsupportedAlgorithm as exc:
         raise ValueError("not an Ed25519 public key") from exc
     if not isinstance(key, Ed25519PublicKey):
@@ -108,7 +123,7 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
 def read_private_key(path: Path) -> Ed25519PrivateKey:
     """The platform's Ed25519 private key (PEM, not encrypted). Raises OSError, ValueError."""
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        key = load_pem_private_key(read_pem(path), password=None)
     except (UnsupportedAlgorithm, TypeError) as exc:
         raise ValueError("not an unencrypted Ed25519 private key") from exc
     if not isinstance(key, Ed25519PrivateKey):

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from sync.errors import UnsafeLink
 from sync.mqtt.pinned_ca import accept_older_certificates
+from sync.mqtt.tls_files import TlsFiles, in_memory, load_own_certificate
+from sync.network_address import BadAddress, HostPort, ServerAddress
+from sync.storage.text_file import NotText, read_pem
 
+_NO_FILES = TlsFiles()
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files: CA of the broker (None: the CAs of the system), own certificate and its key."""
-
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-
-    def modified_ns(self) -> tuple[int, ...]:
-        """Modification times of the files, to detect changes; 0 for a file that does not exist."""
-        return tuple(_modified_ns(path) for path in (self.ca, self.certificate, self.key) if path is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,39 +27,29 @@ class BrokerAddress:
     tls: ssl.SSLContext | None = None
 
     def __str__(self) -> str:
-        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
+        return f"{'mqtts' if self.tls else 'mqtt'}://{HostPort(self.host, self.port)}"
 
     @classmethod
-    def from_url(cls, url: str, files: TlsFiles = TlsFiles()) -> BrokerAddress:
+    def from_url(cls, url: str, files: TlsFiles = _NO_FILES) -> BrokerAddress:
         """Parse `mqtt://host:port` or `mqtts://host:port`. Raises UnsafeLink; never falls back to plain text."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port or _PORTS[parts.scheme]
-        except (KeyError, ValueError) as exc:
-            raise UnsafeLink("the broker must be mqtt://host:port or mqtts://host:port") from exc
-        if parts.username is not None:
-            raise UnsafeLink("the broker address must not contain a user name or password: certificates identify us")
-        if not parts.hostname:
-            raise UnsafeLink(f"{url!r} does not contain a host name")
-        if parts.scheme == "mqtts":
-            return cls(parts.hostname, port, _verifying(files))
-        if not _is_loopback(parts.hostname):
-            raise UnsafeLink(f"plain MQTT is allowed on loopback only; use mqtts://{parts.hostname}:8883")
-        return cls(parts.hostname, port)
+        address = parse_broker_url(url)
+        if address.scheme == "mqtts":
+            return cls(address.at.host, address.at.port, _verifying(files))
+        return cls(address.at.host, address.at.port)
 
 
-def _modified_ns(path: Path) -> int:
+def parse_broker_url(url: str) -> ServerAddress:
+    """The address in `mqtt://host:port` or `mqtts://host:port`. Raises UnsafeLink, without the text of a password."""
     try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        address = ServerAddress.parse(url, _PORTS)
+    except BadAddress as exc:
+        raise UnsafeLink(f"平台地址 broker address: {exc}") from exc
+    if address.scheme == "mqtt" and not address.at.is_loopback:
+        raise UnsafeLink(
+            f"明文 MQTT 只允许在本机：请用 {ServerAddress('mqtts', HostPort(address.at.host, _PORTS['mqtts']))}。"
+            f" Plain MQTT is allowed on loopback only: use mqtts://{HostPort(address.at.host, _PORTS['mqtts'])}"
+        )
+    return address
 
 
 class TlsSocket(ssl.SSLSocket):
@@ -112,16 +91,17 @@ class TlsSocket(ssl.SSLSocket):
 def _verifying(files: TlsFiles) -> ssl.SSLContext:
     """A context that verifies the certificate and the host name of the broker."""
     with _naming(files.ca):
-        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=files.ca)
-    if files.ca is not None:
-        accept_older_certificates(context)
+        if files.ca is None:
+            context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+        else:
+            with in_memory(read_pem(files.ca)) as path:
+                context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=path)
+            accept_older_certificates(context)
+    context.hostname_checks_common_name = False  # a certificate without subjectAltName names no host
     context.sslsocket_class = TlsSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if files.certificate is not None:
-        with _naming(files.certificate, files.key):
-            context.load_cert_chain(files.certificate, files.key)
-    elif files.key is not None:
-        raise UnsafeLink(f"cannot use the certificates: {files.key} is a key without a certificate")
+    with _naming(files.certificate, files.key):
+        load_own_certificate(context, files)
     return context
 
 
@@ -130,6 +110,8 @@ def _naming(*files: Path | None) -> Iterator[None]:
     """Add the file names to OSError, because OpenSSL does not report which file it could not read."""
     try:
         yield
+    except NotText as exc:
+        raise UnsafeLink(f"cannot use the certificates: {exc}") from exc
     except OSError as exc:
         named = ", ".join(str(path) for path in files if path is not None)
         raise UnsafeLink(f"cannot use the certificates: {named}: {exc.strerror or exc}") from exc

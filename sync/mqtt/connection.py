@@ -9,9 +9,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
-from sync.errors import LinkError, LinkLost, LinkRefused, NoAnswer, PublishRefused
+from sync.errors import LinkError, LinkLost, LinkRefused, MessageTooLarge, NoAnswer, PublishRefused
 from sync.interruptible_sleep import AWAKE_S
-from sync.mqtt.packets import NO_PROPERTIES, Message, Options, Properties, Reply, Subscription
+from sync.mqtt.packets import (
+    NO_PROPERTIES,
+    UNLIMITED_BYTES,
+    Message,
+    Options,
+    Properties,
+    Reply,
+    Subscription,
+    publish_bytes,
+)
 from sync.mqtt.paho_client import Wire
 
 
@@ -25,6 +34,7 @@ class Connection:
 
     def __init__(self, options: Options) -> None:
         self.session_present = False
+        self.max_packet_bytes = UNLIMITED_BYTES
         self.dropped = 0
         self._options = options
         self._wire = Wire(options, self)
@@ -44,6 +54,7 @@ class Connection:
         try:
             connack = await connection._wire.connect()
             connection.session_present = connack.session_present
+            connection.max_packet_bytes = connack.max_packet_bytes
             connection._window = asyncio.Semaphore(connack.window)
             yield connection
         finally:
@@ -57,7 +68,13 @@ class Connection:
     async def publish(
         self, topic: str, body: bytes, *, qos: int = 1, retain: bool = False, properties: Properties = NO_PROPERTIES
     ) -> None:
-        """Send one message when the window has space; with QoS 1 wait for PUBACK. Raises PublishRefused, LinkLost."""
+        """Send one message when the window has space; with QoS 1 wait for PUBACK. Raises PublishRefused, LinkLost.
+
+        A message that the broker would not accept is not sent, because it would close the connection: MessageTooLarge.
+        """
+        size_bytes = publish_bytes(topic, body, properties)
+        if size_bytes > self.max_packet_bytes:
+            raise MessageTooLarge(size_bytes, self.max_packet_bytes)
         async with self._window:
             self._check()
             packet_id = self._wire.publish(topic, body, qos, retain, properties)
@@ -92,6 +109,8 @@ class Connection:
                 return await answer
         except TimeoutError as exc:
             raise NoAnswer(f"no answer within {timeout_s:.3g} s") from exc
+        except MessageTooLarge as exc:
+            raise NoAnswer(str(exc)) from exc
         finally:
             del self._requests[correlation]
 

@@ -9,7 +9,7 @@ from sync.contract.envelope import CONTENT_TYPE, Event
 from sync.contract.topics import Channel, Topic
 from sync.errors import BadMessage
 from sync.mqtt.connection import Connection
-from sync.mqtt.packets import Message, Properties, Will
+from sync.mqtt.packets import Message, Properties, Will, publish_bytes
 
 
 async def publish_event(
@@ -19,6 +19,12 @@ async def publish_event(
     rule = CHANNEL_RULES[topic.channel]
     properties = replace(_properties(event, rule), correlation=correlation)
     await connection.publish(str(topic), event.payload(), qos=rule.qos, retain=rule.retained, properties=properties)
+
+
+def fits(connection: Connection, topic: Topic, event: Event) -> bool:
+    """Whether the broker accepts a message of this size."""
+    properties = _properties(event, CHANNEL_RULES[topic.channel])
+    return publish_bytes(str(topic), event.payload(), properties) <= connection.max_packet_bytes
 
 
 async def ask(connection: Connection, question: Topic, event: Event, *, budget_s: float) -> Event:

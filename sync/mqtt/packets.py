@@ -49,12 +49,28 @@ class Reply:
         return self.code >= 0x80
 
 
+UNLIMITED_BYTES = 5 + 268_435_455  # the largest packet of MQTT
+
+_HEAD_BYTES = 5  # of every packet: its type, and the length of the rest at its longest
+
+
 @dataclass(frozen=True, slots=True)
 class ConnAck:
-    """CONNACK: whether the broker kept the session, and how many PUBLISH may be unacknowledged."""
+    """CONNACK: whether the broker kept the session, how many PUBLISH may be unacknowledged, and their largest size."""
 
     session_present: bool
     window: int
+    max_packet_bytes: int = UNLIMITED_BYTES
+
+
+def publish_bytes(topic: str, body: bytes, properties: Properties) -> int:
+    """Size of a PUBLISH, at most 6 bytes too large: lengths are counted at their longest."""
+    user = sum(5 + len(name.encode()) + len(value.encode()) for name, value in properties.user)
+    texts = sum(3 + len(text.encode()) for text in (properties.content_type, properties.response_topic) if text)
+    correlation = 0 if properties.correlation is None else 3 + len(properties.correlation)
+    expiry = 0 if properties.expiry_s is None else 5
+    packet_id, lengths = 2, 4
+    return _HEAD_BYTES + 2 + len(topic.encode()) + packet_id + lengths + user + texts + correlation + expiry + len(body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from sync.errors import BrokerUntrusted, LinkError, LinkLost, LinkRefused
 from sync.mqtt.broker_address import TlsSocket
-from sync.mqtt.packets import ConnAck, Message, Options, Properties, Reply, Subscription
+from sync.mqtt.packets import UNLIMITED_BYTES, ConnAck, Message, Options, Properties, Reply, Subscription
+from sync.mqtt.peer_certificate import explain
 from sync.mqtt.tls_errors import describe, rejects_our_certificate
 
 _TICK_S = 1.0  # interval of paho's keep-alive check
@@ -63,8 +64,9 @@ class Wire:
             opening.add_done_callback(self._abandon)
             raise
         except ssl.SSLError as exc:
+            why = await self._loop.run_in_executor(None, explain, exc, self._options.broker)
             raise (LinkRefused if rejects_our_certificate(exc) else BrokerUntrusted)(
-                f"{self._options.broker}: {describe(exc)}"
+                f"{self._options.broker}: {why}"
             ) from exc
         except OSError as exc:
             raise LinkLost(f"{self._options.broker}: {exc.strerror or exc}") from exc
@@ -189,7 +191,10 @@ class Wire:
             self._end(LinkRefused(f"{self._options.broker}: {code.getName()}"))
         elif not self._welcome.done():
             window = getattr(properties, "ReceiveMaximum", self._options.window)
-            self._welcome.set_result(ConnAck(flags.session_present, min(window, self._options.window)))
+            max_packet_bytes = getattr(properties, "MaximumPacketSize", UNLIMITED_BYTES)
+            self._welcome.set_result(
+                ConnAck(flags.session_present, min(window, self._options.window), max_packet_bytes)
+            )
 
     def _on_disconnect(
         self, _client: paho.Client, _data: Any, flags: paho.DisconnectFlags, code: ReasonCode, _properties: Any

@@ -10,6 +10,7 @@ import ssl
 from enum import StrEnum
 
 from sync.mqtt.broker_address import BrokerAddress
+from sync.mqtt.peer_certificate import explain
 
 _ALERT_WAIT_S = 1.0  # in TLS 1.3 the broker verifies our certificate after our side of the handshake
 _DATES = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
@@ -42,7 +43,7 @@ def try_handshake(broker: BrokerAddress, limit_s: float) -> tuple[Handshake, str
     except socket.gaierror as exc:
         return Handshake.UNKNOWN_NAME, exc.strerror or str(exc)
     except ssl.SSLError as exc:
-        return _classify(exc), getattr(exc, "verify_message", "") or exc.reason or str(exc)
+        return _classify(exc), explain(exc, broker)
     except ConnectionRefusedError as exc:
         return Handshake.REFUSED, exc.strerror or "connection refused"
     except OSError as exc:  # TimeoutError is one

@@ -12,16 +12,18 @@ from pathlib import Path
 from sync.contract.messages import PlatformState
 from sync.contract.topics import Channel, Topic, check_name
 from sync.errors import StoreFailed
-from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.events import will
 from sync.mqtt.packets import Options
 from sync.mqtt.reconnect import Retry, stay_connected
-from sync.platform.directory.importer import import_file
+from sync.mqtt.tls_files import TlsFiles
+from sync.platform.directory.importer import import_file, summary
 from sync.platform.directory.publisher import DirectoryPublisher
 from sync.platform.directory.store import DirectoryStore
 from sync.platform.fleet.box_requests import BoxRequestHandler, platform_event
 from sync.platform.fleet.fleet import Fleet
 from sync.platform.fleet.page import FleetPage
+from sync.platform.fleet.reported_ends import ReportedEnds
 from sync.platform.records.gaps import GapRequester
 from sync.platform.records.ingest_service import IngestService
 from sync.platform.records.open_store import open_store
@@ -123,12 +125,14 @@ class PlatformService:
         settings = self._settings
         ingest = _ingest_service(settings, self._broker, store)
         publisher = DirectoryPublisher(directory, settings.district)
+        ends = ReportedEnds(store)
         requests = BoxRequestHandler(
-            fleet, directory, publisher, settings.district, ingest.ready, settings.backlog_per_s
+            fleet, directory, publisher, settings.district, ingest.ready, settings.backlog_per_s, ends=ends
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(ingest.run(), name="ingest")
             group.create_task(directory.follow(), name="directory")
+            group.create_task(ends.run(), name="reported ends")
             group.create_task(
                 stay_connected("requests", self._request_options, requests.serve, settings.retry), name="requests"
             )
@@ -137,9 +141,11 @@ class PlatformService:
         if self._settings.directory is None:
             return
         report = await import_file(directory, self._settings.directory, self._settings.community_key)
-        log.info("directory: %d lines read, %d persons changed", report.read, report.changed)
+        log.info("directory: %s", summary(report))
         for line, reason in report.refused:
             log.warning("directory: line %d rejected: %s", line, reason)
+        for line, text in report.warnings:
+            log.warning("directory: line %d: %s", line, text)
 
     def _request_options(self) -> Options:
         district = self._settings.district

@@ -11,16 +11,16 @@ class ChangeSignal:
     """The subscribers of one store."""
 
     def __init__(self) -> None:
-        self._subscribers: set[asyncio.Event] = set()
+        self._subscribers: dict[asyncio.Event, None] = {}  # notified in order
 
     @contextmanager
     def subscribe(self, event: asyncio.Event) -> Iterator[None]:
         """Within the block, set `event` at every change."""
-        self._subscribers.add(event)
+        self._subscribers[event] = None
         try:
             yield
         finally:
-            self._subscribers.discard(event)
+            del self._subscribers[event]
 
     def notify(self) -> None:
         """Set the event of every subscriber."""

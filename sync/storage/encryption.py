@@ -3,6 +3,7 @@
 An encrypted value is `algorithm (1) | key id (4) | nonce (12) | ciphertext | tag (16)`, lengths in bytes. The tag
 authenticates the header and the place of the row, so that a value is valid in its own row only. A file is encrypted as
 a whole or not at all: its `user_version` is the id of its key, negative while free pages may still contain plaintext.
+The `application_id` repeats it, so that a damaged header is not taken for another key.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from sync.errors import DecryptionFailed, WrongKey
+from sync.errors import DamagedFile, DecryptionFailed, WrongKey
 from sync.storage.atomic_files import write_new
+from sync.storage.damage import connect_read_only
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ _ID_BYTES, _NONCE_BYTES, _TAG_BYTES = 4, 12, 16
 _HEAD_BYTES = 1 + _ID_BYTES
 _SHORTEST = _HEAD_BYTES + _NONCE_BYTES + _TAG_BYTES
 _INFO = b"sentinel at rest/"
+_PLAIN = 0x53454E54  # application_id of a file without encryption; 0: written before 0.2
 
 
 class Algorithm(IntEnum):
@@ -119,20 +122,22 @@ def make_key(path: Path) -> None:
 
 
 def is_encrypted(path: Path) -> bool:
-    """Whether `path` exists and needs a key. Raises sqlite3.Error."""
+    """Whether `path` exists and needs a key. Raises sqlite3.Error, DamagedFile."""
     if not path.exists():
         return False
-    with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+    with contextlib.closing(connect_read_only(path)) as connection:
         return _version(connection) != 0
 
 
 def load_cipher(connection: sqlite3.Connection, cipher: KeyedCipher | None) -> Cipher:
-    """The cipher for the rows of an existing file. Raises WrongKey; the file is not changed."""
-    version = abs(_version(connection))
-    if version == 0:
-        return NoEncryption()
+    """The cipher for the rows of an existing file. Raises WrongKey, DamagedFile; the file is not changed."""
+    version, mark = abs(_version(connection)), _mark(connection)
     if cipher is not None and version == cipher.key_id:
         return cipher
+    if version == 0 and mark in (0, _PLAIN):
+        return NoEncryption()
+    if mark == _PLAIN or (cipher is not None and mark == cipher.key_id):
+        raise DamagedFile("the header is damaged")
     given = "no key was given" if cipher is None else f"the given key is {cipher.key_id:08x}"
     [_, _, path] = connection.execute("PRAGMA database_list").fetchone()
     raise WrongKey(
@@ -150,14 +155,13 @@ def encrypt_file(
     too full the whole file stays plaintext, and the next start tries again. Raises WrongKey.
     """
     current = load_cipher(connection, cipher)
-    if cipher is None:
-        return current
     try:
-        if _version(connection) == 0:
+        if cipher is not None and _version(connection) == 0:
             _encrypt_rows(connection, cipher, updates, place)
             current = cipher
-        if _version(connection) < 0:
+        if cipher is not None and _version(connection) < 0:
             _erase_plaintext(connection, cipher.key_id)
+        _write_mark(connection)
     except sqlite3.OperationalError as exc:
         if exc.sqlite_errorcode != sqlite3.SQLITE_FULL:
             raise
@@ -178,6 +182,7 @@ def _encrypt_rows(
         for update in updates:
             connection.execute(update)
         connection.execute(f"PRAGMA user_version={-cipher.key_id}")
+        _write_mark(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -191,6 +196,16 @@ def _erase_plaintext(connection: sqlite3.Connection, key_id: int) -> None:
     [busy, _, _] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if not busy:
         connection.execute(f"PRAGMA user_version={key_id}")
+
+
+def _write_mark(connection: sqlite3.Connection) -> None:
+    mark = abs(_version(connection)) or _PLAIN
+    if _mark(connection) != mark:
+        connection.execute(f"PRAGMA application_id={mark}")
+
+
+def _mark(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA application_id").fetchone()[0])
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -9,25 +9,34 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from sqlite_utils import Database, Migrations
 
-from sync.errors import StoreFailed, StoreFull
+from sync.errors import DamagedFile, StoreFailed, StoreFull
 from sync.storage.atomic_files import sync_folder
+from sync.storage.damage import (
+    BUSY_S,
+    Check,
+    State,
+    check_integrity,
+    connect_read_only,
+    examine,
+    is_broken_structure,
+    is_damage,
+    read_text,
+    reason,
+)
+from sync.storage.head_writer import HeadWriter, count_commit, counted_commits
 from sync.storage.progress import Progress
+from sync.storage.set_aside import DAMAGED, rename_aside
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-_BUSY_S = 5.0
 _WAL_PAGES = 1000
 _PROGRESS_STEPS = 10_000  # of SQLite's virtual machine (some tenths of a millisecond) between two progress reports
-_APPLIED_TABLE = "_sqlite_migrations"  # where sqlite-utils records applied migrations
-SIDE_FILES = ("", "-wal", "-shm")
-_DAMAGED = "damaged"
 
 
 class SqliteThread:
@@ -40,12 +49,20 @@ class SqliteThread:
     """
 
     def __init__(
-        self, thread: ThreadPoolExecutor, database: Database, progress: Progress, set_aside: Path | None = None
+        self,
+        thread: ThreadPoolExecutor,
+        database: Database,
+        progress: Progress,
+        head: HeadWriter | None = None,
+        set_aside: Path | None = None,
     ) -> None:
+        """`head` None: the file is only read."""
         self.set_aside = set_aside
         self._thread = thread
         self._database = database
         self._progress = progress
+        self._head = head
+        self._damaged = False
 
     @classmethod
     @asynccontextmanager
@@ -56,22 +73,26 @@ class SqliteThread:
         *,
         wal_pages: int = _WAL_PAGES,
         shared: ThreadPoolExecutor | None = None,
+        state: State = counted_commits,
+        check: Check = lambda _: None,
     ) -> AsyncIterator[SqliteThread]:
         """Open the file at `path` and apply its migrations; a damaged file is renamed and replaced by an empty one.
 
-        The write-ahead log is checkpointed every `wal_pages` and truncated to that size. `shared`: a thread that
-        serves several files, for a simulated fleet in one process. Raises StoreFailed if the file cannot be used for a
-        reason other than damage.
+        So is one that was emptied, replaced by an older copy, or lost its last commits: `FILE-head` remembers them. The
+        write-ahead log is checkpointed every `wal_pages` and truncated to that size. `shared`: a thread that serves
+        several files, for a simulated fleet in one process. `state` returns the identity of the file and a count that
+        every commit of importance increases; `check` raises DamagedFile for rows that contradict each other. Raises
+        StoreFailed if the file cannot be used for a reason other than damage.
         """
         loop, progress = asyncio.get_running_loop(), Progress()
         with _thread(shared, path.stem) as thread:
-            file = _OpenFile(lambda: _open_or_set_aside(path, migrations, wal_pages, progress))
+            file = _OpenFile(lambda: _open_or_set_aside(path, migrations, wal_pages, progress, state, check))
             try:
                 try:
-                    database, set_aside = await loop.run_in_executor(thread, file.open)
+                    database, head, set_aside = await loop.run_in_executor(thread, file.open)
                 except (sqlite3.Error, OSError) as exc:
                     raise store_failure(exc, f"{path}: ") from exc
-                yield cls(thread, database, progress, set_aside)
+                yield cls(thread, database, progress, head, set_aside)
             finally:
                 await loop.run_in_executor(thread, file.close)
 
@@ -81,10 +102,10 @@ class SqliteThread:
         """Open a second, read-only connection, which never waits for the writer. Raises StoreFailed without a file."""
         loop, progress = asyncio.get_running_loop(), Progress()
         with _thread(shared, f"{path.stem}-read") as thread:
-            file = _OpenFile(lambda: (_connect_read_only(path, progress), None))
+            file = _OpenFile(lambda: (_connect_read_only(path, progress), None, None))
             try:
                 try:
-                    database, _ = await loop.run_in_executor(thread, file.open)
+                    database, _, _ = await loop.run_in_executor(thread, file.open)
                 except sqlite3.Error as exc:
                     raise store_failure(exc, f"{path}: ") from exc
                 yield cls(thread, database, progress)
@@ -92,42 +113,70 @@ class SqliteThread:
                 await loop.run_in_executor(thread, file.close)
 
     async def run(self, work: Callable[[Database], T]) -> T:
-        """Return `work(database)`. Work that has started runs to its end even if cancelled. Raises StoreFailed."""
+        """Return `work(database)`. Work that has started runs to its end even if cancelled. Raises StoreFailed.
+
+        After DamagedFile the next start sets the file aside.
+        """
         try:
             return await self._progress.until(
-                asyncio.get_running_loop().run_in_executor(self._thread, work, self._database)
+                asyncio.get_running_loop().run_in_executor(self._thread, self._work, work)
             )
         except sqlite3.Error as exc:
             raise store_failure(exc) from exc
 
     async def touch(self) -> None:
-        """Return when the thread is free."""
+        """Return when the thread is free. Raises DamagedFile if the file was found damaged since it was opened."""
         await self.run(lambda _: None)
+        if self._damaged:
+            raise DamagedFile("a database was found damaged; the next start sets it aside")
 
     async def write(self, work: Callable[[Database], T]) -> T:
         """`run` in one transaction."""
 
         def atomically(database: Database) -> T:
             with database.atomic():
-                return work(database)
+                before = database.conn.total_changes
+                result = work(database)
+                if database.conn.total_changes != before:
+                    count_commit(database)
+                return result
 
         return await self.run(atomically)
+
+    def _work(self, work: Callable[[Database], T]) -> T:
+        try:
+            result = work(self._database)
+        except sqlite3.Error as exc:
+            self.note_damage(exc)
+            raise
+        if self._head is not None:
+            self._head.follow(self._database)
+        return result
+
+    def note_damage(self, exc: sqlite3.Error) -> None:
+        """Called on the thread: if `exc` means damage, `touch` raises and the next start sets the file aside."""
+        if self._head is not None and is_broken_structure(exc):
+            self._damaged = True
+            self._head.note_damage()
 
 
 class _OpenFile:
     """Opens and closes a database on its thread; `close` also works if the caller was cancelled during `open`."""
 
-    def __init__(self, opener: Callable[[], tuple[Database, Path | None]]) -> None:
+    def __init__(self, opener: Callable[[], tuple[Database, HeadWriter | None, Path | None]]) -> None:
         self._opener = opener
         self._database: Database | None = None
+        self._head: HeadWriter | None = None
 
-    def open(self) -> tuple[Database, Path | None]:
-        self._database, set_aside = self._opener()
-        return self._database, set_aside
+    def open(self) -> tuple[Database, HeadWriter | None, Path | None]:
+        self._database, self._head, set_aside = self._opener()
+        return self._database, self._head, set_aside
 
     def close(self) -> None:
         if self._database is not None:
             self._database.close()
+        if self._head is not None:
+            self._head.close()
 
 
 @contextmanager
@@ -146,31 +195,36 @@ def store_failure(exc: sqlite3.Error | OSError, where: str = "") -> StoreFailed:
 
 
 def _open_or_set_aside(
-    path: Path, migrations: Migrations, wal_pages: int, progress: Progress
-) -> tuple[Database, Path | None]:
+    path: Path, migrations: Migrations, wal_pages: int, progress: Progress, state: State, check: Check
+) -> tuple[Database, HeadWriter, Path | None]:
     path.parent.mkdir(parents=True, exist_ok=True)
+    aside = None
     try:
-        return _open(path, migrations, wal_pages, progress), None
-    except sqlite3.DatabaseError as exc:
-        if not _is_damage(exc):
+        examine(path, migrations, state, check, lambda connection: _watch(connection, progress))
+    except Exception as exc:
+        if not is_damage(exc):
             raise
-        aside = _renamed(path, _DAMAGED)
-        log.warning("%s is damaged (%s); set aside as %s", path, exc, aside.name)
-        return _open(path, migrations, wal_pages, progress), aside
+        aside = rename_aside(path, DAMAGED)
+        log.warning("%s is damaged (%s); set aside as %s", path, reason(exc), aside.name)
+    database = _open(path, migrations, wal_pages, progress)
+    try:
+        return database, HeadWriter(path, database, state), aside
+    except BaseException:
+        database.close()
+        raise
 
 
 def _open(path: Path, migrations: Migrations, wal_pages: int, progress: Progress) -> Database:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
-    connection.set_progress_handler(progress.report, _PROGRESS_STEPS)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
+    connection.text_factory = read_text
+    _watch(connection, progress)
     try:
-        _check_owner(connection, path, migrations)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten, not only forgotten
         [page_bytes] = connection.execute("PRAGMA page_size").fetchone()
         connection.execute(f"PRAGMA wal_autocheckpoint={wal_pages}")
         connection.execute(f"PRAGMA journal_size_limit={wal_pages * page_bytes}")
-        _check(connection)
         database = Database(connection)
         migrations.apply(database)
     except BaseException:
@@ -179,75 +233,30 @@ def _open(path: Path, migrations: Migrations, wal_pages: int, progress: Progress
     return database
 
 
-def _check_owner(connection: sqlite3.Connection, path: Path, migrations: Migrations) -> None:
-    """Raise StoreFailed if the file was created by anything other than `migrations`; the file is not changed."""
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if not tables:
-        return
-    applied = f"SELECT migration_set FROM {_APPLIED_TABLE}"  # noqa: S608 - a constant of this file
-    if _APPLIED_TABLE not in tables or not {(migrations.name,)}.issuperset(connection.execute(applied)):
-        raise StoreFailed(f"{path} contains other data and was not changed: choose another file")
+def _watch(connection: sqlite3.Connection, progress: Progress) -> None:
+    connection.set_progress_handler(progress.report, _PROGRESS_STEPS)
 
 
 def _connect_read_only(path: Path, progress: Progress) -> Database:
-    connection = _read_only(path)
-    connection.set_progress_handler(progress.report, _PROGRESS_STEPS)
+    connection = connect_read_only(path)
+    _watch(connection, progress)
     return Database(connection)
-
-
-def _read_only(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
-
-
-class _Damaged(sqlite3.DatabaseError):
-    """The integrity check at start found the file inconsistent."""
-
-
-def _check(connection: sqlite3.Connection) -> None:
-    [verdict] = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise _Damaged(verdict)
 
 
 def check_file(path: Path, *, limit_s: float) -> str:
     """Check the integrity of the file without changing it; return the problem, or "". Raises TimeoutError."""
     until_s = time.monotonic() + limit_s
     try:
-        with closing(_read_only(path)) as connection:
+        with closing(connect_read_only(path)) as connection:
             connection.set_progress_handler(lambda: time.monotonic() > until_s, _PROGRESS_STEPS)
-            _check(connection)
+            check_integrity(connection)
     except sqlite3.OperationalError as exc:
         if exc.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
             raise TimeoutError(f"{path} could not be read within {limit_s:g} s") from exc
         return str(exc)
-    except sqlite3.DatabaseError as exc:
+    except (sqlite3.DatabaseError, DamagedFile) as exc:
         return str(exc)
     return ""
-
-
-def _is_damage(exc: sqlite3.DatabaseError) -> bool:
-    """Whether the file itself is damaged; a full disk, a missing permission or a lock is not damage."""
-    code = getattr(exc, "sqlite_errorcode", None)
-    return isinstance(exc, _Damaged) or (
-        code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-    )
-
-
-def aside_files(path: Path, why: str = _DAMAGED) -> list[Path]:
-    """Every file that was set aside for `path`, oldest first, without its side files."""
-    found = path.parent.glob(f"{path.name}.{why}-*")
-    return sorted(each for each in found if not each.name.endswith(tuple(filter(None, SIDE_FILES))))
-
-
-def is_older(path: Path, age_s: float) -> bool:
-    """Whether `path` exists and was last written at least `age_s` ago."""
-    return path.exists() and time.time() - path.stat().st_mtime >= age_s
-
-
-def drop_aside(path: Path) -> None:
-    """Delete a file that was set aside and its side files."""
-    for suffix in SIDE_FILES:
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def set_aside(path: Path, why: str) -> Path:
@@ -255,17 +264,8 @@ def set_aside(path: Path, why: str) -> Path:
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=0)) as connection:
             connection.execute("PRAGMA journal_mode=DELETE")  # fails while another connection is open
-        aside = _renamed(path, why)
+        aside = rename_aside(path, why)
         sync_folder(path.parent)
     except (sqlite3.Error, OSError) as exc:
         raise store_failure(exc, f"{path}: ") from exc
     return aside
-
-
-def _renamed(path: Path, why: str) -> Path:
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    for suffix in SIDE_FILES:
-        side = path.with_name(path.name + suffix)
-        if side.exists():
-            side.rename(path.with_name(f"{path.name}.{why}-{stamp}{suffix}"))
-    return path.with_name(f"{path.name}.{why}-{stamp}")

@@ -10,6 +10,7 @@ import pytest
 from config.errors import SettingsError
 from config.settings import Settings, load_settings, parse_settings
 from config.toml_file import MOST_BYTES
+from edge_agent.policy.rules import load_policy
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "sentinel.example.toml"
 
@@ -81,3 +82,20 @@ def test_every_fault_of_a_file_carries_its_path(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings(path)
     assert all(line.startswith(str(path)) for line in str(caught.value).splitlines())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_settings_may_be_saved_by_any_editor(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "sentinel.toml"
+    path.write_bytes('[box]\r\ncheckpoint = "东门"\r\n'.encode(encoding))
+    if encoding != "utf-16-le":  # without a byte order mark
+        assert load_settings(path).box.checkpoint == "东门"
+    else:
+        with pytest.raises(SettingsError, match=r"sentinel\.toml: .* Save it as UTF-8"):
+            load_settings(path)
+
+
+def test_a_policy_may_be_saved_by_any_editor(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_bytes("version = 7\n".encode("utf-16"))
+    assert load_policy(path).version == 7

@@ -15,7 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drivers.contract import CardRead, CardUnreadable, CodeRead, DistanceReading, PartState, SpotReading, ThermalFrame
+from drivers.contract import (
+    CardRead,
+    CardUnreadable,
+    CodeRead,
+    CodeUnreadable,
+    DistanceReading,
+    PartState,
+    SpotReading,
+    ThermalFrame,
+)
 from drivers.distance.table import make_ranger
 from drivers.errors import DeviceLost
 from drivers.gates.modbus_relay import ModbusGate
@@ -196,7 +205,7 @@ async def living(rig: Rig) -> AsyncIterator[Rig]:
         sequence = 0
         while slot is not None:
             sequence, reading = await slot.after(sequence)
-            if not isinstance(reading, CardUnreadable):
+            if not isinstance(reading, CardUnreadable | CodeUnreadable):
                 rig.given.append(of(reading))
 
     with rig.wire:

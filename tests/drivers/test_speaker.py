@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis.strategies import DataObject, data, integers
 
 from drivers.audio.mixer import DUCKED_LEVEL, FADE_SAMPLES, Mixer, SoundSource
-from drivers.audio.sound import RATE_HZ, load_clip, load_untrusted_clip, open_card
+from drivers.audio.sound import RATE_HZ, open_card
+from drivers.audio.sound_file import load_clip
 from drivers.audio.speaker import BLOCK_SAMPLES, make_speaker
 from drivers.audio.wav_file import WavFile
 from drivers.contract import Clip, PartState
@@ -256,7 +257,7 @@ def opus(path: Path, hz: float, length_s: float, channels: int = 1) -> None:
 @pytest.mark.parametrize("channels", [1, 2])
 def test_opus_is_decoded(tmp_path: Path, channels: int) -> None:
     opus(tmp_path / "clip", 440, 1.0, channels)
-    clip = load_untrusted_clip(tmp_path / "clip", longest_s=5)
+    clip = load_clip(tmp_path / "clip", longest_s=5)
     assert len(clip.samples) / RATE_HZ == pytest.approx(1.0, abs=0.01)
     heard_hz = np.abs(np.fft.rfft(clip.samples[:RATE_HZ])).argmax() * RATE_HZ / len(clip.samples[:RATE_HZ])
     assert heard_hz == pytest.approx(440, abs=2)
@@ -265,7 +266,7 @@ def test_opus_is_decoded(tmp_path: Path, channels: int) -> None:
 
 def test_opus_is_unpacked_no_longer_than_it_may_be(tmp_path: Path) -> None:
     opus(tmp_path / "clip", 440, 2.0)
-    assert len(load_untrusted_clip(tmp_path / "clip", longest_s=0.5).samples) == RATE_HZ // 2
+    assert len(load_clip(tmp_path / "clip", longest_s=0.5).samples) == RATE_HZ // 2
 
 
 @given(data())
@@ -278,7 +279,7 @@ def test_no_damage_to_opus_escapes(draw: DataObject) -> None:
             whole[draw.draw(integers(48, len(whole) - 1))] = draw.draw(integers(0, 255))
         path.write_bytes(whole[: draw.draw(integers(48, len(whole)))])
         with suppress(BadSetting):
-            clip = load_untrusted_clip(path, longest_s=1)
+            clip = load_clip(path, longest_s=1)
             assert (clip.rate_hz, clip.samples.dtype) == (RATE_HZ, np.int16)
             assert len(clip.samples) <= RATE_HZ
 
@@ -289,7 +290,7 @@ def test_an_untrusted_file_without_sound_is_refused(tmp_path: Path, content: byt
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(BadSetting, match=r"Opus"):
-        load_untrusted_clip(path, longest_s=1)
+        load_clip(path, longest_s=1)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no sound"])

@@ -11,10 +11,12 @@ import pytest
 from drivers.simulated.devices.camera import CameraMode
 from drivers.simulated.people import residents
 from drivers.simulated.people.scenes import SceneKind
+from edge_agent.box import loss_damper
 from edge_agent.screen.view_state import ScreenStage, ScreenView
 from sync.contract.records import AlarmRaised
 from tests.edge_agent.town import Town, scene_of, town
 from tests.limits import HANG_S
+from tests.sync.city import eventually
 
 
 @pytest.fixture
@@ -51,6 +53,28 @@ async def test_a_lost_thermometer_is_shown_people_go_to_staff_and_it_heals(place
     await place.seen(lambda view: part(view, "thermometer") == "ok")
     alarms = [record for record in await place.records() if isinstance(record, AlarmRaised)]
     assert [(alarm.kind, alarm.subject) for alarm in alarms][:1] == [("part_lost", "thermometer")]
+
+
+async def test_a_thermometer_that_comes_and_goes_raises_few_alarms(
+    place: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loss_damper, "HOLD_S", 1.0)
+    for _ in range(5):
+        place.street.thermometer.unplug()
+        await place.seen(lambda view: part(view, "thermometer") == "lost")
+        place.street.thermometer.plug()
+        await place.seen(lambda view: part(view, "thermometer") == "ok")
+
+    raised: list[str] = []
+
+    async def is_over() -> bool:
+        raised[:] = [record.kind for record in await place.records() if isinstance(record, AlarmRaised)]
+        return raised[-1] == "part_back" and len(raised) > 2
+
+    shown = [each.detail for each in place.sentinel.view_state.view.parts if each.name == "thermometer"]
+    assert "unstable, lost 5 times" in shown[0]
+    await eventually(is_over)
+    assert raised == ["part_lost", "part_back", "part_unstable", "part_back"]
 
 
 async def test_a_black_camera_is_shown_and_a_code_alone_calls_staff(place: Town) -> None:

@@ -21,8 +21,6 @@ from drivers.simulated.people.scenes import Scene, SceneKind
 from drivers.simulated.street import Street
 from edge_agent.app import Sentinel
 from edge_agent.box.key_files import read_community_key
-from edge_agent.box.wall_clock import WallClock
-from edge_agent.domain.passage import Moment
 from edge_agent.screen.view_state import ScreenStage, ScreenView
 from edge_agent.stores import Stores
 from sync.contract.health import Colour, HealthStatus, LookupOutcome, TestResult
@@ -33,6 +31,7 @@ from sync.edge.directory.directory import Directory
 from sync.edge.ledger.ledger import Ledger
 from sync.edge.orders.replay_guard import ReplayGuard
 from tests.drivers.driver_bench import eventually, walk_through
+from tests.edge_agent.clocks import ClockInSync
 from tests.edge_agent.town import scene_of, settings_text
 from tests.limits import HANG_S
 
@@ -57,15 +56,9 @@ async def everybody_is_well(person_key: str, _budget_s: float) -> QueryAnswer:
         as_of=now,
         sampled_at=now - timedelta(hours=1),
         result=TestResult.NEGATIVE,
+        lists=("white:resident", "vip:gold", "vip:silver", "居民"),
     )
     return QueryAnswer(LookupOutcome.FOUND, status)
-
-
-class ClockInSync(WallClock):
-    """This machine's clock as NTP would keep it: validity is judged by no other."""
-
-    def now(self) -> Moment:
-        return replace(super().now(), in_sync=True, error_s=0.05)
 
 
 @dataclass(slots=True)
@@ -178,6 +171,7 @@ async def test_a_card_opens_the_gate_and_whoever_walks_through_has_passed(
     assert (closed.outcome, closed.gate_opened) == ("passed", True)
     assert place.board.pulses == 1
     assert NUMBER not in caplog.text
+    assert place.sentinel.metrics.counts()["unknown_lists"] == {"vip": 1, "other": 1}
 
 
 async def test_a_code_before_the_camera_opens_the_gate_once_and_nobody_walks_through(place: Place) -> None:

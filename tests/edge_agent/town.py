@@ -20,6 +20,7 @@ from edge_agent.app import Sentinel, opened
 from edge_agent.screen.view_state import ScreenView
 from sync.contract.records import PassageClosed, PassageDecided, Record
 from sync.edge.ledger.ledger import Ledger
+from tests.edge_agent.clocks import ClockInSync
 from tests.limits import HANG_S
 from tests.ports import free_port
 
@@ -99,7 +100,7 @@ async def town(folder: Path, more_settings: str = "") -> AsyncIterator[Town]:
         text = settings_text(folder, street.camera.url) + more_settings
         (folder / "sentinel.toml").write_text(text, encoding="utf-8")
         settings = parse_settings(text)
-        async with opened(settings) as sentinel:
+        async with opened(settings, ClockInSync()) as sentinel:
             running = [asyncio.create_task(work) for work in (street.run(), relay.run(), sentinel.run())]
             try:
                 place = Town(street, sentinel, sentinel.stores.ledger, relay, settings)

@@ -30,7 +30,7 @@ from sync.edge.ledger.schema import Row
 from sync.errors import StoreFailed
 from sync.platform.directory.store import DirectoryStore
 from tests.faults.scale import ROUNDS, sampled
-from tests.faults.writer import NEVER, live, live_for_ever, read_promises
+from tests.faults.writer import NEVER, live, live_for_ever, read_promises, stop_after_each_append
 from tests.limits import HANG_S
 from tests.sync.city import (
     BUDGET_BYTES,
@@ -67,7 +67,7 @@ def living(forks: ForkServerContext, target: Callable[..., None], *args: object)
         yield process
     finally:
         process.kill()
-        process.join()
+        process.join(HANG_S)
 
 
 def run(forks: ForkServerContext, folder: Path, kill_at: int, budget_bytes: int) -> int | None:
@@ -134,8 +134,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     home.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(home)], check=False).returncode:
         pytest.skip("mounting needs root")
-    yield home
-    subprocess.run(["umount", str(home)], check=True)
+    try:
+        yield home
+    finally:
+        unmount(home)
 
 
 async def test_a_disk_that_fills_at_any_page_loses_no_committed_record(small_disk: Path) -> None:
@@ -222,19 +224,29 @@ async def test_after_a_restart_a_replica_is_no_younger_than_the_clock_can_tell(
 
 @pytest.fixture
 def image(tmp_path: Path) -> Iterator[Path]:
+    """See `disk_image`."""
+    with disk_image(tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def disk_image(folder: Path) -> Iterator[Path]:
     """An ext4 file system in an image file; the image contains what was synced to the disk."""
-    made, there = tmp_path / "disk.img", tmp_path / "there"
+    made, there = folder / "disk.img", folder / "there"
     made.write_bytes(bytes(24_000_000))
     there.mkdir()
     format_it = ["mkfs.ext4", "-q", "-F", str(made)]
     if shutil.which("mkfs.ext4") is None or subprocess.run(format_it, check=False).returncode or not mount(made, there):
         pytest.skip("mounting an image needs root")
-    yield made
-    unmount(there)
+    try:
+        yield made
+    finally:
+        unmount(there)
 
 
 def unmount(there: Path) -> None:
-    subprocess.run(["umount", str(there)], check=True)
+    """Detached at once even if a process still has a file open there, and removed when it ends."""
+    subprocess.run(["umount", "--lazy", str(there)], check=True, timeout=HANG_S)
 
 
 def mount(image: Path, there: Path) -> bool:
@@ -265,6 +277,52 @@ async def test_a_power_cut_loses_no_committed_record(image: Path, forks: ForkSer
                     unmount(after)
                 os.kill(writer.pid, signal.SIGCONT)
         shutil.rmtree(home)
+
+
+async def test_a_power_cut_test_that_fails_leaves_no_writer_and_no_mount(
+    tmp_path: Path, forks: ForkServerContext
+) -> None:
+    there, promises = tmp_path / "there", tmp_path / "promises"
+    pids: list[int | None] = []
+
+    async def fail() -> None:
+        with disk_image(tmp_path), living(forks, live_for_ever, there / "ledger.db", promises, SMALL) as writer:
+            pids.append(writer.pid)
+            await eventually(partial(has_promised_more, promises, 0))
+            os.kill(writer.pid or 0, signal.SIGSTOP)
+            assert not is_mounted(there)
+
+    with pytest.raises(AssertionError):
+        await fail()
+    [pid] = pids
+    assert not Path(f"/proc/{pid}").exists()
+    assert not is_mounted(there)
+
+
+def is_mounted(there: Path) -> bool:
+    return f" {there} " in Path("/proc/mounts").read_text(encoding="utf-8")
+
+
+async def test_a_power_cut_right_after_an_append_loses_nothing(image: Path, forks: ForkServerContext) -> None:
+    """The last append that returned is on the disk before any checkpoint: a log that is not synced is always found."""
+    there, copy, after, promises = (image.parent / name for name in ("there", "copy.img", "after", "promises"))
+    after.mkdir()
+    with living(forks, stop_after_each_append, there / "ledger.db", promises) as writer:
+        assert writer.pid is not None
+        for appended in range(1, 4):
+            await eventually(partial(has_stopped, writer.pid, promises, appended))
+            shutil.copyfile(image, copy)
+            assert mount(copy, after)
+            try:
+                await check_the_ledger(after, promises)
+            finally:
+                unmount(after)
+            os.kill(writer.pid, signal.SIGCONT)
+
+
+async def has_stopped(pid: int, promises: Path, appended: int) -> bool:
+    state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    return state == "T" and len(read_promises(promises, "stored")) == appended
 
 
 def promised_bytes(promises: Path) -> int:

@@ -59,3 +59,15 @@ async def _live(path: Path, promises: Promises, kill_at: int, budget_bytes: int)
         for start in range(first + 13, first + 100, 20):
             promises.note("stored", await ledger.append_all(mixed(20, start)))
         promises.note("statements", [next(statements)])
+
+
+def stop_after_each_append(path: Path, promises: Path) -> None:
+    """Append one record at a time, and stop after each one that returned, before its log is ever checkpointed."""
+    asyncio.run(_stop_after_each_append(path, Promises(promises)))
+
+
+async def _stop_after_each_append(path: Path, promises: Promises) -> None:
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+        for index in count():
+            promises.note("stored", [await ledger.append(alarm(index))])
+            os.kill(os.getpid(), signal.SIGSTOP)

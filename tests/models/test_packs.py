@@ -72,6 +72,11 @@ def test_pull_brings_the_file_and_shows_progress(store: PackStore, file_server: 
     assert [path.name for path in folder.iterdir()] == ["tiny.onnx"]
 
 
+def test_this_machine_is_not_asked_through_a_proxy(store: PackStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert store.pull("tiny").state is PackState.READY
+
+
 def test_a_pack_that_is_there_is_not_fetched_again(store: PackStore, file_server: FileServer) -> None:
     store.pull("tiny")
     store.pull("tiny")

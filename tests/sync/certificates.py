@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from sync.mqtt.broker_address import TlsFiles
+from sync.mqtt.tls_files import TlsFiles
 
 
 def _name(text: str) -> x509.Name:
@@ -54,8 +55,24 @@ class Authority:
         path.write_bytes(self._sign(older))
         return path
 
-    def certificate(self, name: str, *, begins_h: float = -1, ends_h: float = 1) -> TlsFiles:
-        """Certificate and key for `name`, also its DNS name; valid between these hours from now."""
+    def intermediate(self, home: Path) -> Authority:
+        """Another authority, whose certificate this one signed."""
+        signed = Authority(home)
+        certificate = (
+            self._builder(signed._name, signed._key)
+            .add_extension(x509.BasicConstraints(True, None), True)
+            .add_extension(_usage(signs_certificates=True), True)
+        )
+        signed.ca.write_bytes(self._sign(certificate))
+        return signed
+
+    def certificate(
+        self, name: str, *, begins_h: float = -1, ends_h: float = 1, dns: Sequence[str] | None = None
+    ) -> TlsFiles:
+        """Certificate and key for `name`, valid between these hours from now; `dns`: its DNS names instead of `name`.
+
+        Without any DNS name it has no subjectAltName.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
             self._builder(_name(name), key, begins_h, ends_h)
@@ -64,8 +81,9 @@ class Authority:
             .add_extension(
                 x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), False
             )
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
         )
+        if names := [name] if dns is None else dns:
+            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in names]), False)
         files = TlsFiles(self.ca, self._home / f"{name}.pem", self._home / f"{name}.key")
         assert files.certificate is not None
         assert files.key is not None

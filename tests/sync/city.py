@@ -9,12 +9,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from drivers.readers.id_number import check_digit
 from sync.contract.health import Colour, Freshness, HealthStatus, LookupOutcome, TestResult
 from sync.contract.identity import person_key
 from sync.contract.orders import OrderBody
@@ -32,6 +33,7 @@ from sync.contract.signed import Signed, sign
 from sync.contract.topics import Topic
 from sync.edge.directory.directory import Directory
 from sync.edge.ledger.ledger import Ledger
+from sync.edge.ledger.system_clock import system_clock
 from sync.edge.link.link import LinkSettings, PlatformLink
 from sync.edge.link.sender import SenderSettings
 from sync.edge.orders.receiver import OrderHandlers, OrderReceiver
@@ -49,8 +51,10 @@ BUDGET_BYTES = 50_000_000
 
 
 def number(index: int) -> str:
-    """A document number with an unassigned area code."""
-    return f"9999991990{index:08d}"
+    """A valid document number with an unassigned area code."""
+    born = date(1990, 1, 1) + timedelta(days=index // 999)
+    digits = f"999999{born:%Y%m%d}{index % 999 + 1:03d}"
+    return digits + check_digit(digits)
 
 
 def status_of(index: int, **changes: Any) -> HealthStatus:
@@ -205,7 +209,13 @@ class Box:
 
 @asynccontextmanager
 async def a_box(
-    home: Path, settings: LinkSettings, *, handlers: OrderHandlers | None = None, boot_id: str = "boot"
+    home: Path,
+    settings: LinkSettings,
+    *,
+    handlers: OrderHandlers | None = None,
+    boot_id: str = "boot",
+    order_clock: Callable[[], Clock] = system_clock,
+    on_platform_time: Callable[[datetime], None] = lambda _: None,
 ) -> AsyncIterator[Box]:
     """A box; with `handlers` it accepts orders signed with SIGNING_KEY."""
     async with (
@@ -216,8 +226,16 @@ async def a_box(
         orders = None
         if handlers is not None:
             memory = await stack.enter_async_context(ReplayGuard.opened(home / "orders.db"))
-            orders = OrderReceiver(memory, SIGNING_KEY.public_key(), handlers)
-        link = PlatformLink(settings, ledger, directory, versions={"agent": "0"}, boot_id=boot_id, orders=orders)
+            orders = OrderReceiver(memory, SIGNING_KEY.public_key(), handlers, order_clock)
+        link = PlatformLink(
+            settings,
+            ledger,
+            directory,
+            versions={"agent": "0"},
+            boot_id=boot_id,
+            orders=orders,
+            on_platform_time=on_platform_time,
+        )
         async with running(link.run()):
             yield Box(ledger, directory, link)
 

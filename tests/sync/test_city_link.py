@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from sync.platform.directory.publisher import DirectoryPublisher
 from sync.platform.directory.store import DirectoryStore
 from sync.platform.fleet.box_requests import BoxRequestHandler
 from sync.platform.fleet.fleet import Fleet
+from sync.platform.fleet.reported_ends import ReportedEnds
+from sync.platform.records.open_store import open_store
 from sync.platform.service import PlatformService
 from tests.limits import HANG_S
 from tests.sync.city import (
@@ -345,12 +348,14 @@ async def test_a_change_of_the_directory_is_pushed_and_silence_is_confirmed(tmp_
     ready.set()
     async with (
         DirectoryStore.opened(tmp_path / "source.db") as source,
+        open_store(str(tmp_path / "records.db")) as store,
         Connection.open(Options(BrokerAddress.from_url(broker.url), "desk")) as connection,
         a_box(tmp_path / "box", link_settings(broker.url)) as box,
         eavesdropping(broker) as heard,
     ):
         publisher = DirectoryPublisher(source, "demo", confirm_s=0.05)
-        async with running(BoxRequestHandler(Fleet(), source, publisher, "demo", ready).serve(connection)):
+        handler = BoxRequestHandler(Fleet(), source, publisher, "demo", ready, ends=ReportedEnds(store))
+        async with running(handler.serve(connection)):
             await eventually(lambda: is_fresh(box))
             await source.put([status_of(1)])
             await eventually(lambda: has_cursor(box, 1))
@@ -360,6 +365,17 @@ async def test_a_change_of_the_directory_is_pushed_and_silence_is_confirmed(tmp_
             await eventually(lambda: has_heard(heard, Channel.DIRECTORY))
     page = decode_event(next(each for each in heard if "directory" in each.topic)).message(DirectoryPage)
     assert (page.after, page.ops, page.checkpoint is not None) == (2, (), True)
+
+
+async def test_a_directory_page_tells_the_time_of_the_platform(tmp_path: Path, broker: Mosquitto) -> None:
+    times: list[datetime] = []
+    async with (
+        a_platform(tmp_path / "platform", broker.url),
+        a_box(tmp_path / "box", link_settings(broker.url), on_platform_time=times.append) as box,
+    ):
+        await eventually(lambda: is_fresh(box))
+    assert times
+    assert abs((times[-1] - datetime.now(UTC)).total_seconds()) < HANG_S
 
 
 async def is_fresh(box: Box) -> bool:

@@ -45,6 +45,8 @@ class CameraMode(Enum):
 
     LIVE = "live"  # the picture of `view`, with noise
     FROZEN = "frozen"  # the same picture repeatedly
+    CLOCK = "clock"  # the same picture repeatedly, with a running clock in its corner
+    CUT_OFF = "cut off"  # every picture ends after 40 % of its bytes
     BLACK = "black"  # lens covered, no light
     BLOCKED = "blocked"  # a palm on the lens, light shining through
     STALLED = "stalled"  # connected, but sends no data
@@ -63,6 +65,7 @@ class SimulatedCamera:
         self._viewers: dict[asyncio.StreamWriter, asyncio.Event] = {}  # set when the viewer is gone
         self._tick = -1
         self._jpeg = b""
+        self._once: bytes | None = None
 
     async def __aenter__(self) -> SimulatedCamera:
         await self._listen()
@@ -90,6 +93,10 @@ class SimulatedCamera:
             await self._hang_up()
         elif self._server is None:
             await self._listen()
+
+    def send_once(self, data: bytes) -> None:
+        """Send `data` in place of the next picture."""
+        self._once = data
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
@@ -134,6 +141,9 @@ class SimulatedCamera:
 
     def _picture(self) -> bytes:
         """The JPEG of the current frame interval, the same for every viewer."""
+        if self._once is not None:
+            once, self._once = self._once, None
+            return once
         tick = int(time.monotonic() * FRAMES_PER_S)
         if tick != self._tick and not (self._mode is CameraMode.FROZEN and self._jpeg):
             self._tick = tick
@@ -143,9 +153,18 @@ class SimulatedCamera:
     def _encode(self, tick: int) -> bytes:
         if self._mode is CameraMode.BLACK:
             return _jpeg(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        if self._mode is CameraMode.CLOCK:
+            return _jpeg(_with_clock(self._view(), tick))
         view = PALM if self._mode is CameraMode.BLOCKED else self._view()
         brighter, darker = self._noise[tick % BRIGHTER_TILES], self._noise[-1 - tick % DARKER_TILES]
-        return _jpeg(cv2.subtract(cv2.add(view, brighter), darker))
+        jpeg = _jpeg(cv2.subtract(cv2.add(view, brighter), darker))
+        return jpeg[: len(jpeg) * 2 // 5] if self._mode is CameraMode.CUT_OFF else jpeg
+
+
+def _with_clock(view: Image, tick: int) -> Image:
+    shown = view.copy()
+    cv2.putText(shown, f"2022-04-01 {tick % 100:02}", (12, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2)
+    return shown
 
 
 def _jpeg(image: cv2.typing.MatLike) -> bytes:

@@ -62,10 +62,14 @@ def _warmth(face: WarmFace) -> NDArray[np.float64]:
 
 
 class SimulatedThermometer:
-    """The module on its wire; `face` returns the face in view now, None for none."""
+    """The module on its wire; `face` returns the face in view now, None for none.
+
+    `speed` is that of the module's time: 8.0 sends eight times as many frames.
+    """
 
     def __init__(self, wire: PtyWire, face: Callable[[], WarmFace | None], seed: int, ambient_c: float = 24.0) -> None:
         self.wire = wire
+        self.speed = 1.0
         self.module = ThermalModule()
         self.scene = ThermalScene(seed, ambient_c)
         self._face = face
@@ -82,7 +86,7 @@ class SimulatedThermometer:
     async def run(self) -> None:
         """Measure, send and execute commands until cancelled."""
         while True:
-            due_s = time.monotonic() + 1 / self.module.settings.rate_hz
+            due_s = time.monotonic() + 1 / (self.speed * self.module.settings.rate_hz)
             if self._frame_wanted():
                 await self._send(self._frame())
             await self._listen_until(due_s)
@@ -104,7 +108,7 @@ class SimulatedThermometer:
         started_s, size = time.monotonic(), -(-len(frame) // CHUNKS_PER_FRAME)
         for start in range(0, len(frame), size):
             part = frame[start : start + size]
-            sent_s = started_s + (start + len(part)) * BITS_PER_BYTE / self.module.settings.baud
+            sent_s = started_s + (start + len(part)) * BITS_PER_BYTE / (self.speed * self.module.settings.baud)
             await asyncio.sleep(max(0.0, sent_s - time.monotonic()))
             self.wire.write(part)
 

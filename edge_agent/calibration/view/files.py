@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
 from config.settings import ThermometerSettings
 from edge_agent.calibration.errors import BadCalibration
 from edge_agent.calibration.view.sensor import recorded_frames
 from edge_agent.calibration.view.warm_spot import steady_spot
 from edge_agent.measurement.camera_to_thermal import Size, Touch
+from models.errors import PictureUnreadable
+from models.picture import read_picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,10 @@ def touches_from(shots: Sequence[Shot], chosen: ThermometerSettings) -> tuple[tu
 
 
 def _read(shot: Shot, chosen: ThermometerSettings) -> tuple[Touch, Size, Size]:
-    image = cv2.imread(str(shot.picture))
-    if image is None:
-        raise BadCalibration(f"{shot.picture} 不是可读的图片。", f"{shot.picture} is not a readable picture.")
+    try:
+        image = read_picture(shot.picture)
+    except PictureUnreadable as exc:
+        raise BadCalibration(f"{shot.picture} 不是可读的图片。", f"not a readable picture: {exc}") from exc
     height, width = image.shape[:2]
     x, y = shot.at_px
     if not (0 <= x < width and 0 <= y < height):

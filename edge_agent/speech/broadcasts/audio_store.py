@@ -13,11 +13,12 @@ import aiohttp
 
 from edge_agent.speech.broadcasts.errors import NoSound
 from sync.contract.orders import Audio
+from sync.network_address import ServerAddress
 from sync.storage.atomic_files import replace_whole
 
 FETCH_LIMIT_S = 30.0
 CHUNK_BYTES = 65_536
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_PORTS = {"https": 443, "http": 80}
 
 
 class AudioStore:
@@ -27,7 +28,7 @@ class AudioStore:
         """`hosts` are the only ones asked; plain http is for loopback."""
         self._folder = folder
         self._cap_bytes = cap_bytes
-        self._hosts = frozenset(hosts)
+        self._hosts = frozenset(host.lower() for host in hosts)
 
     async def file(self, audio: Audio) -> Path:
         """Where the sound lies, fetched where it is not there yet. Raises NoSound."""
@@ -43,11 +44,14 @@ class AudioStore:
         return path
 
     def _check(self, audio: Audio) -> None:
-        url = urlsplit(audio.url)
-        host = url.hostname or ""
-        if host not in self._hosts:
+        try:
+            url = urlsplit(audio.url)
+            address = ServerAddress.parse(f"{url.scheme}://{url.netloc}", _PORTS)
+        except ValueError as exc:  # BadAddress is one
+            raise NoSound("the address of the audio is not valid") from exc
+        if address.at.host not in self._hosts:
             raise NoSound("the audio lies on a host that this box may not ask")
-        if url.scheme != "https" and not (url.scheme == "http" and host in _LOOPBACK):
+        if address.scheme != "https" and not address.at.is_loopback:
             raise NoSound("the audio is not offered over https")
         if audio.bytes > self._cap_bytes:
             raise NoSound("the audio is larger than the whole store")
@@ -82,13 +86,19 @@ class AudioStore:
         if hashlib.sha256(data).hexdigest() != audio.sha256:
             path.unlink()
             return False
-        os.utime(path)
+        self._mark_used(path)
         return True
 
     def _keep(self, path: Path, data: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._make_room(len(data))
         replace_whole(path, data)
+        self._mark_used(path)
+
+    def _mark_used(self, path: Path) -> None:
+        """Date the file after all others, also when the clock went back."""
+        newest_ns = max(file.stat().st_mtime_ns for file in self._folder.iterdir())
+        os.utime(path, ns=(newest_ns + 1,) * 2)
 
     def _make_room(self, wanted_bytes: int) -> None:
         files = sorted((file.stat().st_mtime, file.stat().st_size, file) for file in self._folder.iterdir())

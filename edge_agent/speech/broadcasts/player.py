@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
+
 from drivers.contract import Clip
 from edge_agent.screen.view_state import Notice, ViewState
 from edge_agent.speech.broadcasts.broadcast import OfferResult, PlaybackResult, PlaysBroadcasts, shown
@@ -43,24 +45,30 @@ class BroadcastPlayer:
         *,
         note_played: NotePlayed,
         now: Callable[[], datetime],
+        certain: Callable[[], bool],
     ) -> None:
-        """`now` gives the local time, with its zone. Saved broadcasts are queued again."""
+        """`now` gives the local time, with its zone, and `certain` whether it is confirmed.
+
+        Saved broadcasts are queued again.
+        """
         self._announcer = announcer
         self._view_state = view_state
         self._make_sound = make_sound
         self._file = file
         self._note_played = note_played
         self._now = now
+        self._certain = certain
         self._queue = BroadcastQueue()
-        self._queue.restore(file.load(), view_state.default_languages, now())
+        self._queue.restore(file.load(), view_state.default_languages, now(), certain=certain())
         self._saved = self._queue.kept()
         self._playing: Broadcast | None = None
         self._last_silent = ""
+        self._last_unusable = ""
         self._emergency_noted: tuple[str, bool] | None = None
 
     def offer(self, broadcast: Broadcast) -> OfferResult:
         """Queue a broadcast; returns whether it was accepted."""
-        answer = self._queue.take(broadcast, self._view_state.default_languages, self._now())
+        answer = self._queue.take(broadcast, self._view_state.default_languages, self._now(), certain=self._certain())
         self._queue.counters[f"offered_{answer.value}"] += 1
         return answer
 
@@ -79,7 +87,11 @@ class BroadcastPlayer:
 
     def status(self) -> dict[str, object]:
         """State of the queue and counters, without texts."""
-        return {**self._queue.status(), "last_without_sound": self._last_silent}
+        return {
+            **self._queue.status(),
+            "last_without_sound": self._last_silent,
+            "last_unusable_audio": self._last_unusable,
+        }
 
     async def _save_changes(self) -> None:
         """Save the queue within half a second of a change."""
@@ -97,7 +109,7 @@ class BroadcastPlayer:
     def _look(self) -> None:
         """Update queue and screen for the current time."""
         now = self._now()
-        self._queue.look(now, quiet=self._is_quiet())
+        self._queue.look(now, quiet=self._is_quiet(), certain=self._certain())
         emergency = self._queue.emergency(now)
         self._view_state.show_notices(_notice(emergency, "") if emergency else None, self._bulletin(now))
 
@@ -135,7 +147,7 @@ class BroadcastPlayer:
                 else await self._announcer.broadcast(clip, self._view_state.default_languages[0])
             )
             await self._note_played(broadcast.broadcast_id, emergency=False, heard=heard is PlaybackResult.WHOLE)
-            if clip is None:
+            if heard is PlaybackResult.NOT:
                 await asyncio.sleep(SHOWN_S)
             if heard is PlaybackResult.CUT_SHORT and self._playing is not None:
                 self._queue.again(broadcast, self._now())
@@ -144,14 +156,27 @@ class BroadcastPlayer:
         return True
 
     async def _sound(self, broadcast: Broadcast) -> Clip | None:
+        """The sound of a broadcast: its audio, its text where the audio cannot be used; None where neither can."""
+        if broadcast.audio is not None:
+            try:
+                return await self._make_sound(broadcast, self._view_state.default_languages)
+            except NoSound as exc:
+                self._queue.counters["text_instead_of_audio"] += 1
+                self._last_unusable = self._note(exc, self._last_unusable, broadcast, "its text is spoken instead")
         try:
-            return await self._make_sound(broadcast, self._view_state.default_languages)
+            spoken = msgspec.structs.replace(broadcast, audio=None)
+            return await self._make_sound(spoken, self._view_state.default_languages)
         except NoSound as exc:
             self._queue.counters["without_sound"] += 1
-            if str(exc) != self._last_silent:
-                _LOG.warning("broadcast %s is only shown: %s", broadcast.broadcast_id, exc)
-            self._last_silent = str(exc)
+            self._last_silent = self._note(exc, self._last_silent, broadcast, "it is only shown")
             return None
+
+    @staticmethod
+    def _note(exc: NoSound, last: str, broadcast: Broadcast, effect: str) -> str:
+        """Log a reason that differs from the last one; returns it."""
+        if str(exc) != last:
+            _LOG.warning("broadcast %s: %s; %s", broadcast.broadcast_id, exc, effect)
+        return str(exc)
 
     def _is_quiet(self) -> bool:
         return self._announcer.is_quiet(self._now().time())

@@ -38,7 +38,10 @@ class QueuedBroadcast:
 
 
 class BroadcastQueue:
-    """At most KEPT broadcasts; every `now` is the local time, with its zone."""
+    """At most KEPT broadcasts; every `now` is the local time, with its zone.
+
+    `certain`: whether `now` is confirmed. If not, a broadcast that seems to be over is not played and stays queued.
+    """
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
@@ -46,20 +49,20 @@ class BroadcastQueue:
         self._played: deque[str] = deque(maxlen=PLAYED_KEPT)
         self._order = 0
 
-    def restore(self, kept: SavedBroadcasts, languages: tuple[str, ...], now: datetime) -> None:
+    def restore(self, kept: SavedBroadcasts, languages: tuple[str, ...], now: datetime, *, certain: bool) -> None:
         """Queue the saved broadcasts that are still valid."""
         self._played.extend(kept.told)
         for broadcast in kept.broadcasts:
-            self.take(broadcast, languages, now)
+            self.take(broadcast, languages, now, certain=certain)
 
     def kept(self) -> SavedBroadcasts:
         """The state that must survive a restart."""
         return SavedBroadcasts(tuple(entry.broadcast for entry in self._entries.values()), tuple(self._played))
 
-    def take(self, broadcast: Broadcast, languages: tuple[str, ...], now: datetime) -> OfferResult:
+    def take(self, broadcast: Broadcast, languages: tuple[str, ...], now: datetime, *, certain: bool) -> OfferResult:
         """Queue a broadcast that has a text in one of `languages`; returns whether it was accepted."""
         broadcast = trimmed(broadcast)
-        if broadcast.valid_until <= now or broadcast.broadcast_id in self._played:
+        if (certain and broadcast.valid_until <= now) or broadcast.broadcast_id in self._played:
             return OfferResult.OVER
         if not any(broadcast.texts.get(language) for language in languages):
             return OfferResult.EMPTY
@@ -80,17 +83,21 @@ class BroadcastQueue:
         """Remove a broadcast; False where it is not queued."""
         return self._entries.pop(broadcast_id, None) is not None
 
-    def look(self, now: datetime, *, quiet: bool) -> None:
+    def look(self, now: datetime, *, quiet: bool, certain: bool) -> None:
         """Remove expired broadcasts and mark due ones; scheduled ones are skipped in quiet hours."""
-        for name in [name for name, entry in self._entries.items() if entry.broadcast.valid_until <= now]:
-            del self._entries[name]
+        if certain:
+            for name in [name for name, entry in self._entries.items() if entry.broadcast.valid_until <= now]:
+                del self._entries[name]
         for entry in self._entries.values():
-            if now >= entry.broadcast.valid_from:
+            if entry.broadcast.valid_from <= now < entry.broadcast.valid_until:
                 self._note_due(entry, now, quiet=quiet)
+            else:
+                entry.due = None
 
     def emergency(self, now: datetime) -> Broadcast | None:
         """The newest emergency that is valid."""
-        valid = [entry for entry in self._of(Priority.EMERGENCY) if entry.broadcast.valid_from <= now]
+        emergencies = self._of(Priority.EMERGENCY)
+        valid = [each for each in emergencies if each.broadcast.valid_from <= now < each.broadcast.valid_until]
         return max(valid, key=lambda entry: entry.order).broadcast if valid else None
 
     def coming(self, now: datetime) -> tuple[datetime, Broadcast] | None:

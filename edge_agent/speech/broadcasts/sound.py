@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from config.errors import SettingsError
 from config.prompts.speech import speak
-from drivers.audio.sound import RATE_HZ, load_untrusted_clip
+from drivers.audio.sound import RATE_HZ
+from drivers.audio.sound_file import is_audible, load_clip
 from drivers.contract import Clip
 from drivers.errors import DriverError
 from edge_agent.speech.broadcasts.audio_store import AudioStore
 from edge_agent.speech.broadcasts.broadcast import spoken
 from edge_agent.speech.broadcasts.errors import NoSound
-from sync.contract.orders import Broadcast
+from sync.contract.orders import Audio, Broadcast
 
 LONGEST_S = 180.0
 PEAK = 0.7
@@ -37,19 +38,34 @@ def chime() -> Samples:
 async def make_sound(broadcast: Broadcast, languages: tuple[str, ...], store: AudioStore) -> Clip:
     """What to play, at RATE_HZ and LONGEST_S at most. Raises NoSound."""
     if broadcast.audio is not None:
-        path = await store.file(broadcast.audio)
-        try:
-            parts = [(await asyncio.to_thread(load_untrusted_clip, path, LONGEST_S)).samples]
-        except DriverError as exc:
-            raise NoSound("the audio is not in a format that this box can decode") from exc
+        parts = [await _recorded(broadcast.audio, store)]
     else:
-        texts = [(language, broadcast.texts[language]) for language in languages if language in broadcast.texts]
-        try:
-            parts = [await asyncio.to_thread(_said, spoken(text), language) for language, text in texts]
-        except SettingsError as exc:
-            raise NoSound(str(exc)) from exc
+        parts = await _spoken(broadcast, languages)
     pieces = [chime(), *(piece for part in parts for piece in (_PAUSE, part))]
     return Clip(broadcast.broadcast_id, np.concatenate(pieces)[: int(LONGEST_S * RATE_HZ)], RATE_HZ)
+
+
+async def _recorded(audio: Audio, store: AudioStore) -> Samples:
+    path = await store.file(audio)
+    try:
+        samples = (await asyncio.to_thread(load_clip, path, LONGEST_S)).samples
+    except DriverError as exc:
+        raise NoSound("the audio is not in a format that this box can decode") from exc
+    if not is_audible(samples):
+        raise NoSound("the audio is silent or too quiet to be heard")
+    return samples
+
+
+async def _spoken(broadcast: Broadcast, languages: tuple[str, ...]) -> list[Samples]:
+    texts = [(language, broadcast.texts[language]) for language in languages if language in broadcast.texts]
+    try:
+        parts = [await asyncio.to_thread(_said, spoken(text), language) for language, text in texts]
+    except SettingsError as exc:
+        raise NoSound(str(exc)) from exc
+    audible = [part for part in parts if is_audible(part)]
+    if not audible:
+        raise NoSound("there is no text that the voice can speak")
+    return audible
 
 
 def _said(text: str, language: str) -> Samples:

@@ -13,9 +13,11 @@ from typing import Self
 import msgspec
 from sqlite_utils import Database
 
+from sync.contract.decoding import decoded
 from sync.contract.health import Freshness, HealthStatus, Lookup, LookupOutcome
 from sync.contract.messages import DirectoryPage, DirectoryRequest, QueryAnswer
 from sync.contract.orders import Revocation
+from sync.contract.records import Clock
 from sync.edge.directory.replica import (
     DIRECTORY_MIGRATIONS,
     CheckpointMismatch,
@@ -24,28 +26,38 @@ from sync.edge.directory.replica import (
     Staged,
     StatusCipher,
     apply_staged,
+    check_replica,
     delete_all,
     new_revocations,
     read_pending,
     read_position,
     read_status,
     stage,
+    without_generation,
     write_pending,
     write_position,
 )
+from sync.edge.ledger.system_clock import system_clock
 from sync.errors import BadMessage, DecryptionFailed, LinkError, LinkLost, NoAnswer, StoreFailed
 from sync.storage.encryption import KeyedCipher
-from sync.storage.sqlite_thread import SqliteThread, aside_files, drop_aside, is_older
+from sync.storage.set_aside import drop_older
+from sync.storage.sqlite_thread import SqliteThread
 
 log = logging.getLogger(__name__)
 
 Ask = Callable[[str, float], Awaitable[QueryAnswer]]
 
+_STATUS = msgspec.json.Decoder(HealthStatus)
 _FRESH_S = 60.0
 _AGING_S = 15 * 60.0
 _STALE_S = 24 * 3600.0
 _PENDING_LIMIT = 10_000
 NEVER_S = 1e9  # age of a replica that was never confirmed: finite, because JSON records cannot store infinity
+
+
+def since_boot_s() -> float:
+    """Seconds since this machine started; unlike the monotonic clock it runs on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def freshness_from(age_s: float) -> Freshness:
@@ -66,8 +78,8 @@ class Directory:
 
     Pages are staged and applied together as a run whose checkpoint matches, so that a look-up never sees a partial run.
     Look-ups use their own connection and never wait for the writer. A revocation is an operation that arrives before
-    its page; it applies immediately, until a checkpoint contains it. If more than `pending_limit` revocations are
-    pending, further ones are dropped and the replica counts as not confirmed.
+    its page; it applies immediately, until a checkpoint contains it or shows that its generation is gone. If more than
+    `pending_limit` revocations are pending, further ones are dropped and the replica counts as not confirmed.
     """
 
     def __init__(
@@ -79,6 +91,7 @@ class Directory:
         position: Position,
         pending: dict[str, PendingRevocation],
         now_s: Callable[[], float],
+        clock: Callable[[], Clock],
         pending_limit: int,
     ) -> None:
         self.ask: Ask = ask_without_link
@@ -87,11 +100,12 @@ class Directory:
         self._reader = reader
         self._cipher = cipher
         self._now_s = now_s
+        self._clock = clock
         self._position = position
         self._pending = pending
         self._pending_limit = pending_limit
         self._staged: Staged | None = None
-        self._confirmed_s = now_s() - _age_at_start_s(position)
+        self._confirmed_s: float | None = None  # by `now_s`; None: not in this run
 
     @classmethod
     @asynccontextmanager
@@ -99,33 +113,53 @@ class Directory:
         cls,
         path: Path,
         *,
-        now_s: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = since_boot_s,
+        clock: Callable[[], Clock] = system_clock,
         pending_limit: int = _PENDING_LIMIT,
         cipher: KeyedCipher | None = None,
         shared: ThreadPoolExecutor | None = None,
     ) -> AsyncIterator[Self]:
-        """Open the replica at `path`; a damaged file is set aside and fetched again. `now_s`: monotonic clock.
+        """Open the replica at `path`; a damaged file is set aside and fetched again. `now_s`: seconds since boot;
+        `clock` decides how old a replica from an earlier run is.
 
         Statuses are encrypted by `cipher` (None: plaintext, for simulations). Raises StoreFailed, and WrongKey without
         changing the file.
         """
         async with (
-            SqliteThread.opened(path, DIRECTORY_MIGRATIONS, shared=shared) as writer,
+            SqliteThread.opened(
+                path, DIRECTORY_MIGRATIONS, shared=shared, check=lambda db: check_replica(db, cipher)
+            ) as writer,
             SqliteThread.reading(path, shared=shared) as reader,
         ):
             status_cipher = await writer.run(lambda db: StatusCipher.for_writing(db, cipher))
             position, pending = await writer.write(lambda db: _begin(db, status_cipher))
-            yield cls(path, writer, reader, status_cipher, position, pending, now_s, pending_limit)
+            yield cls(path, writer, reader, status_cipher, position, pending, now_s, clock, pending_limit)
 
     @property
     def cursor(self) -> int:
         """Number of the last operation in the replica."""
         return self._position.cursor
 
+    @property
+    def confirmed(self) -> Clock | None:
+        """When the last checkpoint matched; None: never, or not known."""
+        return self._position.confirmed
+
     def freshness(self) -> tuple[Freshness, float]:
-        """Age class of the replica, and seconds since its last confirmed checkpoint (NEVER_S or more: never)."""
-        age_s = self._now_s() - self._confirmed_s
+        """Age class of the replica, and the most seconds that may have passed since its last confirmed checkpoint.
+
+        NEVER_S or more: it was never confirmed, or in an earlier run and the clock cannot tell when.
+        """
+        _, age_s = self._age_s()
         return freshness_from(age_s), age_s
+
+    def _age_s(self) -> tuple[float, float]:
+        """The least and the most seconds since the last confirmed checkpoint."""
+        if self._confirmed_s is not None:
+            return (self._now_s() - self._confirmed_s,) * 2
+        confirmed = self._position.confirmed
+        passed = None if confirmed is None else self._clock().seconds_since(confirmed)
+        return (0.0, NEVER_S) if passed is None else passed
 
     async def lookup(self, person_key: str, *, budget_s: float) -> Lookup:
         """Look up one person, within about `budget_s`.
@@ -136,12 +170,12 @@ class Directory:
         try:
             body = await self._body(person_key)
             if body is not None:
-                status = msgspec.json.decode(body, type=HealthStatus)
+                status = decoded("row of the replica", _STATUS, body)
                 return Lookup(LookupOutcome.FOUND, status, freshness, age_s, "replica")
             answer = await self.ask(person_key, budget_s)
         except NoAnswer:
             return Lookup(LookupOutcome.TIMED_OUT, None, freshness, age_s, "none")
-        except (LinkError, BadMessage, StoreFailed, msgspec.DecodeError):
+        except (LinkError, BadMessage, StoreFailed):
             return Lookup(LookupOutcome.FAILED, None, freshness, age_s, "none")
         return Lookup(answer.outcome, answer.status, Freshness.FRESH, 0.0, "platform")
 
@@ -195,12 +229,11 @@ class Directory:
         Returns the number of deleted statuses. A replica that was never confirmed, or whose age is unknown, is kept.
         Raises StoreFailed.
         """
-        for path in aside_files(self._path):
-            if is_older(path, kept_s):
-                drop_aside(path)
-        if not kept_s <= self.freshness()[1] < NEVER_S:
+        drop_older(self._path, kept_s)
+        least_s, most_s = self._age_s()
+        if least_s < kept_s or most_s >= NEVER_S:
             return 0
-        count = await self._writer.write(delete_all)
+        count = await self._writer.write(lambda db: delete_all(db, self._cipher))
         await self._writer.run(lambda db: db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
         self._position, self._pending, self._staged = Position(), {}, None
         self._confirmed_s = self._now_s() - NEVER_S
@@ -217,10 +250,13 @@ class Directory:
 
     async def _set_position(self, position: Position, staged: Staged | None) -> None:
         """Set the new position and drop the pending revocations that it contains."""
-        left = {key: each for key, each in self._pending.items() if not each.is_covered(self._position, position)}
+        pending = self._pending
+        if staged is None:
+            pending = {key: each.after_checkpoint(position) for key, each in pending.items()}
+        left = {key: each for key, each in pending.items() if not each.is_covered(self._position, position)}
         self._position, self._staged = position, staged
-        if len(left) < len(self._pending):
-            self._pending = left
+        self._pending, before = left, len(pending)
+        if len(left) < before:
             await self._writer.write(lambda db: write_pending(db, self._cipher, left))
 
     def _expected(self) -> tuple[str, int]:
@@ -232,29 +268,23 @@ class Directory:
         staged = stage(db, self._cipher, page, run)
         if page.checkpoint is None:
             return self._position, staged
-        return apply_staged(db, self._cipher, staged, page.checkpoint), None
+        return apply_staged(db, self._cipher, staged, page.checkpoint, self._clock()), None
 
     async def _discard_staged(self, *, reset_cursor: bool) -> None:
         """Discard staged operations; `reset_cursor`: also request a full copy, while the rows stay in use."""
         self._staged = None
         if reset_cursor:
-            start = msgspec.structs.replace(self._position, generation="", cursor=0)
-            self._position = await self._writer.write(lambda db: write_position(db, start))
+            replaced = without_generation((*self._position.replaced, self._position.generation), "")
+            start = msgspec.structs.replace(self._position, generation="", cursor=0, replaced=replaced)
+            self._position = await self._writer.write(lambda db: write_position(db, self._cipher, start))
 
 
 def _begin(db: Database, cipher: StatusCipher) -> tuple[Position, dict[str, PendingRevocation]]:
     """The position and the pending revocations. If one cannot be decrypted the replica is fetched again."""
     try:
-        return read_position(db), read_pending(db, cipher)
+        position, pending = read_position(db, cipher), read_pending(db, cipher)
     except DecryptionFailed as exc:
         log.warning("fetching the replica again: %s", exc)
-        write_pending(db, cipher, {})
-        return write_position(db, Position()), {}
-
-
-def _age_at_start_s(position: Position) -> float:
-    """Age by the wall clock, the only clock that continues after a restart; unknown if the clock was set back."""
-    if position.confirmed_ms == 0:
-        return NEVER_S
-    age_s = time.time() - position.confirmed_ms / 1000
-    return age_s if age_s >= 0 else NEVER_S
+        position, pending = Position(), {}
+    write_pending(db, cipher, pending)
+    return write_position(db, cipher, position), pending

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from sync.errors import UnsafeLink
-from sync.mqtt.broker_address import TlsFiles
+from sync.mqtt.tls_files import TlsFiles
 from sync.storage.atomic_files import replace_link, replace_whole, write_new
 
 _DAY = timedelta(days=1)
@@ -113,7 +113,10 @@ class BoxIdentity:
             self._next.mkdir(parents=True, exist_ok=True, mode=0o700)
             new = ec.generate_private_key(ec.SECP256R1())
             write_new(path, new.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        key = load_pem_private_key(path.read_bytes(), None)
+        try:
+            key = load_pem_private_key(path.read_bytes(), None)
+        except (TypeError, ValueError) as exc:  # encrypted, or damaged
+            raise UnsafeLink(f"{path} is encrypted or damaged: enrol this box again") from exc
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise UnsafeLink(f"{path} is not an elliptic-curve key")
         return key

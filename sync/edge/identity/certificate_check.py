@@ -9,7 +9,8 @@ import ssl
 
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused
 from sync.mqtt.broker_address import BrokerAddress
-from sync.mqtt.tls_errors import describe, rejects_our_certificate
+from sync.mqtt.peer_certificate import explain
+from sync.mqtt.tls_errors import rejects_our_certificate
 
 _LIMIT_S = 10.0
 _CONNACK = 0x20
@@ -35,7 +36,9 @@ def _check(broker: BrokerAddress) -> None:
             connection.sendall(_CONNECT)
             answer = connection.recv(1)
     except ssl.SSLError as exc:
-        raise (LinkRefused if rejects_our_certificate(exc) else BrokerUntrusted)(f"{broker}: {describe(exc)}") from exc
+        raise (LinkRefused if rejects_our_certificate(exc) else BrokerUntrusted)(
+            f"{broker}: {explain(exc, broker)}"
+        ) from exc
     except OSError as exc:
         raise LinkLost(f"{broker}: {exc or 'no answer'}") from exc
     if answer != bytes([_CONNACK]):

@@ -16,7 +16,7 @@ from sync.contract.topics import check_name
 from sync.edge.identity.box_identity import BoxIdentity, EnrolmentOrigin
 from sync.edge.identity.est_client import EstClient, roots_by_fingerprint
 from sync.errors import EnrolmentPending, UnsafeLink
-from sync.mqtt.broker_address import TlsFiles
+from sync.mqtt.tls_files import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,10 @@ from sync.contract.enrolment import (
     to_basic,
 )
 from sync.errors import AuthorityUntrusted, BadMessage, EnrolmentPending, LinkLost, UnsafeLink
-from sync.mqtt.broker_address import TlsFiles
 from sync.mqtt.pinned_ca import accept_older_certificates
 from sync.mqtt.tls_errors import describe
+from sync.mqtt.tls_files import TlsFiles, load_own_certificate
+from sync.storage.text_file import NotText
 
 Certificates = Sequence[x509.Certificate]
 
@@ -167,8 +168,7 @@ def _trusting(roots: Certificates, own: TlsFiles | None) -> ssl.SSLContext:
         context = ssl.create_default_context(cadata="".join(each.public_bytes(Encoding.PEM).decode() for each in roots))
         accept_older_certificates(context)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if own is not None and own.certificate is not None:
-            context.load_cert_chain(own.certificate, own.key)
-    except OSError as exc:
+        load_own_certificate(context, own or TlsFiles())
+    except (OSError, NotText) as exc:
         raise UnsafeLink(f"cannot use the certificates: {exc}") from exc
     return context

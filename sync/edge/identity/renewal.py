@@ -14,8 +14,9 @@ from sync.edge.identity.enrolment import read_enrolment
 from sync.edge.identity.est_client import EstClient
 from sync.errors import LinkRefused, SyncError, UnsafeLink
 from sync.interruptible_sleep import rest
-from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.reconnect import Retry
+from sync.mqtt.tls_files import TlsFiles
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -15,16 +15,20 @@ from typing import Self
 
 from sqlite_utils import Database
 
+from sync.contract.messages import EpochEnd
 from sync.contract.records import Clock, Record
 from sync.edge.ledger import outbox
 from sync.edge.ledger.disk_reserve import DiskReserve
-from sync.edge.ledger.recovery import forget_recovered, import_set_aside
+from sync.edge.ledger.epoch_ends import gone_from_current, note_ends, read_ends, recall
+from sync.edge.ledger.recovery import forget_recovered, import_set_aside, report_files, unreadable_report
 from sync.edge.ledger.retention import Retention
 from sync.edge.ledger.schema import (
     LEDGER_MIGRATIONS,
     Row,
     RowCipher,
+    check_tail,
     is_ours,
+    ledger_state,
     read_epoch,
     read_tail,
     wall_ms,
@@ -33,11 +37,12 @@ from sync.edge.ledger.system_clock import system_clock
 from sync.edge.ledger.writer import LedgerWriter, truncate_wal
 from sync.errors import DecryptionFailed, StoreFailed
 from sync.storage.change_signal import ChangeSignal
-from sync.storage.encryption import KeyedCipher
+from sync.storage.encryption import KeyedCipher, load_cipher
 from sync.storage.sqlite_thread import SqliteThread, store_failure
 
 log = logging.getLogger(__name__)
 
+_GONE_KEPT = 10_000  # ranges remembered, so that each is reported once
 # The write-ahead log must fit into the disk reserve: on a full disk it is checkpointed before it can be reused.
 _WAL_PAGES = 50
 
@@ -75,13 +80,23 @@ class Ledger:
     are never evicted. Every deletion is recorded.
     """
 
-    def __init__(self, path: Path, store: SqliteThread, writer: LedgerWriter, epoch: str, last_seq: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        store: SqliteThread,
+        writer: LedgerWriter,
+        epoch: str,
+        last_seq: int,
+        cipher: KeyedCipher | None = None,
+    ) -> None:
         self.epoch = epoch
         self.last_seq = last_seq
         self.changes = ChangeSignal()  # appends, acknowledgements and parkings
         self._path = path
         self._store = store
         self._writer = writer
+        self._cipher = cipher
+        self._reported_gone: set[tuple[str, int, int]] = set()  # ranges that a gap record of this run reports
         self._forming = _Batch()
         self._committing = asyncio.Lock()
 
@@ -99,20 +114,22 @@ class Ledger:
     ) -> AsyncIterator[Self]:
         """Open the ledger of `box` at `path`, its bodies encrypted by `cipher` (None: plaintext, for simulations).
 
-        Parked rows are sent again. A damaged file is set aside and a new epoch begins. Pending records of that file, or
-        of one from before `start_new_epoch`, are delivered under their old epoch and number; an alarm reports how many,
-        and a gap record the ones that could not be read. Raises StoreFailed, and WrongKey without changing the file.
+        Parked rows are sent again. A file that is damaged, emptied or missing is set aside and a new epoch begins.
+        Pending records of that file, or of one from before `start_new_epoch`, are delivered under their old epoch and
+        number; an alarm reports how many, and a gap record the ones that could not be read. Raises StoreFailed, and
+        WrongKey without changing the file.
         """
         reserve = DiskReserve(path.with_suffix(".ballast"))
         async with AsyncExitStack() as stack:
-            store = await _open(stack, path, reserve, shared)
+            store = await _open(stack, path, reserve, cipher, shared)
             row_cipher = await store.run(lambda db: RowCipher.for_writing(db, box, cipher))
             writer = LedgerWriter(row_cipher, budget_bytes, clock, reserve)
             await store.run(writer.begin)
             await store.run(lambda db: import_set_aside(db, path, writer, cipher))
-            await store.write(outbox.unpark)
+            await store.run(lambda db: note_ends(db, path))
+            await store.write(lambda db: outbox.unpark(db, row_cipher.can_decrypt))
             epoch, tail = await store.run(lambda db: (read_epoch(db), read_tail(db, box)))
-            yield cls(path, store, writer, epoch, tail.seq)
+            yield cls(path, store, writer, epoch, tail.seq, cipher)
 
     async def append(self, record: Record) -> int:
         """Commit `record`; return its number once it is on the disk. Raises StoreFailed; it is not stored then."""
@@ -142,17 +159,15 @@ class Ledger:
 
     async def unacknowledged(self, alarms: bool, after_seq: int = 0, limit: int = 100) -> list[Row]:
         """Unacknowledged rows after `after_seq`, in order: only alarms, or all other kinds."""
-        return await self._store.run(
-            lambda db: self._readable(db, lambda: outbox.in_order(db, alarms, after_seq, limit))
-        )
+        return await self._read(lambda db: outbox.in_order(db, alarms, after_seq, limit))
 
     async def newest_unacknowledged(self, limit: int, after_seq: int = 0) -> list[Row]:
         """The newest unacknowledged rows after `after_seq`, without alarms, in order."""
-        return await self._store.run(lambda db: self._readable(db, lambda: outbox.newest(db, after_seq, limit)))
+        return await self._read(lambda db: outbox.newest(db, after_seq, limit))
 
     async def earlier_unacknowledged(self, limit: int) -> list[Row]:
         """Unacknowledged rows of one earlier epoch, in order."""
-        return await self._store.run(lambda db: self._readable(db, lambda: outbox.of_earlier_epochs(db, limit)))
+        return await self._read(lambda db: outbox.of_earlier_epochs(db, limit))
 
     async def acknowledge(self, epoch: str, ranges: Iterable[tuple[int, int]], heads: Sequence[str | None] = ()) -> int:
         """Mark inclusive `ranges` of `epoch` as committed at the platform; return the number of rows affected.
@@ -177,18 +192,42 @@ class Ledger:
         if files:
             await self.note_deleted(files)
 
+    async def report_set_aside(self, others: Iterable[Path]) -> None:
+        """Raise an alarm, once, for each damaged file of the databases `others`, which are in the ledger's folder.
+
+        `forget` deletes these files like those of the ledger.
+        """
+        paths = tuple(others)
+        last_seq = await self._store.run(lambda db: report_files(db, paths, self._writer))
+        self.last_seq = max(self.last_seq, last_seq)
+
     async def note_deleted(self, counts: dict[str, int]) -> None:
         """Record that other personal data were deleted because of their age, by class. Raises StoreFailed."""
         await self.append(self._writer.deleted("retention", counts))
 
-    async def mark_unacknowledged(self, epoch: str, ranges: Iterable[tuple[int, int]]) -> int:
-        """Withdraw the acknowledgement of `ranges`, which the platform lost; return how many rows are pending again."""
-        if epoch != self.epoch:
-            return 0
+    async def send_again(self, epoch: str, ranges: Iterable[tuple[int, int]]) -> None:
+        """Make `ranges`, which the platform lacks, pending again; a gap record reports what is no longer stored.
+
+        Raises StoreFailed.
+        """
         listed = tuple(ranges)
-        count = await self._store.write(lambda db: outbox.mark_unacknowledged(db, listed))
+        gone = await self._store.run(lambda db: self._send_again(db, epoch, listed))
+        new = [(first, last) for first, last in gone if (epoch, first, last) not in self._reported_gone]
+        if new:
+            earlier = None if epoch == self.epoch else epoch
+            await self.append_all(self._writer.gone(earlier, first, last) for first, last in new)
+            if len(self._reported_gone) > _GONE_KEPT:
+                self._reported_gone.clear()
+            self._reported_gone.update((epoch, first, last) for first, last in new)
         self.changes.notify()
-        return count
+
+    async def ends(self) -> tuple[EpochEnd, ...]:
+        """The ends of the current epoch and of the newest earlier ones, and what waits of each."""
+        return await self._store.run(lambda db: read_ends(db, self._writer.cipher.box))
+
+    async def is_drained(self) -> bool:
+        """Whether no record waits."""
+        return not await self._store.run(outbox.any_waiting)
 
     async def park(self, epoch: str, seq: int, reason: str) -> None:
         """Exclude a rejected row from sending, with the reason; it stays stored and is counted."""
@@ -218,17 +257,44 @@ class Ledger:
         """Return when the thread of the file is free."""
         await self._store.touch()
 
-    def _readable(self, db: Database, find: Callable[[], list[Row]]) -> list[Row]:
-        """The decrypted rows of `find`; unreadable rows are parked and replaced by the next ones."""
-        while found := find():
+    def _send_again(self, db: Database, epoch: str, ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Make rows pending again; return the numbers that this box no longer has."""
+        if epoch != self.epoch:
+            return recall(db, self._path, self._writer.cipher, self._cipher, epoch, ranges)
+        with db.atomic():
+            outbox.mark_unacknowledged(db, ranges)
+        return gone_from_current(db, ranges, self.last_seq)
+
+    async def _read(self, find: Callable[[Database], list[Row]]) -> list[Row]:
+        """The decrypted rows of `find`; unreadable rows are parked, reported and replaced by the next ones."""
+        found, last_seq = await self._store.run(lambda db: self._readable(db, find))
+        if last_seq > self.last_seq:
+            self.last_seq = last_seq
+            self.changes.notify()
+        return found
+
+    def _readable(self, db: Database, find: Callable[[Database], list[Row]]) -> tuple[list[Row], int]:
+        """The rows, and the last number of the epoch if rows were parked."""
+        last_seq = 0
+        while found := find(db):
             whole, broken = self._decrypted(found)
             if broken:
-                with db.atomic():
-                    for row in broken:
-                        self._park(db, *row.name, "box: cannot be decrypted, it was changed on the disk")
+                last_seq = self._park_unreadable(db, broken)
             if whole:
-                return whole
-        return []
+                return whole, last_seq
+        return [], last_seq
+
+    def _park_unreadable(self, db: Database, broken: list[Row]) -> int:
+        with db.atomic():
+            for row in broken:
+                self._park(db, *row.name, outbox.UNREADABLE)
+        try:
+            return self._writer.append(db, unreadable_report(self._writer, [row.name for row in broken]))[1]
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                raise
+            log.warning("disk full: %d unreadable records are parked and not reported", len(broken))
+            return 0
 
     def _decrypted(self, found: list[Row]) -> tuple[list[Row], list[Row]]:
         whole, broken = [], []
@@ -265,22 +331,33 @@ class Ledger:
         try:
             numbers, batch.last_seq = self._writer.append(db, batch.records)
         except sqlite3.Error as exc:
+            self._store.note_damage(exc)
             batch.failed = store_failure(exc)
         else:
             batch.numbers.extend(numbers)
 
 
 async def _open(
-    stack: AsyncExitStack, path: Path, reserve: DiskReserve, shared: ThreadPoolExecutor | None
+    stack: AsyncExitStack,
+    path: Path,
+    reserve: DiskReserve,
+    cipher: KeyedCipher | None,
+    shared: ThreadPoolExecutor | None,
 ) -> SqliteThread:
     """Open the file; if the disk is too full for that, release the disk reserve and try again."""
-    try:
-        return await stack.enter_async_context(
-            SqliteThread.opened(path, LEDGER_MIGRATIONS, wal_pages=_WAL_PAGES, shared=shared)
+
+    def check(db: Database) -> None:
+        load_cipher(db.conn, cipher)
+        check_tail(db)
+
+    def opened() -> AbstractAsyncContextManager[SqliteThread]:
+        return SqliteThread.opened(
+            path, LEDGER_MIGRATIONS, wal_pages=_WAL_PAGES, shared=shared, state=ledger_state, check=check
         )
+
+    try:
+        return await stack.enter_async_context(opened())
     except StoreFailed:
         if not reserve.release():
             raise
-    return await stack.enter_async_context(
-        SqliteThread.opened(path, LEDGER_MIGRATIONS, wal_pages=_WAL_PAGES, shared=shared)
-    )
+    return await stack.enter_async_context(opened())

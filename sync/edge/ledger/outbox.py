@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sqlite_utils import Database
@@ -29,9 +29,18 @@ _MARK_UNACKNOWLEDGED = (
     "UPDATE record SET acknowledged_ms = NULL WHERE seq BETWEEN ? AND ? AND acknowledged_ms IS NOT NULL"
 )
 _PARK_EARLIER = "UPDATE earlier SET parked = ? WHERE seq = ? AND epoch = ?"
+UNREADABLE = "box: cannot be decrypted, it was changed on the disk"  # the reason of a parking that is reported
 _UNPARK = (
-    "UPDATE record SET parked = NULL WHERE parked IS NOT NULL",
-    "UPDATE earlier SET parked = NULL WHERE parked IS NOT NULL",
+    "UPDATE record SET parked = NULL WHERE parked IS NOT NULL AND parked <> ?",
+    "UPDATE earlier SET parked = NULL WHERE parked IS NOT NULL AND parked <> ?",
+)
+_UNREADABLE = (
+    "SELECT (SELECT epoch FROM ledger), seq, kind, body, appended_ms, chain FROM record WHERE parked = ?",
+    "SELECT epoch, seq, kind, body, appended_ms, chain FROM earlier WHERE parked = ?",
+)
+_UNPARK_ROW = (
+    "UPDATE record SET parked = NULL WHERE seq = ? AND (SELECT epoch FROM ledger) = ?",
+    "UPDATE earlier SET parked = NULL WHERE seq = ? AND epoch = ?",
 )
 _OLDEST = (
     "SELECT min(appended_ms) FROM record WHERE seq IN"
@@ -90,10 +99,23 @@ def park_earlier(db: Database, epoch: str, seq: int, reason: str) -> None:
     db.conn.execute(_PARK_EARLIER, (reason, seq, epoch))
 
 
-def unpark(db: Database) -> None:
-    """Include all parked rows in sending again."""
+def unpark(db: Database, is_readable: Callable[[Row], bool]) -> None:
+    """Include all parked rows in sending again, except those that are still unreadable."""
     for each in _UNPARK:
-        db.conn.execute(each)
+        db.conn.execute(each, (UNREADABLE,))
+    for each in _UNREADABLE:
+        for row in rows(db, each, UNREADABLE):
+            if is_readable(row):
+                for update in _UNPARK_ROW:
+                    db.conn.execute(update, (row.seq, row.epoch))
+
+
+def any_waiting(db: Database) -> bool:
+    """Whether a record waits to be sent."""
+    found = db.conn.execute(
+        "SELECT EXISTS (SELECT 1 FROM waiting) OR EXISTS (SELECT 1 FROM earlier WHERE parked IS NULL)"
+    )
+    return bool(found.fetchone()[0])
 
 
 def count(db: Database) -> Count:

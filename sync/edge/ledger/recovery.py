@@ -8,48 +8,65 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from sqlite_utils import Database
 
-from sync.contract.chain import HASH_BYTES
-from sync.contract.records import RECORD_TYPES, Gap, Record
+from sync.contract.records import Gap, Record
 from sync.edge.ledger.schema import Row, RowCipher
 from sync.edge.ledger.writer import LedgerWriter
-from sync.errors import BadMessage, DecryptionFailed, StoreFailed
-from sync.storage.encryption import KeyedCipher
-from sync.storage.sqlite_thread import aside_files, drop_aside, is_older, set_aside, store_failure
+from sync.errors import BadMessage, DamagedFile, DecryptionFailed, StoreFailed, WrongKey
+from sync.storage.damage import connect_read_only
+from sync.storage.encryption import KeyedCipher, NoEncryption
+from sync.storage.file_head import FileHead, read_head
+from sync.storage.salvage import salvage_copy
+from sync.storage.set_aside import aside_files, drop_aside, is_older
+from sync.storage.sqlite_thread import set_aside, store_failure
 
 log = logging.getLogger(__name__)
 
-_RENEWED = "renewed"
+RENEWED = "renewed"
 _CHUNK = 512  # numbers read at once; halved where the file is damaged
-_PENDING = (
-    "SELECT (SELECT epoch FROM ledger), seq, kind, body, appended_ms, {chain} FROM record NOT INDEXED"
-    " WHERE seq BETWEEN ? AND ? AND acknowledged_ms IS NULL ORDER BY seq"
+_EARLIEST_MS = 1_000_000_000_000  # 2001: an acknowledgement before is a damaged NULL; sending again does no harm
+_ROWS = (
+    "SELECT ?, seq, kind, body, appended_ms, {chain}, acknowledged_ms FROM record NOT INDEXED"
+    " WHERE seq BETWEEN ? AND ? ORDER BY seq"
 )
-_EARLIER = "SELECT epoch, seq, kind, body, appended_ms, chain FROM earlier ORDER BY epoch, seq"
+_EARLIER = "SELECT epoch, seq, kind, body, appended_ms, chain FROM earlier ORDER BY epoch {order}, seq {order}"
 _SAVE = (
     "INSERT OR IGNORE INTO earlier (epoch, seq, kind, body, appended_ms, chain)"
     " VALUES (:epoch, :seq, :kind, :body, :appended_ms, :chain)"
 )
+_FIRST = "SELECT min(seq) FROM record"
 _LAST = ("SELECT max(seq) FROM record", "SELECT seq FROM sqlite_sequence WHERE name = 'record'")
+_EPOCH = "SELECT epoch FROM ledger"
 
 
 @dataclass(slots=True)
 class RecoveredRecords:
-    """Result for one file: unacknowledged rows that were recovered, and numbers that could not be read.
+    """Result for one file: unacknowledged rows that were recovered, and ranges of numbers that could not be read.
 
     Without an epoch the records cannot be identified, and none are delivered.
     """
 
     epoch: str | None = None
     saved: int = 0
-    unreadable: list[int] = field(default_factory=list)
+    unreadable: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))  # by epoch
+    earlier_damaged: bool = False  # an unknown number of records of earlier epochs could not be read
+
+    @property
+    def lost(self) -> int:
+        """How many numbers could not be read."""
+        return sum(last - first + 1 for ranges in self.unreadable.values() for first, last in ranges)
+
+    def lose(self, epoch: str, first: int, last: int) -> None:
+        """Count the numbers `first` to `last` of `epoch` as unreadable."""
+        if first <= last:
+            self.unreadable[epoch].append((first, last))
 
 
 def import_set_aside(db: Database, ledger: Path, writer: LedgerWriter, cipher: KeyedCipher | None) -> None:
@@ -58,11 +75,11 @@ def import_set_aside(db: Database, ledger: Path, writer: LedgerWriter, cipher: K
     A file that is encrypted with another key is recovered at the first start with that key.
     """
     done = {name for (name,) in db.conn.execute("SELECT file FROM salvaged")}
-    for path in (*aside_files(ledger), *aside_files(ledger, _RENEWED)):
+    for path in (*aside_files(ledger), *aside_files(ledger, RENEWED)):
         if path.name in done:
             continue
         try:
-            result = recover(path, lambda rows: _save(db, writer.cipher, rows), writer.cipher.box, cipher)
+            result = recover(path, lambda rows: save_rows(db, writer.cipher, rows), writer.cipher.box, cipher)
             writer.append(db, list(_report(path, result, writer)))
             db.conn.execute("INSERT INTO salvaged VALUES (?)", (path.name,))
         except (sqlite3.Error, StoreFailed) as exc:
@@ -74,11 +91,11 @@ def start_new_epoch(ledger: Path) -> Path:
 
     The next start begins a new epoch and delivers the pending records of the old file.
     """
-    return set_aside(ledger, _RENEWED)
+    return set_aside(ledger, RENEWED)
 
 
 def forget_recovered(db: Database, ledger: Path, kept_s: float) -> dict[str, int]:
-    """Delete recovered files that were last written at least `kept_s` ago; return the number by kind."""
+    """Delete recovered or reported files that were last written `kept_s` ago or earlier; return the number by kind."""
     old = [
         path
         for (name,) in db.conn.execute("SELECT file FROM salvaged").fetchall()
@@ -89,11 +106,36 @@ def forget_recovered(db: Database, ledger: Path, kept_s: float) -> dict[str, int
     return dict(Counter(map(_kind, old)))
 
 
+def report_files(db: Database, others: Sequence[Path], writer: LedgerWriter) -> int:
+    """Raise an alarm for each damaged file of `others` that is not reported yet; return the last number, or 0."""
+    last_seq, done = 0, {name for (name,) in db.conn.execute("SELECT file FROM salvaged")}
+    for path in others:
+        for aside in aside_files(path):
+            if aside.name in done:
+                continue
+            try:
+                alarm = writer.alarm(_kind(aside), path.stem, f"damaged, emptied or missing; set aside as {aside.name}")
+                _, last_seq = writer.append(db, [alarm])
+                db.conn.execute("INSERT INTO salvaged VALUES (?)", (aside.name,))
+            except sqlite3.OperationalError as exc:
+                log.warning("%s: not reported, the next start tries again: %s", aside.name, exc)
+    return last_seq
+
+
 def _kind(aside: Path) -> str:
-    return "ledger_renewed" if f".{_RENEWED}-" in aside.name else "ledger_damaged"
+    """The kind of alarm, such as ledger_damaged."""
+    store, _, more = aside.name.partition(".")
+    return f"{store}_renewed" if f".{RENEWED}-" in f".{more}" else f"{store}_damaged"
 
 
-def _save(db: Database, cipher: RowCipher, rows: list[Row]) -> None:
+def read_rows(connection: sqlite3.Connection, cipher: RowCipher, epoch: str, first: int, last: int) -> list[Row]:
+    """The readable records `first` to `last` of a file, acknowledged or not, decrypted. Raises sqlite3.Error."""
+    found = [Row(*values[:-1]) for values in connection.execute(_ROWS.format(chain="chain"), (epoch, first, last))]
+    return [plain for row in found if (plain := _decrypted(row, [cipher]))]
+
+
+def save_rows(db: Database, cipher: RowCipher, rows: list[Row]) -> None:
+    """Store rows of an earlier epoch for sending. Raises StoreFailed."""
     try:
         with db.atomic():
             db.conn.executemany(_SAVE, [asdict(cipher.encrypt(row)) for row in rows])
@@ -102,22 +144,37 @@ def _save(db: Database, cipher: RowCipher, rows: list[Row]) -> None:
 
 
 def _report(path: Path, result: RecoveredRecords, writer: LedgerWriter) -> Iterator[Record]:
-    lost = result.unreadable
-    yield writer.alarm(
-        _kind(path),
-        "ledger",
-        f"set aside as {path.name}; {result.saved} pending records recovered, {len(lost)} records unreadable"
-        if result.epoch
-        else f"set aside as {path.name}; no record could be read",
-    )
-    if result.epoch and lost:
+    found = f"{result.saved} pending records recovered, {result.lost} records unreadable"
+    earlier = "; some records of earlier epochs are unreadable" if result.earlier_damaged else ""
+    detail = f"{found}{earlier}" if result.epoch else "no record could be read"
+    yield writer.alarm(_kind(path), "ledger", f"set aside as {path.name}; {detail}")
+    for epoch, ranges in result.unreadable.items():
         yield Gap(
             noted=writer.now(),
-            lost={"unreadable": len(lost)},
-            first_seq=min(lost),
-            last_seq=max(lost),
-            epoch=result.epoch,
+            lost={"unreadable": sum(last - first + 1 for first, last in ranges)},
+            first_seq=min(first for first, _ in ranges),
+            last_seq=max(last for _, last in ranges),
+            epoch=epoch,
         )
+
+
+def unreadable_report(writer: LedgerWriter, names: Sequence[tuple[str, int]]) -> list[Record]:
+    """An alarm and gap records for rows, by epoch and number, that were found unreadable and parked."""
+    by_epoch: dict[str, list[int]] = defaultdict(list)
+    for epoch, seq in names:
+        by_epoch[epoch].append(seq)
+    alarm = writer.alarm("ledger_damaged", "ledger", f"{len(names)} records unreadable; the others are sent")
+    gaps = [
+        Gap(
+            noted=writer.now(),
+            lost={"unreadable": len(numbers)},
+            first_seq=min(numbers),
+            last_seq=max(numbers),
+            epoch=epoch,
+        )
+        for epoch, numbers in by_epoch.items()
+    ]
+    return [alarm, *gaps]
 
 
 def recover(path: Path, save: Callable[[list[Row]], None], box: str, cipher: KeyedCipher | None) -> RecoveredRecords:
@@ -125,81 +182,133 @@ def recover(path: Path, save: Callable[[list[Row]], None], box: str, cipher: Key
 
     Damage is counted, not raised. Raises WrongKey, and exceptions of `save`.
     """
-    result = RecoveredRecords()
+    head = read_head(path)
+    result = RecoveredRecords(head.identity if head else None)
+    reader = _Reader(save, result, head)
     try:
-        # Read-only, so that its write-ahead log is read too and not changed.
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        with salvage_copy(path) as copy, closing(connect_read_only(copy)) as connection:
             connection.execute("PRAGMA writable_schema=ON")  # otherwise SQLite rejects a truncated file entirely
-            [result.epoch] = connection.execute("SELECT epoch FROM ledger").fetchone()
-            _Reader(connection, save, result, RowCipher.for_reading(connection, box, cipher)).read()
-    except sqlite3.Error as exc:
+            result.epoch = result.epoch or _epoch(connection)
+            reader.read(connection, box, cipher)
+    except (sqlite3.Error, DamagedFile) as exc:
         log.warning("%s: some records cannot be read: %s", path.name, exc)
+        result.earlier_damaged = True
+    if head is not None:
+        result.lose(head.identity, reader.read_to + 1, head.count)
     return result
+
+
+def _epoch(connection: sqlite3.Connection) -> str:
+    found = connection.execute(_EPOCH).fetchone()
+    if found is None:
+        raise DamagedFile("the epoch is missing")
+    return str(found[0])
 
 
 class _Reader:
     """Reads one file in ranges of numbers; bisects ranges that fail, down to the rows on the damaged page."""
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        save: Callable[[list[Row]], None],
-        result: RecoveredRecords,
-        cipher: RowCipher,
-    ) -> None:
-        self._connection = connection
-        self._cipher = cipher
+    def __init__(self, save: Callable[[list[Row]], None], result: RecoveredRecords, head: FileHead | None) -> None:
+        self.read_to = 0  # numbers up to this one are recovered, acknowledged, deleted or counted as unreadable
         self._save = save
         self._result = result
-        columns = {row[1] for row in connection.execute("PRAGMA table_info(record)")}
-        self._pending = _PENDING.format(chain="chain" if "chain" in columns else "NULL")
+        self._head = head
+        self._ciphers: list[RowCipher] = []
+        self._has_earlier = head is not None  # otherwise the file may be from 0.1, without hashes and earlier epochs
+        self._rows = ""
 
-    def read(self) -> None:
-        last = max(self._number(query) for query in _LAST)
-        for first in range(1, last + 1, _CHUNK):
-            self._range(first, min(first + _CHUNK - 1, last))
-        if self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'earlier'").fetchone():
-            cursor = self._connection.execute(_EARLIER)
-            while values := cursor.fetchmany(_CHUNK):
-                self._take([Row(*each) for each in values])
-
-    def _number(self, query: str) -> int:
+    def read(self, connection: sqlite3.Connection, box: str, cipher: KeyedCipher | None) -> None:
+        """Read the file. Raises WrongKey, sqlite3.Error."""
         try:
-            answer = self._connection.execute(query).fetchone()
+            self._ciphers, refused = [RowCipher.for_reading(connection, box, cipher)], None
+        except (WrongKey, DamagedFile) as exc:  # the header may be damaged: the rows decide
+            self._ciphers = [RowCipher(box, each) for each in (cipher, NoEncryption()) if each is not None]
+            refused = exc
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(record)")}
+        self._has_earlier = self._head is not None or "chain" in columns
+        self._rows = _ROWS.format(chain="chain" if self._has_earlier else "NULL")
+        for read in (self._read_record, self._read_earlier):
+            try:
+                read(connection)
+            except sqlite3.Error as exc:
+                log.warning("set aside: some records cannot be read: %s", exc)
+        if isinstance(refused, WrongKey) and not self._result.saved:
+            raise refused
+
+    def _read_record(self, connection: sqlite3.Connection) -> None:
+        oldest, last = self._number(connection, _FIRST), self._last(connection)
+        for first in range(1, last + 1, _CHUNK):
+            self._range(connection, first, min(first + _CHUNK - 1, last), oldest)
+            self.read_to = min(first + _CHUNK - 1, last)
+
+    def _read_earlier(self, connection: sqlite3.Connection) -> None:
+        """Rows of earlier epochs, from both ends up to a damaged page."""
+        try:
+            self._read_all(connection, _EARLIER.format(order="ASC"))
+        except sqlite3.Error:
+            self._result.earlier_damaged = self._has_earlier
+            self._read_all(connection, _EARLIER.format(order="DESC"))
+
+    def _read_all(self, connection: sqlite3.Connection, query: str) -> None:
+        found: list[Row] = []
+        try:
+            found.extend(Row(*values) for values in connection.execute(query))
+        finally:
+            self._take(found)
+
+    def _last(self, connection: sqlite3.Connection) -> int:
+        """The last number. Of two or three sources at most one is damaged, and a damaged one may be huge."""
+        sources = [self._number(connection, query) for query in _LAST]
+        found = sorted(filter(None, [*sources, self._head.count if self._head else 0]))
+        return found[(len(found) - 1) // 2] if found else 0
+
+    def _number(self, connection: sqlite3.Connection, query: str) -> int:
+        try:
+            answer = connection.execute(query).fetchone()
         except sqlite3.Error as exc:
             log.warning("set aside: %s: %s", query, exc)
             return 0
-        return int(answer[0]) if answer and isinstance(answer[0], int) else 0
+        return answer[0] if answer and isinstance(answer[0], int) else 0
 
-    def _range(self, first: int, last: int) -> None:
+    def _range(self, connection: sqlite3.Connection, first: int, last: int, oldest: int) -> None:
+        epoch = str(self._result.epoch)
         try:
-            values = self._connection.execute(self._pending, (first, last)).fetchall()
+            values = connection.execute(self._rows, (epoch, first, last)).fetchall()
         except sqlite3.Error:
             if first == last:
-                self._result.unreadable.append(first)
+                self._result.lose(epoch, first, last)
                 return
             middle = (first + last) // 2
-            self._range(first, middle)
-            self._range(middle + 1, last)
+            self._range(connection, first, middle, oldest)
+            self._range(connection, middle + 1, last, oldest)
             return
-        self._take([Row(*each) for each in values])
+        there = {each[1] for each in values}
+        for seq in range(max(first, oldest), last + 1):
+            if seq not in there:
+                self._result.lose(epoch, seq, seq)
+        self._take([Row(*each) for *each, acknowledged_ms in values if not _is_acknowledged(acknowledged_ms)])
 
     def _take(self, rows: list[Row]) -> None:
-        found = [(row, _decrypted(row, self._cipher)) for row in rows]
+        found = [(row, _decrypted(row, self._ciphers)) for row in rows]
         readable = [plain for _, plain in found if plain]
         self._save(readable)
         self._result.saved += len(readable)
-        self._result.unreadable += [row.seq for row, plain in found if row.epoch == self._result.epoch and not plain]
+        for row, plain in found:
+            if plain is None:
+                self._result.lose(row.epoch, row.seq, row.seq)
 
 
-def _decrypted(row: Row, cipher: RowCipher) -> Row | None:
+def _decrypted(row: Row, ciphers: Sequence[RowCipher]) -> Row | None:
     """`row` decrypted, or None if it is damaged; the platform detects other damage by the hash chain."""
-    chained = row.chain is None or (isinstance(row.chain, bytes) and len(row.chain) == HASH_BYTES)
-    if not chained or row.kind not in RECORD_TYPES or not isinstance(row.appended_ms, int):
-        return None
-    try:
-        plain = cipher.decrypt(row)
-        plain.record()
-    except (BadMessage, DecryptionFailed):
-        return None
-    return plain
+    for cipher in ciphers:
+        try:
+            plain = cipher.decrypt(row)
+            plain.record()
+        except (BadMessage, DecryptionFailed):
+            continue
+        return plain
+    return None
+
+
+def _is_acknowledged(acknowledged_ms: object) -> bool:
+    return isinstance(acknowledged_ms, int) and acknowledged_ms >= _EARLIEST_MS

@@ -12,9 +12,14 @@ from sync.edge.ledger.schema import wall_ms
 
 _CHUNK = 200  # rows of a kind in one transaction, so that commits of passages are not delayed
 # Only acknowledged rows. The newest row stays, because the next hash covers it.
-_FORGET = (
-    "DELETE FROM record WHERE seq IN (SELECT seq FROM record WHERE acknowledged_ms IS NOT NULL AND kind = ?"
-    " AND appended_ms < ? AND seq < (SELECT max(seq) FROM record) ORDER BY appended_ms LIMIT ?)"
+_DELETE = (
+    "DELETE FROM record WHERE seq IN (SELECT seq FROM record WHERE acknowledged_ms IS NOT NULL AND kind = ?1"
+    " AND {old} AND seq < (SELECT max(seq) FROM record) ORDER BY {order} LIMIT ?3)"
+)
+_FORGET = _DELETE.format(old="dated AND appended_ms < ?2", order="appended_ms")
+# A row whose date is not by a clock in sync is at least as old as every later row.
+_FORGET_UNDATED = _DELETE.format(
+    old="NOT dated AND seq < (SELECT max(seq) FROM record WHERE dated AND appended_ms < ?2)", order="seq"
 )
 
 
@@ -41,7 +46,8 @@ def forget(db: Database, retention: Retention) -> Counter[str]:
     """
     now_ms, deleted = wall_ms(), Counter[str]()
     for kind, kept_s in retention.kinds().items():
-        deleted[kind] = db.conn.execute(_FORGET, (kind, now_ms - 1000 * kept_s, _CHUNK)).rowcount
+        limits = (kind, now_ms - 1000 * kept_s, _CHUNK)
+        deleted[kind] = sum(db.conn.execute(delete, limits).rowcount for delete in (_FORGET_UNDATED, _FORGET))
     for account in ACCOUNTS:
         del deleted[account]
     return +deleted

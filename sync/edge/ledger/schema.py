@@ -10,18 +10,20 @@ from datetime import UTC, datetime
 
 from sqlite_utils import Database, Migrations
 
-from sync.contract.chain import first_hash, next_hash
-from sync.contract.records import AlarmRaised, Record, decode_record, encode_record
+from sync.contract.chain import HASH_BYTES, first_hash, next_hash
+from sync.contract.records import RECORD_TYPES, AlarmRaised, Clock, Record, decode_record, encode_record
+from sync.errors import DamagedFile, DecryptionFailed
 from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file, load_cipher
 
 LEDGER_MIGRATIONS = Migrations("ledger")
+_LATEST_MS = 253_402_300_799_000  # the year 9999
 _CHAIN = (
     "SELECT chain FROM record WHERE (SELECT epoch FROM ledger) = ? AND seq = ?"
     " UNION ALL SELECT chain FROM earlier WHERE epoch = ? AND seq = ?"
 )
 _ENCRYPT_ROWS = (
-    "UPDATE record SET body = encrypted(body, (SELECT epoch FROM ledger), seq, kind)",
-    "UPDATE earlier SET body = encrypted(body, epoch, seq, kind)",
+    "UPDATE record SET body = encrypted(body, (SELECT epoch FROM ledger), seq, kind, appended_ms, chain)",
+    "UPDATE earlier SET body = encrypted(body, epoch, seq, kind, appended_ms, chain)",
 )
 
 
@@ -88,6 +90,21 @@ def age(db: Database) -> None:
     db.conn.execute("CREATE INDEX record_age ON record (kind, appended_ms) WHERE acknowledged_ms IS NOT NULL")
 
 
+@LEDGER_MIGRATIONS()
+def ends(db: Database) -> None:
+    """Ends of earlier epochs, by the file in which each was found."""
+    db.conn.execute(
+        "CREATE TABLE epoch_end (epoch TEXT PRIMARY KEY, file TEXT NOT NULL, last_seq INTEGER NOT NULL, chain BLOB)"
+    )
+
+
+@LEDGER_MIGRATIONS()
+def dates(db: Database) -> None:
+    """Whether `appended_ms` is by a clock in sync; without that a record is not deleted because of its date."""
+    db.conn.execute("ALTER TABLE record ADD COLUMN dated INTEGER NOT NULL DEFAULT 1")
+    db.conn.execute("CREATE INDEX record_undated ON record (kind, seq) WHERE NOT dated")
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One record of the ledger; `body` is its JSON, `chain` its hash (None: from before 0.2)."""
@@ -120,7 +137,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RowCipher:
-    """Encrypts and decrypts the rows of one box; a body is bound to its box, epoch, number and kind."""
+    """Encrypts and decrypts the rows of one box; a body is bound to its box and to every other value of its row."""
 
     box: str
     cipher: Cipher
@@ -132,20 +149,47 @@ class RowCipher:
 
     @classmethod
     def for_reading(cls, connection: sqlite3.Connection, box: str, cipher: KeyedCipher | None) -> RowCipher:
-        """The cipher of a ledger that is only read. Raises WrongKey."""
+        """The cipher of a ledger that is only read. Raises WrongKey, DamagedFile."""
         return cls(box, load_cipher(connection, cipher))
 
     def encrypt(self, row: Row) -> Row:
         """`row` with its body in stored form."""
-        return replace(row, body=self.cipher.encrypt(row.body, _place(self.box, *row.name, row.kind)))
+        return replace(row, body=self.cipher.encrypt(row.body, self._place(row)))
 
     def decrypt(self, row: Row) -> Row:
-        """A stored `row` with its body in plaintext. Raises DecryptionFailed."""
-        body = self.cipher.decrypt(row.body, _place(self.box, *row.name, row.kind))
+        """A stored `row` with its body in plaintext. Raises DecryptionFailed, also for values of a wrong type."""
+        if not _is_well_formed(row):
+            raise DecryptionFailed("a stored record has a value of a wrong type")
+        try:
+            body = self.cipher.decrypt(row.body, self._place(row))
+        except DecryptionFailed:  # from before 0.2, when time and hash were not covered
+            body = self.cipher.decrypt(row.body, _old_place(self.box, *row.name, row.kind))
         return row if body is row.body else replace(row, body=body)
 
+    def can_decrypt(self, row: Row) -> bool:
+        """Whether a stored `row` is readable."""
+        try:
+            self.decrypt(row)
+        except DecryptionFailed:
+            return False
+        return True
 
-def _place(box: str, epoch: str, seq: int, kind: str) -> str:
+    def _place(self, row: Row) -> str:
+        return _place(self.box, *row.name, row.kind, row.appended_ms, row.chain)
+
+
+def _is_well_formed(row: Row) -> bool:
+    chained = row.chain is None or (isinstance(row.chain, bytes) and len(row.chain) == HASH_BYTES)
+    numbers = isinstance(row.seq, int) and isinstance(row.appended_ms, int) and 0 <= row.appended_ms <= _LATEST_MS
+    return chained and numbers and row.kind in RECORD_TYPES and isinstance(row.body, bytes)
+
+
+def _place(box: str, epoch: str, seq: int, kind: str, appended_ms: int, chain: bytes | None) -> str:
+    chained = "" if chain is None else chain.hex()
+    return f"{_old_place(box, epoch, seq, kind)}/{appended_ms}/{chained}"
+
+
+def _old_place(box: str, epoch: str, seq: int, kind: str) -> str:
     return f"record/{box}/{epoch}/{seq}/{kind}"
 
 
@@ -172,10 +216,26 @@ def read_epoch(db: Database) -> str:
 def read_tail(db: Database, box: str) -> Tail:
     """The current tail of the ledger of `box`. The newest row is never deleted, because the next hash covers it."""
     epoch = read_epoch(db)
-    last = db.conn.execute("SELECT seq FROM sqlite_sequence WHERE name = 'record'").fetchone()
-    seq = last[0] if last else 0
+    seq = _last_number(db)
     found = db.conn.execute("SELECT chain FROM record WHERE seq = ?", (seq,)).fetchone()
     return Tail(epoch, seq, found[0] if found and found[0] else first_hash(box, epoch))
+
+
+def ledger_state(db: Database) -> tuple[str, int]:
+    """Epoch and last number: what `FILE-head` remembers of a ledger."""
+    return read_epoch(db), _last_number(db)
+
+
+def check_tail(db: Database) -> None:
+    """Raise DamagedFile if the newest row is not the last number; it is never deleted."""
+    [newest] = db.conn.execute("SELECT max(seq) FROM record").fetchone()
+    if (newest or 0) != _last_number(db):
+        raise DamagedFile("the last number is not the number of the newest record")
+
+
+def _last_number(db: Database) -> int:
+    last = db.conn.execute("SELECT seq FROM sqlite_sequence WHERE name = 'record'").fetchone()
+    return int(last[0]) if last else 0
 
 
 def is_ours(db: Database, epoch: str, seq: int, chain: bytes) -> bool:
@@ -190,10 +250,16 @@ def insert(db: Database, cipher: RowCipher, tail: Tail, record: Record) -> Tail:
     new = Tail(tail.epoch, seq, next_hash(tail.chain, seq, record.TYPE, body))
     row = cipher.encrypt(Row(new.epoch, seq, record.TYPE, body, wall_ms(), new.chain))
     db.conn.execute(
-        "INSERT INTO record (seq, kind, alarm, body, appended_ms, chain) VALUES (?, ?, ?, ?, ?, ?)",
-        (seq, row.kind, isinstance(record, AlarmRaised), row.body, row.appended_ms, row.chain),
+        "INSERT INTO record (seq, kind, alarm, body, appended_ms, chain, dated) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (seq, row.kind, isinstance(record, AlarmRaised), row.body, row.appended_ms, row.chain, _is_dated(record)),
     )
     return new
+
+
+def _is_dated(record: Record) -> bool:
+    """Whether the clock was in sync when `record` was made."""
+    values = (getattr(record, name) for name in record.__struct_fields__)
+    return any(value.in_sync for value in values if isinstance(value, Clock))
 
 
 def rows(db: Database, select: str, *parameters: object) -> list[Row]:

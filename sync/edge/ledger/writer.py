@@ -112,6 +112,11 @@ class LedgerWriter:
         """Make the record of a deletion."""
         return Deleted(noted=self.now(), why=why, counts=dict(counts))
 
+    def gone(self, epoch: str | None, first_seq: int, last_seq: int) -> Gap:
+        """Make the record of numbers that the platform asks for and that are no longer stored."""
+        lost = {"no_longer_stored": last_seq - first_seq + 1}
+        return Gap(noted=self.now(), lost=lost, first_seq=first_seq, last_seq=last_seq, epoch=epoch)
+
     def _write(self, db: Database, records: Sequence[Record]) -> tuple[list[int], int]:
         with db.atomic():
             tail = read_tail(db, self.cipher.box)

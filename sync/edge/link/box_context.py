@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from sync.contract.channels import CHANNEL_RULES
 from sync.contract.envelope import AnyMessage, Event
@@ -32,6 +33,7 @@ class BoxContext:
     parts: Callable[[], Mapping[str, str]]
     certificate_days: Callable[[], float | None]  # until our certificate expires
     started_s: float  # monotonic
+    on_platform_time: Callable[[datetime], None]  # called with the time of a directory page that was received now
 
     def topic(self, channel: Channel) -> Topic:
         """The topic of `channel` for this box or its district."""
@@ -65,4 +67,5 @@ class BoxContext:
             directory=DirectoryHealth(freshness, age_s if age_s < NEVER_S else None, self.directory.cursor),
             parts={**self.parts(), "disk": "full" if ledger.disk_full else "ok"},
             certificate_days=self.certificate_days(),
+            epochs=await self.ledger.ends(),
         )

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import NoReturn
 
 from sync.contract.messages import BoxState, QueryAnswer
@@ -19,11 +20,12 @@ from sync.edge.link.sender import SenderSettings
 from sync.edge.link.session import Session
 from sync.edge.orders.receiver import OrderReceiver
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, SyncError, UnsafeLink
-from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.connection import Connection
 from sync.mqtt.events import will
 from sync.mqtt.packets import Options
 from sync.mqtt.reconnect import Retry, stay_connected
+from sync.mqtt.tls_files import TlsFiles
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +75,8 @@ class PlatformLink:
     """Sends the records of `ledger`, updates `directory` and answers its `ask`. Raises UnsafeLink for unsafe settings.
 
     Without `orders` the box does not subscribe to signed channels. `parts` returns the state of each part for the
-    health report; `versions` and `boot_id` are sent in the birth message.
+    health report; `versions` and `boot_id` are sent in the birth message. `on_platform_time` gets the time of each
+    directory page, which is at most half a minute old.
     """
 
     def __init__(
@@ -86,13 +89,22 @@ class PlatformLink:
         boot_id: str,
         parts: Callable[[], Mapping[str, str]] = dict,
         orders: OrderReceiver | None = None,
+        on_platform_time: Callable[[datetime], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._files_modified_ns = settings.tls.modified_ns()
         self._broker = BrokerAddress.from_url(settings.url, settings.tls)
         expiry = CertificateExpiry(settings.tls.certificate)
         self._context = BoxContext(
-            settings.district, settings.box, ledger, directory, orders, parts, expiry.days, time.monotonic()
+            settings.district,
+            settings.box,
+            ledger,
+            directory,
+            orders,
+            parts,
+            expiry.days,
+            time.monotonic(),
+            on_platform_time,
         )
         self._birth = BoxState(online=True, epoch=ledger.epoch, boot_id=boot_id, versions=dict(versions))
         self._will = BoxState(online=False, epoch=ledger.epoch, boot_id=boot_id, versions=dict(versions))

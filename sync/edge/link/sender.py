@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Awaitable, Coroutine, Iterable, Iterator
@@ -17,10 +18,12 @@ from sync.contract.topics import Channel, Topic, source_from
 from sync.edge.ledger.ledger import Ledger
 from sync.edge.ledger.schema import Row, wall_ms
 from sync.edge.link.rate_limit import RateLimiter
-from sync.errors import LinkLost, PublishRefused
+from sync.errors import LinkLost, MessageTooLarge, PublishRefused
 from sync.interruptible_sleep import happened
 from sync.mqtt.connection import Connection
-from sync.mqtt.events import publish_event
+from sync.mqtt.events import fits, publish_event
+
+log = logging.getLogger(__name__)
 
 _BACKLOG_RESEND_FACTOR = 3  # after an outage the platform receives the backlog of the whole district and answers late
 
@@ -68,6 +71,7 @@ class Sender:
         self._rate = RateLimiter()
         self._unanswered_since_s: float | None = None  # since when an acknowledgement is due, monotonic
         self._live_after = 0  # passages up to this number are backlog
+        self._limit_logged = False
         self._platform = asyncio.Event()
         self._wake = asyncio.Event()
 
@@ -112,7 +116,7 @@ class Sender:
         for refusal in ack.refused:
             await self._ledger.park(ack.epoch, refusal.seq, f"platform: {refusal.reason}")
         if ack.missing:
-            await self._ledger.mark_unacknowledged(ack.epoch, ack.missing)
+            await self._ledger.send_again(ack.epoch, ack.missing)
             self._read_to = 0
         answered = (*ack.ranges, *((refusal.seq, refusal.seq) for refusal in ack.refused))
         for epoch, seq in list(self._sent):
@@ -219,11 +223,14 @@ class Sender:
         )
         backlog = Backlog(rows[0].epoch, entries)
         name = RecordId(self._box, rows[0].epoch, rows[0].seq)
-        await self._send(
-            Channel.BACKLOG,
-            rows,
-            Event.of(backlog, source_from(self._district, self._box), event_id=f"{name}+{len(rows)}"),
-        )
+        event = Event.of(backlog, source_from(self._district, self._box), event_id=f"{name}+{len(rows)}")
+        if len(rows) > 1 and not fits(self._connection, Topic(self._district, Channel.BACKLOG, self._box), event):
+            self._log_limit()
+            half = len(rows) // 2
+            await self._send_backlog(rows[:half])
+            await self._send_backlog(rows[half:])
+            return
+        await self._send(Channel.BACKLOG, rows, event)
 
     async def _send(self, channel: Channel, rows: list[Row], event: Event) -> None:
         sent_s = time.monotonic()
@@ -233,6 +240,9 @@ class Sender:
         self._unanswered_since_s = self._unanswered_since_s or sent_s
         try:
             await publish_event(self._connection, Topic(self._district, channel, self._box), event)
+        except MessageTooLarge as exc:
+            log.warning("record %s: not sent, tried again later: %s", rows[0].name, exc)
+            self._answered_if_only(rows)
         except PublishRefused as refused:
             if refused.code == PublishRefused.QUOTA_EXCEEDED:
                 return  # temporary: these rows are due again after `resend_s`
@@ -241,6 +251,20 @@ class Sender:
                 self._sent.pop(row.name, None)
             if not self._sent:
                 self._unanswered_since_s = None
+
+    def _answered_if_only(self, rows: list[Row]) -> None:
+        """No acknowledgement is due if nothing but `rows`, which were not sent, is in flight."""
+        if self._sent.keys() <= {row.name for row in rows}:
+            self._unanswered_since_s = None
+
+    def _log_limit(self) -> None:
+        """Report once for each connection that messages are divided."""
+        if not self._limit_logged:
+            self._limit_logged = True
+            log.warning(
+                "backlog: the broker accepts packets of %d bytes, so its messages are divided",
+                self._connection.max_packet_bytes,
+            )
 
 
 async def _together(sending: Iterable[Coroutine[None, None, None]]) -> None:

@@ -13,6 +13,7 @@ from sync.contract.messages import (
     Ack,
     BoxState,
     DirectoryPage,
+    HealthReport,
     PlatformState,
     Query,
     QueryAnswer,
@@ -22,7 +23,7 @@ from sync.contract.topics import Channel, Topic
 from sync.edge.link.box_context import BoxContext
 from sync.edge.link.clone_detector import CloneDetector
 from sync.edge.link.sender import Sender, SenderSettings
-from sync.errors import BadMessage, LinkError, LinkLost, LinkRefused, PublishRefused
+from sync.errors import BadMessage, LinkError, LinkLost, LinkRefused, PublishRefused, StoreFailed
 from sync.interruptible_sleep import happened, rest
 from sync.mqtt.connection import Connection
 from sync.mqtt.events import ask, decode_event, publish_event, topic_from
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 # The platform confirms the directory every 25 s; after this time without a page the box requests one.
 _DIRECTORY_QUIET_S = 45.0
 _FAREWELL_S = 1.0
+_HEALTH_PAUSE_S = 10.0  # at least between two health reports
 
 
 class Session:
@@ -85,9 +87,10 @@ class Session:
                 group.create_task(self._report_health(), name="link: health")
                 group.create_task(self._follow_directory(), name="link: directory")
         finally:
-            with contextlib.suppress(LinkError, TimeoutError):
+            with contextlib.suppress(LinkError, StoreFailed, TimeoutError):
                 async with asyncio.timeout(_FAREWELL_S):
                     await self._publish(Channel.STATE, farewell)
+                    await self._publish(Channel.HEALTH, await self._context.health())  # the end of the ledger
 
     async def query(self, person_key: str, budget_s: float) -> QueryAnswer:
         """Ask the platform for one person. Raises LinkLost, NoAnswer, BadMessage."""
@@ -124,7 +127,9 @@ class Session:
             case Channel.PLATFORM:
                 self._set_platform(event.message(PlatformState))
             case Channel.DIRECTORY:
-                await self._take_page(event.message(DirectoryPage))
+                page = event.message(DirectoryPage)
+                self._context.on_platform_time(event.time)
+                await self._take_page(page)
             case Channel.STATE:
                 await self._clone_detector.check(event)
             case Channel.ANSWER:
@@ -177,6 +182,21 @@ class Session:
                 await happened(self._request_directory, left_s)
 
     async def _report_health(self) -> None:
-        while True:
-            await self._publish(Channel.HEALTH, await self._context.health())
-            await rest(self._health_s)
+        """Report regularly, and soon after all records were acknowledged, to confirm the end of the ledger."""
+        changed = asyncio.Event()
+        with self._context.ledger.changes.subscribe(changed):
+            while True:
+                report = await self._context.health()
+                due_s = time.monotonic() + self._health_s
+                await self._publish(Channel.HEALTH, report)
+                await rest(min(self._health_s, _HEALTH_PAUSE_S))
+                while (left_s := due_s - time.monotonic()) > 0 and not await self._is_news(report):
+                    changed.clear()
+                    await happened(changed, left_s)
+
+    async def _is_news(self, report: HealthReport) -> bool:
+        """Whether all records were acknowledged since `report`, or further ones."""
+        old = report.outbox
+        return (
+            self._context.ledger.last_seq > old.last_seq or old.unacknowledged > 0
+        ) and await self._context.ledger.is_drained()

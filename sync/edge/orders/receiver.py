@@ -6,28 +6,34 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from sync.contract.orders import Broadcast, Command, CommandDone, Desired, Reported, Revocation, Withdrawal
-from sync.contract.signed import Order, Signed, verify
+from sync.contract.orders import (
+    Broadcast,
+    Command,
+    CommandDone,
+    Desired,
+    OrderOutOfTime,
+    Reported,
+    Revocation,
+    Withdrawal,
+)
+from sync.contract.records import Clock
+from sync.contract.signed import Order, Signed, authenticate, check_time
 from sync.contract.topics import Channel, Topic
+from sync.edge.ledger.system_clock import system_clock
 from sync.edge.orders.replay_guard import AcceptedOrder, ReplayGuard
-from sync.errors import BadMessage, OrderOlder, OrderRefused, OrderUnfit
+from sync.errors import BadMessage, OrderEarly, OrderExpired, OrderOlder, OrderRefused, OrderUnfit
 
 log = logging.getLogger(__name__)
 
 _COMMAND_LIMIT_S = 5.0  # the next message waits for the command
 
-OrderAnswer = Reported | CommandDone
+OrderAnswer = Reported | CommandDone | OrderOutOfTime
 CommandHandler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 Revoke = Callable[[Revocation], Awaitable[None]]
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +58,24 @@ class OrderReceiver:
         replay_guard: ReplayGuard,
         key: Ed25519PublicKey,
         handlers: OrderHandlers,
-        now: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], Clock] = system_clock,
     ) -> None:
-        """`key`: the public key of the platform; `now`: wall time."""
+        """`key`: the public key of the platform."""
         self.refused = 0
         self._replay_guard = replay_guard
         self._key = key
         self._handlers = handlers
-        self._now = now
+        self._clock = clock
 
     async def handle(self, topic: Topic, signed: Signed, revoke: Revoke) -> OrderAnswer | None:
         """Carry out the order received on `topic`, a revocation by `revoke`; return the answer. Raises StoreFailed."""
         try:
-            order = verify(signed, self._key, at=str(topic), now=self._now())
+            order = authenticate(signed, self._key, at=str(topic))
+            now = self._clock()
+            try:
+                check_time(order, now.wall)
+            except (OrderEarly, OrderExpired) as exc:
+                return await self._out_of_time(topic, order, exc, now, revoke)
             return await self._carry_out(topic, order, revoke)
         except (OrderRefused, BadMessage) as exc:
             self.refused += 1
@@ -73,6 +84,25 @@ class OrderReceiver:
             if topic.channel is not Channel.DESIRED or version is None:
                 return None
             return Reported(version, False, str(exc), (await self._replay_guard.accepted()).in_force)
+
+    async def _out_of_time(
+        self, topic: Topic, order: Order, why: OrderEarly | OrderExpired, now: Clock, revoke: Revoke
+    ) -> OrderAnswer:
+        """Answer an authentic order that is early or expired by the clock of the box.
+
+        A revocation counts nevertheless, unless it is expired by a clock in sync.
+        """
+        log.warning("order on %s is %s by the clock of this box, %s", topic, why, now.wall.isoformat())
+        counts = topic.channel is Channel.REVOCATION and (isinstance(why, OrderEarly) or not now.in_sync)
+        self.refused += not counts
+        if topic.channel is Channel.DESIRED:
+            in_force = (await self._replay_guard.accepted()).in_force
+            return Reported(order.version, False, why.reason, in_force, box_time=now.wall)
+        if topic.channel is Channel.COMMAND:
+            return CommandDone(topic.command or "", order.nonce, False, why.reason, box_time=now.wall)
+        if counts:
+            await self._carry_out(topic, order, revoke)
+        return OrderOutOfTime(order.kind, order.nonce, why.reason, now.wall, done=counts)
 
     async def _carry_out(self, topic: Topic, order: Order, revoke: Revoke) -> OrderAnswer | None:
         match topic.channel:

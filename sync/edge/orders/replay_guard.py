@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import msgspec
@@ -11,8 +14,13 @@ from sqlite_utils import Database, Migrations
 
 from sync.contract.orders import Reported
 from sync.contract.signed import Order
-from sync.errors import OrderReplayed, OrderUnfit
+from sync.errors import DamagedFile, OrderReplayed, OrderUnfit
+from sync.storage.damage import connect_read_only
+from sync.storage.salvage import salvage_copy
+from sync.storage.set_aside import aside_files
 from sync.storage.sqlite_thread import SqliteThread
+
+log = logging.getLogger(__name__)
 
 ORDER_MIGRATIONS = Migrations("orders")
 
@@ -49,8 +57,13 @@ class ReplayGuard:
     @classmethod
     @asynccontextmanager
     async def opened(cls, path: Path) -> AsyncIterator[ReplayGuard]:
-        """Open the file at `path`. After damage an order that is still valid could be replayed once."""
-        async with SqliteThread.opened(path, ORDER_MIGRATIONS) as store:
+        """Open the file at `path`. A damaged one is set aside, and what can be read in it counts as carried out.
+
+        An order whose row cannot be read could be replayed once while it is valid.
+        """
+        async with SqliteThread.opened(path, ORDER_MIGRATIONS, check=_check) as store:
+            for aside in aside_files(path):
+                await store.write(lambda db, aside=aside: _restore(db, aside))  # type: ignore[misc]
             yield cls(store)
 
     async def accept(self, order: Order) -> None:
@@ -67,13 +80,50 @@ class ReplayGuard:
 
     async def save_accepted(self, accepted: AcceptedOrder) -> None:
         """Store a desired state and its report."""
-        body = msgspec.json.encode(accepted)
-        await self._store.write(lambda db: db.conn.execute("UPDATE taken SET body = ?", (body,)))
+        await self._store.write(lambda db: _save_accepted(db, accepted))
+
+
+def _save_accepted(db: Database, accepted: AcceptedOrder) -> None:
+    body = msgspec.json.encode(accepted)
+    db.conn.execute("UPDATE taken SET body = ?", (body + _checksum(body),))
 
 
 def _read_accepted(db: Database) -> AcceptedOrder:
+    """The newest desired state. Raises DamagedFile, msgspec.DecodeError."""
     [body] = db.conn.execute("SELECT body FROM taken").fetchone()
+    return _decode(body)
+
+
+def _decode(stored: bytes, *, checked: bool = False) -> AcceptedOrder:
+    """The desired state in `stored`; `checked`: not without a checksum, which files from before 0.2 do not have."""
+    body, newline, checksum = stored.partition(b"\n")
+    if (checked or newline) and newline + checksum != _checksum(body):
+        raise DamagedFile("the newest desired state is damaged")
     return msgspec.json.decode(body, type=AcceptedOrder)
+
+
+def _checksum(body: bytes) -> bytes:
+    return b"\n" + hashlib.sha256(body).hexdigest().encode()
+
+
+def _check(db: Database) -> None:
+    _read_accepted(db)
+
+
+def _restore(db: Database, aside: Path) -> None:
+    """Add what can be read in a file that was set aside."""
+    try:
+        with salvage_copy(aside) as copy, closing(connect_read_only(copy)) as old:
+            old.execute("PRAGMA writable_schema=ON")
+            for row in old.execute("SELECT nonce, expires_ms FROM nonce"):
+                db.conn.execute("INSERT OR IGNORE INTO nonce VALUES (?, ?)", row)
+            [body] = old.execute("SELECT body FROM taken").fetchone()
+            accepted = _decode(body, checked=True)
+    except (sqlite3.DatabaseError, DamagedFile, msgspec.DecodeError, TypeError) as exc:
+        log.warning("%s: some orders that were carried out cannot be read: %s", aside.name, type(exc).__name__)
+    else:
+        if accepted.version > _read_accepted(db).version:
+            _save_accepted(db, accepted)
 
 
 def _accept(db: Database, order: Order, limit: int) -> None:

@@ -91,6 +91,8 @@ class CaFiles:
             raise FileNotFoundError(
                 f"{exc.filename} does not exist: create an authority with edge-platform ca init"
             ) from exc
+        except TypeError as exc:
+            raise ValueError(f"{self.issuing_key} is encrypted: provide a key that is not (mode 0600)") from exc
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != issuing.public_key():
             raise ValueError(f"{self.issuing_key} is not the key of {self.issuing}")
         return Authority(root, issuing, key, now or utc_now)

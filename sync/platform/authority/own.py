@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sync.mqtt.broker_address import TlsFiles
+from sync.mqtt.tls_files import TlsFiles
 from sync.platform.authority.certificates import PLATFORM, Authority, key_pem, new_key
 from sync.storage.atomic_files import replace_whole
 

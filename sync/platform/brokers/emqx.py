@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from sync.network_address import HostPort
 from sync.platform.authority.certificates import PLATFORM
 from sync.platform.brokers.access import box_access, platform_access
 from sync.platform.brokers.mosquitto import Ports
 
 _LISTENER = """\
 listeners.ssl.{name} {{
-  bind = "{host}:{port}"
+  bind = "{at}"
   zone = {zone}
   tcp_options {{ nodelay = true }}
   ssl_options {{
@@ -60,8 +61,8 @@ authorization {{
 def config(ports: Ports) -> str:
     """The text to append to `emqx.conf`; certificates and rules are in `etc/sentinel`."""
     return _CONFIG.format(
-        boxes=_LISTENER.format(name="boxes", zone="boxes", host=ports.boxes_host, port=ports.boxes),
-        platform=_LISTENER.format(name="platform", zone="platform", host=ports.platform_host, port=ports.platform),
+        boxes=_LISTENER.format(name="boxes", zone="boxes", at=HostPort(ports.boxes_host, ports.boxes)),
+        platform=_LISTENER.format(name="platform", zone="platform", at=HostPort(ports.platform_host, ports.platform)),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sync.confirmation import Yes, confirm
 from sync.platform.commands import options
 
 app = typer.Typer(no_args_is_help=True, help="The boxes of this district.")
@@ -114,6 +115,7 @@ def revoke(
     *,
     tls: options.Tls,
     data: options.Data = options.DATA,
+    yes: Yes = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Revoke the certificates of a box: update the revocation lists of the brokers and disconnect the box.
@@ -134,6 +136,7 @@ def revoke(
     with options.report_errors():
         authority = files.load()
         address = BrokerAddress.from_url(broker, tls.files) if broker else None
+        _confirm_revocation(data, name, yes=yes)
         revoked, folders = _with_registry(data, lambda registry: registry.revoke(name))
         revocation_list = authority.revocations(revoked)
         for path in (files.revoked, *(folder / "revoked.pem" for folder in folders)):
@@ -160,6 +163,19 @@ def revoke(
             typer.echo(line, err=True)
     if remaining:
         raise typer.Exit(1)
+
+
+def _confirm_revocation(data: Path, name: str, *, yes: bool) -> None:
+    """Ask about a known box; the registry reports an unknown one."""
+    boxes = _with_registry(data, lambda registry: registry.change(lambda transaction: transaction.boxes()))
+    for box in boxes:
+        if box.name == name:
+            confirm(
+                f"{name}（序列号 {box.serial}，{box.status}）的证书将被吊销，不能撤销；重新登记后才能再连接。\n"
+                f"The certificates of {name} (serial {box.serial}, {box.status}) will be revoked, which cannot be"
+                " undone: it connects again only after a new enrolment.",
+                yes=yes,
+            )
 
 
 def _with_registry(data: Path, work: Callable[[Any], Awaitable[Any]]) -> Any:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from sync.platform.commands import options
+from sync.redaction import log_without_passwords
 from sync.signals import until_signalled
 
 app = typer.Typer(no_args_is_help=True, help="The certificate authority of this district.")
@@ -97,8 +98,7 @@ def enrol(
     data: options.Data = options.DATA,
 ) -> None:
     """Serve enrolment and renewal to boxes (EST, RFC 7030) until interrupted."""
-    from urllib.parse import urlsplit
-
+    from sync.contract.enrolment import est_host
     from sync.platform.authority.certificates import CaFiles
     from sync.platform.authority.enroller import Enroller, Rules
     from sync.platform.authority.est import EstServer
@@ -109,12 +109,12 @@ def enrol(
             registry = await stack.enter_async_context(Registry.opened(data / "boxes.db"))
             url = await registry.change(lambda transaction: transaction.url())
             enroller = Enroller(authority, registry, Rules(tuple(accept_rule), days, timedelta(days=grace_days)))
-            server = EstServer(authority, enroller, data / "ca", [urlsplit(url).hostname or ""])
+            server = EstServer(authority, enroller, data / "ca", [est_host(url)])
             await stack.enter_async_context(server.served(host, port))
             typer.echo(f"登记服务 enrolment at {url}, district {authority.district}")
             await asyncio.Event().wait()
 
-    logging.basicConfig(level=logging.INFO, format=options.LOG)
+    log_without_passwords(logging.INFO, options.LOG)
     with options.report_errors():
         host, port = options.address("--listen", listen)
         authority = CaFiles.below(data / "ca").load()

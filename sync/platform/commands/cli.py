@@ -11,22 +11,24 @@ from typing import Annotated
 
 import typer
 
+from sync.closed_output import ends_quietly_without_reader
 from sync.platform.commands import options
 from sync.platform.commands.boxes import app as boxes_commands
 from sync.platform.commands.broker import app as broker_commands
 from sync.platform.commands.ca import app as ca_commands
 from sync.platform.commands.directory import app as directory_commands
 from sync.platform.commands.ledger import app as ledger_commands
-from sync.platform.commands.orders import broadcast, command, revoke
+from sync.platform.commands.orders import broadcast, command, reinstate, revoke
 from sync.platform.commands.policy import keys as key_commands
 from sync.platform.commands.policy import policy as policy_commands
 from sync.platform.commands.simulate import simulate
+from sync.redaction import log_without_passwords
 from sync.signals import until_signalled
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The platform of a district: receives records, shows the fleet."
 )
-for verb in (simulate, revoke, command, broadcast):
+for verb in (simulate, revoke, reinstate, command, broadcast):
     app.command()(verb)
 app.add_typer(key_commands, name="keys")
 app.add_typer(policy_commands, name="policy")
@@ -52,7 +54,7 @@ def serve(
     """Run ingest, directory and fleet page of one district until interrupted."""
     from sync.platform.service import PlatformService, ServiceSettings
 
-    logging.basicConfig(level=logging.INFO, format=options.LOG)
+    log_without_passwords(logging.INFO, options.LOG)
     with options.report_errors():
         host, port = options.address("--http", http)
         settings = ServiceSettings(
@@ -82,7 +84,7 @@ def ingest(
     """Receive records beside `serve`, into the same store; start as many processes as the load needs."""
     from sync.platform.service import IngestProcess, ServiceSettings
 
-    logging.basicConfig(level=logging.INFO, format=options.LOG)
+    log_without_passwords(logging.INFO, options.LOG)
     with options.report_errors():
         settings = ServiceSettings(
             broker=platform.broker,
@@ -104,7 +106,8 @@ def version(as_json: options.AsJson = False) -> None:
 
 def main() -> None:
     """Entry point of the command."""
-    app()
+    with ends_quietly_without_reader():
+        app()
 
 
 def _community_key(directory: Path | None, file: Path | None) -> bytes:

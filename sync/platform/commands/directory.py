@@ -25,12 +25,15 @@ def import_(
     data: options.Data = options.DATA,
     as_json: options.AsJson = False,
 ) -> None:
-    """Import the persons of a file into the directory; a running platform publishes them immediately."""
+    """Import the persons of a file into the directory; a running platform publishes them immediately.
+
+    A row with an earlier `as_of` than the directory has changes nothing. The exit status is 1 if a row was rejected.
+    """
     import msgspec
     from rich.console import Console
     from rich.progress import Progress
 
-    from sync.platform.directory.importer import ImportReport, import_file, read_community_key
+    from sync.platform.directory.importer import ImportReport, import_file, read_community_key, summary
     from sync.platform.directory.store import DirectoryStore
 
     async def run(progress: Progress) -> ImportReport:
@@ -47,6 +50,8 @@ def import_(
     else:
         for line, reason in report.refused:
             typer.echo(f"line {line} rejected: {reason}", err=True)
-        typer.echo(f"{report.read} rows read, {report.changed} persons changed, {len(report.refused)} rows rejected")
+        for line, text in report.warnings:
+            typer.echo(f"line {line} warning: {text}", err=True)
+        typer.echo(summary(report))
     if report.refused:
         raise typer.Exit(1)

@@ -29,9 +29,10 @@ def verify(
     store: options.Store = "",
     as_json: options.AsJson = False,
 ) -> None:
-    """Verify that the records of a box are complete and unaltered, or report what is missing or altered.
+    """Verify that the records of a box are complete and unaltered, or report what waits, is lost, missing or altered.
 
-    The exit status is 0 if the records are complete, otherwise 1.
+    Records are complete if the box, in its last report, or a later record confirms where they end. The exit status is 0
+    if they are complete, otherwise 1.
     """
     import msgspec
 

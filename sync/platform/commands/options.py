@@ -18,7 +18,10 @@ import typer
 
 from sync.contract.topics import check_name
 from sync.errors import SyncError, UnsafeLink, leaf_exceptions
-from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress
+from sync.mqtt.tls_files import TlsFiles
+from sync.network_address import BadAddress, HostPort
+from sync.storage.text_file import read_text_file
 
 DATA = Path("var/platform")
 DISTRICT = "demo"
@@ -61,10 +64,11 @@ class Tls:
     ca: Annotated[Path | None, typer.Option(help="PEM of the authority that signed the broker's certificate.")] = None
     certificate: Annotated[Path | None, typer.Option(help="PEM of the client certificate.")] = None
     key: Annotated[Path | None, typer.Option(help="PEM of the private key of the client certificate.")] = None
+    key_passphrase: Annotated[Path | None, typer.Option(help="File with the passphrase of an encrypted key.")] = None
 
     @property
     def files(self) -> TlsFiles:
-        return TlsFiles(self.ca, self.certificate, self.key)
+        return TlsFiles(self.ca, self.certificate, self.key, self.key_passphrase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,8 @@ def report_errors() -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:  # `ends_quietly_without_reader`
+        raise
     except _USER_ERRORS as exc:
         raise _report(exc) from exc
     except ExceptionGroup as group:
@@ -157,16 +163,14 @@ def _sentence(exc: Exception) -> str:
 
 
 def address(option: str, text: str) -> tuple[str, int]:
-    """Host and port in `text`, the value of `option`. Raises BadParameter if `text` is not host:port."""
-    host, colon, port = text.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdecimal() and int(port) < 65536):
-        raise typer.BadParameter(f"must be host:port, not {text!r}", param_hint=option)
-    return host.strip("[]"), int(port)
+    """Host and port in `text`, the value of `option`; port 0 is any. Raises BadParameter if it is not host:port."""
+    try:
+        found = HostPort.parse(text, may_choose=True)
+    except BadAddress as exc:
+        raise typer.BadParameter(f"must be host:port, not {text!r}: {exc}", param_hint=option) from exc
+    return found.host, found.port
 
 
 def read_text(file: Path) -> str:
-    """The content of `file`, with or without a byte order mark. Raises OSError; ValueError if it is not UTF-8."""
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise ValueError(f"{file} is not UTF-8 text: save it as UTF-8") from exc
+    """The content of `file`, with or without a byte order mark. Raises OSError; ValueError if it is not text."""
+    return read_text_file(file)

@@ -7,7 +7,7 @@ import contextlib
 import json
 import secrets
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -16,8 +16,12 @@ from typing import Annotated, Any
 import typer
 
 from sync.platform.commands import options
+from sync.storage.text_file import decode_text
 
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the reports of the boxes.", min=0, max=3600)]
+ClockWait = Annotated[
+    float, typer.Option("--wait", help="Seconds to wait for boxes whose clock rejects the order.", min=0, max=3600)
+]
 
 
 class NotGreen(StrEnum):
@@ -33,29 +37,64 @@ def revoke(
     number_file: Annotated[Path, typer.Option(help="File with one document number per line; - for standard input.")],
     colour: Annotated[NotGreen, typer.Option(help="New colour of these persons.")] = NotGreen.RED,
     community_key_file: options.CommunityKey = None,
+    wait: ClockWait = 1.0,
     *,
     connection: options.OrderConnection,
 ) -> None:
     """Revoke the green code of persons at every gate immediately.
 
     Document numbers come from a file or standard input, never from arguments, which appear in process lists and shell
-    histories.
+    histories. A revocation ends by newer data or by `reinstate`. A person who is not in the directory is revoked for
+    when they appear; the exit status is 1 then.
     """
     from sync.contract.health import Colour
-    from sync.platform.directory.importer import person_keys, read_community_key
     from sync.platform.directory.store import DirectoryStore
     from sync.platform.orders.issuer import OrderIssuer
-    from sync.platform.orders.keys import KeyFiles
 
-    async def run(issuer: OrderIssuer) -> int:
-        async with DirectoryStore.opened(connection.data / "directory.db") as directory:
-            return await issuer.revoke(directory, persons, Colour(colour))
+    async def run(issuer: OrderIssuer, directory: DirectoryStore) -> list[str]:
+        return await issuer.revoke(directory, list(persons), Colour(colour))
 
     with options.report_errors():
-        secret = read_community_key(community_key_file or KeyFiles.below(connection.key_folder).community)
-        persons = person_keys(_lines(number_file), secret)
-        count = with_issuer(run, connection)
-    typer.echo(f"{count} persons are now {colour}")
+        persons = _persons(number_file, community_key_file, connection)
+        unknown = _with_directory(run, connection, wait)
+    typer.echo(f"{len(persons) - len(unknown)} persons are now {colour}")
+    if unknown:
+        for key in unknown:
+            typer.echo(f"line {persons[key]}: this person is not in the directory; check the number", err=True)
+        typer.echo(f"{len(unknown)} persons are not in the directory: kept, {colour} when they appear")
+        raise typer.Exit(1)
+
+
+@options.with_option_groups
+def reinstate(
+    number_file: Annotated[Path, typer.Option(help="File with one document number per line; - for standard input.")],
+    by: Annotated[str, typer.Option(help="Name and office of who orders it; stored with the reason.")],
+    reason: Annotated[str, typer.Option(help="Why the revocation ends.")],
+    community_key_file: options.CommunityKey = None,
+    wait: ClockWait = 1.0,
+    *,
+    connection: options.OrderConnection,
+) -> None:
+    """End the revocation of persons by a named order: each has the status from before the revocation again.
+
+    A person who was not in the directory is removed from it. The exit status is 1 if a person is not revoked.
+    """
+    from sync.platform.directory.store import Authorisation, DirectoryStore
+    from sync.platform.orders.issuer import OrderIssuer
+
+    order = Authorisation(_stated("--by", by), _stated("--reason", reason), datetime.now(UTC))
+
+    async def run(issuer: OrderIssuer, directory: DirectoryStore) -> list[str]:
+        return await issuer.reinstate(directory, list(persons), order)
+
+    with options.report_errors():
+        persons = _persons(number_file, community_key_file, connection)
+        others = _with_directory(run, connection, wait)
+    typer.echo(f"{len(persons) - len(others)} persons have their earlier status again")
+    for key in others:
+        typer.echo(f"line {persons[key]}: this person is not revoked; unchanged", err=True)
+    if others:
+        raise typer.Exit(1)
 
 
 @options.with_option_groups
@@ -80,6 +119,8 @@ def command(
         parsed = _arguments(arguments)
         done = with_issuer(run, connection)
     typer.echo(msgspec.json.encode(done) if done else f"{box} has not answered within {wait:g} s", err=done is None)
+    if done is not None and done.box_time is not None:
+        typer.echo(clock_sentence(box, done.reason, done.box_time), err=True)
     if done is None or not done.done:
         raise typer.Exit(1)
 
@@ -93,6 +134,7 @@ def broadcast(
     ] = None,
     emergency: Annotated[bool, typer.Option("--emergency", help="Interrupt every other announcement.")] = False,
     withdraw: Annotated[str | None, typer.Option(help="Withdraw the broadcast with this id.")] = None,
+    wait: ClockWait = 1.0,
     *,
     connection: options.OrderConnection,
 ) -> None:
@@ -103,7 +145,9 @@ def broadcast(
     now, valid_for = datetime.now(UTC), timedelta(hours=hours)
 
     async def run(issuer: OrderIssuer) -> None:
+        await issuer.listen()
         await issuer.broadcast(message, valid_for)
+        report_clocks(await issuer.collect_out_of_time(wait))
 
     with options.report_errors():
         message: Broadcast | Withdrawal
@@ -120,6 +164,27 @@ def broadcast(
             )
         with_issuer(run, connection)
     typer.echo(message.broadcast_id)
+
+
+def clock_sentence(box: str, reason: str, box_time: datetime, *, done: bool = False) -> str:
+    """Why the clock of `box` rejects an order that was sent just now, and what to do."""
+    reason = reason if reason in ("early", "expired") else "out of time"
+    off_s = (box_time - datetime.now(UTC)).total_seconds()
+    effect = (
+        ("仍已执行", "it was carried out nevertheless") if done else ("未执行", "it was not carried out: send it again")
+    )
+    return (
+        f"{box}：命令 {reason}，{effect[0]}；本机时钟 {box_time:%Y-%m-%d %H:%M:%S} UTC，"
+        f"{'快' if off_s > 0 else '慢'}约 {abs(off_s):.0f} 秒，请校时（timedatectl）。"
+        f" {box}: by its clock ({box_time:%Y-%m-%d %H:%M:%S} UTC, about {abs(off_s):.0f} s"
+        f" {'ahead' if off_s > 0 else 'behind'}) the order is {reason}; {effect[1]}. Set the clock of the box."
+    )
+
+
+def report_clocks(answers: Mapping[str, Any]) -> None:
+    """Print a sentence for each box of `answers`, which are OrderOutOfTime."""
+    for box, answer in sorted(answers.items()):
+        typer.echo(clock_sentence(box, answer.reason, answer.box_time, done=answer.done), err=True)
 
 
 def with_issuer(work: Callable[[Any], Awaitable[Any]], connection: options.OrderConnection) -> Any:
@@ -145,8 +210,45 @@ def with_issuer(work: Callable[[Any], Awaitable[Any]], connection: options.Order
     return asyncio.run(run())
 
 
+def _with_directory(
+    work: Callable[[Any, Any], Awaitable[list[str]]], connection: options.OrderConnection, wait_s: float
+) -> list[str]:
+    """The result of `work`, called with an OrderIssuer and the directory; prints whose clock rejects the order."""
+    from sync.platform.directory.store import DirectoryStore
+    from sync.platform.orders.issuer import OrderIssuer
+
+    async def run(issuer: OrderIssuer) -> list[str]:
+        await issuer.listen()
+        async with DirectoryStore.opened(connection.data / "directory.db") as directory:
+            result = await work(issuer, directory)
+        report_clocks(await issuer.collect_out_of_time(wait_s))
+        return result
+
+    return list(with_issuer(run, connection))
+
+
+def _persons(number_file: Path, key_file: Path | None, connection: options.OrderConnection) -> dict[str, int]:
+    """The persons of a number file, each with its line; prints warnings. Raises OSError, ValueError."""
+    from sync.platform.directory.importer import read_community_key, read_numbers
+    from sync.platform.orders.keys import KeyFiles
+
+    community_key = read_community_key(key_file or KeyFiles.below(connection.key_folder).community)
+    numbers = read_numbers(_lines(number_file), community_key)
+    for line, text in numbers.warnings:
+        typer.echo(f"line {line} warning: {text}", err=True)
+    return numbers.lines
+
+
+def _stated(option: str, text: str) -> str:
+    if not text.strip() or len(text) > 200 or not text.isprintable():
+        raise typer.BadParameter("must be a text of 1 to 200 printable characters", param_hint=option)
+    return text.strip()
+
+
 def _lines(file: Path) -> Iterable[str]:
-    return sys.stdin if str(file) == "-" else options.read_text(file).splitlines()
+    return (
+        decode_text(sys.stdin.buffer.read()).splitlines() if str(file) == "-" else options.read_text(file).splitlines()
+    )
 
 
 def _arguments(text: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from sync.platform.commands import options
-from sync.platform.commands.orders import Wait, with_issuer
+from sync.platform.commands.orders import Wait, clock_sentence, with_issuer
 
 keys = typer.Typer(no_args_is_help=True, help="The platform's secrets.")
 policy = typer.Typer(no_args_is_help=True, help="The admission policy of the boxes.")
@@ -86,6 +86,9 @@ def publish(
     else:
         for name, reason in rejected.items():
             typer.echo(f"{name} rejected the policy: {reason}", err=True)
+        for name, report in reports.items():
+            if report and report.box_time is not None:
+                typer.echo(clock_sentence(name, report.reason, report.box_time), err=True)
         accepted = len(reports) - len(rejected) - len(silent)
         typer.echo(
             f"{accepted} boxes accepted the policy, {len(rejected)} rejected it, {len(silent)} have not answered"

@@ -8,11 +8,11 @@ from collections import defaultdict
 from contextlib import suppress
 
 from sync.contract.envelope import Event
-from sync.contract.messages import DirectoryPage, DirectoryRequest
+from sync.contract.messages import PAGE_LIMIT, DirectoryPage, DirectoryRequest
 from sync.contract.topics import Channel, Topic, source_from
 from sync.errors import PublishRefused
 from sync.mqtt.connection import Connection
-from sync.mqtt.events import publish_event
+from sync.mqtt.events import fits, publish_event
 from sync.platform.directory.store import DirectoryStore
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ class DirectoryPublisher:
         self._gather_s = gather_s
         self._followers: dict[str, DirectoryRequest] = {}  # position of each box
         self._requested: set[str] = set()
+        self._page_limits = dict.fromkeys((False, True), PAGE_LIMIT)  # by whether the box takes packed pages
         self._wake = asyncio.Event()
         self._request_arrived = asyncio.Event()
 
@@ -50,6 +51,7 @@ class DirectoryPublisher:
 
     async def run(self, connection: Connection) -> None:
         """Send pages until cancelled. Raises LinkLost."""
+        self._page_limits = dict.fromkeys((False, True), PAGE_LIMIT)
         with self._directory.changes.subscribe(self._wake):
             while True:
                 all_boxes = False
@@ -84,13 +86,34 @@ class DirectoryPublisher:
                     by_position[at].append((box, at))
             boxes = []
             for position, group in by_position.items():
-                page = await self._directory.page(position)
-                event = Event.of(page, source_from(self._district, None), packed=position.packed and len(page.ops) > 1)
+                longest = max((box for box, _ in group), key=len)
+                page, event = await self._fitting_page(connection, longest, position)
                 async with asyncio.TaskGroup() as sending:  # the connection's window limits how many are sent at once
                     for box, at in group:
                         sending.create_task(self._send(connection, box, at, page, event), name="directory: page")
                 if page.checkpoint is None and not page.start_again:
                     boxes += [box for box, _ in group]
+
+    async def _fitting_page(
+        self, connection: Connection, box: str, position: DirectoryRequest
+    ) -> tuple[DirectoryPage, Event]:
+        """The page after `position`, and its message to `box`, as large as the broker accepts.
+
+        A single operation that is too large is returned too; sending it reports the sizes.
+        """
+        while True:
+            limit = self._page_limits[position.packed]
+            page = await self._directory.page(position, limit)
+            packed = position.packed and len(page.ops) > 1
+            event = Event.of(page, source_from(self._district, None), packed=packed)
+            if len(page.ops) <= 1 or fits(connection, Topic(self._district, Channel.DIRECTORY, box), event):
+                return page, event
+            self._page_limits[position.packed] = limit = len(page.ops) // 2
+            log.warning(
+                "directory pages: the broker accepts packets of %d bytes, so a page has at most %d changes",
+                connection.max_packet_bytes,
+                limit,
+            )
 
     async def _send(
         self, connection: Connection, box: str, at: DirectoryRequest, page: DirectoryPage, event: Event

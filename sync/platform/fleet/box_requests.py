@@ -28,6 +28,7 @@ from sync.mqtt.packets import Message, Subscription
 from sync.platform.directory.publisher import DirectoryPublisher
 from sync.platform.directory.store import DirectoryStore
 from sync.platform.fleet.fleet import Fleet
+from sync.platform.fleet.reported_ends import ReportedEnds
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ class BoxRequestHandler:
         district: str,
         ready: asyncio.Event,
         backlog_per_s: float | None = None,
+        *,
+        ends: ReportedEnds,
     ) -> None:
         self._fleet = fleet
         self._directory = directory
@@ -56,6 +59,7 @@ class BoxRequestHandler:
         self._district = district
         self._ready = ready
         self._backlog_per_s = backlog_per_s
+        self._ends = ends
         self._boot_id = secrets.token_hex(8)
 
     async def serve(self, connection: Connection) -> None:
@@ -116,7 +120,9 @@ class BoxRequestHandler:
                 if not state.online:
                     self._publisher.unfollow(box)
             case Channel.HEALTH:
-                self._fleet.health(box, event.message(HealthReport), seen)
+                report = event.message(HealthReport)
+                self._fleet.health(box, report, seen)
+                self._ends.note(box, report, int(now.timestamp() * 1000))
             case Channel.QUERY:
                 await self._answer(connection, box, event.message(Query), message)
             case Channel.DIRECTORY:

@@ -26,6 +26,8 @@ _RANGES = 100  # in one request
 class GapRequester:
     """Requests a number that is missing at two checks, `interval_s` apart; repeats the request every sixth check.
 
+    A number is missing when the box has sent a later one, or has reported a later one and not that this one waits.
+
     Every ingest process checks; the store lets one of them send the request.
     """
 
@@ -53,13 +55,19 @@ class GapRequester:
         if holes:
             absent = await self._store.absences(stream.box, stream.epoch)
             holes = without(holes, ((each.first, each.last) for each in absent))
-        lasting = common(holes, self._seen.pop(stream.key, []))[:_RANGES]
+        lacking = await self._without_waiting(stream, holes)
+        lasting = common(lacking, self._seen.pop(stream.key, []))[:_RANGES]
         settled = holes[0][0] - 1 if holes else stream.highest
         if not await self._store.settle(stream, settled, now_ms if lasting else stream.asked_ms):
             return []
-        if holes and not lasting:
-            self._seen[stream.key] = holes
+        if lacking and not lasting:
+            self._seen[stream.key] = lacking
         return lasting
+
+    async def _without_waiting(self, stream: Stream, holes: Ranges) -> Ranges:
+        """`holes` without the numbers that wait on the box, which sends them anyway."""
+        ends = await self._store.ends(stream.box) if holes else []
+        return without(holes, (each for end in ends if end.epoch == stream.epoch for each in end.waiting))
 
     async def _request(self, connection: Connection, stream: Stream, missing: Ranges) -> None:
         request = Ack(stream.epoch, (), missing=tuple(missing))

@@ -9,9 +9,10 @@ from pathlib import Path
 from sync.errors import StoreFailed
 from sync.platform.records.sqlite_store import SqliteStore
 from sync.platform.records.store_contract import RecordStore
+from sync.storage.file_head import read_head
 
 _POSTGRESQL = ("postgresql://", "postgres://")
-_OTHER = re.compile("[a-z][a-z0-9+.-]+:/")  # another URL scheme or a typing error; not a file name
+_OTHER = re.compile("[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # another URL scheme or a typing error; not a file name
 _SQLITE = b"SQLite format 3\0"
 
 
@@ -24,7 +25,7 @@ def open_store(where: str, *, reading: bool = False) -> AbstractAsyncContextMana
         if _OTHER.match(where):
             raise StoreFailed("the store must be postgresql://user@host/name, or the path of an SQLite file")
         path = Path(where)
-        if path.is_file() and not _is_sqlite(path):
+        if path.is_file() and not _is_sqlite(path) and read_head(path) is None:
             raise StoreFailed(f"{where} is not an SQLite file and was not changed: name another file, or move it away")
         if reading and not path.is_file():
             raise StoreFailed(f"{where} does not exist: there are no records")

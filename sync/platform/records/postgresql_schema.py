@@ -26,6 +26,10 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         "CREATE TABLE fork (box text, epoch text, first_seq bigint NOT NULL, records bigint NOT NULL,"
         " since_ms bigint NOT NULL, PRIMARY KEY (box, epoch))",
     ),
+    "ends": (
+        "CREATE TABLE epoch_end (box text, epoch text, last_seq bigint NOT NULL, head bytea, waiting text NOT NULL,"
+        " said_ms bigint NOT NULL, PRIMARY KEY (box, epoch))",
+    ),
 }
 LOCK_MIGRATIONS = "SELECT pg_advisory_xact_lock(hashtext('edge-platform migrations'))"
 NOTE_MIGRATIONS = "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY)"
@@ -71,16 +75,35 @@ SPAN = (
 )
 
 TOTALS = "SELECT name, key, detail, count FROM tally WHERE name = ANY($1)"
-BOXES = "SELECT box, sum(records)::bigint, max(newest_ms) FROM stream GROUP BY box"
+BOXES = "SELECT box, sum(records)::bigint, max(newest_ms) FROM stream WHERE records > 0 GROUP BY box"
 _ALARM = "WHERE kind = 'sentinel.alarm.raised' ORDER BY happened_ms DESC LIMIT $1"
 ALARMS = (
     f"SELECT box, body FROM ((SELECT box, body, happened_ms FROM record {_ALARM})"  # noqa: S608
     f" UNION ALL (SELECT box, body, happened_ms FROM rival {_ALARM})) AS alarms ORDER BY happened_ms DESC LIMIT $1"
 )
 OPEN_STREAMS = (
-    "SELECT box, epoch, highest, settled, asked_ms FROM stream"
-    " WHERE newest_ms >= $1 AND highest > settled AND asked_ms < $2 ORDER BY newest_ms DESC LIMIT 1000"
+    "SELECT box, epoch, highest, settled, asked_ms FROM (SELECT box, epoch, settled, asked_ms,"
+    "  greatest(highest, last_seq) AS highest, greatest(newest_ms, said_ms) AS heard_ms"
+    "  FROM stream LEFT JOIN epoch_end USING (box, epoch)) AS known"
+    " WHERE heard_ms >= $1 AND highest > settled AND asked_ms < $2 ORDER BY heard_ms DESC LIMIT 1000"
 )
+END = (
+    f"{_from_arrays('epoch_end', 'text', 'text', 'bigint', 'bytea', 'text', 'bigint')}"
+    " ON CONFLICT (box, epoch) DO UPDATE SET"
+    " last_seq = excluded.last_seq, head = excluded.head, waiting = excluded.waiting, said_ms = excluded.said_ms"
+)
+STREAM_OF_END = (
+    f"{_from_arrays('stream (box, epoch, records, highest, newest_ms)', 'text', 'text', 'bigint', 'bigint', 'bigint')}"
+    " ON CONFLICT DO NOTHING"
+)
+OLD_ENDS = (
+    "DELETE FROM epoch_end WHERE box = $1 AND epoch NOT IN"
+    " (SELECT epoch FROM epoch_end WHERE box = $1 ORDER BY said_ms DESC, epoch LIMIT 32)"
+)
+OLD_STREAMS = (
+    "DELETE FROM stream WHERE box = $1 AND records = 0 AND epoch NOT IN (SELECT epoch FROM epoch_end WHERE box = $1)"
+)
+ENDS = "SELECT * FROM epoch_end WHERE box = $1 ORDER BY said_ms, epoch"
 SETTLE = (
     "UPDATE stream SET settled = $1, asked_ms = $2"
     " WHERE box = $3 AND epoch = $4 AND settled = $5 AND asked_ms = $6 RETURNING 1"

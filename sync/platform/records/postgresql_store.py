@@ -22,7 +22,15 @@ from sync.platform.records.forks import (
     to_look_up,
 )
 from sync.platform.records.received import AbsentRange, ReceivedRecord
-from sync.platform.records.store_contract import Fork, SequenceRange, StoredRecord, Stream, Totals, read_totals
+from sync.platform.records.store_contract import (
+    Fork,
+    ReportedEnd,
+    SequenceRange,
+    StoredRecord,
+    Stream,
+    Totals,
+    read_totals,
+)
 from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, day_tally, summarise
 
 # InternalClientError: the server ended a connection while it was returned to the pool.
@@ -99,6 +107,19 @@ class PostgresqlStore:
                 await connection.fetch(sql.BOXES),
                 await connection.fetch(sql.ALARMS, alarms),
             )
+
+    async def note_ends(self, ends: Sequence[ReportedEnd]) -> None:
+        newest = {(end.box, end.epoch): end for end in ends}
+        rows = [newest[name] for name in sorted(newest)]  # as in `_insert`
+        async with self._transaction() as connection:
+            await connection.execute(sql.END, *_columns([end.row() for end in rows], 6))
+            await connection.execute(sql.STREAM_OF_END, *_columns([(end.box, end.epoch, 0, 0, 0) for end in rows], 5))
+            for box in sorted({end.box for end in ends}):
+                await connection.execute(sql.OLD_ENDS, box)
+                await connection.execute(sql.OLD_STREAMS, box)
+
+    async def ends(self, box: str) -> list[ReportedEnd]:
+        return [ReportedEnd.from_row(*row) for row in await self._fetch(sql.ENDS, box)]
 
     async def open_streams(self, heard_since_ms: int, asked_before_ms: int) -> list[Stream]:
         return [Stream(*row) for row in await self._fetch(sql.OPEN_STREAMS, heard_since_ms, asked_before_ms)]

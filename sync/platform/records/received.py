@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ from sync.contract.records import (
     decode_record,
 )
 from sync.errors import BadMessage
+
+log = logging.getLogger(__name__)
 
 _TEXT_LIMIT = 120  # characters of a text used in a key
 _REASON_LIMIT = 500
@@ -84,6 +87,15 @@ class ReceivedRecord:
                 return cls(name, kind, happened_ms, received_ms, body, chain, absence=_absence(name, record))
             case BroadcastPlayed() | Deleted() | None:
                 return cls(name, kind, happened_ms, received_ms, body, chain)
+
+    @classmethod
+    def read_stored(cls, name: RecordId, kind: str, happened_ms: int, received_ms: int, body: bytes) -> ReceivedRecord:
+        """A record that an older version stored; if it is not valid today, without the fields of the summaries."""
+        try:
+            return cls.read(name, kind, from_ms(happened_ms), from_ms(received_ms), body)
+        except (BadMessage, ValueError, OverflowError, OSError) as exc:
+            log.warning("record %s of an older version is kept without its summary: %s", name, exc)
+            return cls(name, kind, happened_ms, received_ms, body)
 
     @property
     def day(self) -> str:

@@ -9,7 +9,7 @@ from sqlite_utils import Database, Migrations
 
 from sync.contract.records import RecordId
 from sync.platform.records.forks import Name, StreamKey, check_same, fork_row, record_id, split_forks, to_look_up
-from sync.platform.records.received import AbsentRange, ReceivedRecord, from_ms
+from sync.platform.records.received import AbsentRange, ReceivedRecord
 from sync.platform.records.store_contract import StoredRecord
 from sync.platform.records.summary import summarise
 
@@ -104,6 +104,15 @@ def forks(db: Database) -> None:
     )
 
 
+@RECORD_MIGRATIONS()
+def ends(db: Database) -> None:
+    """What each box last reported of its epochs."""
+    db.conn.execute(
+        "CREATE TABLE epoch_end (box TEXT, epoch TEXT, last_seq INTEGER NOT NULL, head BLOB, waiting TEXT NOT NULL,"
+        " said_ms INTEGER NOT NULL, PRIMARY KEY (box, epoch)) WITHOUT ROWID"
+    )
+
+
 def add(
     db: Database, records: Sequence[ReceivedRecord], absences: Sequence[AbsentRange], forked_streams: set[StreamKey]
 ) -> int:
@@ -154,6 +163,6 @@ def _count(db: Database, new: Sequence[ReceivedRecord], redelivered: int) -> Non
 def _old_rows(db: Database) -> list[ReceivedRecord]:
     rows = db.conn.execute("SELECT box, epoch, seq, kind, happened_ms, received_ms, body FROM record").fetchall()
     return [
-        ReceivedRecord.read(RecordId(box, epoch, seq), kind, from_ms(happened_ms), from_ms(received_ms), body)
+        ReceivedRecord.read_stored(RecordId(box, epoch, seq), kind, happened_ms, received_ms, body)
         for box, epoch, seq, kind, happened_ms, received_ms, body in rows
     ]

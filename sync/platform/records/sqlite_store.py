@@ -12,12 +12,20 @@ from sqlite_utils import Database
 from sync.platform.records.forks import ForkDetected, StreamKey
 from sync.platform.records.received import AbsentRange, ReceivedRecord
 from sync.platform.records.sqlite_schema import RECORD_MIGRATIONS, add
-from sync.platform.records.store_contract import Fork, SequenceRange, StoredRecord, Stream, Totals, read_totals
+from sync.platform.records.store_contract import (
+    Fork,
+    ReportedEnd,
+    SequenceRange,
+    StoredRecord,
+    Stream,
+    Totals,
+    read_totals,
+)
 from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, day_tally
 from sync.storage.sqlite_thread import SqliteThread
 
 _TALLY = "SELECT name, key, detail, count FROM tally WHERE name IN (?, ?, ?, ?, ?)"
-_BOXES = "SELECT box, sum(records), max(newest_ms) FROM stream GROUP BY box"
+_BOXES = "SELECT box, sum(records), max(newest_ms) FROM stream WHERE records > 0 GROUP BY box"
 # SQLite uses the index of alarms only if the kind is a literal.
 _NEWEST_ALARMS = (
     "SELECT * FROM (SELECT box, body, happened_ms FROM {table} WHERE kind = 'sentinel.alarm.raised'"
@@ -29,8 +37,22 @@ _ALARMS = (
 )
 _FORKS = "SELECT box, epoch, first_seq, records, since_ms FROM fork ORDER BY since_ms DESC"
 _OPEN = (
-    "SELECT box, epoch, highest, settled, asked_ms FROM stream"
-    " WHERE newest_ms >= ? AND highest > settled AND asked_ms < ? ORDER BY newest_ms DESC LIMIT 1000"
+    "SELECT box, epoch, highest, settled, asked_ms FROM (SELECT box, epoch, settled, asked_ms,"
+    "  max(highest, coalesce(last_seq, 0)) AS highest, max(newest_ms, coalesce(said_ms, 0)) AS heard_ms"
+    "  FROM stream LEFT JOIN epoch_end USING (box, epoch))"
+    " WHERE heard_ms >= ? AND highest > settled AND asked_ms < ? ORDER BY heard_ms DESC LIMIT 1000"
+)
+_END = (
+    "INSERT INTO epoch_end VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (box, epoch) DO UPDATE SET"
+    " last_seq = excluded.last_seq, head = excluded.head, waiting = excluded.waiting, said_ms = excluded.said_ms"
+)
+_STREAM_OF_END = "INSERT OR IGNORE INTO stream (box, epoch, records, highest, newest_ms) VALUES (?, ?, 0, 0, 0)"
+_OLD_ENDS = (
+    "DELETE FROM epoch_end WHERE box = ?1 AND epoch NOT IN"
+    " (SELECT epoch FROM epoch_end WHERE box = ?1 ORDER BY said_ms DESC, epoch LIMIT 32)"
+)
+_OLD_STREAMS = (
+    "DELETE FROM stream WHERE box = ?1 AND records = 0 AND epoch NOT IN (SELECT epoch FROM epoch_end WHERE box = ?1)"
 )
 _SETTLE = "UPDATE stream SET settled = ?, asked_ms = ? WHERE box = ? AND epoch = ? AND settled = ? AND asked_ms = ?"
 _HOLES = (
@@ -88,6 +110,23 @@ class SqliteStore:
             return read_totals(db.conn.execute(_TALLY, names), db.conn.execute(_BOXES), newest)
 
         return await self._reader.run(read)
+
+    async def note_ends(self, ends: Sequence[ReportedEnd]) -> None:
+        boxes = {(end.box,) for end in ends}
+
+        def write(db: Database) -> None:
+            db.conn.executemany(_END, [end.row() for end in ends])
+            db.conn.executemany(_STREAM_OF_END, [(end.box, end.epoch) for end in ends])
+            db.conn.executemany(_OLD_ENDS, boxes)
+            db.conn.executemany(_OLD_STREAMS, boxes)
+
+        await self._writer.write(write)
+
+    async def ends(self, box: str) -> list[ReportedEnd]:
+        select = "SELECT * FROM epoch_end WHERE box = ? ORDER BY said_ms, epoch"
+        return await self._reader.run(
+            lambda db: [ReportedEnd.from_row(*found) for found in db.conn.execute(select, (box,))]
+        )
 
     async def open_streams(self, heard_since_ms: int, asked_before_ms: int) -> list[Stream]:
         limits = (heard_since_ms, asked_before_ms)

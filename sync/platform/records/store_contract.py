@@ -9,9 +9,13 @@ from typing import Protocol
 
 import msgspec
 
-from sync.contract.records import AlarmRaised
+from sync.contract.decoding import decoded
+from sync.contract.records import AlarmRaised, Clock
+from sync.errors import BadMessage
 from sync.platform.records.received import AbsentRange, ReceivedRecord, from_ms
 from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT
+
+_ALARM = msgspec.json.Decoder(AlarmRaised)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,31 @@ class Fork:
     since_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class ReportedEnd:
+    """What a box last reported of one epoch, at `said_ms`: its last number with its hash, and the numbers that wait."""
+
+    box: str
+    epoch: str
+    last_seq: int
+    head: bytes | None
+    waiting: tuple[tuple[int, int], ...]
+    said_ms: int
+
+    def row(self) -> tuple[str, str, int, bytes | None, str, int]:
+        """The row as stored, `waiting` as JSON."""
+        waiting = msgspec.json.encode(self.waiting).decode()
+        return self.box, self.epoch, self.last_seq, self.head, waiting, self.said_ms
+
+    @classmethod
+    def from_row(
+        cls, box: str, epoch: str, last_seq: int, head: bytes | None, waiting: str, said_ms: int
+    ) -> ReportedEnd:
+        """Reverse of `row`."""
+        ranges = msgspec.json.decode(waiting, type=tuple[tuple[int, int], ...])
+        return cls(box, epoch, last_seq, head, ranges, said_ms)
+
+
 class RecordStore(Protocol):
     """Records of all boxes. Every method raises StoreFailed; a write that failed stored nothing.
 
@@ -93,8 +122,14 @@ class RecordStore(Protocol):
     async def totals(self, day: str, alarms: int) -> Totals:
         """Counts, verdicts of `day`, and the newest `alarms` alarms."""
 
+    async def note_ends(self, ends: Sequence[ReportedEnd]) -> None:
+        """Store what boxes report of their epochs, in place of what they reported before; 32 epochs of a box stay."""
+
+    async def ends(self, box: str) -> list[ReportedEnd]:
+        """What `box` reported of its epochs."""
+
     async def open_streams(self, heard_since_ms: int, asked_before_ms: int) -> list[Stream]:
-        """Streams with numbers beyond `settled` that sent records since `heard_since_ms`.
+        """Streams with numbers beyond `settled`, stored or reported, whose box was heard since `heard_since_ms`.
 
         Streams with a request since `asked_before_ms` are left out.
         """
@@ -116,6 +151,15 @@ class RecordStore(Protocol):
 
     async def stored(self, box: str, epoch: str, first: int, last: int) -> list[StoredRecord]:
         """Records with these numbers, in order, at most 1,000."""
+
+
+def _alarm(body: bytes) -> AlarmRaised:
+    """The alarm in `body`; one of an older version that is not valid today is shown as unreadable, at 1970."""
+    try:
+        return decoded("alarm", _ALARM, body)
+    except BadMessage as exc:
+        clock = Clock(wall=from_ms(0), boot_id="", monotonic_ms=0, in_sync=False)
+        return AlarmRaised(alarm_id="", raised=clock, kind="unreadable", subject="", detail=str(exc))
 
 
 def read_totals(
@@ -144,5 +188,5 @@ def read_totals(
         reasons=reasons,
         duplicates=single[DUPLICATE],
         redelivered=single[REDELIVERED],
-        alarms=[(box, msgspec.json.decode(body, type=AlarmRaised)) for box, body in alarms],
+        alarms=[(box, _alarm(body)) for box, body in alarms],
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sync.errors import LinkLost
-from sync.mqtt.broker_address import TlsFiles
+from sync.mqtt.tls_files import TlsFiles
 from sync.platform.authority.certificates import PLATFORM, CaFiles, key_pem, new_key
 
 HOST = "localhost"

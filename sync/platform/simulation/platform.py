@@ -9,15 +9,15 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from sync.contract.health import Colour
 from sync.contract.signed import read_private_key, read_public_key
 from sync.edge.link.link import LinkSettings
 from sync.errors import LinkLost
-from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress, parse_broker_url
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Options
+from sync.mqtt.tls_files import TlsFiles
 from sync.platform.authority.certificates import PLATFORM
 from sync.platform.directory.store import DirectoryStore
 from sync.platform.orders.issuer import OrderIssuer
@@ -67,7 +67,7 @@ class SimulatedPlatform:
                 await self._start_platform(self._broker)
                 self._url = self._url_at(self._broker.port)
             if self._settings.admit_per_s:
-                port = urlsplit(self._url).port or 0
+                port = parse_broker_url(self._url).at.port
                 self.gate = AcceptGate(port, self._settings.admit_per_s)
                 self._url = self._url_at(await stack.enter_async_context(self.gate.opened()))
             yield self

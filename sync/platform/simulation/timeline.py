@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sync.mqtt.broker_address import TlsFiles
+from sync.mqtt.tls_files import TlsFiles
 from sync.platform.simulation.box import SimulationMetrics
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from drivers.camera.picture_check import BLOCKED_DETAIL, PictureCheck, PictureFault, detail
+from drivers.camera.picture_check import BLOCKED_DETAIL, DamageShare, PictureCheck, PictureFault, detail
 from drivers.simulated.devices.camera import PALM
 from drivers.simulated.people.person_image import Entrance
 
@@ -32,6 +32,43 @@ def test_the_same_picture_for_two_seconds_is_frozen_until_it_changes() -> None:
     faults = [watch.judge(still, step / 10) for step in range(25)]
     assert faults == [None] * 20 + [PictureFault.FROZEN] * 5
     assert watch.judge(picture(128), 2.5) is None
+
+
+def clocked(still: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
+    """`still` with another pattern in its corner at every step."""
+    shown = still.copy()
+    shown[4:12, 4:40] = np.random.default_rng(step).integers(0, 255, (8, 36, 3), dtype=np.uint8)
+    return shown
+
+
+def test_a_frozen_picture_with_a_running_clock_is_frozen() -> None:
+    watch, still = PictureCheck(), picture(128)
+    faults = [watch.judge(clocked(still, step), step / 10) for step in range(25)]
+    assert faults == [None] * 20 + [PictureFault.FROZEN] * 5
+    assert watch.judge(picture(128), 2.5) is None
+
+
+def test_a_codec_that_copies_still_parts_may_do_so_until_its_next_whole_picture() -> None:
+    watch, still = PictureCheck(), picture(128)
+    faults = [watch.judge(clocked(still, step), step / 10, predicted=True) for step in range(125)]
+    assert faults == [None] * 120 + [PictureFault.FROZEN] * 5
+
+
+def test_a_person_who_moves_before_a_still_wall_is_no_clock() -> None:
+    watch, still = PictureCheck(), picture(128)
+    for step in range(60):
+        seen = still.copy()
+        seen[40:, 60:110] = np.random.default_rng(step).integers(0, 255, (80, 50, 3), dtype=np.uint8)
+        assert watch.judge(seen, step / 10) is None
+
+
+def test_many_damaged_pictures_are_a_fault_until_they_are_few() -> None:
+    share = DamageShare()
+    assert not any(share.is_high(damaged=step % 10 == 0) for step in range(100))
+    faults = [share.is_high(damaged=step % 2 == 0) for step in range(12)]
+    assert (faults[0], faults[-1]) == (False, True)
+    mended = [share.is_high(damaged=False) for _ in range(30)]
+    assert (mended[0], mended[-1]) == (True, False)
 
 
 def test_a_black_picture_is_a_fault_after_a_second_even_with_noise() -> None:

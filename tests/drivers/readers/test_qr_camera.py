@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from drivers.contract import CameraFrame, PartState
+from drivers.contract import CameraFrame, CodeRead, PartState
 from drivers.latest import Latest
 from drivers.readers.qr_camera import ACTIVE_EVERY_S, IDLE_EVERY_S, QrCamera, decode_codes
-from drivers.readers.qr_line import CAP_BYTES, REPEAT_S
+from drivers.readers.qr_line import REPEAT_S
 from drivers.readers.repeats import InView
 from drivers.simulated.devices.qr import code_picture
 from drivers.simulated.people.person_image import Entrance
 from tests.drivers.driver_bench import eventually, running
 
+LONGEST_BYTES = 600
 CODE, POSTER = "SHC1:999999199001010016:1900000000", "https://example.org/poster"
 
 
@@ -29,6 +30,7 @@ def picture(*texts: str) -> NDArray[np.uint8]:
     return (scene + np.random.default_rng(1).normal(0, 3, scene.shape)).clip(0, 255).astype(np.uint8)
 
 
+UNREADABLE = ""
 EMPTY, SHOWN, BOTH = picture(), picture(CODE), picture(POSTER, CODE)
 
 
@@ -38,7 +40,7 @@ class Eye:
     def __init__(self, person_present: bool = True) -> None:
         self.frames: Latest[CameraFrame] = Latest()
         self.person_present = person_present
-        self.reader = QrCamera(self.frames, lambda: self.person_present)
+        self.reader = QrCamera(self.frames, lambda: self.person_present, cap_bytes=LONGEST_BYTES)
         self.now_s = 100.0
         self.seen: list[str] = []
 
@@ -57,7 +59,7 @@ class Eye:
         sequence = 0
         while True:
             sequence, code = await self.reader.codes.after(sequence)
-            self.seen.append(code.text)
+            self.seen.append(code.text if isinstance(code, CodeRead) else UNREADABLE)
 
 
 @pytest.fixture
@@ -103,10 +105,19 @@ async def test_pictures_are_read_rarely_while_no_person_is_present(eye: Eye) -> 
     assert eye.reader.counters["looks"] - looks in (2, 3)
 
 
-async def test_a_long_code_is_dropped(eye: Eye) -> None:
-    await eye.show(picture("x" * (CAP_BYTES + 1)))
-    assert eye.seen == []
-    assert eye.reader.counters["too_long"] == 1
+async def test_a_code_over_the_limit_is_unreadable_and_one_at_the_limit_is_read(eye: Eye) -> None:
+    for _ in range(2):
+        await eye.show(picture("x" * (LONGEST_BYTES + 1)))
+    await eye.show(picture("y" * LONGEST_BYTES))
+    assert eye.seen == [UNREADABLE, "y" * LONGEST_BYTES]
+    assert (eye.reader.counters["too_long"], eye.reader.counters["repeats"]) == (1, 1)
+
+
+async def test_a_mark_in_a_code_is_taken_off_and_a_short_one_is_ignored(eye: Eye) -> None:
+    await eye.show(picture("\ufeff" + CODE + "\r\n"))
+    await eye.show(picture("12"))
+    assert eye.seen == [CODE]
+    assert eye.reader.counters["ignored"] == 1
 
 
 async def test_the_part_is_ok_while_pictures_arrive(eye: Eye) -> None:

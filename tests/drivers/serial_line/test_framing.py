@@ -134,17 +134,6 @@ def test_values_out_of_range_are_refused(driver: str, frame: bytes) -> None:
     assert parser.counters["frames"] == parser.counters["bad_checksum"] == 0
 
 
-def test_a_picture_with_an_impossible_pixel_is_refused_whole() -> None:
-    array = BY_DRIVER["gy-mcu90640"]
-    for word in (30_001, -4_001):
-        frame = bytearray(pool("gy-mcu90640")[0][:-2])
-        frame[100:102] = word.to_bytes(2, "little", signed=True)
-        total = sum(int.from_bytes(frame[at : at + 2], "little") for at in range(0, len(frame), 2)) & 0xFFFF
-        parser = array.parser()
-        assert fed(parser, bytes(frame) + total.to_bytes(2, "little"), []) == []
-        assert parser.counters["refused"] == 1
-
-
 def test_acknowledgements_between_frames_are_neither_readings_nor_noise() -> None:
     family, ack = BY_DRIVER["evo-thermal-33"], sensor_frames.terabee_ack(0x14, 0x05)
     first, second, *_ = pool("evo-thermal-33")

@@ -59,28 +59,45 @@ async def live(wire: PtyWire, device: Device) -> None:
         await asyncio.sleep(0.05)
 
 
-async def probed(tmp_path: Path, devices: dict[str, Device]) -> dict[str, ProbeResult]:
+WRAPPED = speaks(b"\x06\x02]Q1999999199001010016\x03")
+
+
+USUAL = ProbeTimeouts(0.5, 0.15)
+
+
+async def probed(
+    tmp_path: Path, devices: dict[str, Device], timeouts: ProbeTimeouts = USUAL, *, show_codes: bool = False
+) -> dict[str, ProbeResult]:
     with ExitStack() as wires:
         async with asyncio.TaskGroup() as tasks:
             plugged = {name: wires.enter_context(PtyWire(tmp_path / name)) for name in devices}
             living = [tasks.create_task(live(wire, devices[name])) for name, wire in plugged.items()]
-            findings = await probe_all([str(wire.link) for wire in plugged.values()], ProbeTimeouts(0.5, 0.15))
+            ports = [str(wire.link) for wire in plugged.values()]
+            findings = await probe_all(ports, timeouts, show_codes=show_codes)
             for task in living:
                 task.cancel()
     return dict(zip(devices, findings, strict=True))
 
 
 async def test_every_device_is_identified(tmp_path: Path) -> None:
-    others = {"array asked": QUIET_ARRAY, "nothing": NOTHING, "babble": BABBLE, "code": CODE}
+    others = {"array asked": QUIET_ARRAY, "nothing": NOTHING, "babble": BABBLE, "code": CODE, "wrapped": WRAPPED}
     found = await probed(tmp_path, DEVICES | others)
     assert {name: found[name].guess.driver for name in DEVICES} == {name: name for name in DEVICES}
     assert found["array asked"].guess.driver == "gy-mcu90640"
     assert found["gy-614v"].guess.told == {"object_c": 36.0, "ambient_c": 25.0}
     assert (found["nothing"].guess.driver, found["nothing"].guess.note) == ("", "silent")
     assert (found["babble"].guess.driver, found["babble"].guess.note) == ("", "sends data in an unknown format")
-    assert found["code"].guess.driver == "qr-line"
+    assert found["code"].guess.driver == found["wrapped"].guess.driver == "qr-line"
+    assert "code of 18 characters; taken off: STX, ETX, ]Q1" in found["wrapped"].line()
     assert not any("999999" in finding.line() for finding in found.values())
     assert all(finding.guess.baud in PROTOCOLS[name].bauds for name, finding in found.items() if name in DEVICES)
+
+
+async def test_a_code_is_shown_with_its_bytes_only_on_request(tmp_path: Path) -> None:
+    (shown,) = (await probed(tmp_path, {"wrapped": WRAPPED}, ProbeTimeouts(0.3, 0.01), show_codes=True)).values()
+    assert shown.guess.told is not None
+    assert (shown.guess.told["text"], shown.guess.told["taken_off"]) == ("999999199001010016", "STX, ETX, ]Q1")
+    assert r"\x02]Q1999999199001010016\x03" in shown.line()
 
 
 async def test_a_port_in_use_and_a_missing_port_are_reported(tmp_path: Path) -> None:

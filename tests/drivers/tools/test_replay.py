@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from drivers.contract import CodeRead, SpotReading
+from drivers.contract import SpotReading
 from drivers.errors import BadSetting
+from drivers.readers.qr_line import ScannedLine
 from drivers.serial_line import recording
 from drivers.serial_line.recording import Piece, Recorder, open_recording
 from drivers.simulated.devices.sensor_frames import gy_mcu90614
@@ -75,8 +76,8 @@ def test_what_cannot_be_recorded_or_read_is_reported(tmp_path: Path, monkeypatch
 
 def test_a_pause_ends_what_was_begun() -> None:
     codes = Replay(PROTOCOLS["qr-line"])
-    expected = [it for _, it in codes.readings([Piece(0.0, b"one"), Piece(0.05, b"more"), Piece(1.0, b"two")])]
-    assert [code.text for code in expected if isinstance(code, CodeRead)] == ["onemore", "two"]
+    expected = [it for _, it in codes.readings([Piece(0.0, b"one"), Piece(0.05, b"more"), Piece(1.0, b"two more")])]
+    assert [line.text for line in expected if isinstance(line, ScannedLine)] == ["onemore", "two more"]
 
     spot, frame = Replay(PROTOCOLS["gy-mcu90614"]), gy_mcu90614(36.0, 25.0)
     readings = list(spot.readings([Piece(0.0, frame[:5]), Piece(2.0, frame[5:]), Piece(2.1, frame)]))

@@ -1,7 +1,11 @@
 """A box whose settings cannot be used is in safe mode: it says which line, takes no part for its own, and heals."""
 
 import asyncio
+import re
+import sqlite3
 import stat
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +13,21 @@ import pytest
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings, parse_settings
-from edge_agent.box.last_good_settings import FILE, InvalidSettings, is_service, last_good, save_good
+from edge_agent.box.last_good_settings import (
+    FILE,
+    InvalidSettings,
+    is_service,
+    last_good,
+    save_good,
+    usable_settings,
+)
 from edge_agent.diagnostics.status_client import AgentNotResponding, ask_agent
 from edge_agent.main import run_sentinel
 from edge_agent.safe_mode import SafeMode
 from tests.edge_agent.process import started
 from tests.edge_agent.town import settings_text
 from tests.limits import HANG_S
+from tests.sync.city import eventually
 
 NOBODY_THERE = "http://127.0.0.1:9/"
 DAMAGES = {
@@ -52,6 +64,11 @@ async def report_of(settings: Settings, *, with_link: bool) -> dict[str, Any]:
                 await asyncio.sleep(0.05)
 
 
+async def has_alarm(ledger: Path) -> bool:
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
+        return connection.execute("SELECT count(*) FROM record WHERE alarm").fetchone() != (0,)
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_a_service_with_a_damaged_file_is_in_safe_mode_until_it_is_mended(
     tmp_path: Path, state: Path, damage: str
@@ -69,10 +86,48 @@ async def test_a_service_with_a_damaged_file_is_in_safe_mode_until_it_is_mended(
         assert f"sentinel.toml:{fault.value.line}" in report["view"]["bulletin"]["texts"]["zh-CN"]
         assert report["view"]["parts"] == []
         assert report["safe_mode"] == str(fault.value)
+        await eventually(partial(has_alarm, Path(good.box.data_dir) / "ledger.db"))
         config.write_text(whole, encoding="utf-8")
         async with asyncio.timeout(HANG_S):
             _, err = await process.communicate()  # systemd then starts it, whole
         assert process.returncode == 0, err
+
+
+EMPTIED = {
+    "0 bytes": lambda _: "",
+    "only comments": lambda text: "".join(f"# {line}\n" for line in text.splitlines()),
+    "blank lines": lambda _: "\n \n",
+    "empty sections": lambda _: "[box]\n[platform]\n",
+    "the name is gone": lambda text: re.sub(r"(?m)^name = .*$", "", text, count=1),
+    "the platform is gone": lambda text: re.sub(r"(?m)^url = .*$", "", text),
+    "cut after the first section": lambda text: text[: text.index("[platform]")],
+}
+
+
+@pytest.mark.parametrize("damage", EMPTIED)
+def test_an_emptied_file_is_not_a_new_box(tmp_path: Path, state: Path, damage: str) -> None:
+    config, good = written(tmp_path)
+    whole = config.read_text(encoding="utf-8").replace('name = "box-1"', 'name = "gate-7"')
+    config.write_text(whole, encoding="utf-8")
+    good = usable_settings(config)
+    config.write_text(EMPTIED[damage](whole), encoding="utf-8")
+    load_settings(config)  # by itself it is valid
+    save_good(good)
+    with pytest.raises(SettingsError, match=r"sentinel\.toml: .*(provision|missing)"):
+        usable_settings(config)
+    config.write_text(whole.replace("gate-7", "gate-8"), encoding="utf-8")
+    assert usable_settings(config).box.name == "gate-8"  # a change that is written is no damage
+
+
+@pytest.mark.parametrize("left", [FILE, "ledger.db", "ledger.db-head"])
+def test_an_emptied_file_is_not_a_new_box_even_if_nothing_else_is_readable(
+    tmp_path: Path, state: Path, left: str
+) -> None:
+    (state / left).write_bytes(b"")
+    config = tmp_path / "sentinel.toml"
+    config.write_text("", encoding="utf-8")
+    with pytest.raises(SettingsError, match="provision"):
+        usable_settings(config)
 
 
 async def test_without_good_settings_only_the_screen_is_there(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from tests.edge_agent.process import started
 from tests.limits import HANG_S
 
 FRAME = gy_mcu90614(36.5, 25.0)
+AGENT = shlex.join([sys.executable, "-m", "edge_agent.commands.cli"])
 
 
 def devices(*arguments: object) -> Result:
@@ -117,6 +121,47 @@ async def test_watch_shows_readings_with_their_age_until_it_is_stopped(tmp_path:
                 watch.send_signal(signal.SIGINT)
                 _, errors = await watch.communicate()
     assert (watch.returncode, b"Traceback" in errors) == (0, False)
+
+
+async def test_watch_shows_the_bytes_of_a_reader_and_what_its_settings_take_off(tmp_path: Path) -> None:
+    config = tmp_path / "sentinel.toml"
+    config.write_text(f'[reader]\nport = "{tmp_path}/port"\nprefixes = ["QR:"]\nignore = ["ALIVE"]\n', encoding="utf-8")
+    sent = {"code": b"]Q1QR:a code\r", "ignored": b"\0\0ALIVE\r", "not_text": b"\xff\x81 no text\r"}
+    with PtyWire(tmp_path / "port") as wire:
+        async with (
+            asyncio.timeout(HANG_S),
+            started("devices", "watch", "reader", "--config", config, "--json") as watch,
+        ):
+            assert watch.stdout is not None
+            shown = {}
+            for result, line in sent.items():
+                async with asyncio.TaskGroup() as tasks:
+                    speaking = tasks.create_task(speak(wire, line))
+                    while (news := json.loads(await watch.stdout.readline())).get("result") != result:
+                        pass
+                    speaking.cancel()
+                shown[result] = {name: news[name] for name in ("text", "raw", "taken_off")}
+            watch.send_signal(signal.SIGINT)
+            await watch.communicate()
+    assert shown == {
+        "code": {"text": "a code", "raw": r"]Q1QR:a code\x0d", "taken_off": "CR, ]Q1, QR:"},
+        "ignored": {"text": "ALIVE", "raw": r"\x00\x00ALIVE\x0d", "taken_off": "NUL, CR"},
+        "not_text": {"text": "", "raw": r"\xff\x81 no text\x0d", "taken_off": "CR, FF"},
+    }
+
+
+async def test_watch_ends_quietly_when_nobody_reads_it_any_more(tmp_path: Path) -> None:
+    with PtyWire(tmp_path / "port") as wire:
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(HANG_S):
+            speaking = tasks.create_task(speak(wire, tofsense(1234)))
+            line = f"{AGENT} devices watch tofsense --port {tmp_path}/port | head -n 1"
+            shell = await asyncio.create_subprocess_exec(
+                *("bash", "-c", f"set -o pipefail; {line}"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            output, errors = await shell.communicate()
+            speaking.cancel()
+    assert (shell.returncode, errors) == (1, b"")
+    assert len(output.splitlines()) == 1
 
 
 async def test_record_then_replay(tmp_path: Path) -> None:

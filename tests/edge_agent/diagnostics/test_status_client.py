@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from edge_agent.diagnostics.status_client import AgentNotResponding, ask_agent
+from edge_agent.diagnostics.status_client import AgentAlreadyRunning, AgentNotResponding, ask_agent, check_stopped
 
 
 @contextmanager
@@ -33,6 +33,20 @@ def answering(body: bytes) -> Iterator[int]:
         finally:
             server.shutdown()
             serving.join()
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_this_machine_is_not_asked_through_a_proxy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with answering(b'{"safe_mode": "x"}') as port:
+        assert ask_agent("127.0.0.1", port) == {"safe_mode": "x"}
+        with pytest.raises(AgentAlreadyRunning):
+            check_stopped("127.0.0.1", port)
+
+
+def test_an_ipv6_address_is_shown_in_brackets() -> None:
+    with pytest.raises(AgentNotResponding, match=r"http://\[::1\]:9/"):
+        ask_agent("::1", 9)
 
 
 @pytest.mark.parametrize(

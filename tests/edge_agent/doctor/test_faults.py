@@ -61,6 +61,15 @@ class _DeadScene(ThermalScene):
         return np.full((24, 32), 34.0)
 
 
+class _PixelsScene(ThermalScene):
+    """A sensor of which six pixels are stuck."""
+
+    def picture(self, face: WarmFace | None) -> NDArray[np.float64]:
+        picture = super().picture(face)
+        picture[3:15:2, 7] = 35.0
+        return picture
+
+
 async def frozen_camera(box: WellBox) -> None:
     await box.street.camera.set_mode(CameraMode.FROZEN)
 
@@ -90,6 +99,10 @@ async def damaged_weights(box: WellBox) -> None:
 
 async def dead_thermometer(box: WellBox) -> None:
     box.street.thermometer.scene = _DeadScene(seed=1)
+
+
+async def dead_pixels(box: WellBox) -> None:
+    box.street.thermometer.scene = _PixelsScene(seed=1)
 
 
 async def unplugged_thermometer(box: WellBox) -> None:
@@ -231,6 +244,7 @@ FAULTS: dict[Plant, Expected] = {
     missing_policy: ("policy", "Correct the policy file", "准入规则"),
     damaged_weights: ("model", "model file is damaged", "模型文件已损坏"),
     dead_thermometer: ("thermometer", "readings do not change", "测温值不变"),
+    dead_pixels: ("thermometer", "too many pixels are dead", "坏点过多"),
     unplugged_thermometer: ("thermometer", "[thermometer] port", "接线"),
     unplugged_reader: ("reader", "[reader] port", "接线"),
     no_gate_port: ("gate", "[gate] port", "接线"),

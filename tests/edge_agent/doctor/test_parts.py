@@ -7,8 +7,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from config.settings import parse_settings
@@ -18,6 +20,7 @@ from drivers.simulated.devices.camera import CameraMode, SimulatedCamera
 from drivers.simulated.devices.device_simulator import simulate_device
 from drivers.simulated.devices.faults import FaultyWire
 from drivers.simulated.devices.gate import SimulatedRelay
+from drivers.simulated.devices.thermal_scene import SimulatedThermometer, ThermalScene, WarmFace
 from drivers.simulated.devices.wire import PtyWire
 from edge_agent.box.wall_clock import WallClock
 from edge_agent.commands.cli import app
@@ -26,6 +29,7 @@ from edge_agent.doctor.device_check import running
 from edge_agent.doctor.report import Check, CheckResult, CheckStatus, Site
 from edge_agent.doctor.run_checks import run_check, run_checks
 from edge_agent.doctor.sound_check import LEAST_DB, LISTEN_S, hear, tone, tone_over_room_db
+from tests.drawn import bare_face
 from tests.edge_agent.town import town
 from tests.rights import without_rights
 from tests.sync.city import running as under_way
@@ -70,6 +74,17 @@ def site(settings: str, *, open_gate: bool = False, agent: dict[str, object] | N
     return Site(parse_settings(settings), here, WallClock().now(), agent, here, here, open_gate)
 
 
+async def test_a_camera_upside_down_is_named_with_the_setting() -> None:
+    on_its_head = cv2.rotate(bare_face(), cv2.ROTATE_180)
+    async with SimulatedCamera(lambda: on_its_head, seed=1) as simulated:
+        for rotate, status in ((0, CheckStatus.FAILED), (180, CheckStatus.OK)):
+            settings = f'[camera]\nsource = "{simulated.url}"\nfps = 5.0\nrotate = {rotate}\n'
+            answer = await measuring.camera(site(settings))
+            assert answer.status is status, answer
+            assert ("rotate = 180" in answer.found) is (rotate == 0)
+            assert ("mount the camera upright" in answer.remedy.en) is (rotate == 0)
+
+
 async def test_a_frozen_camera_fails_before_it_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "_WATCH_CAMERA_S", 0.5)
     wall = np.random.default_rng(1).integers(0, 255, (480, 640, 3), np.uint8)
@@ -78,6 +93,26 @@ async def test_a_frozen_camera_fails_before_it_is_called_so(monkeypatch: pytest.
         answer = await measuring.camera(site(f'[camera]\nsource = "{simulated.url}"\n'))
     assert answer.status is CheckStatus.FAILED
     assert "clean the lens" in answer.remedy.en
+
+
+class _PixelScene(ThermalScene):
+    """A sensor with one stuck pixel."""
+
+    def picture(self, face: WarmFace | None) -> NDArray[np.float64]:
+        picture = super().picture(face)
+        picture[2, 30] = 38.5
+        return picture
+
+
+async def test_a_dead_pixel_is_named_and_is_not_the_warmest(tmp_path: Path) -> None:
+    with PtyWire(tmp_path / "port") as wire:
+        sensor = SimulatedThermometer(wire, lambda: None, seed=1)
+        sensor.scene, sensor.speed = _PixelScene(seed=1), 8.0
+        async with under_way(sensor.run()):
+            answer = await measuring.thermometer(site(f'[thermometer]\nport = "{wire.link}"\nmirror = true\n'))
+    assert answer.status is CheckStatus.OK
+    assert "1 pixel left out: row 3 column 31 stuck" in answer.found
+    assert float(answer.found.split()[0]) < 26
 
 
 @pytest.mark.parametrize("asked", [False, True])

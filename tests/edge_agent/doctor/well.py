@@ -24,7 +24,7 @@ from edge_agent.domain.passage import Moment
 from edge_agent.staff.pin import write_pin
 from sync.edge.directory.directory import Directory
 from sync.edge.ledger.ledger import Ledger
-from sync.mqtt.broker_address import TlsFiles
+from sync.mqtt.tls_files import TlsFiles
 from tests.ports import free_port
 from tests.sync.certificates import Authority
 from tests.sync.city import SIGNING_KEY, Mosquitto, alarm, mosquitto
@@ -122,6 +122,7 @@ def red(report: dict[str, ReportLine]) -> set[str]:
 async def well_box(home: Path, town: City) -> AsyncIterator[WellBox]:
     """The box while the street before it lives."""
     async with Street(home / "wires", seed=5) as street, asyncio.TaskGroup() as tasks:
+        street.thermometer.speed = 8.0  # doctor waits for a window of frames
         living = tasks.create_task(street.run())
         gate = PtyWire(home / "wires" / "gate")
         gate.plug()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from edge_agent.faces.enrolment import Enrolment, EnrolmentSession, capture
 from edge_agent.faces.errors import ConsentMissing, FaceUnfit, NumberUnread
 from edge_agent.faces.quality import GATE_EYES_PX, Flaw, find_flaw
 from models.detections import Face
+from tests.edge_agent.clocks import moment
 from tests.edge_agent.faces.stand import BLUE, MASKED, RED, Image, colour_embedders, drawn, liveness
 
 NUMBER = "999999199001010016"
@@ -166,13 +167,25 @@ def test_a_wrong_number_is_refused_and_not_repeated(typed: str) -> None:
     assert not typed or typed not in str(told.value).replace("1990", "")
 
 
+@pytest.mark.parametrize(("born", "alone"), [(date(2009, 3, 1), False), (date(2007, 3, 1), True)])
+@pytest.mark.parametrize("year", [1970, 2024, 2039])
+def test_a_clock_that_is_not_in_sync_makes_no_child_older(born: date, alone: bool, year: int) -> None:
+    now = moment(datetime(year, 5, 1, tzinfo=UTC), in_sync=False, error_s=None)
+    if alone:
+        check_age(Giver.SELF, born, now)
+    else:
+        with pytest.raises(ConsentMissing, match="guardian"):
+            check_age(Giver.SELF, born, now)
+
+
 @pytest.mark.parametrize(("today", "alone"), [(date(2024, 2, 28), False), (date(2024, 2, 29), True)])
 def test_a_child_needs_the_guardian(today: date, alone: bool) -> None:
     born = date(2010, 2, 28) if alone else date(2010, 3, 1)
-    check_age(Giver.GUARDIAN, born, today)
-    check_age(Giver.SELF, None, today)
+    now = moment(datetime.combine(today, time(12)).astimezone())
+    check_age(Giver.GUARDIAN, born, now)
+    check_age(Giver.SELF, None, now)
     if alone:
-        check_age(Giver.SELF, born, today)
+        check_age(Giver.SELF, born, now)
     else:
         with pytest.raises(ConsentMissing, match="guardian"):
-            check_age(Giver.SELF, born, today)
+            check_age(Giver.SELF, born, now)

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ from models.recognition.upper_face import UpperFaceEmbedder
 from sync.contract.records import AlarmRaised
 from sync.edge.ledger.ledger import Ledger
 from sync.storage.encryption import KEY_BYTES, KeyedCipher
+from tests.edge_agent.clocks import ClockInSync
 from tests.edge_agent.faces.stand import (
     BLUE,
     MASKED,
@@ -178,6 +179,7 @@ class Gate:
     figures: Metrics
     taken: list[Credential] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    clock: ClockInSync = field(default_factory=ClockInSync)
 
     def take(self, credential: Credential, name: str) -> None:
         self.taken.append(credential)
@@ -218,7 +220,7 @@ async def opened(folder: Path) -> AsyncIterator[Gate]:
         presence, figures, clock, embedders = (
             PersonTracker(NEAR, ThermometerSettings()),
             Metrics(),
-            WallClock(),
+            ClockInSync(),
             colour_embedders(folder),
         )
         seen, now_s = Seen(presence), iter(range(10_000))
@@ -232,7 +234,7 @@ async def opened(folder: Path) -> AsyncIterator[Gate]:
             looks_per_s=500.0,
             metrics=figures,
         )
-        place = Gate(seen, presence, register, outbox, lookout, figures)
+        place = Gate(seen, presence, register, outbox, lookout, figures, clock=clock)
         running = asyncio.create_task(lookout.run(place.take))
         try:
             yield place
@@ -248,7 +250,7 @@ async def enter(gate: Gate, folder: Path, number: int, colour: tuple[int, int, i
     assert face.landmarks is not None
     embedders = colour_embedders(folder)
     entry = FaceEntry.of(key_of(number), embedders.embed(image, face.landmarks), embedders)
-    consent = agreed(days, WallClock().now().wall - timedelta(days=1))
+    consent = agreed(days, WallClock().now().wall - timedelta(days=1, seconds=1))
     async with FaceRegister.opened(folder / "faces.db", SEALER) as other:
         return await other.add(entry, consent, alike=0.99)
 
@@ -291,6 +293,23 @@ async def test_a_consent_that_is_over_is_forgotten_by_the_agent(gate: Gate, tmp_
     await enter(gate, tmp_path, 1, RED, days=1)
     assert not await gate.until(lambda: bool(gate.taken), *drawn(RED))
     assert await gate.register.rows() == []
+
+
+async def test_faces_wait_for_a_confirmed_clock_and_are_not_lost(
+    gate: Gate, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A box that starts without RTC and NTP, at a time when every consent seems to be over."""
+    gate.clock.in_sync, gate.clock.error_s = False, None
+    gate.clock.wall = datetime.now(UTC) + timedelta(days=3000)
+    await enter(gate, tmp_path, 1, RED)
+    image, face = drawn(RED)
+    assert not await gate.until(lambda: bool(gate.taken), image, face)
+    assert len(await gate.register.rows()) == 1
+    assert caplog.text.count("face recognition is suspended: the clock is not confirmed") == 1
+    gate.clock.in_sync, gate.clock.error_s, gate.clock.wall = True, 0.05, None
+    gate.presence.restart(gate.seen.at_s)
+    assert await gate.until(lambda: bool(gate.taken), image, face)
+    assert "face recognition is resumed" in caplog.text
 
 
 async def test_nobody_is_looked_at_while_nobody_is_registered(gate: Gate) -> None:

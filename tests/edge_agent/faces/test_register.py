@@ -18,6 +18,7 @@ from edge_agent.faces.gallery import EMPTY, Gallery
 from edge_agent.faces.register import FaceRegister
 from sync.errors import WrongKey
 from sync.storage.encryption import KEY_BYTES, KeyedCipher
+from tests.edge_agent.clocks import moment
 from tests.edge_agent.faces.stand import NOW, agreed, entry_of, key_of, unit
 
 SEALER = KeyedCipher(bytes(range(KEY_BYTES)))
@@ -44,11 +45,11 @@ async def test_who_is_registered_is_found_by_pack_and_in_time(register: FaceRegi
 async def test_upper_halves_are_found_by_their_own_pack(register: FaceRegister) -> None:
     await register.add(entry_of(1, EAST, upper=UP), agreed(), alike=0.5)
     await register.add(entry_of(2, NORTH), agreed(), alike=0.5)  # a pack without upper halves
-    both = await register.galleries("one", "one-upper", NOW)
+    both = await register.galleries("one", "one-upper", moment(NOW))
     assert (both.whole.person_keys, both.upper.person_keys) == ((key_of(1), key_of(2)), (key_of(1),))
     assert both.upper.vectors == pytest.approx(np.array([UP]))
     for other in ("one-upper-2", None):  # computed by another map: not comparable
-        assert (await register.galleries("one", other, NOW)).upper.person_keys == ()
+        assert (await register.galleries("one", other, moment(NOW))).upper.person_keys == ()
     assert [each.upper_pack for each in await register.rows()] == ["one-upper", None]
 
 
@@ -65,9 +66,9 @@ async def test_a_register_of_an_older_version_is_read(tmp_path: Path, cipher: Ke
         other.commit()
     async with FaceRegister.opened(path, SEALER) as register:  # encrypts a plain file
         assert (await _whole(register)).person_keys == (key_of(1), key_of(2))
-        assert (await register.galleries("one", "one-upper", NOW)).upper.person_keys == ()
+        assert (await register.galleries("one", "one-upper", moment(NOW))).upper.person_keys == ()
         await register.add(entry_of(1, EAST, upper=UP), agreed(), alike=0.5)
-        assert (await register.galleries("one", "one-upper", NOW)).upper.person_keys == (key_of(1),)
+        assert (await register.galleries("one", "one-upper", moment(NOW))).upper.person_keys == (key_of(1),)
 
 
 async def test_a_plain_register_is_encrypted_with_its_upper_halves(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ async def test_a_plain_register_is_encrypted_with_its_upper_halves(tmp_path: Pat
         await register.add(entry_of(1, EAST, upper=unit(3, 4, 5)), agreed(), alike=0.5)
     assert unit(3, 4, 5).tobytes() in _bytes(tmp_path)
     async with FaceRegister.opened(path, SEALER) as register:
-        both = await register.galleries("one", "one-upper", NOW)
+        both = await register.galleries("one", "one-upper", moment(NOW))
         assert both.upper.vectors == pytest.approx(np.array([unit(3, 4, 5)]))
     assert unit(3, 4, 5).tobytes() not in _bytes(tmp_path)
 
@@ -89,7 +90,7 @@ async def test_an_upper_half_moved_to_another_row_counts_for_nothing(tmp_path: P
         with closing(sqlite3.connect(path)) as other:
             other.execute("UPDATE face SET upper_body = (SELECT upper_body FROM face WHERE id = 2) WHERE id = 1")
             other.commit()
-        assert (await register.galleries("one", "one-upper", NOW)).upper.person_keys == (key_of(2),)
+        assert (await register.galleries("one", "one-upper", moment(NOW))).upper.person_keys == (key_of(2),)
 
 
 async def test_another_face_of_a_person_takes_the_place_of_the_first(register: FaceRegister) -> None:
@@ -134,12 +135,33 @@ async def test_a_person_withdraws_by_the_number_and_what_is_over_goes(register: 
     await register.add(entry_of(2, NORTH), agreed(10), alike=0.5)
     assert await register.remove_person(key_of(1))
     assert not await register.remove_person(key_of(1))
-    assert await register.expire(NOW + timedelta(days=9)) == 0
-    assert await register.expire(NOW + timedelta(days=10)) == 1
+    assert await register.expire(moment(NOW + timedelta(days=9))) == 0
+    assert await register.expire(moment(NOW + timedelta(days=10, seconds=1))) == 1
     events = await register.events()
     assert [event.what for event in events] == ["registered", "registered", "withdrawn", "expired"]
     await register.delete_event(events[0])
     assert await register.events() == events[1:]
+
+
+@pytest.mark.parametrize(("in_sync", "error_s"), [(False, None), (False, 60.0), (True, 86_400.0 * 400)])
+async def test_a_clock_that_is_not_confirmed_erases_nobody(
+    register: FaceRegister, in_sync: bool, error_s: float | None
+) -> None:
+    """A clock of 2031 that nothing confirms, one that the platform confirmed, and one with a large error."""
+    await register.add(entry_of(1, EAST), agreed(30), alike=0.5)
+    wrong = moment(NOW + timedelta(days=400), in_sync=in_sync, error_s=error_s)
+    assert await register.expire(wrong) == 0
+    assert len(await register.rows()) == 1
+    assert (await register.galleries("one", None, wrong)).whole.person_keys == ()  # the consent may be over
+
+
+@pytest.mark.parametrize(("error_s", "known"), [(60.0, True), (86_400.0 * 31, False), (None, False)])
+async def test_a_consent_counts_only_if_it_is_valid_at_every_time_that_it_may_be(
+    register: FaceRegister, error_s: float | None, known: bool
+) -> None:
+    await register.add(entry_of(1, EAST), agreed(30), alike=0.5)
+    stopped = moment(NOW, in_sync=False, error_s=error_s)
+    assert bool((await register.galleries("one", None, stopped)).whole.person_keys) is known
 
 
 async def test_a_consent_that_was_made_longer_in_the_file_counts_for_nothing(tmp_path: Path) -> None:
@@ -205,7 +227,7 @@ def test_the_nearest_is_found_with_its_lead() -> None:
 
 
 async def _whole(register: FaceRegister, now: datetime = NOW) -> Gallery:
-    return (await register.galleries("one", "one-upper", now)).whole
+    return (await register.galleries("one", "one-upper", moment(now))).whole
 
 
 def _body(path: Path) -> bytes:

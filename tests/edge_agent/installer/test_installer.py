@@ -1,5 +1,6 @@
 """The installer on a root of its own: what it does, does not do twice, and takes back."""
 
+import configparser
 import hashlib
 import os
 import stat
@@ -157,6 +158,9 @@ def test_it_makes_users_folders_settings_and_units_and_a_second_time_has_nothing
         assert any(line.startswith(f"{group}:") and line.endswith("edge-agent") for line in groups.splitlines()) or (
             f"{group}:x:" in groups and "edge-agent,sentinel-kiosk" in groups
         )
+    manager = configparser.ConfigParser()
+    manager.read(root / "etc/systemd/system.conf.d/60-sentinel.conf")
+    assert manager["Manager"]["RuntimeWatchdogSec"] == "30s"
     assert str((root / ENABLED).readlink()) == "/etc/systemd/system/edge-agent.service"
     before = tree(root)
     assert not apply(steps(root, wheelhouse), lambda _: None)

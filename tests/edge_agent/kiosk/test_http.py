@@ -53,10 +53,12 @@ def test_the_document_describes_the_bodies_as_they_are_decoded(kind: type[msgspe
     [
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://[::1"}, 403),
+        ({"Origin": "http：//127.0.0.1"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Host": "evil.example"}, 421),
     ],
-    ids=["origin", "null origin", "cross-site", "host"],
+    ids=["origin", "null origin", "open bracket", "full-width colon", "cross-site", "host"],
 )
 async def test_no_act_comes_from_another_site(
     desk: Desk, client: aiohttp.ClientSession, headers: dict[str, str], status: int

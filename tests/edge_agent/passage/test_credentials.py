@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from config.settings import ArrivalSettings, ThermometerSettings
-from drivers.contract import CardUnreadable, CodeRead, PartHealth, PartState
+from drivers.contract import CardUnreadable, CodeRead, CodeUnreadable, PartHealth, PartState
 from drivers.latest import Latest
 from drivers.readers.health_code import make_code_provider
 from drivers.readers.id_card import read_card
@@ -69,18 +69,21 @@ class Codes:
         self.name = name
         self.health = PartHealth(PartState.OK, 0.0)
         self.counters: dict[str, int] = {}
-        self.codes: Latest[CodeRead] = Latest()
+        self.codes: Latest[CodeRead | CodeUnreadable] = Latest()
 
     async def run(self) -> None:
         await asyncio.Event().wait()
 
 
+@pytest.mark.parametrize("code", [CodeRead("a poster on the wall", 5.0), CodeUnreadable(5.0)])
 @pytest.mark.parametrize(("held_up", "problem"), [(True, CredentialProblem.UNREADABLE), (False, None)])
-async def test_a_poster_seen_by_the_camera_is_nobodys(held_up: bool, problem: CredentialProblem | None) -> None:
+async def test_a_poster_seen_by_the_camera_is_nobodys(
+    code: CodeRead | CodeUnreadable, held_up: bool, problem: CredentialProblem | None
+) -> None:
     reader, presence = Codes("reader"), PersonTracker(ArrivalSettings(), ThermometerSettings())
     feeding = asyncio.create_task(feed_codes(reader, PROVIDER, KEY, CredentialDeduplicator(presence), held_up=held_up))
     await asyncio.sleep(0)
-    reader.codes.put(CodeRead("a poster on the wall", 5.0))
+    reader.codes.put(code)
     for _ in range(3):
         await asyncio.sleep(0)
     shown = presence.credential

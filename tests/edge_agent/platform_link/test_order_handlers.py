@@ -10,7 +10,6 @@ import pytest
 
 from config.settings import BoxSettings, Settings
 from edge_agent.box.remote_settings import apply_remote_settings
-from edge_agent.box.wall_clock import WallClock
 from edge_agent.platform_link.order_handlers import OrderExecutor
 from edge_agent.policy.active_policy import ActivePolicy
 from edge_agent.policy.rules import Policy
@@ -20,6 +19,7 @@ from sync.contract.orders import Broadcast
 from sync.edge.directory.directory import Directory
 from sync.edge.orders.receiver import OrderHandlers
 from sync.errors import OrderUnfit
+from tests.edge_agent.clocks import ClockInSync, moment
 
 
 def now() -> datetime:
@@ -56,7 +56,7 @@ class Here:
             policy=self.policies,
             directory=directory,
             broadcasts=self.list,
-            clock=WallClock(),
+            clock=ClockInSync(),
             report=self.report,
         ).handlers()
 
@@ -74,14 +74,17 @@ async def test_policy_and_settings_come_together(here: Here) -> None:
     wanted = wire.Desired(policy={"version": 4, "test": {"valid_h": 24}}, settings={"arrival": {"leave_s": 2.0}})
     assert await here.hands.apply(wanted)
     assert not await here.hands.apply(wanted)  # once more is as good as once
-    assert here.policies.at(now()).test.valid_h == 24
+    assert here.policies.at(moment(now())).test.valid_h == 24
     assert apply_remote_settings(here.settings).arrival.leave_s == 2.0
 
 
 async def test_a_policy_may_come_ahead_of_its_date(here: Here) -> None:
     tomorrow = now() + timedelta(days=1)
     await here.hands.apply(wire.Desired(policy={"version": 9}, effective=tomorrow))
-    assert (here.policies.at(now()).version, here.policies.at(tomorrow).version) == (3, 9)
+    assert (
+        here.policies.at(moment(now())).version,
+        here.policies.at(moment(tomorrow + timedelta(seconds=1))).version,
+    ) == (3, 9)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +102,7 @@ async def test_a_policy_may_come_ahead_of_its_date(here: Here) -> None:
 async def test_what_does_not_fit_is_refused_whole_with_the_reason(here: Here, wanted: wire.Desired, why: str) -> None:
     with pytest.raises(OrderUnfit, match=why):
         await here.hands.apply(wanted)
-    assert here.policies.at(now()).version == 3
+    assert here.policies.at(moment(now())).version == 3
     assert apply_remote_settings(here.settings) == here.settings
 
 

@@ -23,7 +23,7 @@ from edge_agent.domain.passage import (
     Verdict,
 )
 from edge_agent.policy.decide import decide
-from edge_agent.policy.rules import AgeRule, Policy, load_policy
+from edge_agent.policy.rules import AgeRule, ListRule, Policy, load_policy
 from models.detections import MaskState
 from sync.contract.health import Colour, Freshness, HealthStatus, Lookup, LookupOutcome, TestResult
 
@@ -116,7 +116,6 @@ def test_measurements(measurement: Measurement, expected: tuple[Verdict, Reason]
             status(sampled_at=NOW.wall - timedelta(hours=49), lists=("key_worker",)),
             (Verdict.ADMIT, Reason.TEST_OVERDUE),
         ),
-        (status(colour=Colour.YELLOW, lists=("white:medical",)), (Verdict.ADMIT, Reason.EXEMPT)),
         (
             Lookup(LookupOutcome.NOT_FOUND, None, Freshness.FRESH, 1, "platform"),
             (Verdict.ASSIST, Reason.PERSON_UNKNOWN),
@@ -130,6 +129,79 @@ def test_measurements(measurement: Measurement, expected: tuple[Verdict, Reason]
 def test_what_is_known(lookup: Lookup, expected: tuple[Verdict, Reason]) -> None:
     decision = judged(lookup=lookup)
     assert (decision.verdict, decision.reasons[0]) == expected
+
+
+def exempted(until_h: float = 24, lists: tuple[str, ...] = ("exempt:dialysis",), **changes: object) -> Lookup:
+    """A person with a test of long ago and an exemption that was granted with the status and ends `until_h` later."""
+    as_of = NOW.wall - timedelta(hours=1)
+    until = as_of + timedelta(hours=until_h)
+    return status(**{"as_of": as_of, "sampled_at": None, "lists": lists, "exempt_until": until, **changes})
+
+
+@pytest.mark.parametrize("name", ["white", "white:medical", "white:resident", "white:exempt:x"])
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"colour": Colour.RED}, (Verdict.REFUSE, Reason.CODE_RED)),
+        ({"colour": Colour.YELLOW}, (Verdict.ASSIST, Reason.CODE_YELLOW)),
+        ({"result": TestResult.POSITIVE}, (Verdict.ASSIST, Reason.TEST_POSITIVE)),
+        ({"result": TestResult.NONE}, (Verdict.REFUSE, Reason.TEST_MISSING)),
+        ({"sampled_at": NOW.wall - timedelta(hours=49)}, (Verdict.REFUSE, Reason.TEST_EXPIRED)),
+        ({}, (Verdict.ADMIT, Reason.ALL_CLEAR)),
+    ],
+)
+def test_the_white_list_overrides_nothing(
+    name: str, changes: dict[str, object], expected: tuple[Verdict, Reason]
+) -> None:
+    decision = judged(lookup=status(lists=(name,), **changes))
+    assert decision == Decision(expected[0], (expected[1],))
+    end = NOW.wall + timedelta(hours=1)
+    assert judged(lookup=status(lists=(name,), exempt_until=end, **changes)) == decision
+
+
+@pytest.mark.parametrize(
+    ("lookup", "expected"),
+    [
+        (exempted(), (Verdict.ADMIT, Reason.EXEMPT)),
+        (exempted(72), (Verdict.ADMIT, Reason.EXEMPT)),
+        (exempted(result=TestResult.NONE), (Verdict.ADMIT, Reason.EXEMPT)),
+        (exempted(colour=Colour.YELLOW), (Verdict.ADMIT, Reason.EXEMPT)),
+        (exempted(colour=Colour.RED), (Verdict.REFUSE, Reason.CODE_RED)),
+        (exempted(result=TestResult.POSITIVE), (Verdict.ASSIST, Reason.TEST_POSITIVE)),
+        (exempted(lists=("watch:home", "exempt:dialysis")), (Verdict.ASSIST, Reason.WATCH_LIST)),
+        (exempted(72.01), (Verdict.REFUSE, Reason.TEST_MISSING)),
+        (exempted(1), (Verdict.REFUSE, Reason.TEST_MISSING)),  # ends now, within the error of the clock
+        (exempted(-1), (Verdict.REFUSE, Reason.TEST_MISSING)),
+        (exempted(exempt_until=None), (Verdict.REFUSE, Reason.TEST_MISSING)),
+        (exempted(lists=("exempt",)), (Verdict.REFUSE, Reason.TEST_MISSING)),
+        (exempted(lists=("exempt:",)), (Verdict.REFUSE, Reason.TEST_MISSING)),
+        (exempted(lists=("exempted:dialysis",)), (Verdict.REFUSE, Reason.TEST_MISSING)),
+        (exempted(lists=()), (Verdict.REFUSE, Reason.TEST_MISSING)),
+    ],
+)
+def test_an_exemption_has_a_reason_and_an_end_and_never_covers_red_or_positive(
+    lookup: Lookup, expected: tuple[Verdict, Reason]
+) -> None:
+    decision = judged(lookup=lookup)
+    assert (decision.verdict, decision.reasons[0]) == expected
+
+
+def test_an_exemption_that_a_clock_error_could_have_ended_does_not_apply() -> None:
+    assert judged(lookup=exempted(1.5)).reasons == (Reason.EXEMPT,)
+    unsure = replace(NOW, in_sync=False, error_s=1800.0)
+    assert judged(lookup=exempted(1.5), now=unsure).verdict is not Verdict.ADMIT
+
+
+@pytest.mark.parametrize("name", ["key_worker", "key_worker:cold_chain", "key_worker:port:crane"])
+def test_the_rule_of_a_class_applies_to_its_sub_categories(name: str) -> None:
+    late = status(sampled_at=NOW.wall - timedelta(hours=49), lists=(name,))
+    assert judged(lookup=late) == Decision(Verdict.ADMIT, (Reason.TEST_OVERDUE,))
+    refuse = msgspec.structs.replace(POLICY, lists=ListRule(key_worker="refuse"))
+    assert judged(lookup=late, policy=refuse) == Decision(Verdict.REFUSE, (Reason.TEST_EXPIRED,))
+    watched = name.replace("key_worker", "watch")
+    assert judged(lookup=status(lists=(watched,))) == Decision(Verdict.ASSIST, (Reason.WATCH_LIST,))
+    other = late.status and msgspec.structs.replace(late.status, lists=(name.replace("key", "keys"),))
+    assert judged(lookup=msgspec.structs.replace(late, status=other)).verdict is Verdict.REFUSE
 
 
 def test_nobody_is_admitted_without_a_credential() -> None:
@@ -245,6 +317,39 @@ def test_a_clock_that_could_flip_the_test_never_admits(error_s: float | None) ->
     almost_over = status(sampled_at=NOW.wall - timedelta(hours=47, minutes=30))
     assert judged(lookup=almost_over).verdict is Verdict.ADMIT
     assert judged(lookup=almost_over, now=unsure) == Decision(Verdict.ASSIST, (Reason.CLOCK_UNSURE,))
+
+
+@pytest.mark.parametrize("age_h", [0.1, 10, 47])
+@pytest.mark.parametrize("off_h", [1, 72])
+def test_a_clock_that_stood_still_admits_no_test(age_h: float, off_h: float) -> None:
+    """The box was off for `off_h` and its clock goes on from where it stopped; the test seems to be `age_h` old."""
+    stopped = replace(NOW, wall=NOW.wall - timedelta(hours=off_h), in_sync=False, error_s=None)
+    sampled = stopped.wall - timedelta(hours=age_h)
+    lookup = status(sampled_at=sampled, reported_at=sampled, as_of=sampled)
+    assert judged(lookup=lookup, now=stopped) == Decision(Verdict.ASSIST, (Reason.CLOCK_UNSURE,))
+    confirmed = replace(NOW, in_sync=False, error_s=60.0)  # by the platform, which also set the time
+    assert judged(lookup=status(sampled_at=NOW.wall - timedelta(hours=10)), now=confirmed).verdict is Verdict.ADMIT
+
+
+@pytest.mark.parametrize("kind", list(CredentialKind))
+def test_a_clock_that_nothing_confirmed_judges_no_validity(kind: CredentialKind) -> None:
+    stopped = replace(NOW, in_sync=False, error_s=None)
+    assert judged(credential=replace(SHOWN, kind=kind, valid_from=EARLY, valid_until=LATE), now=stopped) == UNSURE
+    assert judged(credential=replace(SHOWN, kind=kind, valid_from=EARLY), now=stopped) == UNSURE
+
+
+@given(error_s=st.one_of(st.none(), st.floats(0, 1e300)), age_h=st.floats(0, 1000), off_h=st.floats(0, 1e5))
+def test_no_error_of_the_clock_admits_a_test_that_may_be_too_old(
+    error_s: float | None, age_h: float, off_h: float
+) -> None:
+    """Whatever the clock shows, a test is admitted only if it is valid at every time that it may be."""
+    shown = NOW.wall - timedelta(hours=off_h)
+    now = replace(NOW, wall=shown, in_sync=False, error_s=error_s)
+    sampled = shown - timedelta(hours=age_h)
+    decision = judged(lookup=status(sampled_at=sampled, as_of=sampled), now=now)
+    if decision.verdict is Verdict.ADMIT:
+        assert error_s is not None
+        assert age_h + error_s / 3600 <= POLICY.test.valid_h
 
 
 def test_the_region_may_count_from_the_report() -> None:

@@ -41,12 +41,14 @@ from edge_agent.policy.active_policy import ActivePolicy, PolicyRefused
 from edge_agent.policy.decide import decide
 from edge_agent.policy.rules import Policy, load_policy
 from edge_agent.policy.what_if import replay
+from edge_agent.readiness.can_run import check_change
 from edge_agent.records.conversion import decided_record
 from edge_agent.records.recorder import PassageRecorder
 from models.detections import MaskState
 from sync.contract.health import Colour, Freshness, HealthStatus, Lookup, LookupOutcome, TestResult
 from sync.contract.records import PassageDecided
 from sync.edge.ledger.ledger import Ledger
+from tests.edge_agent.clocks import moment
 
 NOW = datetime(2022, 4, 1, 8, 0, tzinfo=UTC)
 POLICY = load_policy(None)
@@ -122,7 +124,8 @@ STATUSES = st.builds(
     st.none() | INSTANTS,
     st.none() | INSTANTS,
     st.sampled_from(TestResult),
-    st.sampled_from([(), ("watch",), ("white:medical",), ("key_worker",)]),
+    st.sampled_from([(), ("watch",), ("white:medical",), ("key_worker:port",), ("exempt:dialysis",)]),
+    exempt_until=st.none() | INSTANTS,
 )
 LOOKUPS = st.builds(found, STATUSES) | st.builds(
     Lookup,
@@ -204,41 +207,77 @@ def test_since() -> None:
 def test_a_policy_applies_from_its_date_and_stays_in_force(tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
     book = ActivePolicy(Policy(version=1), path)
-    book.apply(Policy(version=2), None, NOW)
-    assert book.at(NOW).version == 2
+    book.apply(Policy(version=2), None, moment(NOW))
+    assert book.at(moment(NOW)).version == 2
     tomorrow = NOW + timedelta(days=1)
+    later = tomorrow + timedelta(seconds=1)
     for _ in range(2):
-        book.apply(Policy(version=3), tomorrow, NOW)
+        book.apply(Policy(version=3), tomorrow, moment(NOW))
     book = ActivePolicy(Policy(version=1), path)
-    assert (book.at(NOW).version, book.coming and book.coming.policy.version) == (2, 3)
-    assert book.at(tomorrow).version == 3
-    assert book.at(datetime(1970, 1, 1, tzinfo=UTC)).version == 3  # a clock that jumped back takes nothing away
-    book.apply(Policy(version=4), tomorrow, tomorrow)
-    assert ActivePolicy(Policy(version=1), path).at(NOW).version == 4
-    assert ActivePolicy(Policy(version=5), path).at(NOW).version == 5  # the box's own file was renewed
+    assert (book.at(moment(NOW)).version, book.coming and book.coming.policy.version) == (2, 3)
+    assert book.at(moment(later)).version == 3
+    assert book.at(moment(datetime(1970, 1, 1, tzinfo=UTC))).version == 3  # a clock that jumped back takes nothing away
+    book.apply(Policy(version=4), tomorrow, moment(later))
+    assert ActivePolicy(Policy(version=1), path).at(moment(NOW)).version == 4
+    assert ActivePolicy(Policy(version=5), path).at(moment(NOW)).version == 5  # the box's own file was renewed
+
+
+def test_versions_never_go_back_by_a_clock_that_was_set_back(tmp_path: Path) -> None:
+    """A policy whose date has come stays active after a restart with a clock that goes on from where it stopped."""
+    path, later = tmp_path / "policy.json", NOW + timedelta(days=2)
+    book = ActivePolicy(Policy(version=2), path)
+    book.apply(Policy(version=3), NOW + timedelta(days=1), moment(NOW))
+    assert book.at(moment(later)).version == 3
+    for wall, error_s in ((NOW, 0.05), (NOW, None), (datetime(1970, 1, 1, tzinfo=UTC), None)):
+        again = ActivePolicy(Policy(version=2), path)
+        assert again.at(moment(wall, in_sync=error_s is not None, error_s=error_s)).version == 3
+
+
+@pytest.mark.parametrize("error_s", [None, 86_400.0 * 1000])
+def test_no_policy_comes_into_force_by_a_clock_that_is_not_confirmed(tmp_path: Path, error_s: float | None) -> None:
+    """A clock of 2031 neither activates a policy that waits nor one that is ordered for a later date."""
+    book = ActivePolicy(Policy(version=2), tmp_path / "policy.json")
+    ahead = moment(NOW + timedelta(days=900), in_sync=False, error_s=error_s)
+    book.apply(Policy(version=3), NOW + timedelta(days=1), ahead)
+    assert book.at(ahead).version == 2
+    assert book.at(moment(NOW)).version == 2
+    assert book.at(moment(NOW + timedelta(days=2), in_sync=False, error_s=60.0)).version == 3
+
+
+def test_an_active_policy_that_cannot_be_saved_is_saved_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    book, later = ActivePolicy(Policy(version=2), folder / "policy.json"), moment(NOW + timedelta(days=2))
+    book.apply(Policy(version=3), NOW + timedelta(days=1), moment(NOW))
+    folder.rename(tmp_path / "away")
+    assert [book.at(later).version for _ in range(3)] == [3, 3, 3]
+    assert caplog.text.count("is not saved") == 1
+    (tmp_path / "away").rename(folder)
+    assert book.at(later).version == 3
+    assert ActivePolicy(Policy(version=2), folder / "policy.json").at(moment(NOW)).version == 3
 
 
 def test_a_policy_that_does_not_follow_is_refused(tmp_path: Path) -> None:
     book = ActivePolicy(Policy(version=5), tmp_path / "policy.json")
     for version in (4, 5):
         with pytest.raises(PolicyRefused, match="older than the active version 5"):
-            book.apply(msgspec.structs.replace(POLICY, version=version, mask=None), None, NOW)
+            book.apply(msgspec.structs.replace(POLICY, version=version, mask=None), None, moment(NOW))
     assert not (tmp_path / "policy.json").exists()
 
 
 def test_a_torn_page_leaves_the_own_policy_in_force(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "policy.json").write_bytes(b'{"accepted":{"vers')
-    assert ActivePolicy(Policy(version=1), tmp_path / "policy.json").at(NOW).version == 1
+    assert ActivePolicy(Policy(version=1), tmp_path / "policy.json").at(moment(NOW)).version == 1
     assert "using the local policy" in caplog.text
 
 
 def test_some_settings_may_be_changed_remotely(tmp_path: Path) -> None:
     own = Settings(box=BoxSettings(data_dir=str(tmp_path)))
     assert apply_remote_settings(own) == own
-    assert save_remote_settings(own, {}) is False
+    assert save_remote_settings(own, {}, check_change) is False
     wanted = {"arrival": {"leave_s": 1.5}, "speaker": {"language": "yue"}}
-    assert save_remote_settings(own, wanted) is True
-    assert save_remote_settings(own, wanted) is False
+    assert save_remote_settings(own, wanted, check_change) is True
+    assert save_remote_settings(own, wanted, check_change) is False
     now = apply_remote_settings(own)
     assert (now.arrival.leave_s, now.speaker.language, now.arrival.near_height) == (1.5, "yue", own.arrival.near_height)
     (tmp_path / FILE).write_text('{"arrival":{"leave_s":-1}}')
@@ -249,8 +288,8 @@ def test_remote_settings_are_read_under_their_old_name_until_the_next_change(tmp
     own = Settings(box=BoxSettings(data_dir=str(tmp_path)))
     (tmp_path / OLD_FILE).write_text('{"arrival":{"leave_s":1.5}}')
     assert apply_remote_settings(own).arrival.leave_s == 1.5
-    assert save_remote_settings(own, {"arrival": {"leave_s": 1.5}}) is False
-    assert save_remote_settings(own, {"arrival": {"leave_s": 2.5}}) is True
+    assert save_remote_settings(own, {"arrival": {"leave_s": 1.5}}, check_change) is False
+    assert save_remote_settings(own, {"arrival": {"leave_s": 2.5}}, check_change) is True
     assert apply_remote_settings(own).arrival.leave_s == 2.5
     assert not (tmp_path / OLD_FILE).exists()
 

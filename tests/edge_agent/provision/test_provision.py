@@ -11,6 +11,7 @@ import stat
 import tomllib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from config.errors import SettingsError
-from config.settings import Settings, load_settings
+from config.settings import Settings, ThermometerDriver, load_settings
 from drivers.simulated.devices.device_simulator import simulate_device
 from drivers.simulated.devices.faults import FaultyWire
 from drivers.tools.probe import probe_all, proposed_settings
@@ -30,12 +31,15 @@ from edge_agent.provision.answers import Answers, load_answers
 from edge_agent.provision.provisioning import Provisioned, provision
 from edge_agent.provision.serial import box_serial
 from edge_agent.provision.settings_file import checked_settings, sections_from, toml_from
+from edge_agent.readiness.can_run import find_faults
 from sync.errors import EnrolmentPending, EnrolmentRefused, StoreFailed
-from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress
+from sync.mqtt.tls_files import TlsFiles
 from tests.limits import HANG_S
 from tests.sync.authority import town as authority
 
 SERIAL = "SN-1"
+ON_THIS_MACHINE = "mqtt://127.0.0.1:1883"  # needs no certificate
 
 
 class Box:
@@ -77,6 +81,11 @@ class Box:
         return await provision(
             answers, self.config, find_devices or nothing, serial=SERIAL, on_waiting=waits.append, limit_s=limit_s
         )
+
+
+def set_to(*, box: Box | None = None, **sections: dict[str, object]) -> dict[str, object]:
+    """An answer with these sections of the settings, and with the paths of `box`."""
+    return {"settings": {**({} if box is None else box.answers().settings), **sections}}
 
 
 async def nothing() -> str:
@@ -143,7 +152,7 @@ async def test_what_is_plugged_in_is_found_and_set(box: Box, tmp_path: Path, sec
             return proposed_settings(await probe_all([str(wire.by_id)]))
 
         sensor = asyncio.create_task(simulate_device(driver, wire, 1))
-        done = await box.provision(box.answers(), find_devices)
+        done = await box.provision(box.answers(platform_url=ON_THIS_MACHINE), find_devices)
         sensor.cancel()
         await asyncio.gather(sensor, return_exceptions=True)
     assert done.found[section]["driver"] == driver
@@ -155,9 +164,11 @@ async def test_an_answer_goes_before_what_was_found(box: Box) -> None:
         return '[thermometer]\ndriver = "optris"\nport = "/dev/a"\nbaud = 9600\n'
 
     settings = {**box.answers().settings, "thermometer": {"port": "/dev/b"}}
-    done = await box.provision(box.answers(settings=settings), find_devices)
+    answers = box.answers(settings=settings, platform_url=ON_THIS_MACHINE)
+    done = await box.provision(answers, find_devices)
     assert (done.settings.thermometer.driver, done.settings.thermometer.port) == ("optris", "/dev/b")
-    assert (await box.provision(box.answers(probe=False), find_devices)).found == {}
+    again = await box.provision(box.answers(probe=False, platform_url=ON_THIS_MACHINE), find_devices)
+    assert again.found == {}
 
 
 @pytest.mark.parametrize(
@@ -167,14 +178,62 @@ async def test_an_answer_goes_before_what_was_found(box: Box) -> None:
         ({"settings": {"camera": {"fsp": 9}}}, "did you mean fps"),
         ({"community_key": "/nowhere"}, "/nowhere"),
         ({"signing_key": "/nowhere"}, "/nowhere"),
+        ({}, "no certificate: run edge-agent provision with the enrolment sheet"),
+        ({"platform_url": "mqtt://10.0.0.1:1883"}, "loopback only"),
+        ({"platform_url": "mqtts://box:hunter2@platform.example"}, "must not contain a user name"),
+        ({"platform_url": "mqtts://platform.example：8883"}, "full-width"),
+        ({"platform_url": "mqtts://[::1"}, "HOST:PORT"),
+        ({"platform_url": "mqtts://platform.example:0"}, "1 to 65535"),
+        ({"community_key": ""}, "community_key_file"),
+        (set_to(thermometer={"port": "usb:1a86"}), "invalid port name 'usb:1a86'"),
+        (set_to(thermometer={"driver": "pyrousb", "baud": 115200}), "baud 115200 is not supported by pyrousb"),
+        (set_to(camera={"source": "RTSP://admin:hunter2@10.0.0.9/live"}), r"\[camera\]: the camera source"),
+        (set_to(ranger={"driver": "tof10120", "port": "usb@x"}), r"\[ranger\]: invalid port name"),
+        (set_to(gate={"driver": "lcus", "port": "usb:zz"}), r"\[gate\]: invalid port name"),
+        (set_to(reader={"baud": 500}), "baud 500"),
+        (set_to(policy={"file": "/nowhere/policy.toml"}), "/nowhere/policy.toml"),
+        (set_to(kiosk={"host": "0.0.0.0"}), "must stay on this machine"),  # noqa: S104
+        (set_to(recognition={"enabled": True, "pack": "sface"}), r"\[recognition\] pack"),
+        (set_to(vision={"detector": "yunet"}), r"\[vision\] detector"),
     ],
 )
 async def test_what_is_wrong_is_found_before_anything_is_written(
     box: Box, changes: dict[str, object], named: str
 ) -> None:
-    with pytest.raises(SettingsError, match=named):
+    with pytest.raises(SettingsError, match=named) as caught:
         await box.provision(box.answers(**changes))
+    assert "hunter2" not in str(caught.value)
     assert list(box.etc.iterdir()) == []
+    assert not box.data.exists()
+
+
+async def test_every_fault_is_said_at_once(box: Box) -> None:
+    changes = set_to(gate={"driver": "lcus", "port": "usb:zz"}, policy={"file": "/nowhere"}, camera={"source": "a://"})
+    with pytest.raises(SettingsError) as caught:
+        await box.provision(box.answers(**changes))
+    said = str(caught.value).splitlines()
+    assert [
+        word for word in ("[camera]", "[gate]", "/nowhere", "[platform]") if any(word in line for line in said)
+    ] == [
+        "[camera]",
+        "[gate]",
+        "/nowhere",
+        "[platform]",
+    ]
+
+
+@pytest.mark.parametrize("driver", get_args(ThermometerDriver))
+async def test_the_defaults_fit_every_thermometer(box: Box, driver: str) -> None:
+    answers = box.answers(platform_url=ON_THIS_MACHINE, **set_to(box=box, thermometer={"driver": driver}))
+    done = await box.provision(answers)
+    assert find_faults(done.settings) == []
+
+
+async def test_the_rate_of_another_driver_is_not_kept(box: Box) -> None:
+    answers = {"platform_url": ON_THIS_MACHINE}
+    await box.provision(box.answers(**answers, **set_to(box=box, thermometer={"driver": "optris", "baud": 115200})))
+    done = await box.provision(box.answers(**answers, **set_to(box=box, thermometer={"driver": "pyrousb"})))
+    assert done.settings.thermometer.baud == 0
 
 
 async def test_who_may_not_write_is_told_before_the_token_is_shown(box: Box, tmp_path: Path) -> None:
@@ -286,8 +345,31 @@ def test_settings_survive_being_written(checkpoint: str, also: list[str], fps: f
     ("files", "serial"),
     [
         ({"proc/device-tree/serial-number": "10000000a1b2c3d4\0"}, "10000000a1b2c3d4"),
-        ({"sys/class/dmi/id/product_serial": "Default string\n", "etc/machine-id": "ab12\n"}, "ab12"),
         ({"sys/class/dmi/id/product_serial": "PF-0042\n", "etc/machine-id": "ab12\n"}, "PF-0042"),
+        ({"sys/class/dmi/id/product_serial": "Default string\n", "sys/class/dmi/id/board_serial": "B7\n"}, "B7"),
+        ({"sys/devices/soc0/serial_number": "1A2B3C\n", "etc/machine-id": "ab12\n"}, "1A2B3C"),
+        (
+            {
+                "sys/class/dmi/id/board_serial": "Default_string\n",
+                "sys/class/dmi/id/product_uuid": "4c4c4544-0042-3510-8052-b4c04f4a3132\n",
+            },
+            "4c4c4544-0042-3510-8052-b4c04f4a3132",
+        ),
+        ({"etc/machine-id": "0f5a7f2e1d0b4a6d9c8e7b6a5f4e3d2c\n"}, ""),
+        *(
+            ({f"sys/class/dmi/id/{name}": f"{value}\n", "etc/machine-id": "ab12\n"}, "")
+            for name, value in [
+                ("product_serial", "Default-string"),
+                ("product_serial", "System_Serial_Number"),
+                ("product_serial", "To-be-filled-by-O.E.M."),
+                ("product_serial", "123456789"),
+                ("board_serial", "Not-Applicable"),
+                ("board_serial", "BaseBoard_Serial_Number"),
+                ("product_uuid", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF"),
+                ("product_uuid", "00000000-0000-0000-0000-000000000000"),
+                ("product_uuid", "03000200-0400-0500-0006-000700080009"),
+            ]
+        ),
         ({"proc/device-tree/serial-number": "0000000000000000\0"}, ""),
         ({}, ""),
     ],
@@ -302,13 +384,13 @@ def test_the_serial_of_a_box(tmp_path: Path, files: dict[str, str], serial: str)
 def test_answers_may_be_typed(box: Box) -> None:
     """Settings that only a file can give stay as they were."""
     box.config.write_text(toml_from(box.answers().settings), encoding="utf-8")
-    typed = ["South gate", "2", "in", "yue", "mqtts://p:1", "", str(box.community_key), "", "918273", "n"]
+    typed = ["South gate", "2", "in", "yue", ON_THIS_MACHINE, "", str(box.community_key), "", "918273", "n"]
     done = CliRunner().invoke(app, ["provision", "--config", str(box.config), "--json"], input="\n".join([*typed, ""]))
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout.splitlines()[-1])
     assert (said["checkpoint"], said["certificate_until"], said["started"]) == ("South gate", None, False)
     settings = load_settings(box.config)
-    assert (settings.speaker.language, settings.platform.url) == ("yue", "mqtts://p:1")
+    assert (settings.speaker.language, settings.platform.url) == ("yue", ON_THIS_MACHINE)
 
 
 def test_a_fault_is_told_in_a_sentence(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ STATUSES = st.builds(
     st.none() | INSTANTS,
     st.sampled_from(TestResult),
     st.sampled_from([(), ("watch",), ("white:resident", "key_worker:cold_chain")]),
+    exempt_until=st.none() | INSTANTS,
 )
 MOMENTS = st.builds(Moment, INSTANTS, MILLISECONDS, st.just("boot"), st.booleans(), st.none() | MILLISECONDS)
 

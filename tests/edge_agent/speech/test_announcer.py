@@ -207,3 +207,10 @@ def test_a_call_for_staff_stands_until_they_come_or_for_two_minutes(room: Room) 
     room.clock.pass_s(STAFF_CALL_S)
     board.show(ScreenStage.IDLE)
     assert not board.view.staff_called
+
+
+async def test_what_is_played_at_no_volume_is_not_heard() -> None:
+    room = Room(day_volume=0.0, night_volume=0.0)
+    assert await room.announcer.say("pass") is None
+    assert await room.announcer.broadcast(Clip("water", np.ones(9, np.int16), RATE_HZ), "zh-CN") is PlaybackResult.NOT
+    assert [played["heard"] for played in room.announcer.status()["played"]] == [False, False]  # type: ignore[attr-defined]

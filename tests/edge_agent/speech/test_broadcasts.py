@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
+import os
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import soundfile
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +19,7 @@ from hypothesis import strategies as st
 from config.catalogue import columns
 from config.prompts.speech import plain
 from drivers.audio.sound import RATE_HZ
+from drivers.audio.sound_file import is_audible
 from drivers.contract import Clip
 from edge_agent.speech.broadcasts.audio_store import AudioStore
 from edge_agent.speech.broadcasts.broadcast import (
@@ -26,7 +30,7 @@ from edge_agent.speech.broadcasts.broadcast import (
     spoken,
 )
 from edge_agent.speech.broadcasts.errors import NoSound
-from edge_agent.speech.broadcasts.player import BroadcastPlayer
+from edge_agent.speech.broadcasts.player import BroadcastPlayer, MakeSound
 from edge_agent.speech.broadcasts.queue import KEPT
 from edge_agent.speech.broadcasts.saved_broadcasts import BroadcastFile, SavedBroadcasts
 from edge_agent.speech.broadcasts.schedule import BadSchedule, Schedule
@@ -54,17 +58,21 @@ async def clip_of(one: Broadcast, _languages: tuple[str, ...]) -> Clip:
 class Town:
     """Bulletins that run in a room of their own."""
 
-    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock | None = None, make: MakeSound = clip_of, *, certain: bool = True
+    ) -> None:
         self.room = Room(clock)
+        self.clock_is_certain = certain
         self.memory = BroadcastFile(folder / "broadcasts.json")
         self.played: list[tuple[str, bool, bool]] = []
         self.list = BroadcastPlayer(
             self.room.announcer,
             self.room.board,
-            clip_of,
+            make,
             self.memory,
             note_played=self.note,
             now=self.room.clock.now,
+            certain=lambda: self.clock_is_certain,
         )
         self.heard = self.room.speaker.names
         self.view = lambda: self.room.board.view
@@ -188,6 +196,30 @@ async def test_the_list_outlives_a_restart_and_what_was_told_stays_told(town: To
     assert Town(tmp_path).memory.load() == SavedBroadcasts()
 
 
+@pytest.mark.parametrize("later", [400 * DAY, 4000 * DAY])
+async def test_a_clock_that_is_not_confirmed_drops_no_broadcast(tmp_path: Path, later: timedelta) -> None:
+    """The box starts again with a clock far ahead: nothing is played, and nothing is lost when the clock is right."""
+    first = Town(tmp_path)
+    for one in (broadcast("daily", schedule="0 18 * * *"), broadcast("fire", priority=Priority.EMERGENCY)):
+        first.list.offer(one)
+    first.memory.save(first.list._queue.kept())
+    clock = Clock()
+    clock.pass_s(later.total_seconds())
+    again = Town(tmp_path, clock, certain=False)
+    running = asyncio.create_task(again.list.run())
+    assert again.list.offer(broadcast("water")) is OfferResult.TAKEN
+    await until(lambda: len(again.memory.load().broadcasts) == 3)
+    assert (again.heard(), again.view().emergency) == ([], None)
+    clock.pass_s(-later.total_seconds())
+    again.clock_is_certain = True
+    await until(lambda: again.view().emergency is not None)
+    assert again.list.status()["listed"] == 3
+    clock.pass_s(2 * DAY.total_seconds())
+    await until(lambda: again.list.status()["listed"] == 0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 def test_a_file_that_is_on_boxes_is_read(tmp_path: Path) -> None:
     (tmp_path / "broadcasts.json").write_text('{"broadcasts":[],"told":["once"]}')
     assert BroadcastFile(tmp_path / "broadcasts.json").load() == SavedBroadcasts(told=("once",))
@@ -220,7 +252,9 @@ async def test_a_broadcast_without_sound_is_shown_and_the_reason_told(
         played.append((broadcast_id, emergency, heard))
 
     memory = BroadcastFile(tmp_path / "kept")
-    bulletins = BroadcastPlayer(room.announcer, room.board, none, memory, note_played=note, now=room.clock.now)
+    bulletins = BroadcastPlayer(
+        room.announcer, room.board, none, memory, note_played=note, now=room.clock.now, certain=lambda: True
+    )
     running = asyncio.create_task(bulletins.run())
     bulletins.offer(broadcast("water"))
     await until(lambda: bulletins.status().get("without_sound"))
@@ -341,6 +375,16 @@ async def test_audio_is_fetched_once_and_kept_within_its_room(
         await store.file(audios["aaaa"])
 
 
+def test_the_audio_used_last_stays_also_when_the_clock_goes_back(tmp_path: Path) -> None:
+    store = AudioStore(tmp_path, 250, ())
+    for index, name in enumerate(("first", "second")):
+        store._keep(tmp_path / name, bytes(100))
+        os.utime(tmp_path / name, (2e9 + index,) * 2)  # stored by a clock ahead
+    store._keep(tmp_path / "third", bytes(100))
+    store._keep(tmp_path / "fourth", bytes(100))
+    assert {file.name for file in tmp_path.iterdir()} == {"third", "fourth"}
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [
@@ -350,7 +394,10 @@ async def test_audio_is_fetched_once_and_kept_within_its_room(
         (lambda url, data: audio_of(f"{url}/none", data), "status 404"),
         (lambda url, data: audio_of(f"{url}/away", data), "status 302"),
         (lambda _url, data: audio_of("https://elsewhere.example/good", data), "may not ask"),
-        (lambda _url, data: audio_of("file:///etc/passwd", data), "may not ask"),
+        (lambda _url, data: audio_of("file:///etc/passwd", data), "address of the audio is not valid"),
+        (lambda _url, data: audio_of("https://[::1/good", data), "address of the audio is not valid"),
+        (lambda _url, data: audio_of("https://platform.example：443/good", data), "address of the audio is not valid"),
+        (lambda _url, data: audio_of("https://platform.example:0/good", data), "address of the audio is not valid"),
         (lambda _url, data: audio_of("http://platform.example/good", data), "not offered over https"),
         (lambda url, data: audio_of(f"{url}/good", data, bytes=9_000_000), "larger than the whole store"),
         (lambda _url, data: audio_of("http://127.0.0.1:1/good", data), "cannot be fetched now"),
@@ -380,6 +427,81 @@ async def test_the_sound_of_a_broadcast_begins_with_a_chime(city: tuple[str, dic
     one = broadcast("bad", audio=msgspec.to_builtins(audio_of(f"{url}/bad", sounds["bad"])))
     with pytest.raises(NoSound, match="not in a format that this box can decode"):
         await make_sound(one, ("zh-CN",), store)
+
+
+def wav(amplitude: float, shape: str = "tone") -> bytes:
+    """Three seconds in two channels: a tone, an antiphase tone, a constant, or one click."""
+    seconds = np.arange(3 * RATE_HZ) / RATE_HZ
+    left = amplitude * np.sin(2 * np.pi * 440 * seconds)
+    shapes = {
+        "tone": (left, left),
+        "antiphase": (left, -left),
+        "constant": (np.full(len(left), amplitude),) * 2,
+        "click": (np.where(seconds < 0.01, amplitude, 0.0),) * 2,
+    }
+    file = io.BytesIO()
+    soundfile.write(file, np.stack(shapes[shape], axis=1), RATE_HZ, format="WAV")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "priority"),
+    [
+        (wav(0.0), "too quiet", Priority.EMERGENCY),
+        (wav(10 ** (-55 / 20)), "too quiet", Priority.NORMAL),
+        (wav(0.5, "constant"), "too quiet", Priority.NORMAL),
+        (wav(0.9, "click"), "too quiet", Priority.NORMAL),
+        (wav(0.5)[:40], "not in a format", Priority.EMERGENCY),
+        (None, "status 404", Priority.NORMAL),
+    ],
+    ids=["silence", "quiet", "constant", "click", "cut", "gone"],
+)
+async def test_the_text_is_spoken_where_the_audio_cannot_be_heard(
+    city: tuple[str, dict[str, bytes]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    data: bytes | None,
+    reason: str,
+    priority: Priority,
+) -> None:
+    url, sounds = city
+    if data is not None:
+        sounds["water"] = data
+    store, sounded = AudioStore(tmp_path / "store", 1_000_000, {"127.0.0.1"}), []
+    audio = msgspec.to_builtins(audio_of(f"{url}/water", data or b"gone"))
+    one = broadcast("water", texts={"zh-CN": "停水"}, audio=audio, priority=priority)
+
+    async def make(wanted: Broadcast, languages: tuple[str, ...]) -> Clip:
+        clip = await make_sound(wanted, languages, store)
+        sounded.append((wanted.audio, is_audible(clip.samples[len(chime()) :])))
+        return clip
+
+    town = Town(tmp_path, make=make)
+    running = asyncio.create_task(town.list.run())
+    town.list.offer(one)
+    await town.finish("water")
+    await until(lambda: town.played)
+    assert town.played == [("water", priority is Priority.EMERGENCY, True)]
+    assert sounded == [(None, True)]
+    status = town.list.status()
+    assert status["text_instead_of_audio"] == 1 and reason in str(status["last_unusable_audio"])
+    assert "its text is spoken instead" in caplog.text and "停水" not in caplog.text
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_audio_in_antiphase_is_heard(city: tuple[str, dict[str, bytes]], tmp_path: Path) -> None:
+    url, sounds = city
+    sounds["a"] = wav(0.5, "antiphase")
+    one = broadcast("a", audio=msgspec.to_builtins(audio_of(f"{url}/a", sounds["a"])))
+    clip = await make_sound(one, ("zh-CN",), AudioStore(tmp_path, 1_000_000, {"127.0.0.1"}))
+    assert is_audible(clip.samples[-RATE_HZ:])
+
+
+async def test_a_text_without_words_is_not_heard(tmp_path: Path) -> None:
+    for texts in ({"zh-CN": "***"}, {"yue": "text in a language that this box has not"}):
+        with pytest.raises(NoSound, match="no text that the voice can speak"):
+            await make_sound(broadcast("x", texts=texts), ("zh-CN",), AudioStore(tmp_path, 1, ()))
 
 
 async def test_text_is_spoken_as_text(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def document() -> dict[str, Any]:
         "asyncapi": "3.1.0",
         "info": {
             "title": "Sentinel to city",
-            "version": "1.1.0",
+            "version": "1.2.0",
             "description": (
                 "MQTT 5 between the boxes of a district and its platform, from the perspective of the box. Every"
                 " message is a CloudEvent in binary mode: the attributes are MQTT user properties, the body is JSON."

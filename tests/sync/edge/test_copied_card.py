@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -27,6 +28,7 @@ from sync.errors import StoreFailed
 from sync.platform.records.forks import runs
 from sync.platform.records.open_store import open_store
 from sync.platform.records.received import ReceivedRecord, today
+from sync.platform.records.store_contract import RecordStore
 from sync.platform.records.verification import State, verify
 from tests.sync.city import (
     BUDGET_BYTES,
@@ -175,12 +177,14 @@ async def test_a_new_epoch_resolves_a_fork_and_loses_nothing(tmp_path: Path, bro
             await ledger.append_all(mixed(7, 70))  # without a link
             own = {(row.seq, row.body) for row in await ledger.recent(100)}
         start_new_epoch(original / "ledger.db")
-        async with a_box(original, link_settings(broker.url)) as box:
+        async with a_box(original, link_settings(broker.url, health_s=0.1)) as box:
             epoch = box.ledger.epoch
             assert epoch != forked
             assert (await box.ledger.status()).earlier == 7
             await box.ledger.append_all(mixed(20, 100))
             await eventually(box.all_acknowledged)
+            async with open_store(str(tmp_path / "platform" / "records.db")) as store:
+                await eventually(partial(is_proven, store, epoch))
             [report] = [row.record() for row in await box.ledger.recent(100) if is_of(row.record(), "ledger_renewed")]
             assert isinstance(report, AlarmRaised)
             assert "7 pending records recovered" in report.detail
@@ -190,6 +194,11 @@ async def test_a_new_epoch_resolves_a_fork_and_loses_nothing(tmp_path: Path, bro
         assert own <= joined | await rivals_in(str(records))
         proof = await verify(store, "box-1", None)
     assert {each.epoch: each.state for each in proof.epochs} == {forked: State.FORKED, epoch: State.COMPLETE}
+
+
+async def is_proven(store: RecordStore, epoch: str) -> bool:
+    proof = await verify(store, "box-1", None)
+    return {each.epoch: each.state for each in proof.epochs}.get(epoch) is State.COMPLETE
 
 
 def is_of(record: Record, kind: str) -> bool:
@@ -250,7 +259,13 @@ def test_the_command_reports_pending_records_and_the_old_file(tmp_path: Path) ->
     refused = CliRunner().invoke(app, asked)
     assert (refused.exit_code, "Stop the service first" in refused.output) == (1, True)
     asyncio.run(written(tmp_path, 3))
-    answer = json.loads(CliRunner().invoke(app, asked).stdout)
+    for answer in ("", "n\n", "\n"):
+        declined = CliRunner().invoke(app, asked, input=answer)
+        assert (declined.exit_code, declined.stdout) == (1, "")
+        assert "3 pending records" in declined.stderr and "Nothing was changed" in declined.stderr
+        assert ("--yes" in declined.stderr) is (answer == "")
+        assert (tmp_path / "ledger.db").exists() and not list(tmp_path.glob("ledger.db.*"))
+    answer = json.loads(CliRunner().invoke(app, [*asked, "--yes"]).stdout)
     assert answer["waiting"] == 3
     assert Path(answer["set_aside"]).is_file()
     assert not (tmp_path / "ledger.db").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from sync.contract.health import Colour, Freshness, HealthStatus, Lookup, LookupOutcome
 from sync.contract.messages import DirectoryCheckpoint, DirectoryOp, DirectoryPage, DirectoryRequest, QueryAnswer
 from sync.contract.orders import Revocation
+from sync.contract.records import Clock
 from sync.edge.directory.directory import NEVER_S, Directory, freshness_from
 from sync.errors import BadMessage, LinkLost, NoAnswer
 from sync.platform.directory.store import DirectoryStore
@@ -201,6 +203,84 @@ async def test_freshness_runs_from_the_last_confirmation(tmp_path: Path) -> None
             assert 0 <= age_s < 60
 
 
+START = Clock(datetime(2022, 4, 1, 8, tzinfo=UTC), "first boot", 60_000, in_sync=True, error_ms=500)
+
+
+def later(hours: float, *, shown: float | None = None, error_ms: int | None = 500, boot: str = "second boot") -> Clock:
+    """`hours` after START by a clock that shows `shown` hours after it."""
+    wall = START.wall + timedelta(hours=hours if shown is None else shown)
+    running_ms = START.monotonic_ms + int(hours * 3_600_000) if boot == START.boot_id else 90_000
+    return Clock(wall, boot, running_ms, in_sync=error_ms is not None, error_ms=error_ms)
+
+
+@pytest.mark.parametrize(
+    ("now", "freshness"),
+    [
+        (later(72, shown=0.001, error_ms=None), Freshness.EXPIRED),  # off for three days, and the clock stood still
+        (later(0.001, error_ms=None), Freshness.EXPIRED),  # the same, as far as the box can know
+        (later(72, shown=-5), Freshness.EXPIRED),  # before the confirmation, although in sync
+        (later(72), Freshness.EXPIRED),
+        (later(0.001), Freshness.FRESH),
+        (later(0.001, error_ms=120_000), Freshness.AGING),  # an error that counts
+        (later(0.001, shown=2, error_ms=None, boot=START.boot_id), Freshness.FRESH),  # no clock is needed in one boot
+        (later(72, shown=0.001, boot=START.boot_id), Freshness.EXPIRED),
+    ],
+)
+async def test_the_age_after_a_restart_counts_the_worst(tmp_path: Path, now: Clock, freshness: Freshness) -> None:
+    async with DirectoryStore.opened(tmp_path / "source.db") as source:
+        await source.put([status_of(1)])
+        async with Directory.opened(tmp_path / "replica.db", clock=lambda: START) as directory:
+            await fetch(source, directory)
+        async with Directory.opened(tmp_path / "replica.db", clock=lambda: now) as directory:
+            assert directory.freshness()[0] is freshness
+            found = await directory.lookup(status_of(1).person_key, budget_s=0.1)
+            assert found.freshness is freshness
+            await fetch(source, directory)
+            assert directory.freshness()[0] is Freshness.FRESH
+
+
+async def test_a_replica_confirmed_by_an_unknown_clock_is_as_old_as_it_may_be(tmp_path: Path) -> None:
+    """The clock was three days ahead when the replica was confirmed; now it is in sync."""
+    ahead = msgspec.structs.replace(START, wall=START.wall + timedelta(days=3), in_sync=False, error_ms=None)
+    async with DirectoryStore.opened(tmp_path / "source.db") as source:
+        await source.put([status_of(1)])
+        async with Directory.opened(tmp_path / "replica.db", clock=lambda: ahead) as directory:
+            await fetch(source, directory)
+        async with Directory.opened(tmp_path / "replica.db", clock=lambda: later(72)) as directory:
+            assert directory.freshness()[0] is Freshness.EXPIRED
+            assert await directory.forget(3600.0) == 0  # an unknown age deletes nothing
+
+
+async def test_a_clock_that_is_confirmed_later_makes_the_age_known(tmp_path: Path) -> None:
+    now = [later(0.005, error_ms=None), later(0.005)]
+    async with DirectoryStore.opened(tmp_path / "source.db") as source:
+        await source.put([status_of(1)])
+        async with Directory.opened(tmp_path / "replica.db", clock=lambda: START) as directory:
+            await fetch(source, directory)
+        async with Directory.opened(tmp_path / "replica.db", clock=lambda: now[0]) as directory:
+            assert directory.freshness()[0] is Freshness.EXPIRED
+            del now[0]
+            assert directory.freshness()[0] is Freshness.FRESH
+
+
+async def test_a_replica_of_an_older_agent_is_of_unknown_age(tmp_path: Path) -> None:
+    async with DirectoryStore.opened(tmp_path / "source.db") as source:
+        await source.put([status_of(1)])
+        async with Directory.opened(tmp_path / "replica.db", clock=lambda: START) as directory:
+            await fetch(source, directory)
+            body = msgspec.json.decode(
+                (await directory._writer.run(lambda db: db.conn.execute("SELECT body FROM position").fetchone()))[0]
+            )
+            old = {**body, "confirmed_ms": int(START.wall.timestamp() * 1000)}
+            del old["confirmed"]
+            await directory._writer.write(
+                lambda db: db.conn.execute("UPDATE position SET body = ?", (msgspec.json.encode(old),))
+            )
+        async with Directory.opened(tmp_path / "replica.db", clock=lambda: later(0.001)) as directory:
+            assert directory.freshness()[0] is Freshness.EXPIRED
+            assert await known(directory, 1) is not None
+
+
 async def test_a_person_outside_the_replica_is_queried_at_the_platform(tmp_path: Path) -> None:
     asked: list[tuple[str, float]] = []
     answers: list[QueryAnswer | Exception] = [
@@ -284,6 +364,63 @@ async def test_a_revocation_of_a_replaced_generation_is_dropped(tmp_path: Path) 
         await directory.revoke(revoked("one that comes", red))
         await fetch(other, directory)
         assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["generation known", "generation never seen"])
+@pytest.mark.parametrize("restarts", [False, True], ids=["running", "after a restart"])
+async def test_a_late_revocation_of_an_old_generation_ends_with_the_next_checkpoints(
+    tmp_path: Path, seen: bool, restarts: bool
+) -> None:
+    async with (
+        DirectoryStore.opened(tmp_path / "source.db") as source,
+        DirectoryStore.opened(tmp_path / "other.db") as other,
+    ):
+        async with Directory.opened(tmp_path / "replica.db") as directory:
+            await source.put([status_of(1)])
+            await other.put([status_of(1)])
+            if seen:
+                await fetch(source, directory)
+            await fetch(other, directory)
+            old = (await source.page(DirectoryRequest("", 0))).generation
+            await directory.revoke(revoked(old, status_of(1, colour=Colour.RED, version=50)))
+            assert await known(directory, 1) == status_of(1, colour=Colour.RED)  # until the directory is confirmed
+            if not restarts:
+                await fetch(other, directory)
+                if not seen:
+                    assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+                    await fetch(other, directory)
+                assert await known(directory, 1) == status_of(1)
+        async with Directory.opened(tmp_path / "replica.db") as directory:
+            for _ in range(1 if seen else 2):
+                await fetch(other, directory)
+            assert await known(directory, 1) == status_of(1)
+        async with Directory.opened(tmp_path / "replica.db") as directory:
+            assert await known(directory, 1) == status_of(1)
+
+
+async def test_a_full_copy_of_the_same_generation_keeps_its_revocations(tmp_path: Path) -> None:
+    async with (
+        DirectoryStore.opened(tmp_path / "source.db") as source,
+        Directory.opened(tmp_path / "replica.db") as directory,
+    ):
+        await source.put([status_of(1)])
+        await fetch(source, directory)
+        generation = directory.request().generation
+        await directory.start_again()
+        await directory.revoke(revoked(generation, status_of(1, colour=Colour.RED, version=2)))
+        await fetch(source, directory)  # a copy that does not contain the operation yet
+        for _ in range(3):
+            assert await known(directory, 1) == status_of(1, colour=Colour.RED)
+            await fetch(source, directory)
+
+
+@pytest.mark.parametrize("body", [b'{"colour":"purple"}', b"[" * 5000, b'{"colour":"\xff"}'])
+async def test_a_row_that_is_not_valid_is_a_failed_look_up(tmp_path: Path, body: bytes) -> None:
+    async with Directory.opened(tmp_path / "replica.db") as directory:
+        op = DirectoryOp(1, status_of(1).person_key, msgspec.Raw(body))
+        await directory.revoke(Revocation("g", (op,)))
+        found = await directory.lookup(status_of(1).person_key, budget_s=0.1)
+        assert (found.outcome, found.status) == (LookupOutcome.FAILED, None)
 
 
 async def test_too_many_revocations_make_the_replica_unconfirmed(tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ from sync.errors import (
     LinkRefused,
     UnsafeLink,
 )
-from sync.mqtt.broker_address import TlsFiles
 from sync.mqtt.reconnect import Retry
+from sync.mqtt.tls_files import TlsFiles
 from sync.platform.authority.certificates import CaFiles, new_key
 from sync.platform.authority.enroller import Rules
 from sync.platform.authority.own import write_server_files

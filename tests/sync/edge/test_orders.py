@@ -18,9 +18,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from sync.contract.health import Colour
 from sync.contract.messages import DirectoryOp
-from sync.contract.orders import Broadcast, Command, CommandDone, Desired, Reported, Revocation, Withdrawal
+from sync.contract.orders import (
+    Broadcast,
+    Command,
+    CommandDone,
+    Desired,
+    OrderOutOfTime,
+    Reported,
+    Revocation,
+    Withdrawal,
+)
+from sync.contract.records import Clock
 from sync.contract.signed import Signed, read_private_key, read_public_key, verify
 from sync.contract.topics import Channel, Topic
+from sync.edge.ledger.system_clock import system_clock
 from sync.edge.orders.receiver import OrderHandlers, OrderReceiver
 from sync.edge.orders.replay_guard import ORDER_MIGRATIONS, ReplayGuard
 from sync.errors import (
@@ -145,9 +156,11 @@ class Recorder:
 
 
 @asynccontextmanager
-async def orders_of(home: Path, recorder: Recorder) -> AsyncIterator[OrderReceiver]:
+async def orders_of(
+    home: Path, recorder: Recorder, clock: Callable[[], Clock] = system_clock
+) -> AsyncIterator[OrderReceiver]:
     async with ReplayGuard.opened(home / "orders.db") as memory:
-        yield OrderReceiver(memory, SIGNING_KEY.public_key(), recorder.handlers())
+        yield OrderReceiver(memory, SIGNING_KEY.public_key(), recorder.handlers(), clock)
 
 
 async def test_the_desired_state_is_applied_once_and_reported_each_time(tmp_path: Path) -> None:
@@ -169,9 +182,9 @@ async def test_the_desired_state_is_applied_once_and_reported_each_time(tmp_path
             4, accepted=False, reason="no such rule", in_force=3
         )
         late = signed(Desired(), DESIRED, version=5, begins_s=-HOUR_S)
-        assert await orders.handle(DESIRED, late, recorder.revoke) == Reported(
-            5, accepted=False, reason="expired", in_force=3
-        )
+        expired = await orders.handle(DESIRED, late, recorder.revoke)
+        assert isinstance(expired, Reported)
+        assert (expired.version, expired.accepted, expired.reason, expired.in_force) == (5, False, "expired", 3)
         better = signed(Desired(settings={"arrival": {"leave_s": 1.0}}), DESIRED, version=5)
         assert await orders.handle(DESIRED, better, recorder.revoke) == Reported(
             5, accepted=True, in_force=5, restart_needed=True
@@ -180,6 +193,64 @@ async def test_the_desired_state_is_applied_once_and_reported_each_time(tmp_path
         assert await orders.handle(DESIRED, forged, recorder.revoke) is None
         assert orders.refused == 3
     assert len(recorder.applied) == 2
+
+
+def off_by(seconds: float, *, in_sync: bool = False) -> Callable[[], Clock]:
+    """The clock of a box that is wrong by so many seconds."""
+
+    def read() -> Clock:
+        now = system_clock()
+        return msgspec.structs.replace(now, wall=now.wall + timedelta(seconds=seconds), in_sync=in_sync)
+
+    return read
+
+
+@pytest.mark.parametrize(("off_s", "reason"), [(-120.0, "early"), (-1e9, "early"), (600.0, "expired")])
+async def test_an_order_out_of_time_is_answered_with_the_time_of_the_box(
+    tmp_path: Path, off_s: float, reason: str
+) -> None:
+    """A box without RTC and NTP whose clock is slow or fast."""
+    recorder = Recorder()
+    async with orders_of(tmp_path, recorder, off_by(off_s)) as orders:
+        desired = await orders.handle(DESIRED, signed(Desired(), DESIRED, version=3), recorder.revoke)
+        command = await orders.handle(COMMAND, signed(Command(), COMMAND), recorder.revoke)
+        spoken = await orders.handle(BROADCAST, signed(broadcast("b-1"), BROADCAST), recorder.revoke)
+    assert isinstance(desired, Reported)
+    assert (desired.version, desired.accepted, desired.reason) == (3, False, reason)
+    assert isinstance(command, CommandDone)
+    assert (command.command, command.done, command.reason) == ("status", False, reason)
+    assert isinstance(spoken, OrderOutOfTime)
+    assert (spoken.kind, spoken.done, spoken.reason) == (Broadcast.TYPE, False, reason)
+    for answer in (desired, command, spoken):
+        assert answer.box_time is not None
+        assert abs((answer.box_time - datetime.now(UTC)).total_seconds() - off_s) < 10
+    assert (recorder.applied, recorder.ran, recorder.broadcasts) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("off_s", "in_sync", "counts"),
+    [(-120.0, False, True), (-120.0, True, True), (-1e9, False, True), (600.0, False, True), (600.0, True, False)],
+)
+async def test_revocations_count_whatever_a_clock_says_that_is_not_in_sync(
+    tmp_path: Path, off_s: float, in_sync: bool, counts: bool
+) -> None:
+    recorder = Recorder()
+    order = signed(revocation(1, 5), REVOCATION)
+    async with orders_of(tmp_path, recorder, off_by(off_s, in_sync=in_sync)) as orders:
+        answer = await orders.handle(REVOCATION, order, recorder.revoke)
+        assert isinstance(answer, OrderOutOfTime)
+        assert (answer.done, answer.nonce) == (counts, msgspec.json.decode(order.order)["nonce"])
+        forged = signed(revocation(2, 6), REVOCATION, key=Ed25519PrivateKey.generate())
+        assert await orders.handle(REVOCATION, forged, recorder.revoke) is None
+    assert recorder.revoked == [revocation(1, 5)] * counts
+
+
+async def test_a_desired_state_that_came_early_is_applied_when_the_clock_is_right(tmp_path: Path) -> None:
+    recorder, order = Recorder(), signed(Desired(policy={"version": 2}), DESIRED, version=3)
+    async with orders_of(tmp_path, recorder, off_by(-120.0)) as orders:
+        await orders.handle(DESIRED, order, recorder.revoke)
+    async with orders_of(tmp_path, recorder) as orders:
+        assert await orders.handle(DESIRED, order, recorder.revoke) == Reported(3, accepted=True, in_force=3)
 
 
 async def test_a_command_runs_once_and_is_answered(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from sync.edge.directory.directory import Directory
 from sync.edge.ledger.ledger import Ledger
 from sync.edge.ledger.retention import Retention
 from sync.platform.directory.store import DirectoryStore
-from tests.sync.city import BUDGET_BYTES, alarm, closing, mixed, passage, status_of
+from tests.sync.city import BUDGET_BYTES, alarm, clock, closing, mixed, passage, status_of
 from tests.sync.edge.test_directory import ManualClock, fetch, known
 from tests.sync.edge.test_ledger_history import damaged
 from tests.sync.storage.test_encryption import on_the_disk
@@ -49,7 +49,7 @@ async def test_unacknowledged_records_stay_at_any_age(tmp_path: Path) -> None:
 
 
 async def test_deleting_records_of_deletions_creates_no_new_ones(tmp_path: Path) -> None:
-    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
+    async with Ledger.opened(tmp_path / "ledger.db", box="box-1", budget_bytes=BUDGET_BYTES, clock=clock) as ledger:
         await ledger.append_all([alarm(1), alarm(2)])
         for _ in range(4):
             await ledger.acknowledge(ledger.epoch, [(1, ledger.last_seq)])

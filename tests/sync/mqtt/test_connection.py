@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, NoAnswer, PublishRefused, UnsafeLink
-from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Message, Options, Properties, Subscription, Will
 from sync.mqtt.reconnect import stay_connected
+from sync.mqtt.tls_files import TlsFiles
 from tests.limits import HANG_S
 from tests.ports import free_port
 from tests.sync.certificates import Authority

@@ -13,7 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sync.edge.identity.est_client import EstClient
-from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress
+from sync.mqtt.tls_files import TlsFiles
 from sync.platform.authority.certificates import PLATFORM, CaFiles, key_pem, new_key
 from sync.platform.authority.own import write_platform_files, write_server_files
 from sync.platform.simulation.broker import HOST, SimulatedAuthority

@@ -338,6 +338,10 @@ def test_other_headers_contain_no_token(header: str) -> None:
         f"sentinel://ca.example/?serial=a&token={'A' * 19}&ca={'0' * 64}",
         f"sentinel://ca.example/?serial=a b&token={'A' * 20}&ca={'0' * 64}",
         f"sentinel:///?serial=a&token={'A' * 20}&ca={'0' * 64}",
+        f"sentinel://[::1:8443/?serial=a&token={'A' * 20}&ca={'0' * 64}",
+        f"sentinel://ca.example：8443/?serial=a&token={'A' * 20}&ca={'0' * 64}",
+        f"sentinel://ca.example:0/?serial=a&token={'A' * 20}&ca={'0' * 64}",
+        f"sentinel://box:word@ca.example/?serial=a&token={'A' * 20}&ca={'0' * 64}",
     ],
 )
 def test_other_codes_are_not_invitations(text: str) -> None:

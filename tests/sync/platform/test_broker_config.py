@@ -24,9 +24,10 @@ from sync.contract.channels import CHANNEL_RULES, Direction
 from sync.contract.topics import DISTRICT_CHANNELS, Channel, Topic
 from sync.edge.identity.certificate_check import check_certificate_accepted
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, PublishRefused, UnsafeLink
-from sync.mqtt.broker_address import BrokerAddress, TlsFiles
+from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Options, Subscription
+from sync.mqtt.tls_files import TlsFiles
 from sync.platform.authority.certificates import Authority, CaFiles, key_pem, new_key, utc_now
 from sync.platform.authority.own import write_platform_files, write_server_files
 from sync.platform.authority.registry import BoxStatus, Registry
@@ -330,7 +331,7 @@ async def test_a_broker_whose_certificate_has_expired(district: District, tmp_pa
 
 
 async def test_plain_text(district: District) -> None:
-    with pytest.raises(UnsafeLink, match="plain MQTT is allowed on loopback only"):
+    with pytest.raises(UnsafeLink, match="Plain MQTT is allowed on loopback only"):
         BrokerAddress.from_url(f"mqtt://city.example:{district.boxes_port}")
     with pytest.raises(LinkLost):
         async with Connection.open(
@@ -367,7 +368,7 @@ async def test_a_revoked_box_is_disconnected_and_cannot_reconnect(district: Dist
         ]
         arguments += ["--ca", str(own.ca), "--certificate", str(own.certificate), "--key", str(own.key)]
         said = await asyncio.to_thread(
-            edge_platform, "boxes", "revoke", "robbed", "--data", str(district.data), *arguments
+            edge_platform, "boxes", "revoke", "robbed", "--yes", "--data", str(district.data), *arguments
         )
         assert "revoked" in said
         await thrown_out.wait()
@@ -388,6 +389,11 @@ async def test_a_revoked_box_is_disconnected_and_cannot_reconnect(district: Dist
 async def test_remaining_steps_of_a_revocation_are_reported(district: District, tmp_path: Path) -> None:
     await enrolled_as(district, "far", district.box("far"))
     arguments = ["boxes", "revoke", "far", "--data", str(district.data), "--pid-file", str(tmp_path / "none")]
+    asked = await asyncio.to_thread(edge_platform, *arguments, code=1)
+    assert "serial" in asked and "cannot be undone" in asked and "Nothing was changed" in asked
+    listed = json.loads(await asyncio.to_thread(edge_platform, "boxes", "list", "--json", "--data", str(district.data)))
+    assert {box["name"]: box["status"] for box in listed}["far"] != "revoked"
+    arguments.append("--yes")
     said = await asyncio.to_thread(edge_platform, *arguments, code=1)
     assert "systemctl reload mosquitto" in said and "--broker" in said
     read = json.loads(await asyncio.to_thread(edge_platform, *arguments, "--json", code=1))

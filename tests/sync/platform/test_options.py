@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
@@ -19,6 +20,20 @@ app = typer.Typer()
 def verb(name: str, *, connection: OrderConnection) -> None:
     """A command with an option group that contains other groups."""
     received.append((name, connection))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("10.0.0.1:8443", ("10.0.0.1", 8443)), ("[::]:8443", ("::", 8443)), ("localhost:0", ("localhost", 0))],
+)
+def test_where_to_listen(text: str, found: tuple[str, int]) -> None:
+    assert options.address("--listen", text) == found
+
+
+@pytest.mark.parametrize("text", ["8443", ":8443", "::1:8443", "[::1:8443", "h：8443", "h:65536", "h:８", "a b:1", ""])
+def test_where_nobody_can_listen(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="must be host:port"):
+        options.address("--listen", text)
 
 
 def test_options_of_nested_groups_arrive_as_one_object() -> None:

@@ -13,6 +13,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -44,7 +45,13 @@ def person(index: int, **changes: object) -> dict[str, object]:
     return {**fields, **changes}
 
 
-FIELDS = ("number", "colour", "as_of", "sampled_at", "reported_at", "result", "lists")
+def exemption(hours: float, **changes: object) -> dict[str, object]:
+    """The fields of an exemption that ends `hours` after the row's `as_of`."""
+    until = (datetime.fromisoformat("2022-04-01T08:00:00+08:00") + timedelta(hours=hours)).isoformat()
+    return {"lists": ["exempt:dialysis"], "exempt_until": until, "exempt_by": "Street office", **changes}
+
+
+FIELDS = ("number", "colour", "as_of", "sampled_at", "reported_at", "result", "lists", "exempt_until", "exempt_by")
 SECRET = number(3)  # stands wherever a value can be wrong: no reason may quote it
 BAD = [
     ({"colour": SECRET}, "colour: must be one of green, yellow, red, grey"),
@@ -54,8 +61,29 @@ BAD = [
     ({"sampled_at": "2222-04-01T08:00:00Z"}, "sampled_at: must be a time with its offset, such as"),
     ({"as_of": "0001-01-01T00:00:00+23:00"}, "as_of: must be a time"),
     ({"result": SECRET}, "result: must be one of negative"),
-    ({"number": "+86 1"}, "number: must be 6 to 24"),
-    ({"number": f"{SECRET}/{SECRET}"}, "number: must be 6 to 24"),
+    ({"number": "+86 1"}, "number: neither an ID number, which has seventeen"),
+    ({"number": f"{SECRET}/{SECRET}"}, "number: neither an ID number"),
+    ({"number": SECRET[:10] + "1" + SECRET[11:]}, "number: the check digit is wrong"),
+    ({"number": SECRET[:-3] + "000"}, "number: the check digit is wrong; the last three digits are 000, as a"),
+    ({"number": "999999199002300014"}, "number: the date of birth does not exist"),
+    ({"number": SECRET[:17]}, "number: neither an ID number"),
+    ({"number": SECRET[:6] + SECRET[8:17]}, "number: 15 digits: a number without a check digit"),
+    ({"number": "9.99999E+17"}, "number: digits are lost to scientific notation"),
+    ({"number": "16000000001"}, "number: 11 digits, as of a telephone"),
+    ({"lists": ["vip"]}, "lists: 'vip' is unknown; accepted: watch, key_worker, white, exempt"),
+    ({"lists": ["watch", "whitelist:resident"]}, "lists: 'whitelist:resident' is unknown"),
+    ({"lists": ["Watch"]}, "lists: 'Watch' is unknown"),
+    ({"lists": ["watch:"]}, "lists: 'watch:' is unknown"),
+    ({"lists": ["白名单"]}, "lists: a name with characters other than a-z"),
+    ({"lists": [f"watch:{SECRET}"]}, "lists: must be names without long numbers"),
+    ({"lists": ["exempt:dialysis"]}, "exempt_until: must be a time with its offset, at most 72 h"),
+    (exemption(72.1), "exempt_until: must be"),
+    (exemption(0), "exempt_until: must be"),
+    (exemption(24, lists=["exempt"]), "exempt_until: must be"),
+    (exemption(24, lists=["white:resident"]), "exempt_until: must be"),
+    (exemption(24, exempt_by=""), "exempt_until: must be"),
+    (exemption(24, exempt_until="2022-04-02T08:00:00"), "exempt_until: must be"),
+    (exemption(24, exempt_by=SECRET), "exempt_by: must be who granted"),
 ]
 
 
@@ -104,11 +132,13 @@ async def test_an_import_takes_valid_rows_and_reports_the_others(
         ("people.csv", b"number,colour,as_of,number\n", "twice"),
         ("people.csv", f"{SECRET},green,2022-04-01T08:00:00+08:00\n".encode(), "the first line must name"),
         ("people.csv", b"number;colour;as_of\n", "with commas between"),
-        ("people.csv", b"number,colour,as_of\r1,2,3\r", "the first line must name"),
+        ("people.csv", b"number,colour,as_of\r1,2,3\r", "the lines end in CR alone.*first line must name"),
+        ("people.jsonl", f'{{"number": "{SECRET}"}}\r{{}}'.encode(), "the lines end in CR alone"),
         ("people.csv", b"", "the first line must name"),
         ("people.csv", as_csv([person(1)] * 1500).encode() + "1,\u7eff".encode("gbk"), "line 1502 is not UTF-8"),
         ("people.jsonl", as_jsonl([person(1)] * 1500).encode() + b'\n{"number": "\xff"}', "line 1501 is not UTF-8"),
         ("people.jsonl", b"x" * 100_000, "line 1 is longer"),
+        ("people.csv", as_csv([person(1)]).encode("utf-16"), "line 1 is not UTF-8: save the file as UTF-8"),
     ],
 )
 async def test_a_file_that_is_not_a_directory_is_rejected_completely(
@@ -124,14 +154,38 @@ async def test_a_file_that_is_not_a_directory_is_rejected_completely(
 
 async def test_a_spreadsheet_is_taken_as_it_was_saved(tmp_path: Path) -> None:
     at = "2022-04-01T08:00:00Z"
-    rows = [f"{number(1)},green,{at},", f'{number(2)},"red,{at}', f" {number(3)} , red ,{at}"]
-    (tmp_path / "people.csv").write_bytes("\r\n".join(["\ufeffnumber , colour,as_of,", *rows, ",,,", ""]).encode())
+    rows = [
+        f"{number(1)},green,{at},",
+        f'{number(2)},"red,{at}',
+        f" {number(3)} , red ,{at}",
+        f"a\r{number(5)},red,{at}",
+    ]
+    (tmp_path / "people.csv").write_bytes(
+        "\r\n".join(["\ufeffnumber , colour,as_of,", *rows, ",,,", ' , "",,', ",,,", ""]).encode()
+    )
     (tmp_path / "people.jsonl").write_text("\ufeff" + as_jsonl([person(4)]))
     async with DirectoryStore.opened(tmp_path / "source.db") as source:
         report = await import_file(source, tmp_path / "people.csv", COMMUNITY_KEY)
-        assert (report.read, report.changed) == (4, 2)
-        assert report.refused == ((3, "unbalanced quotes"), (5, "number: missing"))
+        assert (report.read, report.changed, report.blank) == (4, 2, 3)
+        assert [line for line, _ in report.refused] == [3, 5]
+        assert report.refused[0] == (3, "unbalanced quotes")
+        assert "a line end without LF" in report.refused[1][1]
         assert (await import_file(source, tmp_path / "people.jsonl", COMMUNITY_KEY)).changed == 1
+
+
+@pytest.mark.parametrize("field", ["as_of", "sampled_at", "reported_at"])
+async def test_a_time_ahead_of_the_clock_is_rejected(tmp_path: Path, field: str) -> None:
+    """A local time that is written as UTC is eight hours ahead; it would make the data of these hours older."""
+    now = datetime.now(UTC)
+    rows = [person(1, **{field: (now + timedelta(minutes=minutes)).isoformat()}) for minutes in (480, 6, 4)]
+    (tmp_path / "people.jsonl").write_text(as_jsonl(rows))
+    async with DirectoryStore.opened(tmp_path / "source.db") as source:
+        report = await import_file(source, tmp_path / "people.jsonl", COMMUNITY_KEY)
+    assert report.changed == 1
+    assert [(line, reason.startswith(f"{field}: must be a time")) for line, reason in report.refused] == [
+        (1, True),
+        (2, True),
+    ]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"number": "999999199001010016"}', '{"number": 1, "x": 2}', "\x00"])

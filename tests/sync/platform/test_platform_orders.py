@@ -9,14 +9,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from typer.testing import CliRunner, Result
 
 from sync.contract.health import Colour
 from sync.contract.orders import Broadcast, Desired, Withdrawal
+from sync.contract.records import Clock
 from sync.contract.signed import Signed, read_private_key, read_public_key, verify
 from sync.contract.topics import Channel, Topic
+from sync.edge.ledger.system_clock import system_clock
 from sync.edge.orders.receiver import OrderHandlers
 from sync.errors import OrderUnfit
 from sync.mqtt.broker_address import BrokerAddress
@@ -166,6 +169,35 @@ async def test_a_command_is_carried_out_and_answered(tmp_path: Path, broker: Mos
         assert (silent.exit_code, "has not answered" in silent.stderr) == (1, True)
 
 
+async def test_the_operator_is_told_of_a_clock_that_rejects_orders(
+    tmp_path: Path, broker: Mosquitto, keys: KeyFiles
+) -> None:
+    async def apply(_: Desired) -> bool:
+        return False
+
+    def slow() -> Clock:
+        now = system_clock()
+        return msgspec.structs.replace(now, wall=now.wall - timedelta(minutes=3))
+
+    (tmp_path / "policy.toml").write_text(POLICY)
+    common = ["--broker", broker.url, "--data", str(tmp_path)]
+    settings = link_settings(broker.url)
+    async with a_box(tmp_path / "box", settings, handlers=OrderHandlers(apply), order_clock=slow) as box:
+        await eventually(lambda: connected(box))
+        done = await run(["command", BOX, "status", *common])
+        policy = await run(["policy", "publish", str(tmp_path / "policy.toml"), "--box", BOX, *common])
+        spoken = await run(["broadcast", "--text", "en=No water tonight", "--wait", "0.5", *common])
+        revoked = await run(["revoke", "--number-file", "-", "--wait", "0.5", *common], f"{number(1)}\n")
+    assert (done.exit_code, json.loads(done.stdout.splitlines()[0])["reason"]) == (1, "early")
+    assert (policy.exit_code, spoken.exit_code, revoked.exit_code) == (1, 0, 0)
+    for told in (done, policy, spoken, revoked):
+        assert f"{BOX}: by its clock" in told.stderr
+        assert "s behind) the order is early" in told.stderr
+    assert "it was not carried out: send it again" in spoken.stderr
+    assert "it was carried out nevertheless" in revoked.stderr
+    assert f"{revoked.stdout}" == "1 persons are now red\n"
+
+
 async def test_a_revocation_reaches_the_gate_and_the_directory(
     tmp_path: Path, broker: Mosquitto, keys: KeyFiles, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -189,15 +221,46 @@ async def test_a_revocation_reaches_the_gate_and_the_directory(
         await eventually(lambda: colour_is(Colour.GREEN))
         common = ["--broker", broker.url, "--data", str(tmp_path)]
         told = await run(["revoke", "--number-file", "-", *common], f"{number(1)}\n{number(2)}\n")
-        assert (told.exit_code, told.stdout) == (0, "2 persons are now red\n")
+        kept = "1 persons are not in the directory: kept, red when they appear\n"
+        assert (told.exit_code, told.stdout) == (1, f"1 persons are now red\n{kept}")
+        assert told.stderr == "line 2: this person is not in the directory; check the number\n"
         await eventually(lambda: colour_is(Colour.RED))
         found = await box.directory.lookup(key, budget_s=0.5)
         assert found.status is not None
         assert found.status.lists == ("watch",)
         refused = await run(["revoke", "--number-file", "-", *common], f"{number(3)}\n+86 {number(4)}-1\n")
         assert (refused.exit_code, "line 2" in refused.stderr) == (1, True)
-    for said in (told.output, refused.output, caplog.text):
+        again = await run(["directory", "import", str(people), *key_and_data(keys, tmp_path)])
+        assert (again.exit_code, "0 persons changed" in again.stdout, "1 older than" in again.stdout) == (0, True, True)
+        signed_by = ["--by", "District office", "--reason", "wrong person"]
+        numbers = f"{number(1)}\n{number(2)}\n{number(3)}\n"
+        ended = await run(["reinstate", "--number-file", "-", *signed_by, *common], numbers)
+        assert (ended.exit_code, ended.stdout) == (1, "2 persons have their earlier status again\n")
+        assert ended.stderr == "line 3: this person is not revoked; unchanged\n"
+        await eventually(lambda: colour_is(Colour.GREEN))
+        unsigned = await run(["reinstate", "--number-file", "-", "--by", " ", "--reason", "x", *common], number(1))
+        assert unsigned.exit_code == 2
+    for said in (told.output, refused.output, ended.output, caplog.text):
         assert "99999" not in said
+
+
+@pytest.mark.parametrize("ending", ["000", "8"], ids=["zeroed", "a slip"])
+async def test_a_number_with_wrong_digits_revokes_nobody(
+    tmp_path: Path, broker: Mosquitto, keys: KeyFiles, ending: str
+) -> None:
+    typed = number(5)[: -len(ending)] + ending
+    told = await run(
+        ["revoke", "--number-file", "-", "--broker", broker.url, "--data", str(tmp_path)], f"{number(6)}\n{typed}\n\n1"
+    )
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert "nothing was done\nline 2: the check digit is wrong" in told.stderr
+    assert "line 4: neither" in told.stderr
+    assert not (tmp_path / "directory.db").exists()
+    assert "99999" not in told.output
+
+
+def key_and_data(keys: KeyFiles, data: Path) -> list[str]:
+    return ["--data", str(data), "--community-key-file", str(keys.community)]
 
 
 async def connected(box: Box) -> bool:

@@ -218,3 +218,29 @@ async def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path
             ReceivedRecord.read(RecordId("box-1", EPOCH, each.seq), each.kind, NOW, NOW, each.body) for each in kept
         ]
         assert await store.insert([*again, *arrivals(6)[5:]]) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{}", b"\x00", b"[" * 5000, b'{"verdict": 1}', b"\xff"],
+    ids=["without fields", "not JSON", "nested", "of another type", "not UTF-8"],
+)
+async def test_old_rows_that_are_not_valid_today_do_not_keep_the_store_from_opening(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, body: bytes
+) -> None:
+    path = tmp_path / "records.db"
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript((Path(__file__).parent / "data" / "records-1.sql").read_text())
+        with old:
+            assert old.execute("UPDATE record SET body = ? WHERE seq <> 2", (body,)).rowcount == 4
+            old.execute("UPDATE record SET kind = ? WHERE seq = 4", ("x\n" * 200,))
+    for _ in range(2):
+        async with SqliteStore.opened(path) as store:
+            totals = await store.totals(TODAY, alarms=5)
+            assert sum(totals.kinds.values()) == 5
+            assert [found.kind for _, found in totals.alarms] == ["unreadable"]
+            assert [each.body == body for each in await store.stored("box-1", EPOCH, 1, 5)].count(True) == 4
+            assert await store.holes("box-1", EPOCH, 1, 5) == []
+    async with SqliteStore.opened(path) as store:
+        assert await store.insert(arrivals(7)[5:]) == 2
+    assert len([each for each in caplog.messages if "kept without its summary" in each]) == 4

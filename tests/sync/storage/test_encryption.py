@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sync.contract.health import HealthStatus, LookupOutcome
 from sync.contract.messages import QueryAnswer
-from sync.contract.records import PassageDecided
+from sync.contract.records import AlarmRaised, Gap, PassageDecided
 from sync.edge.directory.directory import Directory
 from sync.edge.ledger.history import decided_since
 from sync.edge.ledger.ledger import Ledger
@@ -169,7 +169,12 @@ async def test_changed_or_swapped_rows_are_parked_and_others_are_sent(tmp_path: 
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
         assert [row.seq for row in await ledger.unacknowledged(False)] == [3, 5, 6]
         assert (await ledger.status()).parked == 3
-        assert [row.seq for row in await ledger.recent(100)] == [6, 5, 3]
+        gap, damaged, *others = await ledger.recent(100)
+        reported = gap.record()
+        assert isinstance(reported, Gap)
+        assert (reported.lost, reported.first_seq, reported.last_seq) == ({"unreadable": 3}, 1, 4)
+        assert damaged.kind == AlarmRaised.TYPE
+        assert [row.seq for row in others] == [6, 5, 3]
 
 
 async def test_rows_of_another_box_cannot_be_decrypted(tmp_path: Path) -> None:
@@ -177,8 +182,10 @@ async def test_rows_of_another_box_cannot_be_decrypted(tmp_path: Path) -> None:
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
         await ledger.append_all([passage(1), passage(2)])
     async with Ledger.opened(path, box="box-2", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
-        assert await ledger.unacknowledged(False) == []
+        assert [row.kind for row in await ledger.unacknowledged(False)] == [Gap.TYPE]
         assert (await ledger.status()).parked == 2
+    async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
+        assert [row.seq for row in await ledger.unacknowledged(False)] == [1, 2]
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["key there", "key comes back"])
@@ -192,7 +199,7 @@ async def test_a_damaged_encrypted_ledger_is_recovered_with_its_key(tmp_path: Pa
         path.rename(tmp_path / "ledger.db.damaged-lost-key")
         async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=KeyedCipher(OTHER)) as ledger:
             assert await ledger.earlier_unacknowledged(1000) == []
-            assert await ledger.recent(10) == []
+            assert [row.kind for row in await ledger.recent(10)] == [Gap.TYPE, AlarmRaised.TYPE]  # it is missing
         path.unlink()
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
         kept = await ledger.earlier_unacknowledged(1000)
@@ -244,13 +251,11 @@ async def test_a_swapped_status_is_queried_and_then_fetched_again(tmp_path: Path
         await source.put([status_of(1), status_of(2)])
         async with Directory.opened(path, cipher=cipher) as directory:
             await fetch(source, directory)
-        with closing(sqlite3.connect(path)) as database:
-            [(stored,)] = database.execute(
-                "SELECT body FROM status WHERE person_key = ?", (status_of(1).person_key,)
-            ).fetchall()
-            database.execute("UPDATE status SET body = ? WHERE person_key = ?", (stored, status_of(2).person_key))
-            database.commit()
-        async with Directory.opened(path, cipher=cipher) as directory:
+            swap = (
+                "UPDATE status SET body = (SELECT body FROM status WHERE person_key = ?) WHERE person_key = ?",
+                (status_of(1).person_key, status_of(2).person_key),
+            )
+            await directory._writer.write(lambda db: db.conn.execute(*swap))
             found = await directory.lookup(status_of(2).person_key, budget_s=0.1)
             assert (found.outcome, found.status) == (LookupOutcome.FAILED, None)
             directory.ask = platform_knows
@@ -261,6 +266,10 @@ async def test_a_swapped_status_is_queried_and_then_fetched_again(tmp_path: Path
             healed: HealthStatus | None = await known(directory, 2)
             assert healed is not None
             assert healed.lists == ("watch",)
+            await directory._writer.write(lambda db: db.conn.execute(*swap))
+        async with Directory.opened(path, cipher=cipher) as directory:
+            assert directory.cursor == 0  # it is found at the next start, and fetched again
+            assert list(tmp_path.glob("replica.db.damaged-*Z"))
 
 
 async def platform_knows(person_key: str, _budget_s: float) -> QueryAnswer:
