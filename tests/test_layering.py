@@ -124,7 +124,7 @@ LAZY = {
     "sync/platform/commands/": "as above",
     "models/detectors/face.py": "a box loads the detector that it uses",
     "models/detectors/scrfd.py": "insightface takes 1.5 s and 150 MB to load",
-    "models/recognition/embedding.py": "a box loads the embedding that it uses",
+    "models/recognition/make_embedders.py": "a box loads the embedding that it uses",
     "sync/platform/records/open_store.py": "asyncpg is an optional extra",
 }
 

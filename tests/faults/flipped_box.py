@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 
 from edge_agent.faces.consent import Consent, Giver
-from edge_agent.faces.register import FaceRegister
+from edge_agent.faces.register import FaceEntry, FaceRegister
+from models.recognition.embedding import FaceVectors
 from sync.contract.health import Colour, HealthStatus
 from sync.contract.messages import DirectoryOp
 from sync.contract.orders import Reported, Revocation
@@ -239,7 +240,9 @@ class FaceStore:
                     vector = np.zeros(128, np.float32)
                     vector[8 * state + index] = 1
                     row = await register.add(
-                        key, vector, _PACK, Consent(Giver.SELF, NOW, NOW + timedelta(9)), alike=0.5
+                        FaceEntry(key, FaceVectors(vector), _PACK),
+                        Consent(Giver.SELF, NOW, NOW + timedelta(9)),
+                        alike=0.5,
                     )
                     vectors[key] = vector
                     if index % 4 == 3:
@@ -254,7 +257,7 @@ class FaceStore:
 
     async def check(self, path: Path, truth: Faces) -> None:
         async with FaceRegister.opened(path, CIPHER) as register:
-            gallery = await register.gallery(_PACK, moment(NOW + timedelta(hours=1)))
+            gallery = (await register.galleries(_PACK, None, moment(NOW + timedelta(hours=1)))).whole
             damaged = [each for each in await register.events() if each.what == "damaged"]
             await register.rows()
             found = dict(zip(gallery.person_keys, gallery.vectors, strict=True))
