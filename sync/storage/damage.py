@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
 from sync.errors import DamagedFile, StoreFailed
 from sync.storage.file_head import FileHead, read_head
+
+log = logging.getLogger(__name__)
 
 BUSY_S = 5.0
 APPLIED_TABLE = "_sqlite_migrations"  # where sqlite-utils records applied migrations
@@ -59,8 +63,17 @@ def is_emptied(path: Path) -> bool:
     return _size(path) == 0 and _size(path.with_name(f"{path.name}-wal")) > 0
 
 
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """How one store is examined: its state, a check of its rows, and whether an older copy of it is accepted."""
+
+    state: State
+    check: Check
+    restorable: bool = False
+
+
 def examine(
-    path: Path, migrations: Migrations, state: State, check: Check, watch: Callable[[sqlite3.Connection], None]
+    path: Path, migrations: Migrations, expected: Examination, watch: Callable[[sqlite3.Connection], None]
 ) -> None:
     """Check the file without changing it; a file that does not exist yet is intact. `watch` prepares the connection.
 
@@ -85,9 +98,9 @@ def examine(
         if free_pages and connection.execute("PRAGMA freelist_count").fetchone() == (free_pages,):
             raise DamagedFile("free pages are counted, but not listed")  # `integrity_check` does not find this
         if head is not None:
-            _compare(database, head, state)
+            _compare(database, head, expected, path)
         if _is_current(database, migrations):
-            check(database)
+            expected.check(database)
 
 
 def check_integrity(connection: sqlite3.Connection) -> None:
@@ -169,13 +182,15 @@ def _is_current(database: Database, migrations: Migrations) -> bool:
     return applied >= known
 
 
-def _compare(database: Database, head: FileHead, state: State) -> None:
+def _compare(database: Database, head: FileHead, expected: Examination, path: Path) -> None:
     if head.damaged:
         raise DamagedFile("found damaged while it was in use")
     if schema_checksum(database) != head.schema:
         raise DamagedFile("the schema was changed")
-    identity, count = state(database)
+    identity, count = expected.state(database)
     if identity != head.identity:
         raise DamagedFile("its identity was changed, or it is another file")
     if count < head.count:
-        raise DamagedFile(f"its last {head.count - count} changes are missing")
+        if not expected.restorable:
+            raise DamagedFile(f"its last {head.count - count} changes are missing")
+        log.warning("%s is an older copy: its last %d changes are missing", path, head.count - count)

@@ -19,6 +19,7 @@ from sync.storage.atomic_files import sync_folder
 from sync.storage.damage import (
     BUSY_S,
     Check,
+    Examination,
     State,
     check_integrity,
     connect_read_only,
@@ -75,18 +76,22 @@ class SqliteThread:
         shared: ThreadPoolExecutor | None = None,
         state: State = counted_commits,
         check: Check = lambda _: None,
+        restorable: bool = False,
     ) -> AsyncIterator[SqliteThread]:
         """Open the file at `path` and apply its migrations; a damaged file is renamed and replaced by an empty one.
 
         So is one that was emptied, replaced by an older copy, or lost its last commits: `FILE-head` remembers them. The
         write-ahead log is checkpointed every `wal_pages` and truncated to that size. `shared`: a thread that serves
         several files, for a simulated fleet in one process. `state` returns the identity of the file and a count that
-        every commit of importance increases; `check` raises DamagedFile for rows that contradict each other. Raises
-        StoreFailed if the file cannot be used for a reason other than damage.
+        every commit of importance increases; `check` raises DamagedFile for rows that contradict each other;
+        `restorable` accepts an older copy, with a warning. Raises StoreFailed if the file cannot be used for a reason
+        other than damage.
         """
         loop, progress = asyncio.get_running_loop(), Progress()
         with _thread(shared, path.stem) as thread:
-            file = _OpenFile(lambda: _open_or_set_aside(path, migrations, wal_pages, progress, state, check))
+            file = _OpenFile(
+                lambda: _open_or_set_aside(path, migrations, wal_pages, progress, Examination(state, check, restorable))
+            )
             try:
                 try:
                     database, head, set_aside = await loop.run_in_executor(thread, file.open)
@@ -195,12 +200,12 @@ def store_failure(exc: sqlite3.Error | OSError, where: str = "") -> StoreFailed:
 
 
 def _open_or_set_aside(
-    path: Path, migrations: Migrations, wal_pages: int, progress: Progress, state: State, check: Check
+    path: Path, migrations: Migrations, wal_pages: int, progress: Progress, expected: Examination
 ) -> tuple[Database, HeadWriter, Path | None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = None
     try:
-        examine(path, migrations, state, check, lambda connection: _watch(connection, progress))
+        examine(path, migrations, expected, lambda connection: _watch(connection, progress))
     except Exception as exc:
         if not is_damage(exc):
             raise
@@ -208,7 +213,7 @@ def _open_or_set_aside(
         log.warning("%s is damaged (%s); set aside as %s", path, reason(exc), aside.name)
     database = _open(path, migrations, wal_pages, progress)
     try:
-        return database, HeadWriter(path, database, state, migrations.name), aside
+        return database, HeadWriter(path, database, expected.state, migrations.name), aside
     except BaseException:
         database.close()
         raise

@@ -19,7 +19,7 @@ from sync.edge.ledger.ledger import Ledger
 from sync.edge.ledger.retention import Retention
 from sync.storage.encryption import KEY_BYTES, KeyedCipher
 from tests.edge_agent.clocks import moment
-from tests.edge_agent.faces.stand import NOW, agreed, key_of, unit
+from tests.edge_agent.faces.stand import NOW, agreed, entry_of, key_of, unit
 
 DAY_S = 86_400.0
 CIPHER = KeyedCipher(bytes(range(KEY_BYTES)))
@@ -88,8 +88,8 @@ async def test_a_damaged_store_is_an_alarm_and_its_file_is_forgotten_in_time(
 async def test_a_register_that_was_set_aside_goes_with_the_first_consent(tmp_path: Path, end: str) -> None:
     path = tmp_path / "faces.db"
     async with FaceRegister.opened(path, CIPHER) as register:
-        await register.add(key_of(1), unit(1, 0, 0), "one", agreed(10), alike=0.5)
-        await register.add(key_of(2), unit(0, 1, 0), "one", agreed(30), alike=0.5)
+        await register.add(entry_of(1, unit(1, 0, 0)), agreed(10), alike=0.5)
+        await register.add(entry_of(2, unit(0, 1, 0)), agreed(30), alike=0.5)
     content = bytearray(path.read_bytes())
     if end == "unreadable":
         content[:4096] = bytes(4096)

@@ -82,8 +82,14 @@ class SqliteStore:
     @classmethod
     @asynccontextmanager
     async def opened(cls, path: Path) -> AsyncIterator[SqliteStore]:
-        """The store at `path`, migrated to the current schema; a damaged file is set aside. Raises StoreFailed."""
-        async with SqliteThread.opened(path, RECORD_MIGRATIONS) as writer, SqliteThread.reading(path) as reader:
+        """The store at `path`, migrated to the current schema; a damaged file is set aside. Raises StoreFailed.
+
+        An older copy may be restored: the boxes report their last numbers and send again what it lacks.
+        """
+        async with (
+            SqliteThread.opened(path, RECORD_MIGRATIONS, restorable=True) as writer,
+            SqliteThread.reading(path) as reader,
+        ):
             yield cls(writer, reader)
 
     @classmethod
