@@ -13,12 +13,14 @@ from paho.mqtt.properties import Properties as PahoProperties
 from paho.mqtt.properties import VariableByteIntegers
 
 from sync.contract.health import Colour, Freshness
-from sync.contract.messages import DirectoryRequest
-from sync.contract.topics import Channel
+from sync.contract.messages import DirectoryPage, DirectoryRequest
+from sync.contract.topics import Channel, every_box
 from sync.edge.link.sender import SenderSettings
 from sync.errors import MessageTooLarge, NoAnswer
 from sync.mqtt.connection import Connection
+from sync.mqtt.events import decode_event
 from sync.mqtt.packets import UNLIMITED_BYTES, Properties, Subscription, publish_bytes
+from sync.platform.directory.publisher import DirectoryPublisher
 from sync.platform.directory.store import DirectoryStore
 from sync.platform.orders.issuer import OrderIssuer
 from sync.platform.orders.order_log import OrderLog
@@ -32,6 +34,7 @@ from tests.sync.city import (
     link_settings,
     mixed,
     mosquitto,
+    running,
     status_of,
 )
 from tests.sync.mqtt.test_connection import next_message, options
@@ -174,3 +177,24 @@ async def test_a_revocation_of_many_is_sent_in_parts(tmp_path: Path) -> None:
                 heard += (await next_message(listener)).body
             page = await directory.page(DirectoryRequest("", 0))
     assert len(page.ops) == 40
+
+
+async def test_the_limit_of_one_broker_does_not_hold_for_the_next(tmp_path: Path, broker: Mosquitto) -> None:
+    sizes = []
+    await fill_directory(tmp_path / "platform", 100)
+    async with DirectoryStore.opened(tmp_path / "platform" / "directory.db") as directory:
+        publisher = DirectoryPublisher(directory, "demo", confirm_s=HANG_S, gather_s=0.0)
+        with small_broker(tmp_path) as small:
+            for each in (small, broker):
+                async with (
+                    Connection.open(options(each, "platform")) as platform,
+                    Connection.open(options(each, "box")) as box,
+                ):
+                    await box.subscribe(Subscription(every_box("demo", Channel.DIRECTORY)))
+                    async with running(publisher.run(platform)):
+                        publisher.follow("box-1", DirectoryRequest("", 0))
+                        page = decode_event(await next_message(box)).message(DirectoryPage)
+                        publisher.unfollow("box-1")
+                assert isinstance(page, DirectoryPage)
+                sizes.append(len(page.ops))
+    assert sizes[0] < sizes[1] == 100

@@ -39,7 +39,11 @@ def answering(body: bytes) -> Iterator[int]:
             serving.join()
 
 
-ASK = "import sys; from edge_agent.diagnostics.status_client import ask_agent; print(ask_agent('127.0.0.1', int(sys.argv[1])))"
+ASK = """
+import sys
+from edge_agent.diagnostics.status_client import ask_agent
+print(ask_agent("127.0.0.1", int(sys.argv[1])))
+"""
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
@@ -47,7 +51,7 @@ def test_this_machine_is_not_asked_through_a_proxy(name: str) -> None:
     """In a process of its own: a proxy that the environment has at the start is the one that counts."""
     with answering(b'{"safe_mode": "x"}') as port:
         environment = {**os.environ, name: "http://127.0.0.1:9", "no_proxy": "", "NO_PROXY": ""}
-        asked = subprocess.run(  # noqa: S603
+        asked = subprocess.run(
             [sys.executable, "-c", ASK, str(port)],
             env=environment,
             capture_output=True,
