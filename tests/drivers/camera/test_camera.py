@@ -171,6 +171,20 @@ async def test_one_damaged_picture_is_dropped_and_the_camera_stays_ok(data: byte
             assert frame.image.shape == (480, 640, 3)
 
 
+async def test_many_damaged_pictures_are_a_fault_of_the_camera() -> None:
+    async with SimulatedCamera(scene, seed=1) as simulated:
+        camera = make_camera(source=simulated.url, fps=30)
+        async with running(camera):
+            await state(camera, PartState.OK)
+
+            def is_broken() -> bool:
+                simulated.send_once(b"<html>busy</html>")
+                return "many pictures are damaged" in camera.health.detail
+
+            await eventually(is_broken)
+            assert camera.health.state is PartState.BROKEN
+
+
 @pytest.mark.parametrize(
     ("rotate_deg", "flip", "corner"),
     [(0, False, (0, 0)), (90, False, (0, -1)), (180, False, (-1, -1)), (270, False, (-1, 0)), (90, True, (0, 0))],
