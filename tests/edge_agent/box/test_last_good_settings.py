@@ -206,7 +206,10 @@ def test_a_copy_that_is_damaged_too_is_none(state: Path) -> None:
     assert last_good() is None
     save_good(parse_settings(""))
     assert last_good() == Settings()
-    (state / FILE).write_bytes((state / FILE).read_bytes()[:-5])
+    whole = (state / FILE).read_bytes()
+    (state / FILE).write_bytes(whole[:-5])
+    assert last_good() is None
+    (state / FILE).write_bytes(whole.replace(b"box-1", b"box-3"))
     assert last_good() is None
 
 

@@ -31,6 +31,7 @@ from edge_agent.calibration.errors import BadCalibration
 from edge_agent.commands.cli import app
 from edge_agent.measurement.calibrated_sensor import CalibratedSensor
 from edge_agent.measurement.screening import SkinSensor
+from sync.storage.checked_json import decode_checked
 from tests.edge_agent.clocks import moment
 from tests.limits import HANG_S
 from tests.ports import free_port
@@ -136,6 +137,13 @@ def test_that_of_another_sensor_is_not_used(tmp_path: Path) -> None:
     save_calibration(made((35.0, 34.2), (39.0, 38.2), driver="gy-mcu90614"), tmp_path)
     settings = ThermometerSettings()
     assert sensor(tmp_path) == SkinSensor(settings.offset_c, settings.sensor_uncertainty_c, settings.ambient_offset_c)
+
+
+def test_a_changed_digit_is_noticed(tmp_path: Path) -> None:
+    path = save_calibration(made((35.0, 34.2), (39.0, 38.2)), tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'"offset_c": 0.8', b'"offset_c": -2.8'))
+    with pytest.raises(SettingsError, match=r"checksum is wrong.*calibrate again"):
+        load_calibration(tmp_path)
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -252,7 +260,7 @@ def test_the_one_before_stays_beside_it(tmp_path: Path) -> None:
     save_calibration(first, tmp_path)
     path = save_calibration(second, tmp_path)
     assert load_calibration(tmp_path) == second
-    assert msgspec.json.decode(previous(path).read_bytes(), type=Calibration) == first
+    assert decode_checked(previous(path).read_bytes(), Calibration) == first
 
 
 def test_nobody_calibrates_nothing(config: Path) -> None:
