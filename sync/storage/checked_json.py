@@ -1,7 +1,7 @@
 """JSON files with a checksum: a bit that flipped on the disk is noticed when the file is read.
 
 The checksum is a line of its own after the JSON. A file without it, written by an older version, is read as it is; no
-single flipped bit makes such a file of one with a checksum, because the rest of the line is no JSON.
+single flipped bit makes such a file of one with a checksum, because what is left of the line is not JSON.
 """
 
 from __future__ import annotations
