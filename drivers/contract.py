@@ -167,6 +167,13 @@ class PartState(StrEnum):
     BROKEN = "broken"  # connected, but its data cannot be trusted (frozen, black, constant)
 
 
+class PartFault(StrEnum):
+    """What is wrong with a broken part, where a remedy depends on it."""
+
+    DAMAGED_PICTURES = "damaged_pictures"  # of a camera: often its cable, power supply or network
+    NOT_UPRIGHT = "not_upright"  # a camera that is mounted otherwise than its settings say
+
+
 @dataclass(frozen=True, slots=True)
 class PartHealth:
     """State of one part since `since_s` (monotonic); `detail` is a sentence for staff without personal data."""
@@ -174,6 +181,7 @@ class PartHealth:
     state: PartState
     since_s: float
     detail: str = ""
+    fault: PartFault | None = None
 
 
 class Part(Protocol):
@@ -217,7 +225,7 @@ class Camera(Part, Protocol):
         """Deliver at most `fps` pictures a second, from the next one on. A skipped picture is not decoded."""
         ...
 
-    def reject(self, reason: str) -> None:
+    def reject(self, reason: str, fault: PartFault | None = None) -> None:
         """Set the state to BROKEN with `reason` from the next picture on, and still deliver; "": accept again."""
         ...
 

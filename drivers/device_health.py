@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 
-from drivers.contract import PartHealth, PartState
+from drivers.contract import PartFault, PartHealth, PartState
 from sync.redaction import redact
 
 log = logging.getLogger(__name__)
@@ -36,19 +36,19 @@ class DeviceHealth:
         if self._move(PartState.LOST, detail):
             log.error("%s is lost: %s", self.name, self._health.detail)
 
-    def broken(self, detail: str) -> None:
+    def broken(self, detail: str, fault: PartFault | None = None) -> None:
         """Record that the part is connected but its data cannot be trusted."""
-        if self._move(PartState.BROKEN, detail):
+        if self._move(PartState.BROKEN, detail, fault):
             log.error("%s is broken: %s", self.name, self._health.detail)
 
-    def _move(self, state: PartState, detail: str) -> bool:
+    def _move(self, state: PartState, detail: str, fault: PartFault | None = None) -> bool:
         """Set the state; returns whether it changed. `since_s` changes only with the state, not with `detail`."""
         detail = redact(detail)  # shown, logged and sent to the platform
         before = self._health
-        if (state, detail) == (before.state, before.detail):
+        if (state, detail, fault) == (before.state, before.detail, before.fault):
             return False
         moved = state is not before.state
-        self._health = PartHealth(state, time.monotonic() if moved else before.since_s, detail)
+        self._health = PartHealth(state, time.monotonic() if moved else before.since_s, detail, fault)
         return moved
 
 

@@ -12,13 +12,13 @@ from config.settings import Settings
 from edge_agent.box.device_monitor import DeviceMonitor
 from edge_agent.box.devices import Devices
 from edge_agent.box.wall_clock import WallClock
-from edge_agent.calibration.correction import calibrated
 from edge_agent.calibration.view.view_file import load_camera_to_thermal
 from edge_agent.diagnostics.metrics import Metrics
 from edge_agent.diagnostics.status_report import StatusReport
 from edge_agent.faces.assembly import make_face_identifier
 from edge_agent.kiosk.assembly import make_kiosk
 from edge_agent.measurement.assembly import make_face_detection
+from edge_agent.measurement.calibrated_sensor import CalibratedSensor
 from edge_agent.passage.actuator import Actuator
 from edge_agent.passage.assembly import CredentialReaders
 from edge_agent.passage.feeds import feed_detections, feed_distances, feed_readings
@@ -53,10 +53,11 @@ class Sentinel:
         self.face_detection = make_face_detection(settings, self.devices.camera, self.metrics)
         self.tracker = PersonTracker(
             settings.arrival,
-            calibrated(settings.thermometer, data_dir, clock.now().wall),
+            settings.thermometer,
             load_camera_to_thermal(settings),
+            CalibratedSensor(settings.thermometer, data_dir, clock.now),
         )
-        self.readers = CredentialReaders(settings, self.devices, self.tracker)
+        self.readers = CredentialReaders(settings, self.devices, self.tracker, clock.now)
         self.face_identifier = make_face_identifier(
             settings, stores.faces, self.face_detection, self.tracker, self.recorder, clock, self.metrics
         )

@@ -136,7 +136,7 @@ class StoreFull(StoreFailed):
 
 
 class DamagedFile(StoreFailed):
-    """A database file is damaged, emptied or older than it was; restart: the next start sets it aside."""
+    """A file is damaged, emptied or older than it was; the next start sets a database aside."""
 
 
 class WrongKey(StoreFailed):

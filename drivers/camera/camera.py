@@ -8,7 +8,7 @@ import time
 
 from drivers.camera.picture_check import DamageShare, PictureCheck, PictureFault
 from drivers.camera.video_capture import Capture, CapturedPicture, PictureFormat, RequestedFormat, Source
-from drivers.contract import Camera, CameraFrame
+from drivers.contract import Camera, CameraFrame, PartFault
 from drivers.device_health import DeviceHealth, MonitoredDevice
 from drivers.errors import BadSetting, DeviceLost
 from drivers.latest import Latest
@@ -20,6 +20,7 @@ AGE_LIMIT_S = 2.0  # between pictures
 REOPEN_FROZEN_S = 3.0
 MAX_HANGING = 4  # abandoned threads still blocked in OpenCV
 CLOSE_LIMIT_S = 3.5  # slightly above the time limits of FFmpeg
+_PART_FAULTS = {PictureFault.DAMAGED: PartFault.DAMAGED_PICTURES}
 
 
 class OpenCvCamera(MonitoredDevice):
@@ -39,6 +40,7 @@ class OpenCvCamera(MonitoredDevice):
         self._check = PictureCheck()
         self._damage = DamageShare()
         self._rejected = ""
+        self._rejected_fault: PartFault | None = None
         self._captures: list[Capture] = []
 
     @property
@@ -55,9 +57,9 @@ class OpenCvCamera(MonitoredDevice):
         for capture in self._captures[-1:]:
             capture.limit_rate(self._rate_fps)
 
-    def reject(self, reason: str) -> None:
+    def reject(self, reason: str, fault: PartFault | None = None) -> None:
         """Set the state to BROKEN with `reason` from the next picture on, and still deliver; "": accept again."""
-        self._rejected = reason
+        self._rejected, self._rejected_fault = reason, fault
 
     @property
     def format(self) -> PictureFormat | None:
@@ -108,7 +110,7 @@ class OpenCvCamera(MonitoredDevice):
             else:
                 self.device_health.counters["held_back"] += 1
             if fault is not None:
-                self.device_health.broken(fault.value)
+                self.device_health.broken(fault.value, _PART_FAULTS.get(fault))
             if fault is PictureFault.FROZEN and picture.at_s - max(good_s, opened_s) > REOPEN_FROZEN_S:
                 return
             picture = await mailbox.take(AGE_LIMIT_S)
@@ -125,7 +127,7 @@ class OpenCvCamera(MonitoredDevice):
 
     def _report(self, detail: str) -> None:
         if self._rejected:
-            self.device_health.broken(self._rejected)
+            self.device_health.broken(self._rejected, self._rejected_fault)
         else:
             self.device_health.ok(detail)
 

@@ -58,7 +58,8 @@ class DeviceMonitor:
     def _part_view(self, part: Part) -> PartView:
         health, damper = part.health, self._dampers[part.name]
         unstable = f"unstable, lost {damper.losses} times" if damper.is_unstable else ""
-        return PartView(part.name, health.state.value, "; ".join(filter(None, (health.detail, unstable))))
+        detail = "; ".join(filter(None, (health.detail, unstable)))
+        return PartView(part.name, health.state.value, detail, health.fault or "")
 
     async def run(self) -> None:
         """Monitor until cancelled."""

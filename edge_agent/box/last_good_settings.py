@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from config.catalogue import load_catalogue
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
@@ -17,8 +15,10 @@ from config.toml_file import read_toml
 from edge_agent.box.extras import check_extras
 from edge_agent.box.key_files import make_data_dir
 from edge_agent.screen.view_state import Notice
+from sync.errors import DamagedFile
 from sync.redaction import redact
 from sync.storage.atomic_files import replace_whole
+from sync.storage.checked_json import decode_checked, encode_checked
 
 FILE = "settings.good.json"
 # Without one of these the box would be another one, or offline: they must not vanish unnoticed.
@@ -114,7 +114,7 @@ def save_good(settings: Settings) -> None:
     folder = _state_dir()
     if folder is not None:
         try:
-            replace_whole(folder / FILE, msgspec.json.encode(settings))
+            replace_whole(folder / FILE, encode_checked(settings))
         except OSError as exc:
             _LOG.warning("%s: not saved: %s", folder / FILE, exc.strerror)
 
@@ -123,10 +123,10 @@ def last_good() -> Settings | None:
     """The saved settings; None where there are none, or none that this version accepts."""
     folder = _state_dir()
     try:
-        return None if folder is None else msgspec.json.decode((folder / FILE).read_bytes(), type=Settings)
+        return None if folder is None else decode_checked((folder / FILE).read_bytes(), Settings)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as exc:
+    except (OSError, DamagedFile) as exc:
         _LOG.warning("the last good settings cannot be used: %s", exc)
         return None
 

@@ -11,7 +11,9 @@ import msgspec
 
 from config.errors import SettingsError
 from config.settings import Settings
+from sync.errors import DamagedFile
 from sync.storage.atomic_files import replace_whole
+from sync.storage.checked_json import decode_checked, encode_checked
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +61,10 @@ def apply_remote_settings(settings: Settings) -> Settings:
     """`settings` with the saved remote settings; ones that do not fit any more are ignored with a warning."""
     path = remote_settings_path(settings)
     try:
-        return with_remote_settings(settings, msgspec.json.decode(path.read_bytes(), type=RemoteSettings))
+        return with_remote_settings(settings, decode_checked(path.read_bytes(), RemoteSettings))
     except FileNotFoundError:
         return settings
-    except (OSError, msgspec.DecodeError, SettingsError) as exc:
+    except (OSError, DamagedFile, SettingsError) as exc:
         log.warning("%s: ignored; using local settings: %s", path, exc)
         return settings
 
@@ -76,9 +78,18 @@ def save_remote_settings(
     """
     check_change(settings, with_remote_settings(settings, remote))
     path = remote_settings_path(settings)
-    body = msgspec.json.encode(remote)
-    if body == (path.read_bytes() if path.exists() else b"{}"):
+    if remote == _saved(path):
         return False
-    replace_whole(path.with_name(FILE), body)
+    replace_whole(path.with_name(FILE), encode_checked(remote))
     path.with_name(OLD_FILE).unlink(missing_ok=True)
     return True
+
+
+def _saved(path: Path) -> RemoteSettings | None:
+    """The remote settings at `path`, none where there is no file; None if it is damaged. Raises OSError."""
+    try:
+        return decode_checked(path.read_bytes(), RemoteSettings)
+    except FileNotFoundError:
+        return {}
+    except DamagedFile:
+        return None

@@ -9,7 +9,9 @@ from typing import TypeVar
 import msgspec
 
 from config.errors import SettingsError
+from sync.errors import DamagedFile
 from sync.storage.atomic_files import Owner, replace_whole
+from sync.storage.checked_json import decode_checked, encode_checked
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -31,17 +33,17 @@ def keep(path: Path, data: bytes) -> Path:
 
 
 def keep_value(path: Path, value: msgspec.Struct) -> Path:
-    """As `keep`, for a value, as JSON that a person can read."""
-    return keep(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    """As `keep`, for a value, as JSON that a person can read, with a checksum."""
+    return keep(path, encode_checked(value, indent=2))
 
 
 def kept_value(path: Path, kind: type[T], remedy: str) -> T | None:
     """The value at `path`, None where there is none. Raises SettingsError, which ends in what to do: `remedy`."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return decode_checked(path.read_bytes(), kind)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as exc:
+    except (OSError, DamagedFile) as exc:
         raise SettingsError(f"{path}: {exc}; {remedy}") from exc
 
 

@@ -6,18 +6,18 @@ large residual is rejected rather than corrected.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from statistics import fmean, median, pstdev
 
 import msgspec
 
-from config.settings import ThermometerSettings
 from edge_agent.box.versioned_file import keep_value, kept_value
 from edge_agent.calibration.errors import BadCalibration
+from edge_agent.domain.passage import Moment
 
 FILE_NAME = "thermometer-calibration.json"
 LEAST_READINGS = 5
@@ -26,9 +26,6 @@ LEAST_APART_C = 2.0
 MOST_SCATTER_C = 0.5
 MOST_OFFSET_C = 5.0
 MOST_RESIDUAL_C = 0.3  # the maximum permissible error of a forehead thermometer in China
-EXPIRED_FACTOR = 2.0
-
-_LOG = logging.getLogger(__name__)
 
 
 class CalibrationPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,19 +138,19 @@ def load_calibration(data_dir: Path) -> Calibration | None:
     return kept_value(data_dir / FILE_NAME, Calibration, "calibrate again or remove it")
 
 
-def calibrated(thermometer: ThermometerSettings, data_dir: Path, now: datetime) -> ThermometerSettings:
-    """The settings with the calibration saved in `data_dir`; an expired one has EXPIRED_FACTOR times the uncertainty.
+class CalibrationValidity(Enum):
+    """Whether a calibration is valid by every time that it may be now."""
 
-    Raises SettingsError.
-    """
-    found = load_calibration(data_dir)
-    if found is None:
-        return thermometer
-    if found.driver != thermometer.driver:
-        _LOG.warning("the calibration is for a %s, not for this %s: not used", found.driver, thermometer.driver)
-        return thermometer
-    expired = now >= found.expires_at
-    if expired:
-        _LOG.warning("the calibration expired on %s", found.expires_at.date())
-    uncertainty_c = found.uncertainty_c * (EXPIRED_FACTOR if expired else 1.0)
-    return msgspec.structs.replace(thermometer, offset_c=found.offset_c, sensor_uncertainty_c=uncertainty_c)
+    VALID = "valid"
+    EXPIRED = "expired"
+    UNSURE = "unsure"  # the clock is not known well enough, or is before the calibration
+
+
+def validity(calibration: Calibration, now: Moment) -> CalibrationValidity:
+    """The validity of `calibration` at `now`, given the error of the clock."""
+    earliest, latest = now.earliest, now.latest
+    if earliest is None or latest is None or latest < calibration.at:
+        return CalibrationValidity.UNSURE
+    if earliest >= calibration.expires_at:
+        return CalibrationValidity.EXPIRED
+    return CalibrationValidity.VALID if latest < calibration.expires_at else CalibrationValidity.UNSURE

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from drivers.contract import Part, PartState
+from drivers.contract import Part, PartFault, PartState
 from edge_agent.doctor.report import CheckResult, Remedy, Site, failed, not_checked, ok
 from edge_agent.runtime.background import background
 
@@ -48,14 +48,14 @@ _TURNED = Remedy(
     "画面中的人脸是倒的或侧的：请按上面所说改 [camera] rotate，或把摄像头装正。",
     "The faces in the picture do not stand upright: change [camera] rotate as said above, or mount the camera upright.",
 )
-_BY_DETAIL = {"pictures are damaged": DAMAGED, "set [camera] rotate": _TURNED}
+_BY_FAULT: dict[str | None, Remedy] = {PartFault.DAMAGED_PICTURES: DAMAGED, PartFault.NOT_UPRIGHT: _TURNED}
 
 
-def unusable(name: str, state: str, detail: str) -> CheckResult:
-    """The result for a part that cannot be used."""
+def unusable(name: str, state: str, detail: str, fault: str | None = None) -> CheckResult:
+    """The result for a part that cannot be used; `fault` is a PartFault, or one of another version of the agent."""
     remedy = _UNUSABLE.get(name, Remedy(_CABLE.zh.format(name), _CABLE.en.format(name)))
     if state == PartState.BROKEN:
-        remedy = next((each for part, each in _BY_DETAIL.items() if part in detail), _BROKEN.get(name, remedy))
+        remedy = _BY_FAULT.get(fault, _BROKEN.get(name, remedy))
     return failed(f"{state} {detail}".strip(), remedy.zh, remedy.en)
 
 
@@ -64,7 +64,7 @@ def result_from(part: Part) -> CheckResult:
     health = part.health
     if health.state is PartState.OK:
         return ok(health.detail or "ok")
-    return unusable(part.name, health.state.value, health.detail)
+    return unusable(part.name, health.state.value, health.detail, health.fault)
 
 
 def result_from_agent(site: Site, name: str) -> CheckResult | None:
@@ -74,7 +74,7 @@ def result_from_agent(site: Site, name: str) -> CheckResult | None:
     for part in site.agent["view"]["parts"]:
         if part["name"] == name:
             if part["state"] != PartState.OK:
-                return unusable(name, part["state"], part["detail"])
+                return unusable(name, part["state"], part["detail"], part.get("fault"))
             return ok(f"{part['detail'] or 'ok'} (by the running agent)")
     return not_checked("not used by the running agent")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from config.settings import Settings
-from drivers.contract import Camera, CameraFrame, PartState, SpotReading, ThermalFrame, Thermometer
+from drivers.contract import Camera, CameraFrame, PartFault, PartState, SpotReading, ThermalFrame, Thermometer
 from drivers.errors import DriverError
 from drivers.thermometers.dead_pixels import WINDOW_FRAMES
 from drivers.thermometers.stuck_sensor import MinimumVariation, StuckSensorDetector
@@ -47,7 +47,7 @@ async def camera(site: Site) -> CheckResult:
             return result_from(part)
         damaged = part.counters["damaged"]
     if reason := await asyncio.to_thread(_turned, site.settings, seen.pictures):
-        return unusable(part.name, PartState.BROKEN, reason)
+        return unusable(part.name, PartState.BROKEN, reason, PartFault.NOT_UPRIGHT)
     found = f"{part.health.detail}, {seen.changed} of {seen.count} pictures differ"
     if damaged:
         return warning(f"{found}, {damaged} damaged", DAMAGED.zh, DAMAGED.en)

@@ -14,7 +14,7 @@ from pathlib import Path
 from config.errors import SettingsError
 from config.prompts.build import faults_in
 from edge_agent.box.model_packs import detector_from, embedders_from, liveness_from
-from edge_agent.calibration.correction import load_calibration
+from edge_agent.calibration.correction import CalibrationValidity, load_calibration, validity
 from edge_agent.calibration.view.view_file import load_view
 from edge_agent.doctor.keys import secrets
 from edge_agent.doctor.report import Check, CheckResult, Site, failed, not_checked, ok, warning
@@ -148,7 +148,14 @@ def calibration(site: Site) -> CheckResult:
     summary = f"offset {found.offset_c:+.2f} °C, until {found.expires_at:%Y-%m-%d}"
     if found.driver != chosen.driver:
         return warning(f"{summary}, for a {found.driver}: not used", *remedy)
-    if site.now.wall >= found.expires_at:
+    state = validity(found, site.now)
+    if state is CalibrationValidity.UNSURE:
+        return warning(
+            f"{summary}: clock not in sync, so whether it is valid is not known",
+            "请先校时（见 clock），再看校准是否过期。",
+            "Set the clock first (see clock), then check again whether it has expired.",
+        )
+    if state is CalibrationValidity.EXPIRED:
         return failed(f"{summary}: expired", *remedy)
     return warning(summary, *remedy) if found.expires_at - site.now.wall < _CALIBRATION_NOTICE else ok(summary)
 

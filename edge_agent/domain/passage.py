@@ -105,6 +105,14 @@ class AgeGroup(StrEnum):
         years = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
         return cls.CHILD if years < CHILD_UNDER_YEARS else cls.ELDER if years >= ELDER_FROM_YEARS else cls.ADULT
 
+    @classmethod
+    def at(cls, born: date, now: Moment) -> AgeGroup | None:
+        """The group at `now`; None if the error of the clock leaves more than one open."""
+        if now.earliest is None or now.latest is None:
+            return None
+        groups = {cls.from_birth_date(born, each.astimezone().date()) for each in (now.earliest, now.latest)}
+        return groups.pop() if len(groups) == 1 else None
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from config.credentials import secret_path
 from config.settings import Settings
@@ -10,6 +11,7 @@ from drivers.contract import CardReader, CodeReader, Part
 from drivers.readers.health_code import make_code_provider
 from edge_agent.box.devices import Devices, code_camera_from
 from edge_agent.box.key_files import read_community_key
+from edge_agent.domain.passage import Moment
 from edge_agent.passage.credentials import CredentialDeduplicator, feed_cards, feed_codes
 from edge_agent.passage.person_tracker import PersonTracker
 
@@ -20,7 +22,8 @@ class CredentialReaders:
     Raises SettingsError or DriverError where the settings cannot be used.
     """
 
-    def __init__(self, settings: Settings, devices: Devices, tracker: PersonTracker) -> None:
+    def __init__(self, settings: Settings, devices: Devices, tracker: PersonTracker, now: Callable[[], Moment]) -> None:
+        self._now = now
         self.deduplicator = CredentialDeduplicator(tracker)
         self.code_camera = code_camera_from(settings, devices.camera, lambda: tracker.person is not None)
         self._key = read_community_key(secret_path(settings.directory.community_key_file))
@@ -36,12 +39,14 @@ class CredentialReaders:
     async def run(self) -> None:
         """Pass credentials to the tracker until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            codes = feed_codes(self._code_reader, self._provider, self._key, self.deduplicator)
+            codes = feed_codes(self._code_reader, self._provider, self._key, self.deduplicator, self._now)
             tasks.create_task(codes, name="codes")
             if self._card_reader is not None:
-                cards = feed_cards(self._card_reader, self._key, self.deduplicator)
+                cards = feed_cards(self._card_reader, self._key, self.deduplicator, self._now)
                 tasks.create_task(cards, name="cards")
             if self.code_camera is not None:
                 tasks.create_task(self.code_camera.run(), name=self.code_camera.name)
-                seen = feed_codes(self.code_camera, self._provider, self._key, self.deduplicator, held_up=False)
+                seen = feed_codes(
+                    self.code_camera, self._provider, self._key, self.deduplicator, self._now, held_up=False
+                )
                 tasks.create_task(seen, name="codes seen")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from collections.abc import Callable
+from datetime import UTC, datetime, time
 
 from drivers.contract import CardRead, CardReader, CardUnreadable, CodeRead, CodeReader, CodeUnreadable
 from drivers.readers.errors import CodeError, CodeUnknown
 from drivers.readers.health_code import Provider
-from edge_agent.domain.passage import AgeGroup, Credential, CredentialKind, CredentialProblem
+from edge_agent.domain.passage import AgeGroup, Credential, CredentialKind, CredentialProblem, Moment
 from edge_agent.passage.person_tracker import PersonTracker
 from sync.contract.identity import person_key
 
@@ -42,6 +43,7 @@ async def feed_codes(
     provider: Provider,
     community_key: bytes,
     reception: CredentialDeduplicator,
+    now: Callable[[], Moment],
     *,
     held_up: bool = True,
 ) -> None:
@@ -53,7 +55,7 @@ async def feed_codes(
     sequence = 0
     while True:
         sequence, code = await reader.codes.after(sequence)
-        credential = None if isinstance(code, CodeUnreadable) else credential_from(code, provider, community_key)
+        credential = None if isinstance(code, CodeUnreadable) else credential_from(code, provider, community_key, now())
         if credential is not None:
             reception.add(credential, reader.name)
         elif held_up:
@@ -61,15 +63,17 @@ async def feed_codes(
             reception.add(unreadable, reader.name)
 
 
-async def feed_cards(reader: CardReader, community_key: bytes, reception: CredentialDeduplicator) -> None:
+async def feed_cards(
+    reader: CardReader, community_key: bytes, reception: CredentialDeduplicator, now: Callable[[], Moment]
+) -> None:
     """Turn every identity card into a credential until cancelled; the number is hashed away at once."""
     sequence = 0
     while True:
         sequence, card = await reader.cards.after(sequence)
-        reception.add(credential_of_card(card, community_key, _today()), reader.name)
+        reception.add(credential_of_card(card, community_key, now()), reader.name)
 
 
-def credential_from(code: CodeRead, provider: Provider, community_key: bytes) -> Credential | None:
+def credential_from(code: CodeRead, provider: Provider, community_key: bytes, now: Moment) -> Credential | None:
     """The credential behind a scanned code, None where no provider knows it; a bad one identifies no person."""
     try:
         parsed = provider(code.text)
@@ -82,13 +86,13 @@ def credential_from(code: CodeRead, provider: Provider, community_key: bytes) ->
         kind,
         code.taken_at_s,
         person_key(community_key, parsed.number),
-        age=None if parsed.born is None else AgeGroup.from_birth_date(parsed.born, _today()),
+        age=None if parsed.born is None else AgeGroup.at(parsed.born, now),
         valid_from=_instant(parsed.issued_at_s),
         valid_until=_instant(parsed.expires_at_s),
     )
 
 
-def credential_of_card(card: CardRead | CardUnreadable, community_key: bytes, today: date) -> Credential:
+def credential_of_card(card: CardRead | CardUnreadable, community_key: bytes, now: Moment) -> Credential:
     """The credential that a card is, valid from its first day's midnight to its last day's, both in local time."""
     if isinstance(card, CardUnreadable):
         return Credential(CredentialKind.CARD, card.taken_at_s, problem=CredentialProblem.UNREADABLE)
@@ -97,7 +101,7 @@ def credential_of_card(card: CardRead | CardUnreadable, community_key: bytes, to
         CredentialKind.CARD,
         card.taken_at_s,
         person_key(community_key, card.number),
-        age=AgeGroup.from_birth_date(card.birth, today),
+        age=AgeGroup.at(card.birth, now),
         valid_from=datetime.combine(card.valid_from, time.min, zone),
         valid_until=None if card.valid_until is None else datetime.combine(card.valid_until, time.max, zone),
     )
@@ -109,7 +113,3 @@ def _instant(unix_s: int | None) -> datetime | None:
         return None if unix_s is None else datetime.fromtimestamp(unix_s, UTC)
     except (OverflowError, ValueError, OSError):
         return datetime.max.replace(tzinfo=UTC)
-
-
-def _today() -> date:
-    return datetime.now().astimezone().date()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,13 +51,18 @@ class PersonTracker:
     """The person at the gate now, if any, and the credential that was shown last."""
 
     def __init__(
-        self, arrival: ArrivalSettings, thermometer: ThermometerSettings, view: CameraToThermal | None = None
+        self,
+        arrival: ArrivalSettings,
+        thermometer: ThermometerSettings,
+        view: CameraToThermal | None = None,
+        sensor: Callable[[], SkinSensor] | None = None,
     ) -> None:
-        """`view` None: what the settings say of it."""
+        """`view` and `sensor`, the correction of the thermometer, None: what the settings say of them."""
         self._arrival = arrival
         self._view = view or CameraToThermal.over(thermometer.covers)
         self._thermometer = thermometer
-        self._sensor = SkinSensor(thermometer.offset_c, thermometer.sensor_uncertainty_c, thermometer.ambient_offset_c)
+        own = SkinSensor(thermometer.offset_c, thermometer.sensor_uncertainty_c, thermometer.ambient_offset_c)
+        self._sensor = sensor or (lambda: own)
         self._farthest_m = shipped().fitted.distance_m[1]
         self._distance: DistanceReading | None = None
         self._person: Person | None = None
@@ -140,7 +146,7 @@ class PersonTracker:
     def temperature(self) -> TemperatureReading:
         """The screening temperature of this person."""
         samples = list(self._person.samples) if self._person else []
-        return screen(samples, self._sensor)
+        return screen(samples, self._sensor())
 
     def restart(self, at_s: float, *, drop_credential: bool = False) -> None:
         """Measure the same person again: evidence from before `at_s` does not count.

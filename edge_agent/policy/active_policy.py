@@ -13,7 +13,9 @@ from msgspec import Meta
 from config.settings import Settings
 from edge_agent.domain.passage import Moment
 from edge_agent.policy.rules import Policy, load_policy
+from sync.errors import DamagedFile
 from sync.storage.atomic_files import replace_whole
+from sync.storage.checked_json import decode_checked, encode_checked
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +97,7 @@ class ActivePolicy:
         self._in_force, self._coming = accepted, coming
 
     def _save(self, policies: SavedPolicies) -> None:
-        replace_whole(self._path, msgspec.json.encode(policies))
+        replace_whole(self._path, encode_checked(policies))
         self._saved, self._save_failed = policies, False
 
     def _try_to_save(self) -> None:
@@ -122,9 +124,9 @@ def _has_come(effective: datetime, now: Moment) -> bool:
 
 def _read(path: Path) -> SavedPolicies:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=SavedPolicies)
+        return decode_checked(path.read_bytes(), SavedPolicies)
     except FileNotFoundError:
         return SavedPolicies()
-    except (OSError, msgspec.DecodeError) as exc:
+    except (OSError, DamagedFile) as exc:
         log.warning("%s: cannot read the platform policy; using the local policy: %s", path, exc)
         return SavedPolicies()

@@ -42,11 +42,12 @@ class Hint(StrEnum):
 
 
 class PartView(msgspec.Struct, frozen=True):
-    """One device: `state` is starting, ok, lost or broken."""
+    """One device: `state` is starting, ok, lost or broken; `fault` is a `drivers.contract.PartFault`, or empty."""
 
     name: str
     state: str
     detail: str = ""
+    fault: str = ""
 
 
 class LinkView(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
 
@@ -27,6 +27,7 @@ from edge_agent.passage.credentials import credential_from, credential_of_card
 from sync.contract.identity import person_key
 from sync.contract.records import encode_record
 from sync.mqtt.events import decode_event
+from tests.edge_agent.clocks import moment
 from tests.faults.needles import Needles
 from tests.faults.proxy import FaultProxy
 from tests.faults.scale import ROUNDS
@@ -45,6 +46,7 @@ from tests.sync.test_city_link import eavesdropping
 
 PEOPLE = 300 if ROUNDS == 1 else 5000
 PROVIDER = make_code_provider(["simulated", "document-number"])
+NOW = moment(datetime(2022, 4, 1, tzinfo=UTC))
 log = logging.getLogger(__name__)
 
 
@@ -67,11 +69,11 @@ def credential(number: str, way: int) -> Credential:
     """The credential that a reader reports for `number`: a code, a bare number or a card."""
     if way == 0:
         card = read_card(id_cards.citizen(number), 0.0)
-        return credential_of_card(card, COMMUNITY_KEY, date(2022, 4, 1))
+        return credential_of_card(card, COMMUNITY_KEY, NOW)
     text = number if way == 1 else f"SHC1:{number}:{int(time.time()) + 3600}"
     code = CodeRead(text, 0.0)
     log.debug("%r", code)
-    found = credential_from(code, PROVIDER, COMMUNITY_KEY)
+    found = credential_from(code, PROVIDER, COMMUNITY_KEY, NOW)
     assert found is not None
     return found
 
@@ -137,10 +139,10 @@ async def test_no_personal_number_is_stored_or_sent(tmp_path: Path, broker: Mosq
             for place, number in enumerate(numbers):
                 await pass_the_gate(box, place, credential(number, place % 3))
                 spoilt = CodeRead(f"SHC1:{number[:-1]}A:{number}", 0.0)
-                refused = credential_from(spoilt, PROVIDER, COMMUNITY_KEY)
+                refused = credential_from(spoilt, PROVIDER, COMMUNITY_KEY, NOW)
                 assert refused is not None and refused.problem is CredentialProblem.UNREADABLE
             for telephone in telephones:
-                assert credential_from(CodeRead(telephone, 0.0), PROVIDER, COMMUNITY_KEY) is None
+                assert credential_from(CodeRead(telephone, 0.0), PROVIDER, COMMUNITY_KEY, NOW) is None
                 await box.directory.lookup(person_key(COMMUNITY_KEY, telephone), budget_s=10)
             await eventually(box.all_acknowledged)
         traffic = [bytes(each) for each in proxy.seen]

@@ -14,7 +14,7 @@ from models.detectors.face import make_detector
 from models.detectors.inspect_picture import inspect_picture
 from models.detectors.upright import TurnLook
 from models.errors import PictureUnreadable
-from models.picture import decode_picture, read_picture
+from models.picture import MAX_FILE_BYTES, decode_picture, read_picture
 from tests.drawn import bare_face
 
 KINDS = [".jpg", ".png", ".webp", ".bmp", ".gif"]
@@ -97,6 +97,23 @@ def test_a_bomb_of_any_kind_is_refused_before_it_is_decoded(monkeypatch: pytest.
     if "stray" not in kind:
         with pytest.raises(PictureUnreadable, match=r"exceed the limit of \d+ million|more than 64 scans"):
             decode_picture(bombs()[kind], "bomb", even_damaged=True)
+
+
+def test_a_gif_is_limited_to_half_the_pixels_because_its_decoder_takes_twice_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cv2, "imdecode", None)
+    gif = b"GIF89a" + struct.pack("<HH", 8000, 5000) + bytes(20)
+    with pytest.raises(PictureUnreadable, match="exceed the limit of 32 million"):
+        decode_picture(gif, "bomb")
+
+
+def test_a_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.jpg"
+    with path.open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    with pytest.raises(PictureUnreadable, match="MiB exceed the limit of 128 MiB"):
+        read_picture(path)
 
 
 def portrait_jpeg(*options: int) -> bytes:

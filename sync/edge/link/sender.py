@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -43,10 +43,14 @@ class SenderSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A record in flight: when to send it again (monotonic), and whether it was sent as backlog."""
+    """A record in flight: when to send it again (monotonic), and whether it was sent as backlog.
+
+    `is_too_large`: it was not sent, and no acknowledgement is due.
+    """
 
     due_s: float
     is_backlog: bool
+    is_too_large: bool = False
 
 
 class Sender:
@@ -123,7 +127,7 @@ class Sender:
             if epoch == ack.epoch and any(first <= seq <= last for first, last in answered):
                 del self._sent[epoch, seq]
                 self._answered.add((epoch, seq))
-        self._unanswered_since_s = time.monotonic() if self._sent else None
+        self._unanswered_since_s = time.monotonic() if self._awaits_answer() else None
         if ack.backlog_per_s is not None:
             self._rate.set(ack.backlog_per_s)
 
@@ -242,20 +246,21 @@ class Sender:
             await publish_event(self._connection, Topic(self._district, channel, self._box), event)
         except MessageTooLarge as exc:
             log.warning("record %s: not sent, tried again later: %s", rows[0].name, exc)
-            self._answered_if_only(rows)
+            self._sent.update(dict.fromkeys((row.name for row in rows), replace(sent, is_too_large=True)))
+            if not self._awaits_answer():
+                self._unanswered_since_s = None
         except PublishRefused as refused:
             if refused.code == PublishRefused.QUOTA_EXCEEDED:
                 return  # temporary: these rows are due again after `resend_s`
             for row in rows:
                 await self._ledger.park(row.epoch, row.seq, f"broker: {refused}")
                 self._sent.pop(row.name, None)
-            if not self._sent:
+            if not self._awaits_answer():
                 self._unanswered_since_s = None
 
-    def _answered_if_only(self, rows: list[Row]) -> None:
-        """No acknowledgement is due if nothing but `rows`, which were not sent, is in flight."""
-        if self._sent.keys() <= {row.name for row in rows}:
-            self._unanswered_since_s = None
+    def _awaits_answer(self) -> bool:
+        """Whether an acknowledgement is due for a record in flight."""
+        return any(not sent.is_too_large for sent in self._sent.values())
 
     def _log_limit(self) -> None:
         """Report once for each connection that messages are divided."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from drivers.camera.camera import make_camera
 from drivers.camera.video_capture import Source
-from drivers.contract import PartState
+from drivers.contract import PartFault, PartState
 from drivers.errors import BadSetting
 from drivers.simulated.devices.camera import CameraMode, SimulatedCamera
 from tests.drivers.driver_bench import eventually, running, state
@@ -171,6 +171,20 @@ async def test_one_damaged_picture_is_dropped_and_the_camera_stays_ok(data: byte
             assert frame.image.shape == (480, 640, 3)
 
 
+async def test_many_damaged_pictures_are_a_fault_of_the_camera() -> None:
+    async with SimulatedCamera(scene, seed=1) as simulated:
+        camera = make_camera(source=simulated.url, fps=30)
+        async with running(camera):
+            await state(camera, PartState.OK)
+
+            def is_broken() -> bool:
+                simulated.send_once(b"<html>busy</html>")
+                return "many pictures are damaged" in camera.health.detail
+
+            await eventually(is_broken)
+            assert (camera.health.state, camera.health.fault) == (PartState.BROKEN, PartFault.DAMAGED_PICTURES)
+
+
 @pytest.mark.parametrize(
     ("rotate_deg", "flip", "corner"),
     [(0, False, (0, 0)), (90, False, (0, -1)), (180, False, (-1, -1)), (270, False, (-1, 0)), (90, True, (0, 0))],
@@ -193,13 +207,14 @@ async def test_a_rejected_camera_is_broken_and_still_delivers() -> None:
     async with SimulatedCamera(scene, seed=1) as simulated:
         camera = make_camera(source=simulated.url)
         async with running(camera):
-            camera.reject("on its head")
+            camera.reject("on its head", PartFault.NOT_UPRIGHT)
             await state(camera, PartState.BROKEN)
-            assert camera.health.detail == "on its head"
+            assert (camera.health.detail, camera.health.fault) == ("on its head", PartFault.NOT_UPRIGHT)
             given = camera.frames.sequence
             await asyncio.wait_for(camera.frames.after(given + 1), HANG_S)
             camera.reject("")
             await state(camera, PartState.OK)
+            assert camera.health.fault is None
 
 
 def test_an_impossible_turn_is_refused() -> None:

@@ -5,8 +5,11 @@ import pytest
 from numpy.typing import NDArray
 
 from drivers.camera.picture_check import BLOCKED_DETAIL, DamageShare, PictureCheck, PictureFault, detail
+from drivers.camera.picture_decoder import PictureDecoder
 from drivers.simulated.devices.camera import PALM
 from drivers.simulated.people.person_image import Entrance
+from models.imaging.errors import PictureDamaged
+from models.imaging.orientation import Orientation
 
 RANDOM = np.random.default_rng(1)
 
@@ -69,6 +72,33 @@ def test_many_damaged_pictures_are_a_fault_until_they_are_few() -> None:
     assert (faults[0], faults[-1]) == (False, True)
     mended = [share.is_high(damaged=False) for _ in range(30)]
     assert (mended[0], mended[-1]) == (True, False)
+
+
+@pytest.mark.parametrize(("damaged", "is_high"), [(5, False), (6, True)])
+def test_six_of_thirty_damaged_pictures_are_many(damaged: int, is_high: bool) -> None:
+    share = DamageShare()
+    pictures = [step % 5 == 0 and step < 5 * damaged for step in range(30)]
+    assert [share.is_high(damaged=each) for each in pictures][-1] is is_high
+
+
+def test_many_end_with_two_of_the_last_thirty() -> None:
+    share = DamageShare()
+    assert [share.is_high(damaged=True) for _ in range(6)] == [False] * 5 + [True]
+    found = [share.is_high(damaged=False) for _ in range(30)]  # after 24 + n of them, 6 - n are left
+    assert found.index(False) == 27
+
+
+def test_a_seam_is_damage_unless_the_scene_had_it() -> None:
+    scene = np.random.default_rng(1).normal(60, 2, (480, 640, 3)).clip(0, 255).astype(np.uint8)
+    shifted = scene.copy()
+    shifted[240:] += 80
+    decoder = PictureDecoder(Orientation())
+    assert decoder.from_image(scene) is scene
+    for _ in range(2):
+        with pytest.raises(PictureDamaged, match="shifted"):
+            decoder.from_image(shifted)
+        assert decoder.from_image(shifted) is shifted
+        assert decoder.from_image(scene) is scene
 
 
 def test_a_black_picture_is_a_fault_after_a_second_even_with_noise() -> None:

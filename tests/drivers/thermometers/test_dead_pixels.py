@@ -17,7 +17,7 @@ from drivers.simulated.devices.gy_mcu90640_module import encode_frame
 from drivers.simulated.devices.sensor_frames import evo_thermal_33
 from drivers.simulated.devices.thermal_scene import ThermalScene, WarmFace
 from drivers.simulated.devices.wire import PtyWire
-from drivers.thermometers.dead_pixels import MOST_DEAD, WINDOW_FRAMES, describe, too_many
+from drivers.thermometers.dead_pixels import MOST_DEAD, WINDOW_FRAMES, DeadPixelFilter, describe, too_many
 from drivers.thermometers.evo_thermal_33 import EvoThermal33
 from drivers.thermometers.gy_mcu90640 import GyMcu90640
 from drivers.thermometers.serial_thermometer import SerialThermometer
@@ -192,3 +192,17 @@ async def test_the_part_names_its_dead_pixels_and_refuses_too_many(
             assert detail in thermometer.health.detail
             delivered = WINDOW_FRAMES + (3 if expected is PartState.OK else 0)
             assert thermometer.readings.sequence == delivered
+
+
+def test_a_pixel_is_replaced_by_the_median_around_it_and_one_bad_frame_is_not_learned() -> None:
+    filter_ = DeadPixelFilter(5, 5, (-20.0, 150.0))
+    for step in range(WINDOW_FRAMES + 1):
+        measured_c = np.random.default_rng(step).normal(30.0, 0.1, (5, 5)).astype(np.float32)
+        measured_c[1, 1] += 9.0
+        if step == 3:
+            measured_c[2, 2] = 400.0
+        frame = filter_.frame(measured_c, 25.0, float(step))
+        assert isinstance(frame, ThermalFrame)
+        if step == 3:
+            assert 29.5 < frame.pixels_c[2, 2] < 30.5
+    assert frame.left_out == ()

@@ -20,6 +20,7 @@ from edge_agent.box.last_good_settings import (
     last_good,
     save_good,
     usable_settings,
+    well_formed,
 )
 from edge_agent.diagnostics.status_client import AgentNotResponding, ask_agent
 from edge_agent.main import run_sentinel
@@ -130,6 +131,39 @@ def test_an_emptied_file_is_not_a_new_box_even_if_nothing_else_is_readable(
         usable_settings(config)
 
 
+def cannot_run(config: Path) -> None:
+    """Write valid settings with which the agent cannot start."""
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace(NOBODY_THERE, "RTSP://camera/live"), encoding="utf-8")
+
+
+async def test_settings_that_cannot_run_still_serve_the_link_of_a_box_that_never_started(
+    tmp_path: Path, state: Path
+) -> None:
+    config, _ = written(tmp_path)
+    cannot_run(config)
+    settings = load_settings(config)
+    async with started("run", "--config", config) as process:
+        report = await report_of(settings, with_link=True)
+        assert "[camera]" in report["safe_mode"]
+        process.terminate()
+        async with asyncio.timeout(HANG_S):
+            await process.communicate()
+    assert last_good() is None
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_only_valid_settings_are_well_formed(tmp_path: Path, damage: str) -> None:
+    config, good = written(tmp_path)
+    assert well_formed(config) == good
+    cannot_run(config)
+    assert well_formed(config) == load_settings(config)
+    config.write_text(DAMAGES[damage](config.read_text(encoding="utf-8")), encoding="utf-8")
+    assert well_formed(config) is None
+    config.unlink()
+    assert well_formed(config) is None
+
+
 async def test_without_good_settings_only_the_screen_is_there(tmp_path: Path) -> None:
     config, settings = written(tmp_path)
     config.write_text("[box", encoding="utf-8")
@@ -172,7 +206,10 @@ def test_a_copy_that_is_damaged_too_is_none(state: Path) -> None:
     assert last_good() is None
     save_good(parse_settings(""))
     assert last_good() == Settings()
-    (state / FILE).write_bytes((state / FILE).read_bytes()[:-5])
+    whole = (state / FILE).read_bytes()
+    (state / FILE).write_bytes(whole[:-5])
+    assert last_good() is None
+    (state / FILE).write_bytes(whole.replace(b"box-1", b"box-3"))
     assert last_good() is None
 
 

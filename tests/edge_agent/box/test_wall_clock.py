@@ -80,3 +80,11 @@ def test_a_run_continues_the_time_of_the_one_before_in_the_same_boot(
     assert (now.error_s is not None) is known
     if known:
         assert abs((now.wall - before.wall).total_seconds()) < 10
+
+
+def test_the_error_grows_while_nothing_confirms_the_clock(alone: WallClock) -> None:
+    begun = replace(alone.own(), monotonic_s=time.monotonic() - 86_400.0)
+    alone.resume(msgspec.structs.replace(clock_record(begun), error_ms=900))
+    error_s = alone.now().error_s
+    assert error_s is not None
+    assert 0.9 + 43 < error_s < 0.9 + 44  # 500 millionths of a day

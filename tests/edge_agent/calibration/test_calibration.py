@@ -22,7 +22,6 @@ from edge_agent.calibration.correction import (
     FILE_NAME,
     Calibration,
     CalibrationPoint,
-    calibrated,
     calibration_from,
     load_calibration,
     point_from,
@@ -30,6 +29,10 @@ from edge_agent.calibration.correction import (
 )
 from edge_agent.calibration.errors import BadCalibration
 from edge_agent.commands.cli import app
+from edge_agent.measurement.calibrated_sensor import CalibratedSensor
+from edge_agent.measurement.screening import SkinSensor
+from sync.storage.checked_json import decode_checked
+from tests.edge_agent.clocks import moment
 from tests.limits import HANG_S
 from tests.ports import free_port
 
@@ -81,26 +84,66 @@ def test_a_bad_point_is_refused(reference_c: float, read_c: list[float], why: st
         point_from(reference_c, read_c)
 
 
+def sensor(folder: Path) -> SkinSensor:
+    return CalibratedSensor(ThermometerSettings(), folder, lambda: moment(NOW))()
+
+
 def test_it_is_kept_and_used(tmp_path: Path) -> None:
     assert load_calibration(tmp_path) is None
     calibration = made((35.0, 34.2), (39.0, 38.2))
     save_calibration(calibration, tmp_path)
     assert load_calibration(tmp_path) == calibration
-    settings = calibrated(ThermometerSettings(), tmp_path, NOW)
-    assert (settings.offset_c, settings.sensor_uncertainty_c) == (calibration.offset_c, calibration.uncertainty_c)
+    assert sensor(tmp_path) == SkinSensor(calibration.offset_c, calibration.uncertainty_c)
 
 
-def test_an_expired_one_counts_with_more_doubt(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+YEAR = timedelta(days=365)
+CLOCKS = {
+    "valid": (moment(NOW), 1, ""),
+    "valid until the last minute": (moment(NOW + YEAR - timedelta(minutes=2), error_s=60.0), 1, ""),
+    "expired": (moment(NOW + YEAR, error_s=0.0), 2, "expired on 2027-11-23"),
+    "expired less the error": (moment(NOW + YEAR + timedelta(minutes=2), error_s=60.0), 2, "expired"),
+    "by less than the error": (moment(NOW + YEAR - timedelta(seconds=30), error_s=60.0), 2, "clock not in sync"),
+    "over by less than the error": (moment(NOW + YEAR + timedelta(seconds=30), error_s=60.0), 2, "clock not in sync"),
+    "1970": (moment(datetime(1970, 1, 1, tzinfo=UTC), in_sync=False, error_s=None), 2, "clock not in sync"),
+    "before it was made": (moment(NOW - timedelta(days=1)), 2, "clock not in sync"),
+    "2031, not in sync": (moment(datetime(2031, 1, 1, tzinfo=UTC), in_sync=False, error_s=None), 2, "not in sync"),
+    "now, not in sync": (moment(NOW + timedelta(days=9), in_sync=False, error_s=None), 2, "clock not in sync"),
+}
+
+
+@pytest.mark.parametrize("case", CLOCKS)
+def test_unless_it_is_certainly_valid_it_counts_with_more_doubt(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, case: str
+) -> None:
     calibration = made((35.0, 34.2), (39.0, 38.2))
     save_calibration(calibration, tmp_path)
-    late = calibrated(ThermometerSettings(), tmp_path, calibration.expires_at)
-    assert late.sensor_uncertainty_c == 2 * calibration.uncertainty_c
-    assert "expired" in caplog.text
+    now, factor, said = CLOCKS[case]
+    asked = CalibratedSensor(ThermometerSettings(), tmp_path, lambda: now)
+    for _ in range(3):
+        assert asked() == SkinSensor(calibration.offset_c, factor * calibration.uncertainty_c)
+    assert len(caplog.records) == bool(said) and said in caplog.text
+
+
+def test_it_expires_in_use_and_is_valid_as_soon_as_the_clock_is_known(tmp_path: Path) -> None:
+    calibration = made((35.0, 34.2), (39.0, 38.2))
+    save_calibration(calibration, tmp_path)
+    times = [moment(NOW, in_sync=False, error_s=None), moment(NOW), moment(NOW + YEAR)]
+    asked = CalibratedSensor(ThermometerSettings(), tmp_path, lambda: times.pop(0))
+    factors = [round(asked().uncertainty_c / calibration.uncertainty_c) for _ in range(3)]
+    assert factors == [2, 1, 2]
 
 
 def test_that_of_another_sensor_is_not_used(tmp_path: Path) -> None:
     save_calibration(made((35.0, 34.2), (39.0, 38.2), driver="gy-mcu90614"), tmp_path)
-    assert calibrated(ThermometerSettings(), tmp_path, NOW) == ThermometerSettings()
+    settings = ThermometerSettings()
+    assert sensor(tmp_path) == SkinSensor(settings.offset_c, settings.sensor_uncertainty_c, settings.ambient_offset_c)
+
+
+def test_a_changed_digit_is_noticed(tmp_path: Path) -> None:
+    path = save_calibration(made((35.0, 34.2), (39.0, 38.2)), tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'"offset_c": 0.8', b'"offset_c": -2.8'))
+    with pytest.raises(SettingsError, match=r"checksum is wrong.*calibrate again"):
+        load_calibration(tmp_path)
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -217,7 +260,7 @@ def test_the_one_before_stays_beside_it(tmp_path: Path) -> None:
     save_calibration(first, tmp_path)
     path = save_calibration(second, tmp_path)
     assert load_calibration(tmp_path) == second
-    assert msgspec.json.decode(previous(path).read_bytes(), type=Calibration) == first
+    assert decode_checked(previous(path).read_bytes(), Calibration) == first
 
 
 def test_nobody_calibrates_nothing(config: Path) -> None:

@@ -40,6 +40,7 @@ from edge_agent.commands.cli import app
 from edge_agent.measurement.camera_to_thermal import CameraToThermal, Point, Touch, fit_camera_to_thermal
 from edge_agent.measurement.face_detection import Detections
 from models.detections import Face
+from sync.storage.checked_json import decode_checked
 from tests.edge_agent.town import settings_text
 
 ARRAY = (32, 24)
@@ -272,7 +273,7 @@ def test_it_is_kept_with_the_one_before_and_used(tmp_path: Path) -> None:
     path = save_view(second, tmp_path / "data")
     assert load_view(tmp_path / "data") == second
     assert load_camera_to_thermal(settings) == second.view == CameraToThermal()
-    assert msgspec.json.decode(previous(path).read_bytes(), type=ViewCalibration) == first
+    assert decode_checked(previous(path).read_bytes(), ViewCalibration) == first
 
 
 def test_a_disk_that_takes_nothing_leaves_the_old_one(tmp_path: Path) -> None:
@@ -315,10 +316,17 @@ def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
         load_camera_to_thermal(box(tmp_path))
 
 
+def test_a_file_that_was_changed_by_hand_is_not_used(tmp_path: Path) -> None:
+    path = save_view(made(box(tmp_path)), tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'"by": "', b'"by": "x'))
+    with pytest.raises(SettingsError, match=r"checksum is wrong.*align again"):
+        load_view(tmp_path)
+
+
 def test_a_view_onto_a_line_does_not_exist(tmp_path: Path) -> None:
-    kept = json.loads(save_view(made(box(tmp_path)), tmp_path).read_text(encoding="utf-8"))
+    kept = msgspec.to_builtins(made(box(tmp_path)))
     kept["view"]["down"] = kept["view"]["across"]
-    (tmp_path / FILE_NAME).write_text(json.dumps(kept), encoding="utf-8")
+    (tmp_path / FILE_NAME).write_bytes(msgspec.json.encode(kept))
     with pytest.raises(SettingsError, match="not to a line"):
         load_view(tmp_path)
 

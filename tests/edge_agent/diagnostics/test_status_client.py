@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from edge_agent.diagnostics.status_client import AgentAlreadyRunning, AgentNotResponding, ask_agent, check_stopped
+from tests.limits import HANG_S
 
 
 @contextmanager
@@ -35,13 +39,32 @@ def answering(body: bytes) -> Iterator[int]:
             serving.join()
 
 
+ASK = """
+import sys
+from edge_agent.diagnostics.status_client import ask_agent
+print(ask_agent("127.0.0.1", int(sys.argv[1])))
+"""
+
+
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
-def test_this_machine_is_not_asked_through_a_proxy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(name, "http://127.0.0.1:9")
+def test_this_machine_is_not_asked_through_a_proxy(name: str) -> None:
+    """In a process of its own: a proxy that the environment has at the start is the one that counts."""
     with answering(b'{"safe_mode": "x"}') as port:
-        assert ask_agent("127.0.0.1", port) == {"safe_mode": "x"}
-        with pytest.raises(AgentAlreadyRunning):
-            check_stopped("127.0.0.1", port)
+        environment = {**os.environ, name: "http://127.0.0.1:9", "no_proxy": "", "NO_PROXY": ""}
+        asked = subprocess.run(
+            [sys.executable, "-c", ASK, str(port)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=HANG_S,
+            check=True,
+        )
+        assert asked.stdout.strip() == "{'safe_mode': 'x'}"
+
+
+def test_a_running_agent_is_noticed() -> None:
+    with answering(b'{"safe_mode": "x"}') as port, pytest.raises(AgentAlreadyRunning):
+        check_stopped("127.0.0.1", port)
 
 
 def test_an_ipv6_address_is_shown_in_brackets() -> None:

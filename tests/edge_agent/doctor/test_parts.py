@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from typer.testing import CliRunner
 from config.settings import parse_settings
 from drivers.audio.sound import RATE_HZ
 from drivers.audio.speaker import make_speaker
+from drivers.contract import PartFault
 from drivers.simulated.devices.camera import CameraMode, SimulatedCamera
 from drivers.simulated.devices.device_simulator import simulate_device
 from drivers.simulated.devices.faults import FaultyWire
@@ -23,13 +26,16 @@ from drivers.simulated.devices.gate import SimulatedRelay
 from drivers.simulated.devices.thermal_scene import SimulatedThermometer, ThermalScene, WarmFace
 from drivers.simulated.devices.wire import PtyWire
 from edge_agent.box.wall_clock import WallClock
+from edge_agent.calibration.correction import CalibrationPoint, calibration_from, save_calibration
 from edge_agent.commands.cli import app
+from edge_agent.diagnostics.status_client import ask_agent
 from edge_agent.doctor import devices, keys, measuring, stored
 from edge_agent.doctor.device_check import running
 from edge_agent.doctor.report import Check, CheckResult, CheckStatus, Site
 from edge_agent.doctor.run_checks import run_check, run_checks
 from edge_agent.doctor.sound_check import LEAST_DB, LISTEN_S, hear, tone, tone_over_room_db
 from tests.drawn import bare_face
+from tests.edge_agent.clocks import moment
 from tests.edge_agent.town import town
 from tests.rights import without_rights
 from tests.sync.city import running as under_way
@@ -83,6 +89,50 @@ async def test_a_camera_upside_down_is_named_with_the_setting() -> None:
             assert answer.status is status, answer
             assert ("rotate = 180" in answer.found) is (rotate == 0)
             assert ("mount the camera upright" in answer.remedy.en) is (rotate == 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "remedy"),
+    [
+        ({"fault": "damaged_pictures"}, "check the camera's cable"),
+        ({"fault": "not_upright"}, "mount the camera upright"),
+        ({"fault": ""}, "clean the lens"),
+        ({"fault": "of a later version"}, "clean the lens"),
+        ({}, "clean the lens"),
+    ],
+)
+async def test_the_remedy_follows_the_fault_and_not_the_words(fault: dict[str, str], remedy: str) -> None:
+    for detail in ("in other words", "many pictures are damaged: set [camera] rotate = 90"):
+        part = {"name": "camera", "state": "broken", "detail": detail, **fault}
+        answer = await measuring.camera(replace(site(""), agent={"view": {"parts": [part]}}))
+        assert answer.status is CheckStatus.FAILED
+        assert remedy in answer.remedy.en
+
+
+async def test_a_calibration_is_judged_with_the_error_of_the_clock(tmp_path: Path) -> None:
+    made = datetime(2026, 1, 1, tzinfo=UTC)
+    point = CalibrationPoint(reference_c=35.0, read_c=34.8, scatter_c=0.1, readings=9)
+    calibration = calibration_from(
+        (point, msgspec.structs.replace(point, reference_c=39.0, read_c=38.8)),
+        0.1,
+        driver="gy-mcu90640",
+        serial="1",
+        by="test",
+        at=made,
+        expires_at=made + timedelta(days=365),
+        ambient_c=None,
+    )
+    save_calibration(calibration, tmp_path)
+    for year, in_sync, status, found in (
+        (2026, True, CheckStatus.OK, "until 2027-01-01"),
+        (2031, True, CheckStatus.FAILED, "expired"),
+        (1970, False, CheckStatus.WARNING, "clock not in sync"),
+        (2031, False, CheckStatus.WARNING, "clock not in sync"),
+    ):
+        now = moment(datetime(year, 6, 1, tzinfo=UTC), in_sync=in_sync, error_s=0.05 if in_sync else None)
+        settings = f'[box]\ndata_dir = "{tmp_path}"\n[thermometer]\ndriver = "gy-mcu90640"\n'
+        answer = stored.calibration(replace(site(settings), now=now))
+        assert (answer.status, found in answer.found) == (status, True), answer
 
 
 async def test_a_frozen_camera_fails_before_it_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,8 +199,12 @@ async def test_a_distance_sensor_is_looked_for_where_one_is_wired(tmp_path: Path
 
 
 async def test_what_a_running_agent_holds_is_asked_of_it(tmp_path: Path) -> None:
-    async with town(tmp_path):
+    async with town(tmp_path) as here:
         report = {line.check: line for line in await run_checks(tmp_path / "sentinel.toml")}
+        here.sentinel.devices.camera.reject("in other words", PartFault.NOT_UPRIGHT)
+        await here.seen(lambda view: any(part.fault for part in view.parts))
+        agent = await asyncio.to_thread(ask_agent, here.settings.kiosk.host, here.settings.kiosk.port)
+    assert "mount the camera upright" in (await measuring.camera(replace(site(""), agent=agent))).remedy.en
     for name in ("camera", "thermometer", "reader", "gate", "speaker"):
         assert report[name].result.found.endswith("(by the running agent)")
     assert report["kiosk port"].passed

@@ -251,6 +251,12 @@ def test_a_clock_that_is_not_in_sync_calls_nothing_expired(year: int) -> None:
     assert judged(credential=card, now=now) == UNSURE
 
 
+def test_a_clock_that_only_the_platform_confirmed_calls_nothing_expired() -> None:
+    now = replace(NOW, in_sync=False, error_s=60.0)
+    assert judged(credential=replace(SHOWN, valid_until=EARLY), now=now) == UNSURE
+    assert judged(credential=replace(SHOWN, valid_from=EARLY, valid_until=LATE), now=now).verdict is Verdict.ADMIT
+
+
 def test_a_limit_within_the_error_of_the_clock_is_not_judged() -> None:
     assert judged(credential=replace(SHOWN, valid_until=NOW.wall + timedelta(seconds=0.01))) == UNSURE
     assert judged(credential=replace(SHOWN, valid_from=NOW.wall + timedelta(seconds=0.01))) == UNSURE
@@ -262,6 +268,17 @@ def test_data_from_the_future_show_that_the_clock_is_wrong() -> None:
     policy = msgspec.structs.replace(POLICY, test=rule)
     now = replace(NOW, wall=NOW.wall.replace(year=2019), in_sync=False, error_s=None)
     assert judged(credential=replace(SHOWN, valid_until=NOW.wall.replace(year=2023)), policy=policy, now=now) == UNSURE
+
+
+@pytest.mark.parametrize(("in_sync", "error_s"), [(True, 0.05), (False, 60.0), (False, None)])
+def test_a_status_of_tomorrow_shows_that_the_clock_is_wrong(in_sync: bool, error_s: float | None) -> None:
+    """Also where nothing else depends on the time: no test is required, and the code states no validity."""
+    policy = msgspec.structs.replace(POLICY, test=msgspec.structs.replace(POLICY.test, required=False))
+    now = replace(NOW, in_sync=in_sync, error_s=error_s)
+    shown = replace(SHOWN, valid_from=None, valid_until=None)
+    assert judged(credential=shown, policy=policy, now=now).verdict is Verdict.ADMIT
+    tomorrow = status(as_of=NOW.wall + timedelta(days=1))
+    assert judged(credential=shown, lookup=tomorrow, policy=policy, now=now) == UNSURE
 
 
 @pytest.mark.parametrize("age", [AgeGroup.CHILD, AgeGroup.ELDER])

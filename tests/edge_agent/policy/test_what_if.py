@@ -20,6 +20,7 @@ from edge_agent.box.remote_settings import (
     FILE,
     OLD_FILE,
     apply_remote_settings,
+    remote_settings_path,
     save_remote_settings,
     with_remote_settings,
 )
@@ -49,6 +50,7 @@ from sync.contract.health import Colour, Freshness, HealthStatus, Lookup, Lookup
 from sync.contract.records import PassageDecided
 from sync.edge.ledger.ledger import Ledger
 from tests.edge_agent.clocks import moment
+from tests.sync.storage.test_checked_json import flipped
 
 NOW = datetime(2022, 4, 1, 8, 0, tzinfo=UTC)
 POLICY = load_policy(None)
@@ -269,6 +271,31 @@ def test_a_torn_page_leaves_the_own_policy_in_force(tmp_path: Path, caplog: pyte
     (tmp_path / "policy.json").write_bytes(b'{"accepted":{"vers')
     assert ActivePolicy(Policy(version=1), tmp_path / "policy.json").at(moment(NOW)).version == 1
     assert "using the local policy" in caplog.text
+
+
+def test_no_flipped_bit_changes_the_policy(tmp_path: Path) -> None:
+    """An unnoticed one would raise the limit for fever, or take away the test."""
+    path, own = tmp_path / "policy.json", Policy(version=1)
+    ActivePolicy(own, path).apply(Policy(version=2), None, moment(NOW))
+    intact = path.read_bytes()
+    assert ActivePolicy(own, path).at(moment(NOW)).version == 2
+    for bit in range(0, 8 * len(intact), 11):
+        path.write_bytes(flipped(intact, bit))
+        assert ActivePolicy(own, path).at(moment(NOW)) is own
+
+
+def test_no_flipped_bit_changes_the_remote_settings(tmp_path: Path) -> None:
+    own = Settings(box=BoxSettings(data_dir=str(tmp_path)))
+    save_remote_settings(own, {"vision": {"min_score": 0.7}}, lambda _before, _after: None)
+    path = remote_settings_path(own)
+    intact = path.read_bytes()
+    assert apply_remote_settings(own).vision.min_score == 0.7
+    for bit in range(0, 8 * len(intact), 3):
+        path.write_bytes(flipped(intact, bit))
+        assert apply_remote_settings(own) is own
+    assert save_remote_settings(own, {"vision": {"min_score": 0.7}}, lambda _before, _after: None)  # written again
+    assert path.read_bytes() == intact
+    assert not save_remote_settings(own, {"vision": {"min_score": 0.7}}, lambda _before, _after: None)
 
 
 def test_some_settings_may_be_changed_remotely(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.imaging.errors import NotAPicture, PictureError
+from models.imaging.errors import NotAPicture, PictureDamaged, PictureError
 from models.imaging.header import check_whole, picture_size
 from tests.models.fakes import steady
 
@@ -56,3 +56,10 @@ def test_no_cut_picture_counts_as_whole(kind: str, length: int) -> None:
 def test_the_head_of_one_kind_with_the_mark_of_another_is_refused(head: bytes) -> None:
     with pytest.raises(NotAPicture):
         picture_size(head + b"ftypavif" + bytes(40))
+
+
+def test_a_png_with_a_flipped_bit_is_damaged() -> None:
+    data = bytearray(encoded(".png"))
+    data[len(data) // 2] ^= 1
+    with pytest.raises(PictureDamaged, match="checksum"):
+        check_whole(bytes(data))

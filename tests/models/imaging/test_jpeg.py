@@ -80,3 +80,11 @@ def test_size_and_scans_are_limited_before_decoding() -> None:
     last = progressive[progressive.rfind(b"\xff\xda") : -2]
     with pytest.raises(PictureTooLarge, match="scans"):
         decode_jpeg(progressive[:-2] + last * 100 + b"\xff\xd9", MOST_PIXELS)
+
+
+@pytest.mark.parametrize("colour", [(128, 128, 128), (0, 135, 0)])
+def test_a_picture_of_one_colour_has_no_band(colour: tuple[int, int, int]) -> None:
+    picture = np.full((240, 320, 3), colour, np.uint8)
+    assert not has_filled_band(picture)
+    picture[:100] = 60
+    assert has_filled_band(picture)

@@ -256,3 +256,17 @@ async def test_damage_that_is_found_in_use_ends_the_run_and_is_set_aside_at_the_
     async with opened(path) as ledger:
         assert ledger.epoch != before
         assert len(await ledger.earlier_unacknowledged(MANY)) == 400
+
+
+async def test_records_that_the_platform_acknowledged_are_not_delivered_again(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    async with opened(path) as ledger:
+        await ledger.append_all(mixed(10))
+        epoch = ledger.epoch
+        await ledger.acknowledge(epoch, ((1, 4), (6, 6)))
+    start_new_epoch(path)
+    async with opened(path) as ledger:
+        delivered = await ledger.earlier_unacknowledged(MANY)
+        _, gaps = reports(await ledger.recent(MANY))
+    assert [row.name for row in delivered] == [(epoch, seq) for seq in (5, 7, 8, 9, 10)]
+    assert not gaps

@@ -74,6 +74,7 @@ async def test_a_certificate_without_names_is_refused_with_a_sentence(tmp_path: 
     mine = root.certificate("box-1")
     said = await refusal(tmp_path, root, root.certificate("localhost", dns=()), mine, Handshake.WRONG_NAME)
     assert "no subjectAltName" in said and "没有 subjectAltName" in said
+    assert "a common name is not enough" in said
 
 
 async def test_a_certificate_for_another_host_says_for_which(tmp_path: Path) -> None:

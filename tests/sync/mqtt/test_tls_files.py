@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,3 +123,12 @@ def test_no_file_in_memory_stays_open(files: TlsFiles) -> None:
     with pytest.raises(UnsafeLink):
         BrokerAddress.from_url("mqtts://h", replace(encrypted(files), passphrase=None))
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("name", ["ca", "certificate", "key", "passphrase"])
+def test_a_change_of_each_file_is_noticed(files: TlsFiles, name: str) -> None:
+    locked = encrypted(files)
+    before = locked.modified_ns()
+    path: Path = getattr(locked, name)
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+    assert locked.modified_ns() != before
