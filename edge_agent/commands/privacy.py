@@ -28,7 +28,7 @@ def privacy() -> None:
 def scan(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Search this box for unencrypted numbers of ID cards, telephones, passports and permits, and for faces.
 
-    Prints where they are, and what the search does not recognise: a clean result is no guarantee.
+    Prints where they are, and what the search does not recognise: a clean result does not exclude it.
     """
     from edge_agent.privacy.face_finder import make_face_finder
     from edge_agent.privacy.stored_files import stored_files

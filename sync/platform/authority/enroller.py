@@ -46,7 +46,7 @@ class RenewedTooOften(EnrolmentPending):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class IssueDecision:
     """The certificate for a request, None while it waits for an operator, and how many older ones were revoked."""
 
     certificate: x509.Certificate | None
@@ -85,7 +85,7 @@ class Enroller:
         requested, key = read_request(request)
         digest = key_digest(key)
 
-        def work(transaction: RegistryTransaction) -> Decision:
+        def work(transaction: RegistryTransaction) -> IssueDecision:
             entry, box = transaction.token(token), transaction.box(serial=serial)
             if entry is None:
                 raise refusal(RejectionReason.TOKEN_UNKNOWN)
@@ -105,7 +105,7 @@ class Enroller:
             transaction.use(token, digest)
             if held is not None:
                 transaction.put(msgspec.structs.replace(box, status=BoxStatus.ACCEPTED, accepted_ahead=False))
-                return Decision(held)
+                return IssueDecision(held)
             return self._issue(transaction, box, key, presented=_newest(box), trusted=False)
 
         return await self._result(serial, await self._registry.change(work))
@@ -127,13 +127,13 @@ class Enroller:
         if digest == key_digest(presented.public_key()):
             raise refusal(RejectionReason.SAME_KEY)
 
-        def work(transaction: RegistryTransaction) -> Decision:
+        def work(transaction: RegistryTransaction) -> IssueDecision:
             box = transaction.box(name=requested)
             if box is None or box.status is BoxStatus.REVOKED or transaction.is_revoked(number):
                 raise refusal(RejectionReason.REVOKED)
             held = self._held(transaction, box, digest)
             if held is not None:
-                return Decision(held)
+                return IssueDecision(held)
             if transaction.was_certified(box.name, digest):
                 raise refusal(RejectionReason.SAME_KEY)
             self._check_rate(transaction, box)
@@ -174,13 +174,13 @@ class Enroller:
 
     def _issue(
         self, transaction: RegistryTransaction, box: BoxEntry, key: BoxKey, *, presented: int | None, trusted: bool
-    ) -> Decision:
+    ) -> IssueDecision:
         """Issue a certificate if the box is approved, and revoke all others except `presented`."""
         digest = key_digest(key)
         approved = box.status is BoxStatus.ACCEPTED and box.request == digest
         if not (trusted or approved or self._rules.accepts(box)):
             transaction.put(msgspec.structs.replace(box, status=BoxStatus.PENDING, request=digest))
-            return Decision(None)
+            return IssueDecision(None)
         certificate, now = self._authority.box(box.name, key, self._rules.days), self._registry.now()
         number, until = certificate.serial_number, certificate.not_valid_after_utc
         transaction.add_certificate(number, box.name, digest, now, until)
@@ -197,9 +197,9 @@ class Enroller:
                 expires=until,
             )
         )
-        return Decision(certificate, superseded)
+        return IssueDecision(certificate, superseded)
 
-    async def _result(self, who: str, decision: Decision) -> Sequence[x509.Certificate]:
+    async def _result(self, who: str, decision: IssueDecision) -> Sequence[x509.Certificate]:
         issued = decision.certificate
         if issued is None:
             raise EnrolmentPending(f"{who} waits for an operator: edge-platform boxes accept")
