@@ -9,7 +9,7 @@ RELEASE ?= trixie
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: help demo test check lint types judges unit debian fuzz faults pictures docs figures wheel wheelhouse deb lock clean system-run system-test
+.PHONY: help demo test check lint types judges unit debian fuzz faults pictures docs licences figures wheel wheelhouse deb lock clean system-run system-test
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## /  \1\t/p' Makefile | expand -t 14
@@ -49,6 +49,9 @@ pictures: system-test $(VENV)/.dev ## take the pictures in docs/pictures/ from t
 
 docs: $(VENV)/.run ## write docs/cli.md from the commands
 	$(BIN)/python -m bench.cli_reference
+
+licences: $(VENV)/.dev ## write docs/licences.md: every shipped part with its licence
+	$(BIN)/python -m bench.licences
 
 figures: $(VENV)/.dev ## compute the figures in docs/architecture.md: sizes of folders, files and functions; circles
 	$(BIN)/python -m tests.test_layering

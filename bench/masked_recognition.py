@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--others", type=int, default=100, help="photos besides those of the pairs, of each source")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    embedders = make_embedders("mobilefacenet", data_dir=arguments.weights)
+    embedders = make_embedders("mobilefacenet", data_dir=arguments.weights, accept_non_commercial=True)
     tools = Tools(make_detector("sentinel"), embedders, Wardrobe(arguments.training / "mask_templates"))
     faces = arguments.training / "faces"
     paths = sorted((faces / "news").glob("*.jpg"))

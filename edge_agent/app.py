@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from config.catalogue import load_catalogue
+from config.credentials import secret_path
 from config.settings import Settings
 from edge_agent.box.device_monitor import DeviceMonitor
 from edge_agent.box.devices import Devices
@@ -32,6 +33,7 @@ from edge_agent.records.recorder import PassageRecorder
 from edge_agent.runtime.process_age import age_s
 from edge_agent.screen.view_state import Hint, make_view_state
 from edge_agent.speech.assembly import Speech
+from edge_agent.staff.pin import PinLock
 from edge_agent.stores import Stores, opened_stores
 from sync.edge.identity.box_identity import BoxIdentity
 from sync.edge.identity.renewal import Renewal
@@ -107,6 +109,7 @@ class Sentinel:
             speech=self.speech.announcer.status,
             broadcasts=self.speech.broadcasts.status,
         )
+        pin_lock = PinLock(secret_path(settings.staff.pin_hash_file))
         accept_orders(
             self.link,
             settings=settings,
@@ -116,6 +119,7 @@ class Sentinel:
             broadcasts=self.speech.broadcasts,
             clock=clock,
             report=status.report,
+            unlock_staff=pin_lock.unlock,
         )
         self.kiosk = make_kiosk(
             settings,
@@ -126,6 +130,7 @@ class Sentinel:
             recorder=self.recorder,
             announcer=self.speech.announcer,
             catalogue=catalogue,
+            pin_lock=pin_lock,
             report=status.report,
         )
 

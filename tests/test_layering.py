@@ -56,6 +56,7 @@ LIBRARIES = {
         "sync/edge/identity/est_client.py",
         "sync/platform/authority/est.py",
         "sync/platform/fleet/",
+        "sync/platform/http_server/",
     },
     "asyncpg": {"sync/platform/records/postgresql_store.py"},
     "cryptography": {

@@ -10,6 +10,7 @@ import typer
 
 from config.settings import load_settings
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, report_errors
+from edge_agent.privacy.findings import LIMITS
 from edge_agent.privacy.scanner import Scanner
 from edge_agent.runtime.service_unit import AGENT_UNIT
 
@@ -25,7 +26,10 @@ def privacy() -> None:
 
 @app.command()
 def scan(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Check that no ID number, phone number or face is stored unencrypted on this box; print where it is."""
+    """Search this box for unencrypted numbers of ID cards, telephones, passports and permits, and for faces.
+
+    Prints where they are, and what the search does not recognise: a clean result does not exclude it.
+    """
     from edge_agent.privacy.face_finder import make_face_finder
     from edge_agent.privacy.stored_files import stored_files
 
@@ -47,7 +51,11 @@ def scan(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
             "bytes": scanner.size_bytes,
             "journal": has_journal,
         }
-        typer.echo(json.dumps({**summary, "findings": findings, "unread": scanner.unread}, ensure_ascii=False))
+        typer.echo(
+            json.dumps(
+                {**summary, "findings": findings, "unread": scanner.unread, "limits": LIMITS}, ensure_ascii=False
+            )
+        )
     else:
         typer.echo("\n".join(_lines(scanner, has_journal=has_journal)))
     if not scanner.is_clean:
@@ -60,14 +68,18 @@ def _lines(scanner: Scanner, *, has_journal: bool) -> Iterator[str]:
     if (more := len(scanner.findings) - _SHOWN) > 0:
         yield f"  另有 {more} 处。 And {more} more (--json shows all)."
     for place in scanner.unread:
-        yield f"? 无法读取，请以管理员身份运行。 Not read, run as root: {place}"
+        yield f"? 未能读完（无权限时请以管理员身份运行）。 Not read in full (run as root if access was denied): {place}"
     if not has_journal:
         yield "- 没有系统日志。 There is no journal of the agent here."
     scanned = f"{scanner.files} files, {scanner.size_bytes / 1e6:.1f} MB"
     if scanner.is_clean:
-        yield f"✓ 未发现身份证号码、手机号码或人脸。 No ID number, mobile number or face in {scanned}."
+        yield (
+            "✓ 未发现身份证、护照、通行证、手机号码或人脸。"
+            f" No ID number, passport, permit, mobile number or face found in {scanned}."
+        )
     else:
         yield f"  共检查 {scanned}"
+    yield from (f"- {line}" for line in LIMITS)
 
 
 @app.command("make-key")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from config.catalogue import Catalogue
-from config.credentials import secret_path
 from config.settings import Settings
 from drivers.contract import Camera, Gate
 from edge_agent.kiosk.server import Kiosk
@@ -31,6 +30,7 @@ def make_kiosk(
     recorder: PassageRecorder,
     announcer: Announcer,
     catalogue: Catalogue,
+    pin_lock: PinLock,
     report: Callable[[], Awaitable[dict[str, object]]],
 ) -> Kiosk:
     """The kiosk with all its routes; `report` is the status of the agent."""
@@ -52,6 +52,6 @@ def make_kiosk(
         report,
         more=(
             TouchRoutes(view_state.choose_language, StaffCall(view_state, recorder, announcer).call),
-            StaffRoutes(actions, PinLock(secret_path(settings.staff.pin_hash_file))),
+            StaffRoutes(actions, pin_lock),
         ),
     )

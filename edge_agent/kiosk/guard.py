@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from edge_agent.kiosk.errors import KioskError
 from sync.network_address import is_loopback as is_this_machine
+from sync.network_address import is_own_name
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -33,16 +33,11 @@ async def add_headers(_request: web.Request, response: web.StreamResponse) -> No
 
 
 def host_check(own_host: str) -> Middleware:
-    """Middleware that refuses requests with an unknown host name.
-
-    It prevents DNS rebinding: another site can make its own name resolve to this machine, but not an IP address,
-    `localhost` or the name this box listens on.
-    """
+    """Middleware that refuses requests with an unknown host name (DNS rebinding)."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        name = _host_name(request.headers.get("Host", ""))
-        if name is None or not (_is_address(name) or name in ("localhost", own_host)):
+        if not is_own_name(request.headers.get("Host", ""), [own_host]):
             raise web.HTTPMisdirectedRequest(text="Unknown host name.\n")
         return await handler(request)
 
@@ -91,19 +86,3 @@ def is_own_page(request: web.Request) -> bool:
     if origin is None:
         return request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
     return origin.partition("://")[2] == request.headers.get("Host")
-
-
-def _host_name(host: str) -> str | None:
-    """The name in a Host header without the port, None if malformed."""
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

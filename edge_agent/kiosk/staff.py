@@ -75,8 +75,8 @@ class StaffRoutes:
     async def _enter(self, request: web.Request) -> web.Response:
         result = await self._lock.try_pin((await read_body(request, _Pin)).pin)
         if result is not PinResult.OPEN:
-            if result is PinResult.WRONG and self._lock.locked_s:
-                await self._actions.note_lock()
+            if result is PinResult.WRONG and self._lock.take_alarm():
+                await self._actions.note_wrong_pins()
             return json_response({"door": result, "locked_s": round(self._lock.locked_s)}, _STATUS[result])
         self._token, self._until_s = secrets.token_urlsafe(32), self._monotonic() + SESSION_S
         await self._actions.note_entry()

@@ -48,8 +48,12 @@ def accept_orders(
     broadcasts: TakesBroadcasts,
     clock: WallClock,
     report: Callable[[], Awaitable[dict[str, object]]],
+    unlock_staff: Callable[[], None] = lambda: None,
 ) -> None:
-    """Have `link` execute the platform's signed orders; without the platform's key none is accepted."""
+    """Have `link` execute the platform's signed orders; without the platform's key none is accepted.
+
+    `unlock_staff` ends the wait after wrong PINs; safe mode has no staff view.
+    """
     if (key := signing_key(settings)) is None:
         return
     executor = OrderExecutor(
@@ -59,5 +63,6 @@ def accept_orders(
         broadcasts=broadcasts,
         clock=clock,
         report=report,
+        unlock_staff=unlock_staff,
     )
     link.listen_to(OrderReceiver(replay_guard, key, executor.handlers(), lambda: clock_record(clock.own())))

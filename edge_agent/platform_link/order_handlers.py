@@ -38,6 +38,7 @@ class OrderExecutor:
         broadcasts: TakesBroadcasts,
         clock: WallClock,
         report: Callable[[], Awaitable[dict[str, object]]],
+        unlock_staff: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._policy = policy
@@ -45,12 +46,18 @@ class OrderExecutor:
         self._broadcasts = broadcasts
         self._clock = clock
         self._report = report
+        self._unlock_staff = unlock_staff
 
     def handlers(self) -> OrderHandlers:
         """The handlers that the link calls, one for each kind of order."""
         return OrderHandlers(
             self._apply,
-            {"status": self._status, "refetch-directory": self._refetch, "restart": self._restart},
+            {
+                "status": self._status,
+                "refetch-directory": self._refetch,
+                "restart": self._restart,
+                "unlock-staff": self._unlock,
+            },
             self._announce,
         )
 
@@ -80,6 +87,11 @@ class OrderExecutor:
     async def _restart(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         """Shut down in order; systemd starts the agent again."""
         asyncio.get_running_loop().call_later(_ANSWER_S, os.kill, os.getpid(), signal.SIGTERM)
+        return {}
+
+    async def _unlock(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        """End the wait after wrong PINs; the staff view still needs the right one."""
+        self._unlock_staff()
         return {}
 
     def _announce(self, message: wire.Broadcast | wire.Withdrawal) -> None:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge_agent.privacy.findings import Finding, PersonalDataKind, PersonalDataMatch
-from edge_agent.privacy.number_search import CONTEXT_BYTES, LONGEST_BYTES, numbers_in
+from edge_agent.privacy.number_search import CONTEXT_BYTES, LONGEST_BYTES, id_or_phone, numbers_in
+from edge_agent.privacy.packed_streams import packed_places, unpack
 from edge_agent.privacy.picture_search import MOST_BYTES, FaceFinder, faces_in
+from edge_agent.privacy.sqlite_integers import stored_integers
 from edge_agent.privacy.stored_files import journal_text
 
 _STEP_BYTES = 8 << 20
 _AHEAD_BYTES = max(MOST_BYTES, LONGEST_BYTES)
+_DEPTH = 3  # of compressed data within compressed data
 
 
 @dataclass(slots=True)
@@ -44,10 +47,33 @@ class Scanner:
     def scan_stream(self, place: str, stream: BinaryIO, shows_face: FaceFinder) -> None:
         """Scan all bytes of `stream`; `place` names it in the findings."""
         self.files += 1
+        self.size_bytes += self._scan(place, stream, shows_face, _DEPTH)
+
+    def _scan(self, place: str, stream: BinaryIO, shows_face: FaceFinder, depth: int) -> int:
+        """Scan `stream` and what is compressed in it, `depth` times at most; returns its size in bytes."""
+        packed: list[int] = []
+        size_bytes = 0
         for start, data, first, last in _windows(stream):
-            self.size_bytes += last - first
+            size_bytes += last - first
             matches = [match for match in _matches(data, shows_face) if first <= match.offset < last]
             self.findings += [Finding(match.kind, place, start + match.offset) for match in matches]
+            packed += [start + at for at in packed_places(data) if first <= at < last]
+        for offset, number in stored_integers(stream):
+            if kind := id_or_phone(number):
+                self.findings.append(Finding(kind, place, offset))
+        for offset in packed:
+            self._scan_packed(place, stream, offset, shows_face, depth)
+        return size_bytes
+
+    def _scan_packed(self, place: str, stream: BinaryIO, offset: int, shows_face: FaceFinder, depth: int) -> None:
+        unpacked = unpack(stream, offset)
+        if unpacked is None:
+            return
+        inside = f"{place} > {unpacked.kind} @ {offset}"
+        if not depth or not unpacked.complete:
+            self.unread.append(f"{inside}: unpacked in part only")
+        if depth:
+            self._scan(inside, io.BytesIO(unpacked.data), shows_face, depth - 1)
 
     def scan_journal(self, unit: str, shows_face: FaceFinder) -> bool:
         """Scan the journal of `unit`; returns False if it is empty or cannot be read."""

@@ -105,8 +105,8 @@ class StaffActions:
         await self._recorder.alarm("staff_entered", "kiosk")
         self._view_state.staff_came()
 
-    async def note_lock(self) -> None:
-        """Record that wrong PINs locked the staff view."""
+    async def note_wrong_pins(self) -> None:
+        """Record that wrong PINs go on; the next try has to wait."""
         await self._recorder.alarm("staff_pin_locked", "kiosk")
 
     def set_volume(self, share: float) -> None:

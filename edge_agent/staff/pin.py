@@ -1,4 +1,4 @@
-"""The PIN of the staff view: stored as a scrypt hash in its own file, with rate-limited attempts."""
+"""The PIN of the staff view: stored as a scrypt hash in its own file, with a delay after wrong ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from sync.storage.atomic_files import replace_whole
 FEWEST_DIGITS, MOST_DIGITS = 6, 12
 FREE_TRIES = 5
 LOCK_S = 30.0  # after the free tries; doubles with every wrong PIN, up to the cap
-LOCK_CAP_S = 3600.0
+LOCK_CAP_S = 60.0  # the longest that the right PIN can be made to wait, by whatever was tried before
+ALARM_INTERVAL_S = 3600.0  # while wrong ones go on
 _SCHEME = "scrypt"
 _COST, _BLOCK, _LANES = 2**15, 8, 1  # 32 MiB and about 60 ms a try
 _MEMORY_BYTES = 64 * 1024 * 1024
@@ -51,12 +52,16 @@ class PinResult(StrEnum):
 
     OPEN = "open"
     WRONG = "wrong"
-    LOCKED = "locked"  # too many wrong PINs: wait
+    LOCKED = "locked"  # too many wrong PINs: wait; this one was not compared and does not extend the wait
     SHUT = "shut"  # no PIN is set, or its file cannot be used
 
 
 class PinLock:
-    """Compares PINs, one at a time; each wrong one after FREE_TRIES locks it longer. Reads the file at each try."""
+    """Compares PINs, one at a time, and reads the file at each try.
+
+    After FREE_TRIES wrong ones each further one makes the next try wait, LOCK_CAP_S at most: a guesser has 1,440 tries
+    a day, and the right PIN is never kept out for longer.
+    """
 
     def __init__(self, path: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._path = path
@@ -64,6 +69,7 @@ class PinLock:
         self._one_at_a_time = asyncio.Lock()
         self._wrong = 0
         self._locked_until_s = 0.0
+        self._alarm_due_s = 0.0
 
     @property
     def is_set(self) -> bool:
@@ -86,13 +92,25 @@ class PinLock:
             salt, expected = stored
             actual = await asyncio.to_thread(_hash, pin[: MOST_DIGITS + 1], salt)
             if hmac.compare_digest(actual, expected):
-                self._wrong = 0
+                self.unlock()
                 return PinResult.OPEN
             self._wrong += 1
             if self._wrong >= FREE_TRIES:
                 lock_s = min(LOCK_CAP_S, LOCK_S * 2.0 ** min(self._wrong - FREE_TRIES, 20))
                 self._locked_until_s = self._monotonic() + lock_s
             return PinResult.WRONG
+
+    def unlock(self) -> None:
+        """Forget the wrong PINs: the next try is compared at once."""
+        self._wrong, self._locked_until_s, self._alarm_due_s = 0, 0.0, 0.0
+
+    def take_alarm(self) -> bool:
+        """Whether wrong PINs are to be reported now: when they first cause a wait, then once in ALARM_INTERVAL_S."""
+        now_s = self._monotonic()
+        if self._wrong < FREE_TRIES or now_s < self._alarm_due_s:
+            return False
+        self._alarm_due_s = now_s + ALARM_INTERVAL_S
+        return True
 
     def _read(self) -> tuple[bytes, bytes] | None:
         """Salt and hash; None without a usable file."""

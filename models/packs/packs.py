@@ -66,7 +66,10 @@ class PackStore:
         pack = self._named(name)
         status = self._status(pack, whole=True)
         if status.path is None:
-            raise ModelMissing(f"the pack {name} is not on this box: edge-agent models pull {name}, or add {pack.file}")
+            accepting = "" if pack.commercial else " --accept-non-commercial"
+            raise ModelMissing(
+                f"the pack {name} is not on this box: edge-agent models pull {name}{accepting}, or add {pack.file}"
+            )
         if status.state is PackState.DAMAGED:
             raise ModelDamaged(f"{status.path} does not match the checksum pinned for the pack {name}")
         return status.path

@@ -48,6 +48,7 @@ class ServiceSettings:
     store: str = field(default="", repr=False)
     http_host: str = "127.0.0.1"
     http_port: int = 8090
+    http_names: tuple[str, ...] = ()  # further host names of the page, such as that of a proxy
     tls: TlsFiles = field(default_factory=TlsFiles)
     directory: Path | None = None  # CSV or JSONL, imported at start
     community_key: bytes = field(default=b"", repr=False)
@@ -114,7 +115,7 @@ class PlatformService:
             directory = await stack.enter_async_context(DirectoryStore.opened(settings.data / "directory.db"))
             await self._import(directory)
             fleet = Fleet()
-            page = FleetPage(store, fleet)
+            page = FleetPage(store, fleet, settings.http_names)
             self.http_port = await stack.enter_async_context(page.served(settings.http_host, settings.http_port))
             log.info("fleet page: port %d of %s; broker: %s", self.http_port, settings.http_host, self._broker)
             self.ready.set()

@@ -51,7 +51,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(
         box=BoxSettings(data_dir=str(tmp_path / "data")),
         privacy=PrivacySettings(key_file=str(tmp_path / "at-rest.key")),
-        recognition=RecognitionSettings(enabled=True),
+        recognition=RecognitionSettings(enabled=True, accept_non_commercial=True),
     )
 
 

@@ -42,7 +42,7 @@ def store(file_server: FileServer, folder: Path) -> PackStore:
 def test_the_manifest_pins_every_pack_once() -> None:
     packs = read_manifest()
     assert len({pack.name for pack in packs}) == len({pack.file for pack in packs}) == len(packs)
-    assert {pack.name for pack in packs if not pack.commercial} == {"scrfd-500m", "arcface-mbf"}
+    assert {pack.name for pack in packs if not pack.commercial} == {"scrfd-500m", "mobilefacenet", "arcface-mbf"}
 
 
 def test_the_manifest_fits_the_weights_beside_the_checkout(shared_weights: Path) -> None:

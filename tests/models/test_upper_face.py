@@ -71,7 +71,10 @@ def test_a_damaged_map_is_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_what_covers_the_lower_half_counts_little(shared_weights: Path, astronaut: Path) -> None:
-    picture, embedders = read_picture(astronaut), make_embedders("mobilefacenet", data_dir=shared_weights)
+    picture, embedders = (
+        read_picture(astronaut),
+        make_embedders("mobilefacenet", data_dir=shared_weights, accept_non_commercial=True),
+    )
     assert embedders.upper is not None
     [face] = make_detector("sentinel").detect(picture)
     assert face.landmarks is not None
@@ -86,10 +89,12 @@ def test_what_covers_the_lower_half_counts_little(shared_weights: Path, astronau
 
 
 def test_thresholds_of_the_settings_replace_those_of_the_pack(shared_weights: Path) -> None:
-    own = make_embedders("mobilefacenet", data_dir=shared_weights)
+    own = make_embedders("mobilefacenet", data_dir=shared_weights, accept_non_commercial=True)
     assert own.upper is not None
     assert own.whole.threshold == EMBEDDINGS["mobilefacenet"].threshold
-    given = make_embedders("mobilefacenet", data_dir=shared_weights, threshold=0.7, masked_threshold=0.8)
+    given = make_embedders(
+        "mobilefacenet", data_dir=shared_weights, accept_non_commercial=True, threshold=0.7, masked_threshold=0.8
+    )
     assert given.upper is not None
     assert (given.whole.threshold, given.upper.threshold) == (0.7, 0.8)
     assert own.upper.threshold not in (own.whole.threshold, 0.8)

@@ -14,6 +14,8 @@ from sync.platform.authority.certificates import Authority, CaFiles, utc_now
 from sync.platform.authority.enroller import Enroller, Rules
 from sync.platform.authority.est import EstServer
 from sync.platform.authority.registry import TOKEN_LIMIT, Registry
+from sync.platform.brokers.revocation_lists import RevocationLists
+from sync.platform.http_server.limited_server import DEFAULT_LIMITS, ServerLimits
 
 HOST = "localhost"
 ANY = Rules()
@@ -49,13 +51,20 @@ class Town:
 
 @asynccontextmanager
 async def town(
-    home: Path, rules: Rules = ANY, *, retry_after_s: int = 1, now_s: Callable[[], float] = time.monotonic
+    home: Path,
+    rules: Rules = ANY,
+    *,
+    retry_after_s: int = 1,
+    now_s: Callable[[], float] = time.monotonic,
+    limits: ServerLimits = DEFAULT_LIMITS,
 ) -> AsyncIterator[Town]:
     """An authority that serves within the block."""
     clock, files = SetClock(), CaFiles.below(home / "ca")
     files.create("demo")
     authority = files.load(clock)
     async with Registry.opened(home / "boxes.db", clock) as registry:
-        server = EstServer(authority, Enroller(authority, registry, rules), home / "ca", [HOST], retry_after_s, now_s)
+        lists = RevocationLists(authority, files, registry, home / "mosquitto.pid")
+        enroller = Enroller(authority, registry, rules, lists.update)
+        server = EstServer(authority, enroller, home / "ca", [HOST], retry_after_s, now_s, limits)
         async with server.served("127.0.0.1", 0) as port:
             yield Town(home, files, authority, registry, clock, f"https://{HOST}:{port}")

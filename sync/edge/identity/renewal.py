@@ -53,6 +53,7 @@ class Renewal:
         self._broker_url = broker_url
         self._now = now
         self._retry = retry
+        self._confirmed: int | None = None  # serial number of the certificate that the authority knows to be in use
 
     async def run(self) -> None:
         """Renew when due, until cancelled; returns immediately on a box that was never enrolled."""
@@ -64,9 +65,10 @@ class Renewal:
                 wait_s = self.due_in().total_seconds()
                 if wait_s <= 0:
                     await self.renew()
+                await self.confirm()
             except (SyncError, OSError) as exc:
                 if tries == 0:
-                    log.warning("certificate not renewed yet: %s", exc)
+                    log.warning("certificate not renewed or not confirmed yet: %s", exc)
                 wait_s = self._retry.pause_s(tries, _FIRST_PAUSE_S)
                 tries += 1
             else:
@@ -94,6 +96,17 @@ class Renewal:
             raise
         self._identity.activate_next()
         log.info("certificate renewed until %s", read_enrolment(self._identity).until.date())
+
+    async def confirm(self) -> None:
+        """Present the certificate in use to the authority, which then revokes the earlier ones of this box.
+
+        Once for each certificate and process; an authority of an earlier version ignores it. Raises LinkLost,
+        AuthorityUntrusted, BadMessage, UnsafeLink, OSError.
+        """
+        origin, number = self._identity.origin(), self._identity.certificate().serial_number
+        if origin is not None and self._confirmed != number:
+            await EstClient(origin.url, self._identity.roots(), self._identity.files).roots()
+            self._confirmed = number
 
     async def _fetch(self) -> TlsFiles:
         """Request and store the next certificate and the current roots of the authority."""

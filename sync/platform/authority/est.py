@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import hdrs, web
+from aiohttp.web import RequestPayloadError
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
@@ -32,9 +33,11 @@ from sync.contract.enrolment import (
 from sync.errors import EnrolmentPending, EnrolmentRefused
 from sync.mqtt.pinned_ca import accept_older_certificates
 from sync.platform.authority.certificates import Authority
-from sync.platform.authority.enroller import Enroller
-from sync.platform.authority.limit import RateLimit, client_network
+from sync.platform.authority.enroller import Enroller, RenewedTooOften
+from sync.platform.authority.limit import RateLimit
 from sync.platform.authority.own import write_server_files
+from sync.platform.http_server.client_network import client_network
+from sync.platform.http_server.limited_server import DEFAULT_LIMITS, LimitedServer, ServerLimits
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +68,7 @@ class EstServer:
         hosts: Sequence[str],
         retry_after_s: int = 30,
         now_s: Callable[[], float] = time.monotonic,
+        limits: ServerLimits = DEFAULT_LIMITS,
     ) -> None:
         """`now_s` is the clock of the rate limits."""
         self._addresses = RateLimit(120, retry_after_s / 60, now=now_s)
@@ -74,6 +78,7 @@ class EstServer:
         self._hosts = hosts
         self._retry_after_s = retry_after_s
         self._folder = folder
+        self._limits = limits
 
     @asynccontextmanager
     async def served(self, host: str, port: int) -> AsyncIterator[int]:
@@ -86,13 +91,9 @@ class EstServer:
                 web.post(SIMPLEREENROLL, self._renew),
             ]
         )
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port, ssl_context=self._context()).start()
-            yield runner.addresses[0][1]
-        finally:
-            await runner.cleanup()
+        server = LimitedServer(application, [*self._hosts, host], self._limits, self._context())
+        async with server.served(host, port) as chosen:
+            yield chosen
 
     def _context(self) -> ssl.SSLContext:
         """A TLS context with a new server certificate."""
@@ -112,7 +113,9 @@ class EstServer:
         wait_s = self._addresses.wait_s(client_network(request.remote))
         return _too_many(wait_s) if wait_s else await handler(request)
 
-    async def _ca_certificates(self, _request: web.Request) -> web.Response:
+    async def _ca_certificates(self, request: web.Request) -> web.Response:
+        if (presented := _client_certificate(request)) is not None:
+            await self._enroller.confirm(presented)
         return _certificates([self._authority.root])
 
     async def _enrol(self, request: web.Request) -> web.Response:
@@ -131,6 +134,8 @@ class EstServer:
             return self._rejection(exc, request)
 
     def _rejection(self, error: EnrolmentRefused | EnrolmentPending, request: web.Request) -> web.Response:
+        if isinstance(error, RenewedTooOften):
+            return _too_many(error.retry_after_s)
         if isinstance(error, EnrolmentPending):
             return web.Response(status=202, text=str(error), headers={hdrs.RETRY_AFTER: str(self._retry_after_s)})
         log.warning("%s from %s refused: %s", request.path, request.remote, error.reason)
@@ -159,7 +164,7 @@ async def _body(request: web.Request) -> bytes:
     """The certificate request, DER. Raises EnrolmentRefused."""
     try:
         return base64.b64decode(b"".join((await request.read()).split()), validate=True)
-    except binascii.Error as exc:
+    except (binascii.Error, RequestPayloadError) as exc:
         raise refusal(RejectionReason.BAD_REQUEST) from exc
 
 

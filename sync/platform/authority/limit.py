@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -38,11 +37,3 @@ class RateLimit:
 
     def __len__(self) -> int:
         return len(self._due_s)
-
-
-def client_network(address: str | None) -> str:
-    """The rate limit key of a remote address: the IPv4 address or the IPv6 /64, all of which one host can use."""
-    if address is None:
-        return ""
-    read = ipaddress.ip_address(address.partition("%")[0])
-    return address if read.version == 4 else str(ipaddress.ip_network((read, 64), strict=False))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -78,6 +79,14 @@ def create(db: Database) -> None:
     )
 
 
+@REGISTRY_MIGRATIONS()
+def issues(db: Database) -> None:
+    """When each certificate was issued, and the digest of its key; unknown for older ones."""
+    db.conn.execute("ALTER TABLE certificate ADD COLUMN issued_ms INTEGER NOT NULL DEFAULT 0")
+    db.conn.execute("ALTER TABLE certificate ADD COLUMN key TEXT NOT NULL DEFAULT ''")
+    db.conn.execute("CREATE INDEX certificate_box ON certificate (box, issued_ms)")
+
+
 class RegistryTransaction:
     """The registry inside one transaction."""
 
@@ -118,17 +127,37 @@ class RegistryTransaction:
         self._do("INSERT INTO token VALUES (?, ?, ?, NULL)", _hash(token), serial, _ms(expires))
         return token
 
-    def add_certificate(self, number: int, box: str, expires: datetime) -> None:
-        self._do("INSERT INTO certificate VALUES (?, ?, ?, NULL)", f"{number:x}", box, _ms(expires))
+    def add_certificate(self, number: int, box: str, key: str, issued: datetime, expires: datetime) -> None:
+        """Add a certificate of `box`; `key` is the digest of its key."""
+        values = (f"{number:x}", box, _ms(expires), _ms(issued), key)
+        self._do(
+            "INSERT INTO certificate (number, box, expires_ms, revoked_ms, issued_ms, key)"
+            " VALUES (?, ?, ?, NULL, ?, ?)",
+            *values,
+        )
+
+    def issued_between(self, box: str, first: datetime, last: datetime) -> list[datetime]:
+        """When certificates of `box` were issued, oldest first."""
+        rows = self._db.conn.execute(
+            "SELECT issued_ms FROM certificate WHERE box = ? AND issued_ms BETWEEN ? AND ? ORDER BY issued_ms",
+            (box, _ms(first), _ms(last)),
+        )
+        return [_time(issued_ms) for (issued_ms,) in rows]
+
+    def was_certified(self, box: str, key: str) -> bool:
+        """Whether a certificate of `box` was issued for the key with this digest."""
+        return self._row("SELECT 1 FROM certificate WHERE box = ? AND key = ?", box, key) is not None
 
     def is_revoked(self, number: int) -> bool:
         row = self._row("SELECT revoked_ms FROM certificate WHERE number = ?", f"{number:x}")
         return row is None or row[0] is not None
 
-    def revoke_certificates(self, box: str, when: datetime) -> int:
-        """Revoke all certificates of `box`; returns how many were valid."""
+    def revoke_certificates(self, box: str, when: datetime, keep: Iterable[int] = ()) -> int:
+        """Revoke all certificates of `box` except those numbered in `keep`; returns how many were valid."""
         done = self._db.conn.execute(
-            "UPDATE certificate SET revoked_ms = ? WHERE box = ? AND revoked_ms IS NULL", (_ms(when), box)
+            "UPDATE certificate SET revoked_ms = ? WHERE box = ? AND revoked_ms IS NULL"
+            " AND number NOT IN (SELECT value FROM json_each(?))",
+            (_ms(when), box, json.dumps([f"{number:x}" for number in keep])),
         )
         return int(done.rowcount)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -127,9 +127,13 @@ def revoke(
     from sync.errors import LinkError
     from sync.mqtt.broker_address import BrokerAddress
     from sync.platform.authority.certificates import CaFiles
-    from sync.platform.authority.registry import BoxStatus
-    from sync.platform.brokers.kick import kick, reload_mosquitto
-    from sync.storage.atomic_files import replace_whole
+    from sync.platform.authority.registry import BoxStatus, Registry
+    from sync.platform.brokers.kick import kick
+    from sync.platform.brokers.revocation_lists import RevocationLists
+
+    async def work(registry: Registry) -> Sequence[str]:
+        await registry.revoke(name)
+        return await RevocationLists(authority, files, registry, pid_file).publish()
 
     files = CaFiles.below(data / "ca")
     remaining: list[str] = []
@@ -137,17 +141,7 @@ def revoke(
         authority = files.load()
         address = BrokerAddress.from_url(broker, tls.files) if broker else None
         _confirm_revocation(data, name, yes=yes)
-        revoked, folders = _with_registry(data, lambda registry: registry.revoke(name))
-        revocation_list = authority.revocations(revoked)
-        for path in (files.revoked, *(folder / "revoked.pem" for folder in folders)):
-            try:
-                replace_whole(path, revocation_list, 0o644)
-            except OSError as exc:
-                remaining.append(
-                    f"名单未写入，请手工复制 revocation list not written, copy it by hand: {path}: {exc.strerror}"
-                )
-        if not reload_mosquitto(pid_file):
-            remaining.append("请让 broker 重读名单 make the broker reload the list: systemctl reload mosquitto")
+        remaining += _with_registry(data, work)
         if address is None:
             remaining.append("已连接的设备仍在线 the box stays connected: give --broker to disconnect it")
         else:

@@ -95,27 +95,38 @@ def enrol(
             min=0,
         ),
     ] = 365,
+    pid_file: Annotated[
+        Path, typer.Option(help="PID file of a mosquitto on this machine, which reloads the list after a renewal.")
+    ] = options.PID_FILE,
     data: options.Data = options.DATA,
 ) -> None:
-    """Serve enrolment and renewal to boxes (EST, RFC 7030) until interrupted."""
+    """Serve enrolment and renewal to boxes (EST, RFC 7030) until interrupted.
+
+    A renewed certificate replaces the earlier one, which is added to the revocation lists of the brokers.
+    """
     from sync.contract.enrolment import est_host
     from sync.platform.authority.certificates import CaFiles
     from sync.platform.authority.enroller import Enroller, Rules
     from sync.platform.authority.est import EstServer
     from sync.platform.authority.registry import Registry
+    from sync.platform.brokers.revocation_lists import RevocationLists
 
     async def run() -> None:
         async with contextlib.AsyncExitStack() as stack:
             registry = await stack.enter_async_context(Registry.opened(data / "boxes.db"))
             url = await registry.change(lambda transaction: transaction.url())
-            enroller = Enroller(authority, registry, Rules(tuple(accept_rule), days, timedelta(days=grace_days)))
+            lists = RevocationLists(authority, files, registry, pid_file)
+            rules = Rules(tuple(accept_rule), days, timedelta(days=grace_days))
+            enroller = Enroller(authority, registry, rules, lists.update)
+            await lists.update()  # what an earlier process left to do
             server = EstServer(authority, enroller, data / "ca", [est_host(url)])
             await stack.enter_async_context(server.served(host, port))
             typer.echo(f"登记服务 enrolment at {url}, district {authority.district}")
             await asyncio.Event().wait()
 
     log_without_passwords(logging.INFO, options.LOG)
+    files = CaFiles.below(data / "ca")
     with options.report_errors():
         host, port = options.address("--listen", listen)
-        authority = CaFiles.below(data / "ca").load()
+        authority = files.load()
         asyncio.run(until_signalled(run()))

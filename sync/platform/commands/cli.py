@@ -47,6 +47,9 @@ def serve(
     data: options.Data = options.DATA,
     store: options.Store = "",
     http: Annotated[str, typer.Option(help="host:port of the fleet page.")] = "127.0.0.1:8090",
+    http_name: Annotated[
+        list[str], typer.Option(help="Further host name of the fleet page, as of a proxy; may be repeated.")
+    ] = [],  # noqa: B006
     directory: Annotated[Path | None, typer.Option(help="CSV or JSONL file of persons, imported at start.")] = None,
     community_key_file: options.CommunityKey = None,
     backlog_per_s: options.BacklogRate = 5000.0,
@@ -64,6 +67,7 @@ def serve(
             store=store,
             http_host=host,
             http_port=port,
+            http_names=tuple(http_name),
             tls=platform.tls.files,
             directory=directory,
             community_key=_community_key(directory, community_key_file),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from aiohttp import web
 
 from sync.contract.records import AlarmRaised, PassageClosed, PassageDecided
 from sync.platform.fleet.fleet import BoxView, Fleet
+from sync.platform.http_server.limited_server import DEFAULT_LIMITS, LimitedServer, ServerLimits
 from sync.platform.records.received import from_ms, today
 from sync.platform.records.store_contract import RecordStore, Totals
 
@@ -34,20 +35,24 @@ HEADERS = {  # script and style are inline: the page is one file
 class FleetPage:
     """Serves `/` and `/api/stats`; read-only."""
 
-    def __init__(self, store: RecordStore, fleet: Fleet) -> None:
+    def __init__(
+        self,
+        store: RecordStore,
+        fleet: Fleet,
+        names: Collection[str] = (),
+        limits: ServerLimits = DEFAULT_LIMITS,
+    ) -> None:
+        """`names`: further host names of the page, such as that of a proxy."""
         self._store = store
         self._fleet = fleet
+        self._names = names
+        self._limits = limits
 
     @asynccontextmanager
     async def served(self, host: str, port: int) -> AsyncIterator[int]:
         """Serve on `host`; yields the port, which the system chooses if `port` is 0. Raises OSError."""
-        runner = web.AppRunner(self.application(), access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port).start()
-            yield runner.addresses[0][1]
-        finally:
-            await runner.cleanup()
+        async with LimitedServer(self.application(), [host, *self._names], self._limits).served(host, port) as chosen:
+            yield chosen
 
     def application(self) -> web.Application:
         """The routes, without a socket; `openapi.yaml` describes them."""

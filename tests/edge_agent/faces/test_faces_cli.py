@@ -36,7 +36,7 @@ def box(tmp_path: Path, weights: Path) -> Path:
     (tmp_path / "community.key").write_text(secrets.token_hex(32), encoding="ascii")
     (tmp_path / "sentinel.toml").write_text(
         f'[box]\ndata_dir = "{tmp_path}"\n[directory]\ncommunity_key_file = "{tmp_path}/community.key"\n'
-        f'[privacy]\nkey_file = "{tmp_path}/at-rest.key"\n',
+        f'[privacy]\nkey_file = "{tmp_path}/at-rest.key"\n[recognition]\naccept_non_commercial = true\n',
         encoding="utf-8",
     )
     cv2.imwrite(str(tmp_path / "one.png"), photograph(ASTRONAUT))

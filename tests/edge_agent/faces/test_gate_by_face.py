@@ -27,7 +27,7 @@ from tests.limits import HANG_S
 from tests.photos import PEOPLE, photograph
 
 # The resident is cut out of a photograph, for drawn people look alike to the network; liveness networks may doubt it.
-RECOGNITION = "\n[recognition]\nenabled = true\nlive = 0.0\n"
+RECOGNITION = "\n[recognition]\nenabled = true\naccept_non_commercial = true\nlive = 0.0\n"
 NUMBER = HEALTHY[0].number
 RESIDENT = PEOPLE[1]
 

@@ -155,7 +155,7 @@ def test_only_a_hash_of_the_pin_is_kept_and_only_its_owner_reads_it(tmp_path: Pa
     assert list(tmp_path.iterdir()) == [path]
 
 
-async def test_wrong_pins_lock_for_ever_longer(tmp_path: Path) -> None:
+async def test_wrong_pins_make_the_next_one_wait_a_minute_at_most(tmp_path: Path) -> None:
     clock = Clock()
     lock = PinLock(tmp_path / "staff.pin", clock.monotonic)
     assert await lock.try_pin(PIN) is PinResult.SHUT
@@ -170,6 +170,41 @@ async def test_wrong_pins_lock_for_ever_longer(tmp_path: Path) -> None:
     assert await lock.try_pin(PIN) is PinResult.OPEN
     assert await lock.try_pin("000001") is PinResult.WRONG
     assert lock.locked_s == 0
+
+
+@pytest.mark.parametrize("wrong", [34, 100, 1000])
+async def test_whoever_is_right_is_kept_out_for_a_minute_at_most(
+    tmp_path: Path, wrong: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.staff.pin._COST", 2)  # 60 ms a try otherwise
+    clock = Clock()
+    lock = PinLock(tmp_path / "staff.pin", clock.monotonic)
+    write_pin(tmp_path / "staff.pin", PIN)
+    alarms = guessed_s = 0
+    for _ in range(wrong):
+        assert await lock.try_pin("000001") is PinResult.WRONG
+        alarms += lock.take_alarm()
+        assert lock.locked_s <= 60
+        if lock.locked_s:  # tries in between do not extend the wait
+            assert await lock.try_pin("000002") is PinResult.LOCKED
+        assert lock.locked_s <= 60
+        guessed_s += int(lock.locked_s)
+        clock.pass_s(lock.locked_s)
+    assert guessed_s > 40 * (wrong - FREE_TRIES)  # guessing stays slow
+    assert 1 + guessed_s // 3700 <= alarms <= 1 + guessed_s // 3600
+    assert await lock.try_pin(PIN) is PinResult.OPEN
+    assert not lock.take_alarm()
+
+
+async def test_the_platform_ends_the_wait(tmp_path: Path) -> None:
+    lock = PinLock(tmp_path / "staff.pin", Clock().monotonic)
+    write_pin(tmp_path / "staff.pin", PIN)
+    for _ in range(FREE_TRIES):
+        await lock.try_pin("000001")
+    assert await lock.try_pin(PIN) is PinResult.LOCKED
+    lock.unlock()
+    assert await lock.try_pin("000001") is PinResult.WRONG  # it opens nothing
+    assert await lock.try_pin(PIN) is PinResult.OPEN
 
 
 def test_a_damaged_pin_file_opens_nothing(tmp_path: Path) -> None:

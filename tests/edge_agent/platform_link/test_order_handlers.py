@@ -14,6 +14,7 @@ from edge_agent.platform_link.order_handlers import OrderExecutor
 from edge_agent.policy.active_policy import ActivePolicy
 from edge_agent.policy.rules import Policy
 from edge_agent.speech.broadcasts.broadcast import OfferResult
+from edge_agent.staff.pin import FREE_TRIES, PinLock, write_pin
 from sync.contract import orders as wire
 from sync.contract.orders import Broadcast
 from sync.edge.directory.directory import Directory
@@ -51,6 +52,8 @@ class Here:
         self.policies = ActivePolicy(Policy(version=3), folder / "policy.json")
         self.directory = directory
         self.list = List()
+        write_pin(folder / "staff.pin", "274913")
+        self.pin_lock = PinLock(folder / "staff.pin", lambda: 0.0)
         self.hands: OrderHandlers = OrderExecutor(
             settings=self.settings,
             policy=self.policies,
@@ -58,6 +61,7 @@ class Here:
             broadcasts=self.list,
             clock=ClockInSync(),
             report=self.report,
+            unlock_staff=self.pin_lock.unlock,
         ).handlers()
 
     async def report(self) -> dict[str, object]:
@@ -109,6 +113,11 @@ async def test_what_does_not_fit_is_refused_whole_with_the_reason(here: Here, wa
 async def test_commands(here: Here) -> None:
     assert await here.hands.commands["status"]({}) == {"up_s": 7}
     assert await here.hands.commands["refetch-directory"]({}) == {}
+    for _ in range(FREE_TRIES):
+        await here.pin_lock.try_pin("000001")
+    assert here.pin_lock.locked_s > 0
+    assert await here.hands.commands["unlock-staff"]({}) == {}
+    assert here.pin_lock.locked_s == 0
     assert here.directory.request().cursor == 0
 
 

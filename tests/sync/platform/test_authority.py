@@ -25,10 +25,11 @@ from sync.edge.identity.est_client import EstClient, roots_by_fingerprint
 from sync.errors import EnrolmentPending, EnrolmentRefused, LinkLost
 from sync.platform.authority.certificates import CaFiles, common_name, new_key, organisation
 from sync.platform.authority.enroller import Enroller, Rules
-from sync.platform.authority.limit import RateLimit, client_network
+from sync.platform.authority.limit import RateLimit
 from sync.platform.authority.registry import BoxStatus, Registry
 from sync.platform.authority.sheet import render_sheet
 from sync.platform.commands.cli import app
+from sync.platform.http_server.client_network import client_network
 from tests.sync.authority import Town, town
 from tests.sync.city import WHEN
 
