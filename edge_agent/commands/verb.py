@@ -98,7 +98,7 @@ def _work_as(account: Account, work: Callable[[], Any], environment: dict[str, s
     except PermissionError as exc:
         user = account.name or account.uid
         raise ended(
-            f"{exc.filename}: 用户 {user} 无权访问（本命令以其身份运行）；若是以前由 root 写入的，请用 chown 交还该用户。\n"
+            f"{exc.filename}: 用户 {user} 无权访问，本命令以其身份运行；若由 root 写入，请用 chown 交还。\n"
             f"{exc.filename}: no permission for the user {user}, as whom this command works. If root wrote the file"
             " earlier, give it to that user with chown."
         ) from exc

@@ -143,7 +143,7 @@ async def test_the_state_of_a_running_agent_goes_in_without_the_person_before_it
     await stand.start()
     bundle, out = Bundle((), look), tmp_path / "b.tar.gz"
     settings = Settings(kiosk=KioskSettings(port=stand.port))
-    await asyncio.to_thread(collect, bundle, settings, "", tmp_path / "sentinel.toml", [], {})
+    await asyncio.to_thread(collect, bundle, settings, "", tmp_path / "sentinel.toml", [], {}, b"")
     await stand.stop()
     write_bundle(out, bundle.packed())
     status = json.loads(contents(out)["status.json"])
