@@ -109,7 +109,12 @@ def test_the_child_has_no_way_back_to_root(box: World) -> None:
         facts = {name: text.split() for name, _, text in (line.partition(":") for line in status.splitlines())}
         return json.dumps([facts[name] for name in ("Uid", "Gid", "Groups", "NoNewPrivs", "CapPrm", "CapEff")]).encode()
 
-    uid, gid, groups, no_new, permitted, effective = json.loads(as_owner_of(box.data, look))
+    before = os.getgroups()
+    os.setgroups([0, OTHER])
+    try:
+        uid, gid, groups, no_new, permitted, effective = json.loads(as_owner_of(box.data, look))
+    finally:
+        os.setgroups(before)
     assert (uid, gid, groups, no_new) == ([str(AGENT)] * 4, [str(AGENT)] * 4, [], ["1"])
     assert int(permitted[0], 16) == int(effective[0], 16) == 0
     assert stat.S_IMODE((box.data / "made").stat().st_mode) == 0o600

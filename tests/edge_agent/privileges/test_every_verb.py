@@ -13,6 +13,7 @@ import typer
 from edge_agent.commands.cli import app
 from models.packs.manifest import read_manifest
 from sync.contract.enrolment import Invitation
+from tests.edge_agent.calibration.test_view import MOUNTED, shots
 from tests.edge_agent.privileges.planted import (
     AGENT,
     MARK,
@@ -49,7 +50,7 @@ def words(box: World) -> dict[str, tuple[str, ...]]:
     return {
         "bundle": (*config, "--out", str(box.data / "bundle.tar.gz")),
         "calibrate thermometer": (*config, *by, "--reference", "35", "--reference", "39", "--seconds", "1"),
-        "calibrate view": (*config, *by, "--picture", "p.png", "--at", "1,1", "--thermal", "t.rec"),
+        "calibrate view": (*config, *by),
         "demo": ("--data", data, "--passages", "1", "--json"),
         "devices list": (),
         "devices probe": ("/dev/null",),
@@ -119,8 +120,9 @@ def test_root_follows_no_link_of_the_agent(verb: str, plant: Callable[[World], N
             (box.data).rename(box.home / "card" / "var" / "lib" / "edge-agent")
             box.data.mkdir()
         before = state(box.outside)
+        places = shots(box.work, MOUNTED) if verb == "calibrate view" else []
         with watched(box.outside) as events:
-            status, said = run_verb(box, (*verb.split(), *words(box)[verb]), TYPED.get(verb, ""))
+            status, said = run_verb(box, (*verb.split(), *words(box)[verb], *places), TYPED.get(verb, ""))
         assert events == [], said
         assert state(box.outside) == before, said
         assert MARK not in said
