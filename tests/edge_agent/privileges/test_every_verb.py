@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 from edge_agent.commands.cli import app
+from edge_agent.commands.verb import OwnerVerb, RootVerb
 from models.packs.manifest import read_manifest
 from sync.contract.enrolment import Invitation
 from tests.edge_agent.calibration.test_view import MOUNTED, shots
@@ -32,14 +34,16 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as 
 NUMBER = "110105194912310021"
 
 
-def verbs(group: object = None, before: tuple[str, ...] = ()) -> Iterator[str]:
-    """Every verb of the command tree."""
-    group = typer.main.get_command(app) if group is None else group
-    for name, command in getattr(group, "commands", {}).items():
-        if hasattr(command, "commands"):
-            yield from verbs(command, (*before, name))
-        else:
-            yield " ".join((*before, name))
+def commands(group: Any, before: tuple[str, ...] = ()) -> dict[str, object]:
+    """Every verb of the command tree and its command."""
+    found: dict[str, object] = {}
+    for name, command in group.commands.items():
+        said = (*before, name)
+        found |= commands(command, said) if hasattr(command, "commands") else {" ".join(said): command}
+    return found
+
+
+VERBS = commands(typer.main.get_command(app))
 
 
 def words(box: World) -> dict[str, tuple[str, ...]]:
@@ -107,7 +111,7 @@ def furnish(box: World) -> None:
     ("verb", "plant"),
     [
         (verb, plant)
-        for verb in verbs()
+        for verb in VERBS
         for plant in (plant_files, plant_folders)
         if plant is plant_files or verb not in FAR
     ],
@@ -135,7 +139,21 @@ def test_root_follows_no_link_of_the_agent(verb: str, plant: Callable[[World], N
 
 def test_every_verb_is_called() -> None:
     with world() as box:
-        assert set(words(box)) == set(verbs())
+        assert set(words(box)) == set(VERBS)
+
+
+def test_every_verb_continues_as_the_owner_and_these_keep_root_for_a_part() -> None:
+    assert not [verb for verb, command in VERBS.items() if not isinstance(command, OwnerVerb)]
+    assert {verb for verb, command in VERBS.items() if isinstance(command, RootVerb)} == {
+        "bundle",
+        "drill",
+        "install",
+        "privacy make-key",
+        "privacy scan",
+        "provision",
+        "staff set-pin",
+        "uninstall",
+    }
 
 
 def test_the_names_are_found_in_the_source() -> None:
