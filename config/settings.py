@@ -161,12 +161,13 @@ class AnnouncerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 class RecognitionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Face recognition as a credential: required similarity, liveness and number of consecutive frames.
 
-    `threshold` 0 selects the threshold of the pack; `margin` is the required distance to the second best match.
+    A threshold of 0 selects that of the pack; `margin` is the required distance to the second best match.
     """
 
     enabled: bool = False
     pack: Literal["mobilefacenet", "sface", "arcface-mbf"] = "mobilefacenet"
     threshold: Fraction = 0.0
+    masked_threshold: Fraction = 0.0
     margin: Fraction = 0.1
     live: Fraction = 0.7
     frames: Annotated[int, Meta(ge=2, le=10)] = 3

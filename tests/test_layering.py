@@ -41,6 +41,7 @@ DRIVER_VALUES = {
     "drivers.errors",
     "drivers.latest",
     "drivers.audio.sound",
+    "drivers.audio.sound_file",
     "drivers.readers.errors",
     "drivers.readers.health_code",
     "drivers.readers.id_number",
@@ -94,8 +95,10 @@ LIBRARIES = {
     "soundfile": {"drivers/audio/sound_file.py"},
     "sqlite3": {
         "edge_agent/doctor/stored.py",
+        "edge_agent/faces/register.py",
         "edge_agent/privacy/key_file.py",
         "sync/edge/ledger/",
+        "sync/edge/orders/replay_guard.py",
         "sync/storage/",
     },
     "sqlite_utils": {
@@ -121,7 +124,7 @@ LAZY = {
     "sync/platform/commands/": "as above",
     "models/detectors/face.py": "a box loads the detector that it uses",
     "models/detectors/scrfd.py": "insightface takes 1.5 s and 150 MB to load",
-    "models/recognition/embedding.py": "a box loads the embedding that it uses",
+    "models/recognition/make_embedders.py": "a box loads the embedding that it uses",
     "sync/platform/records/open_store.py": "asyncpg is an optional extra",
 }
 

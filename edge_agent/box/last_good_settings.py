@@ -63,11 +63,11 @@ class InvalidSettings:
 
 
 def usable_settings(path: Path, check: Check = check_extras) -> Settings:
-    """The settings at `path`, after creating their data folder. Raises SettingsError, also the one of `check`."""
+    """The settings at `path`; their data folder is created when `check` accepts them. Raises SettingsError."""
     settings = load_settings(path)
     _check_not_emptied(path, settings)
-    make_data_dir(Path(settings.box.data_dir))
     check(settings)
+    make_data_dir(Path(settings.box.data_dir))
     return settings
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from config.settings import Settings
 from models.detections import FaceDetector
 from models.detectors.face import make_detector
-from models.recognition.embedding import FaceEmbedder, make_embedder
+from models.recognition.embedding import FaceEmbedders
 from models.recognition.liveness import Liveness, make_liveness
+from models.recognition.make_embedders import make_embedders
 
 
 def detector_from(settings: Settings, *, threads: int = 1, score: float | None = None) -> FaceDetector:
@@ -24,13 +25,15 @@ def detector_from(settings: Settings, *, threads: int = 1, score: float | None =
     )
 
 
-def embedder_from(settings: Settings) -> FaceEmbedder:
-    """The embedding of faces."""
+def embedders_from(settings: Settings) -> FaceEmbedders:
+    """The embeddings of whole and of masked faces, with the thresholds of the settings."""
     recognition = settings.recognition
-    return make_embedder(
+    return make_embedders(
         recognition.pack,
         data_dir=_packs(settings),
         accept_non_commercial=recognition.accept_non_commercial,
+        threshold=recognition.threshold,
+        masked_threshold=recognition.masked_threshold,
     )
 
 

@@ -24,8 +24,8 @@ from edge_agent.commands.provision import provision
 from edge_agent.commands.verb import as_agent, guard
 from edge_agent.runtime.process_exit import leave
 from edge_agent.runtime.standard_streams import make_usable
-from sync.closed_output import ends_quietly_without_reader, give_up_output
 from sync.redaction import log_without_passwords
+from sync.terminal.closed_output import ends_quietly_without_reader, give_up_output
 
 app = typer.Typer(
     name="edge-agent",

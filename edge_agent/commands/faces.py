@@ -8,10 +8,11 @@ import sys
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from config.errors import SettingsError
 from config.settings import load_settings
 from drivers.errors import DriverError
 from edge_agent.box.wall_clock import WallClock
@@ -49,12 +50,12 @@ def register(
         check_age(consent, document.born, now)
         agreement = Consent(consent, now.wall, until.astimezone() + timedelta(days=1))
         registration = FaceRegistration(settings)
-        vector = (
-            registration.vector_from_photo(photo)
+        vectors = (
+            registration.vectors_from_photo(photo)
             if photo
-            else asyncio.run(registration.vector_from_camera(lambda flaw: typer.echo(flaw, err=True)))
+            else asyncio.run(registration.vectors_from_camera(lambda flaw: typer.echo(flaw, err=True)))
         )
-        row = asyncio.run(registration.register(document, vector, agreement))
+        row = asyncio.run(registration.register(document, vectors, agreement))
     if not settings.recognition.enabled:
         typer.echo(
             "本机未启用人脸识别。Face recognition is disabled on this box: [recognition] enabled = false.", err=True
@@ -65,7 +66,7 @@ def register(
 @app.command("list")
 def list_rows(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """List the registered rows with their consent, without identities."""
-    from edge_agent.faces.registration import rows
+    from edge_agent.faces.registration import known_masked, rows
 
     with report_face_errors():
         found = asyncio.run(rows(load_settings(config)))
@@ -73,10 +74,19 @@ def list_rows(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
         given, until = each.consent.given.astimezone(), each.consent.until.astimezone()
         if as_json:
             row = {"row": each.row, "pack": each.pack, "consent": each.consent.giver, "purpose": each.consent.purpose}
-            typer.echo(json.dumps({**row, "given": given.isoformat(), "until": until.isoformat()}))
+            dates = {"given": given.isoformat(), "until": until.isoformat()}
+            typer.echo(json.dumps({**row, **dates, "masked": known_masked(each)}))
         else:
             last_day = until - timedelta(seconds=1)
-            typer.echo(f"{each.row:>5}  {each.consent.giver:<8}  {given:%Y-%m-%d} – {last_day:%Y-%m-%d}  {each.pack}")
+            masked = "  口罩 masked" if known_masked(each) else ""
+            dates_shown = f"{given:%Y-%m-%d} – {last_day:%Y-%m-%d}"
+            typer.echo(f"{each.row:>5}  {each.consent.giver:<8}  {dates_shown}  {each.pack}{masked}")
+    if not all(map(known_masked, found)):
+        typer.echo(
+            "未标“口罩”的人戴口罩时认不出；用 mobilefacenet 重新登记即可。"
+            "Rows without 'masked' are not recognised with a mask on: register the person again, with mobilefacenet.",
+            err=True,
+        )
 
 
 @app.command()
@@ -102,6 +112,37 @@ def expire(config: Config = DEFAULT_CONFIG) -> None:
     with report_face_errors():
         count = asyncio.run(remove_expired(load_settings(config)))
     typer.echo(f"已删除 {count} 条。{count} removed.")
+
+
+@app.command()
+def compare(
+    pictures: Annotated[list[Path] | None, typer.Argument(help="Two pictures of one face each.", metavar="A B")] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="A list of pairs instead: two files a line, with a tab between them.")
+    ] = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the faces of two pictures as the gate does, one line a pair; a pair that cannot be compared says why."""
+    from edge_agent.faces.compare import FaceComparer, compare_to_dict, read_pairs
+
+    given = pictures or []
+    if (pairs is None) != (len(given) == 2) or (pairs is not None and given):
+        raise ended("请给出两张图片，或 --pairs 文件。Give two pictures, or --pairs FILE.", 2)
+    with report_errors(ModelError, unusable=(SettingsError, FaceError)):
+        wanted = [(given[0], given[1])] if pairs is None else read_pairs(pairs)
+        comparer = FaceComparer.from_settings(load_settings(config))
+    for first, second in wanted:
+        found = compare_to_dict(comparer, first, second)
+        typer.echo(json.dumps(found, ensure_ascii=False) if as_json else _readable(found))
+
+
+def _readable(found: dict[str, Any]) -> str:
+    pair = f"{found['a']}  {found['b']}"
+    if "error" in found:
+        return f"{pair}  {found['error']}"
+    verdict = "同一人 same" if found["same"] else "不是同一人 different"
+    return f"{pair}  {found['score']:.3f} ({'>=' if found['same'] else '<'} {found['threshold']})  {verdict}"
 
 
 def _document() -> Document:

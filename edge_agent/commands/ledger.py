@@ -11,7 +11,7 @@ import typer
 from config.errors import SettingsError
 from config.settings import load_settings
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended
-from sync.confirmation import Yes, confirm
+from sync.terminal.confirmation import Yes, confirm
 
 app = typer.Typer(no_args_is_help=True, help="账本 The records of this box.")
 

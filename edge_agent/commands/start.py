@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sync.quiet_interrupt import quiet_interrupt
+from sync.terminal.quiet_interrupt import quiet_interrupt
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from config.errors import SettingsError
 from config.prompts.build import faults_in
-from edge_agent.box.model_packs import detector_from, embedder_from, liveness_from
+from edge_agent.box.model_packs import detector_from, embedders_from, liveness_from
 from edge_agent.calibration.correction import load_calibration
 from edge_agent.calibration.view.view_file import load_view
 from edge_agent.doctor.keys import secrets
@@ -101,8 +101,9 @@ def recognition(site: Site) -> CheckResult:
         return ok("disabled")
     try:
         liveness_from(site.settings)
-        embedder = embedder_from(site.settings)
-        return ok(f"{embedder.name} and liveness loaded")
+        embedders = embedders_from(site.settings)
+        masked = "" if embedders.upper is None else f", {embedders.upper.name} for masked faces,"
+        return ok(f"{embedders.whole.name}{masked} and liveness loaded")
     except ExtraMissing as exc:
         return failed(str(exc), *_EXTRA)
     except PackRefused as exc:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from config.settings import Settings
-from edge_agent.box.model_packs import embedder_from, liveness_from
+from edge_agent.box.model_packs import embedders_from, liveness_from
 from edge_agent.box.wall_clock import WallClock
 from edge_agent.diagnostics.metrics import Metrics
 from edge_agent.faces.current import CurrentFaces
@@ -28,12 +28,12 @@ def make_face_identifier(
     if register is None:
         return None
     recognition = settings.recognition
-    recogniser = Recogniser(embedder_from(settings), liveness_from(settings), recognition)
+    embedders = embedders_from(settings)
     return FaceIdentifier(
         detection_loop=detection_loop,
         tracker=tracker,
-        faces=CurrentFaces(register, recognition.pack, recorder, clock),
-        recogniser=recogniser,
+        faces=CurrentFaces(register, embedders, recorder, clock),
+        recogniser=Recogniser(embedders, liveness_from(settings), recognition),
         frames=recognition.frames,
         looks_per_s=recognition.looks_per_s,
         metrics=metrics,

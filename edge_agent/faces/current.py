@@ -1,4 +1,4 @@
-"""The current gallery: changes made by the command line apply within a second and are recorded in the ledger."""
+"""The current galleries: changes made by the command line apply within a second and are recorded in the ledger."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 from edge_agent.box.wall_clock import WallClock
-from edge_agent.faces.gallery import EMPTY, Gallery
+from edge_agent.faces.gallery import Galleries
 from edge_agent.faces.register import FaceRegister
 from edge_agent.records.recorder import PassageRecorder
+from models.recognition.embedding import FaceEmbedders
 from sync.errors import StoreFailed
 
 log = logging.getLogger(__name__)
@@ -20,28 +21,28 @@ _NOT_READ, _UNREADABLE = -1, -2  # not valid versions of a register
 
 
 class CurrentFaces:
-    """The gallery of one model pack, reloaded when the register changes."""
+    """The galleries of one model pack, reloaded when the register changes."""
 
     def __init__(
         self,
         register: FaceRegister,
-        pack: str,
+        embedders: FaceEmbedders,
         recorder: PassageRecorder,
         clock: WallClock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._register = register
-        self._pack = pack
+        self._packs = (embedders.whole.name, None if embedders.upper is None else embedders.upper.name)
         self._recorder = recorder
         self._clock = clock
         self._monotonic = monotonic
-        self._gallery = EMPTY
+        self._galleries = Galleries()
         self._version = _NOT_READ
         self._clock_known = True
         self._reload_at_s = self._expire_at_s = float("-inf")
 
-    async def gallery(self) -> Gallery:
-        """The gallery, at most one second old, with consents judged once a minute.
+    async def galleries(self) -> Galleries:
+        """The galleries, at most one second old, with consents judged once a minute.
 
         Empty while the register cannot be read, or while the clock cannot tell whether a consent is valid.
         """
@@ -52,13 +53,13 @@ class CurrentFaces:
                 await self._reload(now_s)
             except StoreFailed as exc:
                 self._clear(exc)
-        return self._gallery
+        return self._galleries
 
     def _clear(self, exc: StoreFailed) -> None:
-        """Use an empty gallery: an outdated one could contain a withdrawn face."""
+        """Use empty galleries: an outdated one could contain a withdrawn face."""
         if self._version != _UNREADABLE:
             log.warning("face recognition is suspended: %s", exc)
-        self._gallery, self._version = EMPTY, _UNREADABLE
+        self._galleries, self._version = Galleries(), _UNREADABLE
 
     def _note_clock(self, *, known: bool) -> None:
         if known is not self._clock_known:
@@ -78,7 +79,7 @@ class CurrentFaces:
         version = await self._register.version()
         if version == self._version and not due:
             return
-        self._gallery = await self._register.gallery(self._pack, now)
+        self._galleries = await self._register.galleries(*self._packs, now)
         self._version = version
         for event in await self._register.events():
             await self._recorder.alarm(f"face_{event.what}", "faces")

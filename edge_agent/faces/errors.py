@@ -21,6 +21,10 @@ class ConsentMissing(FaceError):
     """The consent does not cover this registration."""
 
 
+class PairsUnreadable(FaceError):
+    """A list of pairs of pictures cannot be read."""
+
+
 class NumberUnread(FaceError):
     """The typed text is not a document number."""
 

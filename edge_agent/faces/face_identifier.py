@@ -58,13 +58,13 @@ class FaceIdentifier:
                 await asyncio.sleep(max(0.0, self._pause_s - (time.monotonic() - started_s)))
 
     async def _look(self, detections: Detections, worker: ThreadPoolExecutor) -> Credential | None:
-        gallery = await self._faces.gallery()
+        galleries = await self._faces.galleries()
         person, face = self._tracker.unidentified, detections.nearest
-        if not gallery.person_keys or person is None or face is None or not self._matches.wants(person):
+        if not galleries.whole.person_keys or person is None or face is None or not self._matches.wants(person):
             return None
         started_s = time.perf_counter()
         person_key = await asyncio.get_running_loop().run_in_executor(
-            worker, self._recogniser.look, detections.frame.image, face, gallery
+            worker, self._recogniser.look, detections.frame.image, face, galleries
         )
         self._metrics.note("face_ms", (time.perf_counter() - started_s) * 1000)
         if self._tracker.unidentified is not person:

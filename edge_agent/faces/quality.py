@@ -54,6 +54,12 @@ def only_face(faces: Sequence[Face]) -> Face | Flaw:
     return faces[0] if len(faces) == 1 else Flaw.SEVERAL
 
 
+def main_face(faces: Sequence[Face]) -> Face | Flaw:
+    """As `only_face`; faces below half the height of the tallest are background and do not count."""
+    tallest_px = max((face.box[3] for face in faces), default=0.0)
+    return only_face([face for face in faces if face.box[3] >= tallest_px / 2])
+
+
 def find_flaw(face: Face, image: NDArray[np.uint8], *, least_eyes_px: float) -> Flaw | None:
     """The first flaw of `face` in `image` ((h, w, 3) uint8 BGR), None if the quality is sufficient."""
     if face.landmarks is None:

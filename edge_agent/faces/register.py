@@ -9,7 +9,7 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -21,7 +21,8 @@ from sqlite_utils import Database, Migrations
 from edge_agent.domain.passage import Moment
 from edge_agent.faces.consent import PURPOSE, Consent, Giver
 from edge_agent.faces.errors import FaceTaken, RegisterFull
-from edge_agent.faces.gallery import EMPTY, Gallery
+from edge_agent.faces.gallery import Galleries, Gallery
+from models.recognition.embedding import FaceEmbedders, FaceVectors
 from sync.errors import DamagedFile, DecryptionFailed
 from sync.storage.damage import connect_read_only
 from sync.storage.encryption import Cipher, KeyedCipher, encrypt_file, load_cipher
@@ -37,7 +38,10 @@ FACE_MIGRATIONS = Migrations("faces")
 _KEY_BYTES = 32
 _EVENTS = ("registered", "withdrawn", "expired", "damaged")
 _COLUMNS = "id, pack, giver, purpose, given_ms, until_ms"
-_ENCRYPT_ROWS = (f"UPDATE face SET body = encrypted(body, {_COLUMNS})",)  # noqa: S608 - names of columns
+_UPPER = "upper_pack"  # after the columns of the row, in the context of `upper_body`
+_ENCRYPT_ROWS = (
+    f"UPDATE face SET body = encrypted(body, {_COLUMNS}), upper_body = encrypted(upper_body, {_COLUMNS}, {_UPPER})",  # noqa: S608 - names of columns
+)
 
 
 @FACE_MIGRATIONS()
@@ -50,13 +54,21 @@ def create(db: Database) -> None:
     db.conn.execute("CREATE TABLE event (id INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL)")
 
 
+@FACE_MIGRATIONS()
+def add_upper_halves(db: Database) -> None:
+    """Add the vector of the upper half and its pack; NULL for faces registered before, until they register again."""
+    db.conn.execute("ALTER TABLE face ADD COLUMN upper_pack TEXT")
+    db.conn.execute("ALTER TABLE face ADD COLUMN upper_body BLOB")
+
+
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """One row without the identity."""
+    """One row without the identity; `upper_pack` is None if the person is not recognised with a mask."""
 
     row: int
     pack: str
     consent: Consent
+    upper_pack: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +80,26 @@ class RegisterEvent:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class FaceEntry:
+    """A face to register: the vectors, and the packs that computed them."""
+
+    person_key: str = field(repr=False)
+    vectors: FaceVectors
+    pack: str
+    upper_pack: str | None = None
+
+    @classmethod
+    def of(cls, person_key: str, vectors: FaceVectors, embedders: FaceEmbedders) -> FaceEntry:
+        """An entry with vectors computed by `embedders`."""
+        return cls(person_key, vectors, embedders.whole.name, None if embedders.upper is None else embedders.upper.name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Face:
     row: int
     person_key: str
-    vector: NDArray[np.float32]
+    vectors: FaceVectors
+    upper_pack: str | None
 
 
 class FaceRegister:
@@ -97,20 +125,21 @@ class FaceRegister:
             await register._delete_unreadable()
             yield register
 
-    async def add(
-        self, person_key: str, vector: NDArray[np.float32], pack: str, consent: Consent, *, alike: float
-    ) -> int:
+    async def add(self, entry: FaceEntry, consent: Consent, *, alike: float) -> int:
         """Register a face, replacing an earlier one of that person; returns the row.
 
-        Raises FaceTaken if the cosine with another person's face is at least `alike`, RegisterFull; nothing is changed
-        then.
+        Raises FaceTaken if the cosine with another person's whole face is at least `alike`, RegisterFull; nothing is
+        changed then.
         """
-        return await self._store.write(lambda db: self._add(db, person_key, vector, pack, consent, alike))
+        return await self._store.write(lambda db: self._add(db, entry, consent, alike))
 
     async def rows(self) -> list[Registered]:
         """Every row, oldest first."""
         return await self._store.run(
-            lambda db: [_registered(row) for row in db.conn.execute(f"SELECT {_COLUMNS} FROM face ORDER BY id")]  # noqa: S608
+            lambda db: [
+                _registered(row)
+                for row in db.conn.execute(f"SELECT {_COLUMNS}, {_UPPER} FROM face ORDER BY id")  # noqa: S608
+            ]
         )
 
     async def remove(self, row: int) -> bool:
@@ -138,14 +167,22 @@ class FaceRegister:
                 drop_aside(aside)
         return await self._delete("expired", "until_ms <= ?", now_ms)
 
-    async def gallery(self, pack: str, now: Moment) -> Gallery:
-        """The faces of `pack` with a consent to the current purpose that is valid at every time that it may be now."""
+    async def galleries(self, pack: str, upper_pack: str | None, now: Moment) -> Galleries:
+        """The faces of `pack` and their upper halves of `upper_pack`.
+
+        The consent to the current purpose is valid at every time that it may be now.
+        """
         if now.latest is None:
-            return EMPTY
+            return Galleries()
         condition = ("pack = ? AND purpose = ? AND until_ms > ?", pack, PURPOSE, _ms(now.latest))
         faces = await self._store.run(lambda db: list(self._faces(db, *condition)))
-        vectors = np.array([face.vector for face in faces], np.float32)
-        return Gallery(tuple(face.person_key for face in faces), vectors)
+        whole = [(face.person_key, face.vectors.whole) for face in faces]
+        upper = [
+            (face.person_key, face.vectors.upper)
+            for face in faces
+            if face.vectors.upper is not None and face.upper_pack == upper_pack
+        ]
+        return Galleries(Gallery.of(whole), Gallery.of(upper))
 
     async def version(self) -> int:
         """A number that changes when another connection changes the register."""
@@ -177,17 +214,16 @@ class FaceRegister:
         for row in await self._store.run(unreadable):
             await self._delete("damaged", "id = ?", row)
 
-    def _add(
-        self, db: Database, person_key: str, vector: NDArray[np.float32], pack: str, consent: Consent, alike: float
-    ) -> int:
+    def _add(self, db: Database, entry: FaceEntry, consent: Consent, alike: float) -> int:
         # The insert comes first: it takes the write lock before the comparison.
-        shown = (pack, consent.giver.value, consent.purpose, _ms(consent.given), _ms(consent.until))
+        shown = (entry.pack, consent.giver.value, consent.purpose, _ms(consent.given), _ms(consent.until))
         new = "INSERT INTO face (pack, giver, purpose, given_ms, until_ms, body) VALUES (?, ?, ?, ?, ?, x'')"
         row = int(db.conn.execute(new, shown).lastrowid or 0)
         for face in list(self._faces(db, "id <> ?", row)):
-            if face.person_key == person_key:
+            known, new_one = face.vectors.whole, entry.vectors.whole
+            if face.person_key == entry.person_key:
                 db.conn.execute("DELETE FROM face WHERE id = ?", (face.row,))
-            elif len(face.vector) == len(vector) and float(face.vector @ vector) >= alike:
+            elif len(known) == len(new_one) and float(known @ new_one) >= alike:
                 raise FaceTaken(
                     "该人脸已登记在另一个证件号下，未登记。"
                     "This face is registered under another document number; nothing was changed."
@@ -197,23 +233,38 @@ class FaceRegister:
             raise RegisterFull(
                 f"已登记 {self._limit} 人，已满。The register is full: {self._limit} people are registered."
             )
-        body = bytes.fromhex(person_key) + vector.astype("<f4").tobytes()
-        db.conn.execute(
-            "UPDATE face SET body = ? WHERE id = ?", (self._cipher.encrypt(body, _row_context(row, *shown)), row)
-        )
+        self._write_vectors(db, entry, row, shown)
         db.conn.execute("INSERT INTO event (what) VALUES ('registered')")
         return row
 
+    def _write_vectors(self, db: Database, entry: FaceEntry, row: int, shown: tuple[object, ...]) -> None:
+        upper = entry.vectors.upper
+        plain = bytes.fromhex(entry.person_key) + _packed(entry.vectors.whole)
+        body = self._cipher.encrypt(plain, _row_context(row, *shown))
+        db.conn.execute("UPDATE face SET body = ? WHERE id = ?", (body, row))
+        if upper is not None and entry.upper_pack is not None:
+            upper_body = self._cipher.encrypt(_packed(upper), _row_context(row, *shown, entry.upper_pack))
+            db.conn.execute(
+                "UPDATE face SET upper_pack = ?, upper_body = ? WHERE id = ?", (entry.upper_pack, upper_body, row)
+            )
+
     def _faces(self, db: Database, condition: str = "1", *values: object) -> Iterator[_Face]:
         """Decrypted rows; a row that was modified outside is skipped."""
-        rows = db.conn.execute(f"SELECT body, {_COLUMNS} FROM face WHERE {condition} ORDER BY id", values)  # noqa: S608
-        for stored, *shown in rows:
+        rows = db.conn.execute(
+            f"SELECT body, upper_body, {_UPPER}, {_COLUMNS} FROM face WHERE {condition} ORDER BY id",  # noqa: S608
+            values,
+        )
+        for stored, stored_upper, upper_pack, *shown in rows:
             try:
                 body = self._cipher.decrypt(stored, _row_context(*shown))
+                upper = None
+                if stored_upper is not None:
+                    upper = _unpacked(self._cipher.decrypt(stored_upper, _row_context(*shown, upper_pack)))
             except DecryptionFailed as exc:
                 log.warning("row %s of the registered faces is skipped: %s", shown[0], exc)
                 continue
-            yield _Face(shown[0], body[:_KEY_BYTES].hex(), np.frombuffer(body[_KEY_BYTES:], "<f4"))
+            vectors = FaceVectors(_unpacked(body[_KEY_BYTES:]), upper)
+            yield _Face(shown[0], body[:_KEY_BYTES].hex(), vectors, upper_pack)
 
     async def _delete(self, what: str, condition: str, value: int) -> int:
         def delete(db: Database) -> int:
@@ -241,13 +292,21 @@ def _first_expiry_ms(aside: Path) -> int:
     return until_ms if isinstance(until_ms, int) else 0
 
 
-def _registered(row: tuple[int, str, str, str, int, int]) -> Registered:
-    number, pack, giver, purpose, given_ms, until_ms = row
-    return Registered(number, pack, Consent(Giver(giver), _at(given_ms), _at(until_ms), purpose))
+def _registered(row: tuple[int, str, str, str, int, int, str | None]) -> Registered:
+    number, pack, giver, purpose, given_ms, until_ms, upper_pack = row
+    return Registered(number, pack, Consent(Giver(giver), _at(given_ms), _at(until_ms), purpose), upper_pack)
+
+
+def _packed(vector: NDArray[np.float32]) -> bytes:
+    return vector.astype("<f4").tobytes()
+
+
+def _unpacked(body: bytes) -> NDArray[np.float32]:
+    return np.frombuffer(body, "<f4")
 
 
 def _row_context(*shown: object) -> str:
-    """The associated data of the encrypted body: row and consent, so that neither can be changed."""
+    """The associated data of an encrypted body: row, consent and pack, so that none can be changed."""
     return "/".join(map(str, shown))
 
 

@@ -10,15 +10,16 @@ from config.credentials import secret_path
 from config.settings import Settings
 from edge_agent.box.devices import camera_from
 from edge_agent.box.key_files import make_data_dir, read_community_key
-from edge_agent.box.model_packs import detector_from, embedder_from, liveness_from
+from edge_agent.box.model_packs import detector_from, embedders_from, liveness_from
 from edge_agent.box.wall_clock import WallClock
 from edge_agent.faces.consent import Consent
 from edge_agent.faces.document import Document
-from edge_agent.faces.enrolment import Enrolment, EnrolmentSession, Vector, capture
+from edge_agent.faces.enrolment import Enrolment, EnrolmentSession, capture
 from edge_agent.faces.errors import ClockUnsure
-from edge_agent.faces.register import FILE, FaceRegister, Registered
+from edge_agent.faces.register import FILE, FaceEntry, FaceRegister, Registered
 from edge_agent.privacy.key_file import load_or_make_cipher
 from models.picture import read_picture
+from models.recognition.embedding import EMBEDDINGS, FaceVectors
 from sync.contract.identity import person_key
 
 
@@ -35,16 +36,16 @@ class FaceRegistration:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._key = read_community_key(secret_path(settings.directory.community_key_file))
-        self._embedder = embedder_from(settings)
-        self._enrolment = Enrolment(detector_from(settings), self._embedder)
-        self._alike = settings.recognition.threshold or self._embedder.threshold
+        self._embedders = embedders_from(settings)
+        self._enrolment = Enrolment(detector_from(settings), self._embedders)
+        self._alike = self._embedders.whole.threshold
 
-    def vector_from_photo(self, path: Path) -> Vector:
-        """The vector of the face in a photo. Raises PictureUnreadable, FaceUnfit."""
-        return self._enrolment.vector_from_photo(read_picture(path))
+    def vectors_from_photo(self, path: Path) -> FaceVectors:
+        """The vectors of the face in a photo. Raises PictureUnreadable, FaceUnfit."""
+        return self._enrolment.vectors_from_photo(read_picture(path))
 
-    async def vector_from_camera(self, on_flaw: Callable[[str], None]) -> Vector:
-        """The vector of the person at the box's camera; `on_flaw` gets a sentence for each new flaw.
+    async def vectors_from_camera(self, on_flaw: Callable[[str], None]) -> FaceVectors:
+        """The vectors of the person at the box's camera; `on_flaw` gets a sentence for each new flaw.
 
         Raises ModelMissing, FaceUnfit, DriverError.
         """
@@ -52,17 +53,24 @@ class FaceRegistration:
         session = EnrolmentSession(self._enrolment, liveness, live=self._settings.recognition.live, alike=self._alike)
         return await capture(camera_from(self._settings), session, lambda flaw: on_flaw(flaw.sentence))
 
-    async def register(self, document: Document, vector: Vector, consent: Consent) -> int:
+    async def register(self, document: Document, vectors: FaceVectors, consent: Consent) -> int:
         """Register the face; returns its row. Raises FaceTaken, RegisterFull, StoreFailed."""
         key = person_key(self._key, document.number)
+        entry = FaceEntry.of(key, vectors, self._embedders)
         async with _register(self._settings) as register:
-            return await register.add(key, vector, self._embedder.name, consent, alike=self._alike)
+            return await register.add(entry, consent, alike=self._alike)
 
 
 async def rows(settings: Settings) -> list[Registered]:
     """The registered rows."""
     async with _register(settings) as register:
         return await register.rows()
+
+
+def known_masked(row: Registered) -> bool:
+    """Whether the person of a row is recognised with a mask on; if not, the person has to register again."""
+    entry = EMBEDDINGS.get(row.pack)
+    return entry is not None and entry.upper is not None and row.upper_pack == entry.upper.pack
 
 
 async def withdraw(settings: Settings, whose: Document | int) -> bool:

@@ -20,6 +20,7 @@ class PackKind(StrEnum):
     FACE_DETECTOR = "face-detector"
     MASK_JUDGE = "mask-judge"
     FACE_EMBEDDING = "face-embedding"
+    UPPER_FACE = "upper-face"
     LIVENESS = "liveness"
 
 

@@ -67,6 +67,8 @@ def examine(
     Raises StoreFailed for a file of another program; anything for which `is_damage` returns True means damage.
     """
     head = read_head(path)
+    if head is not None and head.store != migrations.name:
+        raise _other_data(path)
     if _size(path) == 0:
         if head is not None or is_emptied(path):
             raise DamagedFile(f"the file is {'empty' if path.exists() else 'missing'}, although it was used before")
@@ -150,8 +152,12 @@ def _has_tables(connection: sqlite3.Connection, path: Path, migrations: Migratio
     if head is not None and not (tables and ours):
         raise DamagedFile("the schema is damaged")
     if tables and not ours:
-        raise StoreFailed(f"{path} contains other data and was not changed: choose another file")
+        raise _other_data(path)
     return bool(tables)
+
+
+def _other_data(path: Path) -> StoreFailed:
+    return StoreFailed(f"{path} contains other data and was not changed: choose another file")
 
 
 def _is_current(database: Database, migrations: Migrations) -> bool:

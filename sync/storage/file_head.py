@@ -23,6 +23,7 @@ class FileHead(msgspec.Struct, frozen=True):
     identity: str  # random; a new file has another one
     count: int  # of commits, or the last number of a ledger; it never decreases
     schema: str  # checksum of the schema
+    store: str  # name of the migrations: which of our stores it is
     damaged: bool = False  # SQLite found the file inconsistent while it was in use
 
 

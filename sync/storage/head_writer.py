@@ -6,6 +6,7 @@ import logging
 import secrets
 from pathlib import Path
 
+import msgspec
 from sqlite_utils import Database
 
 from sync.storage.damage import State, schema_checksum
@@ -33,13 +34,14 @@ def count_commit(database: Database) -> None:
 class HeadWriter:
     """The head of one database that is open for writing; used on its thread."""
 
-    def __init__(self, path: Path, database: Database, state: State) -> None:
-        """Raises sqlite3.Error; without space on the disk the head stays as it is."""
+    def __init__(self, path: Path, database: Database, state: State, store: str) -> None:
+        """`store` names its migrations. Raises sqlite3.Error; without space on the disk the head stays as it is."""
         if state is counted_commits:
             with database.atomic():
                 database.conn.execute(_CREATE)
                 database.conn.execute(_INSERT, (secrets.token_hex(8),))
         self._state = state
+        self._store = store
         self._schema = schema_checksum(database)
         self._file = _file(path)
         self._written: FileHead | None = None
@@ -50,12 +52,12 @@ class HeadWriter:
         """Write the current state if the connection changed anything since the last call."""
         if database.conn.total_changes != self._seen and not database.conn.in_transaction:
             self._seen = database.conn.total_changes
-            self._write(FileHead(*self._state(database), self._schema))
+            self._write(FileHead(*self._state(database), self._schema, self._store))
 
     def note_damage(self) -> None:
         """Write that the file was found damaged."""
         if self._written is not None:
-            self._write(FileHead(self._written.identity, self._written.count, self._schema, damaged=True))
+            self._write(msgspec.structs.replace(self._written, damaged=True))
 
     def close(self) -> None:
         if self._file is not None:

@@ -208,7 +208,7 @@ def _open_or_set_aside(
         log.warning("%s is damaged (%s); set aside as %s", path, reason(exc), aside.name)
     database = _open(path, migrations, wal_pages, progress)
     try:
-        return database, HeadWriter(path, database, state), aside
+        return database, HeadWriter(path, database, state, migrations.name), aside
     except BaseException:
         database.close()
         raise

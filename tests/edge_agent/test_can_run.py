@@ -121,6 +121,7 @@ async def test_run_refuses_with_every_fault(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "sentinel.toml"
     path.write_text(
         f'[box]\ndata_dir = "{tmp_path}"\n[gate]\ndriver = "lcus"\nport = "usb:zz"\n[policy]\nfile = "/no"\n'
+        f'[directory]\ncommunity_key_file = "{tmp_path}/none"\n'
     )
     with pytest.raises(SettingsError) as caught:
         await run_sentinel(path)

@@ -18,6 +18,7 @@ from sync.contract.records import AlarmRaised, Deleted
 from sync.edge.ledger.ledger import Ledger
 from sync.edge.ledger.retention import Retention
 from sync.storage.encryption import KEY_BYTES, KeyedCipher
+from tests.edge_agent.clocks import moment
 from tests.edge_agent.faces.stand import NOW, agreed, key_of, unit
 
 DAY_S = 86_400.0
@@ -99,7 +100,7 @@ async def test_a_register_that_was_set_aside_goes_with_the_first_consent(tmp_pat
         assert await register.rows() == []
         assert list(tmp_path.glob("faces.db.damaged-*"))
         if end != "unreadable":
-            await register.expire(NOW + timedelta(days=9))
+            await register.expire(moment(NOW + timedelta(days=9)))
             assert list(tmp_path.glob("faces.db.damaged-*"))
         match end:
             case "withdrawn":
@@ -107,5 +108,5 @@ async def test_a_register_that_was_set_aside_goes_with_the_first_consent(tmp_pat
             case "withdrawn by number":
                 assert not await register.remove_person(key_of(2))
             case _:
-                await register.expire(NOW + timedelta(days=10 if end == "expired" else 0))
+                await register.expire(moment(NOW + timedelta(days=11 if end == "expired" else 0)))
         assert not list(tmp_path.glob("faces.db.damaged-*"))

@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 
 from edge_agent.faces.consent import Consent, Giver
-from edge_agent.faces.register import FaceRegister
+from edge_agent.faces.register import FaceEntry, FaceRegister
+from models.recognition.embedding import FaceVectors
 from sync.contract.health import Colour, HealthStatus
 from sync.contract.messages import DirectoryOp
 from sync.contract.orders import Reported, Revocation
@@ -27,6 +28,7 @@ from sync.errors import OrderReplayed
 from sync.platform.directory.store import DirectoryStore
 from sync.storage.encryption import KEY_BYTES, KeyedCipher
 from sync.storage.set_aside import aside_files
+from tests.edge_agent.clocks import moment
 from tests.faults.flips import Silent, Wrong
 from tests.sync.city import BUDGET_BYTES, alarm, mixed, passage, status_of
 from tests.sync.edge.test_directory import fetch
@@ -238,7 +240,9 @@ class FaceStore:
                     vector = np.zeros(128, np.float32)
                     vector[8 * state + index] = 1
                     row = await register.add(
-                        key, vector, _PACK, Consent(Giver.SELF, NOW, NOW + timedelta(9)), alike=0.5
+                        FaceEntry(key, FaceVectors(vector), _PACK),
+                        Consent(Giver.SELF, NOW, NOW + timedelta(9)),
+                        alike=0.5,
                     )
                     vectors[key] = vector
                     if index % 4 == 3:
@@ -253,7 +257,7 @@ class FaceStore:
 
     async def check(self, path: Path, truth: Faces) -> None:
         async with FaceRegister.opened(path, CIPHER) as register:
-            gallery = await register.gallery(_PACK, NOW + timedelta(hours=1))
+            gallery = (await register.galleries(_PACK, None, moment(NOW + timedelta(hours=1)))).whole
             damaged = [each for each in await register.events() if each.what == "damaged"]
             await register.rows()
             found = dict(zip(gallery.person_keys, gallery.vectors, strict=True))

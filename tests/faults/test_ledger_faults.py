@@ -13,7 +13,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -22,13 +21,10 @@ from pathlib import Path
 import pytest
 
 from sync.contract.chain import next_hash
-from sync.contract.health import Freshness
 from sync.contract.records import Gap
-from sync.edge.directory.directory import Directory
 from sync.edge.ledger.ledger import Ledger
 from sync.edge.ledger.schema import Row
 from sync.errors import StoreFailed
-from sync.platform.directory.store import DirectoryStore
 from tests.faults.scale import ROUNDS, sampled
 from tests.faults.writer import NEVER, live, live_for_ever, read_promises, stop_after_each_append
 from tests.limits import HANG_S
@@ -42,9 +38,7 @@ from tests.sync.city import (
     link_settings,
     mixed,
     passage,
-    status_of,
 )
-from tests.sync.edge.test_directory import fetch
 from tests.sync.test_city_link import settled
 
 SMALL = 120_000  # bytes: the life of the writer does not fit
@@ -202,24 +196,6 @@ async def test_a_clock_that_jumps_loses_nothing(
         monkeypatch.setattr(time, "time_ns", real_ns)
         await box.ledger.append_all(mixed(20, 40))
         await settled(platform, box, 60)
-
-
-@pytest.mark.parametrize(
-    ("jump_s", "freshness"),
-    [(3600, Freshness.STALE), (100_000, Freshness.EXPIRED), (-10, Freshness.EXPIRED), (-1e9, Freshness.EXPIRED)],
-)
-async def test_after_a_restart_a_replica_is_no_younger_than_the_clock_can_tell(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_s: float, freshness: Freshness
-) -> None:
-    async with DirectoryStore.opened(tmp_path / "source.db") as source:
-        await source.put([status_of(1)])
-        async with Directory.opened(tmp_path / "replica.db") as directory:
-            await fetch(source, directory)
-            assert directory.freshness()[0] is Freshness.FRESH
-    now_s = datetime.now(UTC).timestamp() + jump_s
-    monkeypatch.setattr(time, "time", lambda: now_s)
-    async with Directory.opened(tmp_path / "replica.db") as directory:
-        assert directory.freshness()[0] is freshness
 
 
 @pytest.fixture

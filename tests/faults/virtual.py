@@ -31,7 +31,7 @@ _ASK_FOR_THE_PRESENT = (
     "sync.edge.ledger.system_clock",
     "sync.platform.records.batch",
     "sync.platform.fleet.box_requests",
-    "sync.storage.sqlite_thread",
+    "sync.storage.set_aside",
 )
 
 

@@ -19,7 +19,8 @@ from models.packs.packs import PackStore
 from models.picture import read_picture
 from models.recognition.alignment import SIDE_PX, align_face, similarity
 from models.recognition.arcface import ArcFaceEmbedder
-from models.recognition.embedding import ARCFACE, EMBEDDINGS, Embedder, FaceEmbedder, make_embedder
+from models.recognition.embedding import ARCFACE, EMBEDDINGS, Embedder, FaceEmbedder
+from models.recognition.make_embedders import make_embedders
 from models.session import OnnxSession
 from tests.models.fakes import MakeNetwork, steady
 
@@ -67,9 +68,9 @@ def test_a_network_of_another_kind_is_refused(make_network: MakeNetwork, shape: 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelUnknown, match="mobilefacenet, sface, arcface-mbf"):
-        make_embedder("arcface")
+        make_embedders("arcface")
     with pytest.raises(ModelMissing, match="models pull mobilefacenet"):
-        make_embedder("mobilefacenet", data_dir=tmp_path)
+        make_embedders("mobilefacenet", data_dir=tmp_path)
 
 
 def test_every_embedding_that_may_not_be_used_commercially_needs_a_yes(tmp_path: Path) -> None:
@@ -78,9 +79,9 @@ def test_every_embedding_that_may_not_be_used_commercially_needs_a_yes(tmp_path:
     for name in ARCFACE:
         assert packs[name].extra == RECOGNITION
         with pytest.raises(PackRefused, match="research"):
-            make_embedder(name, data_dir=tmp_path)
+            make_embedders(name, data_dir=tmp_path)
         with pytest.raises(ModelMissing, match=f"models pull {name}"):
-            make_embedder(name, data_dir=tmp_path, accept_non_commercial=True)
+            make_embedders(name, data_dir=tmp_path, accept_non_commercial=True)
 
 
 def test_arcface_through_insightface(make_network: MakeNetwork) -> None:
@@ -100,7 +101,7 @@ def test_a_face_is_cut_out_as_insightface_cuts_it() -> None:
 
 
 def test_a_face_is_like_itself_and_unlike_others(shared_weights: Path, astronaut: Path) -> None:
-    embedder = make_embedder("mobilefacenet", data_dir=shared_weights)
+    embedder = make_embedders("mobilefacenet", data_dir=shared_weights).whole
     detector = make_detector("sentinel")
 
     def vectors(picture: np.ndarray) -> list[np.ndarray]:

@@ -447,7 +447,7 @@ async def test_two_epochs_of_one_box_are_separate(tmp_path: Path, broker: Mosqui
 
 
 async def test_unsafe_settings_are_refused_before_anything_runs(tmp_path: Path) -> None:
-    with pytest.raises(UnsafeLink, match="plain MQTT"):
+    with pytest.raises(UnsafeLink, match="Plain MQTT"):
         async with a_box(tmp_path, link_settings("mqtt://city.example:1883")):
             pass
     with pytest.raises(ValueError, match="name in a topic"):

@@ -12,7 +12,7 @@ from tests.limits import HANG_S
 
 SCRIPT = """
 import os, signal, sys
-from sync.closed_output import ends_quietly_without_reader
+from sync.terminal.closed_output import ends_quietly_without_reader
 signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 with ends_quietly_without_reader():
     {body}

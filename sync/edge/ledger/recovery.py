@@ -216,6 +216,7 @@ class _Reader:
         self._ciphers: list[RowCipher] = []
         self._has_earlier = head is not None  # otherwise the file may be from 0.1, without hashes and earlier epochs
         self._rows = ""
+        self._found_rows = False
 
     def read(self, connection: sqlite3.Connection, box: str, cipher: KeyedCipher | None) -> None:
         """Read the file. Raises WrongKey, sqlite3.Error."""
@@ -232,7 +233,7 @@ class _Reader:
                 read(connection)
             except sqlite3.Error as exc:
                 log.warning("set aside: some records cannot be read: %s", exc)
-        if isinstance(refused, WrongKey) and not self._result.saved:
+        if isinstance(refused, WrongKey) and self._found_rows and not self._result.saved:
             raise refused
 
     def _read_record(self, connection: sqlite3.Connection) -> None:
@@ -289,6 +290,7 @@ class _Reader:
         self._take([Row(*each) for *each, acknowledged_ms in values if not _is_acknowledged(acknowledged_ms)])
 
     def _take(self, rows: list[Row]) -> None:
+        self._found_rows = self._found_rows or bool(rows)
         found = [(row, _decrypted(row, self._ciphers)) for row in rows]
         readable = [plain for _, plain in found if plain]
         self._save(readable)

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sync.confirmation import Yes, confirm
 from sync.platform.commands import options
+from sync.terminal.confirmation import Yes, confirm
 
 app = typer.Typer(no_args_is_help=True, help="The boxes of this district.")
 

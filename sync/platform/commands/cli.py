@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from sync.closed_output import ends_quietly_without_reader
 from sync.platform.commands import options
 from sync.platform.commands.boxes import app as boxes_commands
 from sync.platform.commands.broker import app as broker_commands
@@ -24,6 +23,7 @@ from sync.platform.commands.policy import policy as policy_commands
 from sync.platform.commands.simulate import simulate
 from sync.redaction import log_without_passwords
 from sync.signals import until_signalled
+from sync.terminal.closed_output import ends_quietly_without_reader
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The platform of a district: receives records, shows the fleet."

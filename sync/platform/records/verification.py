@@ -59,7 +59,7 @@ class EpochProof(msgspec.Struct, frozen=True):
     """Verification of the numbers `first` to `last` of one epoch.
 
     `head` is the hash of the last record; keep it to detect later changes of the records up to it. The end is confirmed
-    (`vouched`) by a later record that continues from this hash, or by the box, which reported this number and hash as
+    by a later record that continues from this hash, or by the box, which reported this number and hash as
     its last at `reported_ms` (None: it has reported nothing of this epoch).
     """
 
@@ -70,7 +70,7 @@ class EpochProof(msgspec.Struct, frozen=True):
     missing: list[Missing]
     broken_at: list[int]
     without_hash: int
-    vouched: bool
+    confirmed: bool
     head: str | None
     state: State
     rivals: int = 0
@@ -92,9 +92,9 @@ class EpochProof(msgspec.Struct, frozen=True):
             )
         if self.without_hash:
             lines.append(f"    {self.without_hash} records have no hash")
-        if self.vouched and self.confirmed_by_box:
+        if self.confirmed and self.confirmed_by_box:
             lines.append(f"    end of chain confirmed by the report of the box {self._heard()}")
-        if not self.vouched:
+        if not self.confirmed:
             lines.append(f"    end of chain not confirmed; keep its hash: {self.head or 'none'}")
             lines.append(
                 f"    the box last reported where this epoch ends {self._heard()}: connect it, and verify again"
@@ -199,13 +199,13 @@ async def _verify_epoch(
     async for record in all_stored(store, box, span.epoch, span.first, span.last):
         verifier.add(record, counted=True)
         head = record
-    vouched = False
+    confirmed = False
     if span.after is None:
-        vouched = verifier.close(span.last, end)
+        confirmed = verifier.close(span.last, end)
     else:
         [after] = await store.stored(box, span.epoch, span.after, span.after)
         verifier.add(after, counted=False)
-        vouched = span.after == span.last + 1 and after.chain is not None and span.after not in verifier.broken_at
+        confirmed = span.after == span.last + 1 and after.chain is not None and span.after not in verifier.broken_at
     missing = await _reasons(store, box, span.epoch, verifier.holes, end.waiting if end else ())
     return EpochProof(
         epoch=span.epoch,
@@ -215,17 +215,17 @@ async def _verify_epoch(
         missing=missing,
         broken_at=verifier.broken_at,
         without_hash=verifier.without_hash,
-        vouched=vouched,
+        confirmed=confirmed,
         head=head.chain.hex() if head and head.chain else None,
-        state=_state(verifier, missing, fork, vouched=vouched),
+        state=_state(verifier, missing, fork, confirmed=confirmed),
         rivals=fork.records if fork else 0,
         rivals_from=fork.first if fork else None,
         reported_ms=end.said_ms if end else None,
-        confirmed_by_box=vouched and span.after is None,
+        confirmed_by_box=confirmed and span.after is None,
     )
 
 
-def _state(verifier: ChainVerifier, missing: list[Missing], fork: Fork | None, *, vouched: bool) -> State:
+def _state(verifier: ChainVerifier, missing: list[Missing], fork: Fork | None, *, confirmed: bool) -> State:
     if verifier.broken_at:
         return State.BROKEN
     if fork is not None:
@@ -234,7 +234,7 @@ def _state(verifier: ChainVerifier, missing: list[Missing], fork: Fork | None, *
         return State.WAITING if all(each.why is Why.WAITING for each in missing) else State.INCOMPLETE
     if verifier.without_hash:
         return State.UNPROVEN
-    return State.COMPLETE if vouched else State.OPEN
+    return State.COMPLETE if confirmed else State.OPEN
 
 
 async def all_stored(store: RecordStore, box: str, epoch: str, first: int, last: int) -> AsyncIterator[StoredRecord]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from drivers.serial_line.ports import list_serial_ports
 from drivers.simulated.devices.gy_mcu90640_module import encode_frame
 from drivers.simulated.devices.sensor_frames import gy_mcu90614, tofsense
 from drivers.simulated.devices.wire import PtyWire
@@ -84,8 +85,11 @@ def test_a_file_without_bytes_has_its_counts_and_is_told(tmp_path: Path) -> None
 
 
 def test_list_is_json_for_scripts() -> None:
-    for port in json.loads(devices("list", "--json").stdout):
-        assert {"name", "device", "by_id", "vendor_id", "product_id", "serial", "location", "product"} == set(port)
+    shown = json.loads(devices("list", "--json").stdout)
+    assert len(shown) >= len(list_serial_ports())
+    for port in shown[: len(list_serial_ports())]:
+        keys = {"name", "device", "by_id", "vendor_id", "product_id", "serial", "location", "product", "console"}
+        assert set(port) == keys
 
 
 def test_probe_proposes_what_to_write_down(tmp_path: Path) -> None:

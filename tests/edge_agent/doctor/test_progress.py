@@ -32,11 +32,11 @@ async def test_each_line_is_shown_when_its_check_has_ended(tmp_path: Path, monke
         if line.check == "quick":
             release.set()
 
-    monkeypatch.setattr(module, "SEQUENTIAL", (Check("first", quick),))
+    monkeypatch.setattr(module, "SEQUENTIAL", (Check("rights", quick),))
     monkeypatch.setattr(module, "CONCURRENT", (Check("slow", slow, HANG_S), Check("quick", quick)))
     report = await run_checks(config, on_line=on_line)
-    assert shown == ["settings", "first", "quick", "slow"]
-    assert [line.check for line in report] == ["settings", "first", "slow", "quick"]
+    assert shown == ["settings", "rights", "quick", "slow", "start"]
+    assert [line.check for line in report] == ["settings", "rights", "slow", "quick", "start"]
 
 
 async def test_unreadable_settings_are_shown_too(tmp_path: Path) -> None:

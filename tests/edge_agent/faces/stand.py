@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_agent.faces.consent import Consent, Giver
-from edge_agent.faces.gallery import Gallery
+from edge_agent.faces.gallery import Galleries, Gallery
+from edge_agent.faces.register import FaceEntry
 from models.detections import Face, MaskScores
-from models.recognition.embedding import Embedder, EmbedderEntry
+from models.recognition.embedding import Embedder, EmbedderEntry, FaceEmbedders, FaceVectors
 from models.recognition.liveness import Liveness
+from models.recognition.upper_face import UpperFaceEmbedder
 from models.session import OnnxSession
 
 NOW = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)
@@ -69,6 +71,13 @@ def colour_embedder(folder: Path) -> Embedder:
     return Embedder("colour", choice, OnnxSession(_saved(folder / "colour.onnx", [mean], 112)))
 
 
+def colour_embedders(folder: Path) -> FaceEmbedders:
+    """Knows whole faces and upper halves by their mean colour."""
+    whole = colour_embedder(folder)
+    affine = np.vstack((np.zeros(6), np.diag((0, 0, 0, 1, 1, 1)))).astype(np.float32)
+    return FaceEmbedders(whole, UpperFaceEmbedder("colour-upper", 0.9, whole, affine))
+
+
 def liveness(folder: Path, score: float) -> Liveness:
     """Finds every face living by `score`."""
     said = np.log(np.array([[(1 - score) / 2, score, (1 - score) / 2]], np.float32))
@@ -76,12 +85,30 @@ def liveness(folder: Path, score: float) -> Liveness:
     return Liveness([(OnnxSession(_saved(folder / f"live-{score}.onnx", [node], 80)), 2.7)])
 
 
-def gallery_of(embedder: Embedder, *colours: tuple[int, int, int]) -> Gallery:
+def galleries_of(embedders: FaceEmbedders, *colours: tuple[int, int, int]) -> Galleries:
     """Persons 1, 2, … with the drawn faces of these colours."""
     vectors = [
-        embedder.embed(image, face.landmarks) for image, face in map(drawn, colours) if face.landmarks is not None
+        embedders.embed(image, face.landmarks) for image, face in map(drawn, colours) if face.landmarks is not None
     ]
-    return Gallery(tuple(key_of(number) for number in range(1, len(colours) + 1)), np.array(vectors))
+    keys = [key_of(number) for number in range(1, len(colours) + 1)]
+    upper = [(key, each.upper) for key, each in zip(keys, vectors, strict=True) if each.upper is not None]
+    return Galleries(
+        Gallery.of([(key, each.whole) for key, each in zip(keys, vectors, strict=True)]), Gallery.of(upper)
+    )
+
+
+def entry_of(
+    number: int, whole: NDArray[np.float32], pack: str = "one", upper: NDArray[np.float32] | None = None
+) -> FaceEntry:
+    """An entry of a register."""
+    return FaceEntry(key_of(number), FaceVectors(whole, upper), pack, None if upper is None else f"{pack}-upper")
+
+
+def masked(colour: tuple[int, int, int], cloth: tuple[int, int, int]) -> tuple[Image, Face]:
+    """A drawn face whose lower half is under cloth."""
+    image, face = drawn(colour, mask=MASKED)
+    cv2.rectangle(image, (105, 122), (215, 185), cloth, -1)
+    return image, face
 
 
 def _saved(path: Path, nodes: list[onnx.NodeProto], side: int) -> Path:

@@ -21,7 +21,7 @@ from edge_agent.faces.errors import ConsentMissing, FaceUnfit, NumberUnread
 from edge_agent.faces.quality import GATE_EYES_PX, Flaw, find_flaw
 from models.detections import Face
 from tests.edge_agent.clocks import moment
-from tests.edge_agent.faces.stand import BLUE, MASKED, RED, Image, colour_embedder, drawn, liveness
+from tests.edge_agent.faces.stand import BLUE, MASKED, RED, Image, colour_embedders, drawn, liveness
 
 NUMBER = "999999199001010016"
 
@@ -68,7 +68,7 @@ def flaws() -> Iterator[tuple[Flaw, Image, list[Face]]]:
 @pytest.mark.parametrize(("flaw", "image", "faces"), list(flaws()))
 def test_every_flaw_is_named_in_both_languages(flaw: Flaw, image: Image, faces: list[Face], tmp_path: Path) -> None:
     with pytest.raises(FaceUnfit) as told:
-        Enrolment(Finds(*faces), colour_embedder(tmp_path)).vector_from_photo(image)
+        Enrolment(Finds(*faces), colour_embedders(tmp_path)).vectors_from_photo(image)
     assert str(told.value) == flaw.sentence
     assert all(part.lower() in flaw.sentence.lower() for part in flaw.value)
 
@@ -79,7 +79,7 @@ def test_a_good_picture_has_no_flaw() -> None:
 
 
 def sitting(folder: Path, detector: Finds, live: float = 0.9) -> EnrolmentSession:
-    return EnrolmentSession(Enrolment(detector, colour_embedder(folder)), liveness(folder, live), live=0.7, alike=0.9)
+    return EnrolmentSession(Enrolment(detector, colour_embedders(folder)), liveness(folder, live), live=0.7, alike=0.9)
 
 
 def test_a_sitting_wants_five_good_pictures_of_one_person(tmp_path: Path) -> None:
@@ -88,10 +88,12 @@ def test_a_sitting_wants_five_good_pictures_of_one_person(tmp_path: Path) -> Non
     for image in (red, red, red, blue):  # somebody else took the seat
         assert seat.add_picture(image) is None
     for _ in range(4):
-        assert seat.vector is None
+        assert seat.vectors is None
         assert seat.add_picture(blue) is None
-    assert seat.vector is not None
-    assert np.linalg.norm(seat.vector) == pytest.approx(1.0)
+    assert seat.vectors is not None
+    assert seat.vectors.upper is not None
+    assert np.linalg.norm(seat.vectors.whole) == pytest.approx(1.0)
+    assert np.linalg.norm(seat.vectors.upper) == pytest.approx(1.0)
 
 
 def test_a_print_is_not_registered_by_the_camera(tmp_path: Path) -> None:
@@ -130,9 +132,9 @@ async def test_the_camera_registers_and_says_what_is_wrong_once(tmp_path: Path) 
         told.append(flaw)
         detector.faces = [face] if flaw is Flaw.SEVERAL else [face, face]
 
-    vector = await capture(Pictures(image), sitting(tmp_path, detector), tell)
+    vectors = await capture(Pictures(image), sitting(tmp_path, detector), tell)
     assert told == [Flaw.NO_FACE, Flaw.SEVERAL]
-    assert vector.shape == (3,)
+    assert vectors.whole.shape == (3,)
 
 
 @pytest.mark.parametrize(("image", "error"), [(None, DeviceLost), (drawn(RED)[0], FaceUnfit)])

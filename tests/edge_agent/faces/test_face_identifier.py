@@ -22,12 +22,15 @@ from edge_agent.domain.passage import Credential, CredentialKind
 from edge_agent.faces.consecutive_matches import ConsecutiveMatches
 from edge_agent.faces.current import CurrentFaces
 from edge_agent.faces.face_identifier import FaceIdentifier
+from edge_agent.faces.gallery import Galleries, Gallery
 from edge_agent.faces.recogniser import Recogniser
-from edge_agent.faces.register import FaceRegister
+from edge_agent.faces.register import FaceEntry, FaceRegister
 from edge_agent.measurement.face_detection import Detections
 from edge_agent.passage.person_tracker import PersonTracker
 from edge_agent.records.recorder import PassageRecorder
 from models.detections import Face
+from models.recognition.embedding import FaceEmbedders
+from models.recognition.upper_face import UpperFaceEmbedder
 from sync.contract.records import AlarmRaised
 from sync.edge.ledger.ledger import Ledger
 from sync.storage.encryption import KEY_BYTES, KeyedCipher
@@ -39,10 +42,12 @@ from tests.edge_agent.faces.stand import (
     Image,
     agreed,
     colour_embedder,
+    colour_embedders,
     drawn,
-    gallery_of,
+    galleries_of,
     key_of,
     liveness,
+    masked,
 )
 
 SEALER = KeyedCipher(bytes(range(KEY_BYTES)))
@@ -51,31 +56,80 @@ ENOUGH = 60  # sightings: five times the looks that one arrival gets
 
 
 def test_one_look_knows_who_is_bare_living_and_alike(tmp_path: Path) -> None:
-    embedder = colour_embedder(tmp_path)
-    gallery = gallery_of(embedder, RED, BLUE)
-    sure = Recogniser(embedder, liveness(tmp_path, 0.9), RecognitionSettings())
-    assert sure.look(*drawn(RED), gallery) == key_of(1)
-    assert sure.look(*drawn(BLUE), gallery) == key_of(2)
-    assert sure.look(*drawn((90, 230, 90)), gallery) is None  # a stranger
-    assert sure.look(*drawn(RED, mask=MASKED), gallery) is None
-    assert sure.look(*drawn(RED, size=40.0), gallery) is None  # too far away
+    embedders = colour_embedders(tmp_path)
+    galleries = galleries_of(embedders, RED, BLUE)
+    sure = Recogniser(embedders, liveness(tmp_path, 0.9), RecognitionSettings())
+    assert sure.look(*drawn(RED), galleries) == key_of(1)
+    assert sure.look(*drawn(BLUE), galleries) == key_of(2)
+    assert sure.look(*drawn((90, 230, 90)), galleries) is None  # a stranger
+    assert sure.look(*drawn(RED, size=40.0), galleries) is None  # too far away
     image, face = drawn(RED)
-    assert sure.look((image // 8).astype(np.uint8), face, gallery) is None  # too dark
-    assert sure.look(image, replace(face, landmarks=None), gallery) is None
+    assert sure.look((image // 8).astype(np.uint8), face, galleries) is None  # too dark
+    assert sure.look(image, replace(face, landmarks=None), galleries) is None
+
+
+@pytest.mark.parametrize("cloth", [(250, 250, 250), (30, 30, 30), (60, 220, 60)])
+def test_a_masked_face_is_known_by_its_upper_half_whatever_the_mask(
+    cloth: tuple[int, int, int], tmp_path: Path
+) -> None:
+    embedders = colour_embedders(tmp_path)
+    galleries = galleries_of(embedders, RED, BLUE)
+    sure = Recogniser(embedders, liveness(tmp_path, 0.9), RecognitionSettings())
+    assert sure.look(*masked(RED, cloth), galleries) == key_of(1)
+    assert sure.look(*masked(BLUE, cloth), galleries) == key_of(2)
+    assert sure.look(*masked((90, 230, 90), cloth), galleries) is None  # a stranger
+
+
+def test_a_masked_face_is_never_compared_with_whole_faces(tmp_path: Path) -> None:
+    embedders = colour_embedders(tmp_path)
+    registered_before = Galleries(whole=galleries_of(embedders, RED).whole)
+    sure = Recogniser(embedders, liveness(tmp_path, 0.9), RecognitionSettings(margin=0.0))
+    assert sure.look(*drawn(RED, mask=MASKED), registered_before) is None
+    assert sure.look(*drawn(RED), registered_before) == key_of(1)
+    assert sure.look(*drawn(RED), Galleries(upper=galleries_of(embedders, RED).upper)) is None
+    without = Recogniser(FaceEmbedders(embedders.whole), liveness(tmp_path, 0.9), RecognitionSettings(margin=0.0))
+    assert without.look(*drawn(RED, mask=MASKED), galleries_of(embedders, RED)) is None
+
+
+def test_a_masked_face_has_a_threshold_of_its_own(tmp_path: Path) -> None:
+    whole = colour_embedder(tmp_path)
+    affine = np.vstack((np.zeros(6), np.eye(6))).astype(np.float32)
+    strict = FaceEmbedders(whole, UpperFaceEmbedder("strict", 1.1, whole, affine))
+    sure = Recogniser(strict, liveness(tmp_path, 0.9), RecognitionSettings())
+    assert sure.look(*drawn(RED), galleries_of(strict, RED)) == key_of(1)
+    assert sure.look(*drawn(RED, mask=MASKED), galleries_of(strict, RED)) is None
+
+
+@pytest.mark.parametrize(("people", "known"), [(2, True), (30, True), (300, False), (5000, False)])
+def test_a_large_register_requires_a_more_similar_masked_face(people: int, known: bool, tmp_path: Path) -> None:
+    embedders = colour_embedders(tmp_path)
+    whole, upper = embedders.whole, embedders.upper
+    assert upper is not None
+    image, face = drawn(RED, mask=MASKED)
+    assert face.landmarks is not None
+    seen = upper.embed(image, face.landmarks)
+    across = np.array((1, 0, 0, 0, 0, 0), np.float32)  # at a right angle to every face
+    similar = 0.95 * seen + np.sqrt(1 - 0.95**2) * across  # 0.05 above the threshold of a pair
+    keys = tuple(key_of(number) for number in range(people))
+    vectors = np.array([similar, *[across] * (people - 1)], np.float32)
+    galleries = Galleries(whole=galleries_of(embedders, RED).whole, upper=Gallery(keys, vectors))
+    sure = Recogniser(embedders, liveness(tmp_path, 0.9), RecognitionSettings())
+    assert sure.look(image, face, galleries) == (key_of(0) if known else None)
+    assert whole.threshold == upper.threshold == 0.9
 
 
 def test_a_print_is_nobody(tmp_path: Path) -> None:
-    embedder = colour_embedder(tmp_path)
-    print_seen = Recogniser(embedder, liveness(tmp_path, 0.4), RecognitionSettings())
-    assert print_seen.look(*drawn(RED), gallery_of(embedder, RED)) is None
+    embedders = colour_embedders(tmp_path)
+    print_seen = Recogniser(embedders, liveness(tmp_path, 0.4), RecognitionSettings())
+    assert print_seen.look(*drawn(RED), galleries_of(embedders, RED)) is None
 
 
 def test_who_is_as_like_a_second_is_nobody(tmp_path: Path) -> None:
-    embedder = colour_embedder(tmp_path)
-    twins = gallery_of(embedder, RED, (62, 60, 230))
-    assert Recogniser(embedder, liveness(tmp_path, 0.9), RecognitionSettings()).look(*drawn(RED), twins) is None
+    embedders = colour_embedders(tmp_path)
+    twins = galleries_of(embedders, RED, (62, 60, 230))
+    assert Recogniser(embedders, liveness(tmp_path, 0.9), RecognitionSettings()).look(*drawn(RED), twins) is None
     lenient = RecognitionSettings(margin=0.0)
-    assert Recogniser(embedder, liveness(tmp_path, 0.9), lenient).look(*drawn(RED), twins) is not None
+    assert Recogniser(embedders, liveness(tmp_path, 0.9), lenient).look(*drawn(RED), twins) is not None
 
 
 def test_looks_agree_in_a_row_or_not_at_all() -> None:
@@ -163,19 +217,19 @@ async def opened(folder: Path) -> AsyncIterator[Gate]:
             Ledger.opened(folder / "ledger.db", box="box-1", budget_bytes=10_000_000)
         )
         register = await stack.enter_async_context(FaceRegister.opened(folder / "faces.db", SEALER))
-        presence, figures, clock, embedder = (
+        presence, figures, clock, embedders = (
             PersonTracker(NEAR, ThermometerSettings()),
             Metrics(),
             ClockInSync(),
-            colour_embedder(folder),
+            colour_embedders(folder),
         )
         seen, now_s = Seen(presence), iter(range(10_000))
         recorder = PassageRecorder(outbox, BoxSettings(), WallClock().now)
         lookout = FaceIdentifier(
             detection_loop=seen,  # type: ignore[arg-type]
             tracker=presence,
-            faces=CurrentFaces(register, "colour", recorder, clock, lambda: next(now_s)),
-            recogniser=Recogniser(embedder, liveness(folder, 0.9), RecognitionSettings()),
+            faces=CurrentFaces(register, embedders, recorder, clock, lambda: next(now_s)),
+            recogniser=Recogniser(embedders, liveness(folder, 0.9), RecognitionSettings()),
             frames=3,
             looks_per_s=500.0,
             metrics=figures,
@@ -194,10 +248,11 @@ async def enter(gate: Gate, folder: Path, number: int, colour: tuple[int, int, i
     """Register somebody as the command line does: by a connection of its own."""
     image, face = drawn(colour)
     assert face.landmarks is not None
-    vector = colour_embedder(folder).embed(image, face.landmarks)
+    embedders = colour_embedders(folder)
+    entry = FaceEntry.of(key_of(number), embedders.embed(image, face.landmarks), embedders)
     consent = agreed(days, WallClock().now().wall - timedelta(days=1, seconds=1))
     async with FaceRegister.opened(folder / "faces.db", SEALER) as other:
-        return await other.add(key_of(number), vector, "colour", consent, alike=0.99)
+        return await other.add(entry, consent, alike=0.99)
 
 
 async def test_a_registered_face_is_a_credential_and_a_withdrawn_one_is_not(gate: Gate, tmp_path: Path) -> None:
@@ -219,6 +274,13 @@ async def test_a_registered_face_is_a_credential_and_a_withdrawn_one_is_not(gate
         ("face_withdrawn", "faces", ""),
     ]
     assert await gate.register.events() == []
+
+
+async def test_a_registered_face_is_a_credential_with_a_mask_on_by_looks_that_agree(gate: Gate, tmp_path: Path) -> None:
+    await enter(gate, tmp_path, 1, RED)
+    assert await gate.until(lambda: bool(gate.taken), *masked(RED, (240, 240, 240)))
+    assert [each.person_key for each in gate.taken] == [key_of(1)]
+    assert gate.looks == 3
 
 
 async def test_a_stranger_is_left_alone_after_some_looks(gate: Gate, tmp_path: Path) -> None:

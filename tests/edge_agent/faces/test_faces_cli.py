@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import secrets
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from drivers.simulated.people.masks import MaskWear
+from drivers.simulated.people.person_image import draw_portrait
 from edge_agent.box.wall_clock import WallClock
 from edge_agent.commands.cli import app
+from models.recognition.embedding import EMBEDDINGS
 from tests.photos import ASTRONAUT, GROUP, PEOPLE, photograph
 
 NUMBER, OTHER = "999999199001010016", "99999919900101018X"
@@ -109,3 +115,101 @@ def test_a_missing_pack_is_named(box: Path) -> None:
     refused = register(box, NUMBER, "one.png")
     assert refused.exit_code == 1
     assert "edge-agent models pull mobilefacenet" in refused.output
+
+
+def compared(box: Path, *words: str) -> list[dict[str, object]]:
+    done = faces(box, "compare", "--json", *words)
+    assert done.exit_code == 0, done.output
+    return [json.loads(line) for line in done.output.splitlines()]
+
+
+@pytest.fixture
+def pictures(box: Path) -> Path:
+    """The box with more pictures: the first person darker, both people with a mask, and a picture of nothing."""
+    person = photograph(ASTRONAUT)
+    cv2.imwrite(str(box / "darker.png"), cv2.convertScaleAbs(cv2.resize(person, None, fx=0.8, fy=0.8), alpha=0.6))
+    for name, who in (("one", PEOPLE[0]), ("two", PEOPLE[1])):
+        cv2.imwrite(str(box / f"{name}-masked.png"), draw_portrait(who, MaskWear.CORRECT).image)
+    cv2.imwrite(str(box / "nothing.png"), np.full((200, 300, 3), 120, np.uint8))
+    return box
+
+
+def test_pictures_are_compared(pictures: Path) -> None:
+    one, two, darker = (str(pictures / f"{name}.png") for name in ("one", "two", "darker"))
+    [same] = compared(pictures, one, darker)
+    assert set(same) == {"a", "b", "score", "masked", "threshold", "same"}
+    assert (same["a"], same["b"], same["masked"], same["same"]) == (one, darker, [False, False], True)
+    assert same["threshold"] == EMBEDDINGS["mobilefacenet"].threshold
+    [other] = compared(pictures, one, two)
+    assert (other["masked"], other["same"]) == ([False, False], False)
+    assert "different" in faces(pictures, "compare", one, two).output
+
+
+def test_a_masked_face_is_compared_by_its_upper_half(pictures: Path) -> None:
+    one, two, one_masked, two_masked = (
+        str(pictures / f"{name}.png") for name in ("one", "two", "one-masked", "two-masked")
+    )
+    pairs = pictures / "pairs.tsv"
+    wanted = [(one, one_masked), (two_masked, two), (one_masked, two_masked), (one, two_masked), (one_masked, one)]
+    pairs.write_text("".join(f"{a}\t{b}\n" for a, b in wanted) + "\n", encoding="utf-8")
+    found = compared(pictures, "--pairs", str(pairs))
+    assert [(each["a"], each["b"]) for each in found] == wanted
+    assert [each["masked"] for each in found] == [
+        [False, True],
+        [True, False],
+        [True, True],
+        [False, True],
+        [True, False],
+    ]
+    assert [each["same"] for each in found] == [True, True, False, False, True]
+    assert {each["threshold"] for each in found} == {EMBEDDINGS["mobilefacenet"].upper.threshold}
+    assert found[0]["score"] == found[4]["score"]
+
+
+def test_a_pair_that_cannot_be_compared_says_why_and_the_next_is_compared(pictures: Path) -> None:
+    one = str(pictures / "one.png")
+    reasons = {
+        "nothing.png": "no face",
+        "several.png": "more than one face",
+        "sentinel.toml": "not a picture",
+        "x.png": "no such file",
+    }
+    pairs = pictures / "pairs.tsv"
+    pairs.write_text("".join(f"{one}\t{pictures / name}\n" for name in reasons) + f"{one}\t{one}\n", encoding="utf-8")
+    *failed, good = compared(pictures, "--pairs", str(pairs))
+    for each, (name, reason) in zip(failed, reasons.items(), strict=True):
+        assert set(each) == {"a", "b", "error"}
+        assert name in str(each["error"])
+        assert reason in str(each["error"]).lower()
+    assert good["same"]
+    assert "no face" in faces(pictures, "compare", one, str(pictures / "nothing.png")).output.lower()
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ((), "two pictures"),
+        (("one.png",), "two pictures"),
+        (("one.png", "two.png", "one.png"), "two pictures"),
+        (("one.png", "two.png", "--pairs", "pairs.tsv"), "two pictures"),
+        (("--pairs", "pairs.tsv"), "line 2"),
+        (("--pairs", "none.tsv"), "cannot be read"),
+        (("--pairs", "one.png"), "cannot be read"),
+    ],
+)
+def test_a_comparison_without_a_pair_is_refused(box: Path, words: tuple[str, ...], why: str) -> None:
+    (box / "pairs.tsv").write_text("a\tb\na b\n", encoding="utf-8")
+    refused = faces(box, "compare", *(word if word.startswith("-") else str(box / word) for word in words))
+    assert refused.exit_code == 2, refused.output
+    assert why in refused.output.lower()
+
+
+def test_rows_tell_who_is_known_with_a_mask(box: Path) -> None:
+    assert register(box, NUMBER, "one.png").exit_code == 0
+    assert [row["masked"] for row in rows(box)] == [True]
+    assert "register the person again" not in faces(box, "list").output
+    with closing(sqlite3.connect(box / "faces.db")) as other:  # as registered by an older version
+        other.execute("UPDATE face SET upper_pack = NULL, upper_body = NULL")
+        other.commit()
+    assert [row["masked"] for row in map(json.loads, faces(box, "list", "--json").stdout.splitlines())] == [False]
+    assert "register the person again" in faces(box, "list").output

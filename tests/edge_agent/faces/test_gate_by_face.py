@@ -32,20 +32,21 @@ NUMBER = HEALTHY[0].number
 RESIDENT = PEOPLE[1]
 
 
-async def test_a_registered_resident_is_known_bare_and_not_after_withdrawing(
-    tmp_path: Path, weights: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("wear", [MaskWear.NONE, MaskWear.CORRECT])
+async def test_a_registered_resident_is_known_bare_or_masked_and_not_after_withdrawing(
+    wear: MaskWear, tmp_path: Path, weights: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "agent").mkdir()
     (tmp_path / "agent" / "models").symlink_to(weights)
-    bare = replace(scene_of(SceneKind.HEALTHY), person=RESIDENT, masks=(MaskStep(0.0, MaskWear.NONE),), code=None)
+    seen = replace(scene_of(SceneKind.HEALTHY), person=RESIDENT, masks=(MaskStep(0.0, wear),), code=None)
     async with town(tmp_path, RECOGNITION) as place:
         settings, document, now = place.settings, read_document(NUMBER), datetime.now(UTC)
         desk = FaceRegistration(settings)
-        vector = desk.vector_from_photo(_photo_of_the_resident(tmp_path))
-        await desk.register(document, vector, Consent(Giver.SELF, now, now + timedelta(days=1)))
+        vectors = desk.vectors_from_photo(_photo_of_the_resident(tmp_path))
+        await desk.register(document, vectors, Consent(Giver.SELF, now, now + timedelta(days=1)))
 
         over = asyncio.Event()
-        visit = asyncio.create_task(place.street.play(bare, over, patience_s=HANG_S))
+        visit = asyncio.create_task(place.street.play(seen, over, patience_s=HANG_S))
         view = await place.seen(lambda view: view.verdict is not None)
         assert (view.verdict, view.reasons[0]) == ("assist", "lookup_failed")
         over.set()
@@ -60,7 +61,7 @@ async def test_a_registered_resident_is_known_bare_and_not_after_withdrawing(
 
         assert await withdraw(settings, document)
         over = asyncio.Event()
-        visit = asyncio.create_task(place.street.play(bare, over, patience_s=HANG_S))
+        visit = asyncio.create_task(place.street.play(seen, over, patience_s=HANG_S))
         await place.seen(lambda view: view.hint == "look_or_show")
         detections = place.sentinel.face_detection.detections
         for _ in range(30):  # pictures: twice as many as it took before

@@ -6,11 +6,15 @@ import os
 import select
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.limits import HANG_S
+
+_LOCAL_MODES = 3  # of tcgetattr
+_POLL_S = 0.01
 
 
 class Terminal:
@@ -29,9 +33,13 @@ class Terminal:
             assert self._read(end_s), f"{text!r} was not shown: {self.shown[self._read_to :]}"
         self._read_to = at + len(text)
 
-    def answer(self, prompt: str, line: str) -> None:
-        """Wait for `prompt` and type `line`."""
+    def answer(self, prompt: str, line: str, *, hidden: bool = False) -> None:
+        """Wait for `prompt` and type `line`; `hidden`: when the terminal shows nothing of it."""
         self.expect(prompt)
+        end_s = time.monotonic() + HANG_S
+        while hidden and termios.tcgetattr(self._master)[_LOCAL_MODES] & termios.ECHO:
+            assert time.monotonic() < end_s, f"what is typed at {prompt!r} is shown"
+            time.sleep(_POLL_S)  # no event: the command prints the prompt before it changes the terminal
         os.write(self._master, f"{line}\n".encode())
 
     def ended(self) -> int:

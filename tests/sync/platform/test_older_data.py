@@ -17,6 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from sync.contract.checksum import checksum_of
 from sync.contract.health import Colour, HealthStatus, TestResult
 from sync.errors import BadMessage
 from sync.platform.directory.importer import ImportReport, import_file, read_numbers
@@ -200,6 +201,9 @@ async def test_a_row_of_an_older_version_that_is_not_valid_today_is_replaced_and
     with closing(sqlite3.connect(path)) as database, database:
         for index, body in enumerate((b'{"colour": "purple"}', b"\x00", b"[" * 5000), start=1):
             database.execute("UPDATE person SET body = ? WHERE person_key = ?", (body, status_of(index).person_key))
+        [head] = database.execute("SELECT body FROM head").fetchone()
+        checksum = checksum_of(body for (body,) in database.execute("SELECT body FROM person"))
+        database.execute("UPDATE head SET body = ?", (json.dumps(json.loads(head) | {"checksum": checksum}).encode(),))
     async with DirectoryStore.opened(path) as store:
         for index in range(1, 4):
             with pytest.raises(BadMessage, match="directory row"):

@@ -265,14 +265,14 @@ async def page_once_there(session: aiohttp.ClientSession, url: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--broker", "mqtt://city.example"], "plain MQTT is allowed on loopback only"),
+        (["--broker", "mqtt://city.example"], "Plain MQTT is allowed on loopback only"),
         (["--district", "Nord!"], "must match"),
         (["--http", "8090"], "host:port"),
         (["--directory", "people.jsonl"], "--community-key-file"),
         (["--broker", "mqtts://localhost", "--ca", "missing.pem"], "missing.pem: No such file"),
         (["--broker", "mqtts://localhost", "--key", "own.key"], "own.key is a key without a certificate"),
         (["--broker", "mqtt://user:secret@localhost"], "must not contain a user name"),
-        (["--broker", "mqtt://user:secret@localhost:port"], "mqtt://host:port"),
+        (["--broker", "mqtt://user:secret@localhost:port"], "must not contain a user name"),
         (["--backlog-per-s", "inf"], "--backlog-per-s"),
     ],
 )
@@ -298,7 +298,7 @@ def test_serve_refuses_what_it_cannot_do(tmp_path: Path, arguments: list[str], s
         (["ca", "init", "--url", "https://user:secret@city.example"], 2, "must be https://host:port"),
         (["broker", "config", "--out", "b", "--host", "h", "--owner", "unknown"], 2, "user 'unknown' does not exist"),
         (["policy", "publish", "empty"], 1, "empty contains no rules"),
-        (["policy", "publish", "binary"], 1, "binary is not UTF-8 text"),
+        (["policy", "publish", "binary"], 1, "binary: is not UTF-8 text"),
         (["policy", "publish", "broken"], 1, "broken is not valid TOML"),
         (["policy", "publish", "nested"], 1, "nested is not valid TOML: nested too deeply"),
         (["policy", "publish", "absent"], 1, "absent: No such file"),
@@ -306,7 +306,7 @@ def test_serve_refuses_what_it_cannot_do(tmp_path: Path, arguments: list[str], s
         (
             ["revoke", "--number-file", "empty", "--community-key-file", "binary"],
             1,
-            "binary must contain at least 32 hex digits",
+            "binary: is not UTF-8 text",
         ),
         (["command", "box-1", "say"], 1, "orders.key does not exist: create it with edge-platform keys init"),
         (["command", "box-1", "say", "--keys", "keys"], 1, "keys/orders.key: "),

@@ -93,7 +93,7 @@ def test_an_unsafe_broker_address_is_reported() -> None:
     result = CliRunner().invoke(
         app, ["simulate", "--boxes", "1", "--broker", "mqtt://city.example", "--minutes", "0.01"]
     )
-    assert (result.exit_code, "plain MQTT is allowed on loopback only" in result.stderr) == (2, True)
+    assert (result.exit_code, "Plain MQTT is allowed on loopback only" in result.stderr) == (2, True)
 
 
 async def failed_simulation(settings: Simulation) -> str:

@@ -115,14 +115,14 @@ async def test_a_plaintext_ledger_is_encrypted_and_no_plaintext_is_left(tmp_path
     assert is_encrypted(path)
 
 
-@pytest.mark.parametrize(("records", "sealed"), [(400, True), (1200, False)], ids=["rows only", "nothing"])
+@pytest.mark.parametrize(("records", "sealed"), [(300, True), (1200, False)], ids=["rows only", "nothing"])
 async def test_an_encryption_that_a_full_disk_prevented_is_done_at_the_next_start(
     small_disk: Path, caplog: pytest.LogCaptureFixture, records: int, sealed: bool
 ) -> None:
     path, cipher = small_disk / "ledger.db", KeyedCipher(KEY)
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES) as ledger:
         await ledger.append_all(mixed(records))
-        newest = set(await ledger.recent(200))
+        newest = set(await ledger.recent(100))
     fill(small_disk / "log")
     async with Ledger.opened(path, box="box-1", budget_bytes=BUDGET_BYTES, cipher=cipher) as ledger:
         assert "disk too full to encrypt" in caplog.text
