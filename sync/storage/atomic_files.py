@@ -60,7 +60,7 @@ def replace_whole(path: Path, content: bytes, mode: int = 0o600, owner: Owner | 
 
 
 def read_unlinked(path: Path) -> bytes:
-    """The content of the file at `path`, which is no symbolic link. Raises OSError."""
+    """The content of the file at `path`. Raises OSError, also for a symbolic link."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
         return file.read()
 
