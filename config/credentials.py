@@ -22,6 +22,12 @@ def secret_path(value: str) -> Path:
     return Path(given) / name if given else STORE / f"edge-agent.{name}"
 
 
+def source_of(path: Path) -> Path:
+    """The file that a person changes to change the secret at `path`: of a copy of a credential its source."""
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    return STORE / f"edge-agent.{path.name}" if given and path.parent == Path(given) else path
+
+
 def make_secret_folder(path: Path) -> None:
     """Create the folder of the secret at `path` where it is missing, for its owner only. Raises OSError."""
     path.parent.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import msgspec
 
 from config.errors import SettingsError
 from sync.errors import DamagedFile
-from sync.storage.atomic_files import Owner, replace_whole
+from sync.storage.atomic_files import Owner, read_unlinked, replace_whole
 from sync.storage.checked_json import decode_checked, encode_checked
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -21,13 +21,14 @@ _MODE = 0o640  # root and the agent, which is its owner or in its group
 def keep(path: Path, data: bytes) -> Path:
     """Put `data` at `path`, whole and on the disk; what was there becomes `NAME.previous`.
 
-    Makes the folder where it is not there; the file belongs to whom the folder belongs, so that what root wrote for the
-    agent can be read by the agent. Raises OSError; `path` is then as it was.
+    Makes the folder where it is not there; the file gets the owner and group of the folder, so that the agent can read
+    what root wrote in a folder of root's. Raises OSError, also where a symbolic link is at `path`, which is then as it
+    was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     owner = _owner(path.parent)
-    if path.exists():
-        replace_whole(previous(path), path.read_bytes(), _MODE, owner)
+    if os.path.lexists(path):
+        replace_whole(previous(path), read_unlinked(path), _MODE, owner)
     replace_whole(path, data, _MODE, owner)
     return path
 

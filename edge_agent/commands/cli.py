@@ -21,6 +21,7 @@ from config.settings import Settings, load_settings
 from edge_agent.commands import calibrate, devices, faces, ledger, models, policy, privacy, prompts, staff
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, ended, report_errors
 from edge_agent.commands.provision import provision
+from edge_agent.commands.verb import as_agent, guard
 from edge_agent.runtime.process_exit import leave
 from edge_agent.runtime.standard_streams import make_usable
 from sync.redaction import log_without_passwords
@@ -221,19 +222,31 @@ def drill(
     Does not affect the running agent, its data or the gate.
     """
     from edge_agent.drill.errors import DrillImpossible
-    from edge_agent.drill.faults import play
+    from edge_agent.drill.faults import drill_folder, play_in
+    from edge_agent.drill.report import DrillReport
+    from edge_agent.privileges.as_owner import foreign_owner
     from sync.signals import until_signalled
 
     if fault not in FAULTS:
         raise ended(f"unknown fault {fault!r}; accepted: {', '.join(FAULTS)}", 2)
     logging.basicConfig(handlers=[logging.NullHandler()])  # the drivers would log the injected faults
+
+    def show(report: DrillReport | None) -> None:
+        if report is None:
+            raise typer.Exit(130)
+        typer.echo(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else "\n".join(report.lines()))
+        if not report.passed:
+            raise typer.Exit(1)
+
+    def drill_here() -> None:
+        with report_errors(unusable=(SettingsError, DrillImpossible)):
+            report = asyncio.run(until_signalled(play_in(folder, fault, settings)))
+        show(report)
+
     with report_errors(unusable=(SettingsError, DrillImpossible)):
-        report = asyncio.run(until_signalled(play(fault, load_settings(config))))
-    if report is None:
-        raise typer.Exit(130)
-    typer.echo(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else "\n".join(report.lines()))
-    if not report.passed:
-        raise typer.Exit(1)
+        settings = load_settings(config)
+        with drill_folder(fault, foreign_owner(Path(settings.box.data_dir))) as folder:
+            as_agent(settings, drill_here)
 
 
 @app.command()
@@ -253,29 +266,40 @@ def bundle(
     out: Annotated[Path | None, typer.Option(help="Output file [./edge-agent-bundle-TIME.tar.gz].")] = None,
 ) -> None:
     """Pack a support bundle of this box, without secrets and without personal data."""
-    from edge_agent.diagnostics.bundle import Bundle, secrets_from
-    from edge_agent.diagnostics.bundle_contents import collect
+    from edge_agent.diagnostics.bundle import Bundle, secrets_from, write_bundle
+    from edge_agent.diagnostics.bundle_contents import LOG_LINES, collect
     from edge_agent.doctor.run_checks import run_checks
     from edge_agent.platform_link.link_settings import versions
     from edge_agent.privacy.face_finder import make_face_finder
     from edge_agent.privacy.scanner import kinds_in
+    from edge_agent.privacy.stored_files import journal_text
+    from edge_agent.privileges.as_owner import as_owner_of
+    from edge_agent.runtime.service_unit import AGENT_UNIT
 
     fault, settings = "", Settings()
     try:
         settings = load_settings(config)
     except SettingsError as exc:
         fault = str(exc)
-    shows_face = make_face_finder()
-    packed = Bundle(secrets_from(settings), lambda data: kinds_in(data, shows_face))
-    checks = [line.to_dict() for line in asyncio.run(run_checks(config))]
-    collect(packed, settings, fault, config, checks, versions())
+    journal = journal_text(AGENT_UNIT, LOG_LINES)  # the agent cannot read it
+
+    def pack() -> bytes:
+        shows_face = make_face_finder()
+        bundle = Bundle(secrets_from(settings), lambda data: kinds_in(data, shows_face))
+        checks = [line.to_dict() for line in asyncio.run(run_checks(config))]
+        collect(bundle, settings, fault, config, checks, versions(), journal)
+        for name, why in bundle.left_out.items():
+            typer.echo(f"- {name}: 未收入。 Left out: {why}")
+        return bundle.packed()
+
+    with report_errors():
+        packed = as_agent(settings, pack)
     path = out or Path(f"edge-agent-bundle-{time.strftime('%Y%m%dT%H%M%S')}.tar.gz")
     try:
-        packed.write(path)
+        with report_errors():
+            as_owner_of(path.parent, lambda: write_bundle(path, packed))
     except OSError as exc:
         raise ended(f"{path}: 无法写入。 Cannot be written: {exc.strerror}") from exc
-    for name, why in packed.left_out.items():
-        typer.echo(f"- {name}: 未收入。 Left out: {why}")
     typer.echo(f"{path}: 已打包，不含密钥和个人信息。 Packed, without secrets and without personal data.")
 
 
@@ -284,6 +308,11 @@ def version(as_json: AsJson = False) -> None:
     """Print the version."""
     number = installed_version("sentinel-gate")
     typer.echo(json.dumps({"version": number}) if as_json else f"edge-agent {number}")
+
+
+# Install and uninstall work in folders of root's. Of the others root reads the journal, or writes settings and secrets.
+ROOT_VERBS = (install, uninstall, provision, drill, bundle, privacy.scan, privacy.new_key, staff.set_pin)
+guard(app, ROOT_VERBS)
 
 
 def main() -> None:

@@ -166,7 +166,7 @@ async def _watch(reader: Any, as_json: bool) -> None:
 @app.command()
 def record(
     name: NameArgument,
-    file: Annotated[Path, typer.Argument(help="New file for the raw bytes and their times.")],
+    new_file: Annotated[Path, typer.Argument(help="New file for the raw bytes and their times.", metavar="FILE")],
     config: Config = DEFAULT_CONFIG,
     port: PortOption = "",
     baud: BaudOption = None,
@@ -182,7 +182,7 @@ def record(
     with report_device_errors():
         driver, protocol, where, rate = _device(name, config, port, baud)
         started_s = time.monotonic()
-        with closing(Recorder(file, driver=driver, port=where)) as recorder:
+        with closing(Recorder(new_file, driver=driver, port=where)) as recorder:
             queries = tuple(each for each in protocol.queries if each not in protocol.unrecorded_queries)
             reader = DeviceReader(
                 name,
@@ -199,8 +199,8 @@ def record(
         )
     counts = reader.counters
     typer.echo(
-        f"{file}: {recorder.recorded_bytes} bytes in {time.monotonic() - started_s:.1f} s; {counts['frames']} frames, "
-        f"{counts['bad_checksum']} checksum errors, {counts['resync_bytes']} unparsed bytes"
+        f"{new_file}: {recorder.recorded_bytes} bytes in {time.monotonic() - started_s:.1f} s; "
+        f"{counts['frames']} frames, {counts['bad_checksum']} checksum errors, {counts['resync_bytes']} unparsed bytes"
     )
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 
+from config.credentials import secret_path
 from config.settings import load_settings
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, Config, report_errors
+from edge_agent.commands.verb import as_agent
 from edge_agent.privacy.findings import LIMITS
 from edge_agent.privacy.scanner import Scanner
+from edge_agent.privacy.stored_files import Opened
+from edge_agent.privileges.as_owner import as_owner_of
 from edge_agent.runtime.service_unit import AGENT_UNIT
 
 app = typer.Typer(no_args_is_help=True, help="隐私 Personal data on this box: scan for it, make the encryption key.")
@@ -30,19 +35,32 @@ def scan(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
 
     Prints where they are, and what the search does not recognise: a clean result does not exclude it.
     """
+    from edge_agent.privacy.stored_files import journal_text, opened_for_agent
+
+    with report_errors():
+        settings = load_settings(config)
+        with opened_for_agent(config) as opened:
+            journal = journal_text(AGENT_UNIT)
+            as_agent(settings, lambda: _scan(Path(settings.box.data_dir), opened, journal, as_json=as_json))
+
+
+def _scan(data_dir: Path, opened: Opened, journal: bytes, *, as_json: bool) -> None:
+    """Scan the data folder as its owner, and what was opened for it; print the result."""
     from edge_agent.privacy.face_finder import make_face_finder
     from edge_agent.privacy.stored_files import stored_files
 
-    scanner = Scanner()
-    with report_errors():
-        data_dir = Path(load_settings(config).box.data_dir)
+    scanner, shows_face = Scanner(), make_face_finder()
     try:
-        shows_face = make_face_finder()
-        for path in stored_files(config, data_dir):
-            scanner.scan_file(path, shows_face)
+        for source, path in stored_files(data_dir, opened):
+            scanner.scan_file(path, shows_face, source)
     except OSError as exc:
         scanner.unread.append(f"{exc.filename}: {exc.strerror}")
-    has_journal = scanner.scan_journal(AGENT_UNIT, shows_face)
+    if journal:
+        scanner.scan_stream(f"journal: {AGENT_UNIT}", io.BytesIO(journal), shows_face)
+    _show(scanner, has_journal=bool(journal), as_json=as_json)
+
+
+def _show(scanner: Scanner, *, has_journal: bool, as_json: bool) -> None:
     if as_json:
         findings = [finding.to_dict() for finding in scanner.findings]
         summary = {
@@ -85,11 +103,13 @@ def _lines(scanner: Scanner, *, has_journal: bool) -> Iterator[str]:
 @app.command("make-key")
 def new_key(config: Config = DEFAULT_CONFIG) -> None:
     """Make the key that encrypts personal data on this box, once."""
-    from edge_agent.privacy.key_file import make_key_file
+    from edge_agent.privacy.key_file import check_no_key_is_lost, write_key_file
 
     with report_errors():
         settings = load_settings(config)
-        make_key_file(settings, with_folder=True)
+        as_agent(settings, lambda: check_no_key_is_lost(settings))
+        folder = secret_path(settings.privacy.key_file).parent
+        as_owner_of(folder, lambda: write_key_file(settings, with_folder=True))
     typer.echo(
         f"{settings.privacy.key_file}: 密钥已生成，请仅允许服务用户读取。"
         " The key is made; let only the service user read it."

@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
 from edge_agent.commands.options import DEFAULT_CONFIG, AsJson, ended, report_errors
+from edge_agent.commands.verb import as_agent
 from edge_agent.provision.answers import Answers, answers_from, load_answers
 from edge_agent.runtime.service_unit import AGENT_UNIT
 
@@ -34,16 +36,14 @@ def provision(
     as_json: AsJson = False,
 ) -> None:
     """Set up this box: place, devices, certificate, keys; prompts, or reads --answers."""
-    from edge_agent.provision.provisioning import provision as set_up
-    from edge_agent.provision.provisioning import summary
+    from edge_agent.provision.provisioning import Established, establish, finish, make_plan, summary
     from edge_agent.provision.questions import draft_path
     from edge_agent.provision.serial import box_serial
-    from edge_agent.provision.settings_file import is_installed
+    from edge_agent.provision.settings_file import checked_settings, is_installed
     from sync.errors import SyncError
     from sync.signals import until_signalled
 
     serial = box_serial()
-    devices: list[str] = []
     if show_serial:
         if not serial:
             raise ended(NO_SERIAL)
@@ -52,21 +52,24 @@ def provision(
 
     with report_errors(unusable=(SettingsError, SyncError)):
         answers = load_answers(answers_file) if answers_file else _prompt_answers(config, serial)
-        work = set_up(
-            answers,
-            config,
-            partial(_find_devices, config, devices),
-            serial=serial,
-            on_waiting=lambda wait_s: typer.echo(
-                f"等待平台接受本机，{wait_s:.0f} 秒后再问 … Waiting for the platform to accept this box …", err=True
-            ),
-            limit_s=60 * wait_min,
-        )
-        done = asyncio.run(until_signalled(work))
-    if done is None:
-        raise typer.Exit(130)
-    if answers.probe:
-        typer.echo(_camera_line(done.settings, config), err=True)
+        plan = make_plan(answers, config, serial=serial)
+        has_camera = _has_camera(config)
+
+        def work() -> bytes:
+            devices: list[str] = []
+            find_devices = partial(_find_devices, devices, has_camera=has_camera)
+            steps = establish(plan, find_devices, on_waiting=_say_waiting, limit_s=60 * wait_min)
+            established = asyncio.run(until_signalled(steps))
+            if established is None:
+                raise typer.Exit(130)
+            return msgspec.json.encode((established, devices))
+
+        reply = as_agent(checked_settings(plan.sections({})), work)
+        established, devices = msgspec.json.decode(reply, type=tuple[Established, list[str]])
+        done = finish(plan, established)
+        if answers.probe:
+            line = as_agent(done.settings, lambda: _camera_line(done.settings, config).encode())
+            typer.echo(line.decode(), err=True)
     draft_path(config).unlink(missing_ok=True)
     started = is_installed(config) and _start_service()
     if as_json:
@@ -84,7 +87,11 @@ def provision(
     typer.echo("下一步 next: edge-agent doctor")
 
 
-async def _find_devices(config: Path, devices: list[str]) -> str:
+def _say_waiting(wait_s: float) -> None:
+    typer.echo(f"等待平台接受本机，{wait_s:.0f} 秒后再问 … Waiting for the platform to accept this box …", err=True)
+
+
+async def _find_devices(devices: list[str], *, has_camera: bool) -> str:
     """Settings for the connected devices, as TOML; a line for each is added to `devices` and printed."""
     from drivers.audio.cards import list_sound_cards
     from drivers.tools.camera_probe import probe_cameras, proposed_camera
@@ -97,7 +104,7 @@ async def _find_devices(config: Path, devices: list[str]) -> str:
     devices.extend(f"✓ {card.device}  声卡 sound card {card.product}" for card in list_sound_cards())
     for line in devices or ["没有发现设备 no device found"]:
         typer.echo(f"  {line}", err=True)
-    return "\n".join((proposed_settings(findings), "" if _has_camera(config) else proposed_camera(cameras)))
+    return "\n".join((proposed_settings(findings), "" if has_camera else proposed_camera(cameras)))
 
 
 def _has_camera(config: Path) -> bool:

@@ -9,6 +9,7 @@ import typer
 from config.credentials import secret_path
 from config.settings import load_settings
 from edge_agent.commands.options import DEFAULT_CONFIG, Config, report_errors
+from edge_agent.privileges.as_owner import as_owner_of
 from edge_agent.staff.pin import FEWEST_DIGITS, MOST_DIGITS, check_pin, write_pin
 
 app = typer.Typer(no_args_is_help=True, help="工作人员 Access to the staff view of this box.")
@@ -32,5 +33,5 @@ def set_pin(
         pin = sys.stdin.readline().strip()
     with report_errors():
         check_pin(pin)
-        write_pin(path, pin)
+        as_owner_of(path.parent, lambda: write_pin(path, pin))
     typer.echo(f"The PIN is set ({path}). A running agent uses it after its next start.")

@@ -55,13 +55,8 @@ class Bundle:
         """Record why a part is missing."""
         self.left_out[name] = why
 
-    def write(self, path: Path) -> None:
-        """Write all parts to a .tar.gz at `path`, readable by its owner only. Raises OSError.
-
-        The file is replaced atomically; a folder, device or pipe at `path` is not replaced.
-        """
-        if path.exists() and not path.is_file():
-            raise FileExistsError(errno.EEXIST, "exists and is not a file", str(path))
+    def packed(self) -> bytes:
+        """All parts as a .tar.gz."""
         manifest = {"made": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "parts": [*self._parts], "left_out": self.left_out}
         parts = self._parts | {"manifest.json": json.dumps(manifest, ensure_ascii=False, indent=1).encode()}
         packed = io.BytesIO()
@@ -70,7 +65,7 @@ class Bundle:
                 entry = tarfile.TarInfo(f"edge-agent-bundle/{name}")
                 entry.size, entry.mode, entry.mtime = len(data), 0o600, int(time.time())
                 archive.addfile(entry, io.BytesIO(data))
-        replace_whole(path, packed.getvalue())
+        return packed.getvalue()
 
     def _add(self, name: str, text: str) -> None:
         data = text.encode()
@@ -83,6 +78,16 @@ class Bundle:
         if any(secret in data for secret in self._secrets):
             return _SECRET
         return ", ".join(sorted(kind.value for kind in self._find_personal_data(data)))
+
+
+def write_bundle(path: Path, packed: bytes) -> None:
+    """Write a bundle to `path`, readable by its owner only. Raises OSError.
+
+    The file is replaced atomically; a folder, device or pipe at `path` is not replaced.
+    """
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "exists and is not a file", str(path))
+    replace_whole(path, packed)
 
 
 def secrets_from(settings: Settings) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ import msgspec
 from config.settings import Settings
 from edge_agent.diagnostics.bundle import Bundle
 from edge_agent.diagnostics.status_client import AgentNotResponding, ask_agent
-from edge_agent.privacy.stored_files import files_below, journal_text
+from edge_agent.privacy.stored_files import files_below
 from edge_agent.runtime.command_output import command_output
 from edge_agent.runtime.service_unit import AGENT_UNIT
 
@@ -32,6 +32,7 @@ def collect(
     config: Path,
     checks: list[dict[str, object]],
     versions: dict[str, str],
+    journal: bytes,
 ) -> None:
     """Fill `bundle`. Where the settings file is invalid, `fault` says why and `settings` are the defaults."""
     if fault:
@@ -42,7 +43,7 @@ def collect(
     bundle.add_json("doctor.json", checks)
     _add_status(bundle, settings)
     _add_file_list(bundle, [Path(settings.box.data_dir), config.resolve().parent])
-    _add_text(bundle, "journal.txt", journal_text(AGENT_UNIT, LOG_LINES).decode(errors="replace"))
+    _add_text(bundle, "journal.txt", journal.decode(errors="replace"))
     properties = command_output("systemctl", "show", AGENT_UNIT, f"--property={_UNIT_PROPERTIES}", limit_s=_LIMIT_S)
     _add_text(bundle, "unit.txt", properties)
     _add_text(bundle, "os-release.txt", _OS_RELEASE.read_text(encoding="utf-8") if _OS_RELEASE.exists() else "")

@@ -6,7 +6,7 @@ import contextlib
 import stat
 from pathlib import Path
 
-from config.credentials import secret_path
+from config.credentials import secret_path, source_of
 from config.errors import SettingsError
 from edge_agent.box.key_files import read_community_key, signing_key
 from edge_agent.doctor.report import Check, CheckResult, Site, failed, not_checked, ok, warning
@@ -21,7 +21,7 @@ def staff_pin(site: Site) -> CheckResult:
     if PinLock(path).is_set:
         return ok("set")
     return warning(
-        f"none in {path}: the staff view cannot be opened",
+        f"none in {source_of(path)}: the staff view cannot be opened",
         "请设置工作人员 PIN：edge-agent staff set-pin。",
         "Set it: edge-agent staff set-pin",
     )
@@ -63,7 +63,7 @@ def at_rest_key(site: Site) -> CheckResult:
         )
     if cipher is None:
         return warning(
-            f"none in {secret_path(site.settings.privacy.key_file)}",
+            f"none in {source_of(secret_path(site.settings.privacy.key_file))}",
             "请以管理员身份运行 edge-agent privacy make-key，或 edge-agent provision。",
             "Create it as root: edge-agent privacy make-key, or edge-agent provision",
         )
@@ -78,19 +78,19 @@ def permissions(site: Site) -> CheckResult:
     for path in secrets(site):
         if not path.is_file():
             continue
-        found = path.stat()
+        found, named = path.stat(), source_of(path)
         allowed = 0o740 if found.st_gid == home.st_gid else 0o700
         if found.st_mode & 0o777 & ~allowed:
             return failed(
-                f"{path} is readable by others ({stat.S_IMODE(found.st_mode):04o})",
-                f"请收紧权限：chmod 0600 {path}。",
-                f"Restrict it: chmod 0600 {path}",
+                f"{named} is readable by others ({stat.S_IMODE(found.st_mode):04o})",
+                f"请收紧权限：chmod 0600 {named}。",
+                f"Restrict it: chmod 0600 {named}",
             )
         if found.st_uid not in (0, home.st_uid):
             return failed(
-                f"{path} belongs to another user ({found.st_uid})",
-                f"请更正属主：chown --reference={site.data_dir} {path}。",
-                f"Restore the owner: chown --reference={site.data_dir} {path}",
+                f"{named} belongs to another user ({found.st_uid})",
+                f"请更正属主：chown --reference={site.data_dir} {named}。",
+                f"Restore the owner: chown --reference={site.data_dir} {named}",
             )
     if home.st_mode & 0o077:
         return failed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,6 +16,7 @@ from edge_agent.domain.passage import Verdict
 from edge_agent.drill.drill_sentinel import KNOWN, DrillSentinel, drill_sentinel
 from edge_agent.drill.errors import DrillImpossible
 from edge_agent.drill.report import DrillReport
+from edge_agent.privileges.account import Account
 from edge_agent.screen.view_state import ScreenView
 from sync.errors import leaf_exceptions
 
@@ -25,6 +27,7 @@ _NO_RULE = ("skip", "decide")
 _EXPIRED_S = 25 * 3600.0
 _MOUNT_LIMIT_S = 10.0
 _DISK_BYTES = 4_000_000
+_FOR_ITS_GROUP = 0o1770  # sticky: only the owner of an entry replaces it
 _BEFORE = "故障之前，一位居民通过。", "Before the fault a resident passes."
 _AFTER = "故障排除之后，一位居民通过。", "After the fault a resident passes."
 
@@ -176,20 +179,38 @@ DRILLS: dict[str, Drill] = {
 
 
 async def play(fault: str, settings: Settings) -> DrillReport:
-    """Inject one fault into an isolated sentinel with the policy of `settings`; takes up to a minute.
+    """`play_in` a folder of its own."""
+    with drill_folder(fault) as folder:
+        return await play_in(folder, fault, settings)
+
+
+@contextmanager
+def drill_folder(fault: str, account: Account | None = None) -> Iterator[Path]:
+    """A folder for the drill of `fault`, in which `account` can work and not replace what root made in it.
 
     Raises DrillImpossible.
     """
-    report = DrillReport(fault)
     with tempfile.TemporaryDirectory(prefix="sentinel-drill-") as temporary:
         folder = Path(temporary)
-        try:
-            with _small_disk(folder / "data") if fault == "disk-full" else nullcontext():
-                async with drill_sentinel(settings, folder) as sentinel:
-                    await _run_drill(DRILLS[fault], sentinel, report)
-        except ExceptionGroup as group:
-            error = f"{next(leaf_exceptions(group))!r}"
-            report.note("哨兵程序中止。", "The agent ended.", declared="it keeps running", seen=error, passed=False)
+        if account is not None:
+            os.chown(folder, 0, account.gid)
+            folder.chmod(_FOR_ITS_GROUP)
+        with _small_disk(folder / "data", account) if fault == "disk-full" else nullcontext():
+            yield folder
+
+
+async def play_in(folder: Path, fault: str, settings: Settings) -> DrillReport:
+    """Inject one fault into an isolated sentinel in `folder` with the policy of `settings`; takes up to a minute.
+
+    `folder` is a `drill_folder` for this fault.
+    """
+    report = DrillReport(fault)
+    try:
+        async with drill_sentinel(settings, folder) as sentinel:
+            await _run_drill(DRILLS[fault], sentinel, report)
+    except ExceptionGroup as group:
+        error = f"{next(leaf_exceptions(group))!r}"
+        report.note("哨兵程序中止。", "The agent ended.", declared="it keeps running", seen=error, passed=False)
     return report
 
 
@@ -203,10 +224,12 @@ async def _run_drill(drill: Drill, sentinel: DrillSentinel, report: DrillReport)
 
 
 @contextmanager
-def _small_disk(folder: Path) -> Iterator[None]:
-    """A tmpfs of a few megabytes at `folder` during the block. Raises DrillImpossible."""
+def _small_disk(folder: Path, account: Account | None) -> Iterator[None]:
+    """A tmpfs of a few megabytes, of `account`, at `folder` during the block. Raises DrillImpossible."""
     folder.mkdir()
     options = f"size={_DISK_BYTES},mode=0700"
+    if account is not None:
+        options += f",uid={account.uid},gid={account.gid}"
     try:
         command = ["mount", "-t", "tmpfs", "-o", options, "sentinel-drill", str(folder)]
         subprocess.run(command, check=True, capture_output=True, timeout=_MOUNT_LIMIT_S)

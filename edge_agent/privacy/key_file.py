@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from config.credentials import make_secret_folder, secret_path
+from config.credentials import make_secret_folder, secret_path, source_of
 from config.errors import SettingsError
 from config.settings import Settings
 from sync.storage.encryption import Algorithm, KeyedCipher, is_encrypted, make_key
@@ -37,19 +37,30 @@ def check_cipher(settings: Settings) -> None:
             return  # a damaged database is set aside at the start
 
 
-def make_key_file(settings: Settings, *, with_folder: bool = False) -> None:
-    """Create the key file; refused where a database is encrypted with a lost key. Raises SettingsError.
+def make_key_file(settings: Settings) -> None:
+    """Create the key file; refused where a database is encrypted with a lost key. Raises SettingsError."""
+    check_no_key_is_lost(settings)
+    write_key_file(settings)
+
+
+def check_no_key_is_lost(settings: Settings) -> None:
+    """Raise SettingsError where a database is encrypted with a key that is not there, or cannot be read."""
+    try:
+        _check_nothing_is_encrypted(settings)
+    except sqlite3.Error as exc:
+        raise _fault(settings, f"not created, because a database cannot be read: {exc}") from exc
+
+
+def write_key_file(settings: Settings, *, with_folder: bool = False) -> None:
+    """Create the key file, without a look at the databases. Raises SettingsError.
 
     `with_folder`: create its folder too, for a command that root runs.
     """
     path = secret_path(settings.privacy.key_file)
     try:
-        _check_nothing_is_encrypted(settings)
         if with_folder:
             make_secret_folder(path)
         make_key(path)
-    except sqlite3.Error as exc:
-        raise _fault(settings, f"not created, because a database cannot be read: {exc}") from exc
     except OSError as exc:
         raise _fault(
             settings,
@@ -72,9 +83,10 @@ def _check_nothing_is_encrypted(settings: Settings) -> None:
 
 def _read(settings: Settings) -> KeyedCipher:
     path = secret_path(settings.privacy.key_file)
+    named = source_of(path)
     try:
         if path.stat().st_mode & _FOR_OTHERS:
-            raise _fault(settings, f"others may read it. 请运行 chmod 600 {path}。Run: chmod 600 {path}")
+            raise _fault(settings, f"others may read it. 请运行 chmod 600 {named}。Run: chmod 600 {named}")
         return KeyedCipher(read_hex_key(path), _ALGORITHMS[settings.privacy.algorithm])
     except OSError as exc:
         raise _fault(settings, f"{exc.strerror}") from exc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from edge_agent.privacy.number_search import CONTEXT_BYTES, LONGEST_BYTES, id_or
 from edge_agent.privacy.packed_streams import packed_places, unpack
 from edge_agent.privacy.picture_search import MOST_BYTES, FaceFinder, faces_in
 from edge_agent.privacy.sqlite_integers import stored_integers
-from edge_agent.privacy.stored_files import journal_text
+from edge_agent.privacy.stored_files import UNFOLLOWED, Source
 
 _STEP_BYTES = 8 << 20
 _AHEAD_BYTES = max(MOST_BYTES, LONGEST_BYTES)
@@ -34,10 +35,11 @@ class Scanner:
         """Whether everything could be read and nothing was found."""
         return not self.findings and not self.unread
 
-    def scan_file(self, path: Path, shows_face: FaceFinder) -> None:
-        """Scan the file at `path`; a file that no longer exists is ignored."""
+    def scan_file(self, path: Path, shows_face: FaceFinder, source: Source | None = None) -> None:
+        """Scan the file at `path`, read from `source` where given; one that no longer exists is ignored."""
+        source = path if source is None else source
         try:
-            with path.open("rb") as stream:
+            with os.fdopen(os.dup(source), "rb") if isinstance(source, int) else _opened(source) as stream:
                 self.scan_stream(str(path), stream, shows_face)
         except FileNotFoundError:
             return
@@ -75,12 +77,9 @@ class Scanner:
         if depth:
             self._scan(inside, io.BytesIO(unpacked.data), shows_face, depth - 1)
 
-    def scan_journal(self, unit: str, shows_face: FaceFinder) -> bool:
-        """Scan the journal of `unit`; returns False if it is empty or cannot be read."""
-        text = journal_text(unit)
-        if text:
-            self.scan_stream(f"journal: {unit}", io.BytesIO(text), shows_face)
-        return bool(text)
+
+def _opened(path: Path) -> BinaryIO:
+    return open(path, "rb", opener=lambda name, _flags: os.open(name, UNFOLLOWED))
 
 
 def kinds_in(data: bytes, shows_face: FaceFinder) -> set[PersonalDataKind]:

@@ -2,30 +2,73 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.runtime.service_unit import AGENT_UNIT
 
-_TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - read, not written
+TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - read, not written
+UNFOLLOWED = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # for a name that became a link or a pipe since it was listed
 
 
-def stored_files(config: Path, data_dir: Path, temporary: Iterable[Path] = _TEMPORARY) -> Iterator[Path]:
-    """All files of the data and settings folders, and the service's files in the `temporary` folders.
+Source = Path | int
+"""Where a file is read: its path, or a descriptor that is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a scan by the agent's user cannot open itself: files of the settings, folders of a private /tmp."""
+
+    files: tuple[tuple[Source, Path], ...]
+    folders: tuple[tuple[int, Path], ...]
+
+
+@contextmanager
+def opened_for_agent(config: Path, temporary: Iterable[Path] = TEMPORARY) -> Iterator[Opened]:
+    """The files in the folder of the settings, and the service's private folders below `temporary`, open.
+
+    Call it with root's rights: only root decides what these names are. No link is followed. A file that cannot be
+    opened has its path as its source. Raises OSError for a folder that cannot be listed.
+    """
+    with ExitStack() as handles:
+
+        def handle(path: Path, flags: int = 0) -> int | None:
+            with suppress(PermissionError, FileNotFoundError):
+                descriptor = os.open(path, UNFOLLOWED | flags)
+                handles.callback(os.close, descriptor)
+                return descriptor
+            return None
+
+        files = [(handle(path), path) for path in files_below([config.resolve().parent])]
+        private = [path / "tmp" for folder in temporary for path in _entries(folder) if AGENT_UNIT in path.name]
+        folders = [(handle(path, os.O_DIRECTORY), path) for path in private]
+        yield Opened(
+            tuple((path if descriptor is None else descriptor, path) for descriptor, path in files),
+            tuple((descriptor, path) for descriptor, path in folders if descriptor is not None),
+        )
+
+
+def stored_files(
+    data_dir: Path, opened: Opened, temporary: Iterable[Path] = TEMPORARY
+) -> Iterator[tuple[Source, Path]]:
+    """All files of the data folder, those `opened`, and those of its owner in `temporary` folders; with their paths.
 
     Raises OSError for a folder that cannot be listed.
     """
-    yield from files_below([data_dir, config.resolve().parent])
+    yield from ((path, path) for path in files_below([data_dir]))
+    yield from opened.files
+    for descriptor, folder in opened.folders:
+        here = Path(f"/proc/self/fd/{descriptor}")
+        yield from ((path, folder / path.relative_to(here)) for path in files_below([here]))
     owner = data_dir.stat().st_uid
     for folder in temporary:
-        own = [
-            path
-            for path in sorted(folder.iterdir())
-            if not path.is_symlink() and (path.stat().st_uid == owner or AGENT_UNIT in path.name)
-        ]
-        yield from (path for path in own if path.is_file())
-        yield from files_below(path for path in own if path.is_dir())
+        own = [path for path in _entries(folder) if path.stat().st_uid == owner and AGENT_UNIT not in path.name]
+        yield from ((path, path) for path in own if path.is_file())
+        yield from ((path, path) for path in files_below(path for path in own if path.is_dir()))
 
 
 def files_below(folders: Iterable[Path]) -> Iterator[Path]:
@@ -50,3 +93,7 @@ def journal_text(unit: str, lines: int | None = None) -> bytes:
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return b""
+
+
+def _entries(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if not path.is_symlink()]

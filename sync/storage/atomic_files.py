@@ -46,7 +46,7 @@ def write_all_new(*files: tuple[Path, bytes, int]) -> None:
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on `path` within the block. Raises BlockingIOError if it is locked, OSError."""
-    with path.open("ab") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600), "wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 
@@ -57,6 +57,12 @@ def replace_whole(path: Path, content: bytes, mode: int = 0o600, owner: Owner | 
     `owner` None: the current user. One writer per file. Raises OSError; no temporary file remains then.
     """
     _replace(path, lambda temporary: _write(temporary, content, mode, owner))
+
+
+def read_unlinked(path: Path) -> bytes:
+    """The content of the file at `path`. Raises OSError, also for a symbolic link."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        return file.read()
 
 
 def replace_link(path: Path, points_to: str) -> None:

@@ -285,6 +285,14 @@ def test_a_disk_that_takes_nothing_leaves_the_old_one(tmp_path: Path) -> None:
     assert load_camera_to_thermal(settings) == made(settings).view
 
 
+def test_no_link_is_copied_into_the_previous_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("known to another")
+    (tmp_path / FILE_NAME).symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError, match=FILE_NAME):
+        save_view(made(box(tmp_path)), tmp_path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted(("secret", FILE_NAME))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_what_root_aligned_is_the_agents(tmp_path: Path) -> None:
     os.chown(tmp_path, 65534, 65534)

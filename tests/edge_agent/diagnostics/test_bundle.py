@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from config.settings import KioskSettings, Settings, parse_settings
 from edge_agent.commands.cli import app
-from edge_agent.diagnostics.bundle import Bundle, secrets_from
+from edge_agent.diagnostics.bundle import Bundle, secrets_from, write_bundle
 from edge_agent.diagnostics.bundle_contents import collect
 from edge_agent.diagnostics.status_report import to_plain
 from edge_agent.privacy.findings import PersonalDataKind
@@ -97,7 +97,7 @@ def test_nothing_that_was_planted_gets_out(box: Settings, tmp_path: Path) -> Non
 def test_settings_go_in_with_paths_and_without_passwords(box: Settings, tmp_path: Path) -> None:
     bundle, out = Bundle(secrets_from(box), look), tmp_path / "b.tar.gz"
     bundle.add_json("settings.json", {"source": box.camera.source, "key_file": box.platform.key_file})
-    bundle.write(out)
+    write_bundle(out, bundle.packed())
     settings = json.loads(contents(out)["settings.json"])
     assert settings == {"source": "rtsp://***@127.0.0.1:9/***", "key_file": str(tmp_path / "etc" / "box.key")}
 
@@ -116,7 +116,7 @@ def test_a_log_loses_its_lines_and_other_parts_go_whole(box: Settings, tmp_path:
     bundle.add_json("key.json", {"key": key})
     bundle.add_json("person.json", {"number": id_number()})
     bundle.add_json("good.json", {"passages": 3})
-    bundle.write(out)
+    write_bundle(out, bundle.packed())
     parts = contents(out)
     assert parts["log.txt"] == b"good\ncamera rtsp://***@host/***\n"
     assert json.loads(parts["manifest.json"])["left_out"] == {
@@ -130,8 +130,8 @@ def test_a_log_loses_its_lines_and_other_parts_go_whole(box: Settings, tmp_path:
 def test_a_box_with_broken_settings_can_still_be_helped(tmp_path: Path) -> None:
     bundle, out = Bundle((), look), tmp_path / "b.tar.gz"
     fault = "sentinel.toml: [camera] source = 'rtsp://a:secret@host': wrong"
-    collect(bundle, Settings(), fault, tmp_path / "sentinel.toml", [], {"sentinel-gate": "1"})
-    bundle.write(out)
+    collect(bundle, Settings(), fault, tmp_path / "sentinel.toml", [], {"sentinel-gate": "1"}, b"")
+    write_bundle(out, bundle.packed())
     parts = contents(out)
     assert parts["settings-fault.txt"] == b"sentinel.toml: [camera] source = 'rtsp://***@host': wrong\n"
     assert "settings.json" not in parts
@@ -143,9 +143,9 @@ async def test_the_state_of_a_running_agent_goes_in_without_the_person_before_it
     await stand.start()
     bundle, out = Bundle((), look), tmp_path / "b.tar.gz"
     settings = Settings(kiosk=KioskSettings(port=stand.port))
-    await asyncio.to_thread(collect, bundle, settings, "", tmp_path / "sentinel.toml", [], {})
+    await asyncio.to_thread(collect, bundle, settings, "", tmp_path / "sentinel.toml", [], {}, b"")
     await stand.stop()
-    bundle.write(out)
+    write_bundle(out, bundle.packed())
     status = json.loads(contents(out)["status.json"])
     assert (status["view"]["passages"], "38.4" in str(status), "fever" in str(status)) == (7, False, False)
 
@@ -154,7 +154,7 @@ def test_what_is_no_file_is_not_replaced_by_a_bundle(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(FileExistsError, match="not a file"):
-        Bundle((), look).write(pipe)
+        write_bundle(pipe, Bundle((), look).packed())
     assert (pipe.is_fifo(), [*tmp_path.iterdir()]) == (True, [pipe])
 
 
@@ -162,5 +162,5 @@ def test_a_bundle_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     bundle = Bundle((), look)
     (tmp_path / "taken").mkdir()
     with pytest.raises(OSError, match="taken"):
-        bundle.write(tmp_path / "taken")
+        write_bundle(tmp_path / "taken", bundle.packed())
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -16,20 +16,19 @@ import cv2
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 from drivers.readers.id_number import check_digit
-from edge_agent.commands.cli import app
 from edge_agent.privacy import scanner as scanning
 from edge_agent.privacy.face_finder import make_face_finder
 from edge_agent.privacy.findings import PersonalDataKind
 from edge_agent.privacy.number_search import numbers_in
 from edge_agent.privacy.scanner import Scanner
-from edge_agent.privacy.stored_files import stored_files
+from edge_agent.privacy.stored_files import opened_for_agent, stored_files
 from sync.contract.identity import person_key
 from sync.edge.ledger.ledger import Ledger
 from sync.storage.encryption import KeyedCipher
 from tests.drawn import bare_face
+from tests.edge_agent.privileges.planted import AGENT, run_verb, world
 from tests.sync.city import BUDGET_BYTES, COMMUNITY_KEY, alarm, passage
 
 PHONE = "13" + 9 * "0"
@@ -169,40 +168,36 @@ def test_files_of_the_service_in_temporary_folders_are_looked_at(tmp_path: Path)
         path.write_text("x")
     (data / "loop").symlink_to(data)
     (temporary / "link").symlink_to("/etc/hostname")
-    assert sorted(stored_files(etc / "sentinel.toml", data, [temporary])) == sorted(wanted)
+    with opened_for_agent(etc / "sentinel.toml", [temporary]) as opened:
+        found = list(stored_files(data, opened, [temporary]))
+        assert sorted(path for _, path in found) == sorted(wanted)
+        scanner = Scanner()
+        for source, path in found:
+            scanner.scan_file(path, nobody, source)
+    assert (scanner.files, scanner.size_bytes, scanner.unread) == (4, 4, [])
 
 
-@pytest.fixture
-def box(tmp_path: Path) -> Path:
-    """A folder with settings and data of a user who has nothing in the temporary folders."""
-    if os.geteuid():
-        pytest.skip("another user's data need root")
-    data = tmp_path / "data"
-    data.mkdir()
-    os.chown(data, 65_123, 65_123)
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc" / "sentinel.toml").write_text(f'[box]\ndata_dir = "{data}"\n')
-    return tmp_path
-
-
-def test_the_command_names_place_and_kind_and_never_the_number(box: Path) -> None:
-    command = ["privacy", "scan", "-c", str(box / "etc" / "sentinel.toml")]
-    clean = CliRunner().invoke(app, command)
-    assert (clean.exit_code, "No ID number" in clean.output) == (0, True)
-    (box / "data" / "notes.txt").write_text(f"call {PHONE}, {id_number()}")
-    (box / "data" / "face.png").write_bytes(portrait())
-    found = CliRunner().invoke(app, command)
-    assert found.exit_code == 1
-    for part in ("手机号码", "身份证号码", "人脸图像", "notes.txt", "face.png", "At byte 5"):
-        assert part in found.output
-    told = CliRunner().invoke(app, [*command, "--json"])
-    report = json.loads(told.output)
-    assert {(each["kind"], Path(each["place"]).name, each["offset"]) for each in report["findings"]} == {
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's data need root")
+def test_the_command_names_place_and_kind_and_never_the_number() -> None:
+    with world() as box:
+        command = ("privacy", "scan", "-c", str(box.config))
+        status, clean = run_verb(box, command)
+        assert (status, "No ID number" in clean) == (0, True), clean
+        (box.data / "notes.txt").write_text(f"call {PHONE}, {id_number()}")
+        (box.data / "face.png").write_bytes(portrait())
+        for path in box.data.iterdir():
+            os.chown(path, AGENT, AGENT)
+        status, found = run_verb(box, command)
+        assert status == 1
+        for part in ("手机号码", "身份证号码", "人脸图像", "notes.txt", "face.png", "At byte 5"):
+            assert part in found
+        _, told = run_verb(box, (*command, "--json"))
+    assert {(each["kind"], Path(each["place"]).name, each["offset"]) for each in json.loads(told)["findings"]} == {
         ("phone_number", "notes.txt", 5),
         ("id_number", "notes.txt", 18),
         ("face", "face.png", 0),
     }
-    for output in (found.output, told.output):
+    for output in (found, told):
         assert PHONE not in output
         assert id_number() not in output
 

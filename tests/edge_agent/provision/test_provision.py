@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import secrets
 import stat
 import tomllib
@@ -28,7 +26,7 @@ from drivers.simulated.devices.faults import FaultyWire
 from drivers.tools.probe import probe_all, proposed_settings
 from edge_agent.commands.cli import app
 from edge_agent.provision.answers import Answers, load_answers
-from edge_agent.provision.provisioning import Provisioned, provision
+from edge_agent.provision.provisioning import Provisioned, establish, finish, make_plan
 from edge_agent.provision.serial import box_serial
 from edge_agent.provision.settings_file import checked_settings, sections_from, toml_from
 from edge_agent.readiness.can_run import find_faults
@@ -78,9 +76,8 @@ class Box:
         self, answers: Answers, find_devices: Callable[[], Awaitable[str]] | None = None, limit_s: float = HANG_S
     ) -> Provisioned:
         waits: list[float] = []
-        return await provision(
-            answers, self.config, find_devices or nothing, serial=SERIAL, on_waiting=waits.append, limit_s=limit_s
-        )
+        plan = make_plan(answers, self.config, serial=SERIAL)
+        return finish(plan, await establish(plan, find_devices or nothing, on_waiting=waits.append, limit_s=limit_s))
 
 
 def set_to(*, box: Box | None = None, **sections: dict[str, object]) -> dict[str, object]:
@@ -251,23 +248,6 @@ async def test_a_disk_that_does_not_take_the_key_is_named(box: Box, tmp_path: Pa
     async with authority(tmp_path / "platform") as town:
         with pytest.raises(StoreFailed, match="identity"):
             await box.provision(box.answers(invitation=str(await town.invite(SERIAL, "gate-7"))))
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-@pytest.mark.parametrize("accept", [True, False])
-async def test_what_root_makes_belongs_to_the_agent_whatever_comes_of_it(
-    box: Box, tmp_path: Path, *, accept: bool
-) -> None:
-    """A key of root's in the agent's folder would end every renewal."""
-    box.data.mkdir()
-    os.chown(box.data, 1234, 1234)
-    async with authority(tmp_path / "platform") as town:
-        answers = box.answers(invitation=str(await town.invite(SERIAL, "gate-7", accept=accept)))
-        with contextlib.nullcontext() if accept else pytest.raises(EnrolmentPending):
-            await box.provision(answers, limit_s=0.0)
-    made = [box.data / "identity", *(box.data / "identity").rglob("*")]
-    assert len(made) >= 3
-    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in made} == {(1234, 1234)}
 
 
 async def test_a_sheet_for_another_box_is_refused_unless_the_label_says_so(box: Box, tmp_path: Path) -> None:
