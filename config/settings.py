@@ -14,7 +14,7 @@ from config.errors import SettingsError
 from config.toml_file import parse_toml, read_text
 from sync.redaction import redact
 
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}$", description="1-40 of a-z, 0-9 and -")]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}\Z", description="1-40 of a-z, 0-9 and -")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Days = Annotated[int, Meta(ge=1, le=3650)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -30,9 +30,9 @@ ReaderText = Annotated[str, Meta(min_length=1, max_length=64)]
 Provider = Literal["document-number", "simulated"]
 GateDriver = Literal["lcus", "modbus-relay", "none"]
 _OUTPUTS = "auto, auto:FILE, default, null or wav:FILE"
-Output = Annotated[str, Meta(pattern=r"^(auto|default|null|(auto|wav):.+)$", description=_OUTPUTS)]
+Output = Annotated[str, Meta(pattern=r"^(auto|default|null|(auto|wav):.+)\Z", description=_OUTPUTS)]
 Language = Literal["zh-CN", "yue", "en"]
-TimeOfDay = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="HH:MM")]
+TimeOfDay = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z", description="HH:MM")]
 
 
 class BoxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -204,7 +204,7 @@ class PlatformSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Orders of the platform are accepted only if `signing_key_file` names its Ed25519 public key.
     """
 
-    url: Annotated[str, Meta(pattern=r"^mqtts?://[^\s/]+$", description="mqtt://HOST:PORT or mqtts://HOST:PORT")] = (
+    url: Annotated[str, Meta(pattern=r"^mqtts?://[^\s/]+\Z", description="mqtt://HOST:PORT or mqtts://HOST:PORT")] = (
         "mqtts://platform.example:8883"
     )
     ca_file: str = "/etc/edge-agent/ca.pem"
@@ -318,7 +318,7 @@ def _fault(section: str, value: dict[str, Any], kind: type, message: str) -> tup
     if unknown:
         meant = _did_you_mean(unknown[1], kind.__struct_fields__)  # type: ignore[attr-defined]
         return unknown[1], f"[{section}] {unknown[1]}: no such key{meant}"
-    place = re.search(r" - at `\$\.(\w+)((?:\[\d+\])*)`$", message)
+    place = re.search(r" - at `\$\.(\w+)((?:\[\d+\])*)`\Z", message)
     if not place:
         return "", f"[{section}]: {message}"
     key, reason = place[1], message[: place.start()]

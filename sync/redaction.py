@@ -1,4 +1,6 @@
-"""Hides passwords in text, by what they are and not by where they stand. Standard library only.
+"""Text for logs and terminals: without passwords and control characters. Standard library only.
+
+Passwords are found by what they are and not by where they stand.
 
 Of an address only scheme, host and port are kept, and only if they are certain: cameras take a password before the
 host, in the query and in the path. In doubt more is hidden.
@@ -9,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from copy import copy
 from typing import Any
 from urllib.parse import unquote
 
@@ -55,11 +58,18 @@ def redact_value(value: Any, key: str = "") -> Any:
     return redact(value) if whole is None else _redact_address(whole, value[whole.start("rest") :])
 
 
+def printable(text: str) -> str:
+    r"""`text` as one line; characters that are not printable as in JSON: a line feed, an escape or U+202E as \uXXXX."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
 class RedactingFormatter(logging.Formatter):
-    """Formats log records, with their tracebacks, without passwords."""
+    """Formats log records without passwords. A message is one line, whatever is in it; a traceback has its own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
+        shown = copy(record)
+        shown.msg, shown.args = printable(record.getMessage()), ()
+        return redact("\n".join(map(printable, super().format(shown).split("\n"))))
 
 
 def log_without_passwords(level: int, pattern: str, time_pattern: str | None = None) -> None:
@@ -80,6 +90,11 @@ def secret_parts(address: str) -> Iterator[str]:
     user, _, place = rest.rpartition("@")
     for part in (rest, user, user.partition(":")[2], place[len(_AFTER_HOST.split(place, maxsplit=1)[0]) :]):
         yield from {part, unquote(part)} - {""}
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def _redact_line(line: str) -> str:

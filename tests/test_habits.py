@@ -182,3 +182,72 @@ def test_the_rule_sees_a_test_that_asserts_nothing() -> None:
     none = "async def test_it():\n    await thing.run()\n    thing.stop()"
     some = "def test_it():\n    with pytest.raises(OSError):\n        run()\ndef test_b(page):\n    page.state(run)"
     assert without_assertion({"test_a": none, "helper": none, "test_b": some}) == ["test_a:test_it"]
+
+
+PRODUCT = ("config", "drivers", "models", "sync", "edge_agent")
+
+
+def patterns_in(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and text of every string that begins as a pattern of a whole text, and every pattern given to `re`.
+
+    Those with a flag are left out, because `$` has another meaning with MULTILINE; so is `findall`, which cannot take a
+    pattern of a whole text.
+    """
+    flagged = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ("MULTILINE" in ast.unparse(node) or "re.M" in ast.unparse(node))
+        for inner in ast.walk(node)
+    }
+    parts = {id(value) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for value in node.values}
+    for node in ast.walk(tree):
+        if id(node) in flagged or id(node) in parts:
+            continue
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+            text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+        elif isinstance(node, ast.JoinedStr):
+            text = "".join(str(each.value) if isinstance(each, ast.Constant) else "x" for each in node.values)
+        else:
+            continue
+        if len(text) > 1 and (text.startswith(("^", r"\A", "(?:^")) or text.endswith("$")):
+            yield node.lineno, text
+
+
+def accepts_line_feed(pattern: str) -> bool:
+    """Whether `pattern` has a `$`, which also matches before a line feed at the end."""
+    try:
+        return re.search(r"(?<!\\)(?:\\\\)*\$(?!\{)", re.sub(r"\[[^\]]*\]", "", pattern)) is not None
+    except re.error:
+        return False
+
+
+def test_a_pattern_of_a_whole_text_accepts_no_line_feed_at_its_end() -> None:
+    r"""`^…$` accepts "name\n": patterns end with `\Z`, or are used with `fullmatch`."""
+    found = [
+        f"{module}:{line}: {pattern}"
+        for module, text in sources().items()
+        if module.split(".")[0] in PRODUCT
+        for line, pattern in patterns_in(parsed(text))
+        if accepts_line_feed(pattern)
+    ]
+    assert found == []
+
+
+def test_patterns_that_accept_a_line_feed_are_found() -> None:
+    lines = ("A = '^[a-z]$'", "B = re.compile(r'[0-9]+$')", "C = Meta(pattern=f'^{X}$')", r"D = '^a\\Z'")
+    planted = "\n".join((*lines, "E = re.compile('^a$', re.M)"))
+    assert [line for line, pattern in patterns_in(ast.parse(planted)) if accepts_line_feed(pattern)] == [1, 2, 3]
+
+
+def test_commands_print_by_the_function_that_escapes() -> None:
+    """Of the platform's commands only `output` writes to a terminal."""
+    found = []
+    for module, text in sources().items():
+        if not module.startswith("sync.") or module in ("sync.platform.commands.output", "sync.terminal.confirmation"):
+            continue
+        known = names_in(module, parsed(text))
+        for node in ast.walk(parsed(text)):
+            writes = isinstance(node, ast.Attribute) and ast.unparse(node) in ("sys.stdout.write", "sys.stderr.write")
+            if writes or called(node, known) in ("typer.echo", "typer.secho", "click.echo", "print"):
+                found.append(f"{module}:{getattr(node, 'lineno', 0)}")
+    assert found == []

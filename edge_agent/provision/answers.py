@@ -14,7 +14,7 @@ from config.toml_file import read_toml
 from edge_agent.staff.pin import check_pin
 from sync.contract.enrolment import Invitation
 
-BROKER_URL = r"^mqtts?://[^\s/]+$"
+BROKER_URL = r"^mqtts?://[^\s/]+\Z"
 
 
 class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -28,7 +28,7 @@ class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     lane: Annotated[str, Meta(min_length=1, max_length=20)] = "1"
     direction: Literal["in", "out"] = "in"
     language: Language = "zh-CN"
-    platform_url: Annotated[str, Meta(pattern=rf"{BROKER_URL}|^$", description="mqtts://HOST:PORT")] = ""
+    platform_url: Annotated[str, Meta(pattern=rf"{BROKER_URL}|^\Z", description="mqtts://HOST:PORT")] = ""
     invitation: str = ""
     serial: str = ""
     community_key: str = ""

@@ -63,8 +63,13 @@ class Event:
         return zlib.compress(self.body) if self.packed else self.body
 
     @classmethod
-    def from_wire(cls, content_type: str | None, user_properties: Iterable[tuple[str, str]], body: bytes) -> Event:
-        """The event of one MQTT message; unknown attributes are ignored. Raises BadMessage."""
+    def from_wire(
+        cls, content_type: str | None, user_properties: Iterable[tuple[str, str]], body: bytes, *, packs: bool = True
+    ) -> Event:
+        """The event of one MQTT message; unknown attributes are ignored. Raises BadMessage.
+
+        `packs`: the body may be deflated.
+        """
         if content_type != CONTENT_TYPE:
             raise BadMessage(f"the content type must be {CONTENT_TYPE}")
         given = [(name, value) for name, value in user_properties if name in _ATTRIBUTES or name in _EXTENSIONS]
@@ -76,6 +81,8 @@ class Event:
         chain, encoding = (attributes.get(name) for name in _EXTENSIONS)
         if chain is not None and not _CHAIN.fullmatch(chain):
             raise BadMessage("the chain of a record must be 64 hex digits")
+        if encoding is not None and not packs:
+            raise BadMessage("the body must not be packed here")
         return cls(
             id=attributes["id"],
             source=attributes["source"],

@@ -13,18 +13,19 @@ from sync.contract.health import Freshness, HealthStatus, Instant, LookupOutcome
 from sync.contract.records import EPOCH_PATTERN, LARGEST, Record, decode_record, encode_record
 
 BACKLOG_LIMIT = 100  # records in one backlog message
+BACKLOG_LIMIT_BYTES = 1_048_576  # of the body of one backlog message
 PAGE_LIMIT = 500  # operations in one directory page
 EPOCH_LIMIT = 8  # epochs in a health report
 WAITING_LIMIT = 20  # ranges of waiting records of one epoch in a health report
 
-Epoch = Annotated[str, Meta(pattern=f"^{EPOCH_PATTERN}$")]
+Epoch = Annotated[str, Meta(pattern=rf"^{EPOCH_PATTERN}\Z")]
 Seq = Annotated[int, Meta(ge=1, le=LARGEST)]
 Op = Annotated[int, Meta(ge=0, le=LARGEST)]
-PersonKey = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Checksum = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-ChainHash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+PersonKey = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Checksum = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+ChainHash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Pace = Annotated[float, Meta(gt=0)]
-Nonce = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+Nonce = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 Version = Annotated[int, Meta(ge=1, le=LARGEST)]
 
 

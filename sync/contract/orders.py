@@ -13,7 +13,7 @@ from sync.contract.messages import DirectoryOp, Nonce, Version
 
 REVOCATION_LIMIT = 100  # persons in one revocation
 
-BroadcastId = Annotated[str, Meta(pattern="^[A-Za-z0-9-]{1,64}$")]
+BroadcastId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}\Z")]
 
 
 class Desired(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ class Audio(msgspec.Struct, frozen=True):
     """Sound to download; the content must have this length and SHA-256."""
 
     url: Annotated[str, Meta(max_length=500)]
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     bytes: Annotated[int, Meta(ge=1, le=10_000_000)]
 
 

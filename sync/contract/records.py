@@ -12,6 +12,7 @@ from sync.contract.health import Colour, Freshness, Instant, LookupOutcome, Test
 from sync.errors import BadMessage
 
 LARGEST = (1 << 53) - 1  # of sequence numbers: JSON readers with 64-bit floats lose digits beyond it
+RECORD_LIMIT_BYTES = 65_536  # of the body of one record; a platform refuses a larger one
 EPOCH_PATTERN = "[0-9a-f]{16}"
 _EPOCH = re.compile(EPOCH_PATTERN)
 _SEQ = re.compile("[1-9][0-9]{0,15}")

@@ -58,7 +58,7 @@ class Signed(msgspec.Struct, frozen=True):
     TYPE: ClassVar[str] = "sentinel.signed"
 
     order: msgspec.Raw
-    signature: Annotated[str, Meta(pattern="^[0-9a-f]{128}$")]
+    signature: Annotated[str, Meta(pattern=r"^[0-9a-f]{128}\Z")]
 
 
 def sign(

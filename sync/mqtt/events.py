@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sync.contract.channels import CHANNEL_RULES, ChannelRule
+from sync.contract.channels import CHANNEL_RULES, ChannelRule, Direction
 from sync.contract.envelope import CONTENT_TYPE, Event
 from sync.contract.topics import Channel, Topic
 from sync.errors import BadMessage
@@ -42,9 +42,17 @@ async def ask(connection: Connection, question: Topic, event: Event, *, budget_s
     return decode_event(answer)
 
 
-def decode_event(message: Message) -> Event:
-    """The CloudEvent in `message`. Raises BadMessage."""
-    return Event.from_wire(message.properties.content_type, message.properties.user, message.body)
+def decode_event(message: Message, sender: Direction = Direction.DOWN) -> Event:
+    """The CloudEvent in `message`, of the platform (DOWN) or of a box (UP). Raises BadMessage.
+
+    A body of a box above the limit of its channel is not read, and a deflated one only where the contract allows it.
+    """
+    rule = CHANNEL_RULES[topic_from(message).channel]
+    if sender is Direction.UP and len(message.body) > rule.limit_bytes:
+        raise BadMessage(f"the body has more than {rule.limit_bytes} bytes")
+    return Event.from_wire(
+        message.properties.content_type, message.properties.user, message.body, packs=rule.packs is sender
+    )
 
 
 def topic_from(message: Message) -> Topic:

@@ -106,6 +106,7 @@ class Options:
     keepalive_s: int = 20
     window: int = 20  # sent messages without PUBACK; further ones wait (paho slows down above 100)
     receive_maximum: int = 100  # received messages without PUBACK; further ones wait at the broker
+    max_packet_bytes: int | None = None  # the broker drops larger messages to this client; None: no limit
     manual_ack: bool = False  # the reader calls `ack` after its commit
     connect_timeout_s: float = 5.0
     reply_timeout_s: float = 10.0  # CONNACK, PUBACK, SUBACK; afterwards the connection is closed

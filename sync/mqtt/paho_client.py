@@ -111,6 +111,8 @@ class Wire:
         properties = PahoProperties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = self._options.session_expiry_s
         properties.ReceiveMaximum = self._options.receive_maximum
+        if self._options.max_packet_bytes is not None:
+            properties.MaximumPacketSize = self._options.max_packet_bytes
         self._client.connect(
             self._options.broker.host,
             self._options.broker.port,

@@ -33,6 +33,7 @@ from sync.storage.atomic_files import locked
 log = logging.getLogger(__name__)
 
 BACKLOG_PER_S = 5000.0
+_REQUEST_PACKET_BYTES = 65_536  # states, health reports, queries and directory requests are smaller
 _WILL_DELAY_S = 5
 _SESSION_EXPIRY_S = 300
 
@@ -157,5 +158,6 @@ class PlatformService:
             session_expiry_s=_SESSION_EXPIRY_S,
             window=100,
             receive_maximum=1000,
+            max_packet_bytes=_REQUEST_PACKET_BYTES,
             will=will(Topic(district, Channel.PLATFORM), away, _WILL_DELAY_S),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from urllib.parse import quote
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.redaction import HIDDEN, RedactingFormatter, redact, redact_value
+from sync.redaction import HIDDEN, RedactingFormatter, printable, redact, redact_value
 
 SECRET = "zq9Xw7"  # noqa: S105 - planted
 
@@ -116,3 +117,30 @@ def test_a_log_line_and_its_traceback_are_redacted() -> None:
     shown = RedactingFormatter("%(message)s").format(record)
     assert SECRET not in shown
     assert "rtsp://***@h" in shown
+
+
+CONTROLS = ["\n", "\r", "\x1b[2J", "\x9b1A", "\x7f", "\u202e", "\u2028", "\x00", "\U000e0001"]
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_log_line_stays_one_line_whatever_a_box_sent(control: str) -> None:
+    record = logging.LogRecord("n", logging.WARNING, "p", 1, "refused: %s", (f"a{control}ERROR forged",), None)
+    shown = RedactingFormatter("%(message)s").format(record)
+    assert shown.isprintable()
+    assert json.loads(f'"{shown}"') == f"refused: a{control}ERROR forged"
+
+
+def test_a_traceback_keeps_its_lines_and_nothing_else() -> None:
+    with pytest.raises(ValueError, match="invalid literal") as caught:
+        int("\x1b[2J\x9b")
+    error = (type(caught.value), ValueError("a\x1b[2J\rb"), caught.tb)
+    lines = RedactingFormatter("%(message)s").format(logging.LogRecord("n", 40, "p", 1, "m", (), error)).split("\n")
+    assert len(lines) > 2
+    assert all(line.isprintable() for line in lines)
+
+
+@given(st.text(alphabet=st.characters()))
+def test_what_is_printed_in_json_is_still_the_same_text(text: str) -> None:
+    shown = printable(json.dumps(text, ensure_ascii=False))
+    assert shown.isprintable()
+    assert json.loads(shown) == text

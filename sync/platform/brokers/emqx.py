@@ -11,7 +11,7 @@ _LISTENER = """\
 listeners.ssl.{name} {{
   bind = "{at}"
   zone = {zone}
-  tcp_options {{ nodelay = true }}
+{limits}  tcp_options {{ nodelay = true }}
   ssl_options {{
     cacertfile = "etc/sentinel/ca.pem"
     certfile = "etc/sentinel/broker.pem"
@@ -21,6 +21,12 @@ listeners.ssl.{name} {{
     fail_if_no_peer_cert = true
   }}
 }}
+"""
+
+# Of each connection. Above them EMQX reads no further, and TCP holds the box back.
+_BOX_LIMITS = """\
+  messages_rate = "200/s"
+  bytes_rate = "1MB/s"
 """
 
 _CONFIG = """\
@@ -36,6 +42,8 @@ listeners.ssl.default.enable = false
 zones.boxes.mqtt {{
   peer_cert_as_username = cn
   peer_cert_as_clientid = cn
+  # A member of a shared subscription takes its share of the records of all boxes.
+  shared_subscription = false
 }}
 
 # The platform's programs, at an address that boxes cannot reach. They choose their client ids.
@@ -45,7 +53,7 @@ zones.platform.mqtt {{
 }}
 
 mqtt {{
-  max_packet_size = 1MB
+  max_packet_size = 256KB
   max_mqueue_len = 20000
   mqueue_store_qos0 = false
 }}
@@ -61,8 +69,12 @@ authorization {{
 def config(ports: Ports) -> str:
     """The text to append to `emqx.conf`; certificates and rules are in `etc/sentinel`."""
     return _CONFIG.format(
-        boxes=_LISTENER.format(name="boxes", zone="boxes", at=HostPort(ports.boxes_host, ports.boxes)),
-        platform=_LISTENER.format(name="platform", zone="platform", at=HostPort(ports.platform_host, ports.platform)),
+        boxes=_LISTENER.format(
+            name="boxes", zone="boxes", at=HostPort(ports.boxes_host, ports.boxes), limits=_BOX_LIMITS
+        ),
+        platform=_LISTENER.format(
+            name="platform", zone="platform", at=HostPort(ports.platform_host, ports.platform), limits=""
+        ),
     )
 
 
@@ -72,6 +84,7 @@ def rules(district: str) -> str:
     lines = [
         _rule(f'{{username, "{PLATFORM}"}}', "publish", platform.writes),
         _rule(f'{{username, "{PLATFORM}"}}', "subscribe", platform.reads),
+        '{deny, all, subscribe, ["$share/#", "$queue/#"]}.',
         _rule("all", "publish", box.writes),
         _rule("all", "subscribe", box.reads),
         "{deny, all}.",

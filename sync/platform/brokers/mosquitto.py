@@ -30,6 +30,8 @@ require_certificate true
 use_identity_as_username true
 """
 
+LIMITS = "max_queued_messages 20000\nmax_queued_bytes 67108864\nmax_packet_size 262144"
+
 _CONFIG = """\
 # Written by `edge-platform broker config --for mosquitto`. Do not edit: run the command again.
 
@@ -54,9 +56,8 @@ autosave_on_changes true
 autosave_interval 20
 
 # A full queue drops new messages without an error to the sender. This size holds one minute of a district; boxes send
-# dropped records again.
-max_queued_messages 20000
-max_packet_size 1048576
+# dropped records again. One client can hold 64 MiB of the broker's memory.
+{limits}
 
 pid_file {pid_file}
 """
@@ -70,11 +71,16 @@ def config(folder: Path, state: Path, pid_file: Path, ports: Ports) -> str:
         folder=folder,
         state=state,
         pid_file=pid_file,
+        limits=LIMITS,
     )
 
 
 def rules(district: str) -> str:
-    """The file `acl`. mosquitto grants every subscription and applies read rules on delivery."""
+    """The file `acl`. mosquitto grants every subscription and applies read rules on delivery.
+
+    It cannot refuse a shared subscription (`$share`) to boxes: a member of a group receives its share, which the read
+    rules then drop. Therefore the group of the ingest processes has a random name (`RecordStore.ingest_group`).
+    """
     box, platform = box_access(district, "%u"), platform_access(district)
     lines = [
         *(f"pattern write {topic}" for topic in box.writes),

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from sync.platform.commands import options
+from sync.platform.commands.output import echo
 from sync.terminal.confirmation import Yes, confirm
 
 app = typer.Typer(no_args_is_help=True, help="The boxes of this district.")
@@ -41,12 +42,12 @@ def list_(data: options.Data = options.DATA, as_json: options.AsJson = False) ->
         for box in boxes
     ]
     if as_json:
-        typer.echo(msgspec.json.encode(rows))
+        echo(msgspec.json.encode(rows))
         return
     for row in rows:
         days = row["certificate_days"]
         left = "-" if days is None else f"{days:g} days"
-        typer.echo(f"{row['name']:<24} {row['status']:<9} {left:<12} {row['serial']}")
+        echo(f"{row['name']:<24} {row['status']:<9} {left:<12} {row['serial']}")
 
 
 @app.command()
@@ -80,16 +81,16 @@ def token(
     invitation, until = _with_registry(data, work)
     if as_json:
         fields = {"name": name, "serial": serial, "token": invitation.token, "url": invitation.url}
-        typer.echo(msgspec.json.encode({**fields, "ca_sha256": ca_sha256, "until": until, "code": str(invitation)}))
+        echo(msgspec.json.encode({**fields, "ca_sha256": ca_sha256, "until": until, "code": str(invitation)}))
     else:
-        typer.echo(f"口令 token: {grouped(invitation.token)}")
-        typer.echo(f"有效期至 use before: {until.astimezone():%Y-%m-%d %H:%M %Z}")
-        typer.echo(f"登记地址 address: {invitation.url}\n机构指纹 fingerprint: {ca_sha256}")
+        echo(f"口令 token: {grouped(invitation.token)}")
+        echo(f"有效期至 use before: {until.astimezone():%Y-%m-%d %H:%M %Z}")
+        echo(f"登记地址 address: {invitation.url}", f"机构指纹 fingerprint: {ca_sha256}")
     if sheet is not None:
         with options.report_errors():  # last: the token, which cannot be read back, is printed even if this fails
             replace_whole(sheet, render_sheet(invitation, name, until).encode())
         if not as_json:
-            typer.echo(f"登记单 sheet: {sheet}")
+            echo(f"登记单 sheet: {sheet}")
 
 
 @app.command()
@@ -99,7 +100,7 @@ def accept(name: options.Box, data: options.Data = options.DATA, as_json: option
 
     box = _with_registry(data, lambda registry: registry.accept(name))
     fields = {"name": box.name, "serial": box.serial, "status": box.status}
-    typer.echo(msgspec.json.encode(fields) if as_json else f"{name} 已接受 accepted ({box.serial})")
+    echo(msgspec.json.encode(fields) if as_json else f"{name} 已接受 accepted ({box.serial})")
 
 
 @app.command()
@@ -150,11 +151,11 @@ def revoke(
             except LinkError as exc:
                 remaining.append(f"已连接的设备仍在线，请重试 the box stays connected, try again: {exc}")
     if as_json:
-        typer.echo(msgspec.json.encode({"name": name, "status": BoxStatus.REVOKED, "left_to_do": remaining}))
+        echo(msgspec.json.encode({"name": name, "status": BoxStatus.REVOKED, "left_to_do": remaining}))
     else:
-        typer.echo(f"{name} 已吊销 revoked")
+        echo(f"{name} 已吊销 revoked")
         for line in remaining:
-            typer.echo(line, err=True)
+            echo(line, err=True)
     if remaining:
         raise typer.Exit(1)
 

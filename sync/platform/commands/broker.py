@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from sync.platform.commands import options
+from sync.platform.commands.output import echo
 
 app = typer.Typer(no_args_is_help=True, help="Configuration of the broker.")
 
@@ -78,8 +79,8 @@ def config(
             replace_whole(folder / name, text.encode(), 0o644)
         if owner:
             shutil.chown(folder / "broker.key", owner)
-    typer.echo("\n".join(str(folder / name) for name in (*texts, "ca.pem", "broker.pem", "broker.key")))
-    typer.echo(f"有效期至 valid until: {until:%Y-%m-%d}\n说明 see: docs/broker.md")
+    echo(*(str(folder / name) for name in (*texts, "ca.pem", "broker.pem", "broker.key")))
+    echo(f"有效期至 valid until: {until:%Y-%m-%d}", "说明 see: docs/broker.md")
 
 
 def _check_user(name: str) -> None:

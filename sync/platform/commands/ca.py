@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from sync.platform.commands import options
+from sync.platform.commands.output import echo
 from sync.redaction import log_without_passwords
 from sync.signals import until_signalled
 
@@ -47,11 +48,11 @@ def init(
         files.check_absent()
         asyncio.run(store_url())
         authority = files.create(district)
-    typer.echo(f"根证书 root: {files.root}\n指纹 fingerprint (SHA-256): {authority.sha256}")
-    typer.echo(f"签发密钥 issuing key, secret: {files.issuing_key}")
-    typer.echo(
-        f"根密钥 root key, secret: {files.root_key}\n"
-        "  请移到离线介质并锁好，日常不再需要。 Move it to a medium in a safe; no command needs it again."
+    echo(f"根证书 root: {files.root}", f"指纹 fingerprint (SHA-256): {authority.sha256}")
+    echo(f"签发密钥 issuing key, secret: {files.issuing_key}")
+    echo(
+        f"根密钥 root key, secret: {files.root_key}",
+        "  请移到离线介质并锁好，日常不再需要。 Move it to a medium in a safe; no command needs it again.",
     )
 
 
@@ -76,7 +77,7 @@ def issue(
         else:
             raise ValueError("boxes enrol themselves: give --host for a server, or the name platform")
         until = expiry(out / f"{name}.pem")
-    typer.echo(f"{files.certificate}\n{files.key}\n{files.ca}\n有效期至 valid until: {until:%Y-%m-%d}")
+    echo(str(files.certificate), str(files.key), str(files.ca), f"有效期至 valid until: {until:%Y-%m-%d}")
 
 
 @app.command()
@@ -121,7 +122,7 @@ def enrol(
             await lists.update()  # what an earlier process left to do
             server = EstServer(authority, enroller, data / "ca", [est_host(url)])
             await stack.enter_async_context(server.served(host, port))
-            typer.echo(f"登记服务 enrolment at {url}, district {authority.district}")
+            echo(f"登记服务 enrolment at {url}, district {authority.district}")
             await asyncio.Event().wait()
 
     log_without_passwords(logging.INFO, options.LOG)

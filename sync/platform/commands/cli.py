@@ -18,6 +18,7 @@ from sync.platform.commands.ca import app as ca_commands
 from sync.platform.commands.directory import app as directory_commands
 from sync.platform.commands.ledger import app as ledger_commands
 from sync.platform.commands.orders import broadcast, command, reinstate, revoke
+from sync.platform.commands.output import echo
 from sync.platform.commands.policy import keys as key_commands
 from sync.platform.commands.policy import policy as policy_commands
 from sync.platform.commands.simulate import simulate
@@ -105,7 +106,7 @@ def ingest(
 def version(as_json: options.AsJson = False) -> None:
     """Print the version."""
     number = importlib.metadata.version("sentinel-gate")
-    typer.echo(json.dumps({"version": number}) if as_json else f"edge-platform {number}")
+    echo(json.dumps({"version": number}) if as_json else f"edge-platform {number}")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sync.platform.commands import options
+from sync.platform.commands.output import echo
 
 app = typer.Typer(no_args_is_help=True, help="The directory of persons, which is replicated to the boxes.")
 
@@ -46,12 +47,12 @@ def import_(
         with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
             report = asyncio.run(run(progress))
     if as_json:
-        typer.echo(msgspec.json.encode(report))
+        echo(msgspec.json.encode(report))
     else:
         for line, reason in report.refused:
-            typer.echo(f"line {line} rejected: {reason}", err=True)
+            echo(f"line {line} rejected: {reason}", err=True)
         for line, text in report.warnings:
-            typer.echo(f"line {line} warning: {text}", err=True)
-        typer.echo(summary(report))
+            echo(f"line {line} warning: {text}", err=True)
+        echo(summary(report))
     if report.refused:
         raise typer.Exit(1)

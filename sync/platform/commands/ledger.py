@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sync.platform.commands import options
+from sync.platform.commands.output import echo
 
 app = typer.Typer(no_args_is_help=True, help="The records of the boxes.")
 
@@ -45,6 +46,6 @@ def verify(
 
     with options.report_errors():
         proof = asyncio.run(run())
-    typer.echo(msgspec.json.encode(proof).decode() if as_json else "\n".join(proof.lines()))
+    echo(*([msgspec.json.encode(proof)] if as_json else proof.lines()))
     if proof.state is not State.COMPLETE:
         raise typer.Exit(1)

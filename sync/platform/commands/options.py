@@ -21,6 +21,7 @@ from sync.errors import SyncError, UnsafeLink, leaf_exceptions
 from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.tls_files import TlsFiles
 from sync.network_address import BadAddress, HostPort
+from sync.platform.commands.output import echo
 from sync.storage.text_file import read_text_file
 
 DATA = Path("var/platform")
@@ -152,7 +153,7 @@ def report_errors() -> Iterator[None]:
 
 def _report(exc: Exception) -> typer.Exit:
     """Print the message of `exc`; returns the exit to raise."""
-    typer.echo(f"edge-platform: {_sentence(exc)}", err=True)
+    echo(*f"edge-platform: {_sentence(exc)}".split("\n"), err=True)
     return typer.Exit(2 if isinstance(exc, UnsafeLink) else 1)
 
 

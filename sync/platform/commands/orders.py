@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from sync.platform.commands import options
+from sync.platform.commands.output import echo
 from sync.storage.text_file import decode_text
 
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the reports of the boxes.", min=0, max=3600)]
@@ -57,11 +58,11 @@ def revoke(
     with options.report_errors():
         persons = _persons(number_file, community_key_file, connection)
         unknown = _with_directory(run, connection, wait)
-    typer.echo(f"{len(persons) - len(unknown)} persons are now {colour}")
+    echo(f"{len(persons) - len(unknown)} persons are now {colour}")
     if unknown:
         for key in unknown:
-            typer.echo(f"line {persons[key]}: this person is not in the directory; check the number", err=True)
-        typer.echo(f"{len(unknown)} persons are not in the directory: kept, {colour} when they appear")
+            echo(f"line {persons[key]}: this person is not in the directory; check the number", err=True)
+        echo(f"{len(unknown)} persons are not in the directory: kept, {colour} when they appear")
         raise typer.Exit(1)
 
 
@@ -90,9 +91,9 @@ def reinstate(
     with options.report_errors():
         persons = _persons(number_file, community_key_file, connection)
         others = _with_directory(run, connection, wait)
-    typer.echo(f"{len(persons) - len(others)} persons have their earlier status again")
+    echo(f"{len(persons) - len(others)} persons have their earlier status again")
     for key in others:
-        typer.echo(f"line {persons[key]}: this person is not revoked; unchanged", err=True)
+        echo(f"line {persons[key]}: this person is not revoked; unchanged", err=True)
     if others:
         raise typer.Exit(1)
 
@@ -118,9 +119,9 @@ def command(
     with options.report_errors():
         parsed = _arguments(arguments)
         done = with_issuer(run, connection)
-    typer.echo(msgspec.json.encode(done) if done else f"{box} has not answered within {wait:g} s", err=done is None)
+    echo(msgspec.json.encode(done) if done else f"{box} has not answered within {wait:g} s", err=done is None)
     if done is not None and done.box_time is not None:
-        typer.echo(clock_sentence(box, done.reason, done.box_time), err=True)
+        echo(clock_sentence(box, done.reason, done.box_time), err=True)
     if done is None or not done.done:
         raise typer.Exit(1)
 
@@ -163,7 +164,7 @@ def broadcast(
                 schedule=schedule,
             )
         with_issuer(run, connection)
-    typer.echo(message.broadcast_id)
+    echo(message.broadcast_id)
 
 
 def clock_sentence(box: str, reason: str, box_time: datetime, *, done: bool = False) -> str:
@@ -184,7 +185,7 @@ def clock_sentence(box: str, reason: str, box_time: datetime, *, done: bool = Fa
 def report_clocks(answers: Mapping[str, Any]) -> None:
     """Print a sentence for each box of `answers`, which are OrderOutOfTime."""
     for box, answer in sorted(answers.items()):
-        typer.echo(clock_sentence(box, answer.reason, answer.box_time, done=answer.done), err=True)
+        echo(clock_sentence(box, answer.reason, answer.box_time, done=answer.done), err=True)
 
 
 def with_issuer(work: Callable[[Any], Awaitable[Any]], connection: options.OrderConnection) -> Any:
@@ -235,7 +236,7 @@ def _persons(number_file: Path, key_file: Path | None, connection: options.Order
     community_key = read_community_key(key_file or KeyFiles.below(connection.key_folder).community)
     numbers = read_numbers(_lines(number_file), community_key)
     for line, text in numbers.warnings:
-        typer.echo(f"line {line} warning: {text}", err=True)
+        echo(f"line {line} warning: {text}", err=True)
     return numbers.lines
 
 

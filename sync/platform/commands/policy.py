@@ -11,6 +11,7 @@ import typer
 
 from sync.platform.commands import options
 from sync.platform.commands.orders import Wait, clock_sentence, with_issuer
+from sync.platform.commands.output import echo
 
 keys = typer.Typer(no_args_is_help=True, help="The platform's secrets.")
 policy = typer.Typer(no_args_is_help=True, help="The admission policy of the boxes.")
@@ -41,9 +42,9 @@ def init(data: options.Data = options.DATA, keys: options.Keys = None) -> None:
     files = KeyFiles.below(keys or data / "keys")
     with options.report_errors():
         files.create()
-    typer.echo(f"secret, signs orders: {files.orders}")
-    typer.echo(f"secret, makes person keys: {files.community}")
-    typer.echo(f"for every box: {files.orders_public}")
+    echo(f"secret, signs orders: {files.orders}")
+    echo(f"secret, makes person keys: {files.community}")
+    echo(f"for every box: {files.orders_public}")
 
 
 @policy.command()
@@ -82,17 +83,15 @@ def publish(
     rejected = {name: report.reason for name, report in reports.items() if report and not report.accepted}
     silent = [name for name, report in reports.items() if report is None]
     if as_json:
-        typer.echo(msgspec.json.encode(reports))
+        echo(msgspec.json.encode(reports))
     else:
         for name, reason in rejected.items():
-            typer.echo(f"{name} rejected the policy: {reason}", err=True)
+            echo(f"{name} rejected the policy: {reason}", err=True)
         for name, report in reports.items():
             if report and report.box_time is not None:
-                typer.echo(clock_sentence(name, report.reason, report.box_time), err=True)
+                echo(clock_sentence(name, report.reason, report.box_time), err=True)
         accepted = len(reports) - len(rejected) - len(silent)
-        typer.echo(
-            f"{accepted} boxes accepted the policy, {len(rejected)} rejected it, {len(silent)} have not answered"
-        )
+        echo(f"{accepted} boxes accepted the policy, {len(rejected)} rejected it, {len(silent)} have not answered")
     if rejected:
         raise typer.Exit(1)
 

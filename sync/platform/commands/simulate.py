@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from sync.platform.commands import options
+from sync.platform.commands.output import echo
 from sync.signals import until_signalled
 
 
@@ -67,8 +68,8 @@ def simulate(
             admit_per_s=admit_per_s,
             seed=seed,
         )
-        report = asyncio.run(until_signalled(run(settings, lambda text: typer.echo(text, err=True))))
+        report = asyncio.run(until_signalled(run(settings, lambda text: echo(text, err=True))))
     if report is None:
         raise typer.Exit(1)
     text = msgspec.json.encode(report)
-    typer.echo(text if as_json else msgspec.json.format(text, indent=2))
+    echo(*([text] if as_json else msgspec.json.format(text, indent=2).splitlines()))

@@ -8,12 +8,11 @@ import logging
 import secrets
 from datetime import UTC, datetime
 
-from sync.contract.channels import CHANNEL_RULES
+from sync.contract.channels import CHANNEL_RULES, Direction
 from sync.contract.envelope import Event
 from sync.contract.health import LookupOutcome
 from sync.contract.messages import (
     BoxState,
-    DirectoryPage,
     DirectoryRequest,
     HealthReport,
     PlatformState,
@@ -22,6 +21,7 @@ from sync.contract.messages import (
 )
 from sync.contract.topics import Channel, Topic, every_box, source_from
 from sync.errors import BadMessage, LinkError
+from sync.mqtt.budgets import BoxBudgets
 from sync.mqtt.connection import Connection
 from sync.mqtt.events import box_from, decode_event, publish_event, topic_from
 from sync.mqtt.packets import Message, Subscription
@@ -60,6 +60,7 @@ class BoxRequestHandler:
         self._ready = ready
         self._backlog_per_s = backlog_per_s
         self._ends = ends
+        self._budgets = BoxBudgets()
         self._boot_id = secrets.token_hex(8)
 
     async def serve(self, connection: Connection) -> None:
@@ -106,11 +107,15 @@ class BoxRequestHandler:
             try:
                 await self._handle(connection, message)
             except BadMessage as exc:
-                log.warning("%s: dropped: %s", message.topic, exc)
+                if self._budgets.may_log(message.topic):
+                    log.warning("%s: dropped: %s", message.topic, exc)
 
     async def _handle(self, connection: Connection, message: Message) -> None:
-        topic, event = topic_from(message), decode_event(message)
+        topic = topic_from(message)
         box = box_from(topic)
+        if not message.retained and not self._budgets.allows(topic.channel, box, len(message.body)):
+            return
+        event = decode_event(message, Direction.UP)
         now = datetime.now(UTC)
         seen = min(event.time, now) if message.retained else now
         match topic.channel:
@@ -126,9 +131,8 @@ class BoxRequestHandler:
             case Channel.QUERY:
                 await self._answer(connection, box, event.message(Query), message)
             case Channel.DIRECTORY:
-                request = event.message(DirectoryRequest, DirectoryPage)
-                if isinstance(request, DirectoryRequest):
-                    self._publisher.follow(box, request)
+                request = event.message(DirectoryRequest)
+                self._publisher.follow(box, request)
 
     async def _answer(self, connection: Connection, box: str, query: Query, message: Message) -> None:
         """Answer on the answer channel of `box` only, whatever response topic the query names."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ from sync.platform.fleet.fleet import BoxView, Fleet
 from sync.platform.http_server.limited_server import DEFAULT_LIMITS, LimitedServer, ServerLimits
 from sync.platform.records.received import from_ms, today
 from sync.platform.records.store_contract import RecordStore, Totals
+from sync.redaction import printable
 
 _PAGE = Path(__file__).with_name("fleet.html")
 _ALARMS_SHOWN = 20
+_FORKS_SHOWN = 20
+_TEXT_SHOWN = 500  # characters
 HEADERS = {  # script and style are inline: the page is one file
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
@@ -64,7 +67,7 @@ class FleetPage:
     async def stats(self) -> dict[str, Any]:
         """The statistics of the page: totals, boxes, forks, newest alarms. `duplicates` must be 0."""
         totals = await self._store.totals(today(), _ALARMS_SHOWN)
-        forks = await self._store.forks()
+        forks = await self._store.forks(_FORKS_SHOWN)
         verdicts_today: Counter[str] = Counter()
         for verdicts in totals.verdicts_today.values():
             verdicts_today.update(verdicts)
@@ -78,7 +81,7 @@ class FleetPage:
             "verdicts_today": dict(verdicts_today),
             "verdicts": totals.reasons,
             "boxes": [
-                _box(self._fleet.view(name), totals, sum(fork.records for fork in forks if fork.box == name))
+                _box(self._fleet.view(name), totals, totals.forked.get(name, 0))
                 for name in sorted(self._fleet.names() | set(totals.boxes))
             ],
             "forks": [
@@ -93,13 +96,14 @@ class FleetPage:
             ],
             "newest_alarms": [
                 {
-                    "box": box,
-                    "at": alarm.raised.wall,
-                    "kind": alarm.kind,
-                    "subject": alarm.subject,
-                    "detail": alarm.detail,
+                    "box": each.box,
+                    "received": each.received,
+                    "at": each.alarm.raised.wall,
+                    "kind": printable(each.alarm.kind[:_TEXT_SHOWN]),
+                    "subject": printable(each.alarm.subject[:_TEXT_SHOWN]),
+                    "detail": printable(each.alarm.detail[:_TEXT_SHOWN]),
                 }
-                for box, alarm in totals.alarms
+                for each in totals.alarms
             ],
         }
 
@@ -130,7 +134,11 @@ def _box(view: BoxView, totals: Totals, forked_records: int) -> dict[str, Any]:
         "parked": outbox.parked if outbox else None,
         "directory": view.health.directory.freshness if view.health else None,
         "certificate_days": view.health.certificate_days if view.health else None,
-        "parts": view.health.parts if view.health else {},
+        "parts": _printable(view.health.parts) if view.health else {},
         "epoch": view.state.epoch if view.state else None,
-        "versions": view.state.versions if view.state else {},
+        "versions": _printable(view.state.versions) if view.state else {},
     }
+
+
+def _printable(texts: Mapping[str, str]) -> dict[str, str]:
+    return {printable(name): printable(text) for name, text in texts.items()}

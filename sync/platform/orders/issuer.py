@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from sync.contract.channels import CHANNEL_RULES
+from sync.contract.channels import CHANNEL_RULES, Direction
 from sync.contract.envelope import Event
 from sync.contract.health import Colour
 from sync.contract.orders import (
@@ -150,7 +150,7 @@ class OrderIssuer:
         while True:
             [message] = await self._connection.batch(1)
             with contextlib.suppress(BadMessage):
-                report = decode_event(message).message(Reported, CommandDone, OrderOutOfTime)
+                report = decode_event(message, Direction.UP).message(Reported, CommandDone, OrderOutOfTime)
                 if isinstance(report, Reported | CommandDone | OrderOutOfTime):
                     return box_from(topic_from(message)), report
 

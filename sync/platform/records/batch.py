@@ -7,30 +7,45 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
+from sync.contract.channels import Direction
 from sync.contract.messages import Ack, Backlog, Refusal
 from sync.contract.records import RecordId
-from sync.contract.topics import Channel
+from sync.contract.topics import Channel, Topic
 from sync.errors import BadMessage
+from sync.mqtt.budgets import BoxBudgets, Budget, Rate
 from sync.mqtt.events import box_from, decode_event, topic_from
 from sync.mqtt.packets import Message
 from sync.platform.records.forks import runs
 from sync.platform.records.received import AbsentRange, ReceivedRecord
 
+UNLIMITED = Budget(Rate(1e9, 1e9), Rate(1e12, 1e12))
 log = logging.getLogger(__name__)
 
 
 class Batch:
-    """A message that names no record is logged and dropped; it cannot be acknowledged as refused."""
+    """A message that names no record is logged and dropped; it cannot be acknowledged as refused.
 
-    def __init__(self, messages: list[Message]) -> None:
+    A message beyond the budget of its box is not read, and its records are not acknowledged. `backlog_budget` gives the
+    budget of a box for its backlog.
+    """
+
+    def __init__(
+        self,
+        messages: list[Message],
+        budgets: BoxBudgets | None = None,
+        backlog_budget: Callable[[str], Budget] | None = None,
+    ) -> None:
         self.messages = messages
         self.records: list[ReceivedRecord] = []
         self.refusals: dict[RecordId, str] = {}
+        self._budgets = budgets or BoxBudgets()
+        self._backlog_budget = backlog_budget or (lambda _: UNLIMITED)
         for message in messages:
             try:
-                self._read(message)
+                self._read_within_budget(message)
             except BadMessage as exc:
-                log.warning("%s: dropped: %s", message.topic, exc)
+                if self._budgets.may_log(message.topic):
+                    log.warning("%s: dropped: %s", message.topic, exc)
 
     def absences(self) -> list[AbsentRange]:
         """The refused records as absent numbers."""
@@ -60,9 +75,15 @@ class Batch:
                 ),
             )
 
-    def _read(self, message: Message) -> None:
-        topic, event, received = topic_from(message), decode_event(message), datetime.now(UTC)
+    def _read_within_budget(self, message: Message) -> None:
+        topic = topic_from(message)
         box = box_from(topic)
+        budget = self._backlog_budget(box) if topic.channel is Channel.BACKLOG else None
+        if self._budgets.allows(topic.channel, box, len(message.body), budget):
+            self._read(message, topic, box)
+
+    def _read(self, message: Message, topic: Topic, box: str) -> None:
+        event, received = decode_event(message, Direction.UP), datetime.now(UTC)
         if topic.channel is Channel.BACKLOG:
             backlog = event.message(Backlog)
             for entry in backlog.records:
@@ -77,6 +98,8 @@ class Batch:
     def _add(
         self, name: RecordId, kind: str, time: datetime, received: datetime, body: bytes, chain: str | None
     ) -> None:
+        if not self._budgets.allows_epoch(name.box, name.epoch):
+            return
         try:
             record = ReceivedRecord.read(name, kind, time, received, body, bytes.fromhex(chain) if chain else None)
         except BadMessage as exc:

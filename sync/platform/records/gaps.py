@@ -53,7 +53,7 @@ class GapRequester:
         """The ranges to request for `stream` now; stores up to which number it is settled."""
         holes = await self._store.holes(stream.box, stream.epoch, stream.settled + 1, stream.highest)
         if holes:
-            absent = await self._store.absences(stream.box, stream.epoch)
+            absent = await self._store.absences(stream.box, stream.epoch, holes[0][0], holes[-1][1])
             holes = without(holes, ((each.first, each.last) for each in absent))
         lacking = await self._without_waiting(stream, holes)
         lasting = common(lacking, self._seen.pop(stream.key, []))[:_RANGES]
@@ -79,20 +79,35 @@ class GapRequester:
 
 
 def without(ranges: Iterable[tuple[int, int]], excluded: Iterable[tuple[int, int]]) -> Ranges:
-    """The numbers of `ranges` that are in none of `excluded`; ranges are inclusive."""
-    left = list(ranges)
-    for first, last in excluded:
-        left = [
-            part
-            for begin, end in left
-            for part in ((begin, min(end, first - 1)), (max(begin, last + 1), end))
-            if part[0] <= part[1]
-        ]
+    """The numbers of `ranges` that are in none of `excluded`; ranges are inclusive and may overlap."""
+    left, cuts, at = [], sorted(excluded), 0
+    for begin, end in _merged(ranges):
+        # A cut that ends before this range ends before every later one.
+        while at < len(cuts) and cuts[at][0] <= end:
+            first, last = cuts[at]
+            if first > begin:
+                left.append((begin, first - 1))
+            begin = max(begin, last + 1)
+            if last > end:
+                break
+            at += 1
+        if begin <= end:
+            left.append((begin, end))
     return left
 
 
 def common(ranges: Iterable[tuple[int, int]], others: Iterable[tuple[int, int]]) -> Ranges:
-    """The numbers that are in `ranges` and in `others`; ranges are inclusive."""
-    second = list(others)
-    both = ((max(begin, first), min(end, last)) for begin, end in ranges for first, last in second)
-    return [(first, last) for first, last in both if first <= last]
+    """The numbers that are in `ranges` and in `others`; ranges are inclusive and may overlap."""
+    kept = _merged(ranges)
+    return without(kept, without(kept, others))
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """`ranges` in order, those that overlap or touch as one."""
+    merged: Ranges = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        elif first <= last:
+            merged.append((first, last))
+    return merged

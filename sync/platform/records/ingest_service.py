@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 
+from sync.contract.records import RECORD_LIMIT_BYTES
 from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.connection import Connection
 from sync.mqtt.packets import Options
@@ -16,6 +17,8 @@ from sync.platform.records.store_contract import RecordStore
 
 _LIVE_BATCH = 200  # messages in one transaction
 _BACKLOG_BATCH = 20  # of up to 100 records each
+# The broker does not send larger ones here. A larger record arrives a minute later as backlog, and is refused there.
+LIVE_PACKET_BYTES = 4 * RECORD_LIMIT_BYTES
 _WINDOW = 100  # unconfirmed acknowledgements at once
 
 
@@ -56,12 +59,12 @@ class IngestService:
             group.create_task(self._gaps.serve(connection), name="gaps")
 
     def _live_options(self) -> Options:
-        return self._options("live", receive_maximum=1000)
+        return self._options("live", receive_maximum=2 * _LIVE_BATCH, max_packet_bytes=LIVE_PACKET_BYTES)
 
     def _backlog_options(self) -> Options:
-        return self._options("backlog", receive_maximum=5 * _BACKLOG_BATCH)
+        return self._options("backlog", receive_maximum=2 * _BACKLOG_BATCH)
 
-    def _options(self, channel: str, receive_maximum: int) -> Options:
+    def _options(self, channel: str, receive_maximum: int, max_packet_bytes: int | None = None) -> Options:
         # Sessions end with their process: otherwise the broker keeps a share of the records for a session without a
         # client. What is lost with a connection was not acknowledged, so the boxes send it again.
         return Options(
@@ -71,5 +74,6 @@ class IngestService:
             session_expiry_s=0,
             window=_WINDOW,
             receive_maximum=receive_maximum,
+            max_packet_bytes=max_packet_bytes,
             manual_ack=True,
         )

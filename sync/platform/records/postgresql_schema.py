@@ -30,7 +30,17 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         "CREATE TABLE epoch_end (box text, epoch text, last_seq bigint NOT NULL, head bytea, waiting text NOT NULL,"
         " said_ms bigint NOT NULL, PRIMARY KEY (box, epoch))",
     ),
+    "arrival": (
+        "DROP INDEX record_alarm",
+        "CREATE INDEX record_alarm ON record (received_ms) WHERE kind = 'sentinel.alarm.raised'",
+        "DROP INDEX rival_alarm",
+        "CREATE INDEX rival_alarm ON rival (received_ms) WHERE kind = 'sentinel.alarm.raised'",
+        "CREATE TABLE ingest_group (name text NOT NULL)",
+        # 122 random bits, without an extension.
+        "INSERT INTO ingest_group VALUES (replace(gen_random_uuid()::text, '-', ''))",
+    ),
 }
+INGEST_GROUP = "SELECT name FROM ingest_group"
 LOCK_MIGRATIONS = "SELECT pg_advisory_xact_lock(hashtext('edge-platform migrations'))"
 NOTE_MIGRATIONS = "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY)"
 DONE_MIGRATIONS = "SELECT name FROM migration"
@@ -55,8 +65,12 @@ RIVAL = (
     " ON CONFLICT (box, epoch) DO UPDATE SET records = fork.records + excluded.records,"
     " first_seq = least(fork.first_seq, excluded.first_seq)"
 )
-FORKED = "SELECT box, epoch FROM fork"
-FORKS = "SELECT box, epoch, first_seq, records, since_ms FROM fork ORDER BY since_ms DESC"
+FORKED = "SELECT box, epoch FROM fork JOIN unnest($1::text[], $2::text[]) AS wanted (box, epoch) USING (box, epoch)"
+FORKS = (
+    "SELECT box, epoch, first_seq, records, since_ms FROM fork WHERE $1::text IS NULL OR box = $1"
+    " ORDER BY since_ms DESC LIMIT $2"
+)
+FORKED_RECORDS = "SELECT box, sum(records)::bigint FROM fork GROUP BY box"
 EFFECT = f"{_from_arrays('effect', 'bytea')} ON CONFLICT DO NOTHING"
 ABSENCE = f"{_from_arrays('absence', 'text', 'text', 'bigint', 'bigint', 'bigint', 'text')} ON CONFLICT DO NOTHING"
 TALLY = (
@@ -74,18 +88,25 @@ SPAN = (
     " first_seq = least(span.first_seq, excluded.first_seq), last_seq = greatest(span.last_seq, excluded.last_seq)"
 )
 
-TOTALS = "SELECT name, key, detail, count FROM tally WHERE name = ANY($1)"
+# A box can invent words: of each tally the 1,000 most frequent ones are read. $2: the tally whose keys are boxes.
+TOTALS = (
+    "SELECT name, key, detail, count FROM (SELECT *, row_number() OVER (PARTITION BY name, box ORDER BY count DESC)"
+    " AS place FROM (SELECT *, CASE WHEN name = $2 THEN key END AS box FROM tally WHERE name = ANY($1)) AS named)"
+    " AS placed WHERE place <= CASE WHEN box IS NULL THEN 1000 ELSE 20 END"
+)
 BOXES = "SELECT box, sum(records)::bigint, max(newest_ms) FROM stream WHERE records > 0 GROUP BY box"
-_ALARM = "WHERE kind = 'sentinel.alarm.raised' ORDER BY happened_ms DESC LIMIT $1"
+_ALARM = "WHERE kind = 'sentinel.alarm.raised' ORDER BY received_ms DESC LIMIT $1"
 ALARMS = (
-    f"SELECT box, body FROM ((SELECT box, body, happened_ms FROM record {_ALARM})"  # noqa: S608
-    f" UNION ALL (SELECT box, body, happened_ms FROM rival {_ALARM})) AS alarms ORDER BY happened_ms DESC LIMIT $1"
+    f"SELECT box, body, received_ms FROM ((SELECT box, body, received_ms FROM record {_ALARM})"  # noqa: S608
+    f" UNION ALL (SELECT box, body, received_ms FROM rival {_ALARM})) AS alarms ORDER BY received_ms DESC LIMIT $1"
 )
 OPEN_STREAMS = (
-    "SELECT box, epoch, highest, settled, asked_ms FROM (SELECT box, epoch, settled, asked_ms,"
-    "  greatest(highest, last_seq) AS highest, greatest(newest_ms, said_ms) AS heard_ms"
-    "  FROM stream LEFT JOIN epoch_end USING (box, epoch)) AS known"
-    " WHERE heard_ms >= $1 AND highest > settled AND asked_ms < $2 ORDER BY heard_ms DESC LIMIT 1000"
+    "SELECT box, epoch, highest, settled, asked_ms FROM (SELECT *, row_number() OVER"
+    "  (PARTITION BY box ORDER BY asked_ms, heard_ms DESC) AS place FROM (SELECT box, epoch, settled, asked_ms,"
+    "   greatest(highest, last_seq) AS highest, greatest(newest_ms, said_ms) AS heard_ms"
+    "   FROM stream LEFT JOIN epoch_end USING (box, epoch)) AS known"
+    "  WHERE heard_ms >= $1 AND highest > settled AND asked_ms < $2) AS placed"
+    " WHERE place <= 40 ORDER BY place, heard_ms DESC LIMIT 1000"
 )
 END = (
     f"{_from_arrays('epoch_end', 'text', 'text', 'bigint', 'bytea', 'text', 'bigint')}"
@@ -115,7 +136,9 @@ HOLES = (
     "   UNION ALL SELECT $4::bigint + 1) AS there) AS pairs"
     " WHERE seq > before + 1 ORDER BY seq LIMIT 1000"
 )
-ABSENCES = "SELECT * FROM absence WHERE box = $1 AND epoch = $2 ORDER BY first_seq"
+ABSENCES = (
+    "SELECT * FROM absence WHERE box = $1 AND epoch = $2 AND last_seq >= $3 AND first_seq <= $4 ORDER BY first_seq"
+)
 SPANS = (
     "SELECT epoch, first, last,"
     " (SELECT max(seq) FROM record WHERE box = $1 AND epoch = used.epoch AND seq < first),"

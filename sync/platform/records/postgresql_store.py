@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 
+from sync.contract.records import LARGEST
 from sync.errors import StoreFailed
 from sync.platform.records import postgresql_schema as sql
 from sync.platform.records.forks import (
@@ -71,6 +72,9 @@ class PostgresqlStore:
         finally:
             pool.terminate()
 
+    async def ingest_group(self) -> str:
+        return str((await self._fetch(sql.INGEST_GROUP))[0][0])
+
     async def insert(self, records: Sequence[ReceivedRecord], absences: Sequence[AbsentRange] = ()) -> int:
         forked_streams: set[StreamKey] = set()
         while True:
@@ -83,7 +87,9 @@ class PostgresqlStore:
         self, records: Sequence[ReceivedRecord], absences: Sequence[AbsentRange], forked_streams: set[StreamKey]
     ) -> int:
         async with self._transaction() as connection:
-            forked_streams = forked_streams.union((row[0], row[1]) for row in await connection.fetch(sql.FORKED))
+            streams = sorted({(each.name.box, each.name.epoch) for each in records})
+            known = await connection.fetch(sql.FORKED, *_columns(streams, 2))
+            forked_streams = forked_streams.union((row[0], row[1]) for row in known)
             there = await _look_up(connection, to_look_up(records, forked_streams))
             accepted, forked_records = split_forks(records, forked_streams, there)
             # Sorted by name, so that two processes that insert the same records do not deadlock.
@@ -103,9 +109,10 @@ class PostgresqlStore:
         names = [KIND, VERDICT, DUPLICATE, REDELIVERED, day_tally(day)]
         async with self._transaction() as connection:
             return read_totals(
-                await connection.fetch(sql.TOTALS, names),
+                await connection.fetch(sql.TOTALS, names, day_tally(day)),
                 await connection.fetch(sql.BOXES),
                 await connection.fetch(sql.ALARMS, alarms),
+                await connection.fetch(sql.FORKED_RECORDS),
             )
 
     async def note_ends(self, ends: Sequence[ReportedEnd]) -> None:
@@ -131,14 +138,14 @@ class PostgresqlStore:
     async def holes(self, box: str, epoch: str, first: int, last: int) -> list[tuple[int, int]]:
         return [(row[0], row[1]) for row in await self._fetch(sql.HOLES, box, epoch, first, last)]
 
-    async def absences(self, box: str, epoch: str) -> list[AbsentRange]:
-        return [AbsentRange(*row) for row in await self._fetch(sql.ABSENCES, box, epoch)]
+    async def absences(self, box: str, epoch: str, first: int = 1, last: int = LARGEST) -> list[AbsentRange]:
+        return [AbsentRange(*row) for row in await self._fetch(sql.ABSENCES, box, epoch, first, last)]
 
     async def spans(self, box: str, day: str | None) -> list[SequenceRange]:
         return [SequenceRange(*row) for row in await self._fetch(sql.SPANS, box, day)]
 
-    async def forks(self) -> list[Fork]:
-        return [Fork(*row) for row in await self._fetch(sql.FORKS)]
+    async def forks(self, limit: int | None = None, box: str | None = None) -> list[Fork]:
+        return [Fork(*row) for row in await self._fetch(sql.FORKS, box, limit)]
 
     async def stored(self, box: str, epoch: str, first: int, last: int) -> list[StoredRecord]:
         return [StoredRecord(*row) for row in await self._fetch(sql.STORED, box, epoch, first, last)]

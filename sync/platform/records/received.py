@@ -14,6 +14,7 @@ import msgspec
 from sync.contract.decoding import decoded
 from sync.contract.records import (
     LARGEST,
+    RECORD_LIMIT_BYTES,
     RECORD_TYPES,
     AlarmRaised,
     BroadcastPlayed,
@@ -68,6 +69,8 @@ class ReceivedRecord:
     ) -> ReceivedRecord:
         """The record `name` in `body`. Raises BadMessage if its kind is known and its body is invalid."""
         _text(kind)
+        if len(body) > RECORD_LIMIT_BYTES:
+            raise BadMessage(f"a record must have at most {RECORD_LIMIT_BYTES} bytes")
         happened_ms, received_ms = to_ms(time), to_ms(received)
         record = _decode(kind, body)
         match record:

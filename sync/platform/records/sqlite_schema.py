@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 
@@ -16,7 +17,8 @@ from sync.platform.records.summary import summarise
 RECORD_MIGRATIONS = Migrations("records")
 
 _INSERT = "INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_LOCK = "UPDATE fork SET records = records"
+_FORKED = "SELECT 1 FROM fork WHERE box = ? AND epoch = ?"
+_LOCK = "UPDATE ingest_group SET name = name"
 _STORED = "SELECT seq, kind, chain, body FROM record WHERE box = ? AND epoch = ? AND seq = ?"
 _RIVAL = "INSERT OR IGNORE INTO rival VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _FORK = (
@@ -113,6 +115,16 @@ def ends(db: Database) -> None:
     )
 
 
+@RECORD_MIGRATIONS()
+def arrival(db: Database) -> None:
+    """Alarms in the order of their receipt, which no clock of a box decides, and the name of the ingest group."""
+    for table in ("record", "rival"):
+        db.conn.execute(f"DROP INDEX {table}_alarm")
+        db.conn.execute(f"CREATE INDEX {table}_alarm ON {table} (received_ms) WHERE kind = 'sentinel.alarm.raised'")
+    db.conn.execute("CREATE TABLE ingest_group (name TEXT NOT NULL)")
+    db.conn.execute("INSERT INTO ingest_group VALUES (?)", (secrets.token_hex(16),))
+
+
 def add(
     db: Database, records: Sequence[ReceivedRecord], absences: Sequence[AbsentRange], forked_streams: set[StreamKey]
 ) -> int:
@@ -122,7 +134,8 @@ def add(
     """
     # The transaction begins with a write, so that it waits for another process here and does not fail later.
     db.conn.execute(_LOCK)
-    forked_streams = forked_streams.union(db.conn.execute("SELECT box, epoch FROM fork"))
+    streams = {(each.name.box, each.name.epoch) for each in records}
+    forked_streams = {each for each in streams if each in forked_streams or db.conn.execute(_FORKED, each).fetchone()}
     accepted, forked_records = split_forks(records, forked_streams, _look_up(db, to_look_up(records, forked_streams)))
     new: list[ReceivedRecord] = []
     again: list[ReceivedRecord] = []

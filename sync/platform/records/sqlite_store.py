@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from sync.contract.records import LARGEST
 from sync.platform.records.forks import ForkDetected, StreamKey
 from sync.platform.records.received import AbsentRange, ReceivedRecord
 from sync.platform.records.sqlite_schema import RECORD_MIGRATIONS, add
@@ -24,23 +25,34 @@ from sync.platform.records.store_contract import (
 from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT, day_tally
 from sync.storage.sqlite_thread import SqliteThread
 
-_TALLY = "SELECT name, key, detail, count FROM tally WHERE name IN (?, ?, ?, ?, ?)"
+# A box can invent words: of each tally the 1,000 most frequent ones are read.
+_TALLY = (
+    "SELECT name, key, detail, count FROM (SELECT *, row_number() OVER (PARTITION BY name, box ORDER BY count DESC)"
+    " AS place FROM (SELECT *, CASE name WHEN ?5 THEN key END AS box FROM tally WHERE name IN (?1, ?2, ?3, ?4, ?5)))"
+    " WHERE place <= CASE WHEN box IS NULL THEN 1000 ELSE 20 END"
+)
+_FORKED = "SELECT box, sum(records) FROM fork GROUP BY box"
 _BOXES = "SELECT box, sum(records), max(newest_ms) FROM stream WHERE records > 0 GROUP BY box"
 # SQLite uses the index of alarms only if the kind is a literal.
 _NEWEST_ALARMS = (
-    "SELECT * FROM (SELECT box, body, happened_ms FROM {table} WHERE kind = 'sentinel.alarm.raised'"
-    " ORDER BY happened_ms DESC LIMIT ?1)"
+    "SELECT * FROM (SELECT box, body, received_ms FROM {table} WHERE kind = 'sentinel.alarm.raised'"
+    " ORDER BY received_ms DESC LIMIT ?1)"
 )
 _ALARMS = (
-    f"SELECT box, body FROM ({_NEWEST_ALARMS.format(table='record')}"  # noqa: S608 - constants of this file
-    f" UNION ALL {_NEWEST_ALARMS.format(table='rival')}) ORDER BY happened_ms DESC LIMIT ?1"
+    f"SELECT box, body, received_ms FROM ({_NEWEST_ALARMS.format(table='record')}"  # noqa: S608 - constants of this file
+    f" UNION ALL {_NEWEST_ALARMS.format(table='rival')}) ORDER BY received_ms DESC LIMIT ?1"
 )
-_FORKS = "SELECT box, epoch, first_seq, records, since_ms FROM fork ORDER BY since_ms DESC"
+_FORKS = (
+    "SELECT box, epoch, first_seq, records, since_ms FROM fork WHERE ?1 IS NULL OR box = ?1"
+    " ORDER BY since_ms DESC LIMIT ?2"
+)
 _OPEN = (
-    "SELECT box, epoch, highest, settled, asked_ms FROM (SELECT box, epoch, settled, asked_ms,"
-    "  max(highest, coalesce(last_seq, 0)) AS highest, max(newest_ms, coalesce(said_ms, 0)) AS heard_ms"
-    "  FROM stream LEFT JOIN epoch_end USING (box, epoch))"
-    " WHERE heard_ms >= ? AND highest > settled AND asked_ms < ? ORDER BY heard_ms DESC LIMIT 1000"
+    "SELECT box, epoch, highest, settled, asked_ms FROM (SELECT *, row_number() OVER"
+    "  (PARTITION BY box ORDER BY asked_ms, heard_ms DESC) AS place FROM (SELECT box, epoch, settled, asked_ms,"
+    "   max(highest, coalesce(last_seq, 0)) AS highest, max(newest_ms, coalesce(said_ms, 0)) AS heard_ms"
+    "   FROM stream LEFT JOIN epoch_end USING (box, epoch))"
+    "  WHERE heard_ms >= ? AND highest > settled AND asked_ms < ?)"
+    " WHERE place <= 40 ORDER BY place, heard_ms DESC LIMIT 1000"
 )
 _END = (
     "INSERT INTO epoch_end VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (box, epoch) DO UPDATE SET"
@@ -99,6 +111,9 @@ class SqliteStore:
         async with SqliteThread.reading(path) as reader:
             yield cls(reader, reader)
 
+    async def ingest_group(self) -> str:
+        return await self._reader.run(lambda db: str(db.conn.execute("SELECT name FROM ingest_group").fetchone()[0]))
+
     async def insert(self, records: Sequence[ReceivedRecord], absences: Sequence[AbsentRange] = ()) -> int:
         forked_streams: set[StreamKey] = set()
         while True:
@@ -113,7 +128,9 @@ class SqliteStore:
         def read(db: Database) -> Totals:
             names = (KIND, VERDICT, DUPLICATE, REDELIVERED, day_tally(day))
             newest = db.conn.execute(_ALARMS, (alarms,))
-            return read_totals(db.conn.execute(_TALLY, names), db.conn.execute(_BOXES), newest)
+            return read_totals(
+                db.conn.execute(_TALLY, names), db.conn.execute(_BOXES), newest, db.conn.execute(_FORKED)
+            )
 
         return await self._reader.run(read)
 
@@ -147,18 +164,21 @@ class SqliteStore:
         asked = {"box": box, "epoch": epoch, "first": first, "last": last}
         return await self._reader.run(lambda db: db.conn.execute(_HOLES, asked).fetchall())
 
-    async def absences(self, box: str, epoch: str) -> list[AbsentRange]:
-        select = "SELECT * FROM absence WHERE box = ? AND epoch = ? ORDER BY first_seq"
+    async def absences(self, box: str, epoch: str, first: int = 1, last: int = LARGEST) -> list[AbsentRange]:
+        select = (
+            "SELECT * FROM absence WHERE box = ? AND epoch = ? AND last_seq >= ? AND first_seq <= ? ORDER BY first_seq"
+        )
         return await self._reader.run(
-            lambda db: [AbsentRange(*found) for found in db.conn.execute(select, (box, epoch))]
+            lambda db: [AbsentRange(*found) for found in db.conn.execute(select, (box, epoch, first, last))]
         )
 
     async def spans(self, box: str, day: str | None) -> list[SequenceRange]:
         asked = {"box": box, "day": day}
         return await self._reader.run(lambda db: [SequenceRange(*found) for found in db.conn.execute(_SPANS, asked)])
 
-    async def forks(self) -> list[Fork]:
-        return await self._reader.run(lambda db: [Fork(*found) for found in db.conn.execute(_FORKS)])
+    async def forks(self, limit: int | None = None, box: str | None = None) -> list[Fork]:
+        asked = (box, -1 if limit is None else limit)
+        return await self._reader.run(lambda db: [Fork(*found) for found in db.conn.execute(_FORKS, asked)])
 
     async def stored(self, box: str, epoch: str, first: int, last: int) -> list[StoredRecord]:
         select = (

@@ -10,12 +10,21 @@ from typing import Protocol
 import msgspec
 
 from sync.contract.decoding import decoded
-from sync.contract.records import AlarmRaised, Clock
+from sync.contract.records import LARGEST, AlarmRaised, Clock
 from sync.errors import BadMessage
 from sync.platform.records.received import AbsentRange, ReceivedRecord, from_ms
 from sync.platform.records.summary import DUPLICATE, KIND, REDELIVERED, VERDICT
 
 _ALARM = msgspec.json.Decoder(AlarmRaised)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedAlarm:
+    """An alarm of `box`, and when the platform received it; `alarm.raised` is by the clock of the box."""
+
+    box: str
+    received: datetime
+    alarm: AlarmRaised
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +37,8 @@ class Totals:
     reasons: dict[str, dict[str, int]]  # by verdict and its first reason
     duplicates: int  # effects stored twice; must be 0
     redelivered: int  # ignored repeats
-    alarms: list[tuple[str, AlarmRaised]]  # newest first, with their box
+    alarms: list[ReceivedAlarm]  # the one received last first
+    forked: dict[str, int]  # by box: number of forked records
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,9 @@ class RecordStore(Protocol):
     Several processes may write to one store; a record that two of them insert is stored and counted once.
     """
 
+    async def ingest_group(self) -> str:
+        """Random name, made with the store, of the group in which its ingest processes share the records."""
+
     async def insert(self, records: Sequence[ReceivedRecord], absences: Sequence[AbsentRange] = ()) -> int:
         """Commit `records`, their summaries and `absences`; returns how many records were new.
 
@@ -140,14 +153,14 @@ class RecordStore(Protocol):
     async def holes(self, box: str, epoch: str, first: int, last: int) -> list[tuple[int, int]]:
         """Inclusive ranges of numbers from `first` to `last` that are not stored, in order, at most 1,000."""
 
-    async def absences(self, box: str, epoch: str) -> list[AbsentRange]:
-        """Numbers of one epoch that will never be received."""
+    async def absences(self, box: str, epoch: str, first: int = 1, last: int = LARGEST) -> list[AbsentRange]:
+        """Numbers of one epoch that will never be received: the ranges that meet `first` to `last`, in order."""
 
     async def spans(self, box: str, day: str | None) -> list[SequenceRange]:
         """Numbers that a box used on `day`, or on all days, by epoch in the order of receipt."""
 
-    async def forks(self) -> list[Fork]:
-        """Epochs that two devices write, newest first."""
+    async def forks(self, limit: int | None = None, box: str | None = None) -> list[Fork]:
+        """Epochs that two devices write, of `box` or of all, newest first, at most `limit`."""
 
     async def stored(self, box: str, epoch: str, first: int, last: int) -> list[StoredRecord]:
         """Records with these numbers, in order, at most 1,000."""
@@ -165,9 +178,14 @@ def _alarm(body: bytes) -> AlarmRaised:
 def read_totals(
     tally: Iterable[tuple[str, str, str, int]],
     boxes: Iterable[tuple[str, int, int]],
-    alarms: Iterable[tuple[str, bytes]],
+    alarms: Iterable[tuple[str, bytes, int]],
+    forked: Iterable[tuple[str, int]],
 ) -> Totals:
-    """Totals from rows: tally (name, key, detail, count), boxes (box, records, newest ms), alarms (box, body)."""
+    """Totals from rows.
+
+    Tally (name, key, detail, count), boxes (box, records, newest ms), alarms (box, body, received ms), forked (box,
+    records).
+    """
     kinds: dict[str, int] = {}
     today: dict[str, dict[str, int]] = {}
     reasons: dict[str, dict[str, int]] = {}
@@ -188,5 +206,6 @@ def read_totals(
         reasons=reasons,
         duplicates=single[DUPLICATE],
         redelivered=single[REDELIVERED],
-        alarms=[(box, _alarm(body)) for box, body in alarms],
+        alarms=[ReceivedAlarm(box, from_ms(received_ms), _alarm(body)) for box, body, received_ms in alarms],
+        forked=dict(forked),
     )

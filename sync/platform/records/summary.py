@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sync.contract.records import RECORD_TYPES
 from sync.platform.records.received import ReceivedRecord
 
-KIND = "kind"  # key: kind of record
+KIND = "kind"  # key: kind of record, or OTHER: a box can invent kinds
+OTHER = "other"
 VERDICT = "verdict"  # key: verdict, detail: its first reason
 DUPLICATE = "duplicate"  # an effect stored with a second number; must stay 0
 REDELIVERED = "redelivered"  # a record that was received again and ignored
@@ -35,7 +37,7 @@ def summarise(new: Sequence[ReceivedRecord], redelivered: int, duplicates: int) 
     spans: dict[tuple[str, str, str], tuple[int, int, int]] = {}
     for each in new:
         name, day = each.name, each.day
-        tally[KIND, each.kind, ""] += 1
+        tally[KIND, each.kind if each.kind in RECORD_TYPES else OTHER, ""] += 1
         if each.verdict is not None:
             tally[VERDICT, each.verdict, each.reason or ""] += 1
             tally[day_tally(day), name.box, each.verdict] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Collection, Iterable
 from enum import StrEnum
 
@@ -123,7 +124,7 @@ class Proof(msgspec.Struct, frozen=True):
 
 async def verify(store: RecordStore, box: str, day: str | None) -> Proof:
     """Recompute the hash chain over the records of `box` on `day`, or on all days. Raises StoreFailed."""
-    forks = {fork.epoch: fork for fork in await store.forks() if fork.box == box}
+    forks = {fork.epoch: fork for fork in await store.forks(box=box)}
     ends = {end.epoch: end for end in await store.ends(box)}
     spans = await store.spans(box, day)
     if day is None:  # epochs of which only the box knows
@@ -256,7 +257,9 @@ async def _reasons(
     others = without(holes, held)
     found = [Missing(first, last, None, Why.WAITING) for first, last in held]
     found += [Missing(*each, None) for each in without(others, [(each.first, each.last) for each in absences])]
+    ends = [last for _, last in others]
     for each in absences:
-        lost = common(others, [(each.first, each.last)])
+        begin = bisect_left(ends, each.first)
+        lost = common(others[begin : begin + _NAMED], [(each.first, each.last)])
         found += [Missing(first, last, each.reason, Why.LOST) for first, last in lost]
     return sorted(found, key=lambda missing: missing.first)[:_NAMED]

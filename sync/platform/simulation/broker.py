@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sync.errors import LinkLost
 from sync.mqtt.tls_files import TlsFiles
 from sync.platform.authority.certificates import PLATFORM, CaFiles, key_pem, new_key
+from sync.platform.brokers.mosquitto import LIMITS
 
 HOST = "localhost"
 _START_S = 10.0
@@ -90,7 +91,7 @@ class PrivateBroker:
             "set_tcp_nodelay true",
             "persistence true",
             f"persistence_location {self._home}/",
-            "max_queued_messages 100000",
+            LIMITS,
             *(["user root"] if os.geteuid() == 0 else []),
         ]
         if self._files is None:

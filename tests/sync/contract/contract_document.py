@@ -138,7 +138,9 @@ def schemas() -> dict[str, Any]:
     components["DirectoryOp"]["properties"]["status"] = {
         "anyOf": [{"$ref": SCHEMA.format(name="HealthStatus")}, {"type": "null"}]
     }
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(components))
+    plain: dict[str, Any] = msgspec.json.decode(
+        msgspec.json.encode(components).replace(rb"\\Z", b"$")
+    )  # `$` of ECMA 262
     return dict(sorted(plain.items()))
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -21,8 +22,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
 from sync.contract.channels import CHANNEL_RULES, Direction
-from sync.contract.topics import DISTRICT_CHANNELS, Channel, Topic
+from sync.contract.topics import DISTRICT_CHANNELS, Channel, Topic, every_box
 from sync.edge.identity.certificate_check import check_certificate_accepted
+from sync.edge.link.sender import SenderSettings
 from sync.errors import BrokerUntrusted, LinkLost, LinkRefused, PublishRefused, UnsafeLink
 from sync.mqtt.broker_address import BrokerAddress
 from sync.mqtt.connection import Connection
@@ -31,12 +33,15 @@ from sync.mqtt.tls_files import TlsFiles
 from sync.platform.authority.certificates import Authority, CaFiles, key_pem, new_key, utc_now
 from sync.platform.authority.own import write_platform_files, write_server_files
 from sync.platform.authority.registry import BoxStatus, Registry
+from sync.platform.brokers import emqx
 from sync.platform.brokers.kick import kick, reload_mosquitto
+from sync.platform.brokers.mosquitto import Ports
 from sync.platform.commands.cli import app
+from sync.platform.records.open_store import open_store
 from sync.platform.service import PlatformService
 from tests.limits import HANG_S
 from tests.ports import free_port
-from tests.sync.city import a_box, a_platform, eventually, link_settings, passage
+from tests.sync.city import a_box, a_platform, alarm, eventually, link_settings, passage
 
 BOX_LANES = [lane for lane in Channel if lane not in DISTRICT_CHANNELS]
 
@@ -250,6 +255,73 @@ async def test_the_whole_path_runs_over_this_broker(district: District, tmp_path
         assert await days_on_the_fleet_page(platform) == pytest.approx(10, abs=0.1)
 
 
+def group_filters() -> list[str]:
+    """Shared subscriptions by which a box may try to take the records of others; the first ones were once the group."""
+    groups = ("ingest", "demo", "platform", "$share", "0" * 32)
+    records = [every_box("demo", lane) for lane in (Channel.ALARM, Channel.PASSAGE, Channel.BACKLOG)]
+    return [f"$share/{group}/{each}" for group in groups for each in (*records, "#", "sentinel/v1/demo/victim-of/#")]
+
+
+@pytest.mark.parametrize("stays", [True, False])
+async def test_no_box_takes_a_share_of_the_records(district: District, tmp_path: Path, stays: bool) -> None:
+    """What counts is who receives what: the platform every record at the first attempt, a thief none."""
+    own = write_platform_files(district.authority, tmp_path / "own")
+    sender = SenderSettings(resend_s=600, silent_s=900, lost_s=900)  # what a thief took would not be sent again
+    victim = district.box("victim-of")
+    settings = link_settings(district.url(district.boxes_port), "victim-of", tls=victim, sender=sender)
+    thieves = [district.as_box(f"thief-{number}") for number in range(3)]
+    async with AsyncExitStack() as stack:
+        taken = []
+        for options in thieves:
+            thief = await stack.enter_async_context(Connection.open(options))
+            await thief.subscribe(*(Subscription(each) for each in group_filters()))
+            taken.append(thief)
+            if not stays:
+                await stack.aclose()  # the broker keeps the session and its place in a group
+        async with (
+            a_platform(tmp_path / "platform", district.url(district.platform_port), tls=own),
+            a_box(tmp_path / "box", settings) as box,
+        ):
+            for index in range(40):
+                await box.ledger.append(alarm(index) if index % 2 else passage(index))
+            await eventually(box.all_acknowledged)
+        for options, thief in zip(thieves, taken, strict=True):
+            if stays:
+                name = options.client_id.partition(".")[2]
+                await thief.subscribe(Subscription(topic(Channel.STATE, name)))
+                await thief.publish(topic(Channel.STATE, name), b"")
+                heard = await heard_before(thief, topic(Channel.STATE, name))
+                assert [each for each in heard if "victim-of" in each] == []
+
+
+async def test_the_group_is_of_the_store_and_cannot_be_guessed(tmp_path: Path) -> None:
+    async with open_store(str(tmp_path / "a.db")) as first, open_store(str(tmp_path / "b.db")) as other:
+        name = await first.ingest_group()
+        assert re.fullmatch("[0-9a-f]{32}", name)
+        assert name != await other.ingest_group()
+        async with open_store(str(tmp_path / "a.db")) as again:  # another ingest process
+            assert await again.ingest_group() == name
+
+
+def test_emqx_refuses_shared_subscriptions_to_boxes_and_limits_them(tmp_path: Path) -> None:
+    text = emqx.config(Ports())
+    boxes = text.partition("zones.boxes.mqtt {")[2].partition("}")[0]
+    assert "shared_subscription = false" in boxes
+    assert "shared_subscription" not in text.partition("zones.platform.mqtt {")[2].partition("}")[0]
+    assert text.count("messages_rate") == text.count("bytes_rate") == 1
+    assert text.index("listeners.ssl.boxes") < text.index("messages_rate") < text.index("listeners.ssl.platform")
+    rules = emqx.rules("demo")
+    assert rules.index("$share/#") < rules.index("{allow, all, subscribe")
+
+
+async def test_the_broker_bounds_what_one_client_can_hold(district: District) -> None:
+    async with Connection.open(district.as_box("huge")) as box:
+        assert box.max_packet_bytes == 262_144
+        with pytest.raises(PublishRefused):
+            await box.publish(topic(Channel.ALARM, "huge"), b"x" * 300_000)
+    assert "max_queued_bytes 67108864" in (district.folder / "mosquitto.conf").read_text()
+
+
 async def days_on_the_fleet_page(platform: PlatformService) -> float:
     shown: list[float] = []
 
@@ -424,7 +496,7 @@ def test_the_rules_for_emqx_name_the_same_topics(written: District, tmp_path: Pa
     mosquitto_rules = (written.folder / "acl").read_text().replace("%u", "${username}")
     emqx_rules = (tmp_path / "acl.conf").read_text()
     topics = {line.split()[-1] for line in mosquitto_rules.splitlines() if "/" in line}
-    assert {line.strip(' ",') for line in emqx_rules.splitlines() if "/" in line} == topics
+    assert {line.strip(' ",') for line in emqx_rules.splitlines() if "/" in line and "{deny" not in line} == topics
     assert emqx_rules.rstrip().endswith("{deny, all}.")
 
 

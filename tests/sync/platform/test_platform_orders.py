@@ -169,6 +169,26 @@ async def test_a_command_is_carried_out_and_answered(tmp_path: Path, broker: Mos
         assert (silent.exit_code, "has not answered" in silent.stderr) == (1, True)
 
 
+async def test_a_reason_of_a_box_cannot_control_the_terminal(tmp_path: Path, broker: Mosquitto, keys: KeyFiles) -> None:
+    forged = "no\n948 boxes accepted the policy, 0 rejected it\r\x1b[2J\x9b1A\u202e"
+
+    async def refuse(_: Any) -> bool:
+        raise OrderUnfit(forged)
+
+    (tmp_path / "policy.toml").write_text(POLICY)
+    handlers = OrderHandlers(refuse, {"status": refuse})
+    common = ["--broker", broker.url, "--data", str(tmp_path)]
+    async with a_box(tmp_path / "box", link_settings(broker.url), handlers=handlers) as box:
+        await eventually(lambda: connected(box))
+        policy = await run(["policy", "publish", str(tmp_path / "policy.toml"), "--box", BOX, *common])
+        as_json = await run(["policy", "publish", str(tmp_path / "policy.toml"), "--box", BOX, "--json", *common])
+        done = await run(["command", BOX, "status", *common])
+    assert [len(each.splitlines()) for each in (policy.stderr, policy.stdout, as_json.stdout, done.stdout)] == [1] * 4
+    for told in (policy, as_json, done):
+        assert all(line.isprintable() for line in told.output.split("\n"))
+    assert json.loads(done.stdout)["reason"] == forged
+
+
 async def test_the_operator_is_told_of_a_clock_that_rejects_orders(
     tmp_path: Path, broker: Mosquitto, keys: KeyFiles
 ) -> None:

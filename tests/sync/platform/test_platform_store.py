@@ -67,7 +67,10 @@ async def test_the_newest_alarms_come_first(records: str) -> None:
                 [ReceivedRecord.read(RecordId("box-1", EPOCH, seq), alarm(seq).TYPE, happened, NOW, body)]
             )
         totals = await store.totals(TODAY, alarms=2)
-        assert [(box, each.alarm_id) for box, each in totals.alarms] == [("box-1", "alarm-3"), ("box-1", "alarm-2")]
+        assert [(each.box, each.alarm.alarm_id) for each in totals.alarms] == [
+            ("box-1", "alarm-3"),
+            ("box-1", "alarm-2"),
+        ]
 
 
 async def test_one_passage_under_two_numbers_is_seen_as_a_duplicate(records: str) -> None:
@@ -238,7 +241,7 @@ async def test_old_rows_that_are_not_valid_today_do_not_keep_the_store_from_open
         async with SqliteStore.opened(path) as store:
             totals = await store.totals(TODAY, alarms=5)
             assert sum(totals.kinds.values()) == 5
-            assert [found.kind for _, found in totals.alarms] == ["unreadable"]
+            assert [found.alarm.kind for found in totals.alarms] == ["unreadable"]
             assert [each.body == body for each in await store.stored("box-1", EPOCH, 1, 5)].count(True) == 4
             assert await store.holes("box-1", EPOCH, 1, 5) == []
     async with SqliteStore.opened(path) as store:
