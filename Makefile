@@ -32,8 +32,8 @@ types: ## check static types
 judges: ## run shellcheck, lintian, AsyncAPI parser and Redocly; install axe-core for the tests
 	@sh .ci/judges/run
 
-unit: ## run the tests with coverage, in four processes because they mostly wait
-	$(BIN)/pytest -q --numprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered
+unit: ## run the tests with coverage, in six processes because they mostly wait
+	$(BIN)/pytest -q --numprocesses 6 --dist loadfile --cov --cov-report=term:skip-covered
 
 debian: ## run demo and tests on a fresh Debian 13 (debootstrap, root), 30 min; RELEASE=noble for Ubuntu
 	sh .ci/debian $(RELEASE)

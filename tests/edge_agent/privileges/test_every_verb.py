@@ -64,6 +64,7 @@ def words(box: World) -> dict[str, tuple[str, ...]]:
         "devices watch": ("thermometer", *config),
         "doctor": config,
         "drill": ("platform-loss", *config),
+        "faces compare": ("photo.png", str(box.data / "policy.json"), *config),
         "faces expire": config,
         "faces list": config,
         "faces register": ("--consent", "self", "--until", "2099-01-01", "--photo", "photo.png", *config),

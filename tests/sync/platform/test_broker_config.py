@@ -507,7 +507,13 @@ async def enrolled_as(district: District, name: str, files: TlsFiles) -> None:
     async with Registry.opened(district.data / "boxes.db") as registry:
         await registry.invite(f"SN-{name}", name)
         await registry.change(
-            lambda book: book.add_certificate(certificate.serial_number, name, certificate.not_valid_after_utc)
+            lambda book: book.add_certificate(
+                certificate.serial_number,
+                name,
+                f"key of {name}",
+                certificate.not_valid_before_utc,
+                certificate.not_valid_after_utc,
+            )
         )
         [known] = await registry.change(lambda book: [box for box in book.boxes() if box.name == name])
         assert known.status is BoxStatus.INVITED

@@ -88,7 +88,7 @@ async def test_a_complete_ledger_is_verified(records: str) -> None:
     found = await proof(records, arrivals[::-1], ends=(end_of(arrivals),))
     [epoch] = found.epochs
     assert found.state is State.COMPLETE
-    assert (epoch.records, epoch.first, epoch.last, epoch.vouched) == (2500, 1, 2500, True)
+    assert (epoch.records, epoch.first, epoch.last, epoch.confirmed) == (2500, 1, 2500, True)
     assert "end of chain confirmed by the report of the box at 2022-04-01 08:00:00 UTC" in "\n".join(found.lines())
     assert arrivals[-1].chain is not None
     assert epoch.head == arrivals[-1].chain.hex()
@@ -100,7 +100,7 @@ async def test_records_without_a_confirmed_end_are_not_called_complete(records: 
     unsure = replace(end_of(arrivals), head=None)
     for ends in ((), (end_of(arrivals[:18]),), (unsure,)):
         found = await proof(records, arrivals, ends=ends)
-        assert (found.state, found.epochs[0].vouched) == (State.OPEN, False)
+        assert (found.state, found.epochs[0].confirmed) == (State.OPEN, False)
     assert "the box last reported where this epoch ends at 2022-04-01" in "\n".join(found.lines())
 
 
@@ -169,7 +169,7 @@ async def test_the_end_of_a_day_is_confirmed_by_the_next(records: str) -> None:
     days = [altered_time(each, NOW + shift[(each.name.seq - 1) // 10]) for each in everything]
     found = await proof(records, days, TODAY)
     [epoch] = found.epochs
-    assert (found.state, epoch.first, epoch.last, epoch.records, epoch.vouched) == (State.COMPLETE, 11, 20, 10, True)
+    assert (found.state, epoch.first, epoch.last, epoch.records, epoch.confirmed) == (State.COMPLETE, 11, 20, 10, True)
 
 
 async def test_numbers_lost_between_two_days_are_reported(records: str) -> None:
