@@ -91,7 +91,7 @@ async def test_a_delayed_loop_receives_one_fresh_frame_not_a_queue(film: Path) -
         await asyncio.sleep(0)  # what the camera handed over meanwhile
         sequence, frame = await camera.frames.after(sequence)
         assert camera.counters["frames"] <= before + 2
-        assert frame.taken_at_s > held_s
+        assert frame.taken_at_s > held_s - 1 / 20  # the newest before the delay at the earliest
 
 
 async def test_network_camera_faults_are_detected_and_recovered() -> None:

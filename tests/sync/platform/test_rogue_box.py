@@ -307,16 +307,10 @@ async def test_others_are_served_while_a_box_does_its_worst(tmp_path: Path, brok
     ):
         await box.ledger.append(alarm(0))
         await eventually(box.all_acknowledged)
-        attacking = asyncio.create_task(attack(broker.url, "demo", 1, 3.0), name="attack")
-        waits_s = []
-        while not attacking.done():
-            began_s = time.monotonic()
-            await box.ledger.append(alarm(len(waits_s) + 1))
-            await eventually(box.all_acknowledged)
-            waits_s.append(time.monotonic() - began_s)
-        await attacking
-    assert len(waits_s) > 2
-    assert max(waits_s) < HANG_S / 3
+        async with running(attack(broker.url, "demo", 1, HANG_S)):
+            for number in range(1, 6):
+                await box.ledger.append(alarm(number))
+                await eventually(box.all_acknowledged)
 
 
 async def test_requests_beyond_the_budget_wait(tmp_path: Path, broker: Mosquitto) -> None:
