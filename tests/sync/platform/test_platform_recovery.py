@@ -46,7 +46,7 @@ async def test_boxes_send_lost_records_again(tmp_path: Path, records: str, broke
             await box.ledger.append(record)
         await eventually(box.all_acknowledged)
         await lose(records, 1, 7, 8, 20)
-        assert (await verify(store, "box-1", None)).state is State.INCOMPLETE
+        assert (await verify(store, "box-1", None)).state is not State.COMPLETE  # the box may be sending again already
 
         async def whole() -> bool:
             return (await verify(store, "box-1", None)).state is State.COMPLETE
