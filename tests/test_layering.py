@@ -44,7 +44,6 @@ DRIVER_VALUES = {
     "drivers.audio.sound_file",
     "drivers.readers.errors",
     "drivers.readers.health_code",
-    "drivers.readers.id_number",
 }
 # The files and folders that may import a library which reaches into the world, or which costs much to load.
 LIBRARIES = {
@@ -116,6 +115,7 @@ LIBRARIES = {
 # Every room may import these files and folders: they know no other part of the product.
 SHARED = {
     "models.imaging": "a picture is bounded, decoded and examined in the same way for a camera and for a file",
+    "sync.id_number": "a number has one check digit at the reader, in an import and in the scan",
     "sync.network_address": "an address is parsed once, in the same way for a camera, a broker and a page",
     "sync.redaction": "a password is hidden in the same way wherever a message is made",
     "sync.storage.text_file": "settings, keys and lists are read in the same way on a box and at the platform",

@@ -12,7 +12,8 @@ from enum import StrEnum
 
 from drivers.errors import BadSetting
 from drivers.readers.errors import CodeMalformed, CodeUnknown
-from drivers.readers.id_number import birth_date, looks_like_id_number, normalised_id_number
+from drivers.readers.id_number import normalised_id_number
+from sync.id_number import birth_date, looks_like_id_number
 
 SIMULATED_PREFIX = "SHC1:"
 MAX_TIME_DIGITS = 11

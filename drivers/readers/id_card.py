@@ -12,7 +12,8 @@ from datetime import date
 
 from drivers.contract import CardKind, CardRead
 from drivers.readers.errors import CodeMalformed
-from drivers.readers.id_number import date_from_digits, normalised_id_number
+from drivers.readers.id_number import normalised_id_number
+from sync.id_number import date_from_digits
 
 TEXT_BYTES = 256
 TYPE_LETTER = slice(248, 250)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from edge_agent.faces.errors import NumberUnread
-from sync.contract.identity import InvalidNumber, birth_date, checked_number
+from sync.contract.identity import birth_date, checked_number
+from sync.id_number import InvalidNumber
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from datetime import date
 
-from drivers.readers.errors import CodeMalformed
-from drivers.readers.id_number import birth_date, normalised_id_number
 from edge_agent.privacy.base64_search import base64_runs
 from edge_agent.privacy.characters import DigitRun, digit_runs
 from edge_agent.privacy.findings import PersonalDataKind, PersonalDataMatch
+from sync.id_number import InvalidNumber, birth_date, checked_id_number
 
 CONTEXT_BYTES = 64  # examined before a number
 LONGEST_BYTES = 1024  # examined from the first byte of a number on
@@ -115,8 +114,8 @@ def _digits(text: str) -> str:
 
 def _is_id(text: str) -> bool:
     try:
-        number = normalised_id_number(text)
-    except CodeMalformed:
+        number = checked_id_number(text)
+    except InvalidNumber:
         return False
     return _FIRST_YEAR <= birth_date(number).year <= date.today().year  # noqa: DTZ011 - a year
 

@@ -29,7 +29,6 @@ from drivers.distance.table import make_ranger
 from drivers.errors import DeviceLost
 from drivers.gates.modbus_relay import ModbusGate
 from drivers.gates.table import make_gate
-from drivers.readers.id_number import check_digit
 from drivers.readers.sam_v_reader import SamVReader
 from drivers.readers.table import make_reader
 from drivers.serial_line.serial_line import SerialLine
@@ -47,6 +46,7 @@ from drivers.tools.device_protocols import PROTOCOLS
 from edge_agent.domain.passage import TemperatureReading
 from edge_agent.measurement.core_temperature import shipped
 from edge_agent.measurement.thermometer_drift import PEOPLE, ThermometerDriftDetector
+from sync.id_number import check_digit
 from tests.drivers.driver_bench import eventually, running, state
 
 SKIN_C = (31.5, 33.1, 34.4, 35.7, 36.2, 37.9)

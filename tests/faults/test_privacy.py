@@ -20,12 +20,12 @@ import pytest
 from drivers.contract import CodeRead
 from drivers.readers.health_code import make_code_provider
 from drivers.readers.id_card import read_card
-from drivers.readers.id_number import check_digit
 from drivers.simulated.people import id_cards
 from edge_agent.domain.passage import Credential, CredentialProblem
 from edge_agent.passage.credentials import credential_from, credential_of_card
 from sync.contract.identity import person_key
 from sync.contract.records import encode_record
+from sync.id_number import check_digit
 from sync.mqtt.events import decode_event
 from tests.edge_agent.clocks import moment
 from tests.faults.needles import Needles

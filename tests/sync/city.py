@@ -15,7 +15,6 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from drivers.readers.id_number import check_digit
 from sync.contract.health import Colour, Freshness, HealthStatus, LookupOutcome, TestResult
 from sync.contract.identity import person_key
 from sync.contract.orders import OrderBody
@@ -38,6 +37,7 @@ from sync.edge.link.link import LinkSettings, PlatformLink
 from sync.edge.link.sender import SenderSettings
 from sync.edge.orders.receiver import OrderHandlers, OrderReceiver
 from sync.edge.orders.replay_guard import ReplayGuard
+from sync.id_number import check_digit
 from sync.mqtt.reconnect import Retry
 from sync.platform.service import PlatformService, ServiceSettings
 from tests.limits import HANG_S

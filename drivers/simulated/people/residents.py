@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from random import Random
 
-from drivers.readers.id_number import check_digit
+from sync.id_number import check_digit
 
 UNASSIGNED_AREA = "999999"
 

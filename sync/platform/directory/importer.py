@@ -9,8 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 from sync.contract.health import Colour, HealthStatus, TestResult
-from sync.contract.identity import COMMUNITY_KEY_BYTES, ZEROED, InvalidNumber, checked_number, is_zeroed, person_key
+from sync.contract.identity import COMMUNITY_KEY_BYTES, ZEROED, checked_number, is_zeroed, person_key
 from sync.contract.lists import ListClass, class_of_list
+from sync.id_number import InvalidNumber
 from sync.platform.directory.row import PersonRow, RowRejected
 from sync.platform.directory.row_files import NumberedRow, Progress, read_rows
 from sync.platform.directory.store import DirectoryStore, PutResult, Update

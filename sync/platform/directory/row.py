@@ -10,8 +10,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from sync.contract.health import Colour, HealthStatus, TestResult
-from sync.contract.identity import InvalidNumber, checked_number, is_zeroed, person_key
+from sync.contract.identity import checked_number, is_zeroed, person_key
 from sync.contract.lists import ListClass, class_of_list, is_granted
+from sync.id_number import InvalidNumber
 from sync.platform.directory.store import Update
 
 LIST_SEPARATOR = ";"

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from drivers.errors import BadSetting
 from drivers.readers.errors import CodeError, CodeMalformed, CodeUnknown
 from drivers.readers.health_code import CodeKind, make_code_provider
-from drivers.readers.id_number import check_digit, normalised_id_number
+from drivers.readers.id_number import normalised_id_number
+from sync.id_number import check_digit
 
 NOBODY = "999999199001010016"
 parse = make_code_provider(["simulated", "document-number"])

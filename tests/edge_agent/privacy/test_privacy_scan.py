@@ -17,7 +17,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from drivers.readers.id_number import check_digit
 from edge_agent.privacy import scanner as scanning
 from edge_agent.privacy.face_finder import make_face_finder
 from edge_agent.privacy.findings import PersonalDataKind
@@ -26,6 +25,7 @@ from edge_agent.privacy.scanner import Scanner
 from edge_agent.privacy.stored_files import opened_for_agent, stored_files
 from sync.contract.identity import person_key
 from sync.edge.ledger.ledger import Ledger
+from sync.id_number import check_digit
 from sync.storage.encryption import KeyedCipher
 from tests.drawn import bare_face
 from tests.edge_agent.privileges.planted import AGENT, run_verb, world

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.readers.errors import CodeMalformed
-from drivers.readers.id_number import check_digit, normalised_id_number
-from sync.contract.identity import InvalidNumber, birth_date, checked_number, is_zeroed
+from drivers.readers.id_number import normalised_id_number
+from sync.contract.identity import birth_date, checked_number, is_zeroed
+from sync.id_number import InvalidNumber, check_digit
 
 VALID = "99999919900101018X"
 BIRTHDAYS = st.dates(date(1880, 1, 1), date(2030, 1, 1))
