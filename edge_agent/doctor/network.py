@@ -11,12 +11,11 @@ from edge_agent.box.key_files import tls_files
 from edge_agent.doctor.certificates import read_certificates
 from edge_agent.doctor.report import Check, CheckResult, CheckStatus, Remedy, Site, failed, not_checked, ok, warning
 from edge_agent.doctor.times import is_plausible
-from edge_agent.kiosk.guard import is_loopback_host
 from edge_agent.platform_link.link_settings import link_settings
 from sync.errors import UnsafeLink
 from sync.mqtt.broker_address import BrokerAddress, parse_broker_url
 from sync.mqtt.tls_probe import Handshake, try_handshake
-from sync.network_address import HostPort
+from sync.network_address import HostPort, is_loopback
 
 _STEP_LIMIT_S = 4.0
 _RENEW_SHARE = 1 / 3  # of the validity period remaining: automatic renewal should have happened
@@ -143,7 +142,7 @@ def kiosk_port(site: Site) -> CheckResult:
     address = HostPort(kiosk.host, kiosk.port)
     if site.agent is not None:
         return ok(f"{address}: the agent answers")
-    if not is_loopback_host(kiosk.host):
+    if not is_loopback(kiosk.host):
         return failed(
             f"{address} is reachable from the network",
             "请将 [kiosk] host 改为 127.0.0.1。",

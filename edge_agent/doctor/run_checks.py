@@ -25,8 +25,8 @@ from edge_agent.doctor.report import (
     ok,
 )
 from edge_agent.domain.passage import Moment
-from edge_agent.kiosk.guard import is_loopback_host
 from edge_agent.readiness.can_run import find_faults
+from sync.network_address import is_loopback
 
 # The disk speed is measured while no other check uses the disk.
 SEQUENTIAL = (system.DISK_SPEED,)
@@ -113,7 +113,7 @@ def _unreadable(exc: SettingsError) -> CheckResult:
 
 def _running_agent(kiosk: KioskSettings) -> dict[str, object] | None:
     """The status of the agent on this box; None if no agent answers."""
-    if not is_loopback_host(kiosk.host):
+    if not is_loopback(kiosk.host):
         return None  # with such a host the agent does not start
     with contextlib.suppress(AgentNotResponding):
         status = ask_agent(kiosk.host, kiosk.port)

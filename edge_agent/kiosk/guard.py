@@ -8,8 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from edge_agent.kiosk.errors import KioskError
-from sync.network_address import is_loopback as is_this_machine
-from sync.network_address import is_own_name
+from sync.network_address import is_loopback, is_own_name
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -54,25 +53,20 @@ async def acts_from_own_screen(request: web.Request, handler: Handler) -> web.St
 
 def own_screen_only(request: web.Request) -> None:
     """Raises HTTPForbidden unless the request comes from this machine and from its own page."""
-    if not is_loopback(request) or not is_own_page(request):
+    if not is_from_this_machine(request) or not is_own_page(request):
         raise web.HTTPForbidden(text="Allowed on this machine's own screen only.\n")
-
-
-def is_loopback_host(host: str) -> bool:
-    """Whether a server that listens on `host` can be reached from this machine only."""
-    return is_this_machine(host)
 
 
 def check_loopback_host(host: str, port: int) -> None:
     """Raise KioskError unless `host` is this machine."""
-    if not is_loopback_host(host):
+    if not is_loopback(host):
         raise KioskError(
             f"kiosk.host = {host!r}: the page is not encrypted and must stay on this machine: "
             f"set it to 127.0.0.1; from another machine use ssh -L {port}:127.0.0.1:{port}"
         )
 
 
-def is_loopback(request: web.Request) -> bool:
+def is_from_this_machine(request: web.Request) -> bool:
     """Whether the request comes from this machine."""
     return request.remote is not None and ipaddress.ip_address(request.remote).is_loopback
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from drivers.latest import Latest
-from edge_agent.kiosk.guard import is_loopback
+from edge_agent.kiosk.guard import is_from_this_machine
 from edge_agent.kiosk.sending import send
 from edge_agent.screen.view_state import ScreenStage, ScreenView
 
@@ -28,7 +28,7 @@ _TRANSPARENT_PNG = base64.b64decode(
 
 async def stream_pictures(request: web.Request, views: Latest[ScreenView], frames: Frames | None) -> web.StreamResponse:
     """Stream the newest pictures until no person is present; 204 if there is none at the start."""
-    if not is_loopback(request):
+    if not is_from_this_machine(request):
         raise web.HTTPForbidden(text="Available on this machine only.\n")
     if frames is None or not _person_is_present(views):
         return web.Response(status=204)

@@ -16,7 +16,7 @@ from config.settings import Fraction
 from drivers.contract import Camera, Part, PartState, Thermometer
 from edge_agent.calibration.errors import BadCalibration
 from edge_agent.calibration.view.alignment import PLACES, Alignment
-from edge_agent.kiosk.guard import is_loopback
+from edge_agent.kiosk.guard import is_from_this_machine
 from edge_agent.kiosk.serving import file_response, json_response, read_page
 from edge_agent.kiosk.touch import read_body
 from edge_agent.measurement.camera_to_thermal import Point, Size
@@ -62,13 +62,13 @@ class AlignRoutes:
         return web.Response(text='event: edition\ndata: "align"\n\n', content_type="text/event-stream")
 
     async def _jpeg(self, request: web.Request) -> web.Response:
-        if not is_loopback(request):
+        if not is_from_this_machine(request):
             raise web.HTTPForbidden(text="Available on this machine only.\n")
         jpeg = self._picture.jpeg() if self._camera.health.state is PartState.OK else None
         return web.Response(status=204) if jpeg is None else web.Response(body=jpeg, content_type="image/jpeg")
 
     async def _state(self, request: web.Request) -> web.Response:
-        if not is_loopback(request):
+        if not is_from_this_machine(request):
             raise web.HTTPForbidden(text="Available on this machine only.\n")
         return json_response(self._page_state())
 
