@@ -146,8 +146,8 @@ class _BaudProbe:
         if code and all(line.result in texts and line.text.isprintable() for line in lines):
             taken_off = f"; taken off: {', '.join(code.taken_off)}" if code.taken_off else ""
             note = f"received a code of {len(code.text)} characters{taken_off}; --show-codes shows it"
-            told = to_dict(code) if self._show_codes else None
-            self.text = Guess(CODE_READER, self._port.baud, told, note)
+            shown = to_dict(code) if self._show_codes else None
+            self.text = Guess(CODE_READER, self._port.baud, shown, note)
 
     async def ask(self) -> Guess | None:
         """Identify a device by its reply to a probe query."""

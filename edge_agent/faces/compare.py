@@ -16,6 +16,7 @@ from models.detectors.close_up import find_faces_closely
 from models.errors import PictureUnreadable
 from models.picture import read_picture, shrink
 from models.recognition.embedding import FaceEmbedder, FaceEmbedders, FaceVectors
+from sync.storage.text_file import NotText, decode_text
 
 _MOST_KEPT = 4096  # vectors of pictures, 1 kB each: in a list of pairs a picture occurs many times
 
@@ -101,9 +102,9 @@ def compare_to_dict(comparer: FaceComparer, first: Path, second: Path) -> dict[s
 def read_pairs(path: Path) -> list[tuple[Path, Path]]:
     """The pairs of a list, one `A<TAB>B` a line; empty lines are skipped. Raises PairsUnreadable."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8"
+        lines = decode_text(path.read_bytes()).splitlines()
+    except (OSError, NotText) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else exc
         raise PairsUnreadable(f"{path}: 无法读取。Cannot be read: {reason}") from exc
     pairs = []
     for number, line in enumerate(lines, start=1):

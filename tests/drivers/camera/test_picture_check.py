@@ -70,8 +70,8 @@ def test_many_damaged_pictures_are_a_fault_until_they_are_few() -> None:
     assert not any(share.is_high(damaged=step % 10 == 0) for step in range(100))
     faults = [share.is_high(damaged=step % 2 == 0) for step in range(12)]
     assert (faults[0], faults[-1]) == (False, True)
-    mended = [share.is_high(damaged=False) for _ in range(30)]
-    assert (mended[0], mended[-1]) == (True, False)
+    recovered = [share.is_high(damaged=False) for _ in range(30)]
+    assert (recovered[0], recovered[-1]) == (True, False)
 
 
 @pytest.mark.parametrize(("damaged", "is_high"), [(5, False), (6, True)])

@@ -151,7 +151,7 @@ def test_a_masked_face_is_compared_by_its_upper_half(pictures: Path) -> None:
     )
     pairs = pictures / "pairs.tsv"
     wanted = [(one, one_masked), (two_masked, two), (one_masked, two_masked), (one, two_masked), (one_masked, one)]
-    pairs.write_text("".join(f"{a}\t{b}\n" for a, b in wanted) + "\n", encoding="utf-8")
+    pairs.write_text("".join(f"{a}\t{b}\n" for a, b in wanted) + "\n", encoding="utf-8-sig")
     found = compared(pictures, "--pairs", str(pairs))
     assert [(each["a"], each["b"]) for each in found] == wanted
     assert [each["masked"] for each in found] == [
