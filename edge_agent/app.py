@@ -47,7 +47,6 @@ class Sentinel:
         self.stores = stores
         self.metrics = Metrics()
         self.clock = clock = clock or WallClock()
-        clock.resume(stores.directory.confirmed)
         self.view_state = make_view_state(settings)
         self.recorder = PassageRecorder(stores.ledger, settings.box, clock.now)
         self.policy = make_active_policy(settings)

@@ -72,7 +72,6 @@ class SafeMode:
     async def _open_link(self, stack: AsyncExitStack, tasks: asyncio.TaskGroup) -> None:
         settings, clock = self._settings, WallClock()
         stores = await stack.enter_async_context(opened_stores(settings, clock))
-        clock.resume(stores.directory.confirmed)
         link = make_link(settings, stores.ledger, stores.directory, clock, lambda: {"agent": "safe_mode"})
         accept_orders(
             link,

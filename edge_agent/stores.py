@@ -32,7 +32,10 @@ class Stores:
 
 @asynccontextmanager
 async def opened_stores(settings: Settings, clock: WallClock) -> AsyncIterator[Stores]:
-    """The files of the box, sealed with its key. Raises SettingsError or SyncError."""
+    """The files of the box, sealed with its key; `clock` resumes from the time that the replica was confirmed.
+
+    Raises SettingsError or SyncError.
+    """
 
     def now() -> Clock:
         return clock_record(clock.now())
@@ -55,5 +58,6 @@ async def opened_stores(settings: Settings, clock: WallClock) -> AsyncIterator[S
             if settings.recognition.enabled
             else None,
         )
+        clock.resume(stores.directory.confirmed)
         await stores.ledger.report_set_aside(data_dir / name for name in ("directory.db", "orders.db", FACES_FILE))
         yield stores

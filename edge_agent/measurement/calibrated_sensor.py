@@ -32,7 +32,7 @@ class CalibratedSensor:
 
     def __init__(self, thermometer: ThermometerSettings, data_dir: Path, now: Callable[[], Moment]) -> None:
         """Raises SettingsError where the calibration in `data_dir` cannot be read."""
-        self._own = SkinSensor(thermometer.offset_c, thermometer.sensor_uncertainty_c, thermometer.ambient_offset_c)
+        self._own = SkinSensor.from_settings(thermometer)
         self._now = now
         self._last = CalibrationValidity.VALID
         self._calibration = load_calibration(data_dir)

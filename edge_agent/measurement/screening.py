@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from config.settings import ThermometerSettings
 from edge_agent.domain.passage import TemperatureReading
 from edge_agent.measurement.core_temperature import REGIONS, CoreEstimate, estimate_core, shipped
 
@@ -35,6 +36,11 @@ class SkinSensor:
     offset_c: float = 0.0
     uncertainty_c: float = 0.0
     ambient_offset_c: float = 0.0
+
+    @classmethod
+    def from_settings(cls, thermometer: ThermometerSettings) -> SkinSensor:
+        """What the settings say of it."""
+        return cls(thermometer.offset_c, thermometer.sensor_uncertainty_c, thermometer.ambient_offset_c)
 
 
 def screen(samples: Sequence[SkinSample], sensor: SkinSensor) -> TemperatureReading:

@@ -61,7 +61,7 @@ class PersonTracker:
         self._arrival = arrival
         self._view = view or CameraToThermal.over(thermometer.covers)
         self._thermometer = thermometer
-        own = SkinSensor(thermometer.offset_c, thermometer.sensor_uncertainty_c, thermometer.ambient_offset_c)
+        own = SkinSensor.from_settings(thermometer)
         self._sensor = sensor or (lambda: own)
         self._farthest_m = shipped().fitted.distance_m[1]
         self._distance: DistanceReading | None = None
